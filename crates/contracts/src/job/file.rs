@@ -1,0 +1,142 @@
+//! A job file as its author types it.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::manifest::Consistency;
+use crate::schema::{OnInvalid, TargetType};
+
+/// One job: one source, a table, one target. YAML, or the same document as JSON.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobFile {
+    /// Name of the job: letters, digits, `-` and `_`.
+    pub name: String,
+    /// What is read.
+    pub source: SourceFile,
+    /// How it is cut into units.
+    #[serde(default)]
+    pub partitioning: PartitioningFile,
+    /// What becomes of single columns, by their name in the source.
+    #[serde(default)]
+    pub columns: BTreeMap<String, ColumnFile>,
+    /// Where it goes.
+    pub target: TargetFile,
+    /// URL of the bucket for documents and part files: `file:///path`.
+    pub bucket: String,
+    /// What the run may use.
+    #[serde(default)]
+    pub limits: LimitsFile,
+    /// Whether all units are read at one moment.
+    #[serde(default)]
+    pub consistency: Consistency,
+    /// When the job runs, as five cron fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+}
+
+/// What is read.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceFile {
+    /// `postgres://...` or `sqlite:///path`. `${NAME}` stands for an environment variable; here
+    /// and nowhere else.
+    pub url: String,
+    /// Table or view, with its schema where the source has schemas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// A query instead of a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// Columns to read, in this order. All, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<String>>,
+    /// Condition in the source's language; only rows that meet it are read.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+}
+
+/// How the table is cut into units.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PartitioningFile {
+    /// A strategy's name, or `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<String>,
+    /// Column to cut by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// Rows to aim at for each unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub target_rows: Option<u64>,
+}
+
+/// What becomes of one column.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnFile {
+    /// Type in the target, where it shall not be the type table's.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub target_type: Option<TargetType>,
+    /// Name in the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What happens to a value that the target type cannot hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_invalid: Option<OnInvalid>,
+}
+
+/// Where the table goes.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TargetFile {
+    /// URL of the table: `file:///warehouse/dataset/table`.
+    pub table: String,
+    /// What becomes of the rows that the target has.
+    #[serde(default)]
+    pub write_disposition: WriteDisposition,
+}
+
+/// What becomes of the rows that the target has. BigQuery's own words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WriteDisposition {
+    /// They are replaced.
+    #[default]
+    Truncate,
+    /// They stay, and the new ones are added.
+    Append,
+    /// There must be none.
+    Empty,
+}
+
+impl WriteDisposition {
+    /// The word in a job file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Truncate => "truncate",
+            Self::Append => "append",
+            Self::Empty => "empty",
+        }
+    }
+}
+
+/// What a run may use.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsFile {
+    /// Connections to the source at once; each task has one. 8, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_connections: Option<u32>,
+    /// Tasks at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub max_tasks: Option<u32>,
+    /// Wanted duration, such as `10m`: more tasks are used where fewer would take longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_within: Option<String>,
+}

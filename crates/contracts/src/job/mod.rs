@@ -1,0 +1,81 @@
+//! Jobs: what the user asks for.
+
+mod file;
+mod read;
+mod validate;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use file::{
+    ColumnFile, JobFile, LimitsFile, PartitioningFile, SourceFile, TargetFile, WriteDisposition,
+};
+pub use validate::{Problem, Problems, job_schema};
+
+use crate::manifest::{Consistency, Relation};
+
+/// A job as it is meant: every value checked, every default filled in.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Name of the job.
+    pub name: String,
+    /// URL of the source, environment variables unexpanded.
+    pub source: String,
+    /// What moves.
+    pub tables: Vec<TableJob>,
+    /// URL of the bucket.
+    pub bucket: String,
+    /// What the run may use.
+    pub limits: Limits,
+    /// Whether all units are read at one moment.
+    pub consistency: Consistency,
+    /// When the job runs, as five cron fields.
+    pub schedule: Option<String>,
+}
+
+/// One table of a job.
+#[derive(Debug, Clone)]
+pub struct TableJob {
+    /// What is read.
+    pub relation: Relation,
+    /// Columns to read, in this order; all, if absent.
+    pub select: Option<Vec<String>>,
+    /// Condition in the source's language.
+    pub filter: Option<String>,
+    /// How it is cut.
+    pub partitioning: Partitioning,
+    /// What becomes of single columns, by their name in the source.
+    pub columns: BTreeMap<String, ColumnFile>,
+    /// URL of the table it becomes.
+    pub target: String,
+    /// What becomes of the rows that the target has.
+    pub write_disposition: WriteDisposition,
+}
+
+/// How a table is cut.
+#[derive(Debug, Clone, Default)]
+pub struct Partitioning {
+    /// A strategy's name; none for `auto`.
+    pub strategy: Option<String>,
+    /// Column to cut by.
+    pub column: Option<String>,
+    /// Rows to aim at for each unit.
+    pub target_rows: Option<u64>,
+}
+
+/// What a run may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections to the source at once.
+    pub max_connections: u32,
+    /// Tasks at once.
+    pub max_tasks: u32,
+    /// Wanted duration.
+    pub finish_within: Option<Duration>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_connections: 8, max_tasks: 100, finish_within: None }
+    }
+}

@@ -1,0 +1,199 @@
+//! The manifest: the plan of a run, written once.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::job::WriteDisposition;
+use crate::schema::Column;
+use crate::unit::Unit;
+
+/// A run's name: a version 7 UUID, so that names sort by the time the run was planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct RunId(Uuid);
+
+impl RunId {
+    /// A name nobody has used.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for RunId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        text.parse().map(Self).map_err(|source| {
+            Error::invalid(format!("read run id `{text}`"))
+                .because(source)
+                .hint("a run id looks like `0193f2c4-7d3a-7c51-9f0e-2b6a4c1d8e90`")
+        })
+    }
+}
+
+/// The plan of a run: its tables, their units, and which task reads which.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of this document, [`Manifest::VERSION`].
+    pub version: u32,
+    /// The run that this is the plan of.
+    pub run: RunId,
+    /// Name of the job.
+    pub job: String,
+    /// When it was planned, by the planner's clock.
+    pub planned: DateTime<Utc>,
+    /// The source's URL as the job spells it, environment variables unexpanded.
+    pub source: String,
+    /// Bucket that the run's documents and parts lie in.
+    pub bucket: String,
+    /// Whether all units are read at one moment.
+    pub consistency: Consistency,
+    /// What the run moves.
+    pub tables: Vec<Table>,
+    /// Which task reads which units, heaviest first.
+    pub tasks: Vec<Task>,
+    /// What the whole is expected to take.
+    pub estimate: Estimate,
+}
+
+impl Manifest {
+    /// The version this build writes.
+    pub const VERSION: u32 = 1;
+
+    /// The unit that a reference means.
+    pub fn unit(&self, unit: UnitRef) -> Option<(&Table, &Unit)> {
+        let table = self.tables.get(unit.table as usize)?;
+        Some((table, table.units.get(unit.unit as usize)?))
+    }
+
+    /// Every unit of the run.
+    pub fn units(&self) -> impl Iterator<Item = UnitRef> + '_ {
+        self.tables.iter().flat_map(|table| {
+            table.units.iter().map(|unit| UnitRef { table: table.index, unit: unit.index })
+        })
+    }
+}
+
+/// Whether all units of a run see the source at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Consistency {
+    /// Every unit is read in one snapshot; receipts of two snapshots never commit together.
+    #[default]
+    Snapshot,
+    /// Every unit is read in a transaction of its own: a row that moves between two units while
+    /// they are read is loaded twice or not at all.
+    None,
+}
+
+/// One table of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    /// Place among the run's tables, from 0.
+    pub index: u32,
+    /// The table's name, or `query`.
+    pub name: String,
+    /// What is read.
+    pub relation: Relation,
+    /// The job's own filter, in the source's language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// URL of the table that it becomes.
+    pub target: String,
+    /// What becomes of the rows that the target has.
+    pub write_disposition: WriteDisposition,
+    /// How it was cut.
+    pub strategy: String,
+    /// Why it was cut so, in one sentence.
+    pub reason: String,
+    /// Its columns, in the order of the part files.
+    pub columns: Vec<Column>,
+    /// Names and types of the columns, and the partitions, as planned: a reader that finds
+    /// another shape refuses to read.
+    pub shape: String,
+    /// Expected rows.
+    pub rows: u64,
+    /// Expected bytes in the source.
+    pub bytes: u64,
+    /// What the reader of the plan should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Its units: disjoint, and covering the table.
+    pub units: Vec<Unit>,
+}
+
+/// What is read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Relation {
+    /// A table or view.
+    Table {
+        /// Schema, where the source has schemas.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        schema: Option<String>,
+        /// Name, unquoted.
+        name: String,
+    },
+    /// The rows of a query, in the source's language.
+    Query(String),
+}
+
+impl fmt::Display for Relation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table { schema: Some(schema), name } => write!(f, "{schema}.{name}"),
+            Self::Table { schema: None, name } => f.write_str(name),
+            Self::Query(_) => f.write_str("query"),
+        }
+    }
+}
+
+/// One task of the run's execution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// `CLOUD_RUN_TASK_INDEX`.
+    pub index: u32,
+    /// Its units, in the order they are read.
+    pub units: Vec<UnitRef>,
+}
+
+/// A unit by its place in the manifest.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
+pub struct UnitRef {
+    /// Index of the table.
+    pub table: u32,
+    /// Index of the unit in the table.
+    pub unit: u32,
+}
+
+/// What a run is expected to take. Printed, never enforced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Estimate {
+    /// Rows of all tables.
+    pub rows: u64,
+    /// Bytes of all tables, in the source.
+    pub bytes: u64,
+    /// Seconds until the slowest task ends.
+    pub seconds: f64,
+    /// US dollars for the Cloud Run tasks, before the free tier.
+    pub dollars: f64,
+}

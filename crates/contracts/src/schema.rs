@@ -1,0 +1,164 @@
+//! A table's columns as the target sees them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A BigQuery column type, by its standard SQL name.
+///
+/// <https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types>
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum TargetType {
+    /// 64-bit signed integer.
+    Int64,
+    /// 64-bit IEEE 754.
+    Float64,
+    /// Exact decimal: 29 digits before the point, 9 after.
+    Numeric,
+    /// Exact decimal: 38 digits before the point, 38 after (and part of a 39th).
+    Bignumeric,
+    /// True or false.
+    Bool,
+    /// UTF-8 text.
+    String,
+    /// Bytes.
+    Bytes,
+    /// A day of the years 1 to 9999.
+    Date,
+    /// A time of day to the microsecond, below 24:00.
+    Time,
+    /// A date and time without a zone, to the microsecond, years 1 to 9999.
+    Datetime,
+    /// A moment, to the microsecond, years 1 to 9999 UTC.
+    Timestamp,
+    /// A JSON document, verbatim.
+    Json,
+}
+
+impl TargetType {
+    /// Every type, in the order of the documentation.
+    pub const ALL: [Self; 12] = [
+        Self::Int64,
+        Self::Float64,
+        Self::Numeric,
+        Self::Bignumeric,
+        Self::Bool,
+        Self::String,
+        Self::Bytes,
+        Self::Date,
+        Self::Time,
+        Self::Datetime,
+        Self::Timestamp,
+        Self::Json,
+    ];
+
+    /// The standard SQL name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Int64 => "INT64",
+            Self::Float64 => "FLOAT64",
+            Self::Numeric => "NUMERIC",
+            Self::Bignumeric => "BIGNUMERIC",
+            Self::Bool => "BOOL",
+            Self::String => "STRING",
+            Self::Bytes => "BYTES",
+            Self::Date => "DATE",
+            Self::Time => "TIME",
+            Self::Datetime => "DATETIME",
+            Self::Timestamp => "TIMESTAMP",
+            Self::Json => "JSON",
+        }
+    }
+}
+
+impl std::fmt::Display for TargetType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Digits of an exact decimal column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Decimal {
+    /// All digits, 1 to 76.
+    pub precision: u8,
+    /// Digits after the point, at most `precision`.
+    pub scale: u8,
+}
+
+impl Decimal {
+    /// What BigQuery's NUMERIC holds of a decimal whose size nobody declared.
+    pub const NUMERIC: Self = Self { precision: 38, scale: 9 };
+    /// What BigQuery's BIGNUMERIC holds of a decimal whose size nobody declared. One digit fewer
+    /// before the point than BigQuery's own limit, which is not a whole digit.
+    pub const BIGNUMERIC: Self = Self { precision: 76, scale: 38 };
+
+    /// The narrowest BigQuery type that holds every decimal of these digits, if one does.
+    pub fn target_type(self) -> Option<TargetType> {
+        let whole = self.precision.checked_sub(self.scale)?;
+        match (whole, self.scale) {
+            (0..=29, 0..=9) => Some(TargetType::Numeric),
+            (0..=38, 0..=38) => Some(TargetType::Bignumeric),
+            _ => None,
+        }
+    }
+}
+
+/// What to do with a value that the target type cannot hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnInvalid {
+    /// End the run at the first such value.
+    #[default]
+    Fail,
+    /// Load NULL in its place and count it in the receipt.
+    Null,
+}
+
+/// One column, from the source's name for it to the target's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Column {
+    /// Name in the target.
+    pub name: String,
+    /// Name in the source.
+    pub source_name: String,
+    /// Type as the source spells it, for people.
+    pub source_type: String,
+    /// Row of the source's type table that reads this column.
+    pub encoding: String,
+    /// Type in the target.
+    pub target_type: TargetType,
+    /// Whether the target column is an array of `target_type`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeated: bool,
+    /// Digits, for NUMERIC and BIGNUMERIC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decimal: Option<Decimal>,
+    /// What happens to a value that `target_type` cannot hold.
+    #[serde(default)]
+    pub on_invalid: OnInvalid,
+    /// Which values of the source type the target cannot hold; empty where every value fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invalid: Option<String>,
+}
+
+/// The table's schema as `bq show --schema` prints it.
+///
+/// Columns are NULLABLE even where the source forbids NULL: a constraint that the source drops
+/// later must not make the next night's load fail.
+///
+/// <https://cloud.google.com/bigquery/docs/schemas#specify-schema-manual-python>
+pub fn bigquery_schema(columns: &[Column]) -> serde_json::Value {
+    columns
+        .iter()
+        .map(|column| {
+            serde_json::json!({
+                "name": column.name,
+                "type": column.target_type.name(),
+                "mode": if column.repeated { "REPEATED" } else { "NULLABLE" },
+            })
+        })
+        .collect()
+}

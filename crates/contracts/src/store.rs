@@ -1,0 +1,310 @@
+//! The run store: a run's documents, created and never overwritten.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Doing, Error, Kind, Result};
+use crate::layout::{Layout, founded_generation};
+use crate::manifest::{Manifest, RunId, UnitRef};
+use crate::receipt::{Commit, Failure, Receipt, Snapshot};
+
+/// Whether a create-only write was the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// The document is ours.
+    First,
+    /// Someone else's document was there already; ours was dropped.
+    Lost,
+}
+
+/// A bucket, and the prefix in it that everything of ours lies below.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    /// The port itself. Puts are atomic: a reader sees a whole object or none.
+    pub store: Arc<dyn ObjectStore>,
+    /// Empty for the bucket's root.
+    pub prefix: Path,
+    /// URL that [`Bucket::store`] and [`Bucket::prefix`] came from.
+    pub url: String,
+}
+
+/// The documents of one run.
+///
+/// Every `create_*` is atomic and create-only: of any number of concurrent callers exactly one
+/// gets [`Created::First`]. Nothing is retried here; the store's own client does that.
+#[derive(Debug, Clone)]
+pub struct RunStore {
+    bucket: Bucket,
+    run: RunId,
+    layout: Layout,
+}
+
+impl RunStore {
+    /// The documents of `run` in `bucket`.
+    pub fn new(bucket: Bucket, run: RunId) -> Self {
+        let layout = Layout::new(&bucket.prefix, run);
+        Self { bucket, run, layout }
+    }
+
+    /// The run.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// The bucket.
+    pub fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    /// The run's paths.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// URL of the manifest: what a task is started with.
+    pub fn manifest_url(&self) -> String {
+        let path = self.layout.manifest();
+        let below = path.as_ref().strip_prefix(self.bucket.prefix.as_ref()).unwrap_or(path.as_ref());
+        format!("{}/{}", self.bucket.url.trim_end_matches('/'), below.trim_start_matches('/'))
+    }
+
+    /// Writes the plan.
+    pub async fn create_manifest(&self, manifest: &Manifest) -> Result<Created> {
+        self.create(&self.layout.manifest(), manifest).await
+    }
+
+    /// Reads the plan.
+    pub async fn manifest(&self) -> Result<Manifest> {
+        let manifest: Option<Manifest> = self.read(&self.layout.manifest(), Manifest::VERSION).await?;
+        let manifest = manifest.ok_or_else(|| {
+            Error::not_found(format!("find run `{}` in `{}`", self.run, self.bucket.url))
+                .hint("look at the run id and the bucket; a run that was never planned has no manifest")
+        })?;
+        if manifest.run != self.run {
+            return Err(Error::data(format!(
+                "read `{}`: it is the manifest of another run, `{}`",
+                self.layout.manifest(),
+                manifest.run
+            ))
+            .hint("someone copied a document by hand; start the run again"));
+        }
+        Ok(manifest)
+    }
+
+    /// Begins a generation.
+    pub async fn create_founder(&self, snapshot: &Snapshot) -> Result<Created> {
+        self.create(&self.layout.founder(snapshot.generation), snapshot).await
+    }
+
+    /// Publishes that a task holds a generation's snapshot.
+    pub async fn create_holder(&self, snapshot: &Snapshot, writer: &str) -> Result<Created> {
+        self.create(&self.layout.holder(snapshot.generation, writer), snapshot).await
+    }
+
+    /// The newest generation, if any was begun.
+    pub async fn generation(&self) -> Result<Option<u32>> {
+        let paths = self.list(&self.layout.snapshots()).await?;
+        Ok(paths.iter().filter_map(founded_generation).max())
+    }
+
+    /// The document that began a generation.
+    pub async fn founder(&self, generation: u32) -> Result<Option<Snapshot>> {
+        self.read(&self.layout.founder(generation), Snapshot::VERSION).await
+    }
+
+    /// The founder and everyone who joined, the newest first.
+    pub async fn holders(&self, generation: u32) -> Result<Vec<Snapshot>> {
+        let mut holders = Vec::new();
+        for path in self.list(&self.layout.holders(generation)).await? {
+            holders.extend(self.read::<Snapshot>(&path, Snapshot::VERSION).await?);
+        }
+        holders.extend(self.founder(generation).await?);
+        holders.sort_by_key(|holder| std::cmp::Reverse(holder.at));
+        Ok(holders)
+    }
+
+    /// Proves a unit done.
+    pub async fn create_receipt(&self, receipt: &Receipt) -> Result<Created> {
+        let unit = UnitRef { table: receipt.table, unit: receipt.unit };
+        self.create(&self.layout.receipt(receipt.snapshot, unit), receipt).await
+    }
+
+    /// One unit's receipt.
+    pub async fn receipt(&self, generation: u32, unit: UnitRef) -> Result<Option<Receipt>> {
+        let receipt: Option<Receipt> =
+            self.read(&self.layout.receipt(generation, unit), Receipt::VERSION).await?;
+        match receipt {
+            Some(receipt)
+                if (receipt.table, receipt.unit, receipt.snapshot)
+                    != (unit.table, unit.unit, generation) =>
+            {
+                Err(Error::data(format!(
+                    "read `{}`: it is the receipt of another unit",
+                    self.layout.receipt(generation, unit)
+                ))
+                .hint("someone copied a document by hand; start the run again"))
+            }
+            receipt => Ok(receipt),
+        }
+    }
+
+    /// The units of a generation that have a receipt, without reading the receipts.
+    pub async fn receipt_count(&self, generation: u32) -> Result<usize> {
+        Ok(self.list(&self.layout.receipts(generation)).await?.len())
+    }
+
+    /// All receipts of a generation.
+    pub async fn receipts(
+        &self,
+        manifest: &Manifest,
+        generation: u32,
+    ) -> Result<BTreeMap<UnitRef, Receipt>> {
+        let listed = self.list(&self.layout.receipts(generation)).await?;
+        let mut receipts = BTreeMap::new();
+        if listed.is_empty() {
+            return Ok(receipts);
+        }
+        let listed: std::collections::HashSet<_> = listed.into_iter().collect();
+        for unit in manifest.units() {
+            if listed.contains(&self.layout.receipt(generation, unit)) {
+                receipts.extend(self.receipt(generation, unit).await?.map(|r| (unit, r)));
+            }
+        }
+        Ok(receipts)
+    }
+
+    /// Records what ended an attempt.
+    pub async fn create_failure(&self, failure: &Failure, writer: &str) -> Result<Created> {
+        self.create(&self.layout.failure(writer), failure).await
+    }
+
+    /// What ended attempts so far, the oldest first.
+    pub async fn failures(&self) -> Result<Vec<Failure>> {
+        let mut failures = Vec::new();
+        for path in self.list(&self.layout.failures()).await? {
+            failures.extend(self.read::<Failure>(&path, Failure::VERSION).await?);
+        }
+        failures.sort_by_key(|failure| failure.at);
+        Ok(failures)
+    }
+
+    /// Records that a table is visible.
+    pub async fn create_commit(&self, commit: &Commit) -> Result<Created> {
+        self.create(&self.layout.commit(commit.table), commit).await
+    }
+
+    /// The record that a table is visible.
+    pub async fn commit(&self, table: u32) -> Result<Option<Commit>> {
+        self.read(&self.layout.commit(table), Commit::VERSION).await
+    }
+
+    /// Deletes the run's parts: after the last commit nobody needs them.
+    pub async fn delete_parts(&self) -> Result<()> {
+        for path in self.list(&self.layout.parts()).await? {
+            match self.bucket.store.delete(&path).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(source) => return Err(storage_error(format!("delete `{path}`"), source)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn create<T: Serialize>(&self, path: &Path, document: &T) -> Result<Created> {
+        let text = serde_json::to_vec_pretty(document)
+            .doing(Kind::Bug, || format!("write `{path}` as JSON"))?;
+        let options = PutOptions { mode: PutMode::Create, ..Default::default() };
+        match self.bucket.store.put_opts(path, PutPayload::from(text), options).await {
+            Ok(_) => Ok(Created::First),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Lost),
+            Err(source) => Err(storage_error(format!("create `{path}`"), source)),
+        }
+    }
+
+    async fn read<T: DeserializeOwned>(&self, path: &Path, known: u32) -> Result<Option<T>> {
+        let bytes = match self.bucket.store.get(path).await {
+            Ok(found) => found.bytes().await,
+            Err(source) => Err(source),
+        };
+        match bytes {
+            Ok(bytes) => parse_document(path, &bytes, known).map(Some),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(storage_error(format!("read `{path}`"), source)),
+        }
+    }
+
+    async fn list(&self, below: &Path) -> Result<Vec<Path>> {
+        self.bucket
+            .store
+            .list(Some(below))
+            .map_ok(|object| object.location)
+            .try_collect()
+            .await
+            .map_err(|source| storage_error(format!("list `{below}`"), source))
+    }
+}
+
+/// Reads a document, asking for its version before its contents.
+pub fn parse_document<T: DeserializeOwned>(path: &Path, bytes: &[u8], known: u32) -> Result<T> {
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    let foreign = "the document is truncated or was not written by Sluice; start the run again";
+    let head: Versioned = serde_json::from_slice(bytes)
+        .map_err(|source| Error::data(format!("read `{path}`")).because(source).hint(foreign))?;
+    if head.version > known {
+        return Err(Error::invalid(format!(
+            "read `{path}`: it has version {}, and this build reads up to {known}",
+            head.version
+        ))
+        .hint("a newer Sluice wrote it; run that version"));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|source| Error::data(format!("read `{path}`")).because(source).hint(foreign))
+}
+
+/// An object store's error by who must act on it.
+pub fn storage_error(what: String, source: object_store::Error) -> Error {
+    use object_store::Error as E;
+    let full = is_storage_full(&source);
+    let (kind, hint) = match &source {
+        _ if full => (Kind::Denied, Some("the disk is full; free some space and resume the run")),
+        E::NotFound { .. } => (Kind::NotFound, None),
+        E::AlreadyExists { .. } | E::Precondition { .. } => (Kind::Conflict, None),
+        E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
+            (Kind::Denied, Some("grant this identity read and create on the bucket"))
+        }
+        E::InvalidPath { .. } | E::NotSupported { .. } | E::UnknownConfigurationKey { .. } => {
+            (Kind::Invalid, None)
+        }
+        _ => (Kind::Transient, None),
+    };
+    let error = Error::new(kind, what).because(source);
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+fn is_storage_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<std::io::Error>()
+            && matches!(
+                io.kind(),
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+            )
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
