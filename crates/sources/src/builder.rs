@@ -1,0 +1,276 @@
+//! Arrow columns, grown value by value.
+
+use std::sync::Arc;
+
+use arrow_array::builder::{
+    BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Decimal256Builder,
+    Float64Builder, Int64Builder, StringBuilder, Time64MicrosecondBuilder,
+    TimestampMicrosecondBuilder,
+};
+use arrow_array::{ArrayRef, ListArray, RecordBatch, RecordBatchOptions};
+use arrow_buffer::{NullBuffer, OffsetBuffer};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use sluice_contracts::schema::{Column, Decimal, TargetType};
+use sluice_contracts::{Error, Result};
+
+/// Why a value cannot be held by its column's type. Names the reason, never the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Invalid(pub &'static str);
+
+/// The Arrow schema of a table's part files. Every field is nullable, as every target column is.
+///
+/// Parquet's JSON annotation would make BigQuery load BYTES, so JSON is plain text here.
+pub fn arrow_schema(columns: &[Column]) -> SchemaRef {
+    let fields: Vec<Field> =
+        columns.iter().map(|column| Field::new(&column.name, arrow_type(column), true)).collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn arrow_type(column: &Column) -> DataType {
+    let scalar = scalar_type(column.target_type, column.decimal);
+    if column.repeated {
+        // `element` is the name that Parquet's specification gives the inner field.
+        DataType::List(Arc::new(Field::new("element", scalar, true)))
+    } else {
+        scalar
+    }
+}
+
+fn scalar_type(target: TargetType, decimal: Option<Decimal>) -> DataType {
+    match target {
+        TargetType::Int64 => DataType::Int64,
+        TargetType::Float64 => DataType::Float64,
+        TargetType::Numeric | TargetType::Bignumeric => {
+            let decimal = digits(target, decimal);
+            let scale = i8::try_from(decimal.scale).unwrap_or(i8::MAX);
+            if decimal.precision <= 38 {
+                DataType::Decimal128(decimal.precision, scale)
+            } else {
+                DataType::Decimal256(decimal.precision, scale)
+            }
+        }
+        TargetType::Bool => DataType::Boolean,
+        TargetType::String | TargetType::Json => DataType::Utf8,
+        TargetType::Bytes => DataType::Binary,
+        TargetType::Date => DataType::Date32,
+        TargetType::Time => DataType::Time64(TimeUnit::Microsecond),
+        TargetType::Datetime => DataType::Timestamp(TimeUnit::Microsecond, None),
+        TargetType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+    }
+}
+
+fn digits(target: TargetType, decimal: Option<Decimal>) -> Decimal {
+    decimal.unwrap_or(match target {
+        TargetType::Bignumeric => Decimal::BIGNUMERIC,
+        _ => Decimal::NUMERIC,
+    })
+}
+
+/// One column of a batch under construction.
+#[derive(Debug)]
+pub enum ColumnBuilder {
+    /// INT64.
+    Int64(Int64Builder),
+    /// FLOAT64.
+    Float64(Float64Builder),
+    /// BOOL.
+    Bool(BooleanBuilder),
+    /// STRING and JSON.
+    Text(StringBuilder),
+    /// BYTES.
+    Bytes(BinaryBuilder),
+    /// DATE, as days since 1970-01-01.
+    Date(Date32Builder),
+    /// TIME, as microseconds since midnight.
+    Time(Time64MicrosecondBuilder),
+    /// DATETIME and TIMESTAMP, as microseconds since 1970-01-01.
+    Timestamp(TimestampMicrosecondBuilder),
+    /// NUMERIC and BIGNUMERIC of up to 38 digits, unscaled.
+    Decimal128(Decimal128Builder, Decimal),
+    /// BIGNUMERIC of more digits, unscaled.
+    Decimal256(Decimal256Builder, Decimal),
+    /// An array of any of these.
+    List(ListColumn),
+}
+
+/// An array column: the elements of all rows, and where each row's end.
+#[derive(Debug)]
+pub struct ListColumn {
+    /// Elements are appended here first; then the row is closed with [`ListColumn::close`].
+    pub elements: Box<ColumnBuilder>,
+    field: Arc<Field>,
+    offsets: Vec<i32>,
+    validity: Vec<bool>,
+}
+
+impl ListColumn {
+    /// Ends the row: all elements since the last call are its own. A row that is not `valid` is
+    /// NULL, whatever was appended for it.
+    pub fn close(&mut self, valid: bool) -> Result<(), Invalid> {
+        let end = i32::try_from(self.elements.len())
+            .map_err(|_| Invalid("an array column of more than 2^31 elements in one batch"))?;
+        self.offsets.push(end);
+        self.validity.push(valid);
+        Ok(())
+    }
+}
+
+impl ColumnBuilder {
+    /// An empty builder for a column.
+    pub fn new(column: &Column) -> Self {
+        let scalar = Self::scalar(column.target_type, column.decimal);
+        if !column.repeated {
+            return scalar;
+        }
+        let inner = scalar_type(column.target_type, column.decimal);
+        Self::List(ListColumn {
+            elements: Box::new(scalar),
+            field: Arc::new(Field::new("element", inner, true)),
+            offsets: vec![0],
+            validity: Vec::new(),
+        })
+    }
+
+    fn scalar(target: TargetType, decimal: Option<Decimal>) -> Self {
+        match target {
+            TargetType::Int64 => Self::Int64(Int64Builder::new()),
+            TargetType::Float64 => Self::Float64(Float64Builder::new()),
+            TargetType::Bool => Self::Bool(BooleanBuilder::new()),
+            TargetType::String | TargetType::Json => Self::Text(StringBuilder::new()),
+            TargetType::Bytes => Self::Bytes(BinaryBuilder::new()),
+            TargetType::Date => Self::Date(Date32Builder::new()),
+            TargetType::Time => Self::Time(Time64MicrosecondBuilder::new()),
+            TargetType::Datetime | TargetType::Timestamp => {
+                let kind = scalar_type(target, decimal);
+                Self::Timestamp(TimestampMicrosecondBuilder::new().with_data_type(kind))
+            }
+            TargetType::Numeric | TargetType::Bignumeric => {
+                let kind = scalar_type(target, decimal);
+                let decimal = digits(target, decimal);
+                if decimal.precision <= 38 {
+                    Self::Decimal128(Decimal128Builder::new().with_data_type(kind), decimal)
+                } else {
+                    Self::Decimal256(Decimal256Builder::new().with_data_type(kind), decimal)
+                }
+            }
+        }
+    }
+
+    /// Values so far.
+    pub fn len(&self) -> usize {
+        use arrow_array::builder::ArrayBuilder as _;
+        match self {
+            Self::Int64(b) => b.len(),
+            Self::Float64(b) => b.len(),
+            Self::Bool(b) => b.len(),
+            Self::Text(b) => b.len(),
+            Self::Bytes(b) => b.len(),
+            Self::Date(b) => b.len(),
+            Self::Time(b) => b.len(),
+            Self::Timestamp(b) => b.len(),
+            Self::Decimal128(b, _) => b.len(),
+            Self::Decimal256(b, _) => b.len(),
+            Self::List(list) => list.validity.len(),
+        }
+    }
+
+    /// Whether there are no values yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Appends NULL.
+    pub fn append_null(&mut self) -> Result<(), Invalid> {
+        match self {
+            Self::Int64(b) => b.append_null(),
+            Self::Float64(b) => b.append_null(),
+            Self::Bool(b) => b.append_null(),
+            Self::Text(b) => b.append_null(),
+            Self::Bytes(b) => b.append_null(),
+            Self::Date(b) => b.append_null(),
+            Self::Time(b) => b.append_null(),
+            Self::Timestamp(b) => b.append_null(),
+            Self::Decimal128(b, _) => b.append_null(),
+            Self::Decimal256(b, _) => b.append_null(),
+            Self::List(list) => list.close(false)?,
+        }
+        Ok(())
+    }
+
+    /// The values as an array; the builder is empty afterwards.
+    fn finish(&mut self) -> Result<ArrayRef> {
+        Ok(match self {
+            Self::Int64(b) => Arc::new(b.finish()),
+            Self::Float64(b) => Arc::new(b.finish()),
+            Self::Bool(b) => Arc::new(b.finish()),
+            Self::Text(b) => Arc::new(b.finish()),
+            Self::Bytes(b) => Arc::new(b.finish()),
+            Self::Date(b) => Arc::new(b.finish()),
+            Self::Time(b) => Arc::new(b.finish()),
+            Self::Timestamp(b) => Arc::new(b.finish()),
+            Self::Decimal128(b, _) => Arc::new(b.finish()),
+            Self::Decimal256(b, _) => Arc::new(b.finish()),
+            Self::List(list) => {
+                let offsets = std::mem::replace(&mut list.offsets, vec![0]);
+                let validity = std::mem::take(&mut list.validity);
+                let array = ListArray::try_new(
+                    Arc::clone(&list.field),
+                    OffsetBuffer::new(offsets.into()),
+                    list.elements.finish()?,
+                    Some(NullBuffer::from(validity)),
+                )
+                .map_err(|source| Error::bug("build an array column").because(source))?;
+                Arc::new(array)
+            }
+        })
+    }
+}
+
+/// A batch under construction: one builder a column, and when to stop.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    schema: SchemaRef,
+    /// The columns, in the table's order.
+    pub columns: Vec<ColumnBuilder>,
+    rows: usize,
+    bytes: usize,
+}
+
+impl BatchBuilder {
+    /// A batch is full at this many rows: larger ones cost memory and save no time.
+    const MAX_ROWS: usize = 16_384;
+    /// A batch is full at this many bytes of values, so that wide rows stay bounded too.
+    const MAX_BYTES: usize = 4 << 20;
+
+    /// An empty batch of a table's columns.
+    pub fn new(columns: &[Column]) -> Self {
+        Self {
+            schema: arrow_schema(columns),
+            columns: columns.iter().map(ColumnBuilder::new).collect(),
+            rows: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Counts a row whose values have all been appended, and says whether the batch is full.
+    pub fn end_row(&mut self, bytes: usize) -> bool {
+        self.rows += 1;
+        self.bytes += bytes;
+        self.rows >= Self::MAX_ROWS || self.bytes >= Self::MAX_BYTES
+    }
+
+    /// The rows so far, if any; the builder is empty afterwards.
+    pub fn finish(&mut self) -> Result<Option<RecordBatch>> {
+        if self.rows == 0 {
+            return Ok(None);
+        }
+        let arrays = self.columns.iter_mut().map(ColumnBuilder::finish).collect::<Result<Vec<_>>>()?;
+        // A table without columns still has rows.
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)
+            .map_err(|source| Error::bug("build a batch").because(source))?;
+        self.rows = 0;
+        self.bytes = 0;
+        Ok(Some(batch))
+    }
+}
