@@ -1,1 +1,12 @@
+//! Planner: a job becomes work units, a manifest, and a launched execution.
 
+mod cut;
+pub mod launch;
+mod pack;
+mod plan;
+pub mod price;
+pub mod strategy;
+
+pub use cut::Weighed;
+pub use plan::plan;
+pub use strategy::{STRATEGIES, strategy_names};

@@ -3,6 +3,7 @@
 //! To add a source: a folder with the same files as its siblings, and one line in [`SOURCES`].
 
 mod builder;
+mod naming;
 mod postgres;
 mod source;
 mod sqlite;

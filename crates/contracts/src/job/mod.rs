@@ -10,7 +10,7 @@ use std::time::Duration;
 pub use file::{
     ColumnFile, JobFile, LimitsFile, PartitioningFile, SourceFile, TargetFile, WriteDisposition,
 };
-pub use validate::{Problem, Problems, job_schema};
+pub use validate::{Problem, Problems, job_schema, nearest_hint};
 
 use crate::manifest::{Consistency, Relation};
 

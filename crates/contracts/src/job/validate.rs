@@ -207,8 +207,8 @@ fn one_of_words(schema: &Value, error: &ValidationError<'_>) -> Vec<String> {
         .collect()
 }
 
-/// `use a, b or c`, or the one name that was probably meant.
-pub(super) fn nearest_hint(typed: &str, known: &[String]) -> String {
+/// The one name that was probably meant, or all that are known: the hint for an unknown name.
+pub fn nearest_hint(typed: &str, known: &[String]) -> String {
     let lower = typed.to_lowercase();
     let near = known
         .iter()

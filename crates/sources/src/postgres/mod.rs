@@ -1,10 +1,23 @@
 //! PostgreSQL 12 and later, through binary COPY.
 
+mod catalog;
+mod connection;
+mod copy;
+mod dialect;
+mod distribution;
+mod pieces;
+mod reader;
+mod survey;
+mod type_table;
+
+use std::str::FromStr;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use sluice_contracts::{Error, Result};
+use sqlx::postgres::PgConnectOptions;
 
-use crate::source::{Source, SourceKind};
+use crate::source::{Join, Reader, Source, SourceKind, Survey};
 
 /// The kind.
 #[derive(Debug)]
@@ -15,7 +28,51 @@ impl SourceKind for Postgres {
         &["postgres", "postgresql"]
     }
 
-    fn open(&self, _url: &str) -> Result<Arc<dyn Source>> {
-        Err(Error::bug("open"))
+    fn open(&self, url: &str) -> Result<Arc<dyn Source>> {
+        // The parser's own message may repeat parts of the URL, so it is not attached.
+        let options = PgConnectOptions::from_str(url).map_err(|_| {
+            Error::invalid("read `source.url`: it is no PostgreSQL URL").hint(
+                "write `postgres://user:password@host:5432/database`; \
+                 percent-encode `@`, `/`, `:` and `#` inside of the password",
+            )
+        })?;
+        let place = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{}:{}", options.get_host(), options.get_port()),
+        };
+        let database = options.get_database().unwrap_or_else(|| options.get_username());
+        let label = format!("postgres://{}@{place}/{database}", options.get_username());
+        Ok(Arc::new(Database { options, label }))
+    }
+}
+
+/// One database of a server.
+struct Database {
+    options: PgConnectOptions,
+    label: String,
+}
+
+// The options hold the password.
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("label", &self.label).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Source for Database {
+    fn label(&self) -> &str {
+        &self.label
+    }
+
+    async fn survey(&self, application: &str) -> Result<Box<dyn Survey>> {
+        let connection = connection::connect(&self.options, &self.label, application).await?;
+        Ok(Box::new(survey::PgSurvey::new(connection)))
+    }
+
+    async fn reader(&self, application: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>> {
+        let connection = connection::connect(&self.options, &self.label, application).await?;
+        let reader = reader::PgReader::join(connection, join).await?;
+        Ok(reader.map(|reader| Box::new(reader) as Box<dyn Reader>))
     }
 }

@@ -1,0 +1,115 @@
+//! Opening a bucket from its URL.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use sluice_contracts::error::Doing as _;
+use sluice_contracts::layout::Layout;
+use sluice_contracts::store::{Bucket, RunStore, storage_error};
+use sluice_contracts::{Error, Kind, Result};
+use url::Url;
+
+/// A kind of bucket: the scheme of its URLs, and how one is opened.
+type Scheme = (&'static str, fn(&str) -> Result<Bucket>);
+
+/// Every kind of bucket.
+const SCHEMES: &[Scheme] = &[("file", open_folder)];
+
+/// Opens a bucket. A folder that does not exist is made.
+pub fn open_bucket(url: &str) -> Result<Bucket> {
+    scheme(url)?.1(url)
+}
+
+/// Checks that a bucket's URL can be opened, without opening it.
+pub fn check_bucket(url: &str) -> Result<()> {
+    let (name, _) = scheme(url)?;
+    if *name == "file" {
+        folder(url)?;
+    }
+    Ok(())
+}
+
+/// Opens the run that a manifest's URL names.
+pub fn open_run(manifest_url: &str) -> Result<RunStore> {
+    let named = manifest_url.rsplit_once("/runs/").and_then(|(bucket, below)| {
+        let (_, run) = Layout::of_manifest(&Path::from(format!("runs/{below}")))?;
+        Some((bucket, run))
+    });
+    let Some((bucket, run)) = named else {
+        return Err(Error::invalid(format!("read manifest URL `{manifest_url}`"))
+            .hint("it looks like `file:///bucket/runs/<run>/manifest.json`"));
+    };
+    Ok(RunStore::new(open_bucket(bucket)?, run))
+}
+
+/// The folder that a `file://` URL names.
+pub fn folder(url: &str) -> Result<PathBuf> {
+    let hint = "write an absolute path with three slashes: `file:///data/bucket`";
+    let parsed =
+        Url::parse(url).doing(Kind::Invalid, || format!("read URL `{url}`")).map_err(|error| error.hint(hint))?;
+    match parsed.to_file_path() {
+        Ok(path) if parsed.scheme() == "file" && parsed.host().is_none() => Ok(path),
+        _ => Err(Error::invalid(format!("read URL `{url}`: it names no folder")).hint(hint)),
+    }
+}
+
+fn scheme(url: &str) -> Result<&'static Scheme> {
+    let name = url.split_once("://").map_or("", |(name, _)| name);
+    SCHEMES.iter().find(|(known, _)| *known == name).ok_or_else(|| {
+        let known: Vec<String> = SCHEMES.iter().map(|(known, _)| format!("`{known}://`")).collect();
+        Error::invalid(format!("unknown bucket `{name}://`"))
+            .hint(format!("this build stores in {}", known.join(", ")))
+    })
+}
+
+fn open_folder(url: &str) -> Result<Bucket> {
+    let path = folder(url)?;
+    std::fs::create_dir_all(&path)
+        .doing(Kind::Denied, || format!("make the folder of bucket `{url}`"))?;
+    let store = LocalFileSystem::new_with_prefix(&path)
+        .map_err(|source| storage_error(format!("open bucket `{url}`"), source))?
+        // Listing a prefix then never shows the folders that deleted objects leave.
+        .with_automatic_cleanup(true);
+    Ok(Bucket {
+        store: Arc::new(store),
+        prefix: Path::default(),
+        url: url.trim_end_matches('/').to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_contracts::manifest::RunId;
+
+    use super::*;
+
+    #[test]
+    fn an_unknown_scheme_is_answered_with_the_known_ones() {
+        let error = open_bucket("s3://lake").unwrap_err();
+        assert_eq!(error.to_string(), "unknown bucket `s3://`");
+        assert_eq!(error.remedy(), Some("this build stores in `file://`"));
+        assert!(open_bucket("/data").is_err());
+    }
+
+    #[test]
+    fn a_folder_with_a_space_is_found_again() {
+        assert_eq!(folder("file:///a b/c%20d").unwrap(), PathBuf::from("/a b/c d"));
+        assert!(folder("file://relative/path").is_err());
+    }
+
+    #[test]
+    fn a_manifest_url_names_its_run() {
+        let run = RunId::generate();
+        let dir = std::env::temp_dir().join(run.to_string());
+        let url = format!("file://{}", dir.display());
+        let store = RunStore::new(open_bucket(&url).unwrap(), run);
+        let found = open_run(&store.manifest_url()).unwrap();
+        assert_eq!(found.run(), run);
+        assert_eq!(found.bucket().url, url);
+        assert_eq!(found.layout().manifest(), store.layout().manifest());
+        std::fs::remove_dir_all(dir).unwrap();
+        assert!(open_run("file:///b/runs/x/manifest.json").is_err());
+    }
+}

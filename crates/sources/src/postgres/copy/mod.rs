@@ -1,0 +1,354 @@
+//! PostgreSQL's binary COPY stream, decoded straight into Arrow builders.
+//!
+//! <https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-BINARY-FORMAT>
+
+mod array;
+mod numeric;
+mod value;
+
+use arrow_array::RecordBatch;
+use sluice_contracts::schema::{Column, OnInvalid, TargetType};
+use sluice_contracts::{Error, Result};
+
+use super::type_table::{Row, Wire, wire_of};
+use crate::builder::{BatchBuilder, Invalid};
+use value::Refusal;
+
+/// Decodes one COPY stream of a table's columns.
+///
+/// The stream may arrive in pieces of any size; a piece of whole rows is decoded where it lies.
+/// After an error the decoder is of no use any more.
+///
+/// ```ignore
+/// while !chunk.is_empty() {
+///     if let Some(batch) = decoder.feed(&mut chunk)? { ... }
+/// }
+/// ```
+///
+/// It is public for the fuzz target and for measurements.
+#[derive(Debug)]
+pub struct CopyDecoder {
+    columns: Vec<Field>,
+    batch: BatchBuilder,
+    expects: Expects,
+    /// The bytes at hand of the one item that is not complete yet.
+    pending: Vec<u8>,
+    /// Bytes of the row under way.
+    row_bytes: usize,
+    rows: u64,
+    bytes: u64,
+    invalid: Vec<u64>,
+}
+
+/// What the next bytes of the stream are.
+#[derive(Debug, Clone, Copy)]
+enum Expects {
+    Header,
+    /// This many bytes of the header that no version defines yet.
+    Extension(usize),
+    Row,
+    /// The field of this column.
+    Field(usize),
+    /// Nothing: the trailer has been read.
+    End,
+}
+
+/// A column as the decoder needs it.
+#[derive(Debug)]
+struct Field {
+    wire: Wire,
+    name: String,
+    source_name: String,
+    encoding: String,
+    target_type: TargetType,
+    on_invalid: OnInvalid,
+}
+
+const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
+/// The signature, four bytes of flags, and the length of the extension.
+const HEADER: usize = SIGNATURE.len() + 8;
+/// A value is shorter than 1 GiB in every version, so that a batch's offsets never overflow.
+const MAX_VALUE: usize = 1 << 30;
+/// Room for incomplete items that is kept from one to the next.
+const KEPT: usize = 1 << 20;
+
+impl CopyDecoder {
+    /// A decoder for a stream of these columns, in this order.
+    ///
+    /// # Errors
+    /// `Data` where a column's encoding is not known or does not become its target type.
+    pub fn new(columns: &[Column]) -> Result<Self> {
+        let fields = columns.iter().map(Field::new).collect::<Result<Vec<_>>>()?;
+        Ok(Self {
+            batch: BatchBuilder::new(columns),
+            expects: Expects::Header,
+            pending: Vec::new(),
+            row_bytes: 0,
+            rows: 0,
+            bytes: 0,
+            invalid: vec![0; fields.len()],
+            columns: fields,
+        })
+    }
+
+    /// Takes bytes off the front of `chunk`: all of them, or those up to the end of a batch, which
+    /// is returned. To be called until `chunk` is empty.
+    ///
+    /// # Errors
+    /// `Data` where the stream is malformed, or holds a value that its column cannot and that ends
+    /// the run.
+    pub fn feed(&mut self, chunk: &mut &[u8]) -> Result<Option<RecordBatch>> {
+        let before = chunk.len();
+        let full = self.consume(chunk);
+        self.bytes += (before - chunk.len()) as u64;
+        if full? { self.batch.finish() } else { Ok(None) }
+    }
+
+    /// The rows that are left, if any, after the last byte of the stream.
+    ///
+    /// # Errors
+    /// `Transient` where the stream has no trailer: it was cut off.
+    pub fn finish(&mut self) -> Result<Option<RecordBatch>> {
+        match self.expects {
+            Expects::End => self.batch.finish(),
+            _ => Err(Error::transient(format!(
+                "read the copy stream: it ended early, after row {} of the unit",
+                self.rows
+            ))),
+        }
+    }
+
+    /// Bytes taken so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Complete rows so far.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Values replaced by NULL so far, by column.
+    pub fn invalid(&self) -> &[u64] {
+        &self.invalid
+    }
+
+    /// Says whether a batch is full; if not, the chunk is empty now.
+    fn consume(&mut self, chunk: &mut &[u8]) -> Result<bool> {
+        while !self.pending.is_empty() {
+            let missing = self.item_length().saturating_sub(self.pending.len());
+            if missing > 0 {
+                let (taken, rest) = chunk.split_at(missing.min(chunk.len()));
+                if taken.is_empty() {
+                    return Ok(false);
+                }
+                self.pending.extend_from_slice(taken);
+                *chunk = rest;
+                continue;
+            }
+            let mut item = std::mem::take(&mut self.pending);
+            let full = self.decode(&mut item.as_slice())?;
+            if item.capacity() <= KEPT {
+                item.clear();
+                self.pending = item;
+            }
+            if full {
+                return Ok(true);
+            }
+        }
+        let full = self.decode(chunk)?;
+        if !full {
+            self.pending.extend_from_slice(chunk);
+            *chunk = &[];
+        }
+        Ok(full)
+    }
+
+    /// How long the pending item is, as far as its first bytes tell.
+    fn item_length(&self) -> usize {
+        match self.expects {
+            Expects::Header => HEADER,
+            Expects::Row => 2,
+            Expects::Field(_) => {
+                let length = self.pending.first_chunk().map_or(0, |word| i32::from_be_bytes(*word));
+                // A wrong length is complete as it is: decoding it says what is wrong.
+                4 + usize::try_from(length).ok().filter(|length| *length < MAX_VALUE).unwrap_or(0)
+            }
+            Expects::Extension(_) | Expects::End => 0,
+        }
+    }
+
+    /// Decodes the complete items at the front of `input` and takes them off, up to the end of a
+    /// batch. Says whether the batch is full.
+    fn decode(&mut self, input: &mut &[u8]) -> Result<bool> {
+        loop {
+            match self.expects {
+                Expects::Row => {
+                    let Some((count, rest)) = input.split_first_chunk() else { return Ok(false) };
+                    *input = rest;
+                    self.row_bytes = 2;
+                    self.begin_row(i16::from_be_bytes(*count))?;
+                }
+                Expects::Field(first) => {
+                    let before = input.len();
+                    let reached = self.fields(first, input)?;
+                    self.row_bytes += before - input.len();
+                    if reached < self.columns.len() {
+                        self.expects = Expects::Field(reached);
+                        return Ok(false);
+                    }
+                    self.expects = Expects::Row;
+                    self.rows += 1;
+                    if self.batch.end_row(self.row_bytes) {
+                        return Ok(true);
+                    }
+                }
+                Expects::Header => {
+                    let Some((header, rest)) = input.split_first_chunk() else { return Ok(false) };
+                    *input = rest;
+                    self.expects = Expects::Extension(header_extension(header)?);
+                }
+                Expects::Extension(0) => self.expects = Expects::Row,
+                Expects::Extension(left) => {
+                    let (skipped, rest) = input.split_at(left.min(input.len()));
+                    if skipped.is_empty() {
+                        return Ok(false);
+                    }
+                    *input = rest;
+                    self.expects = Expects::Extension(left - skipped.len());
+                }
+                Expects::End if input.is_empty() => return Ok(false),
+                Expects::End => return Err(self.malformed("bytes after its end")),
+            }
+        }
+    }
+
+    fn begin_row(&mut self, count: i16) -> Result<()> {
+        if usize::try_from(count) == Ok(self.columns.len()) {
+            self.expects = Expects::Field(0);
+            Ok(())
+        } else if count == -1 {
+            self.expects = Expects::End;
+            Ok(())
+        } else {
+            Err(self.malformed("a row of more or fewer fields than the table's columns"))
+        }
+    }
+
+    /// Decodes the row's fields from column `first` on; the first column whose field is not
+    /// complete is returned, or the number of columns.
+    fn fields(&mut self, first: usize, input: &mut &[u8]) -> Result<usize> {
+        let mut reached = first;
+        let columns = self.columns.iter().zip(&mut self.batch.columns).skip(first);
+        for (column, into) in columns {
+            let Some((length, body)) = input.split_first_chunk() else { break };
+            let length = i32::from_be_bytes(*length);
+            if length == -1 {
+                into.append_null().map_err(|invalid| column.too_long(invalid))?;
+                *input = body;
+            } else {
+                let Some(length) = usize::try_from(length).ok().filter(|n| *n < MAX_VALUE) else {
+                    return Err(self.malformed("a value of impossible length"));
+                };
+                let Some((value, rest)) = body.split_at_checked(length) else { break };
+                if let Err(refusal) = value::append(column.wire, value, into) {
+                    column.refused(&refusal, self.rows + 1)?;
+                    into.append_null().map_err(|invalid| column.too_long(invalid))?;
+                    if let Some(count) = self.invalid.get_mut(reached) {
+                        *count += 1;
+                    }
+                }
+                *input = rest;
+            }
+            reached += 1;
+        }
+        Ok(reached)
+    }
+
+    #[cold]
+    fn malformed(&self, reason: &str) -> Error {
+        let row = self.rows + 1;
+        Error::data(format!("read row {row} of the unit: the copy stream is malformed: {reason}"))
+    }
+}
+
+/// Checks the header and finds the length of its extension.
+fn header_extension(header: &[u8; HEADER]) -> Result<usize> {
+    let malformed =
+        |reason| Err(Error::data(format!("read the copy stream: it is malformed: {reason}")));
+    let Some(fields) = header.strip_prefix(SIGNATURE) else {
+        return malformed("it does not begin with the signature of binary COPY");
+    };
+    let (flags, extension) = match fields {
+        [a, b, c, d, length @ ..] => (u32::from_be_bytes([*a, *b, *c, *d]), length),
+        _ => (0, fields),
+    };
+    // The upper half are flags that a reader has to know, and there are none to know.
+    if flags >> 16 != 0 {
+        return malformed("its flags are not known");
+    }
+    let extension = extension.first_chunk().map_or(-1, |length| i32::from_be_bytes(*length));
+    match usize::try_from(extension) {
+        Ok(extension) => Ok(extension),
+        Err(_) => malformed("its header has an impossible length"),
+    }
+}
+
+impl Field {
+    fn new(column: &Column) -> Result<Self> {
+        Ok(Self {
+            wire: wire_of(column)?,
+            name: column.name.clone(),
+            source_name: column.source_name.clone(),
+            encoding: column.encoding.clone(),
+            target_type: column.target_type,
+            on_invalid: column.on_invalid,
+        })
+    }
+
+    /// Decides on a value that could not be appended: an error, or NULL in its place.
+    #[cold]
+    fn refused(&self, refusal: &Refusal, row: u64) -> Result<()> {
+        let name = &self.name;
+        match refusal {
+            Refusal::Invalid(_) if self.on_invalid == OnInvalid::Null => Ok(()),
+            Refusal::Invalid(Invalid(reason)) => Err(Error::data(format!(
+                "column `{name}`: row {row} of the unit holds {reason}, which {} cannot hold",
+                self.target_type
+            ))
+            .hint(self.way_out())),
+            Refusal::Malformed(reason) => Err(Error::data(format!(
+                "column `{name}`: row {row} of the unit is malformed: {reason}"
+            ))),
+            Refusal::Mismatch => Err(Error::bug(format!(
+                "decode column `{name}`: `{}` into `{}`",
+                self.encoding, self.target_type
+            ))),
+        }
+    }
+
+    fn way_out(&self) -> String {
+        let place = format!("columns.{}", self.source_name);
+        let holds = |to| Row::named(&self.encoding).is_some_and(|row| row.target(to).is_some());
+        let null = format!("set `{place}.on_invalid` to `null`");
+        match self.target_type {
+            TargetType::String if holds(TargetType::Bytes) => {
+                format!("{null}, or `{place}.type` to `BYTES`")
+            }
+            TargetType::String | TargetType::Json => null,
+            _ => format!("{null}, or `{place}.type` to `STRING`"),
+        }
+    }
+
+    #[cold]
+    fn too_long(&self, Invalid(reason): Invalid) -> Error {
+        Error::data(format!("column `{}`: {reason}", self.name))
+    }
+}
+
+#[cfg(test)]
+mod encode;
+#[cfg(test)]
+mod round_trip;
+#[cfg(test)]
+mod stream;

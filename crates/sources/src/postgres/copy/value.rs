@@ -1,0 +1,172 @@
+//! One value of the wire into one column.
+
+use arrow_buffer::i256;
+use uuid::Uuid;
+
+use super::super::type_table::Wire;
+use super::{array, numeric};
+use crate::builder::{ColumnBuilder, Invalid};
+
+/// Why a value was not appended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The column cannot hold it.
+    Invalid(Invalid),
+    /// It is not what the wire says it is.
+    Malformed(&'static str),
+    /// The column is not one that the wire becomes.
+    Mismatch,
+}
+
+impl From<Invalid> for Refusal {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+/// Appends a value, or nothing but elements of an array that is still open.
+pub(super) fn append(
+    wire: Wire,
+    value: &[u8],
+    into: &mut ColumnBuilder,
+) -> Result<(), Refusal> {
+    match (wire, into) {
+        (_, ColumnBuilder::List(list)) => array::append(wire, value, list)?,
+        (Wire::Text | Wire::ServerText, into) => text(value, into)?,
+        (Wire::Int8, ColumnBuilder::Int64(b)) => b.append_value(i64::from_be_bytes(sized(value)?)),
+        (Wire::Int4, ColumnBuilder::Int64(b)) => {
+            b.append_value(i32::from_be_bytes(sized(value)?).into());
+        }
+        (Wire::Numeric, into) => numeric::append(value, into)?,
+        (Wire::Timestamp, ColumnBuilder::Timestamp(b)) => {
+            b.append_value(timestamp(i64::from_be_bytes(sized(value)?))?);
+        }
+        (Wire::Date, ColumnBuilder::Date(b)) => {
+            b.append_value(date(i32::from_be_bytes(sized(value)?))?);
+        }
+        (Wire::Float8, ColumnBuilder::Float64(b)) => {
+            b.append_value(f64::from_be_bytes(sized(value)?));
+        }
+        (Wire::Float4, ColumnBuilder::Float64(b)) => {
+            b.append_value(f32::from_be_bytes(sized(value)?).into());
+        }
+        (Wire::Bool, ColumnBuilder::Bool(b)) => match sized(value)? {
+            [0] => b.append_value(false),
+            [1] => b.append_value(true),
+            _ => return Err(Refusal::Malformed("a boolean that is neither 0 nor 1")),
+        },
+        (Wire::Uuid, ColumnBuilder::Text(b)) => {
+            let mut buffer = Uuid::encode_buffer();
+            b.append_value(Uuid::from_bytes(sized(value)?).hyphenated().encode_lower(&mut buffer));
+        }
+        (Wire::Uuid, ColumnBuilder::Bytes(b)) => b.append_value(sized::<16>(value)?),
+        (Wire::Jsonb, into) => match value.split_first() {
+            Some((1, value)) => text(value, into)?,
+            _ => return Err(Refusal::Malformed("a jsonb of an unknown version")),
+        },
+        (Wire::Time, ColumnBuilder::Time(b)) => {
+            b.append_value(time(i64::from_be_bytes(sized(value)?))?);
+        }
+        (Wire::Bytea, ColumnBuilder::Bytes(b)) => b.append_value(value),
+        (Wire::Char, ColumnBuilder::Text(b)) => match sized(value)? {
+            [0] => b.append_value(""),
+            byte => b.append_value(utf8(&byte)?),
+        },
+        (Wire::Int2, into) => integer(i16::from_be_bytes(sized(value)?).into(), into)?,
+        (Wire::Int4, into) => integer(i32::from_be_bytes(sized(value)?).into(), into)?,
+        (Wire::Oid, into) => integer(u32::from_be_bytes(sized(value)?).into(), into)?,
+        (Wire::Int8, into) => integer(i64::from_be_bytes(sized(value)?), into)?,
+        _ => return Err(Refusal::Mismatch),
+    }
+    Ok(())
+}
+
+fn sized<const N: usize>(value: &[u8]) -> Result<[u8; N], Refusal> {
+    value.try_into().map_err(|_| Refusal::Malformed("a value of the wrong length"))
+}
+
+fn utf8(value: &[u8]) -> Result<&str, Refusal> {
+    std::str::from_utf8(value).map_err(|_| Invalid("text that is not UTF-8").into())
+}
+
+fn text(value: &[u8], into: &mut ColumnBuilder) -> Result<(), Refusal> {
+    match into {
+        ColumnBuilder::Text(b) => b.append_value(utf8(value)?),
+        ColumnBuilder::Bytes(b) => b.append_value(value),
+        _ => return Err(Refusal::Mismatch),
+    }
+    Ok(())
+}
+
+fn integer(value: i64, into: &mut ColumnBuilder) -> Result<(), Refusal> {
+    match into {
+        ColumnBuilder::Int64(b) => b.append_value(value),
+        ColumnBuilder::Float64(b) => {
+            #[expect(clippy::cast_precision_loss, reason = "the next line looks for the loss")]
+            let float = value as f64;
+            #[expect(clippy::cast_possible_truncation, reason = "no more than 2^63")]
+            let back = float as i128;
+            if back != i128::from(value) {
+                return Err(Invalid("an integer that would be rounded").into());
+            }
+            b.append_value(float);
+        }
+        ColumnBuilder::Decimal128(b, decimal) => {
+            let limit = 10_i128.checked_pow(decimal.precision.into());
+            let scaled = 10_i128
+                .checked_pow(decimal.scale.into())
+                .and_then(|scale| scale.checked_mul(value.into()))
+                .filter(|scaled| limit.is_none_or(|limit| scaled.abs() < limit));
+            b.append_value(scaled.ok_or(numeric::TOO_LARGE)?);
+        }
+        ColumnBuilder::Decimal256(b, decimal) => {
+            let power = |digits: u8| i256::from_i128(10).checked_pow(digits.into());
+            let limit = power(decimal.precision);
+            let scaled = power(decimal.scale)
+                .and_then(|scale| scale.checked_mul(i256::from_i128(value.into())))
+                .filter(|scaled| limit.is_none_or(|limit| scaled.wrapping_abs() < limit));
+            b.append_value(scaled.ok_or(numeric::TOO_LARGE)?);
+        }
+        _ => return Err(Refusal::Mismatch),
+    }
+    Ok(())
+}
+
+const DAY: i64 = 86_400_000_000;
+/// 2000-01-01, from which the wire counts, in days since 1970-01-01.
+const EPOCH: i32 = 10_957;
+/// 0001-01-01 and 9999-12-31, in days since 1970-01-01.
+const FIRST_DAY: i32 = -719_162;
+const LAST_DAY: i32 = 2_932_896;
+
+fn date(days: i32) -> Result<i32, Refusal> {
+    match days {
+        i32::MIN | i32::MAX => Err(Invalid("infinity").into()),
+        days => days
+            .checked_add(EPOCH)
+            .filter(|day| (FIRST_DAY..=LAST_DAY).contains(day))
+            .ok_or_else(|| OUTSIDE.into()),
+    }
+}
+
+const OUTSIDE: Invalid = Invalid("a year outside 1 to 9999");
+
+fn timestamp(micros: i64) -> Result<i64, Refusal> {
+    const FIRST: i64 = FIRST_DAY as i64 * DAY;
+    const AFTER: i64 = (LAST_DAY as i64 + 1) * DAY;
+    match micros {
+        i64::MIN | i64::MAX => Err(Invalid("infinity").into()),
+        micros => micros
+            .checked_add(EPOCH as i64 * DAY)
+            .filter(|micros| (FIRST..AFTER).contains(micros))
+            .ok_or_else(|| OUTSIDE.into()),
+    }
+}
+
+fn time(micros: i64) -> Result<i64, Refusal> {
+    match micros {
+        0..DAY => Ok(micros),
+        DAY => Err(Invalid("24:00:00").into()),
+        _ => Err(Refusal::Malformed("a time outside of the day")),
+    }
+}

@@ -1,0 +1,186 @@
+//! Cuts and names as PostgreSQL spells them.
+
+use chrono::{DateTime, NaiveDate};
+use sluice_contracts::manifest::{Relation, Table};
+use sluice_contracts::unit::{Cut, KeyType, Unit};
+use sluice_contracts::{Error, Result};
+
+use super::type_table;
+
+/// The alias of whatever is read.
+const ALIAS: &str = "_sluice";
+
+/// A name in double quotes.
+pub(super) fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Text in single quotes. With `standard_conforming_strings`, the default since 9.1, a backslash
+/// is a backslash; the `E` form says so whatever the setting.
+pub(super) fn literal(text: &str) -> String {
+    if text.contains('\\') {
+        format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+    } else {
+        format!("'{}'", text.replace('\'', "''"))
+    }
+}
+
+/// A relation as it stands after FROM.
+pub(super) fn relation(relation: &Relation) -> String {
+    match relation {
+        Relation::Table { schema: Some(schema), name } => {
+            format!("{}.{}", identifier(schema), identifier(name))
+        }
+        Relation::Table { schema: None, name } => identifier(name),
+        // On lines of its own, so that a comment at its end does not swallow the rest.
+        Relation::Query(sql) => format!("(\n{sql}\n)"),
+    }
+}
+
+/// A cut as a condition; empty for all rows.
+pub(super) fn predicate(cut: &Cut) -> String {
+    match cut {
+        Cut::Full => String::new(),
+        Cut::Null { column } => format!("{} is null", identifier(column)),
+        Cut::Range { column, key, lo, hi } => {
+            let column = identifier(column);
+            let lo = lo.map(|lo| format!("{column} >= {}", key_literal(*key, lo)));
+            let hi = hi.map(|hi| format!("{column} < {}", key_literal(*key, hi)));
+            match (lo, hi) {
+                (Some(lo), Some(hi)) => format!("{lo} and {hi}"),
+                (Some(one), None) | (None, Some(one)) => one,
+                // Every key, but no NULL: that is another unit's.
+                (None, None) => format!("{column} is not null"),
+            }
+        }
+        Cut::Hash { columns, modulus, remainder } => {
+            let row = if columns.is_empty() {
+                format!("({ALIAS}.*)")
+            } else {
+                let columns: Vec<String> = columns.iter().map(|name| identifier(name)).collect();
+                format!("row({})", columns.join(", "))
+            };
+            format!("(hashtextextended({row}::text, 0) % {modulus} + {modulus}) % {modulus} = {remainder}")
+        }
+        Cut::Ctid { lo, hi: Some(hi) } => {
+            format!("ctid >= '({lo},0)'::tid and ctid < '({hi},0)'::tid")
+        }
+        Cut::Ctid { lo, hi: None } => format!("ctid >= '({lo},0)'::tid"),
+    }
+}
+
+/// A key as a constant of its column's type, so that an index on the column can be used.
+fn key_literal(key: KeyType, value: i64) -> String {
+    let text = match key {
+        // Unquoted, the lowest integer would be a numeric.
+        KeyType::Integer => return format!("'{value}'::int8"),
+        KeyType::Date => date_text(value),
+        KeyType::Timestamp | KeyType::Timestamptz => timestamp_text(value),
+    };
+    match key {
+        KeyType::Date => format!("'{text}'::date"),
+        KeyType::Timestamptz => format!("'{text}+00'::timestamptz"),
+        _ => format!("'{text}'::timestamp"),
+    }
+}
+
+/// `2024-01-31`, or `infinity` past what can be written, which sorts after every date.
+fn date_text(days: i64) -> String {
+    let date = i32::try_from(days).ok().and_then(NaiveDate::from_epoch_days);
+    match date {
+        Some(date) if in_common_era(&date.format("%Y").to_string()) => date.format("%F").to_string(),
+        _ if days < 0 => "-infinity".to_owned(),
+        _ => "infinity".to_owned(),
+    }
+}
+
+fn timestamp_text(micros: i64) -> String {
+    let time = DateTime::from_timestamp_micros(micros);
+    match time {
+        Some(time) if in_common_era(&time.format("%Y").to_string()) => {
+            let format = if micros % 1_000_000 == 0 { "%F %T" } else { "%F %T%.6f" };
+            time.format(format).to_string()
+        }
+        _ if micros < 0 => "-infinity".to_owned(),
+        _ => "infinity".to_owned(),
+    }
+}
+
+/// Years that both this crate and the server write with four digits.
+fn in_common_era(year: &str) -> bool {
+    year.len() == 4 && year != "0000"
+}
+
+/// The COPY statement that reads a unit.
+pub(super) fn copy(table: &Table, unit: &Unit) -> Result<String> {
+    let columns: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| {
+            let name = identifier(&column.source_name);
+            if type_table::as_text(&column.encoding) { format!("{name}::text") } else { name }
+        })
+        .collect();
+    let from = match &unit.leaf {
+        Some(leaf) => format!("only {leaf}"),
+        None => relation(&table.relation),
+    };
+    let predicate = predicate(&unit.cut);
+    if predicate != unit.predicate {
+        return Err(Error::data(format!(
+            "read unit {} of `{}`: its predicate is not the one of its cut",
+            unit.index, table.name
+        ))
+        .hint("the manifest was changed, or written by another version; start the run again"));
+    }
+    let mut conditions = Vec::new();
+    conditions.extend(table.filter.as_ref().map(|filter| format!("(\n{filter}\n)")));
+    conditions.extend((!predicate.is_empty()).then(|| format!("({predicate})")));
+    let mut sql = format!("copy (select {} from {from} as {ALIAS}", columns.join(", "));
+    if !conditions.is_empty() {
+        sql.push_str(" where ");
+        sql.push_str(&conditions.join(" and "));
+    }
+    sql.push_str(") to stdout (format binary)");
+    Ok(sql)
+}
+
+/// `select` of columns of what a table job reads, with its filter.
+pub(super) fn select(columns: &str, from: &str, filter: Option<&str>) -> String {
+    let mut sql = format!("select {columns} from {from} as {ALIAS}");
+    if let Some(filter) = filter {
+        sql.push_str(&format!(" where (\n{filter}\n)"));
+    }
+    sql
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn predicates_are_half_open_and_quoted() {
+        let range = |key, lo, hi| predicate(&Cut::Range { column: "Id\"".into(), key, lo, hi });
+        assert_eq!(
+            range(KeyType::Integer, Some(i64::MIN), Some(7)),
+            r#""Id""" >= '-9223372036854775808'::int8 and "Id""" < '7'::int8"#
+        );
+        assert_eq!(range(KeyType::Integer, None, None), r#""Id""" is not null"#);
+        assert_eq!(range(KeyType::Date, Some(19_723), None), r#""Id""" >= '2024-01-01'::date"#);
+        assert_eq!(
+            range(KeyType::Timestamptz, None, Some(1_704_067_200_000_001)),
+            r#""Id""" < '2024-01-01 00:00:00.000001+00'::timestamptz"#
+        );
+        assert_eq!(
+            range(KeyType::Timestamp, Some(i64::MIN), None),
+            r#""Id""" >= '-infinity'::timestamp"#
+        );
+        assert_eq!(predicate(&Cut::Ctid { lo: 0, hi: Some(4) }), "ctid >= '(0,0)'::tid and ctid < '(4,0)'::tid");
+    }
+
+    #[test]
+    fn text_is_quoted_whatever_it_holds() {
+        assert_eq!(literal("it's"), "'it''s'");
+        assert_eq!(literal(r"a\'b"), r"E'a\\''b'");
+    }
+}

@@ -1,0 +1,107 @@
+//! Which columns are read, and what each becomes.
+
+use sluice_contracts::job::TableJob;
+use sluice_contracts::schema::{Column, Decimal, OnInvalid, TargetType};
+use sluice_contracts::{Error, Result};
+
+use super::catalog::{Found, SourceColumn};
+use super::type_table::{Encoding, declared, misfits};
+use crate::naming::{refuse_collisions, target_name};
+
+/// The job's columns in its order, or all of the relation's.
+pub(super) fn resolve(job: &TableJob, found: &Found) -> Result<Vec<Column>> {
+    for name in job.columns.keys() {
+        found.column(name)?;
+    }
+    let chosen: Vec<&SourceColumn> = match &job.select {
+        Some(names) => names.iter().map(|name| found.column(name)).collect::<Result<_>>()?,
+        None => found.columns.iter().collect(),
+    };
+    let columns: Vec<Column> =
+        chosen.into_iter().map(|column| resolve_one(job, found, column)).collect::<Result<_>>()?;
+    refuse_collisions(&columns)?;
+    Ok(columns)
+}
+
+fn resolve_one(job: &TableJob, found: &Found, source: &SourceColumn) -> Result<Column> {
+    let name = &source.name;
+    let asked = job.columns.get(name).or_else(|| {
+        let same = |(other, _): &(&String, _)| other.eq_ignore_ascii_case(name);
+        job.columns.iter().find(same).map(|(_, asked)| asked)
+    });
+    let known = declared(&source.declared);
+    let wanted = asked.and_then(|asked| asked.target_type);
+    let (target_type, decimal) = match (wanted, known.target) {
+        (Some(wanted), _) => {
+            refuse_unfit(found, source, known.encoding, wanted)?;
+            (wanted, full_width(wanted))
+        }
+        (None, Some(target)) => (target, known.decimal),
+        (None, None) => return Err(unknown(found, source)),
+    };
+    // A key is an integer and never NULL: SQLite stores nothing else in it.
+    let fits = source.rowid && target_type == TargetType::Int64;
+    Ok(Column {
+        name: target_name(name, asked.and_then(|asked| asked.name.as_deref()))?,
+        source_name: name.clone(),
+        source_type: source.declared.clone(),
+        encoding: known.encoding.name().to_owned(),
+        target_type,
+        repeated: false,
+        decimal,
+        on_invalid: asked.and_then(|asked| asked.on_invalid).unwrap_or(OnInvalid::Fail),
+        invalid: (!fits).then(|| misfits(target_type).to_owned()),
+    })
+}
+
+/// All digits of a decimal type that the job asks for by name.
+fn full_width(target: TargetType) -> Option<Decimal> {
+    match target {
+        TargetType::Numeric => Some(Decimal::NUMERIC),
+        TargetType::Bignumeric => Some(Decimal::BIGNUMERIC),
+        _ => None,
+    }
+}
+
+fn refuse_unfit(
+    found: &Found,
+    source: &SourceColumn,
+    encoding: Encoding,
+    wanted: TargetType,
+) -> Result<()> {
+    if wanted == TargetType::String || encoding.targets().contains(&wanted) {
+        return Ok(());
+    }
+    let name = &source.name;
+    let fit: Vec<String> = encoding
+        .targets()
+        .iter()
+        .filter(|target| **target != TargetType::String)
+        .map(|target| format!("`{target}`, "))
+        .collect();
+    Err(Error::invalid(format!(
+        "describe {}: column `{name}` of declared type `{}` cannot become `{wanted}`",
+        found.title, source.declared
+    ))
+    .hint(format!("set `columns.{name}.type` to one of {}`STRING`", fit.concat())))
+}
+
+fn unknown(found: &Found, source: &SourceColumn) -> Error {
+    let (name, title) = (&source.name, &found.title);
+    let encoding = declared(&source.declared).encoding;
+    let what = if source.declared.is_empty() {
+        format!("describe {title}: column `{name}` has no declared type")
+    } else if encoding == Encoding::Decimal {
+        format!(
+            "describe {title}: column `{name}` has declared type `{}`, which no type of the target \
+             holds",
+            source.declared
+        )
+    } else {
+        format!(
+            "describe {title}: column `{name}` has declared type `{}`, which is not known",
+            source.declared
+        )
+    };
+    Error::invalid(what).hint(format!("set `columns.{name}.type` to `STRING` or another type"))
+}

@@ -1,0 +1,90 @@
+//! What a task is told by its environment.
+
+use serde::Deserialize;
+use sluice_contracts::layout::Layout;
+use sluice_contracts::manifest::RunId;
+use sluice_contracts::{Error, Result};
+
+/// What a task is told by its environment: Cloud Run's own variables and the manifest's address.
+/// <https://cloud.google.com/run/docs/container-contract#jobs-env-vars>
+#[derive(Debug, Clone, Deserialize)]
+pub struct Config {
+    /// `CLOUD_RUN_TASK_INDEX`: which of the manifest's tasks this is.
+    pub cloud_run_task_index: u32,
+    /// `CLOUD_RUN_TASK_COUNT`: tasks of the execution.
+    pub cloud_run_task_count: u32,
+    /// `CLOUD_RUN_TASK_ATTEMPT`: how often this task was started before.
+    pub cloud_run_task_attempt: u32,
+    /// `CLOUD_RUN_EXECUTION`: name of the execution.
+    pub cloud_run_execution: String,
+    /// `SLUICE_MANIFEST`: URL of the manifest.
+    pub sluice_manifest: String,
+}
+
+impl Config {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// `Invalid` where a variable is missing or no number.
+    pub fn from_env() -> Result<Self> {
+        envy::from_env().map_err(|source| {
+            Error::invalid("read the task's environment").because(source).hint(
+                "Cloud Run sets `CLOUD_RUN_TASK_INDEX` and its sisters; \
+                 `SLUICE_MANIFEST` is the URL of a run's manifest",
+            )
+        })
+    }
+
+    /// URL of the bucket that the manifest lies in.
+    pub fn bucket_url(&self) -> Result<String> {
+        self.split_manifest().map(|(bucket, _)| bucket)
+    }
+
+    /// The run that the manifest is the plan of.
+    pub(crate) fn run(&self) -> Result<RunId> {
+        self.split_manifest().map(|(_, run)| run)
+    }
+
+    fn split_manifest(&self) -> Result<(String, RunId)> {
+        let url = &self.sluice_manifest;
+        let split = || {
+            let (bucket, below) = url.rsplit_once("/runs/")?;
+            let path = object_store::path::Path::from(format!("runs/{below}"));
+            let (_, run) = Layout::of_manifest(&path)?;
+            Some((bucket.to_owned(), run))
+        };
+        split().ok_or_else(|| {
+            Error::invalid(format!("read `SLUICE_MANIFEST`: `{url}` is no manifest's URL"))
+                .hint("it ends in `/runs/<run>/manifest.json`")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(manifest: &str) -> Config {
+        Config {
+            cloud_run_task_index: 0,
+            cloud_run_task_count: 1,
+            cloud_run_task_attempt: 0,
+            cloud_run_execution: "e".into(),
+            sluice_manifest: manifest.into(),
+        }
+    }
+
+    #[test]
+    fn a_manifests_url_names_bucket_and_run() {
+        let run = RunId::generate();
+        let config = config(&format!("file:///data/runs/bucket/runs/{run}/manifest.json"));
+        assert_eq!(config.bucket_url().unwrap(), "file:///data/runs/bucket");
+        assert_eq!(config.run().unwrap(), run);
+    }
+
+    #[test]
+    fn another_url_is_refused() {
+        let error = config("file:///data/bucket/manifest.json").bucket_url().unwrap_err();
+        assert!(error.to_string().contains("is no manifest's URL"));
+    }
+}

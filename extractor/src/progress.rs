@@ -1,0 +1,53 @@
+//! How far a task has come, for whoever watches its log.
+
+use std::time::{Duration, Instant};
+
+/// Says at most once in a while how far the task has come.
+pub(crate) struct Progress {
+    task: u32,
+    rows: u64,
+    bytes: u64,
+    units_done: u64,
+    said: Instant,
+}
+
+impl Progress {
+    const EVERY: Duration = Duration::from_millis(500);
+
+    pub(crate) fn new(task: u32) -> Self {
+        Self { task, rows: 0, bytes: 0, units_done: 0, said: Instant::now() }
+    }
+
+    /// Counts rows and bytes that were read.
+    pub(crate) fn read(&mut self, rows: u64, bytes: u64) {
+        self.rows += rows;
+        self.bytes += bytes;
+        if self.said.elapsed() >= Self::EVERY {
+            self.say();
+        }
+    }
+
+    /// Counts a unit that is done.
+    pub(crate) fn unit_done(&mut self) {
+        self.units_done += 1;
+        self.say();
+    }
+
+    /// Takes back what a unit that failed has counted.
+    pub(crate) fn take_back(&mut self, rows: u64, bytes: u64) {
+        self.rows = self.rows.saturating_sub(rows);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    fn say(&mut self) {
+        self.said = Instant::now();
+        tracing::info!(
+            progress = true,
+            task = self.task,
+            rows = self.rows,
+            bytes = self.bytes,
+            units_done = self.units_done,
+            "extracting"
+        );
+    }
+}

@@ -1,0 +1,323 @@
+//! One task of a run.
+
+use std::time::{Duration, Instant};
+
+use backon::BackoffBuilder;
+use chrono::Utc;
+use sluice_contracts::manifest::{Consistency, Manifest, Task, UnitRef};
+use sluice_contracts::receipt::{Failure, Receipt};
+use sluice_contracts::store::{Bucket, Created, RunStore};
+use sluice_contracts::{Error, Result};
+use sluice_sources::Source;
+
+use crate::Config;
+use crate::moment::{Joiner, Moment};
+use crate::parts::Parts;
+use crate::progress::Progress;
+
+/// How long a task goes on trying without finishing a unit: a new path into a private network can
+/// take two minutes to open.
+const RETRY_FOR: Duration = Duration::from_secs(150);
+/// How often a task that has nothing left to read looks whether the others have.
+const WAIT_STEP: Duration = Duration::from_millis(300);
+/// How long such a task holds the snapshot for the others while none of them proves a unit.
+const WAIT_FOR: Duration = Duration::from_secs(15 * 60);
+
+/// Works through one task's units. `Ok` once each of them has a receipt.
+///
+/// Safe to call any number of times, concurrently too: units with a receipt are not read again,
+/// and of two receipts the first counts. Retries what is transient, with backoff; records what
+/// ended it in the run's documents. Ends on SIGTERM, keeping the receipts.
+pub async fn run(config: Config, bucket: Bucket) -> Result<()> {
+    let store = RunStore::new(bucket, config.run()?);
+    let manifest = store.manifest().await?;
+    let Some(task) = manifest.tasks.get(config.cloud_run_task_index as usize) else {
+        tracing::info!(task = config.cloud_run_task_index, "the plan has no such task");
+        return Ok(());
+    };
+    let nonce = uuid::Uuid::new_v4().simple().to_string();
+    let writer_id = format!(
+        "{}-{}-{}-{}",
+        short(&config.cloud_run_execution),
+        config.cloud_run_task_index,
+        config.cloud_run_task_attempt,
+        // The platform may run an attempt twice; the two must not write the same object.
+        short(&nonce),
+    );
+    let worker = Worker { config: &config, store: &store, manifest: &manifest, task, writer_id };
+    let mut at = None;
+    let result = tokio::select! {
+        result = worker.work(&mut at) => result,
+        () = told_to_stop() => Err(Error::transient(format!("run task {}: told to stop", task.index))
+            .hint("units with a receipt are kept; running the job again does the rest")),
+    };
+    if let Err(error) = &result {
+        worker.record(error, at).await;
+    }
+    result
+}
+
+struct Worker<'a> {
+    config: &'a Config,
+    store: &'a RunStore,
+    manifest: &'a Manifest,
+    task: &'a Task,
+    writer_id: String,
+}
+
+/// Why a moment was left.
+enum Left {
+    /// Every unit of the task has a receipt.
+    Done,
+    /// A newer moment was founded meanwhile.
+    Outdated,
+}
+
+impl Worker<'_> {
+    /// Joins the run's moment and reads, again and again while failures are transient. `at` is the
+    /// unit that was being read.
+    async fn work(&self, at: &mut Option<UnitRef>) -> Result<()> {
+        let mut progress = Progress::new(self.task.index);
+        if self.missing(self.store.generation().await?).await?.is_empty() {
+            return Ok(());
+        }
+        let variable = |name: &str| environment(name);
+        let source = sluice_sources::open(&self.manifest.source, &variable)?;
+        let mut delays = delays();
+        let mut done = 0;
+        let mut since = Instant::now();
+        loop {
+            let mut finished = 0;
+            let error = match self.attempt(source.as_ref(), &mut progress, at, &mut finished).await
+            {
+                Ok(Left::Done) => return Ok(()),
+                Ok(Left::Outdated) => continue,
+                Err(error) => error,
+            };
+            done += finished;
+            if finished > 0 {
+                delays = self::delays();
+                since = Instant::now();
+            }
+            let delay = delays.next().filter(|_| error.is_transient());
+            let Some(delay) = delay.filter(|_| since.elapsed() < RETRY_FOR) else {
+                return Err(error);
+            };
+            tracing::warn!(
+                error = error.chain(),
+                units_done = done,
+                seconds = delay.as_secs_f64(),
+                "trying again"
+            );
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        source: &dyn Source,
+        progress: &mut Progress,
+        at: &mut Option<UnitRef>,
+        finished: &mut u32,
+    ) -> Result<Left> {
+        let joiner = Joiner {
+            source,
+            store: self.store,
+            consistency: self.manifest.consistency,
+            task: self.task.index,
+            attempt: self.config.cloud_run_task_attempt,
+            writer_id: &self.writer_id,
+        };
+        let mut moment = joiner.join().await?;
+        for unit in self.missing(Some(moment.generation)).await? {
+            *at = Some(unit);
+            if self.outdated(&moment).await? {
+                return Ok(Left::Outdated);
+            }
+            self.read(&mut moment, unit, progress).await?;
+            *finished += 1;
+        }
+        *at = None;
+        self.wait_for_others(&moment).await
+    }
+
+    /// This task's units without a receipt of `generation`.
+    async fn missing(&self, generation: Option<u32>) -> Result<Vec<UnitRef>> {
+        let Some(generation) = generation else { return Ok(self.task.units.clone()) };
+        let mut missing = Vec::new();
+        for &unit in &self.task.units {
+            if self.store.receipt(generation, unit).await?.is_none() {
+                missing.push(unit);
+            }
+        }
+        Ok(missing)
+    }
+
+    async fn outdated(&self, moment: &Moment) -> Result<bool> {
+        Ok(self.store.generation().await?.is_some_and(|newest| newest > moment.generation))
+    }
+
+    /// Reads one unit and proves it.
+    async fn read(
+        &self,
+        moment: &mut Moment,
+        unit: UnitRef,
+        progress: &mut Progress,
+    ) -> Result<()> {
+        let (table, found) = self.manifest.unit(unit).ok_or_else(|| {
+            Error::data(format!("find unit {} of table {}", unit.unit, unit.table))
+                .hint("the manifest was changed; start the run again")
+        })?;
+        let (mut rows, mut bytes) = (0, 0);
+        let result = async {
+            let started = Instant::now();
+            let mut parts = Parts::new(self.store, moment.generation, unit, &self.writer_id, table);
+            moment.reader.check(table).await?;
+            let mut batches = moment.reader.read(table, found).await?;
+            while let Some(batch) = batches.next().await? {
+                let (more, total) = (batch.num_rows() as u64, batches.bytes());
+                parts.write(&batch).await?;
+                progress.read(more, total - bytes);
+                rows += more;
+                bytes = total;
+            }
+            bytes = batches.bytes();
+            let invalid = table
+                .columns
+                .iter()
+                .zip(batches.invalid())
+                .filter(|(_, count)| **count > 0)
+                .map(|(column, count)| (column.name.clone(), *count))
+                .collect();
+            drop(batches);
+            moment.reader.confirm().await?;
+            let receipt = Receipt {
+                version: Receipt::VERSION,
+                table: unit.table,
+                unit: unit.unit,
+                snapshot: moment.generation,
+                task: self.task.index,
+                attempt: self.config.cloud_run_task_attempt,
+                execution: self.config.cloud_run_execution.clone(),
+                rows,
+                bytes,
+                invalid,
+                parts: parts.finish().await?,
+                seconds: started.elapsed().as_secs_f64(),
+                finished: Utc::now(),
+            };
+            let created = self.store.create_receipt(&receipt).await?;
+            if created == Created::Lost {
+                tracing::info!(unit = unit.unit, "another attempt was first");
+            }
+            tracing::info!(
+                table = table.name,
+                unit = unit.unit,
+                kind = found.cut.kind(),
+                rows,
+                bytes,
+                seconds = receipt.seconds,
+                "extracted rows from work unit"
+            );
+            Ok(())
+        }
+        .await;
+        match result {
+            Ok(()) => progress.unit_done(),
+            Err(_) => progress.take_back(rows, bytes),
+        }
+        result.map_err(|error: Error| {
+            error.during(format!(
+                "unit {} of {} of table `{}`",
+                unit.unit,
+                table.units.len(),
+                table.name
+            ))
+        })
+    }
+
+    /// Holds the snapshot until every unit of the run has a receipt, so that a task that starts
+    /// again finds somebody to join.
+    async fn wait_for_others(&self, moment: &Moment) -> Result<Left> {
+        let wanted = self.manifest.units().count();
+        let mut seen = 0;
+        let mut since = Instant::now();
+        while self.manifest.consistency == Consistency::Snapshot {
+            let count = self.store.receipt_count(moment.generation).await?;
+            if count >= wanted || since.elapsed() >= WAIT_FOR || self.hopeless().await? {
+                break;
+            }
+            if self.outdated(moment).await? {
+                return Ok(Left::Outdated);
+            }
+            if count > seen {
+                seen = count;
+                since = Instant::now();
+            }
+            tokio::time::sleep(WAIT_STEP).await;
+        }
+        Ok(Left::Done)
+    }
+
+    /// Whether a task of this execution failed for a reason that starting it again will not mend.
+    async fn hopeless(&self) -> Result<bool> {
+        let failures = self.store.failures().await?;
+        Ok(failures.iter().any(|failure| {
+            failure.execution == self.config.cloud_run_execution
+                && failure.kind != sluice_contracts::Kind::Transient
+        }))
+    }
+
+    /// Leaves word of what ended this attempt. Failing to do so changes nothing.
+    async fn record(&self, error: &Error, at: Option<UnitRef>) {
+        let failure = Failure {
+            version: Failure::VERSION,
+            task: self.task.index,
+            attempt: self.config.cloud_run_task_attempt,
+            execution: self.config.cloud_run_execution.clone(),
+            unit: at.map(|unit| (unit.table, unit.unit)),
+            kind: error.kind(),
+            message: error.chain(),
+            hint: error.remedy().map(str::to_owned),
+            at: Utc::now(),
+        };
+        if let Err(error) = self.store.create_failure(&failure, &self.writer_id).await {
+            tracing::warn!(error = error.chain(), "could not record the failure");
+        }
+    }
+}
+
+/// Growing, jittered, and more of them than [`RETRY_FOR`] lets through.
+fn delays() -> impl Iterator<Item = Duration> {
+    backon::ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(500))
+        .with_max_delay(Duration::from_secs(15))
+        .with_jitter()
+        .with_max_times(64)
+        .build()
+}
+
+/// The end of a name, which is what tells it from others.
+fn short(name: &str) -> String {
+    let tail: Vec<char> = name.chars().rev().filter(char::is_ascii_alphanumeric).take(12).collect();
+    tail.into_iter().rev().collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "secrets come from the environment")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Resolves when the platform asks the task to end: SIGTERM, ten seconds before SIGKILL.
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot listen for SIGTERM");
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! From a job to a manifest.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use sluice_contracts::job::{Job, TableJob};
+use sluice_contracts::manifest::{Consistency, Manifest, RunId, Table};
+use sluice_contracts::unit::Unit;
+use sluice_contracts::{Error, Result};
+use sluice_sources::{Description, Source, Survey};
+
+use crate::cut::Weighed;
+use crate::pack::pack;
+use crate::strategy::{Choice, Fit, STRATEGIES, Strategy};
+
+/// Below this many rows and [`SMALL_BYTES`], `auto` does not cut.
+const SMALL_ROWS: u64 = 1_000_000;
+/// Below this many bytes and [`SMALL_ROWS`], `auto` does not cut.
+const SMALL_BYTES: u64 = 1 << 30;
+/// Rows to aim at for each unit, where the job does not say.
+const TARGET_ROWS: u64 = 50_000;
+/// Most rows of a unit that more units are made for, past the hundred that [`TARGET_ROWS`] gives.
+const MOST_ROWS: u64 = 500_000;
+/// Most units of a table: every unit is a query, a part file and a receipt.
+const MOST_UNITS: u64 = 10_000;
+
+/// Plans a run of `job`: looks at the source, cuts every table into units and packs them onto
+/// tasks. Nothing is written and nothing is started.
+///
+/// # Errors
+/// `Invalid` where the job asks for what cannot be done, before the first row is read.
+pub async fn plan(job: &Job, source: Arc<dyn Source>) -> Result<Manifest> {
+    let run = RunId::generate();
+    let mut survey = source.survey(&format!("sluice {run} plan")).await?;
+    let mut tables = Vec::with_capacity(job.tables.len());
+    for (index, table) in (0_u32..).zip(&job.tables) {
+        let planned = plan_table(survey.as_mut(), index, table)
+            .await
+            .map_err(|error| error.during(format!("plan job `{}`", job.name)))?;
+        tables.push(planned);
+    }
+    let packing = pack(&tables, &job.limits);
+    if let (Some(warning), Some(first)) = (packing.warning, tables.first_mut()) {
+        first.warnings.push(warning);
+    }
+    if job.consistency == Consistency::None {
+        for table in tables.iter_mut().filter(|table| table.units.len() > 1) {
+            table.warnings.push(
+                "`consistency: none`: a row that moves between two units while they are read is \
+                 loaded twice or not at all"
+                    .to_owned(),
+            );
+        }
+    }
+    Ok(Manifest {
+        version: Manifest::VERSION,
+        run,
+        job: job.name.clone(),
+        planned: Utc::now(),
+        source: job.source.clone(),
+        bucket: job.bucket.clone(),
+        consistency: job.consistency,
+        tables,
+        tasks: packing.tasks,
+        estimate: packing.estimate,
+    })
+}
+
+async fn plan_table(survey: &mut dyn Survey, index: u32, table: &TableJob) -> Result<Table> {
+    let description = survey.describe(table).await?;
+    let mut warnings = description.warnings.clone();
+    let cutting = match &table.partitioning.strategy {
+        Some(name) => cut_by_name(survey, table, &description, name, &mut warnings).await?,
+        None => cut_by_choice(survey, table, &description, &mut warnings).await?,
+    };
+    let units = (0_u32..)
+        .zip(cutting.units)
+        .map(|(index, (leaf, weighed, row_bytes))| Unit {
+            index,
+            leaf,
+            predicate: survey.predicate(&weighed.cut),
+            rows: whole(weighed.rows),
+            bytes: whole(weighed.rows * row_bytes),
+            cut: weighed.cut,
+        })
+        .collect();
+    Ok(Table {
+        index,
+        name: table.relation.to_string(),
+        relation: table.relation.clone(),
+        filter: table.filter.clone(),
+        target: table.target.clone(),
+        write_disposition: table.write_disposition,
+        strategy: cutting.strategy.to_owned(),
+        reason: cutting.reason,
+        rows: description.rows(),
+        bytes: description.bytes(),
+        columns: description.columns,
+        shape: description.shape,
+        warnings,
+        units,
+    })
+}
+
+/// How a table was cut.
+struct Cutting {
+    strategy: &'static str,
+    reason: String,
+    /// Leaf, cut, and bytes of a row.
+    units: Vec<(Option<String>, Weighed, f64)>,
+}
+
+/// Cuts by the strategy that the job names, or says why it cannot be done.
+async fn cut_by_name(
+    survey: &mut dyn Survey,
+    table: &TableJob,
+    description: &Description,
+    name: &str,
+    warnings: &mut Vec<String>,
+) -> Result<Cutting> {
+    let refused = |why: &str| {
+        let fitting: Vec<String> = STRATEGIES
+            .iter()
+            .filter(|strategy| strategy.name() != name)
+            .filter(|strategy| !matches!(strategy.fit(table, description), Fit::No(_)))
+            .map(|strategy| format!("`{}`", strategy.name()))
+            .collect();
+        Error::invalid(format!("cut table `{}` by `{name}`: {why}", table.relation))
+            .hint(format!("use {} or `auto`", fitting.join(", ")))
+    };
+    let Some(strategy) = STRATEGIES.iter().find(|strategy| strategy.name() == name) else {
+        return Err(refused("no strategy has that name"));
+    };
+    let choice = match strategy.fit(table, description) {
+        Fit::Good(choice) => choice,
+        Fit::Costly(choice, warning) => {
+            warnings.push(warning);
+            choice
+        }
+        Fit::No(why) => return Err(refused(&why)),
+    };
+    let cutting = cut_pieces(survey, table, description, *strategy, choice).await?;
+    cutting.ok_or_else(|| refused("the source cannot say where its keys lie without reading them"))
+}
+
+/// Cuts by the first strategy that fits well. There always is one: `full` fits everything.
+async fn cut_by_choice(
+    survey: &mut dyn Survey,
+    table: &TableJob,
+    description: &Description,
+    warnings: &mut Vec<String>,
+) -> Result<Cutting> {
+    let named = table.partitioning.column.is_some();
+    let small = description.rows() < SMALL_ROWS && description.bytes() < SMALL_BYTES;
+    if !small {
+        for strategy in STRATEGIES {
+            let choice = match strategy.fit(table, description) {
+                Fit::Good(choice) => choice,
+                Fit::Costly(choice, warning) if named => {
+                    warnings.push(warning);
+                    choice
+                }
+                Fit::Costly(..) | Fit::No(_) => continue,
+            };
+            // A column that the job names decides, so a strategy that cuts by none is skipped.
+            if named && choice.key.is_none() && choice.columns.is_empty() {
+                continue;
+            }
+            if let Some(cutting) = cut_pieces(survey, table, description, *strategy, choice).await?
+            {
+                return Ok(cutting);
+            }
+        }
+        warnings.push(
+            "no valid strategy: the table is read as one unit; \
+             name a column to cut by in `partitioning.column`"
+                .to_owned(),
+        );
+    }
+    let reason = if small {
+        format!(
+            "fewer than {} million rows and less than 1 GiB: cutting would cost more than it saves",
+            SMALL_ROWS / 1_000_000
+        )
+    } else {
+        "nothing to cut by".to_owned()
+    };
+    Ok(Cutting { strategy: "full", reason, units: whole_pieces(description) })
+}
+
+/// Cuts every piece, in proportion to its rows. `None` where the source cannot say where.
+async fn cut_pieces(
+    survey: &mut dyn Survey,
+    table: &TableJob,
+    description: &Description,
+    strategy: &dyn Strategy,
+    choice: Choice,
+) -> Result<Option<Cutting>> {
+    let count = unit_count(description.rows(), table.partitioning.target_rows)
+        .min(u64::from(strategy.most_units()));
+    let mut units = Vec::new();
+    for piece in &description.pieces {
+        let share = share_of(count, piece.rows, description.rows());
+        let cuts = if share < 2 && description.pieces.len() > 1 {
+            // A leaf that is small anyway is not worth a range.
+            vec![Weighed { cut: sluice_contracts::unit::Cut::Full, rows: as_f64(piece.rows) }]
+        } else {
+            match strategy.cut(survey, table, piece, &choice, share).await? {
+                Some(cuts) => cuts,
+                None => return Ok(None),
+            }
+        };
+        let row_bytes = bytes_per_row(piece.rows, piece.bytes);
+        units.extend(cuts.into_iter().map(|cut| (piece.leaf.clone(), cut, row_bytes)));
+    }
+    Ok(Some(Cutting { strategy: strategy.name(), reason: choice.reason, units }))
+}
+
+fn whole_pieces(description: &Description) -> Vec<(Option<String>, Weighed, f64)> {
+    description
+        .pieces
+        .iter()
+        .map(|piece| {
+            let cut = Weighed { cut: sluice_contracts::unit::Cut::Full, rows: as_f64(piece.rows) };
+            (piece.leaf.clone(), cut, bytes_per_row(piece.rows, piece.bytes))
+        })
+        .collect()
+}
+
+/// Units for a table: 50,000 rows each, at least 10 and at most 100, and past that as many as keep
+/// a unit below [`MOST_ROWS`].
+fn unit_count(rows: u64, target_rows: Option<u64>) -> u64 {
+    match target_rows {
+        Some(target) => rows.div_ceil(target.max(1)).clamp(1, MOST_UNITS),
+        None => (rows / TARGET_ROWS).clamp(10, 100).max(rows / MOST_ROWS).min(MOST_UNITS),
+    }
+}
+
+/// A piece's share of the table's units, at least one.
+fn share_of(count: u64, rows: u64, all_rows: u64) -> u32 {
+    let share = (u128::from(count) * u128::from(rows)).div_ceil(u128::from(all_rows.max(1)));
+    u32::try_from(share.max(1)).unwrap_or(u32::MAX)
+}
+
+fn bytes_per_row(rows: u64, bytes: u64) -> f64 {
+    as_f64(bytes) / as_f64(rows.max(1))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn as_f64(count: u64) -> f64 {
+    count as f64
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
+fn whole(count: f64) -> u64 {
+    count.round().max(0.0) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unit_counts_follow_the_seeds_formula_and_grow_past_it() {
+        assert_eq!(unit_count(0, None), 10);
+        assert_eq!(unit_count(1_000_000, None), 20);
+        assert_eq!(unit_count(5_000_000, None), 100);
+        assert_eq!(unit_count(50_000_000, None), 100);
+        assert_eq!(unit_count(1_000_000_000, None), 2_000);
+        assert_eq!(unit_count(u64::MAX, None), 10_000);
+        assert_eq!(unit_count(5_000_000, Some(5_000_000)), 1);
+        assert_eq!(unit_count(5_000_000, Some(u64::MAX)), 1);
+        assert_eq!(unit_count(100, Some(30)), 4);
+    }
+
+    #[test]
+    fn shares_do_not_overflow() {
+        assert_eq!(share_of(10_000, u64::MAX, u64::MAX), 10_000);
+        assert_eq!(share_of(10, 0, 0), 1);
+        assert_eq!(share_of(100, 1, 3), 34);
+    }
+}
