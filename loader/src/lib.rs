@@ -1,1 +1,13 @@
+//! All receipts there? Counts agree? Then every table becomes visible, once.
+//!
+//! ```text
+//! manifest + receipts of one generation -> Load -> Sink -> commits/<table>.json
+//! ```
 
+mod census;
+mod commit;
+pub mod sink;
+
+pub use census::{Census, census};
+pub use commit::{Outcome, Sinks, TableOutcome, commit, commit_table};
+pub use sink::{Load, Loaded, Sink};

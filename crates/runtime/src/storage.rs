@@ -6,8 +6,7 @@ use std::sync::Arc;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use sluice_contracts::error::Doing as _;
-use sluice_contracts::layout::Layout;
-use sluice_contracts::store::{Bucket, RunStore, storage_error};
+use sluice_contracts::store::{Bucket, storage_error};
 use sluice_contracts::{Error, Kind, Result};
 use url::Url;
 
@@ -29,19 +28,6 @@ pub fn check_bucket(url: &str) -> Result<()> {
         folder(url)?;
     }
     Ok(())
-}
-
-/// Opens the run that a manifest's URL names.
-pub fn open_run(manifest_url: &str) -> Result<RunStore> {
-    let named = manifest_url.rsplit_once("/runs/").and_then(|(bucket, below)| {
-        let (_, run) = Layout::of_manifest(&Path::from(format!("runs/{below}")))?;
-        Some((bucket, run))
-    });
-    let Some((bucket, run)) = named else {
-        return Err(Error::invalid(format!("read manifest URL `{manifest_url}`"))
-            .hint("it looks like `file:///bucket/runs/<run>/manifest.json`"));
-    };
-    Ok(RunStore::new(open_bucket(bucket)?, run))
 }
 
 /// The folder that a `file://` URL names.
@@ -81,8 +67,6 @@ fn open_folder(url: &str) -> Result<Bucket> {
 
 #[cfg(test)]
 mod tests {
-    use sluice_contracts::manifest::RunId;
-
     use super::*;
 
     #[test]
@@ -100,16 +84,11 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_url_names_its_run() {
-        let run = RunId::generate();
-        let dir = std::env::temp_dir().join(run.to_string());
-        let url = format!("file://{}", dir.display());
-        let store = RunStore::new(open_bucket(&url).unwrap(), run);
-        let found = open_run(&store.manifest_url()).unwrap();
-        assert_eq!(found.run(), run);
-        assert_eq!(found.bucket().url, url);
-        assert_eq!(found.layout().manifest(), store.layout().manifest());
+    fn a_folder_is_made_and_its_url_kept() {
+        let dir = std::env::temp_dir().join(format!("sluice-storage-{}", std::process::id()));
+        let bucket = open_bucket(&format!("file://{}/a b/", dir.display())).unwrap();
+        assert_eq!(bucket.url, format!("file://{}/a b", dir.display()));
+        assert!(dir.join("a b").is_dir());
         std::fs::remove_dir_all(dir).unwrap();
-        assert!(open_run("file:///b/runs/x/manifest.json").is_err());
     }
 }

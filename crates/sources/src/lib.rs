@@ -13,6 +13,7 @@ use std::sync::Arc;
 use sluice_contracts::{Error, Result};
 
 pub use builder::{BatchBuilder, ColumnBuilder, Invalid, ListColumn, arrow_schema};
+pub use postgres::CopyDecoder;
 pub use source::{
     Batches, Description, Distribution, Join, Key, Piece, Reader, Source, SourceKind, Span, Survey,
 };

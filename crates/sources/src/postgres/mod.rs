@@ -17,6 +17,8 @@ use async_trait::async_trait;
 use sluice_contracts::{Error, Result};
 use sqlx::postgres::PgConnectOptions;
 
+pub use copy::CopyDecoder;
+
 use crate::source::{Join, Reader, Source, SourceKind, Survey};
 
 /// The kind.

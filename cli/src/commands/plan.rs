@@ -1,0 +1,19 @@
+//! `sluice plan`: what a run would do.
+
+use sluice_contracts::Result;
+
+use super::job::{open_sink, open_source, read_job};
+use crate::answer::Answer;
+use crate::arguments::Plan;
+use crate::render::plan::{PlanReport, render};
+
+pub(crate) async fn plan(options: &Plan) -> Result<Answer> {
+    let mut job = read_job(&options.job)?;
+    job.limits.max_tasks = options.max_tasks.unwrap_or(job.limits.max_tasks);
+    sluice_runtime::storage::check_bucket(&job.bucket)?;
+    for table in &job.tables {
+        open_sink(&table.target)?;
+    }
+    let manifest = sluice_planner::plan(&job, open_source(&job.source)?).await?;
+    Answer::new(&PlanReport::of(&manifest), render(&manifest))
+}

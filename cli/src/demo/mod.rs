@@ -1,0 +1,167 @@
+//! `sluice demo`: a database, moved.
+
+mod data { pub(crate) fn generate(_: &std::path::Path, _: u64, _: &mut dyn FnMut(u64)) -> sluice_contracts::Result<()> { Err(sluice_contracts::Error::bug("no generator yet")) } }
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use sluice_contracts::error::Doing as _;
+use sluice_contracts::job::{
+    JobFile, LimitsFile, PartitioningFile, SourceFile, TargetFile, WriteDisposition,
+};
+use sluice_contracts::manifest::Consistency;
+use sluice_contracts::{Error, Kind, Result};
+use url::Url;
+
+use crate::answer::Answer;
+use crate::arguments::Demo;
+use crate::commands::read_job;
+use crate::execution::carry_out;
+use crate::figures::{count, duration, thousands};
+use crate::progress::say;
+use crate::render::run::render;
+
+/// Rows of the database, where nobody says.
+const ROWS: u64 = 1_000_000;
+/// Name of the database's table.
+const TABLE: &str = "events";
+
+pub(crate) async fn demo(options: &Demo) -> Result<Answer> {
+    let dir = std::path::absolute(&options.dir)
+        .doing(Kind::Invalid, || format!("find folder `{}`", options.dir.display()))?;
+    fs::create_dir_all(&dir).doing(Kind::Denied, || format!("make `{}`", dir.display()))?;
+    let database = dir.join("demo.db");
+    make_database(database.clone(), options.rows).await?;
+    let path = dir.join("demo.yaml");
+    write_job(&path, &dir, &database)?;
+
+    let job = read_job(&path)?;
+    let shown = options.dir.join("demo.yaml");
+    let finished = carry_out(&job, &shown, None).await?;
+    let mut text = String::new();
+    if finished.error.is_none() {
+        text = render(&finished.report);
+        text.push_str(&way_on(&options.dir, &shown));
+    }
+    Ok(Answer::new(&finished.report, text)?.because(finished.error))
+}
+
+/// Generates the database, if there is none. A half of one never bears its name.
+async fn make_database(path: PathBuf, rows: Option<u64>) -> Result<()> {
+    if path.exists() {
+        if rows.is_some() {
+            say(&format!(
+                "`{}` is there already and stays as it is; delete it to make another",
+                path.display()
+            ));
+        }
+        return Ok(());
+    }
+    let rows = rows.unwrap_or(ROWS);
+    let work = move || {
+        let started = Instant::now();
+        let partial = path.with_extension("db.partial");
+        match fs::remove_file(&partial) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::new(Kind::Denied, format!("remove `{}`", partial.display()))
+                    .because(source));
+            }
+            _ => {}
+        }
+        say(&format!("making `{}` with {}", path.display(), count(rows, "row")));
+        let step = (rows / 4).max(1);
+        let mut next = step;
+        data::generate(&partial, rows, &mut |done| {
+            if done >= next && done < rows {
+                say(&format!("  {} of {}", thousands(done), count(rows, "row")));
+                next = done + step;
+            }
+        })?;
+        fs::rename(&partial, &path)
+            .doing(Kind::Denied, || format!("rename `{}`", partial.display()))?;
+        say(&format!("made in {}\n", duration(started.elapsed().as_secs_f64())));
+        Ok(())
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(source) => Err(Error::bug("make the demo's database").because(source)),
+    }
+}
+
+/// Writes a job file like any other: the demo has no way of its own.
+fn write_job(path: &Path, dir: &Path, database: &Path) -> Result<()> {
+    let mut source = file_url(database)?;
+    source.replace_range(.."file".len(), "sqlite");
+    let job = JobFile {
+        name: "demo".to_owned(),
+        source: SourceFile {
+            url: source,
+            table: Some(TABLE.to_owned()),
+            query: None,
+            columns: None,
+            filter: None,
+        },
+        partitioning: PartitioningFile {
+            strategy: Some("auto".to_owned()),
+            ..PartitioningFile::default()
+        },
+        columns: std::collections::BTreeMap::new(),
+        target: TargetFile {
+            table: file_url(&dir.join("warehouse").join("demo").join(TABLE))?,
+            write_disposition: WriteDisposition::Truncate,
+        },
+        bucket: file_url(&dir.join("bucket"))?,
+        limits: LimitsFile {
+            max_tasks: Some(4),
+            finish_within: Some("10s".to_owned()),
+            ..LimitsFile::default()
+        },
+        consistency: Consistency::Snapshot,
+        schedule: None,
+    };
+    let text = format!(
+        "# Written by `sluice demo`. Change it, and run it with `sluice run`.\n{}",
+        yaml(&job)?
+    );
+    fs::write(path, text).doing(Kind::Denied, || format!("write `{}`", path.display()))
+}
+
+/// The job as people write it: two levels of keys, values as JSON, which YAML contains.
+fn yaml(job: &JobFile) -> Result<String> {
+    let value = serde_json::to_value(job).doing(Kind::Bug, || "write the demo's job")?;
+    let mut text = String::new();
+    for (key, value) in value.as_object().into_iter().flatten() {
+        match value.as_object() {
+            Some(section) if section.is_empty() => {}
+            Some(section) => {
+                text.push_str(&format!("{key}:\n"));
+                for (key, value) in section {
+                    text.push_str(&format!("  {key}: {value}\n"));
+                }
+            }
+            None => text.push_str(&format!("{key}: {value}\n")),
+        }
+    }
+    Ok(text)
+}
+
+fn file_url(path: &Path) -> Result<String> {
+    match Url::from_file_path(path) {
+        Ok(url) => Ok(url.to_string()),
+        Err(()) => Err(Error::invalid(format!("write `{}` as a URL", path.display()))),
+    }
+}
+
+/// What to type next.
+fn way_on(dir: &Path, job: &Path) -> String {
+    let files = dir.join("warehouse").join("demo").join(TABLE);
+    let (files, job) = (files.display(), job.display());
+    format!(
+        "\nlook at the table, with what you have:\n\
+         \n  duckdb -c \"select count(*) from '{files}/*.parquet'\"\
+         \n  python3 -c \"import pyarrow.dataset as d; print(d.dataset('{files}').count_rows())\"\n\
+         \nand at how it was cut:\n\
+         \n  sluice plan {job}\n"
+    )
+}

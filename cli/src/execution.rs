@@ -1,0 +1,175 @@
+//! Carrying out a job: plan, launch, watch, commit.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use sluice_contracts::error::Doing as _;
+use sluice_contracts::job::Job;
+use sluice_contracts::manifest::{Consistency, Manifest, RunId};
+use sluice_contracts::store::{Created, RunStore};
+use sluice_contracts::{Error, Kind, Result};
+use sluice_loader::{Census, Outcome, census};
+use sluice_planner::launch::Launcher as _;
+use sluice_runtime::storage::open_bucket;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::commands::{open_sink, open_source};
+use crate::launch::{ChildProcesses, Event};
+use crate::progress::Display;
+use crate::summary::RunReport;
+
+/// Executions of a run before its gaps are reported. More than one is needed only where the
+/// snapshot was lost, and some tasks had ended before the next one was taken.
+const EXECUTIONS: u32 = 3;
+/// Time between two lines of progress where there is no terminal.
+const TICK: Duration = Duration::from_secs(2);
+
+/// A run that has a manifest, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) report: RunReport,
+    /// Why some table is not visible.
+    pub(crate) error: Option<Error>,
+}
+
+/// Carries a job out, or finishes one of its runs. `path` is where the job was read from.
+///
+/// # Errors
+/// Where there is no run to report on; failures of a run are in [`Finished`].
+pub(crate) async fn carry_out(job: &Job, path: &Path, resume: Option<RunId>) -> Result<Finished> {
+    let started = Instant::now();
+    let (store, manifest) = match resume {
+        None => plan(job).await?,
+        Some(run) => find(job, run).await?,
+    };
+    let result = extract_and_commit(&store, &manifest).await;
+    let seconds = started.elapsed().as_secs_f64();
+    let report = RunReport::gather(&store, &manifest, &result, seconds).await;
+    let error = match result {
+        Ok(outcome) => outcome.into_error(),
+        Err(error) => Some(error),
+    };
+    let error = error.map(|error| with_way_out(error, path, manifest.run));
+    match (report, error) {
+        (Ok(report), error) => Ok(Finished { report, error }),
+        // The first failure says more than the one that it led to.
+        (Err(_), Some(error)) => Err(error),
+        (Err(later), None) => Err(later),
+    }
+}
+
+/// Plans a run and writes its manifest.
+async fn plan(job: &Job) -> Result<(RunStore, Manifest)> {
+    let manifest = sluice_planner::plan(job, open_source(&job.source)?).await?;
+    for table in &manifest.tables {
+        open_sink(&table.target)?.check(manifest.run, table).await?;
+    }
+    let store = RunStore::new(open_bucket(&job.bucket)?, manifest.run);
+    match store.create_manifest(&manifest).await? {
+        Created::First => Ok((store, manifest)),
+        Created::Lost => Err(Error::bug(format!("run `{}` has a manifest already", manifest.run))),
+    }
+}
+
+/// Finds a run of the job.
+async fn find(job: &Job, run: RunId) -> Result<(RunStore, Manifest)> {
+    let store = RunStore::new(open_bucket(&job.bucket)?, run);
+    let manifest = store.manifest().await?;
+    if manifest.job != job.name {
+        return Err(Error::invalid(format!(
+            "resume run `{run}`: it is a run of job `{}`, not of `{}`",
+            manifest.job, job.name
+        )));
+    }
+    Ok((store, manifest))
+}
+
+async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Outcome> {
+    for _ in 0..EXECUTIONS {
+        let census = census(store, manifest).await?;
+        if census.is_complete() {
+            break;
+        }
+        let tasks = tasks_to_start(manifest, &census);
+        launch_and_watch(store, manifest, &census, &tasks)
+            .await
+            .map_err(|error| error.during(format!("run `{}`", manifest.run)))?;
+    }
+    sluice_loader::commit(store, &open_sink).await
+}
+
+/// The tasks that have something to do.
+fn tasks_to_start(manifest: &Manifest, census: &Census) -> Vec<u32> {
+    let has_work = |units: &[sluice_contracts::manifest::UnitRef]| {
+        // When a snapshot is lost its receipts are worth nothing, so every task has work again.
+        manifest.consistency == Consistency::Snapshot
+            || units.iter().any(|unit| census.missing.contains(unit))
+    };
+    manifest.tasks.iter().filter(|task| has_work(&task.units)).map(|task| task.index).collect()
+}
+
+/// One execution, to its end. When a task fails for good the others are asked to stop: what they
+/// have finished stays.
+async fn launch_and_watch(
+    store: &RunStore,
+    manifest: &Manifest,
+    census: &Census,
+    tasks: &[u32],
+) -> Result<()> {
+    let program =
+        std::env::current_exe().doing(Kind::NotFound, || "find the program to start tasks with")?;
+    let (events, mut heard) = mpsc::unbounded_channel();
+    let (stop, stopping) = watch::channel(false);
+    let launcher = ChildProcesses {
+        command: (program, vec!["task".into()]),
+        store: store.clone(),
+        task_count: u32::try_from(manifest.tasks.len()).unwrap_or(u32::MAX),
+        events,
+        stop: stopping,
+    };
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    launcher.launch(&store.manifest_url(), tasks).await?;
+    // The events end with the last task: nobody else may hold their sending side.
+    drop(launcher);
+
+    let mut display = Display::new(manifest, census, tasks);
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + TICK, TICK);
+    let mut failure = None;
+    loop {
+        tokio::select! {
+            event = heard.recv() => {
+                let Some(event) = event else { break };
+                display.show(&event);
+                if let Event::Failed { task, error } = event {
+                    stop.send_replace(true);
+                    failure.get_or_insert(error.during(format!("task {task}")));
+                }
+            }
+            _ = interrupt.recv() => stop_all(&stop, &mut failure),
+            _ = terminate.recv() => stop_all(&stop, &mut failure),
+            _ = ticks.tick() => display.tick(),
+        }
+    }
+    display.finish();
+    failure.map_or(Ok(()), Err)
+}
+
+fn stop_all(stop: &watch::Sender<bool>, failure: &mut Option<Error>) {
+    stop.send_replace(true);
+    failure.get_or_insert_with(|| Error::transient("interrupted"));
+}
+
+fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
+    signal(kind).doing(Kind::Bug, || "listen for signals")
+}
+
+/// Adds how to go on, where the error does not say itself.
+fn with_way_out(error: Error, path: &Path, run: RunId) -> Error {
+    if error.remedy().is_some() {
+        return error;
+    }
+    let job = if path.as_os_str() == "-" { "JOB".into() } else { path.display().to_string() };
+    error.hint(format!("`sluice run {job} --resume {run}` reads only what is missing, and commits"))
+}

@@ -1,0 +1,193 @@
+//! Tasks as child processes, started and restarted the way Cloud Run does it.
+
+mod child;
+mod output;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sluice_contracts::receipt::Failure;
+use sluice_contracts::store::RunStore;
+use sluice_contracts::{Error, Kind, Result};
+use sluice_planner::launch::Launcher;
+use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
+
+use child::{Child, Ended};
+
+/// Cloud Run's default for a task's retries.
+const RETRIES: u32 = 3;
+/// Pause before a task's first retry; each further one is twice as long.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Something that happened to a task.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// An attempt has come so far.
+    Progress(Progress),
+    /// The task warns of something.
+    Warned { task: u32, message: String },
+    /// An attempt failed, and the next one begins.
+    Retried { task: u32, attempt: u32, why: String },
+    /// The task is done.
+    Done { task: u32 },
+    /// The task was told to stop, and did.
+    Stopped { task: u32 },
+    /// The task failed and is not tried again.
+    Failed { task: u32, error: Error },
+}
+
+/// How far an attempt of a task has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+pub(crate) struct Progress {
+    /// The task.
+    pub(crate) task: u32,
+    /// Rows it has read.
+    pub(crate) rows: u64,
+    /// Bytes it has received from the source.
+    pub(crate) bytes: u64,
+    /// Units that are done.
+    pub(crate) units_done: u64,
+}
+
+impl Progress {
+    /// Counts more of the same kind.
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.rows += more.rows;
+        self.bytes += more.bytes;
+        self.units_done += more.units_done;
+    }
+}
+
+/// Runs tasks as children of this process.
+///
+/// A task that fails, or is killed, is started again up to three times, unless it left word that
+/// trying again is of no use. Every task ends with exactly one of `Done`, `Stopped` and `Failed`.
+pub(crate) struct ChildProcesses {
+    /// The program and its arguments.
+    pub(crate) command: (PathBuf, Vec<OsString>),
+    /// Where tasks leave word of their failures.
+    pub(crate) store: RunStore,
+    /// Tasks of the whole run, started or not.
+    pub(crate) task_count: u32,
+    /// Takes what happens. It ends when the last task has and the launcher is gone.
+    pub(crate) events: mpsc::UnboundedSender<Event>,
+    /// Turns true when all tasks shall stop.
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+impl fmt::Debug for ChildProcesses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChildProcesses").field("command", &self.command).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Launcher for ChildProcesses {
+    async fn launch(&self, manifest_url: &str, tasks: &[u32]) -> Result<String> {
+        let name = Uuid::new_v4().simple().to_string();
+        let execution = Arc::new(Execution {
+            command: self.command.clone(),
+            store: self.store.clone(),
+            name: format!("sluice-{}", &name[..8]),
+            manifest_url: manifest_url.to_owned(),
+            task_count: self.task_count,
+        });
+        for &task in tasks {
+            let (execution, events) = (Arc::clone(&execution), self.events.clone());
+            let stop = self.stop.clone();
+            tokio::spawn(async move { execution.supervise(task, &events, stop).await });
+        }
+        Ok(execution.name.clone())
+    }
+}
+
+/// One launch.
+struct Execution {
+    command: (PathBuf, Vec<OsString>),
+    store: RunStore,
+    name: String,
+    manifest_url: String,
+    task_count: u32,
+}
+
+impl Execution {
+    /// Starts a task until it is done, or it is of no use.
+    async fn supervise(
+        &self,
+        task: u32,
+        events: &mpsc::UnboundedSender<Event>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut attempt = 0;
+        let last = loop {
+            if *stop.borrow() {
+                break Event::Stopped { task };
+            }
+            let ended = match Child::start(self, task, attempt) {
+                Ok(child) => child.wait(events, &mut stop).await,
+                Err(error) => break Event::Failed { task, error },
+            };
+            let failed = match ended {
+                Ok(Ended::Done) => break Event::Done { task },
+                Ok(Ended::Stopped) => break Event::Stopped { task },
+                Ok(Ended::Failed(failed)) => failed,
+                Err(error) => break Event::Failed { task, error },
+            };
+            let word = self.failure(task, attempt).await;
+            let useless = word.as_ref().is_some_and(|failure| failure.kind != Kind::Transient);
+            if useless || attempt == RETRIES {
+                let error = match word {
+                    Some(failure) => error_of(failure),
+                    None => failed.error(task, attempt + 1),
+                };
+                break Event::Failed { task, error };
+            }
+            let why = word.map_or_else(|| failed.how.clone(), |failure| failure.message);
+            // Nobody listens any more only where the run has ended.
+            let _ = events.send(Event::Retried { task, attempt, why });
+            let pause = tokio::time::sleep(PAUSE * 2_u32.pow(attempt));
+            tokio::select! {
+                () = pause => {}
+                () = told_to_stop(&mut stop) => {}
+            }
+            attempt += 1;
+        };
+        let _ = events.send(last);
+    }
+
+    /// What an attempt said about its end.
+    async fn failure(&self, task: u32, attempt: u32) -> Option<Failure> {
+        let failures = match self.store.failures().await {
+            Ok(failures) => failures,
+            Err(error) => {
+                tracing::warn!("{}", error.chain());
+                return None;
+            }
+        };
+        failures.into_iter().rev().find(|failure| {
+            failure.execution == self.name && failure.task == task && failure.attempt == attempt
+        })
+    }
+}
+
+/// Waits until all tasks shall stop.
+async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
+    // An error says that the run, which holds the other side, is gone: that is reason enough.
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+/// A task's own words as an error.
+fn error_of(failure: Failure) -> Error {
+    let error = Error::new(failure.kind, failure.message);
+    match failure.hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}

@@ -1,0 +1,208 @@
+//! How a run goes on, on standard error: bars on a terminal, lines elsewhere.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Instant;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use sluice_contracts::manifest::Manifest;
+use sluice_loader::Census;
+
+use crate::figures::{count, duration, size, thousands};
+use crate::launch::{Event, Progress};
+
+/// Tasks that get a bar of their own.
+const MOST_BARS: usize = 16;
+
+/// Shows what the tasks of one execution do.
+#[derive(Debug)]
+pub(crate) struct Display {
+    started: Instant,
+    /// Rows that the whole run is expected to have.
+    expected: u64,
+    units: u64,
+    tasks: BTreeMap<u32, Task>,
+    bars: Option<Bars>,
+    said: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Task {
+    /// What had a receipt before this attempt.
+    before: Progress,
+    /// What this attempt had done when it last ended a unit.
+    proved: Progress,
+    /// What this attempt has done.
+    progress: Progress,
+    ended: bool,
+    bar: Option<ProgressBar>,
+}
+
+#[derive(Debug)]
+struct Bars {
+    all: MultiProgress,
+    total: ProgressBar,
+}
+
+impl Display {
+    /// Shows the tasks of a run that already has the receipts of `census`.
+    pub(crate) fn new(manifest: &Manifest, census: &Census, tasks: &[u32]) -> Self {
+        let bars = std::io::stderr().is_terminal().then(|| {
+            let all = MultiProgress::new();
+            let total = all.add(ProgressBar::new(manifest.estimate.rows));
+            total.set_style(style("total   {bar:28} {percent:>3} %  {msg}  {elapsed}"));
+            Bars { all, total }
+        });
+        let mut display = Self {
+            started: Instant::now(),
+            expected: manifest.estimate.rows,
+            units: manifest.units().count() as u64,
+            tasks: BTreeMap::new(),
+            bars,
+            said: None,
+        };
+        for task in manifest.tasks.iter().filter(|task| tasks.contains(&task.index)) {
+            let units = task.units.len() as u64;
+            let mut before = Progress::default();
+            for receipt in task.units.iter().filter_map(|unit| census.receipts.get(unit)) {
+                before.add(&Progress {
+                    task: task.index,
+                    rows: receipt.rows,
+                    bytes: receipt.bytes,
+                    units_done: 1,
+                });
+            }
+            let bar = display.bars.as_ref().filter(|_| tasks.len() <= MOST_BARS).map(|bars| {
+                let bar = bars.all.insert_before(&bars.total, ProgressBar::new(units));
+                bar.set_style(style("task {prefix:<2} {bar:28} {pos:>3}/{len:<3} units  {msg}"));
+                bar.set_prefix(task.index.to_string());
+                bar
+            });
+            display.tasks.insert(task.index, Task { before, bar, ..Task::default() });
+        }
+        display
+    }
+
+    /// Shows one event.
+    pub(crate) fn show(&mut self, event: &Event) {
+        match event {
+            Event::Progress(progress) => self.advance(*progress),
+            Event::Warned { task, message } => self.say(&format!("task {task}: {message}")),
+            Event::Retried { task, attempt, why } => {
+                self.say(&format!("task {task}: attempt {attempt} failed and is repeated: {why}"));
+                if let Some(task) = self.tasks.get_mut(task) {
+                    // Only what it has proved is not read again.
+                    task.before.add(&task.proved);
+                    (task.proved, task.progress) = (Progress::default(), Progress::default());
+                }
+            }
+            Event::Done { task } => self.end(*task, "done"),
+            Event::Stopped { task } => self.end(*task, "stopped"),
+            Event::Failed { task, .. } => self.end(*task, "failed"),
+        }
+    }
+
+    /// Shows how far it has come, where nothing else does.
+    pub(crate) fn tick(&mut self) {
+        match &self.bars {
+            Some(bars) => bars.total.tick(),
+            None => self.line(),
+        }
+    }
+
+    /// Clears the bars away.
+    pub(crate) fn finish(&mut self) {
+        if let Some(bars) = self.bars.take() {
+            // What is left of them would stand between the run and its summary.
+            let _ = bars.all.clear();
+        } else {
+            self.line();
+        }
+    }
+
+    fn advance(&mut self, progress: Progress) {
+        let Some(task) = self.tasks.get_mut(&progress.task) else { return };
+        if progress.units_done > task.progress.units_done {
+            task.proved = progress;
+        }
+        task.progress = progress;
+        let so_far = task.so_far();
+        if let Some(bar) = &task.bar {
+            bar.set_position(so_far.units_done);
+            bar.set_message(format!("{}, {}", count(so_far.rows, "row"), size(so_far.bytes)));
+        }
+        let all = self.so_far();
+        if let Some(bars) = &self.bars {
+            // An estimate that was too low must not stop the bar at its end.
+            bars.total.set_length(self.expected.max(all.rows).max(1));
+            bars.total.set_position(all.rows);
+            bars.total.set_message(format!("{}, {}", count(all.rows, "row"), size(all.bytes)));
+        }
+    }
+
+    fn end(&mut self, index: u32, word: &str) {
+        let Some(task) = self.tasks.get_mut(&index) else { return };
+        task.ended = true;
+        let so_far = task.so_far();
+        if let Some(bar) = &task.bar {
+            let rows = count(so_far.rows, "row");
+            bar.abandon_with_message(format!("{rows}, {}, {word}", size(so_far.bytes)));
+        }
+    }
+
+    fn line(&mut self) {
+        let all = self.so_far();
+        let ended = self.tasks.values().filter(|task| task.ended).count();
+        let line = format!(
+            "{} of {}, {} of about {}, {}, {ended} of {} ended",
+            thousands(all.units_done),
+            count(self.units, "unit"),
+            thousands(all.rows),
+            count(self.expected, "row"),
+            size(all.bytes),
+            count(self.tasks.len() as u64, "task")
+        );
+        if self.said.as_ref() != Some(&line) {
+            say(&format!("{line}, {}", duration(self.started.elapsed().as_secs_f64())));
+            self.said = Some(line);
+        }
+    }
+
+    fn say(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => {
+                // A terminal that is gone cannot be told so.
+                let _ = bars.all.println(text);
+            }
+            None => say(text),
+        }
+    }
+
+    fn so_far(&self) -> Progress {
+        let mut all = Progress::default();
+        for task in self.tasks.values() {
+            all.add(&task.so_far());
+        }
+        all
+    }
+}
+
+impl Task {
+    fn so_far(&self) -> Progress {
+        let mut so_far = self.before;
+        so_far.add(&self.progress);
+        so_far
+    }
+}
+
+/// Says something on standard error.
+pub(crate) fn say(text: &str) {
+    // There is nowhere left to say that standard error is gone.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("█▉▊▋▌▍▎▏ ")
+}

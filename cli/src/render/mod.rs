@@ -1,0 +1,5 @@
+//! What people read on standard output.
+
+pub(crate) mod plan;
+pub(crate) mod run;
+pub(crate) mod status;

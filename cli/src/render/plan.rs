@@ -1,0 +1,252 @@
+//! What a run would do.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use sluice_contracts::manifest::{Consistency, Manifest, Table};
+use sluice_contracts::schema::{Column, OnInvalid};
+use sluice_contracts::unit::Unit;
+
+use crate::figures::{bar, count, dollars, duration, size, thousands};
+
+/// Lines of a histogram. More units than that share a line with their neighbours.
+const LINES: usize = 20;
+/// Width of a histogram's longest bar.
+const BAR: usize = 24;
+/// Characters of a predicate that are shown.
+const PREDICATE: usize = 72;
+
+/// A plan as a document.
+#[derive(Debug, Serialize)]
+pub(crate) struct PlanReport {
+    job: String,
+    source: String,
+    bucket: String,
+    consistency: Consistency,
+    rows: u64,
+    bytes: u64,
+    units: u64,
+    tasks: u64,
+    seconds: f64,
+    dollars: f64,
+    warnings: Vec<String>,
+    tables: Vec<Value>,
+    packing: Value,
+}
+
+impl PlanReport {
+    pub(crate) fn of(manifest: &Manifest) -> Self {
+        let estimate = manifest.estimate;
+        Self {
+            job: manifest.job.clone(),
+            source: manifest.source.clone(),
+            bucket: manifest.bucket.clone(),
+            consistency: manifest.consistency,
+            rows: estimate.rows,
+            bytes: estimate.bytes,
+            units: manifest.units().count() as u64,
+            tasks: manifest.tasks.len() as u64,
+            seconds: estimate.seconds,
+            dollars: estimate.dollars,
+            warnings: manifest.tables.iter().flat_map(|table| table.warnings.clone()).collect(),
+            tables: manifest.tables.iter().map(table_document).collect(),
+            packing: json!(manifest.tasks),
+        }
+    }
+}
+
+fn table_document(table: &Table) -> Value {
+    let units: Vec<Value> = table
+        .units
+        .iter()
+        .map(|unit| {
+            json!({
+                "index": unit.index,
+                "kind": unit.cut.kind(),
+                "predicate": unit.predicate,
+                "leaf": unit.leaf,
+                "rows": unit.rows,
+                "bytes": unit.bytes,
+            })
+        })
+        .collect();
+    let columns: Vec<Value> = table
+        .columns
+        .iter()
+        .map(|column| {
+            json!({
+                "name": column.name,
+                "source_name": column.source_name,
+                "source_type": column.source_type,
+                "target_type": column.target_type,
+                "repeated": column.repeated,
+                "decimal": column.decimal,
+                "invalid": column.invalid,
+                "on_invalid": column.on_invalid,
+            })
+        })
+        .collect();
+    json!({
+        "table": table.name,
+        "target": table.target,
+        "write_disposition": table.write_disposition,
+        "strategy": table.strategy,
+        "reason": table.reason,
+        "rows": table.rows,
+        "bytes": table.bytes,
+        "warnings": table.warnings,
+        "units": units,
+        "columns": columns,
+    })
+}
+
+/// A plan for a person.
+pub(crate) fn render(manifest: &Manifest) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_plan(&mut text, manifest);
+    text
+}
+
+fn write_plan(text: &mut String, manifest: &Manifest) -> std::fmt::Result {
+    writeln!(text, "job `{}`", manifest.job)?;
+    for table in &manifest.tables {
+        writeln!(text)?;
+        write_table(text, table)?;
+    }
+    let estimate = manifest.estimate;
+    let units = manifest.units().count() as u64;
+    let tasks = manifest.tasks.len() as u64;
+    writeln!(text, "\n{} by {}", count(units, "unit"), count(tasks, "task"))?;
+    writeln!(
+        text,
+        "about {}, {}, {}, {} on Cloud Run",
+        count(estimate.rows, "row"),
+        size(estimate.bytes),
+        duration(estimate.seconds),
+        dollars(estimate.dollars)
+    )?;
+    for warning in manifest.tables.iter().flat_map(|table| &table.warnings) {
+        writeln!(text, "\nwarning: {warning}")?;
+    }
+    Ok(())
+}
+
+fn write_table(text: &mut String, table: &Table) -> std::fmt::Result {
+    writeln!(text, "{} -> {} ({})", table.name, table.target, table.write_disposition.name())?;
+    if let Some(filter) = &table.filter {
+        writeln!(text, "  where     {filter}")?;
+    }
+    writeln!(text, "  strategy  {}: {}", table.strategy, table.reason)?;
+    writeln!(text, "\n  units, by expected rows")?;
+    write_histogram(text, &table.units)?;
+    writeln!(text, "\n  columns")?;
+    write_columns(text, &table.columns)
+}
+
+fn write_histogram(text: &mut String, units: &[Unit]) -> std::fmt::Result {
+    let per_line = units.len().div_ceil(LINES).max(1);
+    let lines: Vec<(String, u64, String)> = units.chunks(per_line).map(histogram_line).collect();
+    let most = lines.iter().map(|(_, rows, _)| *rows).max().unwrap_or_default();
+    let label_width = width(lines.iter().map(|(label, ..)| label.as_str()));
+    let rows_width = thousands(most).len();
+    for (label, rows, predicate) in &lines {
+        let bar = bar(as_f64(*rows), as_f64(most), BAR);
+        let padding = " ".repeat(BAR.saturating_sub(bar.chars().count()));
+        let line = format!(
+            "    {label:>label_width$}  {bar}{padding}  {:>rows_width$}  {predicate}",
+            thousands(*rows)
+        );
+        writeln!(text, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+/// Label, rows and predicate of neighbouring units.
+fn histogram_line(units: &[Unit]) -> (String, u64, String) {
+    let rows = units.iter().map(|unit| unit.rows).sum();
+    match units {
+        [unit] => {
+            let mut what = unit.leaf.clone().unwrap_or_default();
+            if !unit.predicate.is_empty() {
+                if !what.is_empty() {
+                    what.push_str(": ");
+                }
+                what.push_str(&unit.predicate);
+            }
+            if what.is_empty() {
+                "all rows".clone_into(&mut what);
+            }
+            (unit.index.to_string(), rows, shortened(&what))
+        }
+        [first, .., last] => {
+            let predicate = format!("from {}", first.predicate);
+            let predicate = if first.predicate.is_empty() { String::new() } else { predicate };
+            (format!("{}-{}", first.index, last.index), rows, shortened(&predicate))
+        }
+        [] => (String::new(), 0, String::new()),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    if text.chars().count() <= PREDICATE {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(PREDICATE - 1).collect();
+    short.push('…');
+    short
+}
+
+fn write_columns(text: &mut String, columns: &[Column]) -> std::fmt::Result {
+    let names: Vec<String> = columns.iter().map(name).collect();
+    let name_width = width(names.iter().map(String::as_str));
+    let source_width = width(columns.iter().map(|column| column.source_type.as_str()));
+    for (column, name) in columns.iter().zip(&names) {
+        let mark = if column.invalid.is_some() { '!' } else { ' ' };
+        writeln!(
+            text,
+            "  {mark} {name:<name_width$}  {:<source_width$}  {}",
+            column.source_type,
+            target_type(column)
+        )?;
+    }
+    let risky: Vec<_> = columns.iter().filter_map(|c| Some((c, c.invalid.as_ref()?))).collect();
+    if !risky.is_empty() {
+        writeln!(text, "\n  ! values that the target type cannot hold")?;
+    }
+    for (column, invalid) in risky {
+        let what = match column.on_invalid {
+            OnInvalid::Fail => "fails the run",
+            OnInvalid::Null => "becomes NULL and is counted",
+        };
+        writeln!(text, "    {}: {invalid}: {what}", column.source_name)?;
+    }
+    Ok(())
+}
+
+fn name(column: &Column) -> String {
+    if column.name == column.source_name {
+        column.name.clone()
+    } else {
+        format!("{} as {}", column.source_name, column.name)
+    }
+}
+
+fn target_type(column: &Column) -> String {
+    let digits = column
+        .decimal
+        .map(|decimal| format!("({}, {})", decimal.precision, decimal.scale))
+        .unwrap_or_default();
+    let scalar = format!("{}{digits}", column.target_type);
+    if column.repeated { format!("ARRAY<{scalar}>") } else { scalar }
+}
+
+fn width<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
+    texts.map(|text| text.chars().count()).max().unwrap_or_default()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the length of a bar")]
+fn as_f64(rows: u64) -> f64 {
+    rows as f64
+}

@@ -1,0 +1,165 @@
+//! What came of a run, from its documents.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sluice_contracts::manifest::{Manifest, Table};
+use sluice_contracts::receipt::Receipt;
+use sluice_contracts::store::RunStore;
+use sluice_contracts::{Error, Result};
+use sluice_loader::{Census, Outcome, census};
+
+/// A run. All figures are from its receipts.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct RunReport {
+    pub(crate) run: String,
+    pub(crate) job: String,
+    /// Rows read.
+    pub(crate) rows: u64,
+    /// Bytes received from the source.
+    pub(crate) bytes: u64,
+    /// Bytes of the part files.
+    pub(crate) stored_bytes: u64,
+    pub(crate) units: u64,
+    pub(crate) tasks: u64,
+    pub(crate) parts: u64,
+    /// From the command's start to its end.
+    pub(crate) seconds: f64,
+    pub(crate) tables: Vec<TableReport>,
+}
+
+/// One table of a run.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct TableReport {
+    pub(crate) table: String,
+    pub(crate) target: String,
+    pub(crate) write_disposition: &'static str,
+    pub(crate) strategy: String,
+    /// Rows read.
+    pub(crate) rows: u64,
+    /// Units, done or not.
+    pub(crate) units: u64,
+    pub(crate) units_done: u64,
+    pub(crate) state: State,
+    /// Why it is not visible.
+    pub(crate) error: Option<String>,
+    /// Values replaced by NULL, by column.
+    pub(crate) invalid: BTreeMap<String, u64>,
+}
+
+/// How far a table has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    /// No unit has a receipt.
+    Planned,
+    /// Some units have a receipt.
+    Extracting,
+    /// All units have a receipt.
+    Extracted,
+    /// It is visible.
+    Committed,
+    /// Nothing of it is visible, and nobody works on it.
+    Failed,
+}
+
+impl State {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Extracting => "extracting",
+            Self::Extracted => "extracted",
+            Self::Committed => "committed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl RunReport {
+    /// Reads what the run's documents say, after it has ended with `result`.
+    pub(crate) async fn gather(
+        store: &RunStore,
+        manifest: &Manifest,
+        result: &Result<Outcome>,
+        seconds: f64,
+    ) -> Result<Self> {
+        let mut report = Self::of_documents(store, manifest, seconds).await?;
+        for (index, table) in (0_u32..).zip(&mut report.tables) {
+            let error: Option<&Error> = match result {
+                Ok(outcome) => outcome
+                    .tables
+                    .iter()
+                    .find(|outcome| outcome.table == index)
+                    .and_then(|outcome| outcome.result.as_ref().err()),
+                Err(error) => Some(error),
+            };
+            if let Some(error) = error
+                && table.state != State::Committed
+            {
+                table.state = State::Failed;
+                table.error = Some(error.chain());
+            }
+        }
+        Ok(report)
+    }
+
+    /// Reads what the run's documents say now.
+    pub(crate) async fn of_documents(
+        store: &RunStore,
+        manifest: &Manifest,
+        seconds: f64,
+    ) -> Result<Self> {
+        let census = census(store, manifest).await?;
+        let mut tables = Vec::with_capacity(manifest.tables.len());
+        for table in &manifest.tables {
+            let committed = store.commit(table.index).await?.is_some();
+            tables.push(TableReport::of(table, &census, committed));
+        }
+        let receipts = census.receipts.values();
+        Ok(Self {
+            run: manifest.run.to_string(),
+            job: manifest.job.clone(),
+            rows: receipts.clone().map(|receipt| receipt.rows).sum(),
+            bytes: receipts.clone().map(|receipt| receipt.bytes).sum(),
+            stored_bytes: receipts.clone().flat_map(|r| &r.parts).map(|part| part.bytes).sum(),
+            units: manifest.units().count() as u64,
+            tasks: manifest.tasks.len() as u64,
+            parts: receipts.map(|receipt| receipt.parts.len() as u64).sum(),
+            seconds,
+            tables,
+        })
+    }
+}
+
+impl TableReport {
+    fn of(table: &Table, census: &Census, committed: bool) -> Self {
+        let receipts: Vec<&Receipt> = census
+            .receipts
+            .iter()
+            .filter(|(unit, _)| unit.table == table.index)
+            .map(|(_, receipt)| receipt)
+            .collect();
+        let mut invalid = BTreeMap::new();
+        for (column, count) in receipts.iter().flat_map(|receipt| &receipt.invalid) {
+            *invalid.entry(column.clone()).or_insert(0) += count;
+        }
+        let state = match receipts.len() {
+            _ if committed => State::Committed,
+            done if done == table.units.len() => State::Extracted,
+            0 => State::Planned,
+            _ => State::Extracting,
+        };
+        Self {
+            table: table.name.clone(),
+            target: table.target.clone(),
+            write_disposition: table.write_disposition.name(),
+            strategy: table.strategy.clone(),
+            rows: receipts.iter().map(|receipt| receipt.rows).sum(),
+            units: table.units.len() as u64,
+            units_done: receipts.len() as u64,
+            state,
+            error: None,
+            invalid,
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! How keys lie in an index, from a few looks into it.
+
+use sluice_contracts::Result;
+
+use crate::source::Span;
+
+/// Keys that one look returns.
+pub(super) const LOOK: usize = 16;
+
+/// An index, as a line of integers.
+pub(super) trait Line {
+    /// Up to [`LOOK`] keys from `key` on, ascending.
+    fn from(&mut self, key: i64) -> Result<Vec<i64>>;
+
+    /// The highest key up to `key`.
+    fn last(&mut self, key: i64) -> Result<Option<i64>>;
+
+    /// Rows that have this very key, of which there are at least [`LOOK`].
+    fn rows_at(&mut self, key: i64) -> Result<f64>;
+}
+
+/// Part of the line, from one key that exists to another.
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    span: Span,
+    /// Whether looking closer would say no more.
+    settled: bool,
+}
+
+/// Where the keys lie. The line is looked at in `cells` even steps; then the part that seems to
+/// hold most is halved, again and again, `refinements` times at most.
+pub(super) fn spans(line: &mut dyn Line, cells: u32, refinements: u32) -> Result<Vec<Span>> {
+    let Some(lo) = line.from(i64::MIN)?.first().copied() else { return Ok(Vec::new()) };
+    let hi = line.last(i64::MAX)?.unwrap_or(lo).max(lo);
+    let width = i128::from(hi) - i128::from(lo) + 1;
+    let steps = i128::from(cells.max(1)).min(width);
+    let mut found = Vec::new();
+    for step in 0..steps {
+        let edge = |step: i128| i128::from(lo) + width * step / steps;
+        found.extend(measure(line, narrow(edge(step)), narrow(edge(step + 1) - 1))?);
+    }
+    for _ in 0..refinements {
+        let total: f64 = found.iter().map(|cell: &Cell| cell.span.rows).sum();
+        let heaviest = found
+            .iter()
+            .enumerate()
+            .filter(|(_, cell)| !cell.settled && cell.span.lo < cell.span.hi)
+            .max_by(|(_, a), (_, b)| a.span.rows.total_cmp(&b.span.rows));
+        let Some((place, cell)) = heaviest else { break };
+        if cell.span.rows * f64::from(cells) <= total * 2.0 {
+            break;
+        }
+        let Span { lo, hi, .. } = cell.span;
+        let middle = narrow(i128::midpoint(i128::from(lo), i128::from(hi)));
+        let mut halves = measure(line, lo, middle)?;
+        halves.extend(measure(line, middle.saturating_add(1), hi)?);
+        found.splice(place..=place, halves);
+    }
+    Ok(found.into_iter().map(|cell| cell.span).collect())
+}
+
+/// What lies in `lo..=hi`: nothing, one cell, or the rows of one key and a cell after them.
+fn measure(line: &mut dyn Line, lo: i64, hi: i64) -> Result<Vec<Cell>> {
+    let mut cells = Vec::new();
+    let keys = look(line, lo, hi)?;
+    let (Some(&first), Some(&far)) = (keys.first(), keys.last()) else { return Ok(cells) };
+    if keys.len() < LOOK || far > first {
+        cells.push(spread(line, &keys, hi)?);
+        return Ok(cells);
+    }
+    let rows = line.rows_at(first)?.max(rows_of(LOOK));
+    cells.push(Cell { span: Span { lo: first, hi: first, rows }, settled: true });
+    if first == hi {
+        return Ok(cells);
+    }
+    let keys = look(line, first + 1, hi)?;
+    let (Some(&next), Some(&far)) = (keys.first(), keys.last()) else { return Ok(cells) };
+    if keys.len() < LOOK || far > next {
+        cells.push(spread(line, &keys, hi)?);
+        return Ok(cells);
+    }
+    // Every key has many rows, as days have: the first one stands for the others.
+    let end = line.last(hi)?.unwrap_or(next).max(next);
+    let keys = 1.0 + distance(next, end) / distance(first, next);
+    let span = Span { lo: next, hi: end, rows: rows * keys };
+    cells.push(Cell { span, settled: next == end });
+    Ok(cells)
+}
+
+/// One cell from the keys that begin it.
+fn spread(line: &mut dyn Line, keys: &[i64], hi: i64) -> Result<Cell> {
+    let (first, far) = match keys {
+        [] => (hi, hi),
+        [first, .., far] => (*first, *far),
+        [only] => (*only, *only),
+    };
+    if keys.len() < LOOK || far == first {
+        let span = Span { lo: first, hi: far, rows: rows_of(keys.len()) };
+        return Ok(Cell { span, settled: true });
+    }
+    let end = line.last(hi)?.unwrap_or(far).max(far);
+    let rows = 1.0 + rows_of(LOOK - 1) * distance(first, end) / distance(first, far);
+    Ok(Cell { span: Span { lo: first, hi: end, rows }, settled: false })
+}
+
+/// The next keys up to `hi`. What an application stored in another spelling may lie out of order.
+fn look(line: &mut dyn Line, lo: i64, hi: i64) -> Result<Vec<i64>> {
+    let mut keys = line.from(lo)?;
+    keys.retain(|key| (lo..=hi).contains(key));
+    keys.sort_unstable();
+    Ok(keys)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate of rows")]
+fn distance(lo: i64, hi: i64) -> f64 {
+    (i128::from(hi) - i128::from(lo)) as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "at most a look's keys")]
+fn rows_of(keys: usize) -> f64 {
+    keys as f64
+}
+
+/// Back from the arithmetic that cannot overflow.
+fn narrow(key: i128) -> i64 {
+    i64::try_from(key).unwrap_or(if key < 0 { i64::MIN } else { i64::MAX })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sorted keys in memory; counts the looks.
+    struct Keys(Vec<i64>, usize);
+
+    impl Line for Keys {
+        fn from(&mut self, key: i64) -> Result<Vec<i64>> {
+            self.1 += 1;
+            let start = self.0.partition_point(|k| *k < key);
+            Ok(self.0[start..].iter().take(LOOK).copied().collect())
+        }
+
+        fn last(&mut self, key: i64) -> Result<Option<i64>> {
+            self.1 += 1;
+            let end = self.0.partition_point(|k| *k <= key);
+            Ok(end.checked_sub(1).map(|place| self.0[place]))
+        }
+
+        fn rows_at(&mut self, key: i64) -> Result<f64> {
+            Ok(self.0.iter().filter(|k| **k == key).map(|_| 1.0).sum())
+        }
+    }
+
+    fn check(mut keys: Vec<i64>, tolerance: f64) -> Vec<Span> {
+        keys.sort_unstable();
+        let rows: f64 = keys.iter().map(|_| 1.0).sum();
+        let mut line = Keys(keys, 0);
+        let spans = spans(&mut line, 64, 128).unwrap();
+        assert!(line.1 < 1_000, "{} looks", line.1);
+        assert!(spans.iter().all(|span| span.lo <= span.hi));
+        assert!(spans.windows(2).all(|pair| pair[0].hi < pair[1].lo), "{spans:?}");
+        let expected: f64 = spans.iter().map(|span| span.rows).sum();
+        assert!((expected - rows).abs() <= rows * tolerance, "{expected} of {rows}");
+        spans
+    }
+
+    #[test]
+    fn even_keys_are_counted_exactly() {
+        check((1..=100_000).collect(), 0.001);
+        check((0..50_000).map(|key| key * 1_000_003).collect(), 0.001);
+        check(vec![7], 0.0);
+        check(vec![i64::MIN, 0, i64::MAX], 0.0);
+        assert!(check(vec![], 0.0).is_empty());
+    }
+
+    #[test]
+    fn clumps_at_the_ends_of_the_line_are_found_across_the_gap() {
+        let clumps = [i64::MIN, -5_000, 1 << 40, i64::MAX - 9_999];
+        let keys = clumps.iter().flat_map(|start| (0..10_000).map(move |key| start + key));
+        check(keys.collect(), 0.01);
+    }
+
+    #[test]
+    fn one_key_of_many_rows_is_one_span() {
+        let spans = check(vec![42; 5_000], 0.0);
+        assert_eq!(spans.len(), 1);
+        // Ten days of a thousand rows each, and half of the second day at its midnight.
+        let day = |n: i64| (0..1_000).map(move |row| n * 86_400 + if n == 1 { 0 } else { row * 86 });
+        check((0..10).flat_map(day).collect(), 0.1);
+        check((0..3_000).flat_map(|day| std::iter::repeat_n(day, 30)).collect(), 0.05);
+    }
+
+    #[test]
+    fn density_that_grows_is_followed() {
+        let keys = (0..200_000_u32).map(|row| {
+            #[expect(clippy::cast_possible_truncation, reason = "below 1e12")]
+            let key = (f64::from(row).sqrt() * 1e9) as i64;
+            key
+        });
+        let spans = check(keys.collect(), 0.05);
+        let middle = 223_606_797_749; // half of the range holds a quarter of the rows
+        let below: f64 = spans.iter().filter(|s| s.hi < middle).map(|s| s.rows).sum();
+        assert!((below - 50_000.0).abs() < 5_000.0, "{below}");
+    }
+}

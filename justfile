@@ -1,0 +1,17 @@
+# What a change is checked with.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    cargo deny --locked check bans licenses sources
+
+# All tests, or those whose name holds a word.
+test *words:
+    ./test {{words}}
+
+# The whole job on this machine.
+demo *arguments:
+    cargo run --release -- demo {{arguments}}
+
+# The big runs for the record.
+scale *parts:
+    tests/scale.sh {{parts}}

@@ -1,0 +1,219 @@
+//! Processes that die, networks that fail, disks that fill: the right table, or a clear error and
+//! nothing visible.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rand::RngExt as _;
+use serde_json::json;
+use sluice_tests::faults;
+use sluice_tests::needs::lacks_rights;
+use sluice_tests::oracle::{Expected, assert_same};
+use sluice_tests::postgres::Database;
+use sluice_tests::proxy::Proxy;
+use sluice_tests::sluice::{Site, Started};
+
+use crate::shop;
+
+const ROWS: u32 = 20_000;
+/// A connection through the proxy needs some seconds for the table at this speed.
+const SLOW: usize = 400_000;
+
+/// A job that reads `orders` through a slow network in twenty units and three tasks.
+pub(crate) async fn slow_orders(database: &Database) -> (Proxy, Site, PathBuf) {
+    shop::orders(database, ROWS).await;
+    let proxy = Proxy::slow(database.address(), SLOW).await;
+    let site = Site::reading(database.url_through(proxy.port()));
+    let job = site.job("orders", &json!({"table": "orders"}), &shop::cut("id_range"));
+    (proxy, site, job)
+}
+
+/// Starts the job.
+pub(crate) fn start(site: &Site, job: &Path) -> Started {
+    site.start(["run".as_ref(), job.as_os_str()])
+}
+
+/// Finishes a run that was left half done.
+pub(crate) fn resume(site: &Site, job: &Path, run: &str) -> Started {
+    site.start(["run".as_ref(), job.as_os_str(), "--resume".as_ref(), run.as_ref()])
+}
+
+/// Waits until the run has `count` receipts, then kills it and its tasks. The run's name.
+pub(crate) async fn kill_half_way(site: &Site, running: Started, count: usize) -> String {
+    let run = wait_for_receipts(site, count).await;
+    let tasks = faults::tasks_of(running.id);
+    faults::kill(running.id);
+    for task in tasks {
+        faults::kill(task);
+    }
+    running.ended().await;
+    run
+}
+
+/// Waits until the newest run has `count` receipts. The run's name.
+async fn wait_for_receipts(site: &Site, count: usize) -> String {
+    for _ in 0..6000 {
+        if let Some(run) = site.newest_run()
+            && site.documents(&run, "receipts").len() >= count
+        {
+            return run;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("there were no {count} receipts within a minute");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_killed_at_random_moments() {
+    let Some(database) = Database::fresh().await else { return };
+    let (_proxy, site, job) = slow_orders(&database).await;
+    let running = start(&site, &job);
+    assert!(faults::wait_for_tasks(running.id, Duration::from_secs(30)).await, "no task started");
+    for _ in 0..3 {
+        let pause = rand::rng().random_range(50..900);
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        faults::kill_a_task(running.id);
+    }
+    let ended = running.ended().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_run_is_finished_by_another_and_what_was_done_is_not_read_again() {
+    let Some(database) = Database::fresh().await else { return };
+    let (_proxy, site, job) = slow_orders(&database).await;
+    let run = kill_half_way(&site, start(&site, &job), 3).await;
+    assert!(!site.table("orders").exists(), "a killed run is not visible");
+
+    let ended = resume(&site, &job, &run).ended().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
+
+    // Once more: there is nothing left to do.
+    let again = resume(&site, &job, &run).ended().await;
+    assert_eq!(again.code, Some(0), "{again}");
+    assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_resumed_while_its_first_tasks_still_live() {
+    let Some(database) = Database::fresh().await else { return };
+    let (_proxy, site, job) = slow_orders(&database).await;
+    let running = start(&site, &job);
+    let run = wait_for_receipts(&site, 1).await;
+    let tasks = faults::tasks_of(running.id);
+    faults::kill(running.id);
+    running.ended().await;
+
+    let ended = resume(&site, &job, &run).ended().await;
+    for task in tasks {
+        faults::kill(task);
+    }
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_asked_to_end_does_so_and_can_be_resumed() {
+    let Some(database) = Database::fresh().await else { return };
+    let (_proxy, site, job) = slow_orders(&database).await;
+    let running = start(&site, &job);
+    let run = wait_for_receipts(&site, 1).await;
+    let tasks = faults::tasks_of(running.id);
+    faults::terminate(running.id);
+    let ended = tokio::time::timeout(Duration::from_secs(15), running.ended()).await;
+    let ended = ended.expect("the run ends within its grace");
+    assert_ne!(ended.code, Some(0), "{ended}");
+    let left: Vec<u32> = tasks.into_iter().filter(|task| faults::is_alive(*task)).collect();
+    assert!(left.is_empty(), "tasks {left:?} outlived their run");
+    assert!(!site.table("orders").exists());
+
+    let ended = resume(&site, &job, &run).ended().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_goes_away_for_some_seconds() {
+    let Some(database) = Database::fresh().await else { return };
+    let (proxy, site, job) = slow_orders(&database).await;
+    let running = start(&site, &job);
+    wait_for_receipts(&site, 1).await;
+    proxy.gone_for(Duration::from_secs(4)).await;
+    let ended = running.ended().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_cut_again_and_again() {
+    let Some(database) = Database::fresh().await else { return };
+    let (proxy, site, job) = slow_orders(&database).await;
+    let running = start(&site, &job);
+    for receipts in [1, 3, 5] {
+        wait_for_receipts(&site, receipts).await;
+        proxy.cut();
+    }
+    let ended = running.ended().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_fails_clearly_and_the_run_resumes_with_room() {
+    let Some(database) = Database::fresh().await else { return };
+    shop::orders(&database, 50_000).await;
+    let site = Site::reading(database.url());
+    let Some(disk) = SmallDisk::mount(&site.path().join("small")) else { return };
+    let more = json!({
+        "bucket": format!("file://{}", disk.path.display()),
+        "partitioning": {"strategy": "id_range", "target_rows": 5000},
+        "limits": {"max_tasks": 2},
+    });
+    let job = site.job("orders", &json!({"table": "orders"}), &more);
+    let ended = start(&site, &job).ended().await;
+    ended.refused(1, &["disk is full"]);
+    assert!(!site.table("orders").exists());
+
+    disk.enlarge();
+    let run = std::fs::read_dir(disk.path.join("runs"))
+        .ok()
+        .and_then(|mut runs| runs.next()?.ok()?.file_name().into_string().ok())
+        .expect("the run is in the bucket");
+    let ended = resume(&site, &job, &run).ended().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
+}
+
+/// A file system of two mebibytes.
+struct SmallDisk {
+    path: PathBuf,
+}
+
+impl SmallDisk {
+    /// Mounts it; `None` for a user who may not.
+    fn mount(path: &Path) -> Option<Self> {
+        std::fs::create_dir(path).ok()?;
+        if !mount(&["-t", "tmpfs", "-o", "size=2m", "tmpfs"], path) {
+            lacks_rights("mounting a small file system");
+            return None;
+        }
+        Some(Self { path: path.to_owned() })
+    }
+
+    fn enlarge(&self) {
+        assert!(mount(&["-o", "remount,size=200m"], &self.path), "remount");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.path).status();
+    }
+}
+
+fn mount(arguments: &[&str], path: &Path) -> bool {
+    let mount = std::process::Command::new("mount").args(arguments).arg(path).output();
+    mount.is_ok_and(|output| output.status.success())
+}

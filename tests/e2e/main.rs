@@ -1,0 +1,11 @@
+//! Whole jobs, from the command line to the last value.
+#![expect(clippy::expect_used, reason = "a test that cannot go on has to stop and say why")]
+
+mod bad_days;
+mod commands;
+mod demo;
+mod exactness;
+mod interference;
+mod postgres;
+mod shop;
+mod tidy;

@@ -1,0 +1,234 @@
+//! Rules about the tree itself.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use sluice_contracts::manifest::Manifest;
+use sluice_contracts::receipt::{Commit, Failure, Receipt, Snapshot};
+use sluice_contracts::store::parse_document;
+use sluice_tests::sluice::Site;
+
+/// Who may depend on whom.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("sluice-contracts", &[]),
+    ("sluice-runtime", &["sluice-contracts"]),
+    ("sluice-sources", &["sluice-contracts"]),
+    ("sluice-planner", &["sluice-contracts", "sluice-sources", "sluice-runtime"]),
+    ("sluice-extractor", &["sluice-contracts", "sluice-sources", "sluice-runtime"]),
+    ("sluice-loader", &["sluice-contracts", "sluice-runtime"]),
+    (
+        "sluice",
+        &[
+            "sluice-contracts",
+            "sluice-sources",
+            "sluice-runtime",
+            "sluice-planner",
+            "sluice-extractor",
+            "sluice-loader",
+        ],
+    ),
+    ("sluice-tests", &["sluice-contracts", "sluice"]),
+];
+
+#[test]
+fn files_are_short() {
+    let long: Vec<String> = sources()
+        .into_iter()
+        .filter_map(|path| {
+            let lines = fs::read_to_string(&path).unwrap_or_default().lines().count();
+            (lines > 500).then(|| format!("{}: {lines} lines", path.display()))
+        })
+        .collect();
+    assert!(long.is_empty(), "split these by noun:\n{}", long.join("\n"));
+}
+
+#[test]
+fn modules_have_a_subject() {
+    let vague = ["utils", "util", "common", "helpers", "helper", "misc", "types", "shared"];
+    let found: Vec<PathBuf> = sources()
+        .into_iter()
+        .filter(|path| {
+            let folder = path.parent().and_then(Path::file_name);
+            [path.file_stem(), folder]
+                .iter()
+                .flatten()
+                .any(|name| vague.iter().any(|vague| name == vague))
+        })
+        .collect();
+    assert!(found.is_empty(), "name these after what they hold: {found:?}");
+}
+
+#[test]
+fn crates_depend_on_each_other_as_drawn() {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .expect("cargo answers");
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo answers in JSON");
+    let arrows: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
+    let mut seen = 0;
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        let name = package["name"].as_str().unwrap_or_default();
+        let allowed = arrows.get(name).unwrap_or_else(|| panic!("`{name}` has no place in ARROWS"));
+        seen += 1;
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            let on = dependency["name"].as_str().unwrap_or_default();
+            assert!(
+                !arrows.contains_key(on) || allowed.contains(&on),
+                "`{name}` must not depend on `{on}`"
+            );
+        }
+    }
+    assert_eq!(seen, ARROWS.len(), "ARROWS names a crate that there is not");
+}
+
+#[test]
+fn production_code_does_not_know_where_it_runs() {
+    let forbidden =
+        ["if local", "if is_local", "is_test(", "cfg(feature = \"local\")", "cfg!(test)"];
+    for path in production() {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        for words in forbidden {
+            assert!(!text.contains(words), "{}: `{words}`", path.display());
+        }
+    }
+}
+
+#[test]
+fn only_the_layout_spells_an_object_path() {
+    for path in production() {
+        if path.ends_with("crates/contracts/src/layout.rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            for word in ["manifest.json", "founder.json", "\"runs/", "/receipts/", "/parts/"] {
+                assert!(!line.contains(word), "{}: {line}", path.display());
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_committed_schema_is_the_one_that_the_program_prints() {
+    let site = Site::new();
+    let ended = site.sluice(["schema", "job"]).await;
+    let printed: Value = serde_json::from_str(&ended.stdout).expect("a schema is JSON");
+    let committed = fs::read_to_string(root().join("docs/job.schema.json")).unwrap_or_default();
+    assert!(
+        serde_json::from_str::<Value>(&committed).is_ok_and(|committed| committed == printed),
+        "write it again: cargo run -- schema job > docs/job.schema.json"
+    );
+    for document in ["manifest", "receipt"] {
+        let ended = site.sluice(["schema", document]).await;
+        assert_eq!(ended.code, Some(0), "{ended}");
+        assert!(serde_json::from_str::<Value>(&ended.stdout).is_ok(), "{ended}");
+    }
+}
+
+#[test]
+fn every_version_of_every_document_still_loads() {
+    load::<Manifest>("manifest", Manifest::VERSION);
+    load::<Receipt>("receipt", Receipt::VERSION);
+    load::<Failure>("failure", Failure::VERSION);
+    load::<Snapshot>("snapshot", Snapshot::VERSION);
+    load::<Commit>("commit", Commit::VERSION);
+}
+
+/// Loads each version of a document that was ever written. A version has at least one fixture.
+fn load<T: serde::de::DeserializeOwned + serde::Serialize>(kind: &str, newest: u32) {
+    for version in 1..=newest {
+        let name = format!("{kind}-v{version}.json");
+        let path = root().join("tests/fixtures").join(&name);
+        let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let document: T = parse_document(&name.as_str().into(), &bytes, newest)
+            .unwrap_or_else(|error| panic!("{}", error.chain()));
+        if version == newest {
+            let written = serde_json::to_value(&document).expect("a document can be written");
+            let read: Value = serde_json::from_slice(&bytes).expect("a fixture is JSON");
+            assert_eq!(written, read, "{name} changes when it is read and written");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_documentation_names_exists() {
+    let site = Site::new().with("SOURCE_URL", "postgres://etl@db.example/shop");
+    let help = site.sluice(["--help"]).await.stdout;
+    for page in ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"] {
+        let text = fs::read_to_string(root().join(page)).unwrap_or_default();
+        assert!(!text.is_empty(), "{page} is missing");
+        for line in text.lines() {
+            let line = line.trim().trim_start_matches("$ ");
+            let arguments = line
+                .strip_prefix("sluice ")
+                .or_else(|| line.strip_prefix("cargo run --release -- "));
+            if let Some(command) = arguments.and_then(|rest| rest.split_whitespace().next()) {
+                assert!(
+                    help.contains(&format!("\n  {command} ")),
+                    "{page}: `{line}`: no such command"
+                );
+            }
+        }
+        for target in links(&text) {
+            assert!(root().join(&target).exists(), "{page}: `{target}` does not exist");
+        }
+    }
+    let mut jobs = 0;
+    for entry in fs::read_dir(root().join("jobs")).into_iter().flatten().flatten() {
+        let ended = site.sluice(["validate".as_ref(), entry.path().as_os_str()]).await;
+        assert_eq!(ended.code, Some(0), "{}: {ended}", entry.path().display());
+        jobs += 1;
+    }
+    assert!(jobs > 0, "there is no example of a job");
+}
+
+/// Where the Markdown links to, in this repository.
+fn links(text: &str) -> Vec<String> {
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
+        .map(|target| target.split('#').next().unwrap_or_default().to_owned())
+        .filter(|target| !target.is_empty() && !target.contains("://"))
+        .collect()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Every file of Rust, of tests too.
+fn sources() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for folder in ["planner", "extractor", "loader", "cli", "crates", "tests", "fuzz"] {
+        walk(&root().join(folder), &mut found);
+    }
+    assert!(found.len() > 20, "the tree was not found");
+    found
+}
+
+fn production() -> Vec<PathBuf> {
+    let tests = root().join("tests");
+    sources()
+        .into_iter()
+        .filter(|path| !path.starts_with(&tests))
+        .filter(|path| !path.components().any(|part| part.as_os_str() == "tests"))
+        .filter(|path| path.file_stem().is_none_or(|name| name != "tests"))
+        .collect()
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() && path.file_name().is_none_or(|name| name != "target") {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}

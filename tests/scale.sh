@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# The big runs for the record. Not part of `./test`: they take most of an hour.
+#
+#   tests/scale.sh                       all parts
+#   tests/scale.sh tables memory         some of them
+#   tests/scale.sh stop                  stops the server and deletes its data
+#
+# parts: tables    events (5,000,000 rows) and TPC-H lineitem (scale 1), by every strategy
+#        kills     200 runs, each with a task killed at a random moment
+#        memory    peak of a task with 5,000,000 rows in one unit and in a hundred
+#        planning  time and pages read to plan 5,000,000 rows
+#
+# SCALE_DIR    where the server's data and the runs lie
+# SCALE_URL    a server that has `events` and `lineitem` already, instead of one of its own
+# SCALE_KILLS  runs of the part `kills`
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+SCALE_DIR="${SCALE_DIR:-${TMPDIR:-/tmp}/sluice-scale}"
+PORT=54329
+BIN="$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)"
+AS_OWNER=()
+if [ "$(id -u)" = 0 ]; then
+    AS_OWNER=(setpriv --reuid=postgres --regid="$(id -g postgres)" --clear-groups)
+fi
+
+if [ "${1:-}" = stop ]; then
+    "${AS_OWNER[@]}" "$BIN/pg_ctl" -D "$SCALE_DIR/data" -m fast -w stop || true
+    rm -rf "$SCALE_DIR"
+    exit
+fi
+
+if [ ! -x .venv/bin/python ]; then
+    printf 'error: find .venv: not there\n\nhint: run ./test once, it makes it\n' >&2
+    exit 1
+fi
+.venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    -r tests/requirements.txt -r tests/scale/requirements.txt
+
+if [ -z "${SCALE_URL:-}" ]; then
+    SCALE_URL="postgres://postgres@127.0.0.1:$PORT/postgres"
+    if ! "$BIN/pg_isready" -q -h 127.0.0.1 -p "$PORT"; then
+        mkdir -p "$SCALE_DIR"
+        chmod 755 "$SCALE_DIR"
+        if [ ! -d "$SCALE_DIR/data" ]; then
+            mkdir "$SCALE_DIR/data"
+            if [ "$(id -u)" = 0 ]; then chown postgres "$SCALE_DIR/data"; fi
+            "${AS_OWNER[@]}" "$BIN/initdb" -D "$SCALE_DIR/data" -U postgres --auth=trust \
+                --encoding=UTF8 --locale=C.UTF-8 --no-sync >/dev/null
+        fi
+        "${AS_OWNER[@]}" "$BIN/pg_ctl" -D "$SCALE_DIR/data" -l "$SCALE_DIR/data/server.log" -w start \
+            -o "-p $PORT -k $SCALE_DIR/data -c listen_addresses=127.0.0.1 -c shared_buffers=2GB -c max_wal_size=8GB \
+                -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200" >/dev/null
+    fi
+fi
+export SCALE_URL SCALE_DIR
+mkdir -p "$SCALE_DIR"
+
+sql() { psql -q -v ON_ERROR_STOP=1 "$SCALE_URL" "$@"; }
+
+if [ "$(sql -Atc "SELECT to_regclass('events') IS NULL")" = t ]; then
+    printf '==> events\n' >&2
+    sql -o /dev/null -v rows=5000000 -f tests/scale/events.sql
+fi
+if [ "$(sql -Atc "SELECT to_regclass('lineitem') IS NULL")" = t ]; then
+    printf '==> lineitem\n' >&2
+    .venv/bin/python tests/scale/lineitem.py 1 "$SCALE_DIR/lineitem.csv"
+    sql -f tests/scale/lineitem.sql
+    sql -c "\\copy lineitem FROM '$SCALE_DIR/lineitem.csv' (FORMAT csv)"
+    sql -f tests/scale/lineitem_keys.sql
+    rm "$SCALE_DIR/lineitem.csv"
+fi
+
+cargo build --release --locked --package sluice
+TARGET="$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"
+export TEST_SLUICE="$TARGET/release/sluice"
+
+if [ $# = 0 ]; then set -- tables kills memory planning; fi
+for part in "$@"; do
+    printf '\n## %s\n\n' "$part"
+    .venv/bin/python "tests/scale/$part.py"
+done

@@ -1,0 +1,115 @@
+"""Runs Sluice for the big measurements: job files, tasks, their peaks, tables of results."""
+
+import glob
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+
+URL = os.environ["SCALE_URL"]
+FOLDER = pathlib.Path(os.environ["SCALE_DIR"]) / "runs"
+PROGRAM = os.environ["TEST_SLUICE"]
+HERE = pathlib.Path(__file__).parent
+
+
+def write_job(name, table, partitioning=None, limits=None):
+    """A job file in a fresh folder; its path."""
+    folder = FOLDER / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    job = {
+        "name": name,
+        "source": {"url": "${SOURCE_URL}", "table": table},
+        "partitioning": partitioning or {},
+        "target": {"table": f"file://{folder}/warehouse/shop/{table}"},
+        "bucket": f"file://{folder}/bucket",
+        "limits": limits or {},
+    }
+    path = folder / "job.yaml"
+    path.write_text(json.dumps(job, indent=2))
+    return path
+
+
+def target(job):
+    return json.loads(job.read_text())["target"]["table"].removeprefix("file://")
+
+
+def start(*arguments):
+    environment = dict(os.environ, SOURCE_URL=URL)
+    return subprocess.Popen(
+        [PROGRAM, *map(str, arguments)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def answer(process):
+    """What `--json` answered."""
+    out, err = process.communicate()
+    if process.returncode != 0:
+        raise SystemExit(f"sluice failed with {process.returncode}:\n{out}\n{err}")
+    return json.loads(out)
+
+
+def tasks_of(run):
+    """Processes below `run` that Cloud Run would call tasks."""
+    parents = {}
+    for stat in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(stat) as file:
+                fields = file.read().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if fields[0] != "Z":
+            parents[int(stat.split("/")[2])] = int(fields[1])
+    tasks = []
+    for process in parents:
+        ancestor = parents[process]
+        while ancestor not in (run, 0) and ancestor in parents:
+            ancestor = parents[ancestor]
+        if ancestor == run and is_task(process):
+            tasks.append(process)
+    return tasks
+
+
+def is_task(process):
+    try:
+        with open(f"/proc/{process}/environ", "rb") as file:
+            return b"CLOUD_RUN_TASK_INDEX=" in file.read()
+    except OSError:
+        return False
+
+
+def peaks(process):
+    """Waits for a run; the highest resident size of each of its tasks, in MiB, and the answer."""
+    found = {}
+    while process.poll() is None:
+        for task in tasks_of(process.pid):
+            try:
+                with open(f"/proc/{task}/status") as file:
+                    high = next((line for line in file if line.startswith("VmHWM:")), None)
+            except OSError:
+                continue
+            if high:
+                found[task] = int(high.split()[1]) / 1024
+        time.sleep(0.02)
+    return list(found.values()), answer(process)
+
+
+def oracle(table, folder):
+    """Fails unless the folder holds the table; seconds that took."""
+    began = time.monotonic()
+    check = [os.sys.executable, HERE.parent / "oracle.py", "postgres", URL, "--table", table, "--parquet", folder]
+    result = subprocess.run(check, capture_output=True, text=True)
+    if result.returncode != 0:
+        raise SystemExit(f"{folder} is wrong:\n{result.stdout}{result.stderr}")
+    return time.monotonic() - began
+
+
+def heading(*names):
+    print("| " + " | ".join(names) + " |")
+    print("|" + " --- |" * len(names), flush=True)
+
+
+def line(*values):
+    print("| " + " | ".join(str(value) for value in values) + " |", flush=True)

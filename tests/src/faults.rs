@@ -1,0 +1,95 @@
+//! Processes that die without a word.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rand::seq::IndexedRandom as _;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The task processes that `run` (a process id) has started and that still live.
+///
+/// A task is known by what Cloud Run would give it too: `CLOUD_RUN_TASK_INDEX`.
+pub fn tasks_of(run: u32) -> Vec<u32> {
+    let mut family = vec![run];
+    let processes: Vec<(u32, u32)> = processes();
+    // Parents may be listed after their children, so look until nobody new turns up.
+    loop {
+        let before = family.len();
+        for (id, parent) in &processes {
+            if family.contains(parent) && !family.contains(id) {
+                family.push(*id);
+            }
+        }
+        if family.len() == before {
+            break;
+        }
+    }
+    family.retain(|id| *id != run && environment_holds(*id, "CLOUD_RUN_TASK_INDEX="));
+    family
+}
+
+/// Waits until `run` has at least one task. `false` if it ended before, or none came in time.
+pub async fn wait_for_tasks(run: u32, patience: Duration) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < patience && is_alive(run) {
+        if !tasks_of(run).is_empty() {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    false
+}
+
+/// Kills one task of `run`, whichever; `None` if there was none.
+pub fn kill_a_task(run: u32) -> Option<u32> {
+    let victim = *tasks_of(run).choose(&mut rand::rng())?;
+    kill(victim).then_some(victim)
+}
+
+/// `kill -9`. `false` if the process was gone already.
+pub fn kill(process: u32) -> bool {
+    signal(process, Signal::KILL)
+}
+
+/// `kill -TERM`. `false` if the process was gone already.
+pub fn terminate(process: u32) -> bool {
+    signal(process, Signal::TERM)
+}
+
+fn signal(process: u32, signal: Signal) -> bool {
+    i32::try_from(process)
+        .ok()
+        .and_then(Pid::from_raw)
+        .is_some_and(|pid| kill_process(pid, signal).is_ok())
+}
+
+/// Every process of the machine with its parent. Zombies are left out: they can do nothing more.
+fn processes() -> Vec<(u32, u32)> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(|id| {
+            let (state, parent) = state_of(id)?;
+            (state != 'Z').then_some((id, parent))
+        })
+        .collect()
+}
+
+/// Whether a process can still do something.
+pub fn is_alive(process: u32) -> bool {
+    state_of(process).is_some_and(|(state, _)| state != 'Z')
+}
+
+fn state_of(process: u32) -> Option<(char, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The command's name stands in parentheses and may hold anything.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+fn environment_holds(process: u32, beginning: &str) -> bool {
+    fs::read(format!("/proc/{process}/environ")).is_ok_and(|environment| {
+        environment.split(|byte| *byte == 0).any(|line| line.starts_with(beginning.as_bytes()))
+    })
+}

@@ -1,0 +1,105 @@
+//! A database of a test's own.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
+
+use crate::needs::{skip, variable};
+
+/// A fresh database on the server of `TEST_POSTGRES_URL`, dropped with this value.
+#[derive(Debug)]
+pub struct Database {
+    server: PgConnectOptions,
+    name: String,
+}
+
+impl Database {
+    /// Creates one. `None` where there is no server: the test returns, and has said so.
+    pub async fn fresh() -> Option<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let Some(url) = variable("TEST_POSTGRES_URL") else {
+            skip("PostgreSQL (TEST_POSTGRES_URL)");
+            return None;
+        };
+        let server: PgConnectOptions =
+            url.to_str().and_then(|url| url.parse().ok()).expect("TEST_POSTGRES_URL is a URL");
+        let server = server.disable_statement_logging();
+        let name =
+            format!("sluice_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut connection = server.connect().await.expect("the test server answers");
+        // Collation C makes the databases alike on every machine.
+        let create = format!(
+            "CREATE DATABASE {name} TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' ENCODING 'UTF8'"
+        );
+        run(&mut connection, &create).await;
+        Some(Self { server, name })
+    }
+
+    /// Its URL, reached directly.
+    pub fn url(&self) -> String {
+        self.url_through(self.server.get_port())
+    }
+
+    /// Its URL, reached through a port of this machine.
+    pub fn url_through(&self, port: u16) -> String {
+        let user = self.server.get_username();
+        let host = self.server.get_host();
+        format!("postgres://{user}@{host}:{port}/{}", self.name)
+    }
+
+    /// Where the server listens.
+    pub fn address(&self) -> (String, u16) {
+        (self.server.get_host().to_owned(), self.server.get_port())
+    }
+
+    /// A connection to it.
+    pub async fn connect(&self) -> PgConnection {
+        self.server.clone().database(&self.name).connect().await.expect("the database answers")
+    }
+
+    /// Carries statements out.
+    pub async fn execute(&self, statements: &str) {
+        let mut connection = self.connect().await;
+        run(&mut connection, statements).await;
+        connection.close().await.expect("the connection closes");
+    }
+
+    /// The one whole number that a query answers.
+    pub async fn number(&self, query: &str) -> i64 {
+        let mut connection = self.connect().await;
+        let row = sqlx::query(AssertSqlSafe(query.to_owned()))
+            .fetch_one(&mut connection)
+            .await
+            .expect("the query has an answer");
+        row.get(0)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let server = self.server.clone();
+        let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        // A runtime of its own: this may run inside of one that is shutting down.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let mut connection = server.connect().await.map_err(std::io::Error::other)?;
+                sqlx::raw_sql(AssertSqlSafe(drop))
+                    .execute(&mut connection)
+                    .await
+                    .map_err(std::io::Error::other)
+            })
+        });
+        // The server is thrown away after the suite, so a database that stays does no harm.
+        let _ = dropping.join();
+    }
+}
+
+async fn run(connection: &mut PgConnection, statements: &str) {
+    if let Err(error) =
+        sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(connection).await
+    {
+        panic!("{error}\nin: {statements}");
+    }
+}

@@ -1,0 +1,117 @@
+//! A network between Sluice and its source that can fail and be slow.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Forwards a port of this machine to a server. Dropping it cuts everything.
+#[derive(Debug)]
+pub struct Proxy {
+    port: u16,
+    weather: Arc<watch::Sender<Weather>>,
+    accepting: JoinHandle<()>,
+}
+
+/// What the network is like. Connections live as long as the storm count that they began in.
+#[derive(Debug, Clone, Copy)]
+struct Weather {
+    storms: u64,
+    refusing: bool,
+}
+
+impl Proxy {
+    /// A proxy to `host:port` as fast as the machine.
+    pub async fn to(server: (String, u16)) -> Self {
+        Self::throttled(server, None).await
+    }
+
+    /// A proxy that lets each connection receive `bytes_per_second` only.
+    pub async fn slow(server: (String, u16), bytes_per_second: usize) -> Self {
+        Self::throttled(server, Some(bytes_per_second)).await
+    }
+
+    async fn throttled(server: (String, u16), rate: Option<usize>) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
+        let port = listener.local_addr().expect("a bound socket has an address").port();
+        let weather = Arc::new(watch::Sender::new(Weather { storms: 0, refusing: false }));
+        let seen = Arc::clone(&weather);
+        let accepting = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let mut watching = seen.subscribe();
+                let now = *watching.borrow_and_update();
+                if now.refusing {
+                    continue;
+                }
+                let server = server.clone();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = forward(client, server, rate) => {}
+                        _ = watching.wait_for(|later| later.storms != now.storms) => {}
+                    }
+                });
+            }
+        });
+        Self { port, weather, accepting }
+    }
+
+    /// The port to connect to.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Cuts every connection there is; new ones are let through.
+    pub fn cut(&self) {
+        self.weather.send_modify(|weather| weather.storms += 1);
+    }
+
+    /// Cuts every connection and lets none through for `time`.
+    pub async fn gone_for(&self, time: Duration) {
+        self.weather.send_modify(|weather| {
+            weather.storms += 1;
+            weather.refusing = true;
+        });
+        tokio::time::sleep(time).await;
+        self.weather.send_modify(|weather| weather.refusing = false);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.cut();
+    }
+}
+
+/// Copies both ways until either side ends.
+async fn forward(mut client: TcpStream, server: (String, u16), rate: Option<usize>) {
+    let Ok(mut server) = TcpStream::connect(server).await else { return };
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_server, mut to_server) = server.split();
+    let up = tokio::io::copy(&mut from_client, &mut to_server);
+    let down = async {
+        // Ten slices a second.
+        let mut buffer = vec![0; rate.map_or(1 << 16, |rate| (rate / 10).max(1))];
+        loop {
+            let length = match from_server.read(&mut buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(length) => length,
+            };
+            if to_client.write_all(&buffer[..length]).await.is_err() {
+                return;
+            }
+            if let Some(rate) = rate {
+                let share = f64::from(u32::try_from(length).unwrap_or(u32::MAX))
+                    / f64::from(u32::try_from(rate).unwrap_or(u32::MAX));
+                tokio::time::sleep(Duration::from_secs_f64(share)).await;
+            }
+        }
+    };
+    tokio::select! {
+        _ = up => {}
+        () = down => {}
+    }
+}

@@ -1,0 +1,236 @@
+//! The real program, run as a user runs it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::OnceLock;
+
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::needs::variable;
+
+/// A folder of a test's own with a bucket, a warehouse and job files, and the program in it.
+#[derive(Debug)]
+pub struct Site {
+    folder: TempDir,
+    variables: Vec<(String, String)>,
+}
+
+/// How a command ended, and what it said.
+#[derive(Debug)]
+pub struct Ended {
+    /// Exit code; `None` for a process that a signal ended.
+    pub code: Option<i32>,
+    /// Everything on standard output.
+    pub stdout: String,
+    /// Everything on standard error.
+    pub stderr: String,
+}
+
+impl Site {
+    /// An empty one.
+    pub fn new() -> Self {
+        let folder = TempDir::with_prefix("sluice-").expect("a temporary folder");
+        Self { folder, variables: Vec::new() }
+    }
+
+    /// One whose jobs find their source in `${SOURCE_URL}`.
+    pub fn reading(source: impl Into<String>) -> Self {
+        Self::new().with("SOURCE_URL", source)
+    }
+
+    /// Adds an environment variable for every command.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A bucket's URL.
+    pub fn bucket(&self) -> String {
+        format!("file://{}/bucket", self.path().display())
+    }
+
+    /// Where a target table of [`Site::job`] becomes visible.
+    pub fn table(&self, name: &str) -> PathBuf {
+        self.path().join("warehouse/shop").join(name)
+    }
+
+    /// Writes a job file that moves `source` (the section, without its URL) to the target table
+    /// `name`. `more` is merged over the rest of the file.
+    pub fn job(&self, name: &str, source: &Value, more: &Value) -> PathBuf {
+        let mut file = json!({
+            "name": name,
+            "source": {"url": "${SOURCE_URL}"},
+            "target": {"table": format!("file://{}", self.table(name).display())},
+            "bucket": self.bucket(),
+        });
+        merge(&mut file["source"], source);
+        merge(&mut file, more);
+        self.file(&format!("{name}.yaml"), &file.to_string())
+    }
+
+    /// Writes a file.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        fs::write(&path, text).expect("the folder can be written");
+        path
+    }
+
+    /// Runs the program and waits for its end.
+    pub async fn sluice<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> Ended {
+        self.start(arguments).ended().await
+    }
+
+    /// Starts the program.
+    pub fn start<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> Started {
+        let child = Command::new(program())
+            .args(arguments)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            // What the machine's owner has set must not change what a test sees.
+            .env_remove("RUST_LOG")
+            .env("NO_COLOR", "1")
+            .current_dir(self.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the program starts");
+        let id = child.id().expect("a process that was just started has an id");
+        Started { id, child }
+    }
+
+    /// `sluice run --json JOB`, which has to succeed.
+    pub async fn run(&self, job: &Path) -> Value {
+        self.sluice([OsStr::new("run"), OsStr::new("--json"), job.as_os_str()]).await.answer()
+    }
+
+    /// `sluice plan --json JOB`, which has to succeed.
+    pub async fn plan(&self, job: &Path) -> Value {
+        self.sluice([OsStr::new("plan"), OsStr::new("--json"), job.as_os_str()]).await.answer()
+    }
+
+    /// The only run in the bucket; the newest where there are several.
+    pub fn newest_run(&self) -> Option<String> {
+        let mut runs: Vec<String> = fs::read_dir(self.path().join("bucket/runs"))
+            .ok()?
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        runs.sort();
+        runs.pop()
+    }
+
+    /// Files of a run's folder whose path holds `part`.
+    pub fn documents(&self, run: &str, part: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        walk(&self.path().join("bucket/runs").join(run), &mut found);
+        found.retain(|path| path.to_string_lossy().contains(part));
+        found.sort();
+        found
+    }
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A command on its way.
+#[derive(Debug)]
+pub struct Started {
+    /// Its process.
+    pub id: u32,
+    child: Child,
+}
+
+impl Started {
+    /// Waits for its end.
+    pub async fn ended(self) -> Ended {
+        let output = self.child.wait_with_output().await.expect("the program can be waited for");
+        Ended {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("what is said is UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("what is said is UTF-8"),
+        }
+    }
+}
+
+impl Ended {
+    /// What `--json` answered; the command has to have succeeded.
+    pub fn answer(&self) -> Value {
+        assert_eq!(self.code, Some(0), "{self}");
+        self.json()
+    }
+
+    /// The one object on standard output.
+    pub fn json(&self) -> Value {
+        match serde_json::from_str(&self.stdout) {
+            Ok(value @ Value::Object(_)) => value,
+            other => panic!("standard output is not one JSON object ({other:?}):\n{self}"),
+        }
+    }
+
+    /// Fails unless the command ended with `code` and an error that holds all of `words`.
+    pub fn refused(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self}");
+        assert!(self.stderr.contains("error: "), "no error was printed:\n{self}");
+        for word in words {
+            assert!(self.stderr.contains(word), "`{word}` was not said:\n{self}");
+        }
+    }
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "exit code {:?}\n{}\n{}", self.code, self.stdout, self.stderr)
+    }
+}
+
+/// The program. `TEST_SLUICE` says where it is; otherwise it is built first, because building the
+/// tests does not build it.
+pub fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        if let Some(given) = variable("TEST_SLUICE") {
+            return PathBuf::from(given);
+        }
+        let built = std::process::Command::new(env!("CARGO"))
+            .args(["build", "--locked", "--quiet", "--workspace", "--bins"])
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+            .status();
+        assert!(built.is_ok_and(|status| status.success()), "`sluice` does not build");
+        let test = std::env::current_exe().expect("a test knows where it is");
+        let profile = test.parent().and_then(Path::parent).expect("tests lie in `deps`");
+        profile.join("sluice")
+    })
+}
+
+/// Puts `over` into `under`, mapping by mapping.
+fn merge(under: &mut Value, over: &Value) {
+    match (under, over) {
+        (Value::Object(under), Value::Object(over)) => {
+            for (key, value) in over {
+                merge(under.entry(key).or_insert_with(|| Value::Object(Map::new())), value);
+            }
+        }
+        (under, over) => *under = over.clone(),
+    }
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() { walk(&path, found) } else { found.push(path) }
+    }
+}
