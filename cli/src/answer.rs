@@ -22,7 +22,8 @@ pub(crate) struct Answer {
 impl Answer {
     /// A result as a document and as text for people.
     pub(crate) fn new(document: &impl Serialize, text: String) -> Result<Self> {
-        let value = serde_json::to_value(document).doing(Kind::Bug, || "write the answer as JSON")?;
+        let value =
+            serde_json::to_value(document).doing(Kind::Bug, || "write the answer as JSON")?;
         match value {
             Value::Object(document) => Ok(Self { document, text, error: None }),
             _ => Err(Error::bug("write the answer as one JSON object")),

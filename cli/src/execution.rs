@@ -96,7 +96,24 @@ async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Out
             .await
             .map_err(|error| error.during(format!("run `{}`", manifest.run)))?;
     }
-    sluice_loader::commit(store, &open_sink).await
+    let outcome = sluice_loader::commit(store, &open_sink).await?;
+    if outcome.error().is_none() {
+        sweep(store);
+    }
+    Ok(outcome)
+}
+
+/// Removes the halves of parts that killed tasks left in a bucket that is a folder. They are no
+/// objects, so the run's own deletion of its parts passes them over.
+fn sweep(store: &RunStore) {
+    let Ok(bucket) = sluice_runtime::storage::folder(&store.bucket().url) else { return };
+    let parts = bucket.join(store.layout().parts().as_ref());
+    match std::fs::remove_dir_all(&parts) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!("`{}` could not be removed: {error}", parts.display());
+        }
+        _ => {}
+    }
 }
 
 /// The tasks that have something to do.
@@ -165,9 +182,10 @@ fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
     signal(kind).doing(Kind::Bug, || "listen for signals")
 }
 
-/// Adds how to go on, where the error does not say itself.
+/// Adds how to go on, where the error does not say so itself and going on may help.
 fn with_way_out(error: Error, path: &Path, run: RunId) -> Error {
-    if error.remedy().is_some() {
+    let helps = matches!(error.kind(), Kind::Transient | Kind::Denied | Kind::NotFound);
+    if error.remedy().is_some() || !helps {
         return error;
     }
     let job = if path.as_os_str() == "-" { "JOB".into() } else { path.display().to_string() };

@@ -28,6 +28,7 @@ pub(crate) struct Display {
 
 #[derive(Debug, Default)]
 struct Task {
+    units: u64,
     /// What had a receipt before this attempt.
     before: Progress,
     /// What this attempt had done when it last ended a unit.
@@ -78,7 +79,7 @@ impl Display {
                 bar.set_prefix(task.index.to_string());
                 bar
             });
-            display.tasks.insert(task.index, Task { before, bar, ..Task::default() });
+            display.tasks.insert(task.index, Task { units, before, bar, ..Task::default() });
         }
         display
     }
@@ -126,6 +127,10 @@ impl Display {
             task.proved = progress;
         }
         task.progress = progress;
+        if task.before.units_done + progress.units_done > task.units {
+            // A new snapshot was taken: what had a receipt of the old one is read again.
+            task.before = Progress::default();
+        }
         let so_far = task.so_far();
         if let Some(bar) = &task.bar {
             bar.set_position(so_far.units_done);

@@ -3,15 +3,20 @@
 use std::process::ExitCode;
 
 use sluice_extractor::Config;
+use sluice_runtime::report;
+use sluice_runtime::telemetry::{self, Audience};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    sluice_runtime::telemetry::start_service();
-    sluice_runtime::report::finish_service(extract().await)
+    telemetry::init(Audience::Machine);
+    match extract().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report::failed(&error, Audience::Machine),
+    }
 }
 
 async fn extract() -> sluice_contracts::Result<()> {
     let config = Config::from_env()?;
-    let bucket = sluice_runtime::storage::open_bucket(&config.bucket_url()?)?;
+    let bucket = sluice_runtime::storage::find_bucket(&config.bucket_url()?)?;
     sluice_extractor::run(config, bucket).await
 }

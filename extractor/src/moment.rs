@@ -42,16 +42,15 @@ pub(crate) struct Joiner<'a> {
 impl Joiner<'_> {
     /// Joins the run's newest moment, or founds one.
     pub(crate) async fn join(&self) -> Result<Moment> {
-        let application = format!("sluice {} {}", self.store.run(), self.task);
         let mut looks = 0;
         loop {
             let Some(generation) = self.store.generation().await? else {
-                match self.found(&application, 0).await? {
+                match self.found(0).await? {
                     Some(moment) => return Ok(moment),
                     None => continue,
                 }
             };
-            if let Some(moment) = self.join_any(&application, generation).await? {
+            if let Some(moment) = self.join_any(generation).await? {
                 return Ok(moment);
             }
             looks += 1;
@@ -74,20 +73,32 @@ impl Joiner<'_> {
                 generation = next,
                 "nobody holds the snapshot any more; beginning again"
             );
-            if let Some(moment) = self.found(&application, next).await? {
+            if let Some(moment) = self.found(next).await? {
                 return Ok(moment);
             }
             looks = 0;
         }
     }
 
+    /// Joins the moment of a reader that met an error, while it still lives; or else the run's.
+    pub(crate) async fn rejoin(&self, mut broken: Moment) -> Result<Moment> {
+        if self.consistency == Consistency::Snapshot
+            && let Ok(token) = broken.reader.export().await
+            && let Some(moment) = self.join_token(&token, broken.generation).await?
+        {
+            return Ok(moment);
+        }
+        drop(broken);
+        self.join().await
+    }
+
     /// Founds a generation; `None` where another task was first.
-    async fn found(&self, application: &str, generation: u32) -> Result<Option<Moment>> {
+    async fn found(&self, generation: u32) -> Result<Option<Moment>> {
         let join = match self.consistency {
             Consistency::Snapshot => Join::Found,
             Consistency::None => Join::Independent,
         };
-        let Some(mut reader) = self.source.reader(application, join).await? else {
+        let Some(mut reader) = self.source.reader(&self.application(), join).await? else {
             return Err(Error::bug("found a snapshot"));
         };
         let snapshot = self.snapshot(generation, reader.export().await?);
@@ -98,22 +109,33 @@ impl Joiner<'_> {
     }
 
     /// Joins a generation by any of its holders, and becomes one.
-    async fn join_any(&self, application: &str, generation: u32) -> Result<Option<Moment>> {
+    async fn join_any(&self, generation: u32) -> Result<Option<Moment>> {
         if self.consistency == Consistency::None {
-            let reader = self.source.reader(application, Join::Independent).await?;
+            let reader = self.source.reader(&self.application(), Join::Independent).await?;
             return Ok(reader.map(|reader| Moment { reader, generation }));
         }
         let holders = self.store.holders(generation).await?;
         for holder in holders.iter().take(HOLDERS_TRIED) {
-            let join = Join::Token(&holder.token);
-            let Some(mut reader) = self.source.reader(application, join).await? else { continue };
-            let snapshot = self.snapshot(generation, reader.export().await?);
-            // A task that lost its connection joins, and says so, more than once.
-            let again = uuid::Uuid::new_v4().simple();
-            self.store.create_holder(&snapshot, &format!("{}-{again}", self.writer_id)).await?;
-            return Ok(Some(Moment { reader, generation }));
+            if let Some(moment) = self.join_token(&holder.token, generation).await? {
+                return Ok(Some(moment));
+            }
         }
         Ok(None)
+    }
+
+    async fn join_token(&self, token: &str, generation: u32) -> Result<Option<Moment>> {
+        let reader = self.source.reader(&self.application(), Join::Token(token)).await?;
+        let Some(mut reader) = reader else { return Ok(None) };
+        let snapshot = self.snapshot(generation, reader.export().await?);
+        // A task that lost its connection joins, and says so, more than once.
+        let again = uuid::Uuid::new_v4().simple();
+        self.store.create_holder(&snapshot, &format!("{}-{again}", self.writer_id)).await?;
+        Ok(Some(Moment { reader, generation }))
+    }
+
+    /// What the source's operator sees.
+    fn application(&self) -> String {
+        format!("sluice {} {}", self.store.run(), self.task)
     }
 
     fn snapshot(&self, generation: u32, token: String) -> Snapshot {

@@ -33,6 +33,11 @@ impl Progress {
         self.say();
     }
 
+    /// Units that are done.
+    pub(crate) fn units_done(&self) -> u64 {
+        self.units_done
+    }
+
     /// Takes back what a unit that failed has counted.
     pub(crate) fn take_back(&mut self, rows: u64, bytes: u64) {
         self.rows = self.rows.saturating_sub(rows);

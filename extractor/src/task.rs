@@ -1,5 +1,6 @@
 //! One task of a run.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use backon::BackoffBuilder;
@@ -51,10 +52,22 @@ pub async fn run(config: Config, bucket: Bucket) -> Result<()> {
         () = told_to_stop() => Err(Error::transient(format!("run task {}: told to stop", task.index))
             .hint("units with a receipt are kept; running the job again does the rest")),
     };
-    if let Err(error) = &result {
-        worker.record(error, at).await;
+    match result {
+        Ok(Ended::Done) => Ok(()),
+        Ok(Ended::Partly(error)) => Err(error),
+        Err(error) => {
+            worker.record(&error, at).await;
+            Err(error)
+        }
     }
-    result
+}
+
+/// How a task ended that could go on to its end.
+enum Ended {
+    /// Every unit has a receipt.
+    Done,
+    /// Every unit but those of tables that cannot be read; each of them has left word.
+    Partly(Error),
 }
 
 struct Worker<'a> {
@@ -65,10 +78,19 @@ struct Worker<'a> {
     writer_id: String,
 }
 
+/// What an execution has given up.
+#[derive(Default)]
+struct GivenUp {
+    /// Tables of which a unit cannot be read.
+    tables: HashSet<u32>,
+    /// Whether the run cannot go on at all.
+    all: bool,
+}
+
 /// Why a moment was left.
 enum Left {
-    /// Every unit of the task has a receipt.
-    Done,
+    /// Nothing is left to do.
+    Ended(Ended),
     /// A newer moment was founded meanwhile.
     Outdated,
 }
@@ -76,26 +98,27 @@ enum Left {
 impl Worker<'_> {
     /// Joins the run's moment and reads, again and again while failures are transient. `at` is the
     /// unit that was being read.
-    async fn work(&self, at: &mut Option<UnitRef>) -> Result<()> {
+    async fn work(&self, at: &mut Option<UnitRef>) -> Result<Ended> {
         let mut progress = Progress::new(self.task.index);
         if self.missing(self.store.generation().await?).await?.is_empty() {
-            return Ok(());
+            return Ok(Ended::Done);
         }
-        let variable = |name: &str| environment(name);
-        let source = sluice_sources::open(&self.manifest.source, &variable)?;
+        let source = sluice_sources::open(&self.manifest.source, &environment)?;
         let mut delays = delays();
-        let mut done = 0;
         let mut since = Instant::now();
+        let mut moment = None;
         loop {
-            let mut finished = 0;
-            let error = match self.attempt(source.as_ref(), &mut progress, at, &mut finished).await
-            {
-                Ok(Left::Done) => return Ok(()),
-                Ok(Left::Outdated) => continue,
+            let done = progress.units_done();
+            let result = self.attempt(source.as_ref(), &mut moment, &mut progress, at).await;
+            let error = match result {
+                Ok(Left::Ended(ended)) => return Ok(ended),
+                Ok(Left::Outdated) => {
+                    moment = None;
+                    continue;
+                }
                 Err(error) => error,
             };
-            done += finished;
-            if finished > 0 {
+            if progress.units_done() > done {
                 delays = self::delays();
                 since = Instant::now();
             }
@@ -105,20 +128,22 @@ impl Worker<'_> {
             };
             tracing::warn!(
                 error = error.chain(),
-                units_done = done,
                 seconds = delay.as_secs_f64(),
-                "trying again"
+                "trying again: {}",
+                error.chain()
             );
             tokio::time::sleep(delay).await;
         }
     }
 
+    /// Reads what is missing, until it is done or an error that concerns more than one table.
+    /// `last` is the moment that the attempt before this one left.
     async fn attempt(
         &self,
         source: &dyn Source,
+        last: &mut Option<Moment>,
         progress: &mut Progress,
         at: &mut Option<UnitRef>,
-        finished: &mut u32,
     ) -> Result<Left> {
         let joiner = Joiner {
             source,
@@ -128,17 +153,44 @@ impl Worker<'_> {
             attempt: self.config.cloud_run_task_attempt,
             writer_id: &self.writer_id,
         };
-        let mut moment = joiner.join().await?;
+        let joined = match last.take() {
+            Some(broken) => joiner.rejoin(broken).await?,
+            None => joiner.join().await?,
+        };
+        let mut moment = last.insert(joined);
+        let mut failed = None;
         for unit in self.missing(Some(moment.generation)).await? {
             *at = Some(unit);
-            if self.outdated(&moment).await? {
+            if self.outdated(moment).await? {
                 return Ok(Left::Outdated);
             }
-            self.read(&mut moment, unit, progress).await?;
-            *finished += 1;
+            if self.failures().await?.tables.contains(&unit.table) {
+                continue;
+            }
+            let Err(error) = self.read(moment, unit, progress).await else { continue };
+            if error.is_transient() || self.is_strict() {
+                return Err(error);
+            }
+            self.record(&error, Some(unit)).await;
+            failed = Some(error);
+            if let Some(broken) = last.take() {
+                *last = Some(joiner.rejoin(broken).await?);
+            }
+            moment = match last {
+                Some(moment) => moment,
+                None => return Ok(Left::Outdated),
+            };
         }
         *at = None;
-        self.wait_for_others(&moment).await
+        if self.wait_for_others(moment).await? {
+            return Ok(Left::Outdated);
+        }
+        Ok(Left::Ended(failed.map_or(Ended::Done, Ended::Partly)))
+    }
+
+    /// Whether an error of one table ends the whole run.
+    fn is_strict(&self) -> bool {
+        self.manifest.all_or_nothing || self.manifest.tables.len() == 1
     }
 
     /// This task's units without a receipt of `generation`.
@@ -236,36 +288,50 @@ impl Worker<'_> {
         })
     }
 
-    /// Holds the snapshot until every unit of the run has a receipt, so that a task that starts
-    /// again finds somebody to join.
-    async fn wait_for_others(&self, moment: &Moment) -> Result<Left> {
-        let wanted = self.manifest.units().count();
+    /// Holds the snapshot until every unit that can still be read has a receipt, so that a task
+    /// that starts again finds somebody to join. Says whether a newer moment was founded.
+    async fn wait_for_others(&self, moment: &Moment) -> Result<bool> {
         let mut seen = 0;
         let mut since = Instant::now();
         while self.manifest.consistency == Consistency::Snapshot {
-            let count = self.store.receipt_count(moment.generation).await?;
-            if count >= wanted || since.elapsed() >= WAIT_FOR || self.hopeless().await? {
+            let failures = self.failures().await?;
+            let receipts = self.store.receipted(self.manifest, moment.generation).await?;
+            let open = self
+                .manifest
+                .units()
+                .filter(|unit| !failures.tables.contains(&unit.table) && !receipts.contains(unit))
+                .count();
+            if open == 0 || failures.all || since.elapsed() >= WAIT_FOR {
                 break;
             }
             if self.outdated(moment).await? {
-                return Ok(Left::Outdated);
+                return Ok(true);
             }
-            if count > seen {
-                seen = count;
+            if receipts.len() > seen {
+                seen = receipts.len();
                 since = Instant::now();
             }
             tokio::time::sleep(WAIT_STEP).await;
         }
-        Ok(Left::Done)
+        Ok(false)
     }
 
-    /// Whether a task of this execution failed for a reason that starting it again will not mend.
-    async fn hopeless(&self) -> Result<bool> {
-        let failures = self.store.failures().await?;
-        Ok(failures.iter().any(|failure| {
-            failure.execution == self.config.cloud_run_execution
-                && failure.kind != sluice_contracts::Kind::Transient
-        }))
+    /// What tasks of this execution gave up for reasons that starting them again will not mend.
+    async fn failures(&self) -> Result<GivenUp> {
+        let mut given_up = GivenUp::default();
+        for failure in self.store.failures().await? {
+            let permanent = failure.kind != sluice_contracts::Kind::Transient;
+            if !permanent || failure.execution != self.config.cloud_run_execution {
+                continue;
+            }
+            match failure.unit {
+                Some((table, _)) if !self.is_strict() => {
+                    given_up.tables.insert(table);
+                }
+                _ => given_up.all = true,
+            }
+        }
+        Ok(given_up)
     }
 
     /// Leaves word of what ended this attempt. Failing to do so changes nothing.
@@ -281,7 +347,12 @@ impl Worker<'_> {
             hint: error.remedy().map(str::to_owned),
             at: Utc::now(),
         };
-        if let Err(error) = self.store.create_failure(&failure, &self.writer_id).await {
+        // Each table that fails leaves a word of its own.
+        let name = match at {
+            Some(unit) => format!("{}-{}", self.writer_id, unit.table),
+            None => self.writer_id.clone(),
+        };
+        if let Err(error) = self.store.create_failure(&failure, &name).await {
             tracing::warn!(error = error.chain(), "could not record the failure");
         }
     }

@@ -138,7 +138,8 @@ fn collect_parts(
     let mut rows = 0u64;
     for unit in &table.units {
         let name = UnitRef { table: table.index, unit: unit.index };
-        let wrong = |what: String| Err(Error::data(format!("unit {}: {what}", unit.index)).hint(hint));
+        let wrong =
+            |what: String| Err(Error::data(format!("unit {}: {what}", unit.index)).hint(hint));
         let Some(receipt) = receipts.get(&name) else {
             return wrong("it has no receipt".to_owned());
         };
@@ -184,7 +185,10 @@ fn check_targets(manifest: &Manifest) -> Result<()> {
         }
     }
     if manifest.tables.is_empty() {
-        return Err(Error::data(format!("load run `{}`: its manifest has no tables", manifest.run)));
+        return Err(Error::data(format!(
+            "load run `{}`: its manifest has no tables",
+            manifest.run
+        )));
     }
     Ok(())
 }

@@ -7,6 +7,8 @@
 mod census;
 mod commit;
 pub mod sink;
+#[cfg(test)]
+mod tests;
 
 pub use census::{Census, census};
 pub use commit::{Outcome, Sinks, TableOutcome, commit, commit_table};

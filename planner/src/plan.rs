@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use chrono::Utc;
-use sluice_contracts::job::{Job, TableJob};
-use sluice_contracts::manifest::{Consistency, Manifest, RunId, Table};
+use sluice_contracts::job::{Excluded, Job, Selection, TableJob};
+use sluice_contracts::manifest::{Consistency, Manifest, Refused, RunId, Table};
 use sluice_contracts::unit::Unit;
 use sluice_contracts::{Error, Result};
 use sluice_sources::{Description, Source, Survey};
@@ -31,13 +31,29 @@ const MOST_UNITS: u64 = 10_000;
 /// `Invalid` where the job asks for what cannot be done, before the first row is read.
 pub async fn plan(job: &Job, source: Arc<dyn Source>) -> Result<Manifest> {
     let run = RunId::generate();
+    let doing = |error: Error| error.during(format!("plan job `{}`", job.name));
     let mut survey = source.survey(&format!("sluice {run} plan")).await?;
-    let mut tables = Vec::with_capacity(job.tables.len());
-    for (index, table) in (0_u32..).zip(&job.tables) {
-        let planned = plan_table(survey.as_mut(), index, table)
-            .await
-            .map_err(|error| error.during(format!("plan job `{}`", job.name)))?;
-        tables.push(planned);
+    let (wanted, excluded) = select(job, survey.as_mut()).await.map_err(doing)?;
+    let mut tables = Vec::with_capacity(wanted.len());
+    let mut refused = Vec::new();
+    for table in &wanted {
+        let index = u32::try_from(tables.len()).unwrap_or(u32::MAX);
+        match plan_table(survey.as_mut(), index, table).await {
+            Ok(planned) => tables.push(planned),
+            // What may work in a minute is no reason to leave a table out of tonight's copy.
+            Err(error) if error.is_transient() || is_strict(job) => return Err(doing(error)),
+            Err(error) => refused.push(refuse(table, &error)),
+        }
+    }
+    if tables.is_empty() {
+        let first = refused.first();
+        let error = Error::invalid(format!("plan job `{}`: no table can be moved", job.name));
+        return Err(match first {
+            Some(Refused { message, hint, .. }) => error
+                .because(message.clone())
+                .hint(hint.clone().unwrap_or_else(|| "see `sluice plan`".to_owned())),
+            None => error.hint("every table is excluded"),
+        });
     }
     let packing = pack(&tables, &job.limits);
     if let (Some(warning), Some(first)) = (packing.warning, tables.first_mut()) {
@@ -60,10 +76,44 @@ pub async fn plan(job: &Job, source: Arc<dyn Source>) -> Result<Manifest> {
         source: job.source.clone(),
         bucket: job.bucket.clone(),
         consistency: job.consistency,
+        all_or_nothing: job.all_or_nothing,
         tables,
+        refused,
+        excluded,
         tasks: packing.tasks,
         estimate: packing.estimate,
     })
+}
+
+/// The tables that the job means, and those that it leaves out.
+async fn select(job: &Job, survey: &mut dyn Survey) -> Result<(Vec<TableJob>, Vec<Excluded>)> {
+    if let Selection::One(_) = job.selection {
+        return job.selection.resolve(&[]);
+    }
+    let listing = survey.tables().await?;
+    let (tables, mut excluded) = job.selection.resolve(&listing.tables)?;
+    for (name, reason) in listing.excluded {
+        let named = tables.iter().any(|table| table.relation == name.relation());
+        if job.selection.means(&name) && !named {
+            excluded.push(Excluded { table: name.to_string(), reason });
+        }
+    }
+    Ok((tables, excluded))
+}
+
+/// Whether one table that cannot be moved ends the run.
+fn is_strict(job: &Job) -> bool {
+    job.all_or_nothing || matches!(job.selection, Selection::One(_))
+}
+
+fn refuse(table: &TableJob, error: &Error) -> Refused {
+    Refused {
+        table: table.relation.to_string(),
+        target: table.target.clone(),
+        kind: error.kind(),
+        message: error.chain(),
+        hint: error.remedy().map(str::to_owned),
+    }
 }
 
 async fn plan_table(survey: &mut dyn Survey, index: u32, table: &TableJob) -> Result<Table> {

@@ -80,7 +80,7 @@ async fn tasks_killed_at_random_moments() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_run_is_finished_by_another_and_what_was_done_is_not_read_again() {
+async fn a_killed_run_is_finished_by_another() {
     let Some(database) = Database::fresh().await else { return };
     let (_proxy, site, job) = slow_orders(&database).await;
     let run = kill_half_way(&site, start(&site, &job), 3).await;
@@ -97,21 +97,36 @@ async fn a_killed_run_is_finished_by_another_and_what_was_done_is_not_read_again
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_resumed_while_its_first_tasks_still_live() {
+async fn a_run_resumed_while_its_first_tasks_are_still_ending() {
     let Some(database) = Database::fresh().await else { return };
     let (_proxy, site, job) = slow_orders(&database).await;
     let running = start(&site, &job);
     let run = wait_for_receipts(&site, 1).await;
-    let tasks = faults::tasks_of(running.id);
     faults::kill(running.id);
-    running.ended().await;
-
     let ended = resume(&site, &job, &run).ended().await;
-    for task in tasks {
-        faults::kill(task);
-    }
+    running.ended().await;
     assert_eq!(ended.code, Some(0), "{ended}");
     assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_outlives_the_task_that_took_it() {
+    let Some(database) = Database::fresh().await else { return };
+    let (_proxy, site, job) = slow_orders(&database).await;
+    let running = start(&site, &job);
+    let run = wait_for_receipts(&site, 3).await;
+    let founder = site.documents(&run, "founder.json").remove(0);
+    let founder = std::fs::read_to_string(founder).unwrap_or_default();
+    let founder: serde_json::Value = serde_json::from_str(&founder).unwrap_or_default();
+    let index = founder["task"].as_u64().expect("a snapshot names its task");
+    let victim = faults::task_of(running.id, index).expect("the task still works");
+    // A new moment would not show these rows.
+    database.execute("DELETE FROM orders WHERE id % 2 = 0").await;
+    assert!(faults::kill(victim));
+    let ended = running.ended().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert!(site.documents(&run, "receipts/0001").is_empty(), "a second moment was read");
+    assert!(ended.stdout.contains("20,000 rows"), "{ended}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,9 +56,7 @@ async fn what_is_typed_wrong_is_answered_with_64_and_the_way_out() {
     ] {
         let ended = site.sluice(&arguments).await;
         let said = format!("{}{}", ended.stdout, ended.stderr);
-        // A job file that is not there is for the operator; everything else is bad input.
-        let missing = arguments == ["run", "absent.yaml"];
-        assert_eq!(ended.code, Some(if missing { 1 } else { 64 }), "{arguments:?}: {ended}");
+        assert_eq!(ended.code, Some(64), "{arguments:?}: {ended}");
         assert!(!said.is_empty(), "{arguments:?} was answered with silence");
     }
 }

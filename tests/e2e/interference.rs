@@ -15,12 +15,13 @@ use crate::shop;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_altered_between_plan_and_extract_is_never_loaded() {
-    for (change, said) in [
-        ("ALTER TABLE orders DROP COLUMN note", "`note`"),
-        ("ALTER TABLE orders ALTER COLUMN customer_id TYPE text", "`customer_id`"),
-        ("ALTER TABLE orders RENAME COLUMN total TO sum", "`total`"),
-        ("ALTER TABLE orders ADD COLUMN surprise text", "`surprise`"),
-        ("DROP TABLE orders", "orders"),
+    for change in [
+        "ALTER TABLE orders DROP COLUMN note",
+        "ALTER TABLE orders ALTER COLUMN customer_id TYPE text",
+        "ALTER TABLE orders RENAME COLUMN total TO sum",
+        "ALTER TABLE orders ADD COLUMN surprise text",
+        "DROP TABLE orders",
+        "TRUNCATE orders; DROP TABLE orders; CREATE VIEW orders AS SELECT 1 AS id",
     ] {
         let Some(database) = Database::fresh().await else { return };
         let (proxy, site, job) = slow_orders(&database).await;
@@ -40,7 +41,7 @@ async fn a_table_altered_between_plan_and_extract_is_never_loaded() {
             .await;
         database.execute(change).await;
         let ended = resume(&site, &job, &run).ended().await;
-        ended.refused(1, &["orders", said]);
+        ended.refused(1, &["`orders`: it was altered since the run was planned"]);
         assert!(!site.table("orders").exists(), "{change}: something became visible");
     }
 }
@@ -100,7 +101,11 @@ async fn documents_that_are_not_what_they_should_be() {
         (first, Vec::new(), "truncated"),
         (first, b"{\"hello\": \"world\"}".to_vec(), "not written by Sluice"),
         (first, text(second).into_bytes(), "another unit"),
-        (first, text(first).replacen("\"version\": 1", "\"version\": 999", 1).into_bytes(), "999"),
+        (
+            first,
+            text(first).replacen("\"version\": 1", "\"version\": 999", 1).into_bytes(),
+            "has version 999",
+        ),
         (&manifest, text(&manifest).as_bytes()[..100].to_vec(), "truncated"),
         (&manifest, text(first).into_bytes(), "not written by Sluice"),
         (&part, bytes[..bytes.len() / 2].to_vec(), ".parquet"),
@@ -109,7 +114,8 @@ async fn documents_that_are_not_what_they_should_be() {
         let original = fs::read(document).unwrap_or_default();
         fs::write(document, contents).expect("the bucket can be written");
         let ended = resume(&fast, &job, &run).ended().await;
-        ended.refused(1, &[said]);
+        // A newer version is no damage: the other build reads it.
+        ended.refused(if said.contains("version") { 64 } else { 1 }, &[said]);
         assert!(!fast.table("orders").exists(), "{ended}");
         fs::write(document, original).expect("the bucket can be written");
     }

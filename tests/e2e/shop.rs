@@ -53,7 +53,7 @@ pub(crate) async fn orders(database: &Database, rows: u32) {
 pub(crate) fn cut(strategy: &str) -> Value {
     json!({
         "partitioning": {"strategy": strategy, "target_rows": 1000},
-        "limits": {"max_connections": 3, "max_tasks": 3},
+        "limits": {"max_connections": 3, "max_tasks": 3, "finish_within": "500ms"},
     })
 }
 

@@ -27,7 +27,7 @@ def main():
         connection.execute(f"ALTER TABLE {TABLE} ADD PRIMARY KEY (id)")
         connection.execute(f"VACUUM ANALYZE {TABLE}")
     cut = {"strategy": "id_range", "target_rows": 5000}
-    limits = {"max_tasks": 4, "max_connections": 4}
+    limits = {"max_tasks": 4, "max_connections": 4, "finish_within": "100ms"}
     job = program.write_job("kills", TABLE, cut, limits)
     began = time.monotonic()
     program.answer(program.start("run", "--json", job))

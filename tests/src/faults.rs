@@ -28,6 +28,16 @@ pub fn tasks_of(run: u32) -> Vec<u32> {
     family
 }
 
+/// The process that works as task `index` of `run`.
+pub fn task_of(run: u32, index: u64) -> Option<u32> {
+    let variable = format!("CLOUD_RUN_TASK_INDEX={index}\0");
+    tasks_of(run).into_iter().find(|task| {
+        fs::read(format!("/proc/{task}/environ")).is_ok_and(|environment| {
+            environment.windows(variable.len()).any(|bytes| bytes == variable.as_bytes())
+        })
+    })
+}
+
 /// Waits until `run` has at least one task. `false` if it ended before, or none came in time.
 pub async fn wait_for_tasks(run: u32, patience: Duration) -> bool {
     let start = Instant::now();

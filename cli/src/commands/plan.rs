@@ -11,9 +11,13 @@ pub(crate) async fn plan(options: &Plan) -> Result<Answer> {
     let mut job = read_job(&options.job)?;
     job.limits.max_tasks = options.max_tasks.unwrap_or(job.limits.max_tasks);
     sluice_runtime::storage::check_bucket(&job.bucket)?;
-    for table in &job.tables {
-        open_sink(&table.target)?;
+    open_sink(job.selection.target())?;
+    let mut manifest = sluice_planner::plan(&job, open_source(&job.source)?).await?;
+    let run = manifest.run;
+    for table in &mut manifest.tables {
+        if let Err(error) = open_sink(&table.target)?.check(run, table).await {
+            table.warnings.push(format!("a run would be refused now: {}", error.chain()));
+        }
     }
-    let manifest = sluice_planner::plan(&job, open_source(&job.source)?).await?;
     Answer::new(&PlanReport::of(&manifest), render(&manifest))
 }

@@ -5,7 +5,7 @@ use sluice_contracts::manifest::{Manifest, RunId};
 use sluice_contracts::receipt::Failure;
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Result};
-use sluice_runtime::storage::open_bucket;
+use sluice_runtime::storage::find_bucket;
 
 use super::job::read_job;
 use crate::answer::Answer;
@@ -25,7 +25,7 @@ pub(crate) struct StatusReport {
 
 pub(crate) async fn status(options: &Status) -> Result<Answer> {
     let bucket = bucket_url(options)?;
-    let store = RunStore::new(open_bucket(&bucket)?, options.run);
+    let store = RunStore::new(find_bucket(&bucket)?, options.run);
     let manifest = store.manifest().await?;
     let report = StatusReport::of(&store, &manifest).await?;
     Answer::new(&report, render(&report))

@@ -23,6 +23,6 @@ async fn run() -> Result<()> {
         tracing::debug!("the task will outlive its run: {error}");
     }
     let config = Config::from_env()?;
-    let bucket = sluice_runtime::storage::open_bucket(&config.bucket_url()?)?;
+    let bucket = sluice_runtime::storage::find_bucket(&config.bucket_url()?)?;
     sluice_extractor::run(config, bucket).await
 }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use sluice_contracts::Result;
+use sluice_contracts::job::{Selection, TableJob};
 use sluice_runtime::storage::{check_bucket, folder};
 
 use super::job::{open_sink, read_job};
@@ -11,24 +12,29 @@ use crate::arguments::Validate;
 pub(crate) fn validate(options: &Validate) -> Result<Answer> {
     let job = read_job(&options.job)?;
     check_bucket(&job.bucket)?;
-    let mut text = format!("job `{}` is well-formed\n", job.name);
-    let mut tables = Vec::with_capacity(job.tables.len());
-    for table in &job.tables {
-        open_sink(&table.target)?;
-        folder(&table.target)?;
-        let relation = table.relation.to_string();
-        text.push_str(&format!(
-            "  {relation} -> {} ({})\n",
-            table.target,
-            table.write_disposition.name()
-        ));
+    let mut lines = vec![format!("job `{}` is well-formed", job.name)];
+    open_sink(job.selection.target())?;
+    folder(job.selection.target())?;
+    let mut tables = Vec::new();
+    let mut describe = |name: String, target: &str, table: &TableJob| {
+        let disposition = table.write_disposition.name();
+        lines.push(format!("  {name} -> {target} ({disposition})"));
         tables.push(json!({
-            "table": relation,
-            "target": table.target,
+            "table": name,
+            "target": target,
             "write_disposition": table.write_disposition,
             "strategy": table.partitioning.strategy.as_deref().unwrap_or("auto"),
         }));
+    };
+    match &job.selection {
+        Selection::One(table) => describe(table.relation.to_string(), &table.target, table),
+        Selection::Many { entries, dataset, .. } => {
+            for entry in entries {
+                describe(entry.pattern().to_string(), dataset, entry.settings());
+            }
+        }
     }
-    let document = json!({ "valid": true, "job": job.name, "bucket": job.bucket, "tables": tables });
-    Answer::new(&document, text)
+    let document =
+        json!({ "valid": true, "job": job.name, "bucket": job.bucket, "tables": tables });
+    Answer::new(&document, lines.join("\n") + "\n")
 }

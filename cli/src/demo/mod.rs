@@ -1,6 +1,14 @@
 //! `sluice demo`: a database, moved.
 
-mod data { pub(crate) fn generate(_: &std::path::Path, _: u64, _: &mut dyn FnMut(u64)) -> sluice_contracts::Result<()> { Err(sluice_contracts::Error::bug("no generator yet")) } }
+mod data {
+    pub(crate) fn generate(
+        _: &std::path::Path,
+        _: u64,
+        _: &mut dyn FnMut(u64),
+    ) -> sluice_contracts::Result<()> {
+        Err(sluice_contracts::Error::bug("no generator yet"))
+    }
+}
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -102,13 +110,15 @@ fn write_job(path: &Path, dir: &Path, database: &Path) -> Result<()> {
             columns: None,
             filter: None,
         },
+        tables: None,
         partitioning: PartitioningFile {
             strategy: Some("auto".to_owned()),
             ..PartitioningFile::default()
         },
         columns: std::collections::BTreeMap::new(),
         target: TargetFile {
-            table: file_url(&dir.join("warehouse").join("demo").join(TABLE))?,
+            table: Some(file_url(&dir.join("warehouse").join("demo").join(TABLE))?),
+            dataset: None,
             write_disposition: WriteDisposition::Truncate,
         },
         bucket: file_url(&dir.join("bucket"))?,
@@ -118,6 +128,7 @@ fn write_job(path: &Path, dir: &Path, database: &Path) -> Result<()> {
             ..LimitsFile::default()
         },
         consistency: Consistency::Snapshot,
+        all_or_nothing: false,
         schedule: None,
     };
     let text = format!(
@@ -130,20 +141,18 @@ fn write_job(path: &Path, dir: &Path, database: &Path) -> Result<()> {
 /// The job as people write it: two levels of keys, values as JSON, which YAML contains.
 fn yaml(job: &JobFile) -> Result<String> {
     let value = serde_json::to_value(job).doing(Kind::Bug, || "write the demo's job")?;
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for (key, value) in value.as_object().into_iter().flatten() {
         match value.as_object() {
             Some(section) if section.is_empty() => {}
             Some(section) => {
-                text.push_str(&format!("{key}:\n"));
-                for (key, value) in section {
-                    text.push_str(&format!("  {key}: {value}\n"));
-                }
+                lines.push(format!("{key}:"));
+                lines.extend(section.iter().map(|(key, value)| format!("  {key}: {value}")));
             }
-            None => text.push_str(&format!("{key}: {value}\n")),
+            None => lines.push(format!("{key}: {value}")),
         }
     }
-    Ok(text)
+    Ok(lines.join("\n") + "\n")
 }
 
 fn file_url(path: &Path) -> Result<String> {

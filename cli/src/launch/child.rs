@@ -42,7 +42,8 @@ impl Failed {
             1 => "once".to_owned(),
             more => format!("{more} times"),
         };
-        let error = Error::transient(format!("task {task} failed {times}, at last with {}", self.how));
+        let error =
+            Error::transient(format!("task {task} failed {times}, at last with {}", self.how));
         if self.lines.is_empty() { error } else { error.because(Said(self.lines.clone())) }
     }
 }

@@ -3,3 +3,5 @@
 pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod status;
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use sluice_contracts::unit::Unit;
 use crate::figures::{bar, count, dollars, duration, size, thousands};
 
 /// Lines of a histogram. More units than that share a line with their neighbours.
-const LINES: usize = 20;
+const LINES: usize = 32;
 /// Width of a histogram's longest bar.
 const BAR: usize = 24;
 /// Characters of a predicate that are shown.
@@ -163,7 +163,7 @@ fn write_histogram(text: &mut String, units: &[Unit]) -> std::fmt::Result {
     Ok(())
 }
 
-/// Label, rows and predicate of neighbouring units.
+/// Label, rows and description of neighbouring units.
 fn histogram_line(units: &[Unit]) -> (String, u64, String) {
     let rows = units.iter().map(|unit| unit.rows).sum();
     match units {
@@ -181,9 +181,8 @@ fn histogram_line(units: &[Unit]) -> (String, u64, String) {
             (unit.index.to_string(), rows, shortened(&what))
         }
         [first, .., last] => {
-            let predicate = format!("from {}", first.predicate);
-            let predicate = if first.predicate.is_empty() { String::new() } else { predicate };
-            (format!("{}-{}", first.index, last.index), rows, shortened(&predicate))
+            let leaf = first.leaf.clone().filter(|_| first.leaf == last.leaf).unwrap_or_default();
+            (format!("{}-{}", first.index, last.index), rows, shortened(&leaf))
         }
         [] => (String::new(), 0, String::new()),
     }

@@ -45,7 +45,11 @@ fn write_report(text: &mut String, report: &StatusReport) -> std::fmt::Result {
     )?;
     write_failures(text, &report.failures)?;
     if run.tables.iter().any(|table| table.state != State::Committed) {
-        writeln!(text, "\n`sluice run JOB --resume {}` reads what is missing, and commits", run.run)?;
+        writeln!(
+            text,
+            "\n`sluice run JOB --resume {}` reads what is missing, and commits",
+            run.run
+        )?;
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ impl Sink for Warehouse {
     async fn check(&self, run: RunId, table: &Table) -> Result<()> {
         let (target, index) = (table.target.clone(), table.index);
         let (disposition, columns) = (table.write_disposition, table.columns.clone());
-        let doing = format!("plan run `{run}` into `{target}`");
+        let doing = format!("load into `{target}`");
         blocking(move || {
             let folder = TableFolder::open(Place::of(&target)?)?;
             match folder.loaded(run, index)? {

@@ -16,9 +16,7 @@ use sluice_contracts::{Error, Kind, Result};
 use sluice_loader::Load;
 
 use super::disk;
-use super::table::{
-    Entry, History, Place, RUNS, SCHEMA, TableFolder, parquet_schema, read_footer,
-};
+use super::table::{Entry, History, Place, RUNS, SCHEMA, TableFolder, parquet_schema, read_footer};
 
 /// A folder that becomes the table, or is removed when it is dropped.
 #[derive(Debug)]
@@ -175,11 +173,7 @@ async fn download(bucket: &Bucket, part: &Part, to: &Path) -> Result<()> {
 }
 
 /// Compares a part with its receipt, and counts its rows.
-fn verify(
-    part: &Part,
-    path: &Path,
-    schema: &parquet::schema::types::Type,
-) -> Result<u64> {
+fn verify(part: &Part, path: &Path, schema: &parquet::schema::types::Type) -> Result<u64> {
     let wrong = |what: String| {
         Err(Error::data(format!("check part `{}`: {what}", part.path)).hint(
             "the bucket's object is not what was written; nothing was made visible; start the run again",

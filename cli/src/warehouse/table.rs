@@ -137,7 +137,12 @@ impl TableFolder {
         let listed = match fs::read_dir(&folder) {
             Ok(listed) => listed,
             Err(source) if source.kind() == io::ErrorKind::NotFound => {
-                return Ok(Self { place, exists: false, history: History::default(), files: vec![] });
+                return Ok(Self {
+                    place,
+                    exists: false,
+                    history: History::default(),
+                    files: vec![],
+                });
             }
             Err(source) => {
                 return Err(disk::error(format!("list `{}`", folder.display()), source));

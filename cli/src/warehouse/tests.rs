@@ -86,11 +86,9 @@ fn columns(name: &str, target_type: TargetType) -> Vec<Column> {
 
 fn parquet(ids: &[i64]) -> Vec<u8> {
     let schema = sluice_sources::arrow_schema(&columns("id", TargetType::Int64));
-    let batch = RecordBatch::try_new(
-        Arc::clone(&schema),
-        vec![Arc::new(Int64Array::from(ids.to_vec()))],
-    )
-    .unwrap();
+    let batch =
+        RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(Int64Array::from(ids.to_vec()))])
+            .unwrap();
     let mut writer = ArrowWriter::try_new(Vec::new(), schema, None).unwrap();
     writer.write(&batch).unwrap();
     writer.into_inner().unwrap()
@@ -142,7 +140,12 @@ async fn a_first_load_makes_the_table_with_its_schema() {
     let run = load.run;
     assert_eq!(
         names(&world.table()),
-        [format!("{run}-00001.parquet"), format!("{run}-00002.parquet"), "_runs.json".into(), "_schema.json".into()]
+        [
+            format!("{run}-00001.parquet"),
+            format!("{run}-00002.parquet"),
+            "_runs.json".into(),
+            "_schema.json".into()
+        ]
     );
     let schema = fs::read_to_string(world.table().join("_schema.json")).unwrap();
     let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();

@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
-use crate::job::WriteDisposition;
+use crate::error::{Error, Kind, Result};
+use crate::job::{Excluded, WriteDisposition};
 use crate::schema::Column;
 use crate::unit::Unit;
 
@@ -61,8 +61,18 @@ pub struct Manifest {
     pub bucket: String,
     /// Whether all units are read at one moment.
     pub consistency: Consistency,
+    /// Whether no table becomes visible unless all do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all_or_nothing: bool,
     /// What the run moves.
     pub tables: Vec<Table>,
+    /// Tables that the job asks for and the plan refuses: the others move, unless
+    /// `all_or_nothing`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused>,
+    /// Tables that the job leaves out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded: Vec<Excluded>,
     /// Which task reads which units, heaviest first.
     pub tasks: Vec<Task>,
     /// What the whole is expected to take.
@@ -97,6 +107,23 @@ pub enum Consistency {
     /// Every unit is read in a transaction of its own: a row that moves between two units while
     /// they are read is loaded twice or not at all.
     None,
+}
+
+/// A table that the plan refuses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    /// The table.
+    pub table: String,
+    /// URL of the table it would have become.
+    pub target: String,
+    /// Who must act.
+    pub kind: Kind,
+    /// Why it is refused.
+    pub message: String,
+    /// The remedy, where one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// One table of a run.

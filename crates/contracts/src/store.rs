@@ -1,6 +1,6 @@
 //! The run store: a run's documents, created and never overwritten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use futures::TryStreamExt;
@@ -155,8 +155,18 @@ impl RunStore {
     }
 
     /// The units of a generation that have a receipt, without reading the receipts.
-    pub async fn receipt_count(&self, generation: u32) -> Result<usize> {
-        Ok(self.list(&self.layout.receipts(generation)).await?.len())
+    pub async fn receipted(
+        &self,
+        manifest: &Manifest,
+        generation: u32,
+    ) -> Result<HashSet<UnitRef>> {
+        let listed: HashSet<Path> =
+            self.list(&self.layout.receipts(generation)).await?.into_iter().collect();
+        if listed.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let has = |unit: &UnitRef| listed.contains(&self.layout.receipt(generation, *unit));
+        Ok(manifest.units().filter(has).collect())
     }
 
     /// All receipts of a generation.
@@ -165,16 +175,9 @@ impl RunStore {
         manifest: &Manifest,
         generation: u32,
     ) -> Result<BTreeMap<UnitRef, Receipt>> {
-        let listed = self.list(&self.layout.receipts(generation)).await?;
         let mut receipts = BTreeMap::new();
-        if listed.is_empty() {
-            return Ok(receipts);
-        }
-        let listed: std::collections::HashSet<_> = listed.into_iter().collect();
-        for unit in manifest.units() {
-            if listed.contains(&self.layout.receipt(generation, unit)) {
-                receipts.extend(self.receipt(generation, unit).await?.map(|r| (unit, r)));
-            }
+        for unit in self.receipted(manifest, generation).await? {
+            receipts.extend(self.receipt(generation, unit).await?.map(|receipt| (unit, receipt)));
         }
         Ok(receipts)
     }

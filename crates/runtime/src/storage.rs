@@ -21,6 +21,18 @@ pub fn open_bucket(url: &str) -> Result<Bucket> {
     scheme(url)?.1(url)
 }
 
+/// Opens a bucket that is there already.
+///
+/// # Errors
+/// `NotFound` where it is not.
+pub fn find_bucket(url: &str) -> Result<Bucket> {
+    if scheme(url)?.0 == "file" && !folder(url)?.is_dir() {
+        return Err(Error::not_found(format!("find bucket `{url}`: there is no such folder"))
+            .hint("look at the bucket's URL; the first run makes the folder"));
+    }
+    open_bucket(url)
+}
+
 /// Checks that a bucket's URL can be opened, without opening it.
 pub fn check_bucket(url: &str) -> Result<()> {
     let (name, _) = scheme(url)?;
@@ -33,8 +45,9 @@ pub fn check_bucket(url: &str) -> Result<()> {
 /// The folder that a `file://` URL names.
 pub fn folder(url: &str) -> Result<PathBuf> {
     let hint = "write an absolute path with three slashes: `file:///data/bucket`";
-    let parsed =
-        Url::parse(url).doing(Kind::Invalid, || format!("read URL `{url}`")).map_err(|error| error.hint(hint))?;
+    let parsed = Url::parse(url)
+        .doing(Kind::Invalid, || format!("read URL `{url}`"))
+        .map_err(|error| error.hint(hint))?;
     match parsed.to_file_path() {
         Ok(path) if parsed.scheme() == "file" && parsed.host().is_none() => Ok(path),
         _ => Err(Error::invalid(format!("read URL `{url}`: it names no folder")).hint(hint)),
@@ -86,7 +99,10 @@ mod tests {
     #[test]
     fn a_folder_is_made_and_its_url_kept() {
         let dir = std::env::temp_dir().join(format!("sluice-storage-{}", std::process::id()));
-        let bucket = open_bucket(&format!("file://{}/a b/", dir.display())).unwrap();
+        let url = format!("file://{}/a b/", dir.display());
+        assert_eq!(find_bucket(&url).unwrap_err().kind(), Kind::NotFound);
+        let bucket = open_bucket(&url).unwrap();
+        find_bucket(&url).unwrap();
         assert_eq!(bucket.url, format!("file://{}/a b", dir.display()));
         assert!(dir.join("a b").is_dir());
         std::fs::remove_dir_all(dir).unwrap();

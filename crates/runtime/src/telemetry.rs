@@ -10,7 +10,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Who reads standard error.
@@ -73,7 +73,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
         if self.audience == Audience::Machine {
-            for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
+            for span in context.event_scope(event).into_iter().flat_map(Scope::from_root) {
                 if let Some(outer) = span.extensions().get::<Fields>() {
                     fields.0.extend(outer.0.clone());
                 }
@@ -110,7 +110,7 @@ fn person_line(level: Level, fields: &Map<String, Value>) -> String {
     let mut line = format!("{word}: {message}");
     for (name, value) in fields.iter().filter(|(name, _)| *name != "message") {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        line.push_str(&format!(" {name}={text}"));
+        line.extend([" ", name, "=", &text]);
     }
     line
 }

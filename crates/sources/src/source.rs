@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use sluice_contracts::Result;
-use sluice_contracts::job::TableJob;
+use sluice_contracts::job::{TableJob, TableName};
 use sluice_contracts::manifest::Table;
 use sluice_contracts::schema::Column;
 use sluice_contracts::unit::{Cut, KeyType, Unit};
@@ -53,6 +53,9 @@ pub enum Join<'a> {
 /// table.
 #[async_trait]
 pub trait Survey: Send {
+    /// The base tables that a pattern can mean, and those that it cannot, with the reason.
+    async fn tables(&mut self) -> Result<Listing>;
+
     /// What the table looks like, and what its columns become.
     ///
     /// # Errors
@@ -73,6 +76,15 @@ pub trait Survey: Send {
 
     /// A cut as a predicate of the source's language; empty for all rows.
     fn predicate(&self, cut: &Cut) -> String;
+}
+
+/// The tables of a source.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// Those that a pattern can mean, in the order of their names.
+    pub tables: Vec<TableName>,
+    /// Those that look like tables and are not moved as such, with the reason.
+    pub excluded: Vec<(TableName, String)>,
 }
 
 /// What a table looks like to the planner.
@@ -153,6 +165,10 @@ pub struct Span {
 }
 
 /// A connection for reading. What it reads it sees at the moment it joined.
+///
+/// A unit is [`check`](Reader::check), [`read`](Reader::read) to the end, and
+/// [`confirm`](Reader::confirm). After an error the reader is of no more use than to be joined by
+/// another one through its [`export`](Reader::export), which lives on where the source allows it.
 #[async_trait]
 pub trait Reader: Send {
     /// A token that other readers can join this one's moment with, valid while this reader lives.

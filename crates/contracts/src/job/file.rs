@@ -8,14 +8,17 @@ use serde::{Deserialize, Serialize};
 use crate::manifest::Consistency;
 use crate::schema::{OnInvalid, TargetType};
 
-/// One job: one source, a table, one target. YAML, or the same document as JSON.
+/// One job: one source, a table or many, one target. YAML, or the same document as JSON.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JobFile {
     /// Name of the job: letters, digits, `-` and `_`.
     pub name: String,
-    /// What is read.
+    /// Where it is read, and what, unless `tables` says so.
     pub source: SourceFile,
+    /// Tables that move together, read at one moment, instead of `source.table`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables: Option<Vec<TablesFile>>,
     /// How it is cut into units.
     #[serde(default)]
     pub partitioning: PartitioningFile,
@@ -32,9 +35,42 @@ pub struct JobFile {
     /// Whether all units are read at one moment.
     #[serde(default)]
     pub consistency: Consistency,
+    /// Whether no table becomes visible unless all do.
+    #[serde(default)]
+    pub all_or_nothing: bool,
     /// When the job runs, as five cron fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
+}
+
+/// A table, or all tables of a pattern.
+///
+/// A table that several entries name takes its settings from the last that names it without `*`,
+/// or else from the last.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TablesFile {
+    /// `schema.table`, where `*` stands for any letters. Patterns mean base tables; views are
+    /// named one by one.
+    pub table: String,
+    /// Names and patterns of tables that are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Columns to read, in this order. All, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub select: Option<Vec<String>>,
+    /// Condition in the source's language; only rows that meet it are read.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// How each table is cut into units.
+    #[serde(default)]
+    pub partitioning: PartitioningFile,
+    /// What becomes of single columns, by their name in the source.
+    #[serde(default)]
+    pub columns: BTreeMap<String, ColumnFile>,
+    /// Name of the table in the target's dataset, where it shall not be the source's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// What is read.
@@ -94,7 +130,11 @@ pub struct ColumnFile {
 #[serde(deny_unknown_fields)]
 pub struct TargetFile {
     /// URL of the table: `file:///warehouse/dataset/table`.
-    pub table: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// URL of the dataset that `tables` become tables of: `file:///warehouse/dataset`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<String>,
     /// What becomes of the rows that the target has.
     #[serde(default)]
     pub write_disposition: WriteDisposition,

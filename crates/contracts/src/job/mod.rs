@@ -1,15 +1,23 @@
 //! Jobs: what the user asks for.
 
+mod check;
 mod file;
+mod meaning;
+mod names;
 mod read;
+mod seed;
+mod selection;
 mod validate;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use file::{
-    ColumnFile, JobFile, LimitsFile, PartitioningFile, SourceFile, TargetFile, WriteDisposition,
+    ColumnFile, JobFile, LimitsFile, PartitioningFile, SourceFile, TablesFile, TargetFile,
+    WriteDisposition,
 };
+pub use names::TableName;
+pub use selection::{Entry, Excluded, Selection};
 pub use validate::{Problem, Problems, job_schema, nearest_hint};
 
 use crate::manifest::{Consistency, Relation};
@@ -22,7 +30,9 @@ pub struct Job {
     /// URL of the source, environment variables unexpanded.
     pub source: String,
     /// What moves.
-    pub tables: Vec<TableJob>,
+    pub selection: Selection,
+    /// Whether no table becomes visible unless all do.
+    pub all_or_nothing: bool,
     /// URL of the bucket.
     pub bucket: String,
     /// What the run may use.

@@ -5,6 +5,7 @@ mod connection;
 mod copy;
 mod dialect;
 mod distribution;
+mod listing;
 mod pieces;
 mod reader;
 mod survey;

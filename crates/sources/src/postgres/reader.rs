@@ -117,6 +117,11 @@ impl Reader for PgReader {
     }
 
     async fn check(&mut self, table: &Table) -> Result<()> {
+        if !self.independent {
+            // An error then ends the unit and not the snapshot.
+            let what = || "begin a unit".to_owned();
+            execute(&mut self.connection, "savepoint unit", what).await?;
+        }
         if self.checked.contains(&table.index) {
             return Ok(());
         }
@@ -175,7 +180,11 @@ impl Reader for PgReader {
     }
 
     async fn confirm(&mut self) -> Result<()> {
-        Ok(())
+        if self.independent {
+            return Ok(());
+        }
+        let what = || "end a unit".to_owned();
+        execute(&mut self.connection, "release savepoint unit", what).await
     }
 }
 

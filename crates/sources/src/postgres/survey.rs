@@ -11,9 +11,9 @@ use sqlx::postgres::PgConnection;
 use super::catalog::{self, Attribute, Found};
 use super::pieces;
 use super::type_table::{PgType, resolve};
-use super::{dialect, distribution};
+use super::{dialect, distribution, listing};
 use crate::naming;
-use crate::source::{Description, Distribution, Key, Piece, Survey};
+use crate::source::{Description, Distribution, Key, Listing, Piece, Survey};
 
 /// A connection for planning.
 pub(super) struct PgSurvey {
@@ -28,6 +28,10 @@ impl PgSurvey {
 
 #[async_trait]
 impl Survey for PgSurvey {
+    async fn tables(&mut self) -> Result<Listing> {
+        listing::list(&mut self.connection).await
+    }
+
     async fn describe(&mut self, table: &TableJob) -> Result<Description> {
         let found = catalog::find(&mut self.connection, &table.relation).await?;
         let columns = columns(table, &found)?;

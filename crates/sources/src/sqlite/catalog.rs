@@ -1,6 +1,7 @@
 //! What the database says about a table, a view or a query.
 
 use rusqlite::Connection;
+use sluice_contracts::job::TableName;
 use sluice_contracts::manifest::Relation;
 use sluice_contracts::unit::KeyType;
 use sluice_contracts::{Error, Result};
@@ -8,7 +9,7 @@ use sluice_contracts::{Error, Result};
 use super::connection::failed;
 use super::dialect::{filtered, first, from, qualifier, quote};
 use super::type_table::{Encoding, declared};
-use crate::source::Key;
+use crate::source::{Key, Listing};
 
 /// A relation as the database has it.
 #[derive(Debug, Clone)]
@@ -155,11 +156,7 @@ fn table(
         Err(error) => return Err(failed(error, doing())),
     };
     let columns = columns(connection, &name).map_err(|error| failed(error, doing()))?;
-    let form = match kind.as_str() {
-        "table" if without_rowid => Form::WithoutRowid,
-        "table" => Form::Derived,
-        _ => Form::Derived,
-    };
+    let form = if without_rowid { Form::WithoutRowid } else { Form::Derived };
     let mut found = Found {
         title: format!("{} `{name}`", if kind == "view" { "view" } else { "table" }),
         from: from(relation),
@@ -324,4 +321,19 @@ pub(super) fn file_bytes(connection: &Connection) -> Result<u64> {
     )
     .map_err(|error| failed(error, "read the size of the database"))?;
     Ok(bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0))
+}
+
+/// Lists the database's own tables.
+pub(super) fn list(connection: &Connection) -> Result<Listing> {
+    let listed = || -> rusqlite::Result<Vec<TableName>> {
+        connection
+            .prepare(
+                "select name from sqlite_schema where type = 'table' \
+                 and name not like 'sqlite\\_%' escape '\\' order by name",
+            )?
+            .query_map([], |row| Ok(TableName { schema: None, name: row.get(0)? }))?
+            .collect()
+    };
+    let tables = listed().map_err(|error| failed(error, "list the tables of the database"))?;
+    Ok(Listing { tables, excluded: Vec::new() })
 }

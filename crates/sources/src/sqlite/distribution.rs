@@ -126,19 +126,16 @@ fn indexed(
             found.from
         ))
     };
-    let mut by_number = |condition: &str| match &found.form {
-        Form::Rowid(rowid) => {
-            let rowid = found.sql(rowid);
-            let from = format!("{condition} AND {rowid} >= ?2");
-            let last = format!("{condition} AND {rowid} <= ?2");
-            Ok(Some((
-                prepare(&rowid, &from, &rowid, LOOK)?,
-                prepare(&rowid, &last, &format!("{rowid} DESC"), 1)?,
-            )))
-        }
-        _ => Ok(None),
+    let by_number = |condition: &str| -> rusqlite::Result<_> {
+        let Form::Rowid(rowid) = &found.form else { return Ok(None) };
+        let rowid = found.sql(rowid);
+        let (from, last) = (format!("{condition} AND {rowid} >= ?2"), format!("{condition} AND {rowid} <= ?2"));
+        Ok(Some((
+            prepare(&rowid, &from, &rowid, LOOK)?,
+            prepare(&rowid, &last, &format!("{rowid} DESC"), 1)?,
+        )))
     };
-    let mut statements = || -> rusqlite::Result<_> {
+    let statements = || -> rusqlite::Result<_> {
         Ok((
             prepare(&name, &format!("{name} >= ?1 AND {name} <= ?2"), &name, LOOK)?,
             prepare(&name, &format!("{name} <= ?1 AND {name} >= ?2"), &format!("{name} DESC"), 1)?,

@@ -1,26 +1,21 @@
 //! The moment that a reader sees, and how two readers know that theirs is the same.
 
-use std::fs::{File, Metadata};
-use std::io::Read as _;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
 
 use rusqlite::Connection;
 use sluice_contracts::{Error, Kind, Result};
 
 use super::connection::failed;
 
-/// File systems stamp files with a clock that stands still for some milliseconds: two writes
-/// within them look like one. A state older than this cannot be changed without a newer stamp.
-const SETTLED: Duration = Duration::from_millis(50);
-const ATTEMPTS: u32 = 40;
-
-/// The state of a database, as far as it is seen from outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct State {
-    token: String,
-    changed: SystemTime,
-}
+/// How often a moment is looked for between the commits of another process.
+const ATTEMPTS: u32 = 100;
 
 /// Begins the transaction that a reader lives in, and returns the token of its moment. With
 /// `token`, that moment has to be the same.
@@ -30,22 +25,19 @@ pub(super) fn join(
     label: &str,
     token: Option<&str>,
 ) -> Result<String> {
+    let doing = || format!("begin to read `{label}`");
     for _ in 0..ATTEMPTS {
-        let before = State::take(path, label)?;
+        let before = state(path, label)?;
         if let Some(token) = token {
             refuse_other(token, &before, label)?;
         }
-        // The file is looked at before and after, because the transaction does not say what it
-        // sees. Its lock or its place in the log then keeps what it sees from changing.
-        begin(connection).map_err(|error| failed(error, format!("begin to read `{label}`")))?;
-        let after = State::take(path, label)?;
-        if before == after && (token.is_some() || after.settled()) {
-            return Ok(after.token);
+        // A transaction does not say what it sees: it is what was there before and after it began.
+        // From then on its lock, or its place in the log, keeps that as it is.
+        begin(connection).map_err(|error| failed(error, doing()))?;
+        if before == state(path, label)? {
+            return Ok(before);
         }
-        connection
-            .execute_batch("ROLLBACK")
-            .map_err(|error| failed(error, format!("begin to read `{label}`")))?;
-        std::thread::sleep(SETTLED);
+        connection.execute_batch("ROLLBACK").map_err(|error| failed(error, doing()))?;
     }
     Err(Error::transient(format!("begin to read `{label}`: it is written to all the time"))
         .hint("read a copy of the database, or set `consistency: none`"))
@@ -53,11 +45,11 @@ pub(super) fn join(
 
 /// Refuses a database that is not what it was when `token` was taken.
 pub(super) fn confirm(path: &Path, label: &str, token: &str) -> Result<()> {
-    refuse_other(token, &State::take(path, label)?, label)
+    refuse_other(token, &state(path, label)?, label)
 }
 
-fn refuse_other(token: &str, state: &State, label: &str) -> Result<()> {
-    if state.token == token {
+fn refuse_other(token: &str, state: &str, label: &str) -> Result<()> {
+    if state == token {
         return Ok(());
     }
     Err(Error::data(format!("read `{label}`: the database changed while the run was reading"))
@@ -70,57 +62,101 @@ fn begin(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
 }
 
-impl State {
-    /// The file's size and time, and those of its log with the salts that tell one log from
-    /// another. The change counter inside of the file would say the same as its time, but opening
-    /// and closing the file would drop the locks that SQLite holds in this process.
-    fn take(path: &Path, label: &str) -> Result<Self> {
-        let doing = || format!("look at `{label}`");
-        let gone = |error: std::io::Error| {
-            let kind = match error.kind() {
-                std::io::ErrorKind::NotFound => Kind::NotFound,
-                _ => Kind::Denied,
-            };
-            Error::new(kind, doing()).because(error)
-        };
-        let path = std::fs::canonicalize(path).map_err(gone)?;
-        let file = std::fs::metadata(&path).map_err(gone)?;
-        let mut changed = modified(&file);
-        let mut token = format!("{}-{}", file.len(), nanos(changed));
-        let log = log_of(&path);
-        match std::fs::metadata(&log) {
-            // Readers leave an empty log behind, which says as little as none.
-            Ok(metadata) if metadata.len() > 0 => {
-                let mut header = [0; 24];
-                let salts = match File::open(&log).and_then(|mut log| log.read_exact(&mut header)) {
-                    Ok(()) => header[16..].iter().fold(0, |salt, byte| salt << 8 | u64::from(*byte)),
-                    Err(_) => 0,
-                };
-                let written = modified(&metadata);
-                changed = changed.max(written);
-                token.push_str(&format!("-{}-{}-{salts:x}", metadata.len(), nanos(written)));
-            }
-            _ => {}
+/// The state of a database as one word, which changes with each commit. The caller holds a
+/// connection that has read something, so that the log's index is there.
+fn state(path: &Path, label: &str) -> Result<String> {
+    let look = || {
+        let path = std::fs::canonicalize(path)?;
+        match logged(&path)? {
+            Some(state) => Ok(state),
+            None => unlogged(&path),
         }
-        Ok(Self { token, changed })
+    };
+    look().map_err(|error: io::Error| {
+        let kind = match error.kind() {
+            io::ErrorKind::NotFound => Kind::NotFound,
+            _ => Kind::Denied,
+        };
+        Error::new(kind, format!("look at `{label}`")).because(error)
+    })
+}
+
+/// The state of a file that no log adds to: its size, time and change counter.
+///
+/// <https://www.sqlite.org/fileformat2.html#file_change_counter>
+fn unlogged(path: &Path) -> io::Result<String> {
+    let metadata = std::fs::metadata(path)?;
+    let mut counter = [0; 4];
+    if metadata.len() > 0 {
+        kept(path)?.read_exact_at(&mut counter, 24)?;
     }
+    let (size, time) = (metadata.len(), nanos(&metadata));
+    Ok(format!("file-{size}-{time}-{}", u32::from_be_bytes(counter)))
+}
 
-    fn settled(&self) -> bool {
-        // A time in the future comes from another clock, and cannot be judged by this one.
-        self.changed.elapsed().map_or(true, |age| age > SETTLED)
+/// The state that a write-ahead log adds, if there is a log with something in it: the last
+/// committed frame with its checksum and salts, which no other state ever has.
+///
+/// <https://www.sqlite.org/walformat.html#the_wal_index_header>
+fn logged(path: &Path) -> io::Result<Option<String>> {
+    let log = match std::fs::metadata(beside(path, "-wal")) {
+        // Readers leave an empty log behind, which says as little as none.
+        Ok(log) if log.len() > 0 => log,
+        Ok(_) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let index = match kept(&beside(path, "-shm")) {
+        Ok(index) => index,
+        // Where the folder is read-only there is no index, and nobody who writes to the log.
+        Err(_) => return Ok(Some(format!("log-{}-{}", log.len(), nanos(&log)))),
+    };
+    loop {
+        // Two copies, written one after the other: they differ while a commit is under way.
+        let mut header = [0; 96];
+        index.read_exact_at(&mut header, 0)?;
+        let (one, other) = header.split_at(48);
+        if one != other {
+            std::thread::yield_now();
+            continue;
+        }
+        let frame = &one[16..40];
+        if frame[..4] == [0; 4] {
+            return Ok(None);
+        }
+        let mut state = "wal-".to_owned();
+        for byte in frame {
+            let _ = write!(state, "{byte:02x}");
+        }
+        return Ok(Some(state));
     }
 }
 
-fn log_of(path: &Path) -> PathBuf {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    log.into()
+/// The file at `path`, opened once and never closed: closing any handle of a file drops all locks
+/// that this process holds on it, and with them those of SQLite.
+///
+/// <https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>
+fn kept(path: &Path) -> io::Result<&'static File> {
+    static KEPT: LazyLock<Mutex<HashMap<(u64, u64), &'static File>>> =
+        LazyLock::new(Mutex::default);
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let metadata = std::fs::metadata(path)?;
+    if let Some(file) = kept.get(&(metadata.dev(), metadata.ino())) {
+        return Ok(file);
+    }
+    let file: &'static File = Box::leak(Box::new(File::open(path)?));
+    let metadata = file.metadata()?;
+    kept.insert((metadata.dev(), metadata.ino()), file);
+    Ok(file)
 }
 
-fn modified(metadata: &Metadata) -> SystemTime {
-    metadata.modified().unwrap_or(UNIX_EPOCH)
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
-fn nanos(time: SystemTime) -> u128 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos())
+fn nanos(metadata: &std::fs::Metadata) -> u128 {
+    let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
+    modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos())
 }

@@ -51,7 +51,9 @@ pub(super) fn stream(rows: &[Vec<Option<Vec<u8>>>]) -> Vec<u8> {
     let mut bytes = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
     for row in rows {
         bytes.extend(i16::try_from(row.len()).unwrap().to_be_bytes());
-        row.iter().for_each(|value| field(value.as_deref(), &mut bytes));
+        for value in row {
+            field(value.as_deref(), &mut bytes);
+        }
     }
     bytes.extend((-1_i16).to_be_bytes());
     bytes
@@ -78,7 +80,9 @@ pub(super) fn array(elements: &[Option<Vec<u8>>]) -> Vec<u8> {
         bytes.extend(i32::try_from(elements.len()).unwrap().to_be_bytes());
         bytes.extend(1_i32.to_be_bytes());
     }
-    elements.iter().for_each(|element| field(element.as_deref(), &mut bytes));
+    for element in elements {
+        field(element.as_deref(), &mut bytes);
+    }
     bytes
 }
 

@@ -19,12 +19,6 @@ use value::Refusal;
 /// The stream may arrive in pieces of any size; a piece of whole rows is decoded where it lies.
 /// After an error the decoder is of no use any more.
 ///
-/// ```ignore
-/// while !chunk.is_empty() {
-///     if let Some(batch) = decoder.feed(&mut chunk)? { ... }
-/// }
-/// ```
-///
 /// It is public for the fuzz target and for measurements.
 #[derive(Debug)]
 pub struct CopyDecoder {
@@ -61,6 +55,7 @@ struct Field {
     source_name: String,
     encoding: String,
     target_type: TargetType,
+    repeated: bool,
     on_invalid: OnInvalid,
 }
 
@@ -302,6 +297,7 @@ impl Field {
             source_name: column.source_name.clone(),
             encoding: column.encoding.clone(),
             target_type: column.target_type,
+            repeated: column.repeated,
             on_invalid: column.on_invalid,
         })
     }
@@ -314,7 +310,7 @@ impl Field {
             Refusal::Invalid(_) if self.on_invalid == OnInvalid::Null => Ok(()),
             Refusal::Invalid(Invalid(reason)) => Err(Error::data(format!(
                 "column `{name}`: row {row} of the unit holds {reason}, which {} cannot hold",
-                self.target_type
+                self.target()
             ))
             .hint(self.way_out())),
             Refusal::Malformed(reason) => Err(Error::data(format!(
@@ -322,9 +318,15 @@ impl Field {
             ))),
             Refusal::Mismatch => Err(Error::bug(format!(
                 "decode column `{name}`: `{}` into `{}`",
-                self.encoding, self.target_type
+                self.encoding,
+                self.target()
             ))),
         }
+    }
+
+    fn target(&self) -> String {
+        let name = self.target_type.name();
+        if self.repeated { format!("ARRAY<{name}>") } else { name.to_owned() }
     }
 
     fn way_out(&self) -> String {
@@ -332,6 +334,7 @@ impl Field {
         let holds = |to| Row::named(&self.encoding).is_some_and(|row| row.target(to).is_some());
         let null = format!("set `{place}.on_invalid` to `null`");
         match self.target_type {
+            _ if self.repeated => format!("{null}, or `{place}.type` to `STRING`"),
             TargetType::String if holds(TargetType::Bytes) => {
                 format!("{null}, or `{place}.type` to `BYTES`")
             }

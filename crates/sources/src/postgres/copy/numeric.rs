@@ -134,7 +134,10 @@ struct Scaled<'a> {
 
 impl Scaled<'_> {
     fn to_i64(&self) -> i64 {
-        let head = self.head.iter().fold(0, |sum, digit| sum * 10_000 + i64::from(base(digit)));
+        let head = self
+            .head
+            .iter()
+            .fold(0, |sum, digit| sum * 10_000 + i64::from(u16::from_be_bytes(*digit)));
         let whole: i64 = head * i64::from(self.shift) + i64::from(self.tail);
         (0..self.zeros).fold(whole, |whole, _| whole * 10)
     }
@@ -161,12 +164,8 @@ impl Scaled<'_> {
     }
 }
 
-fn base(digit: &[u8; 2]) -> u16 {
-    u16::from_be_bytes(*digit)
-}
-
 fn fold(digits: &[[u8; 2]]) -> i128 {
-    digits.iter().fold(0, |sum, digit| sum * 10_000 + i128::from(base(digit)))
+    digits.iter().fold(0, |sum, digit| sum * 10_000 + i128::from(u16::from_be_bytes(*digit)))
 }
 
 /// `10^exponent`, of up to 38.

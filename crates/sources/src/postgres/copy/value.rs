@@ -25,11 +25,7 @@ impl From<Invalid> for Refusal {
 }
 
 /// Appends a value, or nothing but elements of an array that is still open.
-pub(super) fn append(
-    wire: Wire,
-    value: &[u8],
-    into: &mut ColumnBuilder,
-) -> Result<(), Refusal> {
+pub(super) fn append(wire: Wire, value: &[u8], into: &mut ColumnBuilder) -> Result<(), Refusal> {
     match (wire, into) {
         (_, ColumnBuilder::List(list)) => array::append(wire, value, list)?,
         (Wire::Text | Wire::ServerText, into) => text(value, into)?,
@@ -157,7 +153,7 @@ fn timestamp(micros: i64) -> Result<i64, Refusal> {
     match micros {
         i64::MIN | i64::MAX => Err(Invalid("infinity").into()),
         micros => micros
-            .checked_add(EPOCH as i64 * DAY)
+            .checked_add(i64::from(EPOCH) * DAY)
             .filter(|micros| (FIRST..AFTER).contains(micros))
             .ok_or_else(|| OUTSIDE.into()),
     }

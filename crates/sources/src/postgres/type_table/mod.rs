@@ -7,7 +7,7 @@ mod resolve;
 use sluice_contracts::schema::{Column, Decimal, TargetType};
 use sluice_contracts::{Error, Result};
 
-pub(super) use resolve::{PgType, Resolved, resolve};
+pub(super) use resolve::{PgType, resolve};
 
 use TargetType::{
     Bignumeric, Bool, Bytes, Date, Datetime, Float64, Int64, Json, Numeric, String as Text, Time,
@@ -88,12 +88,8 @@ const fn row(name: &'static str, wire: Wire, targets: &'static [Target]) -> Row 
 }
 
 const SMALL: &[Target] = &[all(Int64), all(Float64), all(Numeric), all(Bignumeric)];
-const LARGE: &[Target] = &[
-    all(Int64),
-    but(Float64, "integers that FLOAT64 would round"),
-    all(Numeric),
-    all(Bignumeric),
-];
+const LARGE: &[Target] =
+    &[all(Int64), but(Float64, "integers that FLOAT64 would round"), all(Numeric), all(Bignumeric)];
 const TEXT: &[Target] = &[all(Text), all(Bytes)];
 const YEARS: &str = "infinity, years outside 1 to 9999";
 

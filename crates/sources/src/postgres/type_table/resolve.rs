@@ -99,12 +99,7 @@ fn server_text() -> Resolved {
 type Outcome = (TargetType, Option<Decimal>, Option<String>);
 
 /// A type whose rows of the table say everything.
-fn plain(
-    column: &str,
-    pg: &PgType<'_>,
-    row: &Row,
-    wanted: Option<TargetType>,
-) -> Result<Outcome> {
+fn plain(column: &str, pg: &PgType<'_>, row: &Row, wanted: Option<TargetType>) -> Result<Outcome> {
     let target = match wanted {
         None => row.targets.first(),
         Some(to) => row.target(to),
@@ -121,12 +116,7 @@ fn plain(
     Ok((target.to, decimal, target.invalid.map(str::to_owned)))
 }
 
-fn cannot_become(
-    column: &str,
-    pg: &PgType<'_>,
-    row: &Row,
-    wanted: Option<TargetType>,
-) -> Error {
+fn cannot_become(column: &str, pg: &PgType<'_>, row: &Row, wanted: Option<TargetType>) -> Error {
     let mut names: Vec<&str> = row.targets.iter().map(|target| target.to.name()).collect();
     if !names.contains(&Text.name()) {
         names.push(Text.name());
@@ -175,9 +165,7 @@ fn decimal(
         (Some(Numeric), Some(exact), _) if exact.target_type() == Some(Numeric) => {
             outcome(Numeric, Some(exact), never.to_owned())
         }
-        (Some(Bignumeric), Some(exact), _) => {
-            outcome(Bignumeric, Some(exact), never.to_owned())
-        }
+        (Some(Bignumeric), Some(exact), _) => outcome(Bignumeric, Some(exact), never.to_owned()),
         (Some(Numeric), _, _) => {
             let (decimal, beyond) = clipped(declared, Decimal::NUMERIC);
             outcome(Numeric, Some(decimal), format!("{never}, {beyond}"))
@@ -193,15 +181,11 @@ fn decimal(
 /// The digits of a target type, or the declared ones where they are fewer, and which values have
 /// more.
 fn clipped(declared: Option<Declared>, limit: Decimal) -> (Decimal, String) {
-    let most = Declared {
-        whole: i32::from(limit.precision - limit.scale),
-        scale: i32::from(limit.scale),
-    };
+    let most =
+        Declared { whole: i32::from(limit.precision - limit.scale), scale: i32::from(limit.scale) };
     let declared = declared.unwrap_or(Declared { whole: i32::MAX, scale: i32::MAX });
-    let kept = Declared {
-        whole: declared.whole.min(most.whole),
-        scale: declared.scale.min(most.scale),
-    };
+    let kept =
+        Declared { whole: declared.whole.min(most.whole), scale: declared.scale.min(most.scale) };
     let beyond = match (declared.whole > most.whole, declared.scale > most.scale) {
         (true, true) => {
             format!("more than {} digits before the point or {} after it", most.whole, most.scale)
@@ -275,26 +259,20 @@ mod tests {
         };
         let pg = PgType { display: kind, base, typtype, typmod, array };
         let found = match resolve("c", &pg, wanted.map(want).as_ref()) {
-            Ok(found) => {
-                assert_eq!(found.as_text, super::super::as_text(&found.encoding), "{asked}");
-                let mut text = found.target_type.name().to_owned();
-                if let Some(Decimal { precision, scale }) = found.decimal {
-                    text += &format!("({precision},{scale})");
-                }
-                if found.repeated {
-                    text += " REPEATED";
-                }
-                if found.as_text {
-                    text += " text";
-                }
-                if let Some(invalid) = found.invalid {
-                    text += &format!(" | {invalid}");
-                }
-                text
-            }
+            Ok(found) => shown(&found),
             Err(error) => format!("{error}; {}", error.remedy().unwrap()),
         };
         assert_eq!(found, expected, "{asked}");
+    }
+
+    fn shown(found: &Resolved) -> String {
+        assert_eq!(found.as_text, super::super::as_text(&found.encoding));
+        let digits = found.decimal.map(|d| format!("({},{})", d.precision, d.scale));
+        let repeated = if found.repeated { " REPEATED" } else { "" };
+        let text = if found.as_text { " text" } else { "" };
+        let invalid = found.invalid.as_ref().map(|invalid| format!(" | {invalid}"));
+        let (digits, invalid) = (digits.unwrap_or_default(), invalid.unwrap_or_default());
+        format!("{}{digits}{repeated}{text}{invalid}", found.target_type)
     }
 
     #[test]
@@ -351,10 +329,15 @@ mod tests {
         check("numeric(12,2) as BIGNUMERIC", "BIGNUMERIC(12,2) | NaN");
         check("numeric(18,0) as INT64", "INT64 | NaN");
         check("numeric(19,0) as INT64", "INT64 | NaN, fractions, more than 64 bits");
-        check("numeric(1000,-1000)", &format!("{}{}",
-            "describe column `c`: type `numeric(1000,-1000)` has up to 2000 digits before the \
+        check(
+            "numeric(1000,-1000)",
+            &format!(
+                "{}{}",
+                "describe column `c`: type `numeric(1000,-1000)` has up to 2000 digits before the \
              point and 0 after it, which neither NUMERIC nor BIGNUMERIC holds; ",
-            "set `columns.c.type` to `STRING`"));
+                "set `columns.c.type` to `STRING`"
+            ),
+        );
     }
 
     #[test]

@@ -1,0 +1,144 @@
+//! What people read, as it stands.
+
+use std::fmt::Write as _;
+
+use clap::CommandFactory as _;
+use serde_json::json;
+use sluice_contracts::manifest::Manifest;
+
+use super::{plan, run, status};
+use crate::arguments::Arguments;
+use crate::commands::status::StatusReport;
+use crate::summary::{RunReport, State, TableReport};
+
+/// A plan with everything in it that is rendered in a way of its own.
+fn manifest(units: u32) -> Manifest {
+    let day = |day: u32| format!("'2024-01-{day:02} 00:00:00+00'");
+    let units: Vec<_> = (0..units)
+        .map(|index| {
+            let predicate = match index {
+                0 => format!("created_at < {}", day(1)),
+                n => format!("created_at >= {} and created_at < {}", day(n), day(n + 1)),
+            };
+            json!({
+                "index": index, "cut": {"kind": "full"}, "predicate": predicate,
+                "rows": 100_000 / (index + 1), "bytes": 1000
+            })
+        })
+        .collect();
+    let column = |name: &str, source: &str, target: &str| {
+        json!({
+            "name": name, "source_name": name, "source_type": source, "encoding": "x",
+            "target_type": target
+        })
+    };
+    let mut amount = column("amount", "numeric(12,2)", "NUMERIC");
+    amount["decimal"] = json!({"precision": 12, "scale": 2});
+    amount["invalid"] = json!("NaN");
+    let mut tags = column("tags", "text[]", "STRING");
+    tags["repeated"] = json!(true);
+    let mut at = column("created", "timestamp with time zone", "TIMESTAMP");
+    at["source_name"] = json!("created_at");
+    at["invalid"] = json!("infinity");
+    at["on_invalid"] = json!("null");
+    serde_json::from_value(json!({
+        "version": 1, "run": "0193f2c4-7d3a-7c51-9f0e-2b6a4c1d8e90", "job": "events",
+        "planned": "2024-02-01T03:00:00Z", "source": "${SOURCE_URL}",
+        "bucket": "file:///data/bucket", "consistency": "snapshot",
+        "tables": [{
+            "index": 0, "name": "public.events",
+            "relation": {"table": {"schema": "public", "name": "events"}},
+            "filter": "amount > 0", "target": "file:///data/warehouse/shop/events",
+            "write_disposition": "append", "strategy": "date_range",
+            "reason": "an index begins with the timestamp `created_at`",
+            "columns": [column("id", "bigint", "INT64"), amount, tags, at], "shape": "",
+            "rows": 1_234_567, "bytes": 98_765_432, "units": units,
+            "warnings": ["the statistics of `public.events` are 40 days old"]
+        }],
+        "tasks": [{"index": 0, "units": []}, {"index": 1, "units": []}],
+        "estimate": {"rows": 1_234_567, "bytes": 98_765_432, "seconds": 74.2, "dollars": 0.00264}
+    }))
+    .unwrap()
+}
+
+fn report(state: State) -> RunReport {
+    RunReport {
+        run: "0193f2c4-7d3a-7c51-9f0e-2b6a4c1d8e90".into(),
+        job: "events".into(),
+        rows: 1_234_567,
+        bytes: 98_765_432,
+        stored_bytes: 12_345_678,
+        units: 5,
+        tasks: 2,
+        parts: 5,
+        seconds: 12.5,
+        tables: vec![TableReport {
+            table: "public.events".into(),
+            target: "file:///data/warehouse/shop/events".into(),
+            write_disposition: "append",
+            strategy: "date_range".into(),
+            rows: 1_234_567,
+            units: 5,
+            units_done: 3,
+            state,
+            error: None,
+            invalid: [("amount".into(), 1200), ("created".into(), 1)].into(),
+        }],
+    }
+}
+
+#[test]
+fn help() {
+    insta::assert_snapshot!(Arguments::command().render_help());
+}
+
+#[test]
+fn help_of_every_command() {
+    let mut command = Arguments::command();
+    command.build();
+    let mut text = String::new();
+    for command in command.get_subcommands_mut().filter(|command| !command.is_hide_set()) {
+        let help = command.render_help();
+        writeln!(text, "== {}\n{help}", command.get_name()).unwrap();
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_plan() {
+    insta::assert_snapshot!(plan::render(&manifest(5)));
+}
+
+#[test]
+fn a_plan_of_many_units_groups_them() {
+    let text = plan::render(&manifest(100));
+    let histogram: Vec<&str> =
+        text.lines().skip_while(|line| !line.contains("units, by")).collect();
+    insta::assert_snapshot!(histogram[..28].join("\n"));
+}
+
+#[test]
+fn a_plan_as_a_document() {
+    insta::assert_json_snapshot!(plan::PlanReport::of(&manifest(1)));
+}
+
+#[test]
+fn a_summary() {
+    insta::assert_snapshot!(run::render(&report(State::Committed)));
+}
+
+#[test]
+fn a_status() {
+    let status = StatusReport {
+        run: report(State::Extracting),
+        bucket: "file:///data/bucket".into(),
+        planned: "2024-02-01T03:00:00Z".parse().unwrap(),
+        failures: serde_json::from_value(json!([{
+            "version": 1, "task": 1, "attempt": 0, "execution": "sluice-1", "unit": [0, 4],
+            "kind": "denied", "message": "unit 4 of 5 of table `public.events`: permission denied",
+            "hint": "grant `select`", "at": "2024-02-01T03:00:05Z"
+        }]))
+        .unwrap(),
+    };
+    insta::assert_snapshot!(status::render(&status));
+}

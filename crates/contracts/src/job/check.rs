@@ -1,0 +1,187 @@
+//! What a schema cannot say of a job file.
+
+use serde_json::Value;
+
+use super::JobFile;
+use super::validate::{Problem, nearest_hint};
+
+/// Values whose words the schema does not know.
+pub(super) fn check_words(value: &Value, strategies: &[&str]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
+    let entries = value.pointer("/tables").and_then(Value::as_array).map_or(0, Vec::len);
+    let places = (0..entries).map(|at| format!("tables.{at}.partitioning.strategy"));
+    for place in places.chain(["partitioning.strategy".to_owned()]) {
+        if let Some(typed) = text(&format!("/{}", place.replace('.', "/")))
+            && typed != "auto"
+            && !strategies.contains(&typed)
+        {
+            let known: Vec<String> = std::iter::once("auto")
+                .chain(strategies.iter().copied())
+                .map(str::to_owned)
+                .collect();
+            problems.push(
+                Problem::new(place, format!("unknown value `{typed}`"))
+                    .hint(nearest_hint(typed, &known)),
+            );
+        }
+    }
+    if let Some(name) = text("/name")
+        && (name.is_empty()
+            || name.len() > 100
+            || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'))
+    {
+        problems.push(
+            Problem::new("name", "must be 1 to 100 letters, digits, `-` or `_`")
+                .hint("the name becomes part of object and job names"),
+        );
+    }
+    for pointer in ["/target/table", "/target/dataset", "/bucket", "/name", "/source/table"] {
+        if text(pointer).is_some_and(|typed| typed.contains("${")) {
+            problems.push(
+                Problem::new(pointer[1..].replace('/', "."), "holds an environment variable")
+                    .hint("environment variables are read in `source.url` only"),
+            );
+        }
+    }
+    if let Some(typed) = text("/limits/finish_within")
+        && humantime::parse_duration(typed).is_err()
+    {
+        problems.push(
+            Problem::new("limits.finish_within", format!("`{typed}` is not a duration"))
+                .hint("write `90s`, `10m` or `2h`"),
+        );
+    }
+    if let Some(typed) = text("/schedule")
+        && typed.split_whitespace().count() != 5
+    {
+        problems.push(
+            Problem::new("schedule", "is not five cron fields").hint("for 3 at night: `0 3 * * *`"),
+        );
+    }
+    if let Some(url) = text("/source/url")
+        && holds_password(url)
+    {
+        problems.push(Problem::new("source.url", "holds a password").hint(
+            "put it in an environment variable: `postgres://user:${DB_PASSWORD}@host/db`, or the whole URL in `${SOURCE_URL}`",
+        ));
+    }
+    problems
+}
+
+/// Whether a URL spells a password out: the job file is copied into documents and messages.
+fn holds_password(url: &str) -> bool {
+    let Some((_, rest)) = url.split_once("://") else { return false };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let in_authority = authority
+        .rsplit_once('@')
+        .and_then(|(user, _)| user.split_once(':'))
+        .is_some_and(|(_, password)| !password.is_empty() && !is_variable(password));
+    let in_query = rest.split_once('?').is_some_and(|(_, query)| {
+        query.split('&').any(|pair| {
+            pair.split_once('=').is_some_and(|(key, value)| {
+                key.eq_ignore_ascii_case("password") && !value.is_empty() && !is_variable(value)
+            })
+        })
+    });
+    in_authority || in_query
+}
+
+fn is_variable(text: &str) -> bool {
+    text.starts_with("${") && text.ends_with('}')
+}
+
+/// Keys that are right alone and wrong together.
+pub(super) fn check_combinations(file: &JobFile) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let source = &file.source;
+    match (&source.table, &source.query) {
+        (None, None) if file.tables.is_none() => problems.push(
+            Problem::new("source", "names neither a table nor a query").hint(
+                "add `source.table: public.events`, `source.query: \"select ...\"` or `tables`",
+            ),
+        ),
+        (Some(_), Some(_)) => problems.push(
+            Problem::new("source.query", "stands beside `source.table`").hint("keep one of them"),
+        ),
+        _ => {}
+    }
+    check_tables(file, &mut problems);
+    let strategy = file.partitioning.strategy.as_deref().unwrap_or("auto");
+    if source.query.is_some() && strategy == "ctid" {
+        problems.push(
+            Problem::new("partitioning.strategy", "`ctid` cuts a table's pages, and a query has none")
+                .hint("use `hash`, or a range strategy with `partitioning.column`"),
+        );
+    }
+    if matches!(strategy, "full" | "ctid") && file.partitioning.column.is_some() {
+        problems.push(
+            Problem::new("partitioning.column", format!("strategy `{strategy}` cuts by no column"))
+                .hint("leave the column out, or the strategy"),
+        );
+    }
+    if let Some(columns) = &source.columns {
+        for (at, name) in columns.iter().enumerate() {
+            if columns[..at].contains(name) {
+                problems.push(Problem::new(
+                    format!("source.columns.{at}"),
+                    format!("`{name}` stands twice"),
+                ));
+            }
+        }
+        for name in file.columns.keys().filter(|name| !columns.contains(name)) {
+            problems.push(
+                Problem::new(format!("columns.{name}"), "is not among `source.columns`")
+                    .hint("add it there, or leave its settings out"),
+            );
+        }
+    }
+    problems
+}
+
+/// What belongs to one table does not stand beside `tables`.
+fn check_tables(file: &JobFile, problems: &mut Vec<Problem>) {
+    let source = &file.source;
+    let Some(tables) = &file.tables else {
+        if file.target.table.is_none() {
+            problems.push(Problem::new("target.table", "missing").hint("add `table`"));
+        }
+        if file.target.dataset.is_some() {
+            problems.push(
+                Problem::new("target.dataset", "is for `tables`").hint("name `target.table`"),
+            );
+        }
+        return;
+    };
+    if tables.is_empty() {
+        problems.push(Problem::new("tables", "is empty").hint("add `- table: public.*`"));
+    }
+    if file.target.dataset.is_none() {
+        problems.push(
+            Problem::new("target.dataset", "missing")
+                .hint("`tables` become tables of a dataset: `dataset: file:///warehouse/shop`"),
+        );
+    }
+    let partitioning = &file.partitioning;
+    let of_one_table = [
+        ("source.table", source.table.is_some()),
+        ("source.query", source.query.is_some()),
+        ("source.columns", source.columns.is_some()),
+        ("source.where", source.filter.is_some()),
+        ("columns", !file.columns.is_empty()),
+        (
+            "partitioning",
+            partitioning.strategy.is_some()
+                || partitioning.column.is_some()
+                || partitioning.target_rows.is_some(),
+        ),
+        ("target.table", file.target.table.is_some()),
+    ];
+    for (path, stands) in of_one_table {
+        if stands {
+            problems.push(
+                Problem::new(path, "stands beside `tables`").hint("move it into an entry there"),
+            );
+        }
+    }
+}

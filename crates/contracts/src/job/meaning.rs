@@ -1,0 +1,111 @@
+//! From what was typed to what it means.
+
+use std::time::Duration;
+
+use super::file::{PartitioningFile, TablesFile, TargetFile};
+use super::names::TableName;
+use super::validate::Problem;
+use super::{Entry, Job, JobFile, Limits, Partitioning, Selection, TableJob};
+use crate::manifest::Relation;
+
+/// What the file means. Nothing where a problem found before makes it mean nothing.
+pub(super) fn meaning(file: JobFile, problems: &mut Vec<Problem>) -> Option<Job> {
+    let defaults = Limits::default();
+    let finish_within: Option<Duration> =
+        file.limits.finish_within.and_then(|typed| humantime::parse_duration(&typed).ok());
+    let limits = Limits {
+        max_connections: file.limits.max_connections.unwrap_or(defaults.max_connections),
+        max_tasks: file.limits.max_tasks.unwrap_or(defaults.max_tasks),
+        finish_within,
+    };
+    let selection = match file.tables {
+        Some(tables) => many(tables, file.target, problems)?,
+        None => {
+            let relation = match (file.source.table, file.source.query) {
+                (Some(table), None) => table_name("source.table", &table, problems)?.relation(),
+                (None, Some(query)) => {
+                    Relation::Query(query.trim().trim_end_matches(';').to_owned())
+                }
+                _ => return None,
+            };
+            Selection::One(Box::new(TableJob {
+                relation,
+                select: file.source.columns,
+                filter: file.source.filter,
+                partitioning: partitioning(file.partitioning),
+                columns: file.columns,
+                target: file.target.table?,
+                write_disposition: file.target.write_disposition,
+            }))
+        }
+    };
+    Some(Job {
+        name: file.name,
+        source: file.source.url,
+        selection,
+        all_or_nothing: file.all_or_nothing,
+        bucket: file.bucket,
+        limits,
+        consistency: file.consistency,
+        schedule: file.schedule,
+    })
+}
+
+fn many(
+    tables: Vec<TablesFile>,
+    target: TargetFile,
+    problems: &mut Vec<Problem>,
+) -> Option<Selection> {
+    let mut entries = Vec::with_capacity(tables.len());
+    for (at, file) in tables.into_iter().enumerate() {
+        let pattern = table_name(&format!("tables.{at}.table"), &file.table, problems);
+        let exclude: Vec<_> = file
+            .exclude
+            .iter()
+            .enumerate()
+            .map(|(n, typed)| table_name(&format!("tables.{at}.exclude.{n}"), typed, problems))
+            .collect();
+        let (Some(pattern), Some(exclude)) = (pattern, exclude.into_iter().collect()) else {
+            continue;
+        };
+        entries.push(Entry {
+            settings: TableJob {
+                relation: TableName::relation(&pattern),
+                select: file.select,
+                filter: file.filter,
+                partitioning: partitioning(file.partitioning),
+                columns: file.columns,
+                target: String::new(),
+                write_disposition: target.write_disposition,
+            },
+            pattern,
+            exclude,
+            name: file.name,
+        });
+    }
+    Some(Selection::Many {
+        entries,
+        dataset: target.dataset?,
+        write_disposition: target.write_disposition,
+    })
+}
+
+fn partitioning(file: PartitioningFile) -> Partitioning {
+    Partitioning {
+        strategy: file.strategy.filter(|name| name != "auto"),
+        column: file.column,
+        target_rows: file.target_rows,
+    }
+}
+
+fn table_name(path: &str, typed: &str, problems: &mut Vec<Problem>) -> Option<TableName> {
+    match TableName::parse(typed) {
+        Ok(name) => Some(name),
+        Err(what) => {
+            problems.push(Problem::new(path, what).hint(
+                "write `schema.table`; quote a part that holds a dot: `\"my.schema\".table`",
+            ));
+            None
+        }
+    }
+}

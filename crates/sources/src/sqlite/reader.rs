@@ -1,0 +1,298 @@
+//! Reading: rows become batches on the connection's thread.
+
+use std::path::PathBuf;
+
+use arrow_array::RecordBatch;
+use async_trait::async_trait;
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+use sluice_contracts::manifest::Table;
+use sluice_contracts::schema::{Column, OnInvalid};
+use sluice_contracts::unit::Unit;
+use sluice_contracts::{Error, Result};
+use tokio::sync::mpsc;
+
+use super::catalog::Found;
+use super::connection::{Session, failed};
+use super::dialect::predicate;
+use super::moment::Spelling;
+use super::snapshot;
+use super::type_table::Encoding;
+use super::value::Conversion;
+use crate::builder::{BatchBuilder, Invalid};
+use crate::source::{Batches, Join, Reader};
+
+/// Batches that wait for their reader. More would cost memory and save no time.
+const WAITING: usize = 2;
+
+/// A connection in one transaction.
+#[derive(Debug)]
+pub(super) struct SqliteReader {
+    session: Session,
+    path: PathBuf,
+    label: String,
+    /// The moment that it sees; `None` where each unit has its own.
+    token: Option<String>,
+}
+
+impl SqliteReader {
+    /// Connects and joins the moment.
+    pub(super) async fn open(path: PathBuf, label: String, join: Join<'_>) -> Result<Self> {
+        let session = Session::open(path.clone(), label.clone()).await?;
+        let wanted = match join {
+            Join::Independent => return Ok(Self { session, path, label, token: None }),
+            Join::Found => None,
+            Join::Token(token) => Some(token.to_owned()),
+        };
+        let (place, name) = (path.clone(), label.clone());
+        let join = move |connection: &mut Connection| {
+            snapshot::join(connection, &place, &name, wanted.as_deref())
+        };
+        let token = Some(session.call(join).await?);
+        Ok(Self { session, path, label, token })
+    }
+}
+
+#[async_trait]
+impl Reader for SqliteReader {
+    async fn export(&mut self) -> Result<String> {
+        self.token.clone().ok_or_else(|| {
+            Error::bug("export a moment: this reader sees another one with each unit")
+        })
+    }
+
+    async fn check(&mut self, table: &Table) -> Result<()> {
+        let (relation, name, planned) =
+            (table.relation.clone(), table.name.clone(), table.shape.clone());
+        self.session
+            .call(move |connection| {
+                let found = Found::look_up(connection, &relation)
+                    .map_err(|error| refuse_absent(error, &name))?;
+                refuse_altered(&name, &planned, &found.shape())
+            })
+            .await
+    }
+
+    async fn read<'a>(
+        &'a mut self,
+        table: &'a Table,
+        unit: &'a Unit,
+    ) -> Result<Box<dyn Batches + 'a>> {
+        let relation = table.relation.clone();
+        let found = self.session.call(move |c| Found::look_up(c, &relation)).await?;
+        let work = Work::new(table, unit, &found)?;
+        let (batches, received) = mpsc::channel(WAITING);
+        self.session.start(move |connection| {
+            let message = match work.run(connection, &batches) {
+                Ok(last) => Message::End(last),
+                Err(error) => Message::Failed(error),
+            };
+            // Nobody listens any more: the unit was given up.
+            let _ = batches.blocking_send(message);
+        })?;
+        let progress = Progress { bytes: 0, invalid: vec![0; table.columns.len()] };
+        Ok(Box::new(SqliteBatches { received, session: &self.session, progress, ended: false }))
+    }
+
+    async fn confirm(&mut self) -> Result<()> {
+        let Some(token) = self.token.clone() else { return Ok(()) };
+        let (path, label) = (self.path.clone(), self.label.clone());
+        self.session.call(move |_| snapshot::confirm(&path, &label, &token)).await
+    }
+}
+
+fn refuse_absent(error: Error, name: &str) -> Error {
+    match error.kind() {
+        sluice_contracts::Kind::NotFound => {
+            Error::data(format!("check `{name}`: it is gone since the run was planned"))
+                .hint("plan the run again")
+        }
+        _ => error,
+    }
+}
+
+/// Names what differs between two shapes.
+fn refuse_altered(name: &str, planned: &str, current: &str) -> Result<()> {
+    if planned == current {
+        return Ok(());
+    }
+    type Columns = Vec<(String, String)>;
+    let columns = |shape| serde_json::from_str::<Columns>(shape).unwrap_or_default();
+    let (before, after) = (columns(planned), columns(current));
+    let type_of = |columns: &Columns, wanted: &str| {
+        columns.iter().find(|(name, _)| name == wanted).map(|(_, declared)| declared.clone())
+    };
+    let gone = before.iter().filter_map(|(column, old)| match type_of(&after, column) {
+        None => Some(format!("column `{column}` is gone")),
+        Some(new) if new != *old => Some(format!("column `{column}` was `{old}`, is `{new}`")),
+        Some(_) => None,
+    });
+    let new = after
+        .iter()
+        .filter(|(column, _)| type_of(&before, column).is_none())
+        .map(|(column, _)| format!("column `{column}` is new"));
+    let mut changes: Vec<String> = gone.chain(new).collect();
+    if changes.is_empty() {
+        changes.push("its columns have another order".to_owned());
+    }
+    Err(Error::data(format!(
+        "check `{name}`: it was altered since the run was planned: {}",
+        changes.join(", ")
+    ))
+    .hint("plan the run again"))
+}
+
+/// What the thread has to do for one unit.
+struct Work {
+    sql: String,
+    columns: Vec<Column>,
+    conversions: Vec<Conversion>,
+    /// For messages.
+    table: String,
+    unit: u32,
+}
+
+impl Work {
+    fn new(table: &Table, unit: &Unit, found: &Found) -> Result<Self> {
+        let encodings =
+            table.columns.iter().map(|c| Encoding::parse(&c.encoding)).collect::<Result<Vec<_>>>()?;
+        let spelling = |key: &str| {
+            let place = table.columns.iter().position(|c| c.source_name.eq_ignore_ascii_case(key));
+            place.map_or(Spelling::default(), |place| encodings[place].spelling())
+        };
+        let all: Vec<&str> = table.columns.iter().map(|c| c.source_name.as_str()).collect();
+        let condition = predicate(&unit.cut, &|name| found.sql(name), &spelling, &all)?;
+        let names: Vec<String> = all.iter().map(|name| found.sql(name)).collect();
+        let expressions = if names.is_empty() { "NULL".to_owned() } else { names.join(", ") };
+        let filter = table.filter.as_deref().unwrap_or_default();
+        Ok(Self {
+            sql: found.select(&expressions, &[filter, &condition]),
+            conversions: table.columns.iter().map(Conversion::of).collect::<Result<_>>()?,
+            columns: table.columns.clone(),
+            table: table.name.clone(),
+            unit: unit.index,
+        })
+    }
+
+    /// Sends all batches but the last, and returns that.
+    fn run(&self, connection: &Connection, batches: &mpsc::Sender<Message>) -> Result<Batch> {
+        let doing = || format!("read unit {} of `{}`", self.unit, self.table);
+        let mut statement =
+            connection.prepare(&self.sql).map_err(|error| failed(error, doing()))?;
+        let mut rows = statement.query([]).map_err(|error| failed(error, doing()))?;
+        let mut builder = BatchBuilder::new(&self.columns);
+        let mut progress = Progress { bytes: 0, invalid: vec![0; self.columns.len()] };
+        let mut number = 0_u64;
+        while let Some(row) = rows.next().map_err(|error| failed(error, doing()))? {
+            number += 1;
+            let mut bytes = 0;
+            for (place, conversion) in self.conversions.iter().enumerate() {
+                let value = row.get_ref(place).map_err(|error| failed(error, doing()))?;
+                bytes += bytes_of(value);
+                let column = &mut builder.columns[place];
+                if let Err(reason) = conversion.append(column, value) {
+                    if self.columns[place].on_invalid == OnInvalid::Fail {
+                        return Err(self.refusal(place, number, reason));
+                    }
+                    column.append_null().map_err(|reason| self.refusal(place, number, reason))?;
+                    progress.invalid[place] += 1;
+                }
+            }
+            progress.bytes += bytes as u64;
+            if builder.end_row(bytes) {
+                let batch = Batch { rows: builder.finish()?, progress: progress.clone() };
+                if batches.blocking_send(Message::Rows(batch)).is_err() {
+                    break;
+                }
+            }
+        }
+        Ok(Batch { rows: builder.finish()?, progress })
+    }
+
+    fn refusal(&self, place: usize, row: u64, Invalid(reason): Invalid) -> Error {
+        let Column { source_name, target_type, .. } = &self.columns[place];
+        Error::data(format!(
+            "read unit {} of `{}`: column `{source_name}`, row {row} of the unit: {target_type} \
+             cannot hold {reason}",
+            self.unit, self.table
+        ))
+        .hint(format!(
+            "set `columns.{source_name}.on_invalid` to `null`, or `columns.{source_name}.type` to \
+             `STRING`"
+        ))
+    }
+}
+
+fn bytes_of(value: ValueRef<'_>) -> usize {
+    match value {
+        ValueRef::Null => 1,
+        ValueRef::Integer(_) | ValueRef::Real(_) => 8,
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len(),
+    }
+}
+
+/// What the thread says. An end is said, too: a thread that died says nothing.
+enum Message {
+    Rows(Batch),
+    End(Batch),
+    Failed(Error),
+}
+
+struct Batch {
+    rows: Option<RecordBatch>,
+    progress: Progress,
+}
+
+/// Counted from the unit's beginning.
+#[derive(Debug, Clone)]
+struct Progress {
+    bytes: u64,
+    invalid: Vec<u64>,
+}
+
+/// The rows of one unit, as they come from the thread.
+struct SqliteBatches<'r> {
+    received: mpsc::Receiver<Message>,
+    session: &'r Session,
+    progress: Progress,
+    ended: bool,
+}
+
+#[async_trait]
+impl Batches for SqliteBatches<'_> {
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let batch = match self.received.recv().await {
+            Some(Message::Rows(batch)) => batch,
+            Some(Message::End(batch)) => {
+                self.ended = true;
+                batch
+            }
+            Some(Message::Failed(error)) => {
+                self.ended = true;
+                return Err(error);
+            }
+            None => return Err(Error::bug("read a unit: the thread ended before the rows did")),
+        };
+        self.progress = batch.progress;
+        Ok(batch.rows)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.progress.bytes
+    }
+
+    fn invalid(&self) -> &[u64] {
+        &self.progress.invalid
+    }
+}
+
+impl Drop for SqliteBatches<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.session.interrupt();
+        }
+    }
+}

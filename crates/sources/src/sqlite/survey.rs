@@ -1,0 +1,114 @@
+//! Planning: what a relation looks like, and where its keys lie.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use sluice_contracts::Result;
+use sluice_contracts::job::TableJob;
+use sluice_contracts::manifest::Relation;
+use sluice_contracts::unit::Cut;
+
+use super::catalog::{Found, list};
+use super::columns::resolve;
+use super::connection::Session;
+use super::dialect::{predicate, quote};
+use super::distribution::distribution;
+use super::estimate::estimate;
+use super::moment::Spelling;
+use super::type_table::Encoding;
+use crate::source::{Description, Distribution, Key, Listing, Piece, Survey};
+
+/// All columns, for people.
+const ALL: &str = "*";
+
+/// A connection for planning.
+#[derive(Debug)]
+pub(super) struct SqliteSurvey {
+    session: Session,
+    /// How the columns of the table described last spell their days. Predicates for people need
+    /// it; readers find it in the plan.
+    spellings: HashMap<String, Spelling>,
+}
+
+impl SqliteSurvey {
+    /// Connects.
+    pub(super) async fn open(path: PathBuf, label: String) -> Result<Self> {
+        Ok(Self { session: Session::open(path, label).await?, spellings: HashMap::new() })
+    }
+}
+
+#[async_trait]
+impl Survey for SqliteSurvey {
+    async fn tables(&mut self) -> Result<Listing> {
+        self.session.call(|connection| list(connection)).await
+    }
+
+    async fn describe(&mut self, table: &TableJob) -> Result<Description> {
+        let job = table.clone();
+        let description = self
+            .session
+            .call(move |connection| {
+                let found = Found::look_up(connection, &job.relation)?;
+                let mut columns = resolve(&job, &found)?;
+                let sizes = estimate(connection, &found, &columns, job.filter.as_deref())?;
+                for (column, spelling) in columns.iter_mut().zip(sizes.spellings) {
+                    if let Some(spelling) = spelling {
+                        let encoding = Encoding::parse(&column.encoding)?.spelled(spelling);
+                        encoding.name().clone_into(&mut column.encoding);
+                    }
+                }
+                Ok(Description {
+                    columns,
+                    shape: found.shape(),
+                    keys: found.keys(),
+                    identity: found.identity(),
+                    pieces: vec![Piece {
+                        leaf: None,
+                        rows: sizes.rows,
+                        bytes: sizes.bytes,
+                        pages: None,
+                    }],
+                    warnings: sizes.warning.into_iter().collect(),
+                })
+            })
+            .await?;
+        self.spellings.clear();
+        for column in &description.columns {
+            let spelling = Encoding::parse(&column.encoding)?.spelling();
+            self.spellings.insert(column.source_name.to_lowercase(), spelling);
+        }
+        Ok(description)
+    }
+
+    async fn distribution(
+        &mut self,
+        table: &TableJob,
+        piece: &Piece,
+        key: &Key,
+    ) -> Result<Option<Distribution>> {
+        if matches!(table.relation, Relation::Query(_)) {
+            return Ok(None);
+        }
+        let (job, piece, key) = (table.clone(), piece.clone(), key.clone());
+        let spelling = self.spelling(&key.column);
+        self.session
+            .call(move |connection| {
+                let found = Found::look_up(connection, &job.relation)?;
+                distribution(connection, &found, job.filter.as_deref(), &piece, &key, spelling)
+            })
+            .await
+    }
+
+    fn predicate(&self, cut: &Cut) -> String {
+        let name = |column: &str| if column == ALL { ALL.to_owned() } else { quote(column) };
+        predicate(cut, &name, &|column| self.spelling(column), &[ALL])
+            .unwrap_or_else(|error| error.to_string())
+    }
+}
+
+impl SqliteSurvey {
+    fn spelling(&self, column: &str) -> Spelling {
+        self.spellings.get(&column.to_lowercase()).copied().unwrap_or_default()
+    }
+}

@@ -1,0 +1,141 @@
+//! The source against real database files.
+
+mod cuts;
+mod describe;
+mod moment;
+mod planning;
+mod values;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use rusqlite::Connection;
+use sluice_contracts::job::{ColumnFile, Partitioning, TableJob, WriteDisposition};
+use sluice_contracts::manifest::{Relation, Table};
+use sluice_contracts::unit::{Cut, Unit};
+use sluice_contracts::{Error, Result};
+
+use super::*;
+use crate::source::{Batches, Description};
+
+/// A database in a folder that goes away with it.
+struct Database {
+    folder: tempfile::TempDir,
+    connection: Connection,
+}
+
+impl Database {
+    fn new(sql: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = Connection::open(folder.path().join("a b?.db")).unwrap();
+        // A pattern for what follows, not a wish for safety.
+        connection.execute_batch("PRAGMA synchronous = off").unwrap();
+        connection.execute_batch(sql).unwrap();
+        Self { folder, connection }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("a b?.db")
+    }
+
+    fn source(&self) -> Arc<dyn Source> {
+        let url = format!("sqlite://{}/a%20b%3F.db?mode=ro", self.folder.path().display());
+        Sqlite.open(&url).unwrap()
+    }
+
+    async fn describe(&self, job: &TableJob) -> Result<Description> {
+        self.source().survey("test").await?.describe(job).await
+    }
+
+    async fn reader(&self) -> Box<dyn Reader> {
+        self.source().reader("test", Join::Found).await.unwrap().unwrap()
+    }
+
+    /// All rows that a cut covers.
+    async fn read(&self, job: &TableJob, cut: Cut) -> Result<(Vec<RecordBatch>, Vec<u64>)> {
+        let table = planned(job, self.describe(job).await?);
+        let mut reader = self.reader().await;
+        reader.check(&table).await?;
+        let unit = unit(cut);
+        let mut batches = reader.read(&table, &unit).await?;
+        let all = drain(&mut *batches).await?;
+        let invalid = batches.invalid().to_vec();
+        drop(batches);
+        reader.confirm().await?;
+        Ok((all, invalid))
+    }
+}
+
+async fn drain(batches: &mut dyn Batches) -> Result<Vec<RecordBatch>> {
+    let mut all = Vec::new();
+    while let Some(batch) = batches.next().await? {
+        all.push(batch);
+    }
+    Ok(all)
+}
+
+fn job(table: &str) -> TableJob {
+    TableJob {
+        relation: Relation::Table { schema: None, name: table.to_owned() },
+        select: None,
+        filter: None,
+        partitioning: Partitioning::default(),
+        columns: std::collections::BTreeMap::new(),
+        target: String::new(),
+        write_disposition: WriteDisposition::Truncate,
+    }
+}
+
+fn query(sql: &str) -> TableJob {
+    TableJob { relation: Relation::Query(sql.to_owned()), ..job("") }
+}
+
+/// What the job file says about one column, as JSON.
+fn with(mut job: TableJob, column: &str, asked: serde_json::Value) -> TableJob {
+    let asked: ColumnFile = serde_json::from_value(asked).unwrap();
+    job.columns.insert(column.to_owned(), asked);
+    job
+}
+
+fn planned(job: &TableJob, description: Description) -> Table {
+    Table {
+        index: 0,
+        name: job.relation.to_string(),
+        relation: job.relation.clone(),
+        filter: job.filter.clone(),
+        target: String::new(),
+        write_disposition: WriteDisposition::Truncate,
+        strategy: "full".to_owned(),
+        reason: String::new(),
+        shape: description.shape.clone(),
+        rows: description.rows(),
+        bytes: description.bytes(),
+        warnings: Vec::new(),
+        units: Vec::new(),
+        columns: description.columns,
+    }
+}
+
+fn unit(cut: Cut) -> Unit {
+    Unit { index: 3, leaf: None, cut, predicate: String::new(), rows: 0, bytes: 0 }
+}
+
+fn rows(batches: &[RecordBatch]) -> usize {
+    batches.iter().map(RecordBatch::num_rows).sum()
+}
+
+fn told(error: &Error) -> String {
+    format!("{} | {}", error.chain(), error.remedy().unwrap_or("-"))
+}
+
+#[test]
+fn a_url_names_a_file_and_its_label_hides_the_rest() {
+    let parsed = |url| parse(url).map(|(label, path)| (label, path.display().to_string()));
+    let pair = |label: &str, path: &str| (label.to_owned(), path.to_owned());
+    assert_eq!(parsed("sqlite:///a/b.db").unwrap(), pair("sqlite:///a/b.db", "/a/b.db"));
+    assert_eq!(parsed("sqlite://b.db?key=x").unwrap(), pair("sqlite://b.db", "b.db"));
+    assert_eq!(parsed("sqlite:///50%25%zz").unwrap(), pair("sqlite:///50%25%zz", "/50%%zz"));
+    assert!(parsed("sqlite://").is_err());
+    assert!(parsed("sqlite:///%ff").is_err());
+}
