@@ -71,7 +71,7 @@ pub(crate) struct Status {
     /// The run, as `sluice run` printed it
     pub(crate) run: RunId,
     /// URL of the bucket that the run's documents lie in
-    #[arg(long, value_name = "URL", env = "SLUICE_BUCKET", conflicts_with = "job")]
+    #[arg(long, value_name = "URL", env = "SLUICE_BUCKET", hide_env_values = true)]
     pub(crate) bucket: Option<String>,
     /// Job file that names the bucket
     #[arg(long, value_name = "JOB")]

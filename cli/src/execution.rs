@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::Job;
-use sluice_contracts::manifest::{Consistency, Manifest, RunId};
+use sluice_contracts::manifest::{Consistency, Manifest, Refused, RunId};
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
 use sluice_loader::{Census, Outcome, census};
@@ -46,16 +46,50 @@ pub(crate) async fn carry_out(job: &Job, path: &Path, resume: Option<RunId>) -> 
     let result = extract_and_commit(&store, &manifest).await;
     let seconds = started.elapsed().as_secs_f64();
     let report = RunReport::gather(&store, &manifest, &result, seconds).await;
-    let error = match result {
-        Ok(outcome) => outcome.into_error(),
-        Err(error) => Some(error),
-    };
+    let error = error_of(&manifest, result);
     let error = error.map(|error| with_way_out(error, path, manifest.run));
     match (report, error) {
         (Ok(report), error) => Ok(Finished { report, error }),
         // The first failure says more than the one that it led to.
         (Err(_), Some(error)) => Err(error),
         (Err(later), None) => Err(later),
+    }
+}
+
+/// Why not every table that the job asks for is visible.
+fn error_of(manifest: &Manifest, result: Result<Outcome>) -> Option<Error> {
+    let outcome = match result {
+        Ok(outcome) => outcome,
+        Err(error) => return Some(error),
+    };
+    let mut names: Vec<&str> = manifest.refused.iter().map(|table| table.table.as_str()).collect();
+    let mut first = None;
+    for table in outcome.tables {
+        if let Err(error) = table.result {
+            names.extend(manifest.tables.get(table.table as usize).map(|t| t.name.as_str()));
+            first.get_or_insert(error);
+        }
+    }
+    let all = manifest.tables.len() + manifest.refused.len();
+    if all == 1 || names.is_empty() {
+        return first;
+    }
+    let first = first.or_else(|| manifest.refused.first().map(refused_error))?;
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    Some(first.during(format!(
+        "run `{}`: {} of {all} tables not visible: {}",
+        manifest.run,
+        names.len(),
+        names.join(", ")
+    )))
+}
+
+fn refused_error(refused: &Refused) -> Error {
+    // That the others moved makes it a failure of this run, not a job that cannot be done.
+    let error = Error::data(refused.message.clone());
+    match &refused.hint {
+        Some(hint) => error.hint(hint.clone()),
+        None => error,
     }
 }
 
@@ -86,18 +120,21 @@ async fn find(job: &Job, run: RunId) -> Result<(RunStore, Manifest)> {
 }
 
 async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Outcome> {
+    let doing = |error: Error| error.during(format!("run `{}`", manifest.run));
     for _ in 0..EXECUTIONS {
         let census = census(store, manifest).await?;
         if census.is_complete() {
             break;
         }
         let tasks = tasks_to_start(manifest, &census);
-        launch_and_watch(store, manifest, &census, &tasks)
-            .await
-            .map_err(|error| error.during(format!("run `{}`", manifest.run)))?;
+        let ended = launch_and_watch(store, manifest, &census, &tasks).await.map_err(doing)?;
+        require_moment(store, manifest, census.generation).await.map_err(doing)?;
+        if ended == Ended::Partly {
+            break;
+        }
     }
     let outcome = sluice_loader::commit(store, &open_sink).await?;
-    if outcome.error().is_none() {
+    if outcome.is_whole() {
         sweep(store);
     }
     Ok(outcome)
@@ -116,6 +153,31 @@ fn sweep(store: &RunStore) {
     }
 }
 
+/// How an execution ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// Every task did what it could.
+    Done,
+    /// Some tables were given up.
+    Partly,
+}
+
+/// Refuses to go on where some tables are visible as of a moment that is gone: the others could
+/// only be read at a later one.
+async fn require_moment(store: &RunStore, manifest: &Manifest, committed: u32) -> Result<()> {
+    let newest = store.generation().await?.unwrap_or(0);
+    for table in &manifest.tables {
+        if newest > committed && store.commit(table.index).await?.is_some() {
+            return Err(Error::data(format!(
+                "`{}` is committed as of a snapshot that nobody holds any more",
+                table.name
+            ))
+            .hint("start the job again: a new run reads all its tables at one moment"));
+        }
+    }
+    Ok(())
+}
+
 /// The tasks that have something to do.
 fn tasks_to_start(manifest: &Manifest, census: &Census) -> Vec<u32> {
     let has_work = |units: &[sluice_contracts::manifest::UnitRef]| {
@@ -126,14 +188,14 @@ fn tasks_to_start(manifest: &Manifest, census: &Census) -> Vec<u32> {
     manifest.tasks.iter().filter(|task| has_work(&task.units)).map(|task| task.index).collect()
 }
 
-/// One execution, to its end. When a task fails for good the others are asked to stop: what they
-/// have finished stays.
+/// One execution, to its end. When a task fails for good, and not for some tables of many, the
+/// others are asked to stop: what they have finished stays.
 async fn launch_and_watch(
     store: &RunStore,
     manifest: &Manifest,
     census: &Census,
     tasks: &[u32],
-) -> Result<()> {
+) -> Result<Ended> {
     let program =
         std::env::current_exe().doing(Kind::NotFound, || "find the program to start tasks with")?;
     let (events, mut heard) = mpsc::unbounded_channel();
@@ -153,15 +215,21 @@ async fn launch_and_watch(
 
     let mut display = Display::new(manifest, census, tasks);
     let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + TICK, TICK);
+    let strict = manifest.all_or_nothing || manifest.tables.len() == 1;
+    let mut ended = Ended::Done;
     let mut failure = None;
     loop {
         tokio::select! {
             event = heard.recv() => {
                 let Some(event) = event else { break };
                 display.show(&event);
-                if let Event::Failed { task, error } = event {
-                    stop.send_replace(true);
-                    failure.get_or_insert(error.during(format!("task {task}")));
+                match event {
+                    Event::Failed { tables_only: true, .. } if !strict => ended = Ended::Partly,
+                    Event::Failed { task, error, .. } => {
+                        stop.send_replace(true);
+                        failure.get_or_insert(error.during(format!("task {task}")));
+                    }
+                    _ => {}
                 }
             }
             _ = interrupt.recv() => stop_all(&stop, &mut failure),
@@ -170,7 +238,7 @@ async fn launch_and_watch(
         }
     }
     display.finish();
-    failure.map_or(Ok(()), Err)
+    failure.map_or(Ok(ended), Err)
 }
 
 fn stop_all(stop: &watch::Sender<bool>, failure: &mut Option<Error>) {

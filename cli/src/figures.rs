@@ -44,6 +44,11 @@ pub(crate) fn dollars(amount: f64) -> String {
     if amount < 0.1 { format!("${amount:.4}") } else { format!("${amount:.2}") }
 }
 
+/// Characters of the longest text.
+pub(crate) fn width<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
+    texts.map(|text| text.chars().count()).max().unwrap_or_default()
+}
+
 /// A share of `whole` in eighths of a character.
 pub(crate) fn bar(part: f64, whole: f64, width: usize) -> String {
     const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sluice_contracts::manifest::{Manifest, Table};
+use sluice_contracts::job::Excluded;
+use sluice_contracts::manifest::{Manifest, Refused, Table};
 use sluice_contracts::receipt::Receipt;
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Result};
@@ -25,7 +26,10 @@ pub(crate) struct RunReport {
     pub(crate) parts: u64,
     /// From the command's start to its end.
     pub(crate) seconds: f64,
+    /// The tables of the run, then those that its plan refused.
     pub(crate) tables: Vec<TableReport>,
+    /// Tables that the job leaves out.
+    pub(crate) excluded: Vec<Excluded>,
 }
 
 /// One table of a run.
@@ -33,8 +37,8 @@ pub(crate) struct RunReport {
 pub(crate) struct TableReport {
     pub(crate) table: String,
     pub(crate) target: String,
-    pub(crate) write_disposition: &'static str,
-    pub(crate) strategy: String,
+    pub(crate) write_disposition: Option<&'static str>,
+    pub(crate) strategy: Option<String>,
     /// Rows read.
     pub(crate) rows: u64,
     /// Units, done or not.
@@ -61,6 +65,8 @@ pub(crate) enum State {
     Committed,
     /// Nothing of it is visible, and nobody works on it.
     Failed,
+    /// The plan refused it.
+    Refused,
 }
 
 impl State {
@@ -71,6 +77,7 @@ impl State {
             Self::Extracted => "extracted",
             Self::Committed => "committed",
             Self::Failed => "failed",
+            Self::Refused => "refused",
         }
     }
 }
@@ -84,12 +91,12 @@ impl RunReport {
         seconds: f64,
     ) -> Result<Self> {
         let mut report = Self::of_documents(store, manifest, seconds).await?;
-        for (index, table) in (0_u32..).zip(&mut report.tables) {
+        for (planned, table) in manifest.tables.iter().zip(&mut report.tables) {
             let error: Option<&Error> = match result {
                 Ok(outcome) => outcome
                     .tables
                     .iter()
-                    .find(|outcome| outcome.table == index)
+                    .find(|outcome| outcome.table == planned.index)
                     .and_then(|outcome| outcome.result.as_ref().err()),
                 Err(error) => Some(error),
             };
@@ -115,6 +122,7 @@ impl RunReport {
             let committed = store.commit(table.index).await?.is_some();
             tables.push(TableReport::of(table, &census, committed));
         }
+        tables.extend(manifest.refused.iter().map(TableReport::refused));
         let receipts = census.receipts.values();
         Ok(Self {
             run: manifest.run.to_string(),
@@ -127,11 +135,27 @@ impl RunReport {
             parts: receipts.map(|receipt| receipt.parts.len() as u64).sum(),
             seconds,
             tables,
+            excluded: manifest.excluded.clone(),
         })
     }
 }
 
 impl TableReport {
+    fn refused(refused: &Refused) -> Self {
+        Self {
+            table: refused.table.clone(),
+            target: refused.target.clone(),
+            write_disposition: None,
+            strategy: None,
+            rows: 0,
+            units: 0,
+            units_done: 0,
+            state: State::Refused,
+            error: Some(refused.message.clone()),
+            invalid: BTreeMap::new(),
+        }
+    }
+
     fn of(table: &Table, census: &Census, committed: bool) -> Self {
         let receipts: Vec<&Receipt> = census
             .receipts
@@ -152,8 +176,8 @@ impl TableReport {
         Self {
             table: table.name.clone(),
             target: table.target.clone(),
-            write_disposition: table.write_disposition.name(),
-            strategy: table.strategy.clone(),
+            write_disposition: Some(table.write_disposition.name()),
+            strategy: Some(table.strategy.clone()),
             rows: receipts.iter().map(|receipt| receipt.rows).sum(),
             units: table.units.len() as u64,
             units_done: receipts.len() as u64,

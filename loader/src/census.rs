@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use sluice_contracts::manifest::{Manifest, UnitRef};
-use sluice_contracts::receipt::Receipt;
+use sluice_contracts::receipt::{Failure, Receipt};
 use sluice_contracts::store::RunStore;
-use sluice_contracts::{Error, Result};
+use sluice_contracts::{Error, Kind, Result};
 
 /// Missing units that a message names before it only counts.
 const NAMED: usize = 10;
@@ -28,14 +28,42 @@ impl Census {
         self.missing.is_empty()
     }
 
-    /// Nothing where every unit has a receipt.
+    /// The tables with missing units that the newest execution gave up, and why. A run of one
+    /// table, or one that is all or nothing, gives up none.
     ///
     /// # Errors
-    /// `Transient`, naming the units that are missing.
-    pub fn require_complete(&self, manifest: &Manifest) -> Result<()> {
+    /// `Transient` where units of other tables are missing, naming them.
+    pub async fn given_up(
+        &self,
+        store: &RunStore,
+        manifest: &Manifest,
+    ) -> Result<BTreeMap<u32, Error>> {
+        let mut given_up = BTreeMap::new();
         if self.is_complete() {
-            return Ok(());
+            return Ok(given_up);
         }
+        if manifest.tables.len() > 1 && !manifest.all_or_nothing {
+            let failures = store.failures().await?;
+            let newest = failures.last().map(|failure| failure.execution.clone());
+            for failure in failures {
+                let permanent = failure.kind != Kind::Transient;
+                if let Some((table, _)) = failure.unit
+                    && permanent
+                    && Some(&failure.execution) == newest.as_ref()
+                    && self.missing.iter().any(|unit| unit.table == table)
+                {
+                    given_up.entry(table).or_insert_with(|| error_of(failure));
+                }
+            }
+        }
+        if self.missing.iter().all(|unit| given_up.contains_key(&unit.table)) {
+            return Ok(given_up);
+        }
+        Err(self.incomplete(manifest))
+    }
+
+    /// Names the units that are missing.
+    fn incomplete(&self, manifest: &Manifest) -> Error {
         let many_tables = manifest.tables.len() > 1;
         let mut named: Vec<String> = self
             .missing
@@ -49,7 +77,7 @@ impl Census {
         if self.missing.len() > NAMED {
             named.push(format!("and {} more", self.missing.len() - NAMED));
         }
-        Err(Error::transient(format!(
+        Error::transient(format!(
             "load run `{}`: {} of {} work units have a receipt; missing: {}",
             manifest.run,
             self.receipts.len(),
@@ -59,7 +87,15 @@ impl Census {
         .hint(format!(
             "`sluice status {} --bucket {}` shows each unit's last error; running the tasks again fills the gap",
             manifest.run, manifest.bucket
-        )))
+        ))
+    }
+}
+
+fn error_of(failure: Failure) -> Error {
+    let error = Error::new(failure.kind, failure.message);
+    match failure.hint {
+        Some(hint) => error.hint(hint),
+        None => error,
     }
 }
 

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use chrono::Utc;
-use sluice_contracts::manifest::{Manifest, Table, UnitRef};
-use sluice_contracts::receipt::{Commit, Part, Receipt};
+use sluice_contracts::manifest::{Manifest, Table};
+use sluice_contracts::receipt::Commit;
 use sluice_contracts::store::{Created, RunStore};
-use sluice_contracts::{Error, Result};
+use sluice_contracts::{Error, Kind, Result};
 
-use crate::census::census;
-use crate::sink::{Load, Sink};
+use crate::census::{Census, census};
+use crate::parts::collect_parts;
+use crate::sink::{Load, Loaded, Prepared, Sink};
 
 /// Opens the sink that a target's URL names.
 pub type Sinks<'a> = dyn Fn(&str) -> Result<Arc<dyn Sink>> + Send + Sync + 'a;
@@ -24,18 +25,6 @@ pub struct Outcome {
     pub tables: Vec<TableOutcome>,
 }
 
-impl Outcome {
-    /// The first table's error, if any has one.
-    pub fn error(&self) -> Option<&Error> {
-        self.tables.iter().find_map(|table| table.result.as_ref().err())
-    }
-
-    /// The same, for good.
-    pub fn into_error(self) -> Option<Error> {
-        self.tables.into_iter().find_map(|table| table.result.err())
-    }
-}
-
 /// What became of one table.
 #[derive(Debug)]
 pub struct TableOutcome {
@@ -45,32 +34,42 @@ pub struct TableOutcome {
     pub result: Result<Commit>,
 }
 
+impl Outcome {
+    /// Whether every table is visible.
+    pub fn is_whole(&self) -> bool {
+        self.tables.iter().all(|table| table.result.is_ok())
+    }
+}
+
 /// Makes every table of a run visible, and deletes the run's parts when all are.
 ///
-/// The second commit of a run changes nothing. A table that cannot be committed keeps none of the
-/// others back: its error is in the outcome.
+/// The second commit of a run changes nothing. A table that was given up, or that its target
+/// refuses, keeps none of the others back, unless the run is `all_or_nothing`: its error is in
+/// the outcome.
 ///
 /// # Errors
-/// `Transient` where units have no receipt yet; `Data` where the receipts contradict each other.
-/// Nothing is visible then.
+/// `Transient` where units that were not given up have no receipt yet. Nothing is visible then.
 pub async fn commit(store: &RunStore, sinks: &Sinks<'_>) -> Result<Outcome> {
     let manifest = store.manifest().await?;
-    let census = census(store, &manifest).await?;
-    census.require_complete(&manifest)?;
     check_targets(&manifest)?;
-    let mut tables = Vec::with_capacity(manifest.tables.len());
-    for table in &manifest.tables {
-        let result = match sinks(&table.target) {
-            Ok(sink) => {
-                let receipts = &census.receipts;
-                commit_table(store, &manifest, table, census.generation, receipts, &*sink).await
-            }
-            Err(error) => Err(error),
-        };
-        tables.push(TableOutcome { table: table.index, result });
-    }
+    let census = census(store, &manifest).await?;
+    let given_up = census.given_up(store, &manifest).await?;
+    let run = Run { store, manifest: &manifest, census: &census, sinks };
+    let mut results = if manifest.all_or_nothing {
+        run.commit_together().await
+    } else {
+        run.commit_each(given_up).await
+    };
+    let tables = manifest
+        .tables
+        .iter()
+        .filter_map(|table| {
+            let result = results.remove(&table.index)?;
+            Some(TableOutcome { table: table.index, result })
+        })
+        .collect();
     let outcome = Outcome { generation: census.generation, tables };
-    if outcome.error().is_none() {
+    if outcome.is_whole() {
         // The tables are visible: parts that stay behind cost space and nothing else.
         if let Err(error) = store.delete_parts().await {
             tracing::warn!(run = %store.run(), "parts are left in the bucket: {}", error.chain());
@@ -79,97 +78,126 @@ pub async fn commit(store: &RunStore, sinks: &Sinks<'_>) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Makes one table of a run visible: all its receipts, and nothing else.
-///
-/// An existing commit of the table is returned as it is.
-pub async fn commit_table(
-    store: &RunStore,
-    manifest: &Manifest,
-    table: &Table,
-    generation: u32,
-    receipts: &BTreeMap<UnitRef, Receipt>,
-    sink: &dyn Sink,
-) -> Result<Commit> {
-    if let Some(commit) = store.commit(table.index).await? {
-        return Ok(commit);
+/// Commits of a run's tables, by their index.
+type Results = BTreeMap<u32, Result<Commit>>;
+
+struct Run<'a> {
+    store: &'a RunStore,
+    manifest: &'a Manifest,
+    census: &'a Census,
+    sinks: &'a Sinks<'a>,
+}
+
+impl Run<'_> {
+    /// One table after another. Those that are given up are passed over.
+    async fn commit_each(&self, mut given_up: BTreeMap<u32, Error>) -> Results {
+        let mut results = Results::new();
+        for table in &self.manifest.tables {
+            let result = match given_up.remove(&table.index) {
+                Some(error) => Err(error),
+                None => self.commit_table(table).await,
+            };
+            results.insert(table.index, result);
+        }
+        results
     }
-    let doing = || format!("load run `{}` into `{}`", manifest.run, table.target);
-    let (parts, rows) =
-        collect_parts(store, table, generation, receipts).map_err(|error| error.during(doing()))?;
-    let load = Load {
-        run: manifest.run,
-        table: table.index,
-        snapshot: generation,
-        target: table.target.clone(),
-        disposition: table.write_disposition,
-        columns: table.columns.clone(),
-        bucket: store.bucket().clone(),
-        parts,
-        rows,
-    };
-    let loaded = sink.load(&load).await?;
-    let commit = Commit {
-        version: Commit::VERSION,
-        table: table.index,
-        snapshot: loaded.snapshot,
-        rows: loaded.rows,
-        at: Utc::now(),
-    };
-    match store.create_commit(&commit).await? {
-        Created::First => Ok(commit),
-        Created::Lost => store
-            .commit(table.index)
-            .await?
-            .ok_or_else(|| Error::bug(format!("read the commit of table `{}`", table.name))),
+
+    async fn commit_table(&self, table: &Table) -> Result<Commit> {
+        match self.prepare(table).await? {
+            Step::Committed(commit) => Ok(commit),
+            Step::Prepared(prepared) => self.record(table, prepared.publish().await?).await,
+        }
+    }
+
+    /// Every table up to its last step, and only then the last steps.
+    async fn commit_together(&self) -> Results {
+        let mut tables: Vec<&Table> = self.manifest.tables.iter().collect();
+        // Two runs that wait for each other's targets would wait for ever.
+        tables.sort_by_key(|table| &table.target);
+        let mut steps = Vec::with_capacity(tables.len());
+        for table in &tables {
+            match self.prepare(table).await {
+                Ok(step) => steps.push((*table, step)),
+                Err(error) => return self.none_but(&tables, table, error),
+            }
+        }
+        let mut results = Results::new();
+        for (table, step) in steps {
+            let result = match step {
+                Step::Committed(commit) => Ok(commit),
+                Step::Prepared(prepared) => match prepared.publish().await {
+                    Ok(loaded) => self.record(table, loaded).await,
+                    Err(error) => Err(error),
+                },
+            };
+            results.insert(table.index, result);
+        }
+        results
+    }
+
+    /// Why no table is visible: one of them failed.
+    fn none_but(&self, tables: &[&Table], failed: &Table, error: Error) -> Results {
+        let why = |table: &&Table| {
+            let what = format!(
+                "load run `{}` into `{}`: the run is all or nothing, and `{}` failed",
+                self.manifest.run, table.target, failed.name
+            );
+            (table.index, Err(Error::new(Kind::Conflict, what)))
+        };
+        let mut results: Results = tables.iter().map(why).collect();
+        results.insert(failed.index, Err(error));
+        results
+    }
+
+    /// Everything but the last step, for all receipts of a table and nothing else.
+    async fn prepare(&self, table: &Table) -> Result<Step> {
+        if let Some(commit) = self.store.commit(table.index).await? {
+            return Ok(Step::Committed(commit));
+        }
+        let run = self.manifest.run;
+        let (generation, receipts) = (self.census.generation, &self.census.receipts);
+        let (parts, rows) = collect_parts(self.store, table, generation, receipts)
+            .map_err(|error| error.during(format!("load run `{run}` into `{}`", table.target)))?;
+        let load = Load {
+            run,
+            table: table.index,
+            snapshot: generation,
+            target: table.target.clone(),
+            disposition: table.write_disposition,
+            columns: table.columns.clone(),
+            bucket: self.store.bucket().clone(),
+            parts,
+            rows,
+        };
+        (self.sinks)(&table.target)?.prepare(&load).await.map(Step::Prepared)
+    }
+
+    /// Says that a table is visible. Of two that say so the first is believed.
+    async fn record(&self, table: &Table, loaded: Loaded) -> Result<Commit> {
+        let commit = Commit {
+            version: Commit::VERSION,
+            table: table.index,
+            snapshot: loaded.snapshot,
+            rows: loaded.rows,
+            at: Utc::now(),
+        };
+        match self.store.create_commit(&commit).await? {
+            Created::First => Ok(commit),
+            Created::Lost => self
+                .store
+                .commit(table.index)
+                .await?
+                .ok_or_else(|| Error::bug(format!("read the commit of table `{}`", table.name))),
+        }
     }
 }
 
-/// The parts of a table in the order of its units, once every count agrees.
-fn collect_parts(
-    store: &RunStore,
-    table: &Table,
-    generation: u32,
-    receipts: &BTreeMap<UnitRef, Receipt>,
-) -> Result<(Vec<Part>, u64)> {
-    let hint = "nothing was made visible; start the run again, and report the run's receipts";
-    let ours = store.layout().parts();
-    let mut seen = HashSet::new();
-    let mut parts = Vec::new();
-    let mut rows = 0u64;
-    for unit in &table.units {
-        let name = UnitRef { table: table.index, unit: unit.index };
-        let wrong =
-            |what: String| Err(Error::data(format!("unit {}: {what}", unit.index)).hint(hint));
-        let Some(receipt) = receipts.get(&name) else {
-            return wrong("it has no receipt".to_owned());
-        };
-        if receipt.snapshot != generation {
-            return wrong(format!(
-                "its receipt is of snapshot {}, and the run's is {generation}",
-                receipt.snapshot
-            ));
-        }
-        let counted = receipt.parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.rows));
-        if counted != Some(receipt.rows) {
-            return wrong(format!(
-                "its receipt says {} rows, and its parts {}",
-                receipt.rows,
-                counted.map_or_else(|| "more than can be counted".to_owned(), |n| n.to_string())
-            ));
-        }
-        for part in &receipt.parts {
-            let path = object_store::path::Path::from(part.path.as_str());
-            if !path.prefix_matches(&ours) || !seen.insert(path) {
-                return wrong(format!("its part `{}` is not its own", part.path));
-            }
-        }
-        let Some(sum) = rows.checked_add(receipt.rows) else {
-            return wrong("the table's rows are more than can be counted".to_owned());
-        };
-        rows = sum;
-        parts.extend(receipt.parts.iter().cloned());
-    }
-    Ok((parts, rows))
+/// How far a table is.
+enum Step {
+    /// It is visible, since an earlier commit of the run.
+    Committed(Commit),
+    /// It lacks the last step.
+    Prepared(Box<dyn Prepared>),
 }
 
 /// Two tables of a run that replace each other would be a silent loss.

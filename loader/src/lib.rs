@@ -6,10 +6,11 @@
 
 mod census;
 mod commit;
+mod parts;
 pub mod sink;
 #[cfg(test)]
 mod tests;
 
 pub use census::{Census, census};
-pub use commit::{Outcome, Sinks, TableOutcome, commit, commit_table};
-pub use sink::{Load, Loaded, Sink};
+pub use commit::{Outcome, Sinks, TableOutcome, commit};
+pub use sink::{Load, Loaded, Prepared, Sink};

@@ -8,11 +8,11 @@ use chrono::{DateTime, Utc};
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use sluice_contracts::manifest::{Manifest, RunId, Table, UnitRef};
-use sluice_contracts::receipt::{Commit, Part, Receipt, Snapshot};
+use sluice_contracts::receipt::{Commit, Failure, Part, Receipt, Snapshot};
 use sluice_contracts::store::{Bucket, RunStore};
 use sluice_contracts::{Error, Kind, Result};
 
-use crate::{Load, Loaded, Sink, census, commit};
+use crate::{Load, Loaded, Outcome, Prepared, Sink, census, commit};
 
 /// A sink that remembers what it was given, and can be told to refuse a target.
 #[derive(Debug, Clone, Default)]
@@ -27,12 +27,26 @@ impl Sink for Recorder {
         Ok(())
     }
 
-    async fn load(&self, load: &Load) -> Result<Loaded> {
+    async fn prepare(&self, load: &Load) -> Result<Box<dyn Prepared>> {
         if self.refuse.is_some_and(|target| load.target.ends_with(target)) {
             return Err(Error::data("the table has rows"));
         }
-        self.loads.lock().unwrap().push(load.clone());
-        Ok(Loaded { snapshot: load.snapshot, rows: load.rows })
+        Ok(Box::new(Recorded { recorder: self.clone(), load: load.clone() }))
+    }
+}
+
+#[derive(Debug)]
+struct Recorded {
+    recorder: Recorder,
+    load: Load,
+}
+
+#[async_trait]
+impl Prepared for Recorded {
+    async fn publish(self: Box<Self>) -> Result<Loaded> {
+        let loaded = Loaded { snapshot: self.load.snapshot, rows: self.load.rows };
+        self.recorder.loads.lock().unwrap().push(self.load);
+        Ok(loaded)
     }
 }
 
@@ -98,7 +112,31 @@ impl World {
         }
     }
 
-    async fn commit(&self) -> Result<crate::Outcome> {
+    /// Leaves word that a unit cannot be read.
+    async fn fail(&self, execution: &str, kind: Kind, unit: UnitRef) {
+        let number = self.store.failures().await.unwrap().len();
+        let failure = Failure {
+            version: 1,
+            task: 0,
+            attempt: 0,
+            execution: execution.into(),
+            unit: Some((unit.table, unit.unit)),
+            kind,
+            message: "permission denied".into(),
+            hint: None,
+            at: DateTime::from_timestamp(i64::try_from(number).unwrap(), 0).unwrap(),
+        };
+        self.store.create_failure(&failure, &number.to_string()).await.unwrap();
+    }
+
+    /// Replaces the plan by one of another run.
+    async fn plan(&mut self, manifest: Manifest) {
+        self.manifest = manifest;
+        self.store = RunStore::new(self.store.bucket().clone(), self.manifest.run);
+        self.store.create_manifest(&self.manifest).await.unwrap();
+    }
+
+    async fn commit(&self) -> Result<Outcome> {
         let sink = self.sink.clone();
         commit(&self.store, &move |_: &str| Ok(Arc::new(sink.clone()) as Arc<dyn Sink>)).await
     }
@@ -151,7 +189,7 @@ async fn a_complete_run_is_loaded_once_and_its_parts_are_deleted() {
     world.found(0).await;
     world.prove_all(0).await;
     let outcome = world.commit().await.unwrap();
-    assert!(outcome.error().is_none());
+    assert!(outcome.is_whole());
     assert_eq!(outcome.tables[0].result.as_ref().unwrap().rows, 30);
     let loads = world.loads();
     assert_eq!((loads.len(), loads[0].rows, loads[0].parts.len()), (1, 30, 3));
@@ -235,7 +273,7 @@ async fn a_table_that_is_refused_keeps_no_other_back_and_keeps_the_parts() {
     assert!(world.part_is_there(0, at(0, 0)).await);
 
     world.sink.refuse = None;
-    assert!(world.commit().await.unwrap().into_error().is_none());
+    assert!(world.commit().await.unwrap().is_whole());
     assert_eq!(world.loads().len(), 2);
     assert!(!world.part_is_there(0, at(0, 0)).await);
 }
@@ -261,7 +299,7 @@ async fn receipts_that_contradict_themselves_are_refused() {
         let mut receipt = world.receipt(0, at(0, 0));
         change(&mut receipt);
         world.store.create_receipt(&receipt).await.unwrap();
-        let error = world.commit().await.unwrap().into_error().unwrap();
+        let error = world.commit().await.unwrap().tables.remove(0).result.unwrap_err();
         assert_eq!(error.kind(), Kind::Data);
         assert!(error.chain().contains(expected), "{}", error.chain());
         assert!(world.loads().is_empty());
@@ -271,12 +309,67 @@ async fn receipts_that_contradict_themselves_are_refused() {
 #[tokio::test]
 async fn two_tables_with_one_target_are_refused() {
     let mut world = World::new(&[1, 1]).await;
-    world.manifest = manifest(&[1, 1]);
-    world.manifest.tables[1].target = "file:///w/t0/".into();
-    world.store = RunStore::new(world.store.bucket().clone(), world.manifest.run);
-    world.store.create_manifest(&world.manifest).await.unwrap();
+    let mut manifest = manifest(&[1, 1]);
+    manifest.tables[1].target = "file:///w/t0/".into();
+    world.plan(manifest).await;
     world.found(0).await;
     world.prove_all(0).await;
     assert_eq!(world.commit().await.unwrap_err().kind(), Kind::Invalid);
     assert!(world.loads().is_empty());
+}
+
+#[tokio::test]
+async fn a_table_that_was_given_up_keeps_no_other_back() {
+    let world = World::new(&[2, 1]).await;
+    world.found(0).await;
+    world.prove(0, at(0, 0)).await;
+    world.prove(0, at(1, 0)).await;
+    // A failure that may pass gives nothing up.
+    world.fail("first", Kind::Transient, at(0, 1)).await;
+    assert_eq!(world.commit().await.unwrap_err().kind(), Kind::Transient);
+    world.fail("first", Kind::Denied, at(0, 1)).await;
+    let outcome = world.commit().await.unwrap();
+    assert_eq!(outcome.tables[0].result.as_ref().unwrap_err().kind(), Kind::Denied);
+    assert!(outcome.tables[1].result.is_ok());
+    assert!(world.part_is_there(0, at(0, 0)).await);
+    // It can be read after all: the run becomes whole.
+    world.prove(0, at(0, 1)).await;
+    assert!(world.commit().await.unwrap().is_whole());
+    assert_eq!(world.loads().len(), 2);
+}
+
+#[tokio::test]
+async fn what_an_older_execution_gave_up_is_not_given_up() {
+    let world = World::new(&[1, 1]).await;
+    world.found(0).await;
+    world.prove(0, at(1, 0)).await;
+    world.fail("first", Kind::Denied, at(0, 0)).await;
+    world.fail("second", Kind::Transient, at(0, 0)).await;
+    assert_eq!(world.commit().await.unwrap_err().kind(), Kind::Transient);
+    assert!(world.loads().is_empty());
+}
+
+#[tokio::test]
+async fn all_or_nothing_is_nothing_when_one_table_fails() {
+    let mut world = World::new(&[1]).await;
+    let mut manifest = manifest(&[1, 1, 1]);
+    manifest.all_or_nothing = true;
+    world.plan(manifest).await;
+    world.found(0).await;
+    world.prove(0, at(0, 0)).await;
+    world.prove(0, at(1, 0)).await;
+    world.fail("first", Kind::Denied, at(2, 0)).await;
+    assert_eq!(world.commit().await.unwrap_err().kind(), Kind::Transient);
+
+    world.prove(0, at(2, 0)).await;
+    world.sink.refuse = Some("t1");
+    let outcome = world.commit().await.unwrap();
+    let kinds: Vec<Kind> =
+        outcome.tables.iter().map(|table| table.result.as_ref().unwrap_err().kind()).collect();
+    assert_eq!(kinds, [Kind::Conflict, Kind::Data, Kind::Conflict]);
+    assert!(world.loads().is_empty());
+
+    world.sink.refuse = None;
+    assert!(world.commit().await.unwrap().is_whole());
+    assert_eq!(world.loads().len(), 3);
 }

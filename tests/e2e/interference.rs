@@ -19,31 +19,52 @@ async fn a_table_altered_between_plan_and_extract_is_never_loaded() {
         "ALTER TABLE orders DROP COLUMN note",
         "ALTER TABLE orders ALTER COLUMN customer_id TYPE text",
         "ALTER TABLE orders RENAME COLUMN total TO sum",
-        "ALTER TABLE orders ADD COLUMN surprise text",
         "DROP TABLE orders",
         "TRUNCATE orders; DROP TABLE orders; CREATE VIEW orders AS SELECT 1 AS id",
     ] {
         let Some(database) = Database::fresh().await else { return };
-        let (proxy, site, job) = slow_orders(&database).await;
-        let running = start(&site, &job);
-        assert!(
-            faults::wait_for_tasks(running.id, Duration::from_secs(30)).await,
-            "no task started"
-        );
-        let run = kill_half_way(&site, running, 0).await;
-        proxy.cut();
-        // Sessions whose client died may hold the table a little longer.
-        database
-            .execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                 WHERE datname = current_database() AND pid <> pg_backend_pid()",
-            )
-            .await;
-        database.execute(change).await;
+        let (_proxy, site, job) = slow_orders(&database).await;
+        let run = altered_when_planned(&database, &site, &job, change).await;
         let ended = resume(&site, &job, &run).ended().await;
+        assert_eq!(ended.code, Some(1), "{change}: {ended}");
         ended.refused(1, &["`orders`: it was altered since the run was planned"]);
         assert!(!site.table("orders").exists(), "{change}: something became visible");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_nobody_planned_waits_for_the_next_plan() {
+    let Some(database) = Database::fresh().await else { return };
+    let (_proxy, site, job) = slow_orders(&database).await;
+    database.execute("CREATE TABLE before AS SELECT * FROM orders").await;
+    let change = "ALTER TABLE orders ADD COLUMN surprise text DEFAULT 'x'";
+    let run = altered_when_planned(&database, &site, &job, change).await;
+    let ended = resume(&site, &job, &run).ended().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert_same(Expected::Table(&database, "before"), &site.table("orders")).await;
+    site.run(&job).await;
+    assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
+}
+
+/// Starts a run, ends it when it is planned, and alters its table. The run's name.
+async fn altered_when_planned(
+    database: &Database,
+    site: &Site,
+    job: &Path,
+    change: &str,
+) -> String {
+    let running = start(site, job);
+    assert!(faults::wait_for_tasks(running.id, Duration::from_secs(30)).await, "no task started");
+    let run = kill_half_way(site, running, 0).await;
+    // Sessions whose client died may hold the table a little longer.
+    database
+        .execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await;
+    database.execute(change).await;
+    run
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,64 +93,58 @@ async fn rows_changed_during_a_run_are_seen_at_one_moment() {
 #[tokio::test(flavor = "multi_thread")]
 async fn documents_that_are_not_what_they_should_be() {
     let Some(database) = Database::fresh().await else { return };
-    let (proxy, site, job) = slow_orders(&database).await;
-    let run = kill_half_way(&site, start(&site, &job), 3).await;
-    drop(proxy);
-    let fast = Site::reading(database.url());
-    copy(&site.path().join("bucket"), &fast.path().join("bucket"));
-    let mut job: Value =
-        serde_json::from_str(&fs::read_to_string(&job).unwrap_or_default()).unwrap_or_default();
-    job["bucket"] = json!(fast.bucket());
-    job["target"]["table"] = json!(format!("file://{}", fast.table("orders").display()));
-    let job = fast.file("orders.yaml", &job.to_string());
+    let (_proxy, site, job) = slow_orders(&database).await;
+    // Every unit is done, but somebody else's files lie where the table should be.
+    let running = start(&site, &job);
+    assert!(faults::wait_for_tasks(running.id, Duration::from_secs(30)).await, "no task started");
+    let folder = site.table("orders");
+    fs::create_dir_all(&folder).expect("the warehouse can be written");
+    fs::write(folder.join("precious.txt"), "not ours").expect("the warehouse can be written");
+    running.ended().await.refused(1, &["was not written by Sluice"]);
+    fs::remove_dir_all(&folder).expect("the warehouse can be written");
+    let run = site.newest_run().expect("there is a run");
 
-    let receipts = fast.documents(&run, "receipts");
+    let receipts = site.documents(&run, "receipts");
     let [first, second, ..] = receipts.as_slice() else { panic!("too few receipts") };
-    let manifest = fast.documents(&run, "manifest.json").remove(0);
-    let part = fast
-        .documents(&run, ".parquet")
-        .into_iter()
-        .find(|part| {
-            let name = part.strip_prefix(fast.path().join("bucket")).unwrap_or(part);
-            fs::read_to_string(first).is_ok_and(|text| text.contains(&*name.to_string_lossy()))
-        })
-        .expect("the first receipt names a part");
+    let manifest = site.documents(&run, "manifest.json").remove(0);
     let text = |path: &Path| fs::read_to_string(path).unwrap_or_default();
-    let bytes = fs::read(&part).unwrap_or_default();
-    for (document, contents, said) in [
-        (first, text(first).as_bytes()[..40].to_vec(), "truncated"),
-        (first, Vec::new(), "truncated"),
-        (first, b"{\"hello\": \"world\"}".to_vec(), "not written by Sluice"),
-        (first, text(second).into_bytes(), "another unit"),
-        (
-            first,
-            text(first).replacen("\"version\": 1", "\"version\": 999", 1).into_bytes(),
-            "has version 999",
-        ),
-        (&manifest, text(&manifest).as_bytes()[..100].to_vec(), "truncated"),
-        (&manifest, text(first).into_bytes(), "not written by Sluice"),
-        (&part, bytes[..bytes.len() / 2].to_vec(), ".parquet"),
-        (&part, bytes.iter().map(|byte| byte ^ 1).collect(), ".parquet"),
+    let receipt: Value = serde_json::from_str(&text(first)).unwrap_or_default();
+    let part = receipt["parts"][0]["path"].as_str().expect("the first unit has rows");
+    let part = site.path().join("bucket").join(part);
+    let bytes = fs::read(&part).expect("the part is there");
+    let newer = text(first).replacen("\"version\": 1", "\"version\": 999", 1);
+    let fewer = text(first).replacen("\"rows\": ", "\"rows\": 1", 1);
+    for (document, contents, code, said) in [
+        (first, text(first).as_bytes()[..40].to_vec(), 1, "truncated"),
+        (first, Vec::new(), 1, "truncated"),
+        (first, b"{\"hello\": \"world\"}".to_vec(), 1, "not written by Sluice"),
+        (first, text(second).into_bytes(), 1, "another unit"),
+        (first, fewer.into_bytes(), 1, "rows"),
+        // A newer version is no damage: another build reads it.
+        (first, newer.into_bytes(), 64, "has version 999"),
+        (&manifest, text(&manifest).as_bytes()[..100].to_vec(), 1, "truncated"),
+        (&manifest, text(first).into_bytes(), 1, "not written by Sluice"),
+        (&part, bytes[..bytes.len() / 2].to_vec(), 1, ".parquet"),
+        (&part, bytes.iter().map(|byte| byte ^ 1).collect(), 1, ".parquet"),
     ] {
         let original = fs::read(document).unwrap_or_default();
         fs::write(document, contents).expect("the bucket can be written");
-        let ended = resume(&fast, &job, &run).ended().await;
-        // A newer version is no damage: the other build reads it.
-        ended.refused(if said.contains("version") { 64 } else { 1 }, &[said]);
-        assert!(!fast.table("orders").exists(), "{ended}");
+        let ended = resume(&site, &job, &run).ended().await;
+        ended.refused(code, &[said]);
+        assert!(!folder.exists(), "{ended}");
         fs::write(document, original).expect("the bucket can be written");
     }
     fs::remove_file(&part).expect("the bucket can be written");
-    resume(&fast, &job, &run).ended().await.refused(1, &[".parquet"]);
-    assert!(!fast.table("orders").exists());
-
+    resume(&site, &job, &run).ended().await.refused(1, &[".parquet"]);
+    assert!(!folder.exists());
     fs::write(&part, bytes).expect("the bucket can be written");
-    let run_id = "0193f2c4-7d3a-7c51-9f0e-2b6a4c1d8e90";
-    resume(&fast, &job, run_id).ended().await.refused(1, &[run_id]);
-    resume(&fast, &job, "nonsense").ended().await.refused(64, &["nonsense"]);
-    let ended = resume(&fast, &job, &run).ended().await;
+
+    let absent = "0193f2c4-7d3a-7c51-9f0e-2b6a4c1d8e90";
+    resume(&site, &job, absent).ended().await.refused(1, &[absent]);
+    assert_eq!(resume(&site, &job, "nonsense").ended().await.code, Some(64));
+    let ended = resume(&site, &job, &run).ended().await;
     assert_eq!(ended.code, Some(0), "{ended}");
-    assert_same(Expected::Table(&database, "orders"), &fast.table("orders")).await;
+    assert_same(Expected::Table(&database, "orders"), &folder).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,18 +231,6 @@ async fn keys_at_their_extremes() {
             let rows = database.number(&format!("SELECT count(*) FROM {table}")).await;
             assert_eq!(answer["rows"], rows, "{answer:#}");
             assert_same(Expected::Table(&database, table), &site.table(table)).await;
-        }
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("the folder can be written");
-    for entry in fs::read_dir(from).into_iter().flatten().flatten() {
-        let (path, copied) = (entry.path(), to.join(entry.file_name()));
-        if path.is_dir() {
-            copy(&path, &copied);
-        } else {
-            fs::copy(&path, &copied).expect("the file can be copied");
         }
     }
 }

@@ -3,9 +3,11 @@
 
 mod bad_days;
 mod commands;
+mod database;
 mod demo;
 mod exactness;
 mod interference;
+mod moment;
 mod postgres;
 mod shop;
 mod tidy;

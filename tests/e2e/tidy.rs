@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sluice_contracts::manifest::Manifest;
 use sluice_contracts::receipt::{Commit, Failure, Receipt, Snapshot};
 use sluice_contracts::store::parse_document;
+use sluice_tests::postgres::Database;
 use sluice_tests::sluice::Site;
 
 /// Who may depend on whom.
@@ -186,6 +187,41 @@ async fn what_the_documentation_names_exists() {
         jobs += 1;
     }
     assert!(jobs > 0, "there is no example of a job");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_types_in_the_readme_are_those_of_the_plan() {
+    let Some(database) = Database::fresh().await else { return };
+    let text = fs::read_to_string(root().join("README.md")).unwrap_or_default();
+    let rows: Vec<[&str; 3]> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.strip_suffix('|'))
+        .filter_map(|line| {
+            let (source, rest) = line.split_once("` | ")?;
+            let (target, invalid) = rest.split_once(" |")?;
+            Some([source, target, invalid.trim()])
+        })
+        .collect();
+    assert!(rows.len() > 15, "the table of types was not found");
+    let columns: Vec<String> =
+        rows.iter().enumerate().map(|(at, [source, ..])| format!("c{at} {source}")).collect();
+    database.execute(&format!("CREATE TABLE kinds ({})", columns.join(", "))).await;
+    let site = Site::reading(database.url());
+    let job = site.job("kinds", &json!({"table": "kinds"}), &json!({}));
+    let plan = site.plan(&job).await;
+    for (at, [source, target, _]) in rows.iter().enumerate() {
+        let column = &plan["tables"][0]["columns"][at];
+        assert_eq!(column["source_type"], *source, "{column:#}");
+        let planned = column["target_type"].as_str().unwrap_or_default();
+        assert_eq!(planned.split('(').next(), Some(*target), "{column:#}");
+    }
+    let said = site.sluice(["plan".as_ref(), job.as_os_str()]).await.stdout;
+    for (at, [.., invalid]) in
+        rows.iter().enumerate().filter(|(_, [.., invalid])| !invalid.is_empty())
+    {
+        let expected = format!("c{at}: {}", invalid.replace('`', ""));
+        assert!(said.contains(&expected), "`{expected}` was not said:\n{said}");
+    }
 }
 
 /// Where the Markdown links to, in this repository.

@@ -48,6 +48,17 @@ impl Database {
         format!("postgres://{user}@{host}:{port}/{}", self.name)
     }
 
+    /// Its URL for another user.
+    pub fn url_as(&self, user: &str) -> String {
+        let (host, port) = self.address();
+        format!("postgres://{user}@{host}:{port}/{}", self.name)
+    }
+
+    /// Its name, unique among the databases of the server.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Where the server listens.
     pub fn address(&self) -> (String, u16) {
         (self.server.get_host().to_owned(), self.server.get_port())

@@ -7,11 +7,14 @@ use crate::answer::Answer;
 use crate::arguments::Run;
 use crate::execution::carry_out;
 use crate::render::run::render;
+use crate::summary::State;
 
 pub(crate) async fn run(options: &Run) -> Result<Answer> {
     let mut job = read_job(&options.job)?;
     job.limits.max_tasks = options.max_tasks.unwrap_or(job.limits.max_tasks);
     let finished = carry_out(&job, &options.job, options.resume).await?;
-    let text = if finished.error.is_none() { render(&finished.report) } else { String::new() };
+    // A run that failed in part still has something to show.
+    let shown = finished.report.tables.iter().any(|table| table.state == State::Committed);
+    let text = if shown { render(&finished.report) } else { String::new() };
     Ok(Answer::new(&finished.report, text)?.because(finished.error))
 }

@@ -45,9 +45,9 @@ impl StatusReport {
 }
 
 fn bucket_url(options: &Status) -> Result<String> {
-    match (&options.bucket, &options.job) {
-        (Some(url), _) => Ok(url.clone()),
-        (None, Some(job)) => Ok(read_job(job)?.bucket),
+    match (&options.job, &options.bucket) {
+        (Some(job), _) => Ok(read_job(job)?.bucket),
+        (None, Some(url)) => Ok(url.clone()),
         (None, None) => Err(no_bucket(options.run)),
     }
 }

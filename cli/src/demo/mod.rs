@@ -1,14 +1,6 @@
 //! `sluice demo`: a database, moved.
 
-mod data {
-    pub(crate) fn generate(
-        _: &std::path::Path,
-        _: u64,
-        _: &mut dyn FnMut(u64),
-    ) -> sluice_contracts::Result<()> {
-        Err(sluice_contracts::Error::bug("no generator yet"))
-    }
-}
+mod data;
 
 use std::fs;
 use std::path::{Path, PathBuf};

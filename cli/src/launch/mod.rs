@@ -39,8 +39,9 @@ pub(crate) enum Event {
     Done { task: u32 },
     /// The task was told to stop, and did.
     Stopped { task: u32 },
-    /// The task failed and is not tried again.
-    Failed { task: u32, error: Error },
+    /// The task failed and is not tried again. Where it says that only some tables of the run are
+    /// concerned, it has read its units of all others.
+    Failed { task: u32, error: Error, tables_only: bool },
 }
 
 /// How far an attempt of a task has come.
@@ -132,22 +133,23 @@ impl Execution {
             }
             let ended = match Child::start(self, task, attempt) {
                 Ok(child) => child.wait(events, &mut stop).await,
-                Err(error) => break Event::Failed { task, error },
+                Err(error) => break Event::Failed { task, error, tables_only: false },
             };
             let failed = match ended {
                 Ok(Ended::Done) => break Event::Done { task },
                 Ok(Ended::Stopped) => break Event::Stopped { task },
                 Ok(Ended::Failed(failed)) => failed,
-                Err(error) => break Event::Failed { task, error },
+                Err(error) => break Event::Failed { task, error, tables_only: false },
             };
             let word = self.failure(task, attempt).await;
             let useless = word.as_ref().is_some_and(|failure| failure.kind != Kind::Transient);
             if useless || attempt == RETRIES {
+                let tables_only = useless && word.as_ref().is_some_and(|word| word.unit.is_some());
                 let error = match word {
                     Some(failure) => error_of(failure),
                     None => failed.error(task, attempt + 1),
                 };
-                break Event::Failed { task, error };
+                break Event::Failed { task, error, tables_only };
             }
             let why = word.map_or_else(|| failed.how.clone(), |failure| failure.message);
             // Nobody listens any more only where the run has ended.

@@ -8,7 +8,8 @@ use sluice_contracts::manifest::{Consistency, Manifest, Table};
 use sluice_contracts::schema::{Column, OnInvalid};
 use sluice_contracts::unit::Unit;
 
-use crate::figures::{bar, count, dollars, duration, size, thousands};
+use super::run::write_excluded;
+use crate::figures::{bar, count, dollars, duration, size, thousands, width};
 
 /// Lines of a histogram. More units than that share a line with their neighbours.
 const LINES: usize = 32;
@@ -32,6 +33,8 @@ pub(crate) struct PlanReport {
     dollars: f64,
     warnings: Vec<String>,
     tables: Vec<Value>,
+    refused: Value,
+    excluded: Value,
     packing: Value,
 }
 
@@ -51,6 +54,8 @@ impl PlanReport {
             dollars: estimate.dollars,
             warnings: manifest.tables.iter().flat_map(|table| table.warnings.clone()).collect(),
             tables: manifest.tables.iter().map(table_document).collect(),
+            refused: json!(manifest.refused),
+            excluded: json!(manifest.excluded),
             packing: json!(manifest.tasks),
         }
     }
@@ -111,10 +116,18 @@ pub(crate) fn render(manifest: &Manifest) -> String {
 
 fn write_plan(text: &mut String, manifest: &Manifest) -> std::fmt::Result {
     writeln!(text, "job `{}`", manifest.job)?;
-    for table in &manifest.tables {
-        writeln!(text)?;
-        write_table(text, table)?;
+    writeln!(text)?;
+    match manifest.tables.as_slice() {
+        [table] => write_table(text, table)?,
+        tables => write_tables(text, tables)?,
     }
+    for refused in &manifest.refused {
+        writeln!(text, "\n  {} is refused: {}", refused.table, refused.message)?;
+        if let Some(hint) = &refused.hint {
+            writeln!(text, "    hint: {hint}")?;
+        }
+    }
+    write_excluded(text, &manifest.excluded)?;
     let estimate = manifest.estimate;
     let units = manifest.units().count() as u64;
     let tasks = manifest.tasks.len() as u64;
@@ -127,10 +140,65 @@ fn write_plan(text: &mut String, manifest: &Manifest) -> std::fmt::Result {
         duration(estimate.seconds),
         dollars(estimate.dollars)
     )?;
-    for warning in manifest.tables.iter().flat_map(|table| &table.warnings) {
-        writeln!(text, "\nwarning: {warning}")?;
+    for table in &manifest.tables {
+        for warning in &table.warnings {
+            if manifest.tables.len() > 1 {
+                writeln!(text, "\nwarning: `{}`: {warning}", table.name)?;
+            } else {
+                writeln!(text, "\nwarning: {warning}")?;
+            }
+        }
     }
     Ok(())
+}
+
+/// A line a table.
+fn write_tables(text: &mut String, tables: &[Table]) -> std::fmt::Result {
+    let lines: Vec<[String; 6]> = tables
+        .iter()
+        .map(|table| {
+            [
+                table.name.clone(),
+                table.strategy.clone(),
+                count(table.units.len() as u64, "unit"),
+                format!("about {}", count(table.rows, "row")),
+                size(table.bytes),
+                format!("-> {}", table.target),
+            ]
+        })
+        .collect();
+    let widths: Vec<usize> =
+        (0..6).map(|at| width(lines.iter().map(|line| line[at].as_str()))).collect();
+    for line in &lines {
+        let mut padded = String::from(" ");
+        for (at, cell) in line.iter().enumerate() {
+            match at {
+                2..=4 => write!(padded, " {cell:>0$} ", widths[at])?,
+                _ => write!(padded, " {cell:<0$} ", widths[at])?,
+            }
+        }
+        writeln!(text, "{}", padded.trim_end())?;
+    }
+    let risky: Vec<_> = tables
+        .iter()
+        .flat_map(|table| table.columns.iter().map(move |column| (table, column)))
+        .filter_map(|(table, column)| Some((table, column, column.invalid.as_ref()?)))
+        .collect();
+    if !risky.is_empty() {
+        writeln!(text, "\n  values that the target type cannot hold")?;
+    }
+    for (table, column, invalid) in risky {
+        let name = format!("{}.{}", table.name, column.source_name);
+        writeln!(text, "    {name}: {invalid}: {}", fate(column.on_invalid))?;
+    }
+    Ok(())
+}
+
+fn fate(on_invalid: OnInvalid) -> &'static str {
+    match on_invalid {
+        OnInvalid::Fail => "fails the run",
+        OnInvalid::Null => "becomes NULL and is counted",
+    }
 }
 
 fn write_table(text: &mut String, table: &Table) -> std::fmt::Result {
@@ -215,11 +283,8 @@ fn write_columns(text: &mut String, columns: &[Column]) -> std::fmt::Result {
         writeln!(text, "\n  ! values that the target type cannot hold")?;
     }
     for (column, invalid) in risky {
-        let what = match column.on_invalid {
-            OnInvalid::Fail => "fails the run",
-            OnInvalid::Null => "becomes NULL and is counted",
-        };
-        writeln!(text, "    {}: {invalid}: {what}", column.source_name)?;
+        let fate = fate(column.on_invalid);
+        writeln!(text, "    {}: {invalid}: {fate}", column.source_name)?;
     }
     Ok(())
 }
@@ -239,10 +304,6 @@ fn target_type(column: &Column) -> String {
         .unwrap_or_default();
     let scalar = format!("{}{digits}", column.target_type);
     if column.repeated { format!("ARRAY<{scalar}>") } else { scalar }
-}
-
-fn width<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
-    texts.map(|text| text.chars().count()).max().unwrap_or_default()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "the length of a bar")]

@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 
-use crate::figures::{count, duration, size, thousands};
+use sluice_contracts::job::Excluded;
+
+use crate::figures::{count, duration, size, thousands, width};
 use crate::summary::{RunReport, TableReport};
 
-/// A run that is committed, for a person.
+/// A run of which something is committed, for a person.
 pub(crate) fn render(report: &RunReport) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -15,18 +17,11 @@ pub(crate) fn render(report: &RunReport) -> String {
 
 fn write_report(text: &mut String, report: &RunReport) -> std::fmt::Result {
     writeln!(text, "job `{}`, run {}", report.job, report.run)?;
-    for table in &report.tables {
-        writeln!(text, "\n  {} -> {}", table.table, table.target)?;
-        writeln!(
-            text,
-            "  {}: {} by `{}`, {}",
-            table.state.name(),
-            count(table.rows, "row"),
-            table.strategy,
-            count(table.units, "unit")
-        )?;
-        write_invalid(text, table)?;
+    match report.tables.as_slice() {
+        [table] => write_table(text, table)?,
+        tables => write_tables(text, tables)?,
     }
+    write_excluded(text, &report.excluded)?;
     writeln!(text)?;
     write_line(text, "rows", &thousands(report.rows))?;
     write_line(text, "read", &size(report.bytes))?;
@@ -43,20 +38,70 @@ fn write_report(text: &mut String, report: &RunReport) -> std::fmt::Result {
     write_line(text, "time", &format!("{}{}", duration(report.seconds), rate(report)))
 }
 
+fn write_table(text: &mut String, table: &TableReport) -> std::fmt::Result {
+    writeln!(text, "\n  {} -> {}", table.table, table.target)?;
+    writeln!(
+        text,
+        "  {}: {} by `{}`, {}",
+        table.state.name(),
+        count(table.rows, "row"),
+        table.strategy.as_deref().unwrap_or("nothing"),
+        count(table.units, "unit")
+    )?;
+    if !table.invalid.is_empty() {
+        writeln!(text, "  {}", invalid(table))?;
+    }
+    Ok(())
+}
+
+/// A line a table, and what is wrong with it below.
+fn write_tables(text: &mut String, tables: &[TableReport]) -> std::fmt::Result {
+    let names = width(tables.iter().map(|table| table.table.as_str()));
+    let states = width(tables.iter().map(|table| table.state.name()));
+    let rows: Vec<String> = tables.iter().map(|table| count(table.rows, "row")).collect();
+    let rows_width = width(rows.iter().map(String::as_str));
+    writeln!(text)?;
+    for (table, rows) in tables.iter().zip(&rows) {
+        let (name, state) = (&table.table, table.state.name());
+        writeln!(
+            text,
+            "  {name:<names$}  {state:<states$}  {rows:>rows_width$}  {}",
+            table.target
+        )?;
+        if let Some(error) = &table.error {
+            writeln!(text, "    {error}")?;
+        }
+        if !table.invalid.is_empty() {
+            writeln!(text, "    {}", invalid(table))?;
+        }
+    }
+    Ok(())
+}
+
+/// Tables that the job leaves out, and why.
+pub(super) fn write_excluded(text: &mut String, excluded: &[Excluded]) -> std::fmt::Result {
+    if excluded.is_empty() {
+        return Ok(());
+    }
+    let names = width(excluded.iter().map(|table| table.table.as_str()));
+    writeln!(text, "\n  left out")?;
+    for Excluded { table, reason } in excluded {
+        writeln!(text, "    {table:<names$}  {reason}")?;
+    }
+    Ok(())
+}
+
 fn write_line(text: &mut String, name: &str, value: &str) -> std::fmt::Result {
     writeln!(text, "  {name:<8}{value}")
 }
 
-fn write_invalid(text: &mut String, table: &TableReport) -> std::fmt::Result {
-    if table.invalid.is_empty() {
-        return Ok(());
-    }
+fn invalid(table: &TableReport) -> String {
     let columns: Vec<String> = table
         .invalid
         .iter()
         .map(|(column, values)| format!("`{column}` {}", thousands(*values)))
         .collect();
-    writeln!(text, "  NULL in place of values that the type cannot hold: {}", columns.join(", "))
+    format!("NULL in place of values that the type cannot hold: {}", columns.join(", "))
 }
 
 #[expect(

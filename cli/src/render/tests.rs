@@ -75,8 +75,8 @@ fn report(state: State) -> RunReport {
         tables: vec![TableReport {
             table: "public.events".into(),
             target: "file:///data/warehouse/shop/events".into(),
-            write_disposition: "append",
-            strategy: "date_range".into(),
+            write_disposition: Some("append"),
+            strategy: Some("date_range".into()),
             rows: 1_234_567,
             units: 5,
             units_done: 3,
@@ -84,6 +84,7 @@ fn report(state: State) -> RunReport {
             error: None,
             invalid: [("amount".into(), 1200), ("created".into(), 1)].into(),
         }],
+        excluded: vec![],
     }
 }
 
@@ -125,6 +126,41 @@ fn a_plan_as_a_document() {
 #[test]
 fn a_summary() {
     insta::assert_snapshot!(run::render(&report(State::Committed)));
+}
+
+#[test]
+fn a_summary_of_many_tables_names_those_that_failed() {
+    let mut report = report(State::Committed);
+    let mut failed = report.tables[0].clone();
+    failed.table = "public.a".into();
+    failed.state = State::Failed;
+    failed.error = Some("unit 0 of 1 of table `public.a`: permission denied".into());
+    failed.rows = 0;
+    failed.invalid.clear();
+    report.tables.push(failed);
+    report.excluded = serde_json::from_value(json!([
+        {"table": "public.django_session", "reason": "the job excludes it"}
+    ]))
+    .unwrap();
+    insta::assert_snapshot!(run::render(&report));
+}
+
+#[test]
+fn a_plan_of_many_tables_has_a_line_for_each() {
+    let mut plan = manifest(3);
+    let mut second = plan.tables[0].clone();
+    (second.index, second.name) = (1, "public.orders_archive".into());
+    second.warnings.clear();
+    second.columns.truncate(1);
+    (second.rows, second.bytes) = (12, 345);
+    plan.tables.push(second);
+    plan.refused = serde_json::from_value(json!([{
+        "table": "public.shapes", "target": "file:///data/warehouse/shop/shapes",
+        "kind": "invalid", "message": "describe table `public.shapes`: column `box` is `box`",
+        "hint": "leave it out with `select`"
+    }]))
+    .unwrap();
+    insta::assert_snapshot!(plan::render(&plan));
 }
 
 #[test]

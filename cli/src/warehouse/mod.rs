@@ -18,14 +18,14 @@ mod table;
 mod tests;
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::Path;
 
 use async_trait::async_trait;
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::manifest::{RunId, Table};
 use sluice_contracts::schema::Column;
 use sluice_contracts::{Error, Result};
-use sluice_loader::{Load, Loaded, Sink};
+use sluice_loader::{Load, Loaded, Prepared, Sink};
 
 use crate::figures::thousands;
 use staging::{PartSource, Staging};
@@ -52,33 +52,65 @@ impl Sink for Warehouse {
         .map_err(|error| error.during(doing))
     }
 
-    async fn load(&self, load: &Load) -> Result<Loaded> {
+    async fn prepare(&self, load: &Load) -> Result<Box<dyn Prepared>> {
         let doing = format!("load run `{}` into `{}`", load.run, load.target);
         let load = load.clone();
-        blocking(move || load_locked(&load)).await.map_err(|error| error.during(doing))
+        match blocking(move || Next::prepare(&load)).await {
+            Ok(next) => Ok(Box::new(next)),
+            Err(error) => Err(error.during(doing)),
+        }
     }
 }
 
-/// Waits for the table's lock, then loads.
-fn load_locked(load: &Load) -> Result<Loaded> {
-    let place = Place::of(&load.target)?;
-    disk::make_folder(&place.parent)?;
-    let _lock = lock(place.lock())?;
-    staging::remove_leftovers(&place);
-    let folder = TableFolder::open(place)?;
-    if let Some(entry) = folder.loaded(load.run, load.table)? {
-        return Ok(Loaded { snapshot: entry.snapshot, rows: entry.rows });
-    }
-    admit(&folder, load.disposition, &load.columns)?;
+/// The next state of a table.
+#[derive(Debug)]
+struct Next {
+    target: String,
+    loaded: Loaded,
+    /// Nothing where the run is loaded already. Before the lock, so that it is removed before the
+    /// lock ends.
+    change: Option<(Staging, TableFolder)>,
+    /// Keeps other loads away.
+    lock: File,
+}
 
-    let staging = Staging::begin(&folder.place, load.run)?;
-    if load.disposition == WriteDisposition::Append {
-        staging.keep(&folder)?;
+impl Next {
+    /// Waits for the table's lock, then builds its next state.
+    fn prepare(load: &Load) -> Result<Self> {
+        let place = Place::of(&load.target)?;
+        disk::make_folder(&place.parent)?;
+        let lock = lock(&place.lock())?;
+        staging::remove_leftovers(&place);
+        let folder = TableFolder::open(place)?;
+        let target = load.target.clone();
+        if let Some(entry) = folder.loaded(load.run, load.table)? {
+            let loaded = Loaded { snapshot: entry.snapshot, rows: entry.rows };
+            return Ok(Self { target, loaded, change: None, lock });
+        }
+        admit(&folder, load.disposition, &load.columns)?;
+
+        let staging = Staging::begin(&folder.place, load.run)?;
+        if load.disposition == WriteDisposition::Append {
+            staging.keep(&folder)?;
+        }
+        staging.add(load, &PartSource::of(&load.bucket)?)?;
+        staging.describe(&load.columns, &folder.history, Entry::of(load))?;
+        let loaded = Loaded { snapshot: load.snapshot, rows: load.rows };
+        Ok(Self { target, loaded, change: Some((staging, folder)), lock })
     }
-    staging.add(load, &PartSource::of(&load.bucket)?)?;
-    staging.describe(&load.columns, &folder.history, Entry::of(load))?;
-    staging.publish(&folder)?;
-    Ok(Loaded { snapshot: load.snapshot, rows: load.rows })
+}
+
+#[async_trait]
+impl Prepared for Next {
+    async fn publish(self: Box<Self>) -> Result<Loaded> {
+        let Self { target, loaded, change, lock } = *self;
+        let publish = move || {
+            let published = change.map_or(Ok(()), |(staging, folder)| staging.publish(&folder));
+            drop(lock);
+            published.map(|()| loaded)
+        };
+        blocking(publish).await.map_err(|error| error.during(format!("make `{target}` visible")))
+    }
 }
 
 /// Refuses a disposition that the table, as it is, forbids.
@@ -98,8 +130,8 @@ fn admit(folder: &TableFolder, disposition: WriteDisposition, columns: &[Column]
 }
 
 /// The lock ends with the returned file, also when the process is killed.
-fn lock(path: PathBuf) -> Result<File> {
-    let open = File::options().create(true).truncate(false).write(true).open(&path);
+fn lock(path: &Path) -> Result<File> {
+    let open = File::options().create(true).truncate(false).write(true).open(path);
     open.and_then(|file| file.lock().map(|()| file))
         .map_err(|source| disk::error(format!("lock `{}`", path.display()), source))
 }

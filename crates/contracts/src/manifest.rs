@@ -14,7 +14,9 @@ use crate::schema::Column;
 use crate::unit::Unit;
 
 /// A run's name: a version 7 UUID, so that names sort by the time the run was planned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct RunId(Uuid);
 

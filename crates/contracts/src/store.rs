@@ -70,7 +70,8 @@ impl RunStore {
     /// URL of the manifest: what a task is started with.
     pub fn manifest_url(&self) -> String {
         let path = self.layout.manifest();
-        let below = path.as_ref().strip_prefix(self.bucket.prefix.as_ref()).unwrap_or(path.as_ref());
+        let below =
+            path.as_ref().strip_prefix(self.bucket.prefix.as_ref()).unwrap_or(path.as_ref());
         format!("{}/{}", self.bucket.url.trim_end_matches('/'), below.trim_start_matches('/'))
     }
 
@@ -81,10 +82,12 @@ impl RunStore {
 
     /// Reads the plan.
     pub async fn manifest(&self) -> Result<Manifest> {
-        let manifest: Option<Manifest> = self.read(&self.layout.manifest(), Manifest::VERSION).await?;
+        let manifest: Option<Manifest> =
+            self.read(&self.layout.manifest(), Manifest::VERSION).await?;
         let manifest = manifest.ok_or_else(|| {
-            Error::not_found(format!("find run `{}` in `{}`", self.run, self.bucket.url))
-                .hint("look at the run id and the bucket; a run that was never planned has no manifest")
+            Error::not_found(format!("find run `{}` in `{}`", self.run, self.bucket.url)).hint(
+                "look at the run id and the bucket; a run that was never planned has no manifest",
+            )
         })?;
         if manifest.run != self.run {
             return Err(Error::data(format!(

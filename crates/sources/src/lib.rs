@@ -15,7 +15,8 @@ use sluice_contracts::{Error, Result};
 pub use builder::{BatchBuilder, ColumnBuilder, Invalid, ListColumn, arrow_schema};
 pub use postgres::CopyDecoder;
 pub use source::{
-    Batches, Description, Distribution, Join, Key, Listing, Piece, Reader, Source, SourceKind, Span, Survey,
+    Batches, Description, Distribution, Join, Key, Listing, Piece, Reader, Source, SourceKind,
+    Span, Survey,
 };
 
 /// Every kind of source.

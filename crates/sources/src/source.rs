@@ -182,8 +182,11 @@ pub trait Reader: Send {
     async fn check(&mut self, table: &Table) -> Result<()>;
 
     /// The rows of one unit.
-    async fn read<'a>(&'a mut self, table: &'a Table, unit: &'a Unit)
-    -> Result<Box<dyn Batches + 'a>>;
+    async fn read<'a>(
+        &'a mut self,
+        table: &'a Table,
+        unit: &'a Unit,
+    ) -> Result<Box<dyn Batches + 'a>>;
 
     /// Called after a unit's last batch and before its receipt: fails where what was read may not
     /// have been the moment that this reader joined.
@@ -202,4 +205,3 @@ pub trait Batches: Send {
     /// Values replaced by NULL so far, by column in the order of the table's columns.
     fn invalid(&self) -> &[u64];
 }
-

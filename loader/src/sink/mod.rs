@@ -28,8 +28,21 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// `Ok` promises nothing: the target may change while the run reads.
     async fn check(&self, run: RunId, table: &Table) -> Result<()>;
 
+    /// Does everything but the last step: brings the parts over, verifies them, and holds the
+    /// target against other loads until the result is published or dropped.
+    async fn prepare(&self, load: &Load) -> Result<Box<dyn Prepared>>;
+
     /// Makes the rows of one table of a run visible.
-    async fn load(&self, load: &Load) -> Result<Loaded>;
+    async fn load(&self, load: &Load) -> Result<Loaded> {
+        self.prepare(load).await?.publish().await
+    }
+}
+
+/// A load that lacks only its last step. Dropped, it leaves nothing behind.
+#[async_trait]
+pub trait Prepared: fmt::Debug + Send {
+    /// The last step, which is quick and seldom fails.
+    async fn publish(self: Box<Self>) -> Result<Loaded>;
 }
 
 /// One visible step: the parts of one table of a run, and what to do with them.

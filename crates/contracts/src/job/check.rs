@@ -96,11 +96,11 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<Problem> {
     let mut problems = Vec::new();
     let source = &file.source;
     match (&source.table, &source.query) {
-        (None, None) if file.tables.is_none() => problems.push(
-            Problem::new("source", "names neither a table nor a query").hint(
+        (None, None) if file.tables.is_none() => {
+            problems.push(Problem::new("source", "names neither a table nor a query").hint(
                 "add `source.table: public.events`, `source.query: \"select ...\"` or `tables`",
-            ),
-        ),
+            ))
+        }
         (Some(_), Some(_)) => problems.push(
             Problem::new("source.query", "stands beside `source.table`").hint("keep one of them"),
         ),
@@ -110,8 +110,11 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<Problem> {
     let strategy = file.partitioning.strategy.as_deref().unwrap_or("auto");
     if source.query.is_some() && strategy == "ctid" {
         problems.push(
-            Problem::new("partitioning.strategy", "`ctid` cuts a table's pages, and a query has none")
-                .hint("use `hash`, or a range strategy with `partitioning.column`"),
+            Problem::new(
+                "partitioning.strategy",
+                "`ctid` cuts a table's pages, and a query has none",
+            )
+            .hint("use `hash`, or a range strategy with `partitioning.column`"),
         );
     }
     if matches!(strategy, "full" | "ctid") && file.partitioning.column.is_some() {

@@ -18,8 +18,9 @@ impl Job {
             let place = source.location().map_or_else(String::new, |location| {
                 format!(": line {}, column {}", location.line(), location.column())
             });
-            Error::invalid(format!("read job `{name}`{place}: not well-formed YAML"))
-                .hint("check the indentation and the quotes; the same document as JSON is accepted too")
+            Error::invalid(format!("read job `{name}`{place}: not well-formed YAML")).hint(
+                "check the indentation and the quotes; the same document as JSON is accepted too",
+            )
         })?;
         Self::from_value(name, value, strategies)
     }
@@ -170,10 +171,15 @@ schedule: daily
 ",
         );
         for expected in [
-            "`name`: must be", "`source.url`: holds a password", "`source.query`: stands beside",
-            "`partitioning.strategy`: `ctid` cuts", "`partitioning.column`: strategy `ctid`",
-            "`source.columns.1`: `a` stands twice", "`columns.b`: is not among",
-            "`limits.finish_within`: `soon`", "`schedule`: is not five",
+            "`name`: must be",
+            "`source.url`: holds a password",
+            "`source.query`: stands beside",
+            "`partitioning.strategy`: `ctid` cuts",
+            "`partitioning.column`: strategy `ctid`",
+            "`source.columns.1`: `a` stands twice",
+            "`columns.b`: is not among",
+            "`limits.finish_within`: `soon`",
+            "`schedule`: is not five",
         ] {
             assert!(said.contains(expected), "{expected}\nis not in\n{said}");
         }

@@ -24,7 +24,8 @@ pub(super) fn take_seed_names(value: &mut Value) -> Vec<Problem> {
             && let Some(inner) = source.remove(*old)
         {
             if found.is_some() {
-                problems.push(Problem::new(*old, "stands at the top and in `source`").hint("keep one"));
+                problems
+                    .push(Problem::new(*old, "stands at the top and in `source`").hint("keep one"));
             }
             found = Some((format!("source.{old}"), inner));
         }
@@ -39,7 +40,8 @@ pub(super) fn take_seed_names(value: &mut Value) -> Vec<Problem> {
         }
         if section_value.contains_key(*key) {
             problems.push(
-                Problem::new(place, format!("means the same as `{section}.{key}`")).hint("keep one"),
+                Problem::new(place, format!("means the same as `{section}.{key}`"))
+                    .hint("keep one"),
             );
             continue;
         }

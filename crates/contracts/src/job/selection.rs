@@ -115,8 +115,13 @@ fn resolve(
             vec![entry.pattern.clone()]
         };
         if meant.is_empty() {
-            return Err(Error::invalid(format!("find tables for `{}`: there is none", entry.pattern))
-                .hint("a pattern means base tables that this user may read; `*` stands for any letters"));
+            return Err(Error::invalid(format!(
+                "find tables for `{}`: there is none",
+                entry.pattern
+            ))
+            .hint(
+                "a pattern means base tables that this user may read; `*` stands for any letters",
+            ));
         }
         for table in meant {
             if let Some(by) = entry.exclude.iter().find(|exclude| exclude.matches(&table)) {
@@ -158,7 +163,9 @@ fn resolve(
 /// A source's table name with `_` in place of what BigQuery does not take.
 /// <https://cloud.google.com/bigquery/docs/tables#table_naming>
 fn target_name(name: &str) -> String {
-    name.chars().map(|c| if c.is_alphanumeric() || c == '_' || c == '-' { c } else { '_' }).collect()
+    name.chars()
+        .map(|c| if c.is_alphanumeric() || c == '_' || c == '-' { c } else { '_' })
+        .collect()
 }
 
 #[cfg(test)]
@@ -188,7 +195,11 @@ bucket: file:///b
     fn patterns_exclusions_and_overrides_are_resolved() {
         let job = Job::read("job", JOB, &[]).unwrap();
         let has = names(&[
-            "shop.customers", "shop.django_session", "shop.orders", "shop.orders_audit", "crm.x",
+            "shop.customers",
+            "shop.django_session",
+            "shop.orders",
+            "shop.orders_audit",
+            "crm.x",
         ]);
         let (tables, excluded) = job.selection.resolve(&has).unwrap();
         let moved: Vec<(String, String)> =

@@ -68,7 +68,8 @@ impl std::error::Error for Problems {}
 
 /// The JSON Schema (draft 2020-12) of a job file.
 pub fn job_schema() -> Value {
-    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<JobFile>();
+    let mut schema =
+        SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<JobFile>();
     RecursiveTransform(absent_rather_than_null).transform(&mut schema);
     schema.to_value()
 }

@@ -60,7 +60,9 @@ pub(super) fn predicate(cut: &Cut) -> String {
                 let columns: Vec<String> = columns.iter().map(|name| identifier(name)).collect();
                 format!("row({})", columns.join(", "))
             };
-            format!("(hashtextextended({row}::text, 0) % {modulus} + {modulus}) % {modulus} = {remainder}")
+            format!(
+                "(hashtextextended({row}::text, 0) % {modulus} + {modulus}) % {modulus} = {remainder}"
+            )
         }
         Cut::Ctid { lo, hi: Some(hi) } => {
             format!("ctid >= '({lo},0)'::tid and ctid < '({hi},0)'::tid")
@@ -88,7 +90,9 @@ fn key_literal(key: KeyType, value: i64) -> String {
 fn date_text(days: i64) -> String {
     let date = i32::try_from(days).ok().and_then(NaiveDate::from_epoch_days);
     match date {
-        Some(date) if in_common_era(&date.format("%Y").to_string()) => date.format("%F").to_string(),
+        Some(date) if in_common_era(&date.format("%Y").to_string()) => {
+            date.format("%F").to_string()
+        }
         _ if days < 0 => "-infinity".to_owned(),
         _ => "infinity".to_owned(),
     }
@@ -175,7 +179,10 @@ mod tests {
             range(KeyType::Timestamp, Some(i64::MIN), None),
             r#""Id""" >= '-infinity'::timestamp"#
         );
-        assert_eq!(predicate(&Cut::Ctid { lo: 0, hi: Some(4) }), "ctid >= '(0,0)'::tid and ctid < '(4,0)'::tid");
+        assert_eq!(
+            predicate(&Cut::Ctid { lo: 0, hi: Some(4) }),
+            "ctid >= '(0,0)'::tid and ctid < '(4,0)'::tid"
+        );
     }
 
     #[test]

@@ -31,10 +31,7 @@ pub(super) struct PgReader {
 
 impl PgReader {
     /// Begins the transaction. `None` where the snapshot of `join` has no holder any more.
-    pub(super) async fn join(
-        mut connection: PgConnection,
-        join: Join<'_>,
-    ) -> Result<Option<Self>> {
+    pub(super) async fn join(mut connection: PgConnection, join: Join<'_>) -> Result<Option<Self>> {
         let independent = matches!(join, Join::Independent);
         if !independent {
             const BEGIN: &str = "begin transaction isolation level repeatable read read only";
@@ -126,9 +123,12 @@ impl Reader for PgReader {
             return Ok(());
         }
         let altered = |why: String| {
-            Error::data(format!("read table `{}`: it was altered since the run was planned", table.name))
-                .because(why)
-                .hint("nothing was loaded; start the run again")
+            Error::data(format!(
+                "read table `{}`: it was altered since the run was planned",
+                table.name
+            ))
+            .because(why)
+            .hint("nothing was loaded; start the run again")
         };
         let relation = dialect::relation(&table.relation);
         let is_table = matches!(table.relation, Relation::Table { .. });
@@ -138,8 +138,7 @@ impl Reader for PgReader {
                 _ => error,
             })?;
         }
-        let shape =
-            survey::shape_now(&mut self.connection, &table.relation, &table.columns).await;
+        let shape = survey::shape_now(&mut self.connection, &table.relation, &table.columns).await;
         let shape = match shape {
             Ok(shape) => shape,
             Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Data) => {
@@ -176,7 +175,13 @@ impl Reader for PgReader {
         let what = || format!("copy from `{}`", table.name);
         let stream =
             self.connection.copy_out_raw(&sql).await.map_err(|error| failed(what(), error))?;
-        Ok(Box::new(PgBatches { name: &table.name, stream, decoder, chunk: Bytes::new(), ended: false }))
+        Ok(Box::new(PgBatches {
+            name: &table.name,
+            stream,
+            decoder,
+            chunk: Bytes::new(),
+            ended: false,
+        }))
     }
 
     async fn confirm(&mut self) -> Result<()> {

@@ -73,8 +73,11 @@ fn columns(table: &TableJob, found: &Found) -> Result<Vec<Column>> {
     let during = |error: Error| error.during(format!("describe table `{}`", table.relation));
     let names: Vec<String> = found.attributes.iter().map(|a| a.name.clone()).collect();
     let absent = |name: &str| {
-        Error::not_found(format!("describe table `{}`: there is no column `{name}`", table.relation))
-            .hint(nearest_hint(name, &names))
+        Error::not_found(format!(
+            "describe table `{}`: there is no column `{name}`",
+            table.relation
+        ))
+        .hint(nearest_hint(name, &names))
     };
     let attribute = |name: &str| found.attributes.iter().find(|a| a.name == name);
     for name in table.columns.keys().map(String::as_str).chain(table.partitioning.column.as_deref())
@@ -93,7 +96,9 @@ fn columns(table: &TableJob, found: &Found) -> Result<Vec<Column>> {
             "describe table `{}`: it has no columns, and a target needs one",
             table.relation
         ))
-        .hint("move it with a query that adds one: `source.query: \"select 1 as present from ...\"`"));
+        .hint(
+            "move it with a query that adds one: `source.query: \"select 1 as present from ...\"`",
+        ));
     }
     let columns = selected
         .into_iter()
@@ -132,7 +137,9 @@ fn column(attribute: &Attribute, table: &TableJob) -> Result<Column> {
 fn shape(found: &Found, columns: &[Column], leaves: &[u32]) -> String {
     let columns: Vec<String> = columns
         .iter()
-        .map(|column| format!("{} {}", dialect::identifier(&column.source_name), column.source_type))
+        .map(|column| {
+            format!("{} {}", dialect::identifier(&column.source_name), column.source_type)
+        })
         .collect();
     let mut leaves = leaves.to_vec();
     leaves.sort_unstable();
@@ -152,10 +159,11 @@ pub(super) async fn shape_now(
     let found = catalog::find(connection, relation).await?;
     let mut columns = Vec::with_capacity(planned.len());
     for column in planned {
-        let attribute =
-            found.attributes.iter().find(|a| a.name == column.source_name).ok_or_else(|| {
-                Error::data(format!("column `{}` is gone", column.source_name))
-            })?;
+        let attribute = found
+            .attributes
+            .iter()
+            .find(|a| a.name == column.source_name)
+            .ok_or_else(|| Error::data(format!("column `{}` is gone", column.source_name)))?;
         columns.push(Column { source_type: attribute.display.clone(), ..column.clone() });
     }
     let leaves = match found.oid.filter(|_| "rpmf".contains(found.kind)) {

@@ -56,7 +56,9 @@ impl Found {
     /// Looks a relation up.
     pub(super) fn look_up(connection: &Connection, relation: &Relation) -> Result<Self> {
         match relation {
-            Relation::Table { schema, name } => table(connection, relation, schema.as_deref(), name),
+            Relation::Table { schema, name } => {
+                table(connection, relation, schema.as_deref(), name)
+            }
             Relation::Query(_) => query(connection, relation),
         }
     }
@@ -224,18 +226,18 @@ fn indexes(
     }
     // `INTEGER PRIMARY KEY` is the row's number unless it needed an index of its own.
     let only = found.columns.iter().filter(|column| column.primary > 0).count() == 1;
-    let alias = found.columns.iter_mut().find(|column| column.primary > 0).filter(|column| {
-        only && !primary_index && column.declared.eq_ignore_ascii_case("INTEGER")
-    });
+    let alias =
+        found.columns.iter_mut().find(|column| column.primary > 0).filter(|column| {
+            only && !primary_index && column.declared.eq_ignore_ascii_case("INTEGER")
+        });
     if let Some(alias) = alias {
         alias.rowid = true;
         alias.index = Some(String::new());
         found.form = Form::Rowid(alias.name.clone());
         return Ok(());
     }
-    let hidden = |name: &&&str| {
-        !found.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name))
-    };
+    let hidden =
+        |name: &&&str| !found.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
     if let Some(name) = ["rowid", "oid", "_rowid_"].iter().find(hidden) {
         found.form = Form::Rowid((*name).to_owned());
     }
@@ -286,30 +288,32 @@ fn absent(connection: &Connection, wanted: &str) -> Error {
         statement.query_map([], |row| row.get(0))?.collect()
     };
     let names = names().unwrap_or_default();
-    Error::not_found(format!("describe table `{wanted}`: it does not exist"))
-        .hint(nearest(wanted, names.iter().map(String::as_str), "the database has"))
+    Error::not_found(format!("describe table `{wanted}`: it does not exist")).hint(nearest(
+        wanted,
+        names.iter().map(String::as_str),
+        "the database has",
+    ))
 }
 
 /// The name that was probably meant, or the first few there are.
 fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>, has: &str) -> String {
     const SHOWN: usize = 10;
-    let typed = typed.to_lowercase();
-    let mut known: Vec<(usize, &str)> = known
-        .map(|name| (strsim::damerau_levenshtein(&typed, &name.to_lowercase()), name))
-        .collect();
-    known.sort_by_key(|(distance, _)| *distance);
-    match known.as_slice() {
-        [] => format!("{has} nothing"),
-        [(distance, name), ..] if *distance <= (typed.chars().count() / 3).max(1) => {
-            format!("did you mean `{name}`?")
-        }
-        all => {
-            let names: Vec<String> =
-                all.iter().take(SHOWN).map(|(_, name)| format!("`{name}`")).collect();
-            let more = if all.len() > SHOWN { " and others" } else { "" };
-            format!("{has} {}{more}", names.join(", "))
-        }
+    let lower = typed.to_lowercase();
+    let known: Vec<&str> = known.collect();
+    let near = known
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, _)| *distance <= typed.chars().count() / 3);
+    if let Some((_, name)) = near {
+        return format!("did you mean `{name}`?");
     }
+    if known.is_empty() {
+        return format!("{has} nothing");
+    }
+    let names: Vec<String> = known.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    let more = if known.len() > SHOWN { " and others" } else { "" };
+    format!("{has} {}{more}", names.join(", "))
 }
 
 /// Pages of the database times their size: the file, whatever of it is whose.

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use sluice_contracts::{Error, Kind, Result};
 use tokio::sync::oneshot;
 
@@ -14,44 +15,48 @@ use super::dialect::register_hash;
 /// How long a statement waits for another process's lock before it says that there is one.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// Steps of SQLite's machine after which a statement asks whether anybody still waits for it.
+const STEPS: std::ffi::c_int = 4096;
+
 type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// A read-only connection and its thread, which ends with it.
+#[derive(Debug)]
 pub(super) struct Session {
-    work: mpsc::Sender<Work>,
-    interrupt: InterruptHandle,
-}
-
-impl std::fmt::Debug for Session {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").finish_non_exhaustive()
-    }
+    work: mpsc::Sender<(u64, Work)>,
+    started: AtomicU64,
+    given_up: Arc<AtomicU64>,
 }
 
 impl Session {
     /// Opens a database.
     pub(super) async fn open(path: PathBuf, label: String) -> Result<Self> {
-        let (work, queue) = mpsc::channel::<Work>();
+        let (work, queue) = mpsc::channel::<(u64, Work)>();
         let (opened, answer) = oneshot::channel();
+        let given_up = Arc::new(AtomicU64::new(0));
+        let limit = Arc::clone(&given_up);
         std::thread::Builder::new()
             .name("sqlite".to_owned())
             .spawn(move || {
-                let mut connection = match open(&path, &label) {
+                let current = Arc::new(AtomicU64::new(u64::MAX));
+                let mut connection = match open(&path, &label, Arc::clone(&current), limit) {
                     Ok(connection) => connection,
                     Err(error) => {
                         let _ = opened.send(Err(error));
                         return;
                     }
                 };
-                if opened.send(Ok(connection.get_interrupt_handle())).is_err() {
+                if opened.send(Ok(())).is_err() {
                     return;
                 }
-                for work in queue {
+                for (number, work) in queue {
+                    current.store(number, Ordering::Relaxed);
                     work(&mut connection);
                 }
             })
             .map_err(|error| Error::transient("start a thread for SQLite").because(error))?;
-        Ok(Self { work, interrupt: answer.await.map_err(|_| died())?? })
+        answer.await.map_err(|_| died())??;
+        Ok(Self { work, started: AtomicU64::new(0), given_up })
     }
 
     /// Runs `work` on the connection.
@@ -60,26 +65,34 @@ impl Session {
         work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (done, answer) = oneshot::channel();
-        self.start(move |connection| {
+        let _running = self.start(move |connection| {
             let _ = done.send(work(connection));
         })?;
         answer.await.map_err(|_| died())?
     }
 
     /// Lets `work` begin, and does not wait for it.
-    pub(super) fn start(&self, work: impl FnOnce(&mut Connection) + Send + 'static) -> Result<()> {
-        self.work.send(Box::new(work)).map_err(|_| died())
-    }
-
-    /// Ends the statement that runs at the moment, if one does.
-    pub(super) fn interrupt(&self) {
-        self.interrupt.interrupt();
+    pub(super) fn start(
+        &self,
+        work: impl FnOnce(&mut Connection) + Send + 'static,
+    ) -> Result<Running> {
+        let number = self.started.fetch_add(1, Ordering::Relaxed) + 1;
+        self.work.send((number, Box::new(work))).map_err(|_| died())?;
+        Ok(Running { number, given_up: Arc::clone(&self.given_up) })
     }
 }
 
-impl Drop for Session {
+/// Work that somebody waits for: its statement ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Running {
+    number: u64,
+    given_up: Arc<AtomicU64>,
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
-        self.interrupt();
+        // An interrupt would do nothing to a statement that is about to begin.
+        self.given_up.fetch_max(self.number, Ordering::Relaxed);
     }
 }
 
@@ -126,7 +139,13 @@ pub(super) fn failed(error: rusqlite::Error, doing: impl Into<Cow<'static, str>>
     }
 }
 
-fn open(path: &Path, label: &str) -> Result<Connection> {
+/// Opens a database whose statements end when `given_up` reaches `current`.
+fn open(
+    path: &Path,
+    label: &str,
+    current: Arc<AtomicU64>,
+    given_up: Arc<AtomicU64>,
+) -> Result<Connection> {
     let doing = || format!("open `{label}`");
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => {}
@@ -140,11 +159,13 @@ fn open(path: &Path, label: &str) -> Result<Connection> {
         }
         Err(error) => return Err(Error::new(Kind::Denied, doing()).because(error)),
     }
-    let connect = || -> rusqlite::Result<Connection> {
+    let connect = move || -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
+        let mut connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY)?;
         register_hash(&connection)?;
+        let abandoned = move || given_up.load(Ordering::Relaxed) >= current.load(Ordering::Relaxed);
+        connection.progress_handler(STEPS, Some(abandoned))?;
         // Nothing is read before the first statement, not even whether this is a database.
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
         Ok(connection)

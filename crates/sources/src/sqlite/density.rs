@@ -185,7 +185,8 @@ mod tests {
         let spans = check(vec![42; 5_000], 0.0);
         assert_eq!(spans.len(), 1);
         // Ten days of a thousand rows each, and half of the second day at its midnight.
-        let day = |n: i64| (0..1_000).map(move |row| n * 86_400 + if n == 1 { 0 } else { row * 86 });
+        let day =
+            |n: i64| (0..1_000).map(move |row| n * 86_400 + if n == 1 { 0 } else { row * 86 });
         check((0..10).flat_map(day).collect(), 0.1);
         check((0..3_000).flat_map(|day| std::iter::repeat_n(day, 30)).collect(), 0.05);
     }

@@ -129,7 +129,8 @@ fn indexed(
     let by_number = |condition: &str| -> rusqlite::Result<_> {
         let Form::Rowid(rowid) = &found.form else { return Ok(None) };
         let rowid = found.sql(rowid);
-        let (from, last) = (format!("{condition} AND {rowid} >= ?2"), format!("{condition} AND {rowid} <= ?2"));
+        let (from, last) =
+            (format!("{condition} AND {rowid} >= ?2"), format!("{condition} AND {rowid} <= ?2"));
         Ok(Some((
             prepare(&rowid, &from, &rowid, LOOK)?,
             prepare(&rowid, &last, &format!("{rowid} DESC"), 1)?,
@@ -171,7 +172,8 @@ fn key_of(key_type: KeyType, value: ValueRef<'_>) -> Option<i64> {
             moment::date(text.get(..10).unwrap_or(text)).map(i64::from)
         }
         (KeyType::Timestamp | KeyType::Timestamptz, ValueRef::Text(text)) => {
-            moment::timestamp(text).or_else(|| Some(i64::from(moment::date(text)?) * 86_400_000_000))
+            moment::timestamp(text)
+                .or_else(|| Some(i64::from(moment::date(text)?) * 86_400_000_000))
         }
         _ => None,
     }
@@ -245,10 +247,8 @@ struct SameKey<'c, 't> {
 
 impl Line for SameKey<'_, '_> {
     fn from(&mut self, key: i64) -> Result<Vec<i64>> {
-        let rows = self
-            .from
-            .query_map((&self.key, key), |row| row.get(0))
-            .and_then(Iterator::collect);
+        let rows =
+            self.from.query_map((&self.key, key), |row| row.get(0)).and_then(Iterator::collect);
         rows.map_err(|error| failed(error, format!("sample {}", self.title)))
     }
 

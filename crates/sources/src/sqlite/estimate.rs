@@ -22,6 +22,8 @@ const REFINEMENTS: u32 = 64;
 const GUESSED_ROW: u64 = 64;
 /// Statistics are believed as long as they are within this factor of what the index looks like.
 const BELIEVED: f64 = 2.0;
+/// Its multiples fall evenly between whole numbers, and never in step with them.
+const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
 /// What a relation is expected to hold.
 #[derive(Debug, Clone)]
@@ -79,7 +81,9 @@ pub(super) fn estimate(
     let seen: Option<f64> = numbers.map(|spans| spans.iter().map(|span| span.rows).sum());
     let recorded = recorded_rows(connection, &found.name)?;
     let all = match (recorded, seen) {
-        (Some(recorded), Some(seen)) if recorded <= seen * BELIEVED && seen <= recorded * BELIEVED => {
+        (Some(recorded), Some(seen))
+            if recorded <= seen * BELIEVED && seen <= recorded * BELIEVED =>
+        {
             recorded
         }
         (_, Some(seen)) => seen,
@@ -116,7 +120,7 @@ pub(super) fn row_numbers(
     spans(&mut line, STEPS, REFINEMENTS)
 }
 
-/// Hands `each` about `count` rows that lie evenly among all, by their numbers.
+/// Hands `each` at most `count` rows that lie evenly among all, by their numbers.
 pub(super) fn each_row(
     connection: &Connection,
     found: &Found,
@@ -141,15 +145,16 @@ pub(super) fn each_row(
     sample().map_err(|error| failed(error, format!("sample {}", found.title)))
 }
 
-/// Keys at even ranks; every one of them, where there are no more than `count`.
+/// Keys in strata of one size; every one of them, where there are no more than `count`.
 fn evenly(spans: &[Span], count: u32) -> Vec<i64> {
     let total: f64 = spans.iter().map(|span| span.rows).sum();
     let count = if total < f64::from(count) { whole(total) } else { u64::from(count) };
     let mut keys = Vec::new();
     let (mut place, mut before) = (0, 0.0);
     for step in 0..count {
+        // Somewhere else in each stratum: even steps would fall in with whatever repeats evenly.
         #[expect(clippy::cast_precision_loss, reason = "at most a few hundred")]
-        let rank = (step as f64 + 0.5) / count as f64 * total;
+        let rank = (step as f64 + (step as f64 * GOLDEN).fract()) / count as f64 * total;
         while place + 1 < spans.len() && before + spans[place].rows <= rank {
             before += spans[place].rows;
             place += 1;
@@ -269,7 +274,10 @@ impl Line for RowNumbers<'_> {
     }
 
     fn last(&mut self, key: i64) -> Result<Option<i64>> {
-        let row = self.last.query_map([key], |row| row.get(0)).and_then(|mut rows| rows.next().transpose());
+        let row = self
+            .last
+            .query_map([key], |row| row.get(0))
+            .and_then(|mut rows| rows.next().transpose());
         row.map_err(|error| failed(error, format!("sample {}", self.title)))
     }
 

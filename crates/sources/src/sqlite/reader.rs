@@ -13,7 +13,7 @@ use sluice_contracts::{Error, Result};
 use tokio::sync::mpsc;
 
 use super::catalog::Found;
-use super::connection::{Session, failed};
+use super::connection::{Running, Session, failed};
 use super::dialect::predicate;
 use super::moment::Spelling;
 use super::snapshot;
@@ -82,7 +82,7 @@ impl Reader for SqliteReader {
         let found = self.session.call(move |c| Found::look_up(c, &relation)).await?;
         let work = Work::new(table, unit, &found)?;
         let (batches, received) = mpsc::channel(WAITING);
-        self.session.start(move |connection| {
+        let running = self.session.start(move |connection| {
             let message = match work.run(connection, &batches) {
                 Ok(last) => Message::End(last),
                 Err(error) => Message::Failed(error),
@@ -91,7 +91,7 @@ impl Reader for SqliteReader {
             let _ = batches.blocking_send(message);
         })?;
         let progress = Progress { bytes: 0, invalid: vec![0; table.columns.len()] };
-        Ok(Box::new(SqliteBatches { received, session: &self.session, progress, ended: false }))
+        Ok(Box::new(SqliteBatches { received, progress, ended: false, _running: running }))
     }
 
     async fn confirm(&mut self) -> Result<()> {
@@ -154,8 +154,11 @@ struct Work {
 
 impl Work {
     fn new(table: &Table, unit: &Unit, found: &Found) -> Result<Self> {
-        let encodings =
-            table.columns.iter().map(|c| Encoding::parse(&c.encoding)).collect::<Result<Vec<_>>>()?;
+        let encodings = table
+            .columns
+            .iter()
+            .map(|c| Encoding::parse(&c.encoding))
+            .collect::<Result<Vec<_>>>()?;
         let spelling = |key: &str| {
             let place = table.columns.iter().position(|c| c.source_name.eq_ignore_ascii_case(key));
             place.map_or(Spelling::default(), |place| encodings[place].spelling())
@@ -251,15 +254,15 @@ struct Progress {
 }
 
 /// The rows of one unit, as they come from the thread.
-struct SqliteBatches<'r> {
+struct SqliteBatches {
     received: mpsc::Receiver<Message>,
-    session: &'r Session,
     progress: Progress,
     ended: bool,
+    _running: Running,
 }
 
 #[async_trait]
-impl Batches for SqliteBatches<'_> {
+impl Batches for SqliteBatches {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
         if self.ended {
             return Ok(None);
@@ -286,13 +289,5 @@ impl Batches for SqliteBatches<'_> {
 
     fn invalid(&self) -> &[u64] {
         &self.progress.invalid
-    }
-}
-
-impl Drop for SqliteBatches<'_> {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.session.interrupt();
-        }
     }
 }

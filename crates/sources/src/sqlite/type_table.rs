@@ -45,9 +45,22 @@ struct Row {
 const TYPES: &[Row] = &[
     Row {
         names: &[
-            "INTEGER", "INT", "BIGINT", "SMALLINT", "TINYINT", "MEDIUMINT", "INT2", "INT4", "INT8",
-            "UNSIGNED BIG INT", "INTEGER UNSIGNED", "INT UNSIGNED", "BIGINT UNSIGNED",
-            "SMALLINT UNSIGNED", "TINYINT UNSIGNED", "MEDIUMINT UNSIGNED",
+            "INTEGER",
+            "INT",
+            "BIGINT",
+            "SMALLINT",
+            "TINYINT",
+            "MEDIUMINT",
+            "INT2",
+            "INT4",
+            "INT8",
+            "UNSIGNED BIG INT",
+            "INTEGER UNSIGNED",
+            "INT UNSIGNED",
+            "BIGINT UNSIGNED",
+            "SMALLINT UNSIGNED",
+            "TINYINT UNSIGNED",
+            "MEDIUMINT UNSIGNED",
         ],
         encoding: Encoding::Integer,
         target: TargetType::Int64,
@@ -65,9 +78,21 @@ const TYPES: &[Row] = &[
     Row { names: &["BOOL", "BOOLEAN"], encoding: Encoding::Boolean, target: TargetType::Bool },
     Row {
         names: &[
-            "TEXT", "VARCHAR", "CHAR", "CLOB", "STRING", "CHARACTER", "NCHAR", "NVARCHAR",
-            "CHARACTER VARYING", "VARYING CHARACTER", "NATIVE CHARACTER", "UUID", "TINYTEXT",
-            "MEDIUMTEXT", "LONGTEXT",
+            "TEXT",
+            "VARCHAR",
+            "CHAR",
+            "CLOB",
+            "STRING",
+            "CHARACTER",
+            "NCHAR",
+            "NVARCHAR",
+            "CHARACTER VARYING",
+            "VARYING CHARACTER",
+            "NATIVE CHARACTER",
+            "UUID",
+            "TINYTEXT",
+            "MEDIUMTEXT",
+            "LONGTEXT",
         ],
         encoding: Encoding::Text,
         target: TargetType::String,
@@ -127,11 +152,7 @@ pub(super) fn declared(text: &str) -> Declared {
         None => Some(Decimal::BIGNUMERIC),
         Some(digits) => parse_digits(digits),
     };
-    Declared {
-        encoding: row.encoding,
-        target: decimal.and_then(Decimal::target_type),
-        decimal,
-    }
+    Declared { encoding: row.encoding, target: decimal.and_then(Decimal::target_type), decimal }
 }
 
 /// `12,2` or `12`.
@@ -305,7 +326,9 @@ mod tests {
             assert_eq!(**name, name.to_uppercase());
         }
         for row in TYPES {
-            assert!(row.target == TargetType::String || row.encoding.targets().contains(&row.target));
+            assert!(
+                row.target == TargetType::String || row.encoding.targets().contains(&row.target)
+            );
         }
         for encoding in Encoding::ALL {
             assert_eq!(Encoding::parse(encoding.name()).unwrap(), encoding);

@@ -147,7 +147,9 @@ fn float(value: ValueRef<'_>) -> Result<f64, Invalid> {
 
 fn decimal(value: ValueRef<'_>, digits: Decimal) -> Result<Unscaled, Invalid> {
     match value {
-        ValueRef::Integer(value) => Unscaled::parse(Digits::of(format_args!("{value}")).text(), digits),
+        ValueRef::Integer(value) => {
+            Unscaled::parse(Digits::of(format_args!("{value}")).text(), digits)
+        }
         ValueRef::Real(value) if value.is_finite() => {
             Unscaled::parse(Digits::of(format_args!("{value:e}")).text(), digits)
         }

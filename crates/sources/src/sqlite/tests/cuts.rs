@@ -53,9 +53,18 @@ fn stored() -> impl Strategy<Value = Value> {
         "[0-9:T. -]{0,12}".prop_map(Value::Text),
         "\\PC{0,4}".prop_map(Value::Text),
         prop::sample::select(vec![
-            "1970-01-01", "1970-01-01 00:00:00", "1970-01-01T00:00:00", "1970-01-01 00:00:00.000001",
-            "1969-12-31 23:59:59.999999", "2024-03-05T10:00:00Z", "9999-12-31", "0001-01-01", "",
-            "1970-01-01 00:00:00 ", "2024", "zzz",
+            "1970-01-01",
+            "1970-01-01 00:00:00",
+            "1970-01-01T00:00:00",
+            "1970-01-01 00:00:00.000001",
+            "1969-12-31 23:59:59.999999",
+            "2024-03-05T10:00:00Z",
+            "9999-12-31",
+            "0001-01-01",
+            "",
+            "1970-01-01 00:00:00 ",
+            "2024",
+            "zzz",
         ])
         .prop_map(|text| Value::Text(text.to_owned())),
         prop::collection::vec(any::<u8>(), 0..4).prop_map(Value::Blob),
@@ -140,7 +149,10 @@ async fn ranges_and_filters_hold_together() {
     let seen = covered(&database, &filtered, &ranges("k", KeyType::Integer, vec![20, 60])).await;
     assert_eq!(seen.len(), 91);
     let (batches, _) = database
-        .read(&filtered, Cut::Range { column: "k".into(), key: KeyType::Integer, lo: Some(5), hi: Some(13) })
+        .read(
+            &filtered,
+            Cut::Range { column: "k".into(), key: KeyType::Integer, lo: Some(5), hi: Some(13) },
+        )
         .await
         .unwrap();
     assert_eq!(rows(&batches), 2);

@@ -29,10 +29,21 @@ async fn a_django_table_is_described_column_by_column() {
     assert_eq!(
         types,
         [
-            ("id", "INT64"), ("number", "STRING"), ("total", "BIGNUMERIC"), ("net", "NUMERIC"),
-            ("paid", "BOOL"), ("note", "STRING"), ("created", "DATETIME"), ("day", "DATE"),
-            ("at", "TIME"), ("weight", "FLOAT64"), ("proof", "BYTES"), ("extra", "JSON"),
-            ("stamp", "TIMESTAMP"), ("items", "INT64"), ("twice", "INT64"),
+            ("id", "INT64"),
+            ("number", "STRING"),
+            ("total", "BIGNUMERIC"),
+            ("net", "NUMERIC"),
+            ("paid", "BOOL"),
+            ("note", "STRING"),
+            ("created", "DATETIME"),
+            ("day", "DATE"),
+            ("at", "TIME"),
+            ("weight", "FLOAT64"),
+            ("proof", "BYTES"),
+            ("extra", "JSON"),
+            ("stamp", "TIMESTAMP"),
+            ("items", "INT64"),
+            ("twice", "INT64"),
         ]
     );
     assert_eq!(described.columns[3].decimal, Some(Decimal { precision: 12, scale: 2 }));
@@ -65,7 +76,8 @@ async fn overrides_are_honoured_and_impossible_ones_refused() {
     assert_eq!(described.columns[0].on_invalid, OnInvalid::Null);
     assert_eq!(described.columns[1].name, "size");
     assert_eq!(described.columns[1].source_name, "größe");
-    let error = database.describe(&with(job("t"), "b", json!({"type": "INT64"}))).await.unwrap_err();
+    let error =
+        database.describe(&with(job("t"), "b", json!({"type": "INT64"}))).await.unwrap_err();
     assert_eq!(
         told(&error),
         "describe table `t`: column `b` of declared type `BLOB` cannot become `INT64` | set \
@@ -120,7 +132,7 @@ async fn what_cannot_be_read_is_refused_by_the_plan_with_the_way_out() {
         (
             select(&["x"]),
             Kind::NotFound,
-            "describe table `t`: no column `x` | did you mean `a`?",
+            "describe table `t`: no column `x` | it has `a`, `b`, `c`",
         ),
         (
             with(select(&["c"]), "created", json!({"type": "STRING"})),
@@ -137,8 +149,16 @@ async fn what_cannot_be_read_is_refused_by_the_plan_with_the_way_out() {
             Kind::Invalid,
             "sample table `t`: no such column: nope | -",
         ),
-        (query("SELECT 1 AS a, 2 AS a"), Kind::Invalid, "describe the query: column `a` has no declared type | set `columns.a.type` to `STRING` or another type"),
-        (query("SELECT c FROM absent"), Kind::Invalid, "describe the query: no such table: absent | -"),
+        (
+            query("SELECT 1 AS a, 2 AS a"),
+            Kind::Invalid,
+            "describe the query: column `a` has no declared type | set `columns.a.type` to `STRING` or another type",
+        ),
+        (
+            query("SELECT c FROM absent"),
+            Kind::Invalid,
+            "describe the query: no such table: absent | -",
+        ),
     ] {
         assert_eq!(refused(job).await, (kind, expected.to_owned()));
     }

@@ -93,11 +93,13 @@ async fn an_altered_table_is_refused_with_what_changed() {
     assert!(text.ends_with("column `b` is gone, column `c` is new"), "{text}");
     let (_, text) = altered("DROP TABLE t; CREATE TABLE t (b TEXT, a INT)").await.unwrap_err();
     assert!(text.ends_with("another order"), "{text}");
-    let (_, text) =
-        altered("DROP TABLE t; CREATE TABLE t (a BIGINT, b TEXT)").await.unwrap_err();
+    let (_, text) = altered("DROP TABLE t; CREATE TABLE t (a BIGINT, b TEXT)").await.unwrap_err();
     assert!(text.ends_with("column `a` was `INT`, is `BIGINT`"), "{text}");
     let (kind, text) = altered("DROP TABLE t").await.unwrap_err();
-    assert_eq!((kind, text.as_str()), (Kind::Data, "check `t`: it is gone since the run was planned"));
+    assert_eq!(
+        (kind, text.as_str()),
+        (Kind::Data, "check `t`: it is gone since the run was planned")
+    );
 }
 
 #[tokio::test]
@@ -115,7 +117,8 @@ async fn a_unit_that_is_given_up_lets_the_next_one_be_read() {
     assert_eq!(batches.bytes(), 50_000 * 108);
     // What SQLite would look for without end ends as well.
     drop(batches);
-    let endless = query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n");
+    let endless =
+        query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n");
     let endless = with(endless, "i", serde_json::json!({"type": "INT64"}));
     let endless = TableJob { filter: Some("i < 0".into()), ..endless };
     let table = planned(&endless, database.describe(&endless).await.unwrap());

@@ -54,8 +54,13 @@ async fn numbers_fit_exactly() {
     reads!("DECIMAL(12,2)", "'19.99'", "", Decimal128Type, 1999);
     reads!("DECIMAL(12,2)", "-7", "", Decimal128Type, -700);
     reads!("DECIMAL(12,2)", "1e3", "", Decimal128Type, 100_000);
-    reads!("TEXT", "'123456789012345678.123456789'", "NUMERIC", Decimal128Type,
-        123_456_789_012_345_678_123_456_789);
+    reads!(
+        "TEXT",
+        "'123456789012345678.123456789'",
+        "NUMERIC",
+        Decimal128Type,
+        123_456_789_012_345_678_123_456_789
+    );
     let batch = one("decimal", "0.1", json!(null)).await.unwrap();
     let value = batch.column(0).as_primitive::<arrow_array::types::Decimal256Type>().value(1);
     assert_eq!(value.to_string(), format!("1{}", "0".repeat(37)));
