@@ -21,6 +21,7 @@ import glob
 import hashlib
 import json
 import os
+import pickle
 import sqlite3
 import struct
 import sys
@@ -406,6 +407,15 @@ def differences(source, parquet):
     return found
 
 
+def remembered(path, kinds, with_rows):
+    """What an earlier comparison of the same kind has found in the source."""
+    if not path or not os.path.exists(path):
+        return None
+    with open(path, "rb") as file:
+        *found, source = pickle.load(file)
+    return source if found == [kinds, with_rows] else None
+
+
 def relation_of(options):
     if options.query:
         return f"({options.query.rstrip().rstrip(';')}) AS source_rows"
@@ -419,6 +429,7 @@ def main():
     parser.add_argument("--table", help="as SQL spells it, quotes included")
     parser.add_argument("--query")
     parser.add_argument("--parquet", required=True, help="folder")
+    parser.add_argument("--remember", help="file that keeps what is found in the source, for the next comparison with it")
     options = parser.parse_args()
     if bool(options.table) == bool(options.query):
         parser.error("give either --table or --query")
@@ -431,7 +442,12 @@ def main():
     parquet = read_parquet(files, with_rows)
     kinds = {name: facts.kind for name, facts in parquet.columns.items()}
     read = read_postgres if options.source == "postgres" else read_sqlite
-    source = read(options.url, relation_of(options), kinds, with_rows)
+    source = remembered(options.remember, kinds, with_rows)
+    if source is None:
+        source = read(options.url, relation_of(options), kinds, with_rows)
+        if options.remember:
+            with open(options.remember, "wb") as file:
+                pickle.dump((kinds, with_rows, source), file)
     if not with_rows:
         source.row_hash = parquet.row_hash
     elif not source.rows:

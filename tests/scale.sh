@@ -8,11 +8,13 @@
 # parts: tables    events (5,000,000 rows) and TPC-H lineitem (scale 1), by every strategy
 #        kills     200 runs, each with a task killed at a random moment
 #        memory    peak of a task with 5,000,000 rows in one unit and in a hundred
+#        transfers 200 runs, killed too, while writers move money between the accounts that are read
+#        database  eighty related tables in one run while they are written to, against pg_dump
 #        planning  time and pages read to plan 5,000,000 rows
 #
 # SCALE_DIR    where the server's data and the runs lie
 # SCALE_URL    a server that has `events` and `lineitem` already, instead of one of its own
-# SCALE_KILLS  runs of the part `kills`
+# SCALE_KILLS  runs of the parts `kills` and `transfers`
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -75,7 +77,7 @@ cargo build --release --locked --package sluice
 TARGET="$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"
 export TEST_SLUICE="$TARGET/release/sluice"
 
-if [ $# = 0 ]; then set -- tables kills memory planning; fi
+if [ $# = 0 ]; then set -- tables kills memory planning transfers database; fi
 for part in "$@"; do
     printf '\n## %s\n\n' "$part"
     .venv/bin/python "tests/scale/$part.py"

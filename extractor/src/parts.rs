@@ -26,11 +26,11 @@ use tokio::io::AsyncWriteExt;
 const PART_BYTES: usize = 48 << 20;
 /// A row group is closed at this many encoded bytes: BigQuery asks for 16 MiB at least, and all of
 /// it is held in memory.
-const ROW_GROUP_BYTES: usize = 24 << 20;
+const ROW_GROUP_BYTES: usize = 16 << 20;
 /// A row group is closed at this many rows too.
 const ROW_GROUP_ROWS: usize = 1 << 20;
 /// Bytes of a part sent to the bucket at once.
-const UPLOAD_BYTES: usize = 8 << 20;
+const UPLOAD_BYTES: usize = 5 << 20;
 
 /// The parts of one unit, written one after another.
 pub(crate) struct Parts<'a> {

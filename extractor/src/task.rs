@@ -22,7 +22,7 @@ const RETRY_FOR: Duration = Duration::from_secs(150);
 /// How often a task that has nothing left to read looks whether the others have.
 const WAIT_STEP: Duration = Duration::from_millis(300);
 /// How long such a task holds the snapshot for the others while none of them proves a unit.
-const WAIT_FOR: Duration = Duration::from_secs(15 * 60);
+const WAIT_FOR: Duration = Duration::from_mins(15);
 
 /// Works through one task's units. `Ok` once each of them has a receipt.
 ///
@@ -100,7 +100,7 @@ impl Worker<'_> {
     /// unit that was being read.
     async fn work(&self, at: &mut Option<UnitRef>) -> Result<Ended> {
         let mut progress = Progress::new(self.task.index);
-        if self.missing(self.store.generation().await?).await?.is_empty() {
+        if self.is_over().await? {
             return Ok(Ended::Done);
         }
         let source = sluice_sources::open(&self.manifest.source, &environment)?;
@@ -153,11 +153,11 @@ impl Worker<'_> {
             attempt: self.config.cloud_run_task_attempt,
             writer_id: &self.writer_id,
         };
-        let joined = match last.take() {
+        let fresh = match last.take() {
             Some(broken) => joiner.rejoin(broken).await?,
             None => joiner.join().await?,
         };
-        let mut moment = last.insert(joined);
+        let mut moment = last.insert(fresh);
         let mut failed = None;
         for unit in self.missing(Some(moment.generation)).await? {
             *at = Some(unit);
@@ -288,32 +288,47 @@ impl Worker<'_> {
         })
     }
 
+    /// Whether nothing of the run is left to be read. A task whose own units are done is needed
+    /// all the same where others are not: they may have to begin again, and it with them.
+    async fn is_over(&self) -> Result<bool> {
+        match self.store.generation().await? {
+            Some(generation) => Ok(self.open_units(generation).await?.0 == 0),
+            None => Ok(false),
+        }
+    }
+
+    /// Units of the run without a receipt that are not given up, and the number of receipts.
+    async fn open_units(&self, generation: u32) -> Result<(usize, usize)> {
+        let given_up = self.failures().await?;
+        let receipts = self.store.receipted(self.manifest, generation).await?;
+        let open = |unit: &UnitRef| {
+            !given_up.all && !given_up.tables.contains(&unit.table) && !receipts.contains(unit)
+        };
+        Ok((self.manifest.units().filter(open).count(), receipts.len()))
+    }
+
     /// Holds the snapshot until every unit that can still be read has a receipt, so that a task
     /// that starts again finds somebody to join. Says whether a newer moment was founded.
     async fn wait_for_others(&self, moment: &Moment) -> Result<bool> {
+        if self.manifest.consistency == Consistency::None {
+            return Ok(false);
+        }
         let mut seen = 0;
         let mut since = Instant::now();
-        while self.manifest.consistency == Consistency::Snapshot {
-            let failures = self.failures().await?;
-            let receipts = self.store.receipted(self.manifest, moment.generation).await?;
-            let open = self
-                .manifest
-                .units()
-                .filter(|unit| !failures.tables.contains(&unit.table) && !receipts.contains(unit))
-                .count();
-            if open == 0 || failures.all || since.elapsed() >= WAIT_FOR {
-                break;
+        loop {
+            let (open, receipts) = self.open_units(moment.generation).await?;
+            if open == 0 || since.elapsed() >= WAIT_FOR {
+                return Ok(false);
             }
             if self.outdated(moment).await? {
                 return Ok(true);
             }
-            if receipts.len() > seen {
-                seen = receipts.len();
+            if receipts > seen {
+                seen = receipts;
                 since = Instant::now();
             }
             tokio::time::sleep(WAIT_STEP).await;
         }
-        Ok(false)
     }
 
     /// What tasks of this execution gave up for reasons that starting them again will not mend.

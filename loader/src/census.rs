@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sluice_contracts::manifest::{Manifest, UnitRef};
-use sluice_contracts::receipt::{Failure, Receipt};
+use sluice_contracts::receipt::Receipt;
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Kind, Result};
 
@@ -52,7 +52,7 @@ impl Census {
                     && Some(&failure.execution) == newest.as_ref()
                     && self.missing.iter().any(|unit| unit.table == table)
                 {
-                    given_up.entry(table).or_insert_with(|| error_of(failure));
+                    given_up.entry(table).or_insert_with(|| failure.into_error());
                 }
             }
         }
@@ -88,14 +88,6 @@ impl Census {
             "`sluice status {} --bucket {}` shows each unit's last error; running the tasks again fills the gap",
             manifest.run, manifest.bucket
         ))
-    }
-}
-
-fn error_of(failure: Failure) -> Error {
-    let error = Error::new(failure.kind, failure.message);
-    match failure.hint {
-        Some(hint) => error.hint(hint),
-        None => error,
     }
 }
 

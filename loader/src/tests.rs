@@ -280,7 +280,8 @@ async fn a_table_that_is_refused_keeps_no_other_back_and_keeps_the_parts() {
 
 #[tokio::test]
 async fn receipts_that_contradict_themselves_are_refused() {
-    let break_it: [(&str, fn(&mut Receipt)); 4] = [
+    type Change = fn(&mut Receipt);
+    let break_it: [(&str, Change); 4] = [
         ("its receipt says 11 rows, and its parts 10", |receipt| receipt.rows = 11),
         ("its parts more than can be counted", |receipt| {
             let mut huge = receipt.parts[0].clone();

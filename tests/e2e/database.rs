@@ -17,27 +17,30 @@ use crate::bad_days::start;
 const TABLES: usize = 12;
 
 async fn related(database: &Database) {
-    let mut sql = "CREATE SCHEMA shop; CREATE TABLE shop.t0 (id bigint PRIMARY KEY, name text);
+    let mut statements = vec![
+        "CREATE SCHEMA shop; CREATE TABLE shop.t0 (id bigint PRIMARY KEY, name text);
          INSERT INTO shop.t0 SELECT n, md5(n::text) FROM generate_series(1, 200) AS n;"
-        .to_owned();
+            .to_owned(),
+    ];
     for at in 1..TABLES {
         let rows = [0, 10, 3_000, 20_000][at % 4];
         let above = at - 1;
-        sql.push_str(&format!(
+        statements.push(format!(
             "CREATE TABLE shop.t{at} (id bigint PRIMARY KEY, parent bigint REFERENCES shop.t{above} (id), name text);
              INSERT INTO shop.t{at} SELECT n, (SELECT min(id) FROM shop.t{above}), md5(n::text)
                  FROM generate_series(1, {rows}) AS n;"
         ));
     }
-    sql.push_str(
+    statements.push(
         "CREATE TABLE shop.django_session (id int); CREATE TABLE shop.orders_audit (id int);
          CREATE TABLE other (id int);
          CREATE TABLE shop.parted (id int) PARTITION BY RANGE (id);
          CREATE TABLE shop.parted_1 PARTITION OF shop.parted FOR VALUES FROM (0) TO (100);
          INSERT INTO shop.parted SELECT n FROM generate_series(0, 99) AS n;
-         ANALYZE;",
+         ANALYZE;"
+            .to_owned(),
     );
-    database.execute(&sql).await;
+    database.execute(&statements.concat()).await;
 }
 
 /// A job for all of `shop`.
@@ -90,15 +93,14 @@ async fn foreign_keys_hold_in_the_copy() {
     let copy = dump(&database, &token).await;
     // A child first, then what it refers to: read apart, the child would be an orphan.
     for n in 0..50 {
-        let mut sql = "BEGIN;".to_owned();
-        for at in 0..TABLES {
-            let parent = if at == 0 { String::new() } else { format!("{}, ", 900_000 + n) };
-            sql.push_str(&format!(
-                "INSERT INTO shop.t{at} VALUES ({}, {parent}'late');",
-                900_000 + n
-            ));
-        }
-        database.execute(&format!("{sql} COMMIT")).await;
+        let id = 900_000 + n;
+        let inserts: Vec<String> = (0..TABLES)
+            .map(|at| {
+                let parent = if at == 0 { String::new() } else { format!("{id}, ") };
+                format!("INSERT INTO shop.t{at} VALUES ({id}, {parent}'late');")
+            })
+            .collect();
+        database.execute(&format!("BEGIN; {} COMMIT", inserts.concat())).await;
     }
     let ended = running.ended().await;
     drop(proxy);

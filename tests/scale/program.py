@@ -14,11 +14,9 @@ PROGRAM = os.environ["TEST_SLUICE"]
 HERE = pathlib.Path(__file__).parent
 
 
-def write_job(name, table, partitioning=None, limits=None):
+def write_job(name, table, partitioning=None, limits=None, more=None):
     """A job file in a fresh folder; its path."""
-    folder = FOLDER / name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder = fresh(name)
     job = {
         "name": name,
         "source": {"url": "${SOURCE_URL}", "table": table},
@@ -26,10 +24,35 @@ def write_job(name, table, partitioning=None, limits=None):
         "target": {"table": f"file://{folder}/warehouse/shop/{table}"},
         "bucket": f"file://{folder}/bucket",
         "limits": limits or {},
+        **(more or {}),
     }
     path = folder / "job.yaml"
     path.write_text(json.dumps(job, indent=2))
     return path
+
+
+def write_many(name, patterns, limits, more=None):
+    """A job file for many tables in a fresh folder; its path."""
+    folder = fresh(name)
+    job = {
+        "name": name,
+        "source": {"url": "${SOURCE_URL}"},
+        "tables": [{"table": pattern} for pattern in patterns],
+        "target": {"dataset": f"file://{folder}/warehouse"},
+        "bucket": f"file://{folder}/bucket",
+        "limits": limits,
+        **(more or {}),
+    }
+    path = folder / "job.yaml"
+    path.write_text(json.dumps(job, indent=2))
+    return path
+
+
+def fresh(name):
+    folder = FOLDER / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def target(job):
@@ -96,10 +119,12 @@ def peaks(process):
     return list(found.values()), answer(process)
 
 
-def oracle(table, folder):
+def oracle(table, folder, url=None, remember=None):
     """Fails unless the folder holds the table; seconds that took."""
     began = time.monotonic()
-    check = [os.sys.executable, HERE.parent / "oracle.py", "postgres", URL, "--table", table, "--parquet", folder]
+    check = [os.sys.executable, HERE.parent / "oracle.py", "postgres", url or URL, "--table", table, "--parquet", folder]
+    if remember:
+        check += ["--remember", remember]
     result = subprocess.run(check, capture_output=True, text=True)
     if result.returncode != 0:
         raise SystemExit(f"{folder} is wrong:\n{result.stdout}{result.stderr}")

@@ -47,7 +47,7 @@ pub(crate) async fn demo(options: &Demo) -> Result<Answer> {
     Ok(Answer::new(&finished.report, text)?.because(finished.error))
 }
 
-/// Generates the database, if there is none. A half of one never bears its name.
+/// Generates the database, if there is none.
 async fn make_database(path: PathBuf, rows: Option<u64>) -> Result<()> {
     if path.exists() {
         if rows.is_some() {
@@ -61,25 +61,15 @@ async fn make_database(path: PathBuf, rows: Option<u64>) -> Result<()> {
     let rows = rows.unwrap_or(ROWS);
     let work = move || {
         let started = Instant::now();
-        let partial = path.with_extension("db.partial");
-        match fs::remove_file(&partial) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::new(Kind::Denied, format!("remove `{}`", partial.display()))
-                    .because(source));
-            }
-            _ => {}
-        }
         say(&format!("making `{}` with {}", path.display(), count(rows, "row")));
         let step = (rows / 4).max(1);
         let mut next = step;
-        data::generate(&partial, rows, &mut |done| {
+        data::generate(&path, rows, &mut |done| {
             if done >= next && done < rows {
                 say(&format!("  {} of {}", thousands(done), count(rows, "row")));
                 next = done + step;
             }
         })?;
-        fs::rename(&partial, &path)
-            .doing(Kind::Denied, || format!("rename `{}`", partial.display()))?;
         say(&format!("made in {}\n", duration(started.elapsed().as_secs_f64())));
         Ok(())
     };
@@ -116,7 +106,7 @@ fn write_job(path: &Path, dir: &Path, database: &Path) -> Result<()> {
         bucket: file_url(&dir.join("bucket"))?,
         limits: LimitsFile {
             max_tasks: Some(4),
-            finish_within: Some("10s".to_owned()),
+            finish_within: Some("2s".to_owned()),
             ..LimitsFile::default()
         },
         consistency: Consistency::Snapshot,

@@ -146,7 +146,7 @@ impl Execution {
             if useless || attempt == RETRIES {
                 let tables_only = useless && word.as_ref().is_some_and(|word| word.unit.is_some());
                 let error = match word {
-                    Some(failure) => error_of(failure),
+                    Some(failure) => failure.into_error(),
                     None => failed.error(task, attempt + 1),
                 };
                 break Event::Failed { task, error, tables_only };
@@ -183,13 +183,4 @@ impl Execution {
 async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
     // An error says that the run, which holds the other side, is gone: that is reason enough.
     drop(stop.wait_for(|stop| *stop).await);
-}
-
-/// A task's own words as an error.
-fn error_of(failure: Failure) -> Error {
-    let error = Error::new(failure.kind, failure.message);
-    match failure.hint {
-        Some(hint) => error.hint(hint),
-        None => error,
-    }
 }

@@ -74,7 +74,7 @@ async fn a_task_finds_what_cloud_run_would_tell_it() {
 #[tokio::test]
 async fn a_killed_task_is_started_again_three_times() {
     let world = World::new();
-    let script = r#"test $CLOUD_RUN_TASK_ATTEMPT = 2 || kill -9 $$"#;
+    let script = r"test $CLOUD_RUN_TASK_ATTEMPT = 2 || kill -9 $$";
     let events = world.run(script, &[0, 1]).await;
     let retries = |of| {
         events.iter().filter(|e| matches!(e, Event::Retried { task, .. } if *task == of)).count()

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Kind;
+use crate::error::{Error, Kind};
 
 /// Proof that one unit was read whole in one snapshot and written to the parts it names.
 ///
@@ -92,6 +92,15 @@ pub struct Failure {
 impl Failure {
     /// The version this build writes.
     pub const VERSION: u32 = 1;
+
+    /// The task's own words as an error.
+    pub fn into_error(self) -> Error {
+        let error = Error::new(self.kind, self.message);
+        match self.hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
 }
 
 /// The moment that a generation of receipts was read at.

@@ -99,7 +99,7 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<Problem> {
         (None, None) if file.tables.is_none() => {
             problems.push(Problem::new("source", "names neither a table nor a query").hint(
                 "add `source.table: public.events`, `source.query: \"select ...\"` or `tables`",
-            ))
+            ));
         }
         (Some(_), Some(_)) => problems.push(
             Problem::new("source.query", "stands beside `source.table`").hint("keep one of them"),

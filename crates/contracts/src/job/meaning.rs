@@ -18,26 +18,23 @@ pub(super) fn meaning(file: JobFile, problems: &mut Vec<Problem>) -> Option<Job>
         max_tasks: file.limits.max_tasks.unwrap_or(defaults.max_tasks),
         finish_within,
     };
-    let selection = match file.tables {
-        Some(tables) => many(tables, file.target, problems)?,
-        None => {
-            let relation = match (file.source.table, file.source.query) {
-                (Some(table), None) => table_name("source.table", &table, problems)?.relation(),
-                (None, Some(query)) => {
-                    Relation::Query(query.trim().trim_end_matches(';').to_owned())
-                }
-                _ => return None,
-            };
-            Selection::One(Box::new(TableJob {
-                relation,
-                select: file.source.columns,
-                filter: file.source.filter,
-                partitioning: partitioning(file.partitioning),
-                columns: file.columns,
-                target: file.target.table?,
-                write_disposition: file.target.write_disposition,
-            }))
-        }
+    let selection = if let Some(tables) = file.tables {
+        many(tables, file.target, problems)?
+    } else {
+        let relation = match (file.source.table, file.source.query) {
+            (Some(table), None) => table_name("source.table", &table, problems)?.relation(),
+            (None, Some(query)) => Relation::Query(query.trim().trim_end_matches(';').to_owned()),
+            _ => return None,
+        };
+        Selection::One(Box::new(TableJob {
+            relation,
+            select: file.source.columns,
+            filter: file.source.filter,
+            partitioning: partitioning(file.partitioning),
+            columns: file.columns,
+            target: file.target.table?,
+            write_disposition: file.target.write_disposition,
+        }))
     };
     Some(Job {
         name: file.name,

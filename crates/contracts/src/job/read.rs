@@ -90,7 +90,7 @@ schedule: "0 3 * * *"
     #[test]
     fn a_job_means_what_it_says() {
         let job = read(GOOD).unwrap();
-        assert_eq!(job.limits.finish_within, Some(Duration::from_secs(600)));
+        assert_eq!(job.limits.finish_within, Some(Duration::from_mins(10)));
         let table = only(&job);
         assert_eq!(table.relation.to_string(), "public.events");
         assert_eq!(table.partitioning.strategy, None);

@@ -213,10 +213,10 @@ async fn attributes(
     raw: Vec<RawAttribute>,
 ) -> Result<Vec<Attribute>> {
     let types = types(connection, raw.iter().map(|attribute| attribute.oid)).await?;
-    raw.into_iter().map(|attribute| unwrap(attribute, &types)).collect()
+    raw.iter().map(|attribute| unwrap(attribute, &types)).collect()
 }
 
-fn unwrap(raw: RawAttribute, types: &HashMap<u32, TypeRow>) -> Result<Attribute> {
+fn unwrap(raw: &RawAttribute, types: &HashMap<u32, TypeRow>) -> Result<Attribute> {
     let missing = || Error::bug(format!("look up the type of column `{}`", raw.name));
     let mut oid = raw.oid;
     let mut typmod = raw.typmod;

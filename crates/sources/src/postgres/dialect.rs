@@ -151,11 +151,8 @@ pub(super) fn copy(table: &Table, unit: &Unit) -> Result<String> {
 
 /// `select` of columns of what a table job reads, with its filter.
 pub(super) fn select(columns: &str, from: &str, filter: Option<&str>) -> String {
-    let mut sql = format!("select {columns} from {from} as {ALIAS}");
-    if let Some(filter) = filter {
-        sql.push_str(&format!(" where (\n{filter}\n)"));
-    }
-    sql
+    let filter = filter.map_or_else(String::new, |filter| format!(" where (\n{filter}\n)"));
+    format!("select {columns} from {from} as {ALIAS}{filter}")
 }
 
 #[cfg(test)]

@@ -292,11 +292,11 @@ fn key_of(row: &PgRow, at: usize, key: KeyType) -> Result<Option<i64>> {
     let narrow = <[u8; 4]>::try_from(bytes).map(i32::from_be_bytes);
     Ok(match (key, wide, narrow) {
         (KeyType::Integer, Ok(wide), _) => Some(wide),
-        (KeyType::Date, _, Ok(i32::MIN | i32::MAX)) => None,
-        (KeyType::Date, _, Ok(days)) => Some(i64::from(days) + EPOCH_DAYS),
-        (KeyType::Timestamp | KeyType::Timestamptz, Ok(i64::MIN | i64::MAX), _) => None,
+        (KeyType::Date, _, Ok(days)) => {
+            (days != i32::MIN && days != i32::MAX).then(|| i64::from(days) + EPOCH_DAYS)
+        }
         (KeyType::Timestamp | KeyType::Timestamptz, Ok(micros), _) => {
-            Some(micros.saturating_add(EPOCH_MICROS))
+            (micros != i64::MIN && micros != i64::MAX).then(|| micros.saturating_add(EPOCH_MICROS))
         }
         _ => return Err(broken()),
     })

@@ -10,10 +10,10 @@ use super::connection::{get, rows};
 use super::dialect;
 use crate::source::Piece;
 
-/// A table's pieces.
+/// What a table consists of.
 #[derive(Debug)]
 pub(super) struct Pieces {
-    pub(super) pieces: Vec<Piece>,
+    pub(super) all: Vec<Piece>,
     /// Oids of the leaves, for noticing that the table was altered.
     pub(super) leaves: Vec<u32>,
     pub(super) warnings: Vec<String>,
@@ -37,7 +37,7 @@ pub(super) async fn find(
 ) -> Result<Pieces> {
     let mut warnings = Vec::new();
     let whole = |leaves: Vec<u32>, warnings: Vec<String>, piece: Piece| Pieces {
-        pieces: vec![piece],
+        all: vec![piece],
         leaves,
         warnings,
     };
@@ -77,7 +77,7 @@ pub(super) async fn find(
         let from = format!("only {}", leaf.name);
         pieces.push(measure(connection, job, leaf, Some(leaf.name.clone()), &from).await?);
     }
-    Ok(Pieces { pieces, leaves: oids, warnings })
+    Ok(Pieces { all: pieces, leaves: oids, warnings })
 }
 
 fn filter(job: &TableJob) -> Option<&str> {

@@ -49,7 +49,7 @@ impl Survey for PgSurvey {
             keys: found.keys(),
             identity: found.primary.clone(),
             columns,
-            pieces: pieces.pieces,
+            pieces: pieces.all,
             warnings,
         })
     }

@@ -25,11 +25,7 @@ pub(super) struct Unscaled {
 impl Unscaled {
     /// Reads `[+-]digits[.digits][e[+-]digits]`. Zeros that change nothing may be anywhere.
     pub(super) fn parse(text: &[u8], digits: Decimal) -> Result<Self, Invalid> {
-        let (negative, text) = match text {
-            [b'-', rest @ ..] => (true, rest),
-            [b'+', rest @ ..] => (false, rest),
-            rest => (false, rest),
-        };
+        let (negative, text) = sign(text);
         let (text, exponent) = match text.iter().position(|byte| matches!(byte, b'e' | b'E')) {
             Some(place) => (&text[..place], exponent(&text[place + 1..])?),
             None => (text, 0),
@@ -86,11 +82,7 @@ impl Unscaled {
 
 /// The digits after `e`. What does not fit into 64 bits is beyond every type.
 fn exponent(text: &[u8]) -> Result<i64, Invalid> {
-    let (negative, digits) = match text {
-        [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        rest => (false, rest),
-    };
+    let (negative, digits) = sign(text);
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(MALFORMED);
     }
@@ -100,6 +92,14 @@ fn exponent(text: &[u8]) -> Result<i64, Invalid> {
     // Room for the digits that are added to it.
     let value = value.min(i64::MAX / 4);
     Ok(if negative { -value } else { value })
+}
+
+/// Whether there is a minus, and what follows the sign.
+fn sign(text: &[u8]) -> (bool, &[u8]) {
+    match text {
+        [sign @ (b'-' | b'+'), rest @ ..] => (*sign == b'-', rest),
+        rest => (false, rest),
+    }
 }
 
 fn as_i64(count: usize) -> i64 {

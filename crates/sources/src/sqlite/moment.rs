@@ -1,5 +1,7 @@
 //! Days and times as SQLite's applications write them: text.
 
+use std::fmt::Write as _;
+
 use chrono::{Datelike, NaiveDate, NaiveTime};
 
 /// Days from the first day of year 1 to 1970-01-01, and one: what chrono counts from.
@@ -100,7 +102,7 @@ pub(super) fn datetime_text(micros: i64, spelling: Spelling) -> String {
     let separator = if spelling == Spelling::T { 'T' } else { ' ' };
     let mut text = format!("{}{separator}{clock}", date_text(days));
     if rest % 1_000_000 != 0 {
-        text.push_str(&format!(".{:06}", rest % 1_000_000));
+        let _ = write!(text, ".{:06}", rest % 1_000_000);
     }
     text
 }

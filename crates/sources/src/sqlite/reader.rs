@@ -111,12 +111,14 @@ fn refuse_absent(error: Error, name: &str) -> Error {
     }
 }
 
+/// Names and declared types, as a shape has them.
+type Columns = Vec<(String, String)>;
+
 /// Names what differs between two shapes.
 fn refuse_altered(name: &str, planned: &str, current: &str) -> Result<()> {
     if planned == current {
         return Ok(());
     }
-    type Columns = Vec<(String, String)>;
     let columns = |shape| serde_json::from_str::<Columns>(shape).unwrap_or_default();
     let (before, after) = (columns(planned), columns(current));
     let type_of = |columns: &Columns, wanted: &str| {

@@ -106,10 +106,9 @@ fn logged(path: &Path) -> io::Result<Option<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let index = match kept(&beside(path, "-shm")) {
-        Ok(index) => index,
+    let Ok(index) = kept(&beside(path, "-shm")) else {
         // Where the folder is read-only there is no index, and nobody who writes to the log.
-        Err(_) => return Ok(Some(format!("log-{}-{}", log.len(), nanos(&log)))),
+        return Ok(Some(format!("log-{}-{}", log.len(), nanos(&log))));
     };
     loop {
         // Two copies, written one after the other: they differ while a commit is under way.

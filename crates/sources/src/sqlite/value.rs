@@ -109,7 +109,7 @@ impl Conversion {
             ValueRef::Real(value) => {
                 // Beyond 2^53 neighbouring integers have the same double.
                 const EXACT: f64 = 9_007_199_254_740_992.0;
-                if value.trunc() == value && value.abs() <= EXACT {
+                if value.fract().abs() <= 0.0 && value.abs() <= EXACT {
                     #[expect(clippy::cast_possible_truncation, reason = "checked just above")]
                     Ok(value as i64)
                 } else {

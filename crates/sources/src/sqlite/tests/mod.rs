@@ -35,10 +35,6 @@ impl Database {
         Self { folder, connection }
     }
 
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("a b?.db")
-    }
-
     fn source(&self) -> Arc<dyn Source> {
         let url = format!("sqlite://{}/a%20b%3F.db?mode=ro", self.folder.path().display());
         Sqlite.open(&url).unwrap()

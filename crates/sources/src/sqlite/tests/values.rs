@@ -32,7 +32,8 @@ macro_rules! reads {
     ($declared:expr, $value:expr, $asked:expr, $type:ty, $expected:expr) => {
         let asked = if $asked.is_empty() { json!(null) } else { json!({"type": $asked}) };
         let batch = one($declared, $value, asked).await.unwrap();
-        assert_eq!(batch.column(0).as_primitive::<$type>().value(1), $expected, "{}", $value);
+        let value = batch.column(0).as_primitive::<$type>().value(1);
+        assert_eq!(format!("{value:?}"), format!("{:?}", $expected), "{}", $value);
     };
 }
 
@@ -45,7 +46,7 @@ async fn text(declared: &str, value: &str, asked: &str) -> String {
 async fn numbers_fit_exactly() {
     reads!("INT", "-9223372036854775808", "", Int64Type, i64::MIN);
     reads!("INT", "3.0", "", Int64Type, 3);
-    reads!("REAL", "9007199254740992", "INT64", Int64Type, 1 << 53);
+    reads!("REAL", "9007199254740992", "INT64", Int64Type, 1_i64 << 53);
     reads!("TEXT", "'-12'", "INT64", Int64Type, -12);
     reads!("REAL", "0.1", "", Float64Type, 0.1);
     reads!("REAL", "9e999", "", Float64Type, f64::INFINITY);
@@ -59,7 +60,7 @@ async fn numbers_fit_exactly() {
         "'123456789012345678.123456789'",
         "NUMERIC",
         Decimal128Type,
-        123_456_789_012_345_678_123_456_789
+        123_456_789_012_345_678_123_456_789_i128
     );
     let batch = one("decimal", "0.1", json!(null)).await.unwrap();
     let value = batch.column(0).as_primitive::<arrow_array::types::Decimal256Type>().value(1);
