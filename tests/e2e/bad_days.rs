@@ -41,10 +41,13 @@ pub(crate) fn resume(site: &Site, job: &Path, run: &str) -> Started {
 /// Waits until the run has `count` receipts, then kills it and its tasks. The run's name.
 pub(crate) async fn kill_half_way(site: &Site, running: Started, count: usize) -> String {
     let run = wait_for_receipts(site, count).await;
-    let tasks = faults::tasks_of(running.id);
     faults::kill(running.id);
-    for task in tasks {
-        faults::kill(task);
+    // A task may be on its way into life at this moment, so one look is not enough.
+    for _ in 0..3 {
+        for task in faults::tasks_below(site.path()) {
+            faults::kill(task);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     running.ended().await;
     run
@@ -94,6 +97,23 @@ async fn a_killed_run_is_finished_by_another() {
     let again = resume(&site, &job, &run).ended().await;
     assert_eq!(again.code, Some(0), "{again}");
     assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_run_takes_its_tasks_with_it() {
+    let Some(database) = Database::fresh().await else { return };
+    let (_proxy, site, job) = slow_orders(&database).await;
+    let running = start(&site, &job);
+    wait_for_receipts(&site, 1).await;
+    faults::kill(running.id);
+    running.ended().await;
+    for _ in 0..150 {
+        if faults::tasks_below(site.path()).is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("tasks {:?} outlived their run", faults::tasks_below(site.path()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! Processes that die without a word.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rand::seq::IndexedRandom as _;
@@ -24,18 +25,24 @@ pub fn tasks_of(run: u32) -> Vec<u32> {
             break;
         }
     }
-    family.retain(|id| *id != run && environment_holds(*id, "CLOUD_RUN_TASK_INDEX="));
+    family.retain(|id| {
+        *id != run && environment(*id).any(|line| line.starts_with("CLOUD_RUN_TASK_INDEX="))
+    });
     family
 }
 
 /// The process that works as task `index` of `run`.
 pub fn task_of(run: u32, index: u64) -> Option<u32> {
-    let variable = format!("CLOUD_RUN_TASK_INDEX={index}\0");
-    tasks_of(run).into_iter().find(|task| {
-        fs::read(format!("/proc/{task}/environ")).is_ok_and(|environment| {
-            environment.windows(variable.len()).any(|bytes| bytes == variable.as_bytes())
-        })
-    })
+    let variable = format!("CLOUD_RUN_TASK_INDEX={index}");
+    tasks_of(run).into_iter().find(|task| environment(*task).any(|line| line == variable))
+}
+
+/// Every task whose run lies in a bucket below `folder`, those without a parent too.
+pub fn tasks_below(folder: &Path) -> Vec<u32> {
+    let beginning = format!("SLUICE_MANIFEST=file://{}/", folder.display());
+    let is_below = |line: String| line.starts_with(&beginning);
+    let everybody = processes().into_iter().map(|(id, _)| id);
+    everybody.filter(|id| environment(*id).any(is_below)).collect()
 }
 
 /// Waits until `run` has at least one task. `false` if it ended before, or none came in time.
@@ -98,8 +105,11 @@ fn state_of(process: u32) -> Option<(char, u32)> {
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
 
-fn environment_holds(process: u32, beginning: &str) -> bool {
-    fs::read(format!("/proc/{process}/environ")).is_ok_and(|environment| {
-        environment.split(|byte| *byte == 0).any(|line| line.starts_with(beginning.as_bytes()))
-    })
+fn environment(process: u32) -> impl Iterator<Item = String> {
+    let environment = fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+    let lines: Vec<String> = environment
+        .split(|byte| *byte == 0)
+        .map(|line| String::from_utf8_lossy(line).into_owned())
+        .collect();
+    lines.into_iter()
 }
