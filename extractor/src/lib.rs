@@ -3,6 +3,7 @@
 
 mod config;
 mod moment;
+mod others;
 mod parts;
 mod progress;
 mod task;

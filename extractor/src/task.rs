@@ -1,11 +1,10 @@
 //! One task of a run.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use backon::BackoffBuilder;
 use chrono::Utc;
-use sluice_contracts::manifest::{Consistency, Manifest, Task, UnitRef};
+use sluice_contracts::manifest::{Manifest, Task, UnitRef};
 use sluice_contracts::receipt::{Failure, Receipt};
 use sluice_contracts::store::{Bucket, Created, RunStore};
 use sluice_contracts::{Error, Result};
@@ -13,17 +12,13 @@ use sluice_sources::Source;
 
 use crate::Config;
 use crate::moment::{Joiner, Moment};
+use crate::others::Others;
 use crate::parts::Parts;
 use crate::progress::Progress;
 
 /// How long a task goes on trying without finishing a unit: a new path into a private network can
 /// take two minutes to open.
 const RETRY_FOR: Duration = Duration::from_secs(150);
-/// How often a task that has nothing left to read looks whether the others have.
-const WAIT_STEP: Duration = Duration::from_millis(300);
-/// How long such a task holds the snapshot for the others while none of them proves a unit.
-const WAIT_FOR: Duration = Duration::from_mins(15);
-
 /// Works through one task's units. `Ok` once each of them has a receipt.
 ///
 /// Safe to call any number of times, concurrently too: units with a receipt are not read again,
@@ -45,7 +40,10 @@ pub async fn run(config: Config, bucket: Bucket) -> Result<()> {
         // The platform may run an attempt twice; the two must not write the same object.
         short(&nonce),
     );
-    let worker = Worker { config: &config, store: &store, manifest: &manifest, task, writer_id };
+    let others =
+        Others { store: &store, manifest: &manifest, execution: &config.cloud_run_execution };
+    let worker =
+        Worker { config: &config, store: &store, manifest: &manifest, others, task, writer_id };
     let mut at = None;
     let result = tokio::select! {
         result = worker.work(&mut at) => result,
@@ -74,17 +72,9 @@ struct Worker<'a> {
     config: &'a Config,
     store: &'a RunStore,
     manifest: &'a Manifest,
+    others: Others<'a>,
     task: &'a Task,
     writer_id: String,
-}
-
-/// What an execution has given up.
-#[derive(Default)]
-struct GivenUp {
-    /// Tables of which a unit cannot be read.
-    tables: HashSet<u32>,
-    /// Whether the run cannot go on at all.
-    all: bool,
 }
 
 /// Why a moment was left.
@@ -100,7 +90,7 @@ impl Worker<'_> {
     /// unit that was being read.
     async fn work(&self, at: &mut Option<UnitRef>) -> Result<Ended> {
         let mut progress = Progress::new(self.task.index);
-        if self.is_over().await? {
+        if self.others.is_over().await? {
             return Ok(Ended::Done);
         }
         let source = sluice_sources::open(&self.manifest.source, &environment)?;
@@ -161,14 +151,14 @@ impl Worker<'_> {
         let mut failed = None;
         for unit in self.missing(Some(moment.generation)).await? {
             *at = Some(unit);
-            if self.outdated(moment).await? {
+            if self.others.outdated(moment).await? {
                 return Ok(Left::Outdated);
             }
-            if self.failures().await?.tables.contains(&unit.table) {
+            if self.others.has_given_up(unit.table).await? {
                 continue;
             }
             let Err(error) = self.read(moment, unit, progress).await else { continue };
-            if error.is_transient() || self.is_strict() {
+            if error.is_transient() || self.others.is_strict() {
                 return Err(error);
             }
             self.record(&error, Some(unit)).await;
@@ -182,15 +172,10 @@ impl Worker<'_> {
             };
         }
         *at = None;
-        if self.wait_for_others(moment).await? {
+        if self.others.wait(moment).await? {
             return Ok(Left::Outdated);
         }
         Ok(Left::Ended(failed.map_or(Ended::Done, Ended::Partly)))
-    }
-
-    /// Whether an error of one table ends the whole run.
-    fn is_strict(&self) -> bool {
-        self.manifest.all_or_nothing || self.manifest.tables.len() == 1
     }
 
     /// This task's units without a receipt of `generation`.
@@ -203,10 +188,6 @@ impl Worker<'_> {
             }
         }
         Ok(missing)
-    }
-
-    async fn outdated(&self, moment: &Moment) -> Result<bool> {
-        Ok(self.store.generation().await?.is_some_and(|newest| newest > moment.generation))
     }
 
     /// Reads one unit and proves it.
@@ -286,67 +267,6 @@ impl Worker<'_> {
                 table.name
             ))
         })
-    }
-
-    /// Whether nothing of the run is left to be read. A task whose own units are done is needed
-    /// all the same where others are not: they may have to begin again, and it with them.
-    async fn is_over(&self) -> Result<bool> {
-        match self.store.generation().await? {
-            Some(generation) => Ok(self.open_units(generation).await?.0 == 0),
-            None => Ok(false),
-        }
-    }
-
-    /// Units of the run without a receipt that are not given up, and the number of receipts.
-    async fn open_units(&self, generation: u32) -> Result<(usize, usize)> {
-        let given_up = self.failures().await?;
-        let receipts = self.store.receipted(self.manifest, generation).await?;
-        let open = |unit: &UnitRef| {
-            !given_up.all && !given_up.tables.contains(&unit.table) && !receipts.contains(unit)
-        };
-        Ok((self.manifest.units().filter(open).count(), receipts.len()))
-    }
-
-    /// Holds the snapshot until every unit that can still be read has a receipt, so that a task
-    /// that starts again finds somebody to join. Says whether a newer moment was founded.
-    async fn wait_for_others(&self, moment: &Moment) -> Result<bool> {
-        if self.manifest.consistency == Consistency::None {
-            return Ok(false);
-        }
-        let mut seen = 0;
-        let mut since = Instant::now();
-        loop {
-            let (open, receipts) = self.open_units(moment.generation).await?;
-            if open == 0 || since.elapsed() >= WAIT_FOR {
-                return Ok(false);
-            }
-            if self.outdated(moment).await? {
-                return Ok(true);
-            }
-            if receipts > seen {
-                seen = receipts;
-                since = Instant::now();
-            }
-            tokio::time::sleep(WAIT_STEP).await;
-        }
-    }
-
-    /// What tasks of this execution gave up for reasons that starting them again will not mend.
-    async fn failures(&self) -> Result<GivenUp> {
-        let mut given_up = GivenUp::default();
-        for failure in self.store.failures().await? {
-            let permanent = failure.kind != sluice_contracts::Kind::Transient;
-            if !permanent || failure.execution != self.config.cloud_run_execution {
-                continue;
-            }
-            match failure.unit {
-                Some((table, _)) if !self.is_strict() => {
-                    given_up.tables.insert(table);
-                }
-                _ => given_up.all = true,
-            }
-        }
-        Ok(given_up)
     }
 
     /// Leaves word of what ended this attempt. Failing to do so changes nothing.

@@ -198,6 +198,8 @@ fn raw_attribute(row: &PgRow) -> Result<RawAttribute> {
 
 /// A row of `pg_type`.
 struct TypeRow {
+    /// With its schema, unless it is the server's own: a user's type may share a name with one of
+    /// those and be sent quite differently.
     name: String,
     typtype: char,
     base: u32,
@@ -263,11 +265,12 @@ async fn types(
            select case when t.typtype = 'd' then t.typbasetype else t.typelem end \
            from found f join pg_type t on t.oid = f.oid \
            where t.typtype = 'd' or t.typelem <> 0) \
-         select t.oid, t.typname::text, t.typtype::text, t.typbasetype, t.typtypmod, t.typelem, \
+         select t.oid, case when n.nspname = 'pg_catalog' or t.typname = 'citext' then t.typname::text \
+                  else format('%I.%I', n.nspname, t.typname) end, t.typtype::text, t.typbasetype, t.typtypmod, t.typelem, \
                 t.typelem <> 0 and t.typlen = -1 and t.typcategory = 'A' \
                   and t.typname not in ('int2vector', 'oidvector'), \
                 format_type(t.oid, null) \
-         from found f join pg_type t on t.oid = f.oid",
+         from found f join pg_type t on t.oid = f.oid join pg_namespace n on n.oid = t.typnamespace",
         oids.join(",")
     );
     let mut types = HashMap::new();

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use sluice_contracts::manifest::{Relation, Table};
@@ -213,7 +213,7 @@ impl Batches for PgBatches<'_> {
                 let mut rest = &self.chunk[..];
                 let batch = self.decoder.feed(&mut rest).map_err(during)?;
                 let taken = self.chunk.len() - rest.len();
-                self.chunk = self.chunk.split_off(taken);
+                self.chunk.advance(taken);
                 if batch.is_some() {
                     return Ok(batch);
                 }
