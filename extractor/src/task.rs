@@ -163,13 +163,12 @@ impl Worker<'_> {
             }
             self.record(&error, Some(unit)).await;
             failed = Some(error);
-            if let Some(broken) = last.take() {
-                *last = Some(joiner.rejoin(broken).await?);
+            let generation = moment.generation;
+            let Some(broken) = last.take() else { return Ok(Left::Outdated) };
+            moment = last.insert(joiner.rejoin(broken).await?);
+            if moment.generation != generation {
+                return Ok(Left::Outdated);
             }
-            moment = match last {
-                Some(moment) => moment,
-                None => return Ok(Left::Outdated),
-            };
         }
         *at = None;
         if self.others.wait(moment).await? {

@@ -167,9 +167,14 @@ impl Started {
 }
 
 impl Ended {
+    /// Fails unless the command did what was asked.
+    pub fn succeeded(&self) {
+        assert_eq!(self.code, Some(0), "{self}");
+    }
+
     /// What `--json` answered; the command has to have succeeded.
     pub fn answer(&self) -> Value {
-        assert_eq!(self.code, Some(0), "{self}");
+        self.succeeded();
         self.json()
     }
 

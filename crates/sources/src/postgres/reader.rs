@@ -41,11 +41,7 @@ impl PgReader {
             let sql = format!("set transaction snapshot {}", dialect::literal(token));
             match connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await {
                 Ok(_) => {}
-                // The server says the same of a snapshot that ended and of one that never was:
-                // undefined_object since PostgreSQL 17, invalid_parameter_value before.
-                Err(error) if matches!(sqlstate(&error).as_deref(), Some("22023" | "42704")) => {
-                    return Ok(None);
-                }
+                Err(error) if is_gone(&error) => return Ok(None),
                 Err(error) => return Err(failed("join a snapshot".to_owned(), error)),
             }
         }
@@ -94,6 +90,13 @@ impl PgReader {
         let sql = dialect::select(&columns.join(", "), &from, table.filter.as_deref());
         (&mut self.connection).prepare(AssertSqlSafe(sql).into_sql_str()).await.map(drop)
     }
+}
+
+/// Whether the server says that a snapshot ended: its file is gone (undefined_object since
+/// PostgreSQL 17, invalid_parameter_value before), or the transaction that exported it failed and
+/// waits for its end (object_not_in_prerequisite_state).
+fn is_gone(error: &sqlx::Error) -> bool {
+    matches!(sqlstate(error).as_deref(), Some("22023" | "42704" | "55000"))
 }
 
 #[async_trait]
