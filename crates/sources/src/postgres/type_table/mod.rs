@@ -93,7 +93,7 @@ const LARGE: &[Target] =
 const TEXT: &[Target] = &[all(Text), all(Bytes)];
 const YEARS: &str = "infinity, years outside 1 to 9999";
 
-/// Every type that is known. What a `numeric` cannot hold depends on its digits: [`resolve`] tells.
+/// Every type that is known. What a `numeric` cannot hold depends on its digits: [`resolve()`] tells.
 pub(super) const TYPES: &[Row] = &[
     row("int2", Wire::Int2, SMALL),
     row("int4", Wire::Int4, SMALL),
