@@ -4,7 +4,9 @@ import glob
 import json
 import os
 import pathlib
+import random
 import shutil
+import signal
 import subprocess
 import time
 
@@ -101,6 +103,24 @@ def is_task(process):
             return b"CLOUD_RUN_TASK_INDEX=" in file.read()
     except OSError:
         return False
+
+
+def kill_one(run, usual, least=1):
+    """Kills one of the run's tasks at a random moment of the `usual` seconds that it takes.
+
+    1 if there was one to kill, and at least `least` were alive; 0 otherwise.
+    """
+    while run.poll() is None and not tasks_of(run.pid):
+        time.sleep(0.002)
+    time.sleep(random.uniform(0, usual))
+    tasks = tasks_of(run.pid)
+    if len(tasks) < least:
+        return 0
+    try:
+        os.kill(random.choice(tasks), signal.SIGKILL)
+    except ProcessLookupError:
+        return 0
+    return 1
 
 
 def peaks(process):

@@ -7,7 +7,6 @@ reads two moments has a wrong count or a wrong sum; `without a snapshot` shows t
 import os
 import random
 import shutil
-import signal
 import threading
 import time
 
@@ -46,17 +45,8 @@ def figures(folder):
 def one_run(job, kill_within):
     """Figures of the copy, tasks killed, and whether it was begun again."""
     process = program.start("run", "--json", job)
-    killed = 0
-    if kill_within:
-        time.sleep(random.uniform(0, kill_within))
-        tasks = program.tasks_of(process.pid)
-        # Never all of them: that is another test.
-        if len(tasks) > 1:
-            try:
-                os.kill(random.choice(tasks), signal.SIGKILL)
-                killed = 1
-            except ProcessLookupError:
-                pass
+    # Never all of them: that is another test.
+    killed = program.kill_one(process, kill_within, least=2) if kill_within else 0
     answer = program.answer(process)
     found = figures(program.target(job))
     again = (job.parent / "bucket" / "runs" / answer["run"] / "snapshots" / "0001").exists()
@@ -89,7 +79,10 @@ def main():
             one_run(job, None)
             usual = time.monotonic() - began
             before = sum(counts)
-            ended = [one_run(job, usual) for _ in range(runs)]
+            ended = []
+            while sum(killed for _, killed, _ in ended) < runs:
+                ended.append(one_run(job, usual))
+            runs = len(ended)
             correct = sum(found == right for found, _, _ in ended)
             again = sum(again for _, _, again in ended)
             killed = sum(killed for _, killed, _ in ended)

@@ -2,11 +2,13 @@
 
 use std::process::ExitCode;
 
-use rustix::process::{Signal, set_parent_process_death_signal};
-use sluice_contracts::Result;
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use sluice_contracts::{Error, Result};
 use sluice_extractor::Config;
 use sluice_runtime::report;
 use sluice_runtime::telemetry::{self, Audience};
+
+use crate::launch::PARENT;
 
 /// Runs one task, and speaks as the extractor does.
 pub(crate) async fn task() -> ExitCode {
@@ -17,10 +19,22 @@ pub(crate) async fn task() -> ExitCode {
     }
 }
 
+/// Whether the run that started this task lives no more: another process is its parent then.
+#[expect(clippy::disallowed_methods, reason = "a task's settings come from the environment")]
+fn is_orphan() -> bool {
+    let started_by = std::env::var(PARENT).ok().and_then(|id| id.parse::<i32>().ok());
+    let parent = getppid().map(Pid::as_raw_nonzero).map(std::num::NonZeroI32::get);
+    started_by.is_some_and(|run| parent != Some(run))
+}
+
 async fn run() -> Result<()> {
     // A run that is killed takes its tasks with it; they end as if they had been asked to.
     if let Err(error) = set_parent_process_death_signal(Some(Signal::TERM)) {
         tracing::debug!("the task will outlive its run: {error}");
+    }
+    // The signal is for deaths to come; the run may have died before it was asked for.
+    if is_orphan() {
+        return Err(Error::transient("run a task: its run is gone"));
     }
     let config = Config::from_env()?;
     let bucket = sluice_runtime::storage::find_bucket(&config.bucket_url()?)?;

@@ -18,6 +18,9 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Name of the Cloud Run Job that a task finds in its environment.
 const JOB: &str = "sluice";
 
+/// Environment variable in which a task finds the process id of the run that started it.
+pub(crate) const PARENT: &str = "SLUICE_PARENT";
+
 /// How an attempt ended.
 pub(super) enum Ended {
     /// With exit code 0.
@@ -73,6 +76,7 @@ impl Child {
             .env("CLOUD_RUN_TASK_COUNT", execution.task_count.to_string())
             .env("CLOUD_RUN_TASK_ATTEMPT", attempt.to_string())
             .env("SLUICE_MANIFEST", &execution.manifest_url)
+            .env(PARENT, std::process::id().to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -19,6 +19,7 @@ use sluice_planner::launch::Launcher;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
+pub(crate) use child::PARENT;
 use child::{Child, Ended};
 
 /// Cloud Run's default for a task's retries.

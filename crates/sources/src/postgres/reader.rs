@@ -92,9 +92,9 @@ impl PgReader {
     }
 }
 
-/// Whether the server says that a snapshot ended: its file is gone (undefined_object since
-/// PostgreSQL 17, invalid_parameter_value before), or the transaction that exported it failed and
-/// waits for its end (object_not_in_prerequisite_state).
+/// Whether the server says that a snapshot ended: its file is gone (`undefined_object`
+/// since PostgreSQL 17, `invalid_parameter_value` before), or the transaction that exported it
+/// failed and waits for its end (`object_not_in_prerequisite_state`).
 fn is_gone(error: &sqlx::Error) -> bool {
     matches!(sqlstate(error).as_deref(), Some("22023" | "42704" | "55000"))
 }
