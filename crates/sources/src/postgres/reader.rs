@@ -150,7 +150,7 @@ impl Reader for PgReader {
             Err(error) => return Err(error),
         };
         if shape != table.shape {
-            return Err(altered("its columns, their types or its partitions differ".to_owned()));
+            return Err(altered("it has other partitions, or is no longer what it was".to_owned()));
         }
         if is_table && self.rewritten(&relation).await? {
             return Err(altered("it was rewritten or emptied".to_owned()));

@@ -150,25 +150,29 @@ fn shape(found: &Found, columns: &[Column], leaves: &[u32]) -> String {
 /// The shape that a planned table has now, as this connection's transaction sees it.
 ///
 /// # Errors
-/// `Data` where a column that was planned is gone.
+/// `Data` where a column that was planned is gone or has another type, naming it.
 pub(super) async fn shape_now(
     connection: &mut PgConnection,
     relation: &Relation,
     planned: &[Column],
 ) -> Result<String> {
     let found = catalog::find(connection, relation).await?;
-    let mut columns = Vec::with_capacity(planned.len());
     for column in planned {
         let attribute = found
             .attributes
             .iter()
             .find(|a| a.name == column.source_name)
             .ok_or_else(|| Error::data(format!("column `{}` is gone", column.source_name)))?;
-        columns.push(Column { source_type: attribute.display.clone(), ..column.clone() });
+        if attribute.display != column.source_type {
+            return Err(Error::data(format!(
+                "column `{}` was `{}` and is `{}`",
+                column.source_name, column.source_type, attribute.display
+            )));
+        }
     }
     let leaves = match found.oid.filter(|_| "rpmf".contains(found.kind)) {
         Some(oid) => pieces::leaf_oids(connection, oid).await?,
         None => Vec::new(),
     };
-    Ok(shape(&found, &columns, &leaves))
+    Ok(shape(&found, planned, &leaves))
 }
