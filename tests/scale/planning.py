@@ -21,7 +21,7 @@ def main():
         ]:
             partitioning = {"strategy": strategy}
             job = program.write_job("planning", table, partitioning)
-            pages = connection.execute("SELECT relpages FROM pg_class WHERE relname = %s", [table]).fetchone()[0]
+            pages = connection.execute("SELECT pg_relation_size(oid) / current_setting('block_size')::int FROM pg_class WHERE relname = %s", [table]).fetchone()[0]
             # The server keeps a session's counts to itself for up to a second.
             time.sleep(1.5)
             heap, index = connection.execute(PAGES, [table]).fetchone()
