@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::Utc;
-use sluice_contracts::job::{Excluded, Job, Selection, TableJob};
+use sluice_contracts::job::{Excluded, Job, Limits, Selection, TableJob};
 use sluice_contracts::manifest::{Consistency, Manifest, Refused, RunId, Table};
 use sluice_contracts::unit::Unit;
 use sluice_contracts::{Error, Result};
@@ -55,9 +55,16 @@ pub async fn plan(job: &Job, source: Arc<dyn Source>) -> Result<Manifest> {
             None => error.hint("every table is excluded"),
         });
     }
-    let packing = pack(&tables, &job.limits);
-    if let (Some(warning), Some(first)) = (packing.warning, tables.first_mut()) {
-        first.warnings.push(warning);
+    let free = survey.connections().await.map_err(doing)?.unwrap_or(u32::MAX);
+    let limits = Limits { max_connections: job.limits.max_connections.min(free), ..job.limits };
+    let packing = pack(&tables, &limits);
+    let short = free < job.limits.max_connections && packing.tasks.len() as u64 == u64::from(free);
+    let short = short.then(|| {
+        format!("the server takes {free} more connections of this user, so there are no more tasks")
+    });
+    if let Some(first) = tables.first_mut() {
+        first.warnings.extend(packing.warning);
+        first.warnings.extend(short);
     }
     if job.consistency == Consistency::None {
         for table in tables.iter_mut().filter(|table| table.units.len() > 1) {

@@ -201,6 +201,27 @@ async fn an_unreadable_table_holds_nobody_up_unless_the_job_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_more_tasks_than_the_server_takes_connections() {
+    let Some(database) = Database::fresh().await else { return };
+    related(&database).await;
+    let user = format!("narrow_{}", database.name());
+    database
+        .execute(&format!(
+            "CREATE ROLE {user} LOGIN CONNECTION LIMIT 1; GRANT USAGE ON SCHEMA shop TO {user};
+             GRANT SELECT ON ALL TABLES IN SCHEMA shop TO {user};"
+        ))
+        .await;
+    let site = Site::reading(database.url_as(&user));
+    let job = job(&site, &json!({}));
+    let plan = site.plan(&job).await;
+    let ended = start(&site, &job).ended().await;
+    database.execute(&format!("DROP OWNED BY {user}; DROP ROLE {user}")).await;
+    assert_eq!(plan["tasks"], 1, "{plan:#}");
+    assert!(plan.to_string().contains("takes 1 more connections"), "{plan:#}");
+    assert_eq!(ended.code, Some(0), "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_dropped_or_broken_in_mid_run_fails_alone() {
     for all_or_nothing in [false, true] {
         let Some(database) = Database::fresh().await else { return };

@@ -56,6 +56,12 @@ pub trait Survey: Send {
     /// The base tables that a pattern can mean, and those that it cannot, with the reason.
     async fn tables(&mut self) -> Result<Listing>;
 
+    /// Connections that readers can open at once, as far as the source limits them. More tasks than
+    /// that would wait for each other.
+    async fn connections(&mut self) -> Result<Option<u32>> {
+        Ok(None)
+    }
+
     /// What the table looks like, and what its columns become.
     ///
     /// # Errors

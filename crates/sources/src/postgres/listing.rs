@@ -1,4 +1,4 @@
-//! The tables of a database.
+//! The tables of a database, and the connections that it takes.
 
 use sluice_contracts::Result;
 use sluice_contracts::job::TableName;
@@ -30,4 +30,23 @@ pub(super) async fn list(connection: &mut PgConnection) -> Result<Listing> {
         }
     }
     Ok(listing)
+}
+
+/// Connections that this user can open, this one included, which ends before they are needed.
+pub(super) async fn connections(connection: &mut PgConnection) -> Result<Option<u32>> {
+    let sql = "\
+        select greatest(1, 1 + least( \
+          case when not r.rolsuper and r.rolconnlimit >= 0 then r.rolconnlimit - \
+            (select count(*) from pg_stat_activity a where a.usesysid = r.oid) end, \
+          case when not r.rolsuper and d.datconnlimit >= 0 then d.datconnlimit - \
+            (select count(*) from pg_stat_activity a where a.datid = d.oid) end, \
+          current_setting('max_connections')::bigint \
+            - current_setting('superuser_reserved_connections')::bigint - \
+            (select count(*) from pg_stat_activity a where a.backend_type = 'client backend'))) \
+        from pg_roles r cross join pg_database d \
+        where r.rolname = current_user and d.datname = current_database()";
+    let what = || "look how many connections the server takes".to_owned();
+    let found = rows(connection, sql, what).await?;
+    let count = found.first().map(|row| get::<i64>(row, 0)).transpose()?;
+    Ok(count.map(|count| u32::try_from(count).unwrap_or(u32::MAX)))
 }

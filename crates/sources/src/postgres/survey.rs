@@ -32,6 +32,10 @@ impl Survey for PgSurvey {
         listing::list(&mut self.connection).await
     }
 
+    async fn connections(&mut self) -> Result<Option<u32>> {
+        listing::connections(&mut self.connection).await
+    }
+
     async fn describe(&mut self, table: &TableJob) -> Result<Description> {
         let found = catalog::find(&mut self.connection, &table.relation).await?;
         let columns = columns(table, &found)?;
