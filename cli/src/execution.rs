@@ -95,11 +95,13 @@ fn refused_error(refused: &Refused) -> Error {
 
 /// Plans a run and writes its manifest.
 async fn plan(job: &Job) -> Result<(RunStore, Manifest)> {
-    let manifest = sluice_planner::plan(job, open_source(&job.source)?).await?;
+    let bucket = open_bucket(&job.bucket)?;
+    let mut manifest = sluice_planner::plan(job, open_source(&job.source)?).await?;
+    sluice_planner::name_dropped(&bucket, job, &mut manifest).await?;
     for table in &manifest.tables {
         open_sink(&table.target)?.check(manifest.run, table).await?;
     }
-    let store = RunStore::new(open_bucket(&job.bucket)?, manifest.run);
+    let store = RunStore::new(bucket, manifest.run);
     match store.create_manifest(&manifest).await? {
         Created::First => Ok((store, manifest)),
         Created::Lost => Err(Error::bug(format!("run `{}` has a manifest already", manifest.run))),

@@ -103,7 +103,6 @@ async fn foreign_keys_hold_in_the_copy() {
         database.execute(&format!("BEGIN; {} COMMIT", inserts.concat())).await;
     }
     let ended = running.ended().await;
-    drop(proxy);
     assert_eq!(ended.code, Some(0), "{ended}");
 
     let folder = |at: usize| site.path().join(format!("warehouse/shop/t{at}"));
@@ -125,6 +124,16 @@ async fn foreign_keys_hold_in_the_copy() {
     assert_same(Expected::Query(&copy, renamed), &folder(3)).await;
     let parted = site.path().join("warehouse/shop/parted");
     assert_same(Expected::Table(&copy, "shop.parted"), &parted).await;
+
+    // Dropped since: named, and left alone where it was loaded to.
+    database.execute("DROP TABLE shop.t11; CREATE TABLE shop.fresh (id int)").await;
+    let answer = site.run(&job).await;
+    let out = answer["excluded"].to_string();
+    assert!(out.contains("shop.t11") && out.contains("does not have it any more"), "{out}");
+    let tables = states(&answer);
+    assert!(tables.iter().any(|(table, _)| table == "shop.fresh"), "{answer:#}");
+    assert!(!tables.iter().any(|(table, _)| table == "shop.t11"), "{answer:#}");
+    assert!(files(&folder(11)).is_some(), "a table was deleted without being told to");
 }
 
 fn files(folder: &Path) -> Option<String> {

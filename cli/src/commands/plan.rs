@@ -13,6 +13,10 @@ pub(crate) async fn plan(options: &Plan) -> Result<Answer> {
     sluice_runtime::storage::check_bucket(&job.bucket)?;
     open_sink(job.selection.target())?;
     let mut manifest = sluice_planner::plan(&job, open_source(&job.source)?).await?;
+    // Before the first run there is no bucket to look into.
+    if let Ok(bucket) = sluice_runtime::storage::find_bucket(&job.bucket) {
+        sluice_planner::name_dropped(&bucket, &job, &mut manifest).await?;
+    }
     let run = manifest.run;
     for table in &mut manifest.tables {
         if let Err(error) = open_sink(&table.target)?.check(run, table).await {

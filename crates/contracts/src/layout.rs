@@ -26,7 +26,12 @@ pub struct Layout {
 impl Layout {
     /// The paths of `run` below a bucket's `prefix`.
     pub fn new(prefix: &Path, run: RunId) -> Self {
-        Self { root: prefix.clone().join("runs").join(run.to_string()) }
+        Self { root: Self::runs(prefix).join(run.to_string()) }
+    }
+
+    /// All runs below a bucket's `prefix`.
+    pub fn runs(prefix: &Path) -> Path {
+        prefix.clone().join("runs")
     }
 
     /// Splits a manifest's path into the bucket's prefix and the run.

@@ -34,6 +34,25 @@ pub struct Bucket {
     pub url: String,
 }
 
+impl Bucket {
+    /// The runs that have left documents here, the newest first.
+    pub async fn runs(&self) -> Result<Vec<RunId>> {
+        let below = Layout::runs(&self.prefix);
+        let listed = self
+            .store
+            .list_with_delimiter(Some(&below))
+            .await
+            .map_err(|source| storage_error(format!("list `{below}`"), source))?;
+        let mut runs: Vec<RunId> = listed
+            .common_prefixes
+            .iter()
+            .filter_map(|path| path.filename()?.parse().ok())
+            .collect();
+        runs.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(runs)
+    }
+}
+
 /// The documents of one run.
 ///
 /// Every `create_*` is atomic and create-only: of any number of concurrent callers exactly one

@@ -1,0 +1,36 @@
+//! Tables that the job moved last time and does not move any more.
+
+use sluice_contracts::Result;
+use sluice_contracts::job::{Excluded, Job, Selection};
+use sluice_contracts::manifest::Manifest;
+use sluice_contracts::store::{Bucket, RunStore};
+
+/// Runs that are looked through for the job's last one.
+const LOOKED_AT: usize = 100;
+
+/// Names among the excluded tables those that the job's last run moved and this one does not.
+/// Their targets stay as they are: nobody said that they should go.
+pub async fn name_dropped(bucket: &Bucket, job: &Job, manifest: &mut Manifest) -> Result<()> {
+    if let Selection::One(_) = job.selection {
+        return Ok(());
+    }
+    for run in bucket.runs().await?.into_iter().take(LOOKED_AT) {
+        // A run of another version, or a broken one, is no reason to refuse tonight's.
+        let Ok(last) = RunStore::new(bucket.clone(), run).manifest().await else { continue };
+        if last.job != job.name || last.run == manifest.run {
+            continue;
+        }
+        for table in last.tables {
+            let known = manifest.tables.iter().any(|now| now.name == table.name)
+                || manifest.refused.iter().any(|now| now.table == table.name)
+                || manifest.excluded.iter().any(|now| now.table == table.name);
+            if !known {
+                let reason = "the run before this one moved it, and the source does not have it \
+                              any more; its target stays as it is";
+                manifest.excluded.push(Excluded { table: table.name, reason: reason.to_owned() });
+            }
+        }
+        return Ok(());
+    }
+    Ok(())
+}
