@@ -116,12 +116,7 @@ impl Worker<'_> {
             let Some(delay) = delay.filter(|_| since.elapsed() < RETRY_FOR) else {
                 return Err(error);
             };
-            tracing::warn!(
-                error = error.chain(),
-                seconds = delay.as_secs_f64(),
-                "trying again: {}",
-                error.chain()
-            );
+            tracing::warn!(error = error.chain(), seconds = delay.as_secs_f64(), "trying again");
             tokio::time::sleep(delay).await;
         }
     }

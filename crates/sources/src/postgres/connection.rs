@@ -111,6 +111,13 @@ fn refused(what: String, error: &PgDatabaseError) -> Error {
             (Kind::NotFound, Some("check the names in the job; quote mixed-case names"))
         }
         "3D000" => (Kind::NotFound, Some("check the database's name in `source.url`")),
+        "40001" if error.message().contains("recovery") => (
+            Kind::Transient,
+            Some(
+                "the standby gives replication precedence; \
+                 set `hot_standby_feedback = on` there, or raise `max_standby_streaming_delay`",
+            ),
+        ),
         "57014" => (Kind::Transient, None),
         _ if code.starts_with("28") => {
             (Kind::Denied, Some("check the user and the password in `source.url`"))
