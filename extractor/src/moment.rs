@@ -66,7 +66,8 @@ impl Joiner<'_> {
                     self.store.run()
                 ))
                 .hint(
-                    "the source ends long transactions; give the run more tasks, or read a standby",
+                    "the source ends long transactions, or all tasks were killed at once; \
+                     on a standby, set `hot_standby_feedback = on`",
                 ));
             }
             tracing::warn!(
