@@ -22,13 +22,13 @@ type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// A read-only connection and its thread, which ends with it.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct Handle {
     work: mpsc::Sender<(u64, Work)>,
     started: AtomicU64,
     given_up: Arc<AtomicU64>,
 }
 
-impl Session {
+impl Handle {
     /// Opens a database.
     pub(super) async fn open(path: PathBuf, label: String) -> Result<Self> {
         let (work, queue) = mpsc::channel::<(u64, Work)>();

@@ -13,7 +13,7 @@ use sluice_contracts::{Error, Result};
 use tokio::sync::mpsc;
 
 use super::catalog::Found;
-use super::connection::{Running, Session, failed};
+use super::connection::{Handle, Running, failed};
 use super::dialect::predicate;
 use super::moment::Spelling;
 use super::snapshot;
@@ -28,7 +28,7 @@ const WAITING: usize = 2;
 /// A connection in one transaction.
 #[derive(Debug)]
 pub(super) struct SqliteReader {
-    session: Session,
+    handle: Handle,
     path: PathBuf,
     label: String,
     /// The moment that it sees; `None` where each unit has its own.
@@ -38,9 +38,9 @@ pub(super) struct SqliteReader {
 impl SqliteReader {
     /// Connects and joins the moment.
     pub(super) async fn open(path: PathBuf, label: String, join: Join<'_>) -> Result<Self> {
-        let session = Session::open(path.clone(), label.clone()).await?;
+        let handle = Handle::open(path.clone(), label.clone()).await?;
         let wanted = match join {
-            Join::Independent => return Ok(Self { session, path, label, token: None }),
+            Join::Independent => return Ok(Self { handle, path, label, token: None }),
             Join::Found => None,
             Join::Token(token) => Some(token.to_owned()),
         };
@@ -48,8 +48,8 @@ impl SqliteReader {
         let join = move |connection: &mut Connection| {
             snapshot::join(connection, &place, &name, wanted.as_deref())
         };
-        let token = Some(session.call(join).await?);
-        Ok(Self { session, path, label, token })
+        let token = Some(handle.call(join).await?);
+        Ok(Self { handle, path, label, token })
     }
 }
 
@@ -64,7 +64,7 @@ impl Reader for SqliteReader {
     async fn check(&mut self, table: &Table) -> Result<()> {
         let (relation, name, planned) =
             (table.relation.clone(), table.name.clone(), table.shape.clone());
-        self.session
+        self.handle
             .call(move |connection| {
                 let found = Found::look_up(connection, &relation)
                     .map_err(|error| refuse_absent(error, &name))?;
@@ -79,10 +79,10 @@ impl Reader for SqliteReader {
         unit: &'a Unit,
     ) -> Result<Box<dyn Batches + 'a>> {
         let relation = table.relation.clone();
-        let found = self.session.call(move |c| Found::look_up(c, &relation)).await?;
+        let found = self.handle.call(move |c| Found::look_up(c, &relation)).await?;
         let work = Work::new(table, unit, &found)?;
         let (batches, received) = mpsc::channel(WAITING);
-        let running = self.session.start(move |connection| {
+        let running = self.handle.start(move |connection| {
             let message = match work.run(connection, &batches) {
                 Ok(last) => Message::End(last),
                 Err(error) => Message::Failed(error),
@@ -97,7 +97,7 @@ impl Reader for SqliteReader {
     async fn confirm(&mut self) -> Result<()> {
         let Some(token) = self.token.clone() else { return Ok(()) };
         let (path, label) = (self.path.clone(), self.label.clone());
-        self.session.call(move |_| snapshot::confirm(&path, &label, &token)).await
+        self.handle.call(move |_| snapshot::confirm(&path, &label, &token)).await
     }
 }
 

@@ -11,7 +11,7 @@ use sluice_contracts::unit::Cut;
 
 use super::catalog::{Found, list};
 use super::columns::resolve;
-use super::connection::Session;
+use super::connection::Handle;
 use super::dialect::{predicate, quote};
 use super::distribution::distribution;
 use super::estimate::estimate;
@@ -25,7 +25,7 @@ const ALL: &str = "*";
 /// A connection for planning.
 #[derive(Debug)]
 pub(super) struct SqliteSurvey {
-    session: Session,
+    handle: Handle,
     /// How the columns of the table described last spell their days. Predicates for people need
     /// it; readers find it in the plan.
     spellings: HashMap<String, Spelling>,
@@ -34,20 +34,20 @@ pub(super) struct SqliteSurvey {
 impl SqliteSurvey {
     /// Connects.
     pub(super) async fn open(path: PathBuf, label: String) -> Result<Self> {
-        Ok(Self { session: Session::open(path, label).await?, spellings: HashMap::new() })
+        Ok(Self { handle: Handle::open(path, label).await?, spellings: HashMap::new() })
     }
 }
 
 #[async_trait]
 impl Survey for SqliteSurvey {
     async fn tables(&mut self) -> Result<Listing> {
-        self.session.call(|connection| list(connection)).await
+        self.handle.call(|connection| list(connection)).await
     }
 
     async fn describe(&mut self, table: &TableJob) -> Result<Description> {
         let job = table.clone();
         let description = self
-            .session
+            .handle
             .call(move |connection| {
                 let found = Found::look_up(connection, &job.relation)?;
                 let mut columns = resolve(&job, &found)?;
@@ -92,7 +92,7 @@ impl Survey for SqliteSurvey {
         }
         let (job, piece, key) = (table.clone(), piece.clone(), key.clone());
         let spelling = self.spelling(&key.column);
-        self.session
+        self.handle
             .call(move |connection| {
                 let found = Found::look_up(connection, &job.relation)?;
                 distribution(connection, &found, job.filter.as_deref(), &piece, &key, spelling)
