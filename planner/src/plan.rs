@@ -40,11 +40,12 @@ pub async fn plan(job: &Job, source: Arc<dyn Source>) -> Result<Manifest> {
         let index = u32::try_from(tables.len()).unwrap_or(u32::MAX);
         match plan_table(survey.as_mut(), index, table).await {
             Ok(planned) => tables.push(planned),
-            // What may work in a minute is no reason to leave a table out of tonight's copy.
-            Err(error) if error.is_transient() || is_strict(job) => return Err(doing(error)),
+            Err(error) if is_strict(job) => return Err(doing(error)),
+            // One that is locked holds nobody up. A lost connection does: it is noticed below.
             Err(error) => refused.push(refuse(table, &error)),
         }
     }
+    let free = survey.connections().await.map_err(doing)?.unwrap_or(u32::MAX);
     if tables.is_empty() {
         let first = refused.first();
         let error = Error::invalid(format!("plan job `{}`: no table can be moved", job.name));
@@ -55,7 +56,6 @@ pub async fn plan(job: &Job, source: Arc<dyn Source>) -> Result<Manifest> {
             None => error.hint("every table is excluded"),
         });
     }
-    let free = survey.connections().await.map_err(doing)?.unwrap_or(u32::MAX);
     let limits = Limits { max_connections: job.limits.max_connections.min(free), ..job.limits };
     let packing = pack(&tables, &limits);
     let short = free < job.limits.max_connections && packing.tasks.len() as u64 == u64::from(free);
