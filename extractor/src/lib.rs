@@ -1,12 +1,14 @@
 //! Extractor: a task takes its units, reads them at one moment, writes parts, and proves each unit
 //! with a receipt.
 
+mod bare;
 mod config;
 mod moment;
 mod others;
 mod parts;
 mod progress;
 mod task;
+mod upload;
 
 pub use config::Config;
 pub use task::run;

@@ -1,14 +1,8 @@
 //! Part files: Parquet, rolled by size.
 
-use std::sync::Arc;
-
 use arrow_array::RecordBatch;
-use bytes::Bytes;
-use futures::future::BoxFuture;
-use futures::{FutureExt, TryFutureExt};
-use object_store::buffered::BufWriter;
-use parquet::arrow::AsyncArrowWriter;
-use parquet::arrow::async_writer::AsyncFileWriter;
+use object_store::path::Path;
+use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
@@ -16,10 +10,12 @@ use parquet::schema::types::ColumnPath;
 use sluice_contracts::manifest::{Table, UnitRef};
 use sluice_contracts::receipt::Part;
 use sluice_contracts::schema::TargetType;
-use sluice_contracts::store::{RunStore, storage_error};
+use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Kind, Result};
 use sluice_sources::arrow_schema;
-use tokio::io::AsyncWriteExt;
+
+use crate::bare;
+use crate::upload::{Outbox, Upload};
 
 /// A part is closed when it has grown to this many bytes: 32 to 64 MiB is what BigQuery loads
 /// fastest.
@@ -29,8 +25,6 @@ const PART_BYTES: usize = 48 << 20;
 const ROW_GROUP_BYTES: usize = 16 << 20;
 /// A row group is closed at this many rows too.
 const ROW_GROUP_ROWS: usize = 1 << 20;
-/// Bytes of a part sent to the bucket at once.
-const UPLOAD_BYTES: usize = 5 << 20;
 
 /// The parts of one unit, written one after another.
 pub(crate) struct Parts<'a> {
@@ -42,12 +36,14 @@ pub(crate) struct Parts<'a> {
     table: &'a Table,
     properties: WriterProperties,
     open: Option<Open>,
+    /// Rows of a table without columns.
+    bare_rows: u64,
     done: Vec<Part>,
 }
 
 struct Open {
-    path: object_store::path::Path,
-    writer: AsyncArrowWriter<Upload>,
+    upload: Upload,
+    encoder: ArrowWriter<Outbox>,
     rows: u64,
 }
 
@@ -60,24 +56,39 @@ impl<'a> Parts<'a> {
         table: &'a Table,
     ) -> Self {
         let properties = properties(table);
-        Self { store, generation, unit, writer_id, table, properties, open: None, done: Vec::new() }
+        Self {
+            store,
+            generation,
+            unit,
+            writer_id,
+            table,
+            properties,
+            open: None,
+            bare_rows: 0,
+            done: Vec::new(),
+        }
     }
 
     /// Adds rows to the open part, and closes it when it has grown large enough.
     pub(crate) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        if self.table.columns.is_empty() {
+            self.bare_rows += batch.num_rows() as u64;
+            return Ok(());
+        }
         let mut open = match self.open.take() {
             Some(open) => open,
             None => self.begin()?,
         };
-        let failed = |error| write_error(&open.path, error);
-        open.writer.write(batch).await.map_err(failed)?;
+        let path = open.upload.path();
+        open.encoder.write(batch).map_err(|error| encode_error(path, error))?;
         open.rows += batch.num_rows() as u64;
         // Encoded pages count with what they weigh, the page in progress with what it holds.
-        let growing = open.writer.in_progress_size();
-        if growing >= ROW_GROUP_BYTES || open.writer.memory_size() >= 2 * ROW_GROUP_BYTES {
-            open.writer.flush().await.map_err(|error| write_error(&open.path, error))?;
+        let growing = open.encoder.in_progress_size();
+        if growing >= ROW_GROUP_BYTES || open.encoder.memory_size() >= 2 * ROW_GROUP_BYTES {
+            open.encoder.flush().map_err(|error| encode_error(path, error))?;
         }
-        if open.writer.bytes_written() + open.writer.in_progress_size() >= PART_BYTES {
+        open.upload.send(open.encoder.inner_mut()).await?;
+        if open.encoder.bytes_written() + open.encoder.in_progress_size() >= PART_BYTES {
             self.close(open).await
         } else {
             self.open = Some(open);
@@ -90,39 +101,36 @@ impl<'a> Parts<'a> {
         if let Some(open) = self.open.take() {
             self.close(open).await?;
         }
+        if self.bare_rows > 0 {
+            let mut upload = Upload::new(&self.store.bucket().store, self.next_path()?);
+            let mut outbox = Outbox::default();
+            bare::write(self.bare_rows, &mut outbox)
+                .map_err(|error| encode_error(upload.path(), error))?;
+            upload.send(&mut outbox).await?;
+            self.done.push(upload.finish(self.bare_rows).await?);
+        }
         Ok(self.done)
     }
 
-    fn begin(&self) -> Result<Open> {
+    fn next_path(&self) -> Result<Path> {
         let number = u32::try_from(self.done.len())
             .map_err(|source| Error::bug("number a part").because(source))?;
-        let path = self.store.layout().part(self.generation, self.unit, self.writer_id, number);
-        let upload = Upload {
-            inner: BufWriter::with_capacity(
-                Arc::clone(&self.store.bucket().store),
-                path.clone(),
-                UPLOAD_BYTES,
-            )
-            .with_max_concurrency(2),
-            crc32c: 0,
-            bytes: 0,
-        };
+        Ok(self.store.layout().part(self.generation, self.unit, self.writer_id, number))
+    }
+
+    fn begin(&self) -> Result<Open> {
+        let path = self.next_path()?;
         let schema = arrow_schema(&self.table.columns);
-        let properties = self.properties.clone();
-        let writer = AsyncArrowWriter::try_new(upload, schema, Some(properties))
-            .map_err(|error| write_error(&path, error))?;
-        Ok(Open { path, writer, rows: 0 })
+        let encoder = ArrowWriter::try_new(Outbox::default(), schema, Some(self.properties.clone()))
+            .map_err(|error| encode_error(&path, error))?;
+        let upload = Upload::new(&self.store.bucket().store, path);
+        Ok(Open { upload, encoder, rows: 0 })
     }
 
     async fn close(&mut self, mut open: Open) -> Result<()> {
-        open.writer.finish().await.map_err(|error| write_error(&open.path, error))?;
-        let upload = open.writer.into_inner();
-        self.done.push(Part {
-            path: open.path.to_string(),
-            rows: open.rows,
-            bytes: upload.bytes,
-            crc32c: upload.crc32c,
-        });
+        open.encoder.finish().map_err(|error| encode_error(open.upload.path(), error))?;
+        open.upload.send(open.encoder.inner_mut()).await?;
+        self.done.push(open.upload.finish(open.rows).await?);
         Ok(())
     }
 }
@@ -151,38 +159,6 @@ fn properties(table: &Table) -> WriterProperties {
     properties.build()
 }
 
-/// A part on its way to the bucket, counted and checksummed.
-struct Upload {
-    inner: BufWriter,
-    crc32c: u32,
-    bytes: u64,
-}
-
-impl AsyncFileWriter for Upload {
-    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), ParquetError>> {
-        self.crc32c = crc32c::crc32c_append(self.crc32c, &bytes);
-        self.bytes += bytes.len() as u64;
-        self.inner.put(bytes).map_err(|error| ParquetError::External(Box::new(error))).boxed()
-    }
-
-    fn complete(&mut self) -> BoxFuture<'_, Result<(), ParquetError>> {
-        self.inner.shutdown().map_err(|error| ParquetError::External(Box::new(error))).boxed()
-    }
-}
-
-/// Storage failures keep their kind; what is left is ours.
-fn write_error(path: &object_store::path::Path, error: ParquetError) -> Error {
-    let what = format!("write `{path}`");
-    let ParquetError::External(source) = error else {
-        return Error::new(Kind::Bug, what).because(error);
-    };
-    match source.downcast::<object_store::Error>() {
-        Ok(source) => storage_error(what, *source),
-        Err(source) => match source.downcast::<std::io::Error>() {
-            Ok(source) => {
-                storage_error(what, object_store::Error::Generic { store: "bucket", source })
-            }
-            Err(source) => Error::new(Kind::Transient, what).because(source),
-        },
-    }
+fn encode_error(path: &Path, error: ParquetError) -> Error {
+    Error::new(Kind::Bug, format!("write `{path}`")).because(error)
 }
