@@ -28,7 +28,7 @@ pub(crate) enum Command {
     Status(Status),
     /// Check a job file without looking at its source
     Validate(Validate),
-    /// Print the JSON Schema of a document
+    /// Print the JSON Schema of a document, or what the types of the sources become
     Schema(Schema),
     /// Be one task of a run, as its environment says
     #[command(hide = true)]
@@ -98,4 +98,6 @@ pub(crate) enum Document {
     Manifest,
     /// The proof that a unit is done
     Receipt,
+    /// What the types of the sources become, as Markdown
+    Types,
 }

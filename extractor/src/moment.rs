@@ -81,13 +81,27 @@ impl Joiner<'_> {
         }
     }
 
-    /// Joins the moment of a reader that met an error, while it still lives; or else the run's.
+    /// The moment of a reader that met an error, fit for another unit, while it lives; or else the
+    /// run's.
+    ///
+    /// A second connection is tried first: on the one there is, what is left of the unit would have
+    /// to be passed over, and that may be most of a large table. But the server need not give a
+    /// second one, and then the first still holds the moment.
     pub(crate) async fn rejoin(&self, mut broken: Moment) -> Result<Moment> {
         if self.consistency == Consistency::Snapshot
             && let Ok(token) = broken.reader.export().await
-            && let Some(moment) = self.join_token(&token, broken.generation).await?
         {
-            return Ok(moment);
+            match self.join_token(&token, broken.generation).await {
+                Ok(Some(moment)) => return Ok(moment),
+                Ok(None) => {}
+                Err(error) => {
+                    let error = error.chain();
+                    tracing::info!(error, "no second connection; going on with the first");
+                    if broken.reader.recover().await.is_ok() {
+                        return Ok(broken);
+                    }
+                }
+            }
         }
         drop(broken);
         self.join().await

@@ -121,8 +121,9 @@ impl<'a> Parts<'a> {
     fn begin(&self) -> Result<Open> {
         let path = self.next_path()?;
         let schema = arrow_schema(&self.table.columns);
-        let encoder = ArrowWriter::try_new(Outbox::default(), schema, Some(self.properties.clone()))
-            .map_err(|error| encode_error(&path, error))?;
+        let encoder =
+            ArrowWriter::try_new(Outbox::default(), schema, Some(self.properties.clone()))
+                .map_err(|error| encode_error(&path, error))?;
         let upload = Upload::new(&self.store.bucket().store, path);
         Ok(Open { upload, encoder, rows: 0 })
     }

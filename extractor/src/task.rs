@@ -1,13 +1,15 @@
 //! One task of a run.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use backon::BackoffBuilder;
 use chrono::Utc;
-use sluice_contracts::manifest::{Manifest, Task, UnitRef};
+use sluice_contracts::manifest::{Manifest, Table, Task, UnitRef};
 use sluice_contracts::receipt::{Failure, Receipt};
 use sluice_contracts::store::{Bucket, Created, RunStore};
-use sluice_contracts::{Error, Result};
+use sluice_contracts::unit::Unit;
+use sluice_contracts::{Error, Kind, Result};
 use sluice_sources::Source;
 
 use crate::Config;
@@ -19,6 +21,10 @@ use crate::progress::Progress;
 /// How long a task goes on trying without finishing a unit: a new path into a private network can
 /// take two minutes to open.
 const RETRY_FOR: Duration = Duration::from_secs(150);
+/// How often a table that is locked is tried before it is given up. The source waits for a lock
+/// itself, half a minute where nobody set less.
+const LOCK_TRIES: u32 = 5;
+
 /// Works through one task's units. `Ok` once each of them has a receipt.
 ///
 /// Safe to call any number of times, concurrently too: units with a receipt are not read again,
@@ -44,9 +50,9 @@ pub async fn run(config: Config, bucket: Bucket) -> Result<()> {
         Others { store: &store, manifest: &manifest, execution: &config.cloud_run_execution };
     let worker =
         Worker { config: &config, store: &store, manifest: &manifest, others, task, writer_id };
-    let mut at = None;
+    let mut course = Course::default();
     let result = tokio::select! {
-        result = worker.work(&mut at) => result,
+        result = worker.work(&mut course) => result,
         () = told_to_stop() => Err(Error::transient(format!("run task {}: told to stop", task.index))
             .hint("units with a receipt are kept; running the job again does the rest")),
     };
@@ -54,7 +60,7 @@ pub async fn run(config: Config, bucket: Bucket) -> Result<()> {
         Ok(Ended::Done) => Ok(()),
         Ok(Ended::Partly(error)) => Err(error),
         Err(error) => {
-            worker.record(&error, at).await;
+            worker.record(&error, course.at).await;
             Err(error)
         }
     }
@@ -77,6 +83,19 @@ struct Worker<'a> {
     writer_id: String,
 }
 
+/// How far a task has come, from one of its attempts at the source to the next.
+#[derive(Default)]
+struct Course {
+    /// The moment that the last attempt left.
+    moment: Option<Moment>,
+    /// The unit that is being read.
+    at: Option<UnitRef>,
+    /// How often each table's lock was not given.
+    refusals: BTreeMap<u32, u32>,
+    /// Why the last of the tables that cannot be read was given up.
+    failed: Option<Error>,
+}
+
 /// Why a moment was left.
 enum Left {
     /// Nothing is left to do.
@@ -86,9 +105,8 @@ enum Left {
 }
 
 impl Worker<'_> {
-    /// Joins the run's moment and reads, again and again while failures are transient. `at` is the
-    /// unit that was being read.
-    async fn work(&self, at: &mut Option<UnitRef>) -> Result<Ended> {
+    /// Joins the run's moment and reads, again and again while failures are transient.
+    async fn work(&self, course: &mut Course) -> Result<Ended> {
         let mut progress = Progress::new(self.task.index);
         if self.others.is_over().await? {
             return Ok(Ended::Done);
@@ -96,14 +114,12 @@ impl Worker<'_> {
         let source = sluice_sources::open(&self.manifest.source, &environment)?;
         let mut delays = delays();
         let mut since = Instant::now();
-        let mut moment = None;
         loop {
             let done = progress.units_done();
-            let result = self.attempt(source.as_ref(), &mut moment, &mut progress, at).await;
-            let error = match result {
+            let error = match self.attempt(source.as_ref(), course, &mut progress).await {
                 Ok(Left::Ended(ended)) => return Ok(ended),
                 Ok(Left::Outdated) => {
-                    moment = None;
+                    course.moment = None;
                     continue;
                 }
                 Err(error) => error,
@@ -121,14 +137,13 @@ impl Worker<'_> {
         }
     }
 
-    /// Reads what is missing, until it is done or an error that concerns more than one table.
-    /// `last` is the moment that the attempt before this one left.
+    /// Reads what is missing, until it is done or an error that concerns more than one table. A
+    /// table that is locked is left for the next attempt.
     async fn attempt(
         &self,
         source: &dyn Source,
-        last: &mut Option<Moment>,
+        course: &mut Course,
         progress: &mut Progress,
-        at: &mut Option<UnitRef>,
     ) -> Result<Left> {
         let joiner = Joiner {
             source,
@@ -138,38 +153,65 @@ impl Worker<'_> {
             attempt: self.config.cloud_run_task_attempt,
             writer_id: &self.writer_id,
         };
-        let fresh = match last.take() {
+        let fresh = match course.moment.take() {
             Some(broken) => joiner.rejoin(broken).await?,
             None => joiner.join().await?,
         };
-        let mut moment = last.insert(fresh);
-        let mut failed = None;
+        let mut moment = course.moment.insert(fresh);
+        let mut locked: BTreeMap<u32, (UnitRef, Error)> = BTreeMap::new();
         for unit in self.missing(Some(moment.generation)).await? {
-            *at = Some(unit);
+            course.at = Some(unit);
             if self.others.outdated(moment).await? {
                 return Ok(Left::Outdated);
             }
-            if self.others.has_given_up(unit.table).await? {
+            if locked.contains_key(&unit.table) || self.others.has_given_up(unit.table).await? {
                 continue;
             }
-            let Err(error) = self.read(moment, unit, progress).await else { continue };
+            let error = match self.check(moment, unit).await {
+                Ok(()) => match self.read(moment, unit, progress).await {
+                    Ok(()) => continue,
+                    Err(error) => error,
+                },
+                // On a connection that works: it is the table that keeps the task waiting.
+                Err(error) if error.is_transient() && moment.reader.recover().await.is_ok() => {
+                    let refusals = course.refusals.entry(unit.table).or_default();
+                    *refusals += 1;
+                    if *refusals < LOCK_TRIES || self.others.is_strict() {
+                        tracing::warn!(error = error.chain(), "leaving a table for later");
+                        locked.insert(unit.table, (unit, error));
+                        continue;
+                    }
+                    course.failed = Some(self.give_up(unit, still_locked(&error)).await);
+                    continue;
+                }
+                Err(error) => error,
+            };
             if error.is_transient() || self.others.is_strict() {
                 return Err(error);
             }
-            self.record(&error, Some(unit)).await;
-            failed = Some(error);
+            course.failed = Some(self.give_up(unit, error).await);
             let generation = moment.generation;
-            let Some(broken) = last.take() else { return Ok(Left::Outdated) };
-            moment = last.insert(joiner.rejoin(broken).await?);
+            let Some(broken) = course.moment.take() else { return Ok(Left::Outdated) };
+            moment = course.moment.insert(joiner.rejoin(broken).await?);
             if moment.generation != generation {
                 return Ok(Left::Outdated);
             }
         }
-        *at = None;
+        if let Some((_, (unit, error))) = locked.pop_first() {
+            course.at = Some(unit);
+            return Err(error);
+        }
+        course.at = None;
         if self.others.wait(moment).await? {
             return Ok(Left::Outdated);
         }
-        Ok(Left::Ended(failed.map_or(Ended::Done, Ended::Partly)))
+        Ok(Left::Ended(course.failed.take().map_or(Ended::Done, Ended::Partly)))
+    }
+
+    /// Leaves word that a table cannot be read.
+    async fn give_up(&self, unit: UnitRef, error: Error) -> Error {
+        self.record(&error, Some(unit)).await;
+        error
     }
 
     /// This task's units without a receipt of `generation`.
@@ -184,22 +226,32 @@ impl Worker<'_> {
         Ok(missing)
     }
 
-    /// Reads one unit and proves it.
+    /// Looks whether a unit's table is still what was planned.
+    async fn check(&self, moment: &mut Moment, unit: UnitRef) -> Result<()> {
+        let (table, _) = self.planned(unit)?;
+        let checked = moment.reader.check(table).await;
+        checked.map_err(|error| error.during(place(table, unit)))
+    }
+
+    fn planned(&self, unit: UnitRef) -> Result<(&Table, &Unit)> {
+        self.manifest.unit(unit).ok_or_else(|| {
+            Error::data(format!("find unit {} of table {}", unit.unit, unit.table))
+                .hint("the manifest was changed; start the run again")
+        })
+    }
+
+    /// Reads one unit that was checked, and proves it.
     async fn read(
         &self,
         moment: &mut Moment,
         unit: UnitRef,
         progress: &mut Progress,
     ) -> Result<()> {
-        let (table, found) = self.manifest.unit(unit).ok_or_else(|| {
-            Error::data(format!("find unit {} of table {}", unit.unit, unit.table))
-                .hint("the manifest was changed; start the run again")
-        })?;
+        let (table, found) = self.planned(unit)?;
         let (mut rows, mut bytes) = (0, 0);
         let result = async {
             let started = Instant::now();
             let mut parts = Parts::new(self.store, moment.generation, unit, &self.writer_id, table);
-            moment.reader.check(table).await?;
             let mut batches = moment.reader.read(table, found).await?;
             while let Some(batch) = batches.next().await? {
                 let (more, total) = (batch.num_rows() as u64, batches.bytes());
@@ -253,14 +305,7 @@ impl Worker<'_> {
             Ok(()) => progress.unit_done(),
             Err(_) => progress.take_back(rows, bytes),
         }
-        result.map_err(|error: Error| {
-            error.during(format!(
-                "unit {} of {} of table `{}`",
-                unit.unit,
-                table.units.len(),
-                table.name
-            ))
-        })
+        result.map_err(|error: Error| error.during(place(table, unit)))
     }
 
     /// Leaves word of what ended this attempt. Failing to do so changes nothing.
@@ -285,6 +330,18 @@ impl Worker<'_> {
             tracing::warn!(error = error.chain(), "could not record the failure");
         }
     }
+}
+
+fn place(table: &Table, unit: UnitRef) -> String {
+    format!("unit {} of {} of table `{}`", unit.unit, table.units.len(), table.name)
+}
+
+/// The same for good: whoever holds the lock has to act, and no other table waits for that.
+fn still_locked(error: &Error) -> Error {
+    let hint = error.remedy().unwrap_or("run the job again when the table is free").to_owned();
+    Error::new(Kind::Denied, format!("wait for a table, {LOCK_TRIES} times"))
+        .because(error.chain())
+        .hint(hint)
 }
 
 /// Growing, jittered, and more of them than [`RETRY_FOR`] lets through.

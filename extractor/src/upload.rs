@@ -100,11 +100,6 @@ impl Upload {
                 ),
             }
         })?;
-        Ok(Part {
-            path: self.path.to_string(),
-            rows,
-            bytes: self.bytes,
-            crc32c: self.crc32c,
-        })
+        Ok(Part { path: self.path.to_string(), rows, bytes: self.bytes, crc32c: self.crc32c })
     }
 }

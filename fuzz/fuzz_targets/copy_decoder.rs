@@ -1,20 +1,24 @@
-//! No stream makes the COPY decoder panic, and where its pieces end changes nothing.
+//! No stream makes the COPY decoder panic, where its pieces end changes nothing, and what it makes
+//! of a stream is what a reader of the format as plain as can be finds in it.
 //!
 //! An input is: how many columns; a byte for each (type, 64 for an array, 128 for the policy
 //! `fail`); the size of the pieces; the stream.
 
 #![no_main]
 
+mod plain;
+
 use TargetType::{
-    Bignumeric, Bool, Bytes, Date, Datetime, Float64, Int64, Json, Numeric, String as Text, Time,
-    Timestamp,
+    Bignumeric, Bool, Bytes, Date, Datetime, Float64, Geography, Int64, Json, Numeric,
+    String as Text, Time, Timestamp,
 };
 use arrow_array::RecordBatch;
 use libfuzzer_sys::fuzz_target;
 use sluice_contracts::schema::{Column, Decimal, OnInvalid, TargetType};
 use sluice_sources::CopyDecoder;
 
-/// Encoding, target, and precision and scale, or zeros. Append only: the corpus counts on it.
+/// Encoding, target, and precision and scale, or zeros. Append only, up to 64: the corpus counts
+/// on it.
 const SCALARS: &[(&str, TargetType, (u8, u8))] = &[
     ("int2", Int64, (0, 0)),
     ("int4", Int64, (0, 0)),
@@ -42,6 +46,20 @@ const SCALARS: &[(&str, TargetType, (u8, u8))] = &[
     ("uuid", Bytes, (0, 0)),
     ("json", Json, (0, 0)),
     ("jsonb", Json, (0, 0)),
+    ("money", Numeric, (19, 2)),
+    ("money", Bignumeric, (22, 3)),
+    ("interval", Text, (0, 0)),
+    ("char", Bytes, (0, 0)),
+    ("composite", Json, (0, 0)),
+    ("array_json", Json, (0, 0)),
+    ("geometry", Geography, (0, 0)),
+    ("geography", Geography, (0, 0)),
+    ("geometry", Bytes, (0, 0)),
+    ("vector", Float64, (0, 0)),
+    ("jsonb", Text, (0, 0)),
+    ("numeric", Bignumeric, (58, 20)),
+    ("inet", Text, (0, 0)),
+    ("enum", Text, (0, 0)),
 ];
 
 fuzz_target!(|input: &[u8]| {
@@ -50,6 +68,9 @@ fuzz_target!(|input: &[u8]| {
     let whole = decode(&columns, stream, stream.len().max(1));
     let pieced = decode(&columns, stream, usize::from(*piece).max(1));
     assert_eq!(whole, pieced);
+    if let Ok((batches, invalid)) = whole {
+        plain::check(&columns, stream, &batches, &invalid);
+    }
 });
 
 fn columns(input: &[u8]) -> Option<(Vec<Column>, &[u8])> {
@@ -64,7 +85,7 @@ fn columns(input: &[u8]) -> Option<(Vec<Column>, &[u8])> {
             source_type: encoding.to_owned(),
             encoding: encoding.to_owned(),
             target_type,
-            repeated: choice & 64 != 0,
+            repeated: choice & 64 != 0 || encoding == "vector",
             decimal: (precision > 0).then_some(Decimal { precision, scale }),
             on_invalid: if choice & 128 == 0 { OnInvalid::Null } else { OnInvalid::Fail },
             invalid: None,

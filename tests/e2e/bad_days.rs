@@ -54,7 +54,7 @@ pub(crate) async fn kill_half_way(site: &Site, running: Started, count: usize) -
 }
 
 /// Waits until the newest run has `count` receipts. The run's name.
-async fn wait_for_receipts(site: &Site, count: usize) -> String {
+pub(crate) async fn wait_for_receipts(site: &Site, count: usize) -> String {
     for _ in 0..6000 {
         if let Some(run) = site.newest_run()
             && site.documents(&run, "receipts").len() >= count

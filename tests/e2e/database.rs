@@ -16,7 +16,7 @@ use crate::bad_days::start;
 /// Twelve tables of which each but the first refers to the one before.
 const TABLES: usize = 12;
 
-async fn related(database: &Database) {
+pub(crate) async fn related(database: &Database) {
     let mut statements = vec![
         "CREATE SCHEMA shop; CREATE TABLE shop.t0 (id bigint PRIMARY KEY, name text);
          INSERT INTO shop.t0 SELECT n, md5(n::text) FROM generate_series(1, 200) AS n;"
@@ -44,7 +44,7 @@ async fn related(database: &Database) {
 }
 
 /// A job for all of `shop`.
-fn job(site: &Site, more: &Value) -> PathBuf {
+pub(crate) fn job(site: &Site, more: &Value) -> PathBuf {
     let mut file = json!({
         "name": "nightly",
         "source": {"url": "${SOURCE_URL}"},
@@ -62,7 +62,7 @@ fn job(site: &Site, more: &Value) -> PathBuf {
     site.file("nightly.yaml", &file.to_string())
 }
 
-fn states(answer: &Value) -> Vec<(String, String)> {
+pub(crate) fn states(answer: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let tables = answer["tables"].as_array().expect("`tables` is a list");
     tables.iter().map(|table| (text(&table["table"]), text(&table["state"]))).collect()
@@ -145,7 +145,7 @@ fn files(folder: &Path) -> Option<String> {
 }
 
 /// The snapshot that the newest run reads, once it is founded.
-async fn founding_token(site: &Site) -> String {
+pub(crate) async fn founding_token(site: &Site) -> String {
     for _ in 0..3000 {
         let founder = site.newest_run().and_then(|run| site.documents(&run, "founder.json").pop());
         if let Some(path) = founder

@@ -12,7 +12,7 @@ async fn a_type_that_nothing_can_hold_is_refused_by_the_plan() {
     let Some(database) = Database::fresh().await else { return };
     database
         .execute(
-            "CREATE TABLE places (id bigint, spot point, period tstzrange);
+            "CREATE TABLE places (id bigint, spot gtsvector);
              CREATE TABLE sums (id bigint, total numeric(80, 2));
              CREATE TABLE fractions (id bigint, total numeric(60, 45));",
         )
@@ -79,6 +79,88 @@ async fn a_value_that_does_not_fit_fails_the_run_or_is_counted() {
         let receipt: serde_json::Value = serde_json::from_str(&receipt).unwrap_or_default();
         assert_eq!(receipt["invalid"]["value"], 2, "{name}: {receipt:#}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invalid_value_is_expected_from_statistics_and_found_by_its_query() {
+    let Some(database) = Database::fresh().await else { return };
+    for (name, declared, bad, good) in [
+        ("late", "timestamptz", "'infinity'", "'2024-01-01 00:00:00+00'"),
+        ("ancient", "date", "'0044-03-15 BC'", "'0001-01-01'"),
+        ("midnight", "time", "'24:00:00'", "'23:59:59.999999'"),
+        ("nan", "numeric(10, 2)", "'NaN'", "99999999.99"),
+        ("wide", "numeric", "1e38", "1e37"),
+        ("long", "numeric[]", "'{1, NaN}'", "'{}'"),
+    ] {
+        database
+            .execute(&format!(
+                "CREATE TABLE {name} (id bigint PRIMARY KEY, other text, value {declared});
+                 INSERT INTO {name} SELECT n, 'x', {good} FROM generate_series(1, 40) AS n;
+                 ANALYZE {name}"
+            ))
+            .await;
+        let site = Site::reading(database.url());
+        let job = site.job(name, &json!({"table": name}), &json!({}));
+        let clean = site.plan(&job).await;
+        assert_eq!(clean["warnings"], json!([]), "{name}: {clean:#}");
+
+        database
+            .execute(&format!(
+                "UPDATE {name} SET value = {bad} WHERE id IN (7, 8, 9); ANALYZE {name}"
+            ))
+            .await;
+        let plan = site.plan(&job).await;
+        let warning = plan["warnings"][0].as_str().unwrap_or_default();
+        assert!(warning.starts_with("column `value` of `"), "{name}: {plan:#}");
+        let ended = site.sluice(["run", job.to_str().unwrap_or_default()]).await;
+        ended.refused(1, &["`value`", "find such rows with `"]);
+        let search = ended.stderr.split("find such rows with `").nth(1).unwrap_or_default();
+        let search = search.rsplit_once('`').unwrap_or_default().0;
+        let count = format!("SELECT sum(id)::bigint FROM ({search}) AS found");
+        assert_eq!(database.number(&count).await, 7 + 8 + 9, "{name}: {search}");
+
+        let more = json!({"columns": {"value": {"on_invalid": "null"}}});
+        let plan = site.plan(&site.job(name, &json!({"table": name}), &more)).await;
+        assert_eq!(plan["warnings"], json!([]), "{name}: {plan:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_and_functions_of_the_search_path_are_not_used() {
+    let Some(database) = Database::fresh().await else { return };
+    let name = database.name();
+    database
+        .execute(&format!(
+            "CREATE SCHEMA planted;
+             CREATE FUNCTION planted.never(bigint, bigint) RETURNS boolean
+                 LANGUAGE sql AS 'SELECT false';
+             CREATE OPERATOR planted.>= (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = planted.never);
+             CREATE OPERATOR planted.< (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = planted.never);
+             CREATE FUNCTION planted.never(integer, integer) RETURNS boolean
+                 LANGUAGE sql AS 'SELECT false';
+             CREATE OPERATOR planted.= (LEFTARG = integer, RIGHTARG = integer, FUNCTION = planted.never);
+             CREATE FUNCTION planted.to_json(anyelement) RETURNS json
+                 LANGUAGE sql AS $$ SELECT '\"planted\"'::json $$;
+             CREATE TYPE public.pair AS (n numeric, at timestamptz);
+             CREATE TABLE pairs (id bigint PRIMARY KEY, value pair, deep integer[][]);
+             INSERT INTO pairs SELECT n, ROW(1.10, '2024-01-01 00:00:00+00')::public.pair, '{{{{1}},{{2}}}}'
+                 FROM generate_series(1, 100) AS n;
+             ANALYZE pairs;
+             ALTER DATABASE {name} SET search_path = planted, public, pg_catalog"
+        ))
+        .await;
+    let site = Site::reading(database.url());
+    let more = json!({"partitioning": {"strategy": "id_range", "column": "id", "target_rows": 30}});
+    let job = site.job("pairs", &json!({"table": "pairs"}), &more);
+    let answer = site.run(&job).await;
+    assert_eq!(answer["rows"], 100, "{answer:#}");
+    let files = format!("{}/*.parquet", site.table("pairs").display());
+    let query = format!("SELECT value, deep, count(*) AS n FROM '{files}' GROUP BY ALL");
+    let Some(rows) = duckdb(&query).await else { return };
+    assert_eq!(
+        json!(rows),
+        json!([{"value": r#"{"n":1.10,"at":"2024-01-01T00:00:00+00:00"}"#, "deep": "[[1],[2]]", "n": 100}])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

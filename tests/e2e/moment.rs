@@ -13,23 +13,23 @@ use sluice_tests::postgres::Database;
 use sluice_tests::proxy::Proxy;
 use sluice_tests::sluice::Site;
 
-use crate::bad_days::start;
+use crate::bad_days::{start, wait_for_receipts};
 use crate::shop;
 
-const ACCOUNTS: i64 = 20_000;
-const BALANCE: i64 = 1_000;
+pub(crate) const ACCOUNTS: i64 = 20_000;
+pub(crate) const BALANCE: i64 = 1_000;
 /// Slow enough that a run takes some seconds, in which thousands of transfers happen.
-const SLOW: usize = 400_000;
+pub(crate) const SLOW: usize = 400_000;
 
 /// Writers that move money between accounts until they are dropped. A transfer keeps the sum;
 /// every update moves a row to another page and changes its `moved`.
-struct Writers {
+pub(crate) struct Writers {
     stop: Arc<AtomicBool>,
-    transfers: Arc<AtomicU64>,
+    pub(crate) transfers: Arc<AtomicU64>,
 }
 
 impl Writers {
-    async fn start(database: &Database, count: usize) -> Self {
+    pub(crate) async fn start(database: &Database, count: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let transfers = Arc::new(AtomicU64::new(0));
         for _ in 0..count {
@@ -65,7 +65,7 @@ impl Drop for Writers {
     }
 }
 
-async fn accounts(database: &Database) {
+pub(crate) async fn accounts(database: &Database) {
     database
         .execute(&format!(
             "CREATE SEQUENCE moves;
@@ -79,7 +79,7 @@ async fn accounts(database: &Database) {
 }
 
 /// Rows, different accounts, and money of the copy.
-async fn figures(folder: &Path) -> Option<(i64, i64, i64)> {
+pub(crate) async fn figures(folder: &Path) -> Option<(i64, i64, i64)> {
     let query = format!(
         "SELECT count(*) AS n, count(DISTINCT id) AS ids, sum(balance)::BIGINT AS money FROM '{}/*.parquet'",
         folder.display()
@@ -168,6 +168,55 @@ async fn a_run_whose_tasks_all_die_begins_again_by_itself() {
     assert_eq!(found, (ACCOUNTS, ACCOUNTS, ACCOUNTS * BALANCE), "{ended}");
     let run = site.newest_run().expect("there is a run");
     assert!(!site.documents(&run, "snapshots/0001").is_empty(), "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_outlives_all_tasks_but_one() {
+    let Some(database) = Database::fresh().await else { return };
+    accounts(&database).await;
+    let proxy = Proxy::slow(database.address(), SLOW).await;
+    let site = Site::reading(database.url_through(proxy.port()));
+    let job = site.job("accounts", &json!({"table": "accounts"}), &shop::cut("ctid"));
+    let running = start(&site, &job);
+    while site.newest_run().is_none_or(|run| site.documents(&run, "snapshots/0000").len() < 3) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Another moment would show less money.
+    database.execute("UPDATE accounts SET balance = 0").await;
+    let tasks = faults::tasks_of(running.id);
+    assert_eq!(tasks.len(), 3, "the run is over already");
+    for task in &tasks[..2] {
+        faults::kill(*task);
+    }
+    let ended = running.ended().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    let Some(found) = figures(&site.table("accounts")).await else { return };
+    assert_eq!(found, (ACCOUNTS, ACCOUNTS, ACCOUNTS * BALANCE), "{ended}");
+    let run = site.newest_run().expect("there is a run");
+    assert!(site.documents(&run, "snapshots/0001").is_empty(), "it was begun again: {ended}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_transaction_at_the_source_is_neither_waited_for_nor_seen() {
+    let Some(database) = Database::fresh().await else { return };
+    accounts(&database).await;
+    let mut writer = database.connect().await;
+    let changes = format!(
+        "BEGIN; UPDATE accounts SET balance = 0 WHERE id % 2 = 0;
+         DELETE FROM accounts WHERE id % 3 = 0;
+         INSERT INTO accounts SELECT n + {ACCOUNTS}, 1, 1, '' FROM generate_series(1, 1000) AS n"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(changes)).execute(&mut writer).await.expect("changes");
+    let proxy = Proxy::slow(database.address(), SLOW).await;
+    let site = Site::reading(database.url_through(proxy.port()));
+    let job = site.job("accounts", &json!({"table": "accounts"}), &shop::cut("ctid"));
+    let running = start(&site, &job);
+    wait_for_receipts(&site, 3).await;
+    sqlx::raw_sql("COMMIT").execute(&mut writer).await.expect("the writer commits");
+    let ended = running.ended().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    let Some(found) = figures(&site.table("accounts")).await else { return };
+    assert_eq!(found, (ACCOUNTS, ACCOUNTS, ACCOUNTS * BALANCE), "{ended}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -242,11 +242,10 @@ async fn tables_without_rows_or_without_columns() {
     moves(&database, "emptied", &shop::cut("ctid")).await;
     moves(&database, "parts", &json!({})).await;
 
-    // A target needs a column, and the hint says how to give it one.
+    // Nothing but rows: seven of them, for other people's readers too.
+    let answer = moves(&database, "hollow", &json!({})).await;
+    assert_eq!(answer["rows"], 7);
     let site = Site::reading(database.url());
-    let job = site.job("it", &json!({"table": "hollow"}), &json!({}));
-    let ended = site.sluice(["run".as_ref(), job.as_os_str()]).await;
-    ended.refused(64, &["`hollow`", "no columns", "select 1 as present from"]);
     let job = site.job("it", &json!({"query": "select 1 as present from hollow"}), &json!({}));
     assert_eq!(site.run(&job).await["rows"], 7);
 }

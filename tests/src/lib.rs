@@ -6,7 +6,9 @@
     reason = "a test that cannot go on has to stop and say why"
 )]
 
+pub mod cluster;
 pub mod faults;
+pub mod fidelity;
 pub mod needs;
 pub mod oracle;
 pub mod postgres;

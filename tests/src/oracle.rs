@@ -66,7 +66,7 @@ pub async fn duckdb(query: &str) -> Option<Vec<Value>> {
 }
 
 /// The interpreter of the project's own virtual environment.
-fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
     let given = variable("TEST_PYTHON").map(PathBuf::from);
     let found = given.unwrap_or_else(|| {
         PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.venv/bin/python"))

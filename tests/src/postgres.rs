@@ -7,23 +7,31 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
 use crate::needs::{skip, variable};
 
-/// A fresh database on the server of `TEST_POSTGRES_URL`, dropped with this value.
+/// A fresh database, dropped with this value.
 #[derive(Debug)]
 pub struct Database {
     server: PgConnectOptions,
     name: String,
+    /// Whether somebody else drops it.
+    lent: bool,
 }
 
 impl Database {
-    /// Creates one. `None` where there is no server: the test returns, and has said so.
+    /// Creates one on the server of `TEST_POSTGRES_URL`. `None` where there is no server: the test
+    /// returns, and has said so.
     pub async fn fresh() -> Option<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
         let Some(url) = variable("TEST_POSTGRES_URL") else {
             skip("PostgreSQL (TEST_POSTGRES_URL)");
             return None;
         };
         let server: PgConnectOptions =
             url.to_str().and_then(|url| url.parse().ok()).expect("TEST_POSTGRES_URL is a URL");
+        Some(Self::on(server).await)
+    }
+
+    /// Creates one on that server.
+    pub(crate) async fn on(server: PgConnectOptions) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
         let server = server.disable_statement_logging();
         let name =
             format!("sluice_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -33,7 +41,12 @@ impl Database {
             "CREATE DATABASE {name} TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' ENCODING 'UTF8'"
         );
         run(&mut connection, &create).await;
-        Some(Self { server, name })
+        Self { server, name, lent: false }
+    }
+
+    /// The same one, as a server at another port of this machine shows it.
+    pub(crate) fn at_port(&self, port: u16) -> Self {
+        Self { server: self.server.clone().port(port), name: self.name.clone(), lent: true }
     }
 
     /// Its URL, reached directly.
@@ -89,6 +102,9 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
+        if self.lent {
+            return;
+        }
         let server = self.server.clone();
         let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
         // A runtime of its own: this may run inside of one that is shutting down.

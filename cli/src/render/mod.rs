@@ -5,3 +5,4 @@ pub(crate) mod run;
 pub(crate) mod status;
 #[cfg(test)]
 mod tests;
+pub(crate) mod type_page;

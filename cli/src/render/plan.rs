@@ -179,19 +179,11 @@ fn write_tables(text: &mut String, tables: &[Table]) -> std::fmt::Result {
         }
         writeln!(text, "{}", padded.trim_end())?;
     }
-    let risky: Vec<_> = tables
+    let named = |table: &Table, column: &Column| format!("{}.{}", table.name, column.source_name);
+    let all = tables
         .iter()
-        .flat_map(|table| table.columns.iter().map(move |column| (table, column)))
-        .filter_map(|(table, column)| Some((table, column, column.invalid.as_ref()?)))
-        .collect();
-    if !risky.is_empty() {
-        writeln!(text, "\n  values that the target type cannot hold")?;
-    }
-    for (table, column, invalid) in risky {
-        let name = format!("{}.{}", table.name, column.source_name);
-        writeln!(text, "    {name}: {invalid}: {}", fate(column.on_invalid))?;
-    }
-    Ok(())
+        .flat_map(|table| table.columns.iter().map(move |column| (named(table, column), column)));
+    write_risks(text, "values", all)
 }
 
 fn fate(on_invalid: OnInvalid) -> &'static str {
@@ -278,13 +270,29 @@ fn write_columns(text: &mut String, columns: &[Column]) -> std::fmt::Result {
             target_type(column)
         )?;
     }
-    let risky: Vec<_> = columns.iter().filter_map(|c| Some((c, c.invalid.as_ref()?))).collect();
-    if !risky.is_empty() {
-        writeln!(text, "\n  ! values that the target type cannot hold")?;
-    }
-    for (column, invalid) in risky {
+    write_risks(text, "! values", columns.iter().map(|column| (column.source_name.clone(), column)))
+}
+
+/// Which values are not held, said once for all columns of which it is true.
+fn write_risks<'a>(
+    text: &mut String,
+    values: &str,
+    columns: impl Iterator<Item = (String, &'a Column)>,
+) -> std::fmt::Result {
+    let mut risks: Vec<(&str, &str, Vec<String>)> = Vec::new();
+    for (name, column) in columns {
+        let Some(invalid) = column.invalid.as_deref() else { continue };
         let fate = fate(column.on_invalid);
-        writeln!(text, "    {}: {invalid}: {fate}", column.source_name)?;
+        match risks.iter_mut().find(|risk| (risk.0, risk.1) == (invalid, fate)) {
+            Some((.., names)) => names.push(name),
+            None => risks.push((invalid, fate, vec![name])),
+        }
+    }
+    if !risks.is_empty() {
+        writeln!(text, "\n  {values} that the target type cannot hold")?;
+    }
+    for (invalid, fate, names) in risks {
+        writeln!(text, "    {}: {invalid}: {fate}", names.join(", "))?;
     }
     Ok(())
 }

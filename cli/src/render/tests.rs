@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use clap::CommandFactory as _;
 use serde_json::json;
 use sluice_contracts::manifest::Manifest;
+use sluice_contracts::schema::TargetType;
+use sluice_sources::{Becomes, Example, TypeRow};
 
-use super::{plan, run, status};
+use super::{plan, run, status, type_page};
 use crate::arguments::Arguments;
 use crate::commands::status::StatusReport;
 use crate::summary::{RunReport, State, TableReport};
@@ -41,6 +43,8 @@ fn manifest(units: u32) -> Manifest {
     at["source_name"] = json!("created_at");
     at["invalid"] = json!("infinity");
     at["on_invalid"] = json!("null");
+    let mut tax = amount.clone();
+    (tax["name"], tax["source_name"]) = (json!("tax"), json!("tax"));
     serde_json::from_value(json!({
         "version": 1, "run": "0193f2c4-7d3a-7c51-9f0e-2b6a4c1d8e90", "job": "events",
         "planned": "2024-02-01T03:00:00Z", "source": "${SOURCE_URL}",
@@ -51,7 +55,7 @@ fn manifest(units: u32) -> Manifest {
             "filter": "amount > 0", "target": "file:///data/warehouse/shop/events",
             "write_disposition": "append", "strategy": "date_range",
             "reason": "an index begins with the timestamp `created_at`",
-            "columns": [column("id", "bigint", "INT64"), amount, tags, at], "shape": "",
+            "columns": [column("id", "bigint", "INT64"), amount, tags, at, tax], "shape": "",
             "rows": 1_234_567, "bytes": 98_765_432, "units": units,
             "warnings": ["the statistics of `public.events` are 40 days old"]
         }],
@@ -161,6 +165,31 @@ fn a_plan_of_many_tables_has_a_line_for_each() {
     }]))
     .unwrap();
     insta::assert_snapshot!(plan::render(&plan));
+}
+
+#[test]
+fn the_types_of_a_source() {
+    let row = |name, becomes, refused, example: [&'static str; 2]| TypeRow {
+        source: "sqlite",
+        family: "numbers",
+        name,
+        becomes,
+        refused,
+        example: Example { source: example[0], target: example[1] },
+    };
+    let to = |target_type, repeated, invalid| Becomes { target_type, repeated, invalid };
+    let plain =
+        || vec![to(TargetType::Int64, false, None), to(TargetType::Float64, false, Some("a|b"))];
+    let rows = [
+        row("INT", plain(), None, ["1", "1"]),
+        row("BIGINT", plain(), None, ["1", "1"]),
+        row("int[]", vec![to(TargetType::Int64, true, Some("NULL"))], None, ["{1}", "[1]"]),
+        row("", vec![to(TargetType::Json, false, Some("text"))], Some("unknown"), ["`1`", ""]),
+    ];
+    let page = type_page::render(&rows);
+    let (_, tables) = page.split_once("### SQLite: numbers").unwrap();
+    insta::assert_snapshot!(tables);
+    assert_eq!(type_page::document(&rows)["types"][3]["refused"], "unknown");
 }
 
 #[test]

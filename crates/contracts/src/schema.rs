@@ -33,11 +33,13 @@ pub enum TargetType {
     Timestamp,
     /// A JSON document, verbatim.
     Json,
+    /// Points, lines and polygons on the earth, as WKT or `GeoJSON`.
+    Geography,
 }
 
 impl TargetType {
     /// Every type, in the order of the documentation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Int64,
         Self::Float64,
         Self::Numeric,
@@ -50,6 +52,7 @@ impl TargetType {
         Self::Datetime,
         Self::Timestamp,
         Self::Json,
+        Self::Geography,
     ];
 
     /// The standard SQL name.
@@ -67,6 +70,7 @@ impl TargetType {
             Self::Datetime => "DATETIME",
             Self::Timestamp => "TIMESTAMP",
             Self::Json => "JSON",
+            Self::Geography => "GEOGRAPHY",
         }
     }
 }

@@ -50,7 +50,7 @@ fn scalar_type(target: TargetType, decimal: Option<Decimal>) -> DataType {
             }
         }
         TargetType::Bool => DataType::Boolean,
-        TargetType::String | TargetType::Json => DataType::Utf8,
+        TargetType::String | TargetType::Json | TargetType::Geography => DataType::Utf8,
         TargetType::Bytes => DataType::Binary,
         TargetType::Date => DataType::Date32,
         TargetType::Time => DataType::Time64(TimeUnit::Microsecond),
@@ -75,7 +75,7 @@ pub enum ColumnBuilder {
     Float64(Float64Builder),
     /// BOOL.
     Bool(BooleanBuilder),
-    /// STRING and JSON.
+    /// STRING, JSON and GEOGRAPHY.
     Text(StringBuilder),
     /// BYTES.
     Bytes(BinaryBuilder),
@@ -136,7 +136,9 @@ impl ColumnBuilder {
             TargetType::Int64 => Self::Int64(Int64Builder::new()),
             TargetType::Float64 => Self::Float64(Float64Builder::new()),
             TargetType::Bool => Self::Bool(BooleanBuilder::new()),
-            TargetType::String | TargetType::Json => Self::Text(StringBuilder::new()),
+            TargetType::String | TargetType::Json | TargetType::Geography => {
+                Self::Text(StringBuilder::new())
+            }
             TargetType::Bytes => Self::Bytes(BinaryBuilder::new()),
             TargetType::Date => Self::Date(Date32Builder::new()),
             TargetType::Time => Self::Time(Time64MicrosecondBuilder::new()),

@@ -3,6 +3,7 @@
 //! To add a source: a folder with the same files as its siblings, and one line in [`SOURCES`].
 
 mod builder;
+mod documentation;
 mod naming;
 mod postgres;
 mod source;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use sluice_contracts::{Error, Result};
 
 pub use builder::{BatchBuilder, ColumnBuilder, Invalid, ListColumn, arrow_schema};
+pub use documentation::{Becomes, Example, TypeRow, type_documentation};
 pub use postgres::CopyDecoder;
 pub use source::{
     Batches, Description, Distribution, Join, Key, Listing, Piece, Reader, Source, SourceKind,

@@ -2,42 +2,25 @@
 
 use std::collections::HashMap;
 
+use sluice_contracts::job::{LONGEST_COLUMN_NAME, is_reserved_column_name, refused_column_name};
 use sluice_contracts::schema::Column;
 use sluice_contracts::{Error, Result};
 
-/// Longest column name that BigQuery takes.
-const MAX_CHARACTERS: usize = 300;
-
-/// Beginnings that BigQuery keeps for its own columns, whatever their case.
+/// The target's name for a column: `wanted`, if the job asks for one, or the source's name as
+/// BigQuery takes it.
 ///
-/// <https://cloud.google.com/bigquery/docs/schemas#column_names>
-const RESERVED: &[&str] =
-    &["_table_", "_file_", "_partition", "_row_timestamp", "__root__", "_colidentifier"];
-
-/// The target's name for a column: `wanted`, if the job asks for one, or the source's name with
-/// `_` in place of what BigQuery does not take.
+/// `_` stands for every character other than the letters a to z, digits and `_`; another `_` is put
+/// before a name that begins with a digit or as BigQuery's own columns do; what is longer than
+/// BigQuery allows is cut off.
 pub(crate) fn target_name(source_name: &str, wanted: Option<&str>) -> Result<String> {
-    let name = match wanted {
-        Some(wanted) => {
-            if mapped(wanted) != wanted {
-                return Err(Error::invalid(format!(
-                    "name column `{source_name}`: `{wanted}` is no column name in BigQuery"
-                ))
-                .hint("use letters, digits and `_`, and do not begin with a digit"));
-            }
-            wanted.to_owned()
-        }
-        None => mapped(source_name),
-    };
-    let lower = name.to_ascii_lowercase();
-    let reserved = RESERVED.iter().any(|beginning| lower.starts_with(beginning));
-    if reserved || name.len() > MAX_CHARACTERS {
-        let reason =
-            if reserved { "its name is reserved in BigQuery" } else { "its name is too long" };
-        return Err(Error::invalid(format!("name column `{source_name}`: {reason}"))
-            .hint(format!("set `columns.{source_name}.name` to another name")));
+    let Some(wanted) = wanted else { return Ok(mapped(source_name)) };
+    match refused_column_name(wanted) {
+        None => Ok(wanted.to_owned()),
+        Some(reason) => Err(Error::invalid(format!(
+            "name column `{source_name}`: `{wanted}` is no column name in BigQuery: {reason}"
+        ))
+        .hint(format!("set `columns.{source_name}.name` to another name"))),
     }
-    Ok(name)
 }
 
 /// Refuses columns that the target could not tell apart: BigQuery's names ignore case.
@@ -61,18 +44,20 @@ pub(crate) fn refuse_collisions(columns: &[Column]) -> Result<()> {
     Ok(())
 }
 
-/// `name` with `_` for every character that BigQuery does not take.
 fn mapped(name: &str) -> String {
     let mut mapped: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    if mapped.is_empty() || mapped.starts_with(|c: char| c.is_ascii_digit()) {
+    let digit = mapped.starts_with(|c: char| c.is_ascii_digit());
+    if mapped.is_empty() || digit || is_reserved_column_name(&mapped) {
         mapped.insert(0, '_');
     }
+    mapped.truncate(LONGEST_COLUMN_NAME);
     mapped
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use sluice_contracts::schema::{OnInvalid, TargetType};
 
     use super::*;
@@ -98,18 +83,38 @@ mod tests {
         assert_eq!(given("Größe (cm)"), "Gr__e__cm_");
         assert_eq!(given("2fa"), "_2fa");
         assert_eq!(given(""), "_");
+        assert_eq!(given("_PARTITIONTIME"), "__PARTITIONTIME");
+        assert_eq!(given("-partition"), "__partition");
+        assert_eq!(given("__root__x"), "___root__x");
+        assert_eq!(given(&"ä".repeat(400)), "_".repeat(300));
         assert_eq!(target_name("größe", Some("size")).unwrap(), "size");
-        assert!(target_name("a", Some("a b")).is_err());
-        let error = target_name("_PARTITIONTIME", None).unwrap_err();
-        assert_eq!(error.remedy(), Some("set `columns._PARTITIONTIME.name` to another name"));
+        let error = target_name("a", Some("a b")).unwrap_err();
+        assert_eq!(error.remedy(), Some("set `columns.a.name` to another name"));
+        let error = target_name("a", Some("_partition")).unwrap_err();
+        assert!(error.to_string().ends_with("BigQuery keeps names that begin so for itself"));
     }
 
     #[test]
     fn names_that_differ_in_case_only_collide() {
         assert!(refuse_collisions(&[column("a", "a"), column("b", "b")]).is_ok());
         let error = refuse_collisions(&[column("a b", "a_b"), column("A-B", "A_B")]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "name columns: `a b` and `A-B` would both be `A_B` in the target"
+        );
         assert_eq!(error.remedy(), Some("set `columns.A-B.name` to another name"));
         let error = refuse_collisions(&[column("a", "a"), column("a", "a")]).unwrap_err();
         assert!(error.to_string().contains("read twice"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_is_mapped_to_one_that_bigquery_takes(
+            name in "\\PC{0,320}|(_?(table|FILE|partition|change)_?|__ROOT__|_colIdentifier)[^a]{0,4}",
+        ) {
+            let name = target_name(&name, None).unwrap();
+            prop_assert_eq!(refused_column_name(&name), None);
+            prop_assert_eq!(target_name(&name, None).unwrap(), name);
+        }
     }
 }

@@ -173,8 +173,10 @@ pub struct Span {
 /// A connection for reading. What it reads it sees at the moment it joined.
 ///
 /// A unit is [`check`](Reader::check), [`read`](Reader::read) to the end, and
-/// [`confirm`](Reader::confirm). After an error the reader is of no more use than to be joined by
-/// another one through its [`export`](Reader::export), which lives on where the source allows it.
+/// [`confirm`](Reader::confirm). After an error the reader reads nothing more until it was told to
+/// [`recover`](Reader::recover). Until it is dropped, an error of a unit ends neither its moment nor
+/// what it [exported](Reader::export), so that another reader can be joined to it instead. Only a
+/// lost connection does.
 #[async_trait]
 pub trait Reader: Send {
     /// A token that other readers can join this one's moment with, valid while this reader lives.
@@ -197,6 +199,17 @@ pub trait Reader: Send {
     /// Called after a unit's last batch and before its receipt: fails where what was read may not
     /// have been the moment that this reader joined.
     async fn confirm(&mut self) -> Result<()>;
+
+    /// Makes the reader fit for another unit after an error, on the connection that it has and at
+    /// the moment that it sees. Its export stays what it was.
+    ///
+    /// A unit that was left before its end may have to be passed over, which takes as long as
+    /// reading it and keeps nothing of it. An error of the unit itself, such as a lock that was not
+    /// given, is told from the loss of the connection by this: after the first it succeeds.
+    ///
+    /// # Errors
+    /// Where the connection or its moment is lost. Then the reader is to be dropped.
+    async fn recover(&mut self) -> Result<()>;
 }
 
 /// The rows of one unit, in batches of bounded size.

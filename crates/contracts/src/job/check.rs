@@ -2,8 +2,11 @@
 
 use serde_json::Value;
 
-use super::JobFile;
+use std::collections::{BTreeMap, HashMap};
+
+use super::column_name::refused_column_name;
 use super::validate::{Problem, nearest_hint};
+use super::{ColumnFile, JobFile};
 
 /// Values whose words the schema does not know.
 pub(super) fn check_words(value: &Value, strategies: &[&str]) -> Vec<Problem> {
@@ -107,6 +110,10 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<Problem> {
         _ => {}
     }
     check_tables(file, &mut problems);
+    check_names("columns", &file.columns, &mut problems);
+    for (at, table) in file.tables.iter().flatten().enumerate() {
+        check_names(&format!("tables.{at}.columns"), &table.columns, &mut problems);
+    }
     let strategy = file.partitioning.strategy.as_deref().unwrap_or("auto");
     if source.query.is_some() && strategy == "ctid" {
         problems.push(
@@ -140,6 +147,25 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Names in the target are such as it takes, and no two columns have the same.
+fn check_names(path: &str, columns: &BTreeMap<String, ColumnFile>, problems: &mut Vec<Problem>) {
+    let mut seen: HashMap<String, &str> = HashMap::new();
+    for (column, asked) in columns {
+        let Some(name) = &asked.name else { continue };
+        let place = format!("{path}.{column}.name");
+        if let Some(reason) = refused_column_name(name) {
+            problems.push(
+                Problem::new(place, format!("`{name}` is no column name in BigQuery")).hint(reason),
+            );
+        } else if let Some(first) = seen.insert(name.to_ascii_lowercase(), column) {
+            problems.push(
+                Problem::new(place, format!("`{first}` has the name `{name}` too"))
+                    .hint("names that differ in their case only are the same in BigQuery"),
+            );
+        }
+    }
 }
 
 /// What belongs to one table does not stand beside `tables`.

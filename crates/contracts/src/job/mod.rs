@@ -1,6 +1,7 @@
 //! Jobs: what the user asks for.
 
 mod check;
+mod column_name;
 mod file;
 mod meaning;
 mod names;
@@ -12,6 +13,7 @@ mod validate;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use column_name::{LONGEST_COLUMN_NAME, is_reserved_column_name, refused_column_name};
 pub use file::{
     ColumnFile, JobFile, LimitsFile, PartitioningFile, SourceFile, TablesFile, TargetFile,
     WriteDisposition,

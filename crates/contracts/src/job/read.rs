@@ -28,6 +28,7 @@ impl Job {
     /// Reads a job from a document that is parsed already.
     pub fn from_value(name: &str, mut value: Value, strategies: &[&str]) -> Result<Self> {
         let mut problems = take_seed_names(&mut value);
+        take_bare_null(&mut value);
         problems.extend(against_schema(&value));
         let rejected = |problems: Vec<Problem>| {
             let error = Error::invalid(format!("read job `{name}`"));
@@ -54,12 +55,30 @@ impl Job {
     }
 }
 
+/// `on_invalid: null` means the word, which YAML takes for nothing unless it stands in quotes.
+fn take_bare_null(value: &mut Value) {
+    let word = |columns: Option<&mut Value>| {
+        let columns = columns.and_then(Value::as_object_mut);
+        for column in columns.into_iter().flat_map(serde_json::Map::values_mut) {
+            if let Some(on_invalid @ Value::Null) = column.get_mut("on_invalid") {
+                *on_invalid = Value::from("null");
+            }
+        }
+    };
+    word(value.get_mut("columns"));
+    let tables = value.get_mut("tables").and_then(Value::as_array_mut);
+    for table in tables.into_iter().flatten() {
+        word(table.get_mut("columns"));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::super::TableJob;
+    use super::super::{Selection, TableJob};
     use super::*;
+    use crate::schema::OnInvalid;
 
     const STRATEGIES: &[&str] = &["full", "date_range", "id_range", "hash", "ctid"];
 
@@ -184,6 +203,39 @@ schedule: daily
             assert!(said.contains(expected), "{expected}\nis not in\n{said}");
         }
         assert!(!said.contains("secret"), "{said}");
+    }
+
+    #[test]
+    fn a_bare_null_is_the_word() {
+        let bare = GOOD.replace("on_invalid: fail", "on_invalid: null");
+        let table = only(&read(&bare).unwrap());
+        assert_eq!(table.columns["amount"].on_invalid, Some(OnInvalid::Null));
+        let many = bare
+            .replace(", table: public.events, columns: [id, amount], where: \"id > 3\"", "")
+            .replace("table: \"file:///data/warehouse/shop/events\"", "dataset: \"file:///w/shop\"")
+            .replace("partitioning: {strategy: auto, column: id, target_rows: 50000}\n", "")
+            .replace("columns: {", "tables: [{table: a, columns: {")
+            .replace("null}}", "null}}}]");
+        let Selection::Many { entries, .. } = read(&many).unwrap().selection else { panic!() };
+        let settings = &entries[0].settings;
+        assert_eq!(settings.columns["amount"].on_invalid, Some(OnInvalid::Null));
+    }
+
+    #[test]
+    fn names_that_the_target_refuses_are_found_in_the_file() {
+        let columns = "{a: {name: x y}, b: {name: total}, c: {name: TOTAL}, d: {name: _partition}}";
+        let said = refused(
+            &GOOD
+                .replace(", columns: [id, amount]", "")
+                .replace("{amount: {type: BIGNUMERIC, on_invalid: fail}}", columns),
+        );
+        for expected in [
+            "`columns.a.name`: `x y` is no column name in BigQuery (it is not made of the letters",
+            "`columns.c.name`: `b` has the name `TOTAL` too (names that differ in their case only",
+            "`columns.d.name`: `_partition` is no column name in BigQuery (BigQuery keeps names",
+        ] {
+            assert!(said.contains(expected), "{expected}\nis not in\n{said}");
+        }
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! What the catalog says of a relation.
 
-use std::collections::HashMap;
-
 use sluice_contracts::manifest::Relation;
 use sluice_contracts::unit::KeyType;
 use sluice_contracts::{Error, Result};
+use sqlx::postgres::PgConnection;
 use sqlx::postgres::types::Oid;
-use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Column as _, Executor, SqlSafeStr as _, Statement as _};
 
+use super::columns::{Attribute, RawAttribute, attributes};
 use super::connection::{failed, get, rows};
 use super::dialect;
+use super::type_table::Arrays;
 use crate::source::Key;
 
 /// A relation as found.
@@ -28,22 +28,6 @@ pub(super) struct Found {
     pub(super) primary: Vec<String>,
     /// Columns that an index begins with.
     pub(super) indexed: Vec<String>,
-}
-
-/// One column as found.
-#[derive(Debug)]
-pub(super) struct Attribute {
-    pub(super) name: String,
-    /// As `format_type` spells it.
-    pub(super) display: String,
-    pub(super) nullable: bool,
-    /// Name of its type, or of its array's elements' type, domains unwrapped.
-    pub(super) base: String,
-    /// `pg_type.typtype` of the same.
-    pub(super) typtype: char,
-    /// Modifier of the column or of its domain.
-    pub(super) typmod: i32,
-    pub(super) array: bool,
 }
 
 /// Looks a relation up.
@@ -79,12 +63,12 @@ async fn find_table(connection: &mut PgConnection, relation: &Relation) -> Resul
     }
     let sql = format!(
         "select a.attname::text, a.atttypid, a.atttypmod, a.attnotnull, \
-                format_type(a.atttypid, a.atttypmod) \
+                format_type(a.atttypid, a.atttypmod), a.attndims::int4 \
          from pg_attribute a where a.attrelid = {oid} and a.attnum > 0 and not a.attisdropped \
          order by a.attnum"
     );
     let raw = rows(connection, &sql, what).await?;
-    let raw = raw.iter().map(raw_attribute).collect::<Result<Vec<_>>>()?;
+    let raw = raw.iter().map(RawAttribute::read).collect::<Result<Vec<_>>>()?;
     let attributes = attributes(connection, raw).await?;
     let sql = format!(
         "select a.attname::text, k.n = 1, i.indisprimary \
@@ -134,6 +118,7 @@ async fn find_query(connection: &mut PgConnection, sql: &str) -> Result<Found> {
             typmod: -1,
             nullable: true,
             display: String::new(),
+            dimensions: 0,
         });
     }
     for (at, attribute) in raw.iter().enumerate() {
@@ -178,125 +163,12 @@ async fn not_found(connection: &mut PgConnection, relation: &Relation) -> Result
     Ok(Error::not_found(format!("describe table `{relation}`: there is no such table")).hint(hint))
 }
 
-struct RawAttribute {
-    name: String,
-    oid: u32,
-    typmod: i32,
-    nullable: bool,
-    display: String,
-}
-
-fn raw_attribute(row: &PgRow) -> Result<RawAttribute> {
-    Ok(RawAttribute {
-        name: get(row, 0)?,
-        oid: get::<Oid>(row, 1)?.0,
-        typmod: get(row, 2)?,
-        nullable: !get::<bool>(row, 3)?,
-        display: get(row, 4)?,
-    })
-}
-
-/// A row of `pg_type`.
-struct TypeRow {
-    /// With its schema, unless it is the server's own: a user's type may share a name with one of
-    /// those and be sent quite differently.
-    name: String,
-    typtype: char,
-    base: u32,
-    typmod: i32,
-    element: u32,
-    array: bool,
-    display: String,
-}
-
-/// Unwraps domains and arrays until the types at their bottom are found.
-async fn attributes(
-    connection: &mut PgConnection,
-    raw: Vec<RawAttribute>,
-) -> Result<Vec<Attribute>> {
-    let types = types(connection, raw.iter().map(|attribute| attribute.oid)).await?;
-    raw.iter().map(|attribute| unwrap(attribute, &types)).collect()
-}
-
-fn unwrap(raw: &RawAttribute, types: &HashMap<u32, TypeRow>) -> Result<Attribute> {
-    let missing = || Error::bug(format!("look up the type of column `{}`", raw.name));
-    let mut oid = raw.oid;
-    let mut typmod = raw.typmod;
-    let mut array = false;
-    let mut nullable = raw.nullable;
-    loop {
-        let row = types.get(&oid).ok_or_else(missing)?;
-        if row.typtype == 'd' {
-            typmod = if row.typmod == -1 { typmod } else { row.typmod };
-            // A domain's NOT NULL is not enforced for every way a NULL can come about.
-            nullable = true;
-            oid = row.base;
-        } else if row.array && !array {
-            array = true;
-            oid = row.element;
-        } else {
-            let display = if raw.display.is_empty() {
-                types.get(&raw.oid).ok_or_else(missing)?.display.clone()
-            } else {
-                raw.display.clone()
-            };
-            return Ok(Attribute {
-                name: raw.name.clone(),
-                display,
-                nullable,
-                base: row.name.clone(),
-                typtype: row.typtype,
-                typmod,
-                array,
-            });
-        }
-    }
-}
-
-async fn types(
-    connection: &mut PgConnection,
-    oids: impl Iterator<Item = u32>,
-) -> Result<HashMap<u32, TypeRow>> {
-    let oids: Vec<String> = oids.map(|oid| oid.to_string()).collect();
-    let sql = format!(
-        "with recursive found(oid) as (\
-           select unnest('{{{}}}'::oid[]) \
-           union \
-           select case when t.typtype = 'd' then t.typbasetype else t.typelem end \
-           from found f join pg_type t on t.oid = f.oid \
-           where t.typtype = 'd' or t.typelem <> 0) \
-         select t.oid, case when n.nspname = 'pg_catalog' or t.typname = 'citext' then t.typname::text \
-                  else format('%I.%I', n.nspname, t.typname) end, t.typtype::text, t.typbasetype, t.typtypmod, t.typelem, \
-                t.typelem <> 0 and t.typlen = -1 and t.typcategory = 'A' \
-                  and t.typname not in ('int2vector', 'oidvector'), \
-                format_type(t.oid, null) \
-         from found f join pg_type t on t.oid = f.oid join pg_namespace n on n.oid = t.typnamespace",
-        oids.join(",")
-    );
-    let mut types = HashMap::new();
-    for row in &rows(connection, &sql, || "describe the columns' types".to_owned()).await? {
-        types.insert(
-            get::<Oid>(row, 0)?.0,
-            TypeRow {
-                name: get(row, 1)?,
-                typtype: get::<String>(row, 2)?.chars().next().unwrap_or(' '),
-                base: get::<Oid>(row, 3)?.0,
-                typmod: get(row, 4)?,
-                element: get::<Oid>(row, 5)?.0,
-                array: get(row, 6)?,
-                display: get(row, 7)?,
-            },
-        );
-    }
-    Ok(types)
-}
-
 impl Found {
     /// Columns that it can be cut by.
     pub(super) fn keys(&self) -> Vec<Key> {
         self.attributes
             .iter()
-            .filter(|attribute| !attribute.array)
+            .filter(|attribute| attribute.arrays == Arrays::None && attribute.extension.is_empty())
             .filter_map(|attribute| {
                 let key_type = match attribute.base.as_str() {
                     "int2" | "int4" | "int8" => KeyType::Integer,

@@ -10,12 +10,33 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a user, a role or the server may have set otherwise, and what would change the text of
-/// values or end a long read.
+/// values or end a long read. Nobody is waited for longer than half a minute, and less where the
+/// operator has set less.
+///
+/// A database of encoding `SQL_ASCII` takes any bytes for text and refuses to send those that are
+/// not UTF-8 as UTF-8. It sends them as they are, and each value is looked at here.
+///
+/// The server's own functions, operators and types come before any that a schema of the search path
+/// may have under the same name. `lc_monetary` says how many digits money has, so it is the
+/// database's where that has one and a role has another: whoever reads did not write. `row_security` stays: who has turned
+/// it off wants an error where rows would be hidden.
 const SETTINGS: &str = "\
-set datestyle to 'ISO, YMD'; set intervalstyle to 'iso_8601'; set timezone to 'UTC'; \
-set extra_float_digits to 3; set bytea_output to 'hex'; set xmloption to 'content'; \
+select pg_catalog.set_config('search_path', pg_catalog.rtrim(pg_catalog.concat(\
+'pg_catalog, ', pg_catalog.current_setting('search_path')), ', '), false); \
+select pg_catalog.set_config('client_encoding', case setting when 'SQL_ASCII' then setting \
+else 'UTF8' end, false) from pg_settings where name = 'server_encoding'; \
+set datestyle to 'ISO, YMD'; set intervalstyle to 'iso_8601'; \
+set timezone to 'UTC'; set extra_float_digits to 3; set bytea_output to 'hex'; \
+set xmloption to 'content'; set xmlbinary to 'base64'; set quote_all_identifiers to off; \
+select set_config('lc_monetary', substr(entry, 13), false) \
+from pg_db_role_setting join pg_database d on d.oid = setdatabase cross join unnest(setconfig) as entry \
+where d.datname = current_database() and setrole = 0 and entry like 'lc_monetary=%' \
+and exists (select from pg_settings where name = 'lc_monetary' and source like '%user'); \
 set statement_timeout to 0; set idle_in_transaction_session_timeout to 0; \
-set lock_timeout to '30s'";
+select set_config(name, '0', false) from pg_settings \
+where name in ('idle_session_timeout', 'transaction_timeout'); \
+select set_config('lock_timeout', least(nullif(setting::int, 0), 30000)::text, false) \
+from pg_settings where name = 'lock_timeout'";
 
 /// Opens a connection whose settings are known. `application` is what the server's operator sees
 /// in `pg_stat_activity`.
@@ -70,6 +91,26 @@ where
     sqlx::Row::try_get(row, at).map_err(|error| failed("read the catalog".to_owned(), error))
 }
 
+/// A name of a row, by position. A database of encoding `SQL_ASCII` takes any bytes for one: those
+/// that are not UTF-8 are replaced in the error.
+pub(super) fn name(row: &PgRow, at: usize) -> Result<Result<String, String>> {
+    let during = |error| failed("read the catalog".to_owned(), error);
+    let value = sqlx::Row::try_get_raw(row, at).map_err(during)?;
+    let bytes = value.as_bytes().map_err(|source| during(sqlx::Error::Decode(source)))?;
+    let name = String::from_utf8(bytes.to_vec());
+    Ok(name.map_err(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+}
+
+/// The same, where nothing can be done without the name.
+pub(super) fn text(row: &PgRow, at: usize) -> Result<String> {
+    name(row, at)?.map_err(|lossy| {
+        Error::data(format!("read the catalog: the name `{lossy}` is not UTF-8")).hint(
+            "the database's encoding is SQL_ASCII: rename the column or type, or move the table \
+             with a query that leaves it out or gives it another name",
+        )
+    })
+}
+
 /// The driver's error by who must act on it.
 pub(super) fn failed(what: String, error: sqlx::Error) -> Error {
     use sqlx::Error as E;
@@ -119,6 +160,13 @@ fn refused(what: String, error: &PgDatabaseError) -> Error {
             ),
         ),
         "57014" => (Kind::Transient, None),
+        "22P05" => (
+            Kind::Data,
+            Some(
+                "a text has a character that UTF-8 has not; move the table with a query that makes \
+                 bytes of the column: `convert_to(..., getdatabaseencoding())`",
+            ),
+        ),
         _ if code.starts_with("28") => {
             (Kind::Denied, Some("check the user and the password in `source.url`"))
         }

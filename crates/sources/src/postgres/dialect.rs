@@ -120,15 +120,8 @@ pub(super) fn copy(table: &Table, unit: &Unit) -> Result<String> {
     let columns: Vec<String> = table
         .columns
         .iter()
-        .map(|column| {
-            let name = identifier(&column.source_name);
-            if type_table::as_text(&column.encoding) { format!("{name}::text") } else { name }
-        })
+        .map(|column| type_table::expression(column, &identifier(&column.source_name)))
         .collect();
-    let from = match &unit.leaf {
-        Some(leaf) => format!("only {leaf}"),
-        None => relation(&table.relation),
-    };
     let predicate = predicate(&unit.cut);
     if predicate != unit.predicate {
         return Err(Error::data(format!(
@@ -137,16 +130,32 @@ pub(super) fn copy(table: &Table, unit: &Unit) -> Result<String> {
         ))
         .hint("the manifest was changed, or written by another version; start the run again"));
     }
+    let rows = rows_of(table, unit, None);
+    Ok(format!("copy (select {} {rows}) to stdout (format binary)", columns.join(", ")))
+}
+
+/// A query for the rows of a unit that meet a condition.
+pub(super) fn search(table: &Table, unit: &Unit, condition: &str) -> String {
+    format!("select * {}", rows_of(table, unit, Some(condition)))
+}
+
+/// From FROM on: the rows of a unit, or those that meet one more condition.
+fn rows_of(table: &Table, unit: &Unit, condition: Option<&str>) -> String {
+    let from = match &unit.leaf {
+        Some(leaf) => format!("only {leaf}"),
+        None => relation(&table.relation),
+    };
+    let predicate = predicate(&unit.cut);
     let mut conditions = Vec::new();
     conditions.extend(table.filter.as_ref().map(|filter| format!("(\n{filter}\n)")));
     conditions.extend((!predicate.is_empty()).then(|| format!("({predicate})")));
-    let mut sql = format!("copy (select {} from {from} as {ALIAS}", columns.join(", "));
+    conditions.extend(condition.map(|condition| format!("({condition})")));
+    let mut sql = format!("from {from} as {ALIAS}");
     if !conditions.is_empty() {
         sql.push_str(" where ");
         sql.push_str(&conditions.join(" and "));
     }
-    sql.push_str(") to stdout (format binary)");
-    Ok(sql)
+    sql
 }
 
 /// `select` of columns of what a table job reads, with its filter.

@@ -4,7 +4,7 @@ use sluice_contracts::Result;
 use sluice_contracts::job::TableName;
 use sqlx::postgres::PgConnection;
 
-use super::connection::{get, rows};
+use super::connection::{get, name, rows};
 use crate::source::Listing;
 
 /// Lists the database's own tables.
@@ -23,8 +23,12 @@ pub(super) async fn list(connection: &mut PgConnection) -> Result<Listing> {
     let what = || "list the tables of the database".to_owned();
     let mut listing = Listing::default();
     for row in &rows(connection, sql, what).await? {
-        let table = TableName { schema: Some(get(row, 0)?), name: get(row, 1)? };
+        let (schema, table) = (name(row, 0)?, name(row, 1)?);
+        let broken = schema.is_err() || table.is_err();
+        let (Ok(schema) | Err(schema), Ok(table) | Err(table)) = (schema, table);
+        let table = TableName { schema: Some(schema), name: table };
         match get::<Option<String>>(row, 2)? {
+            _ if broken => listing.excluded.push((table, "its name is not UTF-8".to_owned())),
             None => listing.tables.push(table),
             Some(reason) => listing.excluded.push((table, reason)),
         }

@@ -1,10 +1,13 @@
 //! PostgreSQL 12 and later, through binary COPY.
 
 mod catalog;
+mod columns;
 mod connection;
 mod copy;
 mod dialect;
 mod distribution;
+mod likely;
+mod line;
 mod listing;
 mod pieces;
 mod reader;
@@ -19,6 +22,7 @@ use sluice_contracts::{Error, Result};
 use sqlx::postgres::PgConnectOptions;
 
 pub use copy::CopyDecoder;
+pub(crate) use type_table::type_documentation;
 
 use crate::source::{Join, Reader, Source, SourceKind, Survey};
 

@@ -1,32 +1,39 @@
 //! The reading side.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use bytes::{Buf as _, Bytes};
-use futures::StreamExt;
-use futures::stream::BoxStream;
 use sluice_contracts::manifest::{Relation, Table};
 use sluice_contracts::unit::Unit;
 use sluice_contracts::{Error, Kind, Result};
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Executor, SqlSafeStr as _};
+use sqlx::{AssertSqlSafe, Executor};
 
 use super::connection::{execute, failed, get, rows, sqlstate};
 use super::copy::CopyDecoder;
+use super::line::{Line, Received};
 use super::{dialect, survey};
 use crate::source::{Batches, Join, Reader};
 
+/// Longest silence of the server while what is left of a failed unit is passed over. A connection
+/// that died without a word would be waited for for ever.
+const SILENCE: Duration = Duration::from_mins(2);
+
 /// A connection in a transaction that sees one moment.
 pub(super) struct PgReader {
-    connection: PgConnection,
+    line: Line,
     /// Whether each statement sees a moment of its own.
     independent: bool,
     /// This connection's own export, once asked for.
     exported: Option<String>,
     /// Tables whose shape was checked, and is locked.
     checked: HashSet<u32>,
+    /// The table of the unit whose savepoint is set. A check that was made since ends with it, and
+    /// so does the table's lock.
+    unit: Option<u32>,
 }
 
 impl PgReader {
@@ -45,7 +52,13 @@ impl PgReader {
                 Err(error) => return Err(failed("join a snapshot".to_owned(), error)),
             }
         }
-        Ok(Some(Self { connection, independent, exported: None, checked: HashSet::new() }))
+        Ok(Some(Self {
+            line: Line::Free(connection),
+            independent,
+            exported: None,
+            checked: HashSet::new(),
+            unit: None,
+        }))
     }
 
     async fn lock(&mut self, table: &Table, relation: &str) -> Result<()> {
@@ -54,12 +67,12 @@ impl PgReader {
             "select relkind::text from pg_class where oid = to_regclass({})",
             dialect::literal(relation)
         );
-        let found = rows(&mut self.connection, &sql, what).await?;
+        let found = rows(self.line.free()?, &sql, what).await?;
         let kind = found.first().map(|row| get::<String>(row, 0)).transpose()?;
         // Other kinds cannot be locked.
         if kind.is_some_and(|kind| matches!(kind.as_str(), "r" | "p" | "v")) {
             let sql = format!("lock table {relation} in access share mode");
-            execute(&mut self.connection, &sql, what).await?;
+            execute(self.line.free()?, &sql, what).await?;
         }
         Ok(())
     }
@@ -77,18 +90,20 @@ impl PgReader {
             dialect::literal(relation)
         );
         let what = || "look whether the table was rewritten".to_owned();
-        let found = rows(&mut self.connection, &sql, what).await?;
+        let found = rows(self.line.free()?, &sql, what).await?;
         Ok(found.first().map(|row| get::<i64>(row, 0)).transpose()?.unwrap_or(0) > 0)
     }
 
-    /// Asks the server for the types that it would send now. The catalogue shows the snapshot's
-    /// shape, a statement uses the newest.
-    async fn prepares(&mut self, table: &Table) -> Result<(), sqlx::Error> {
+    /// Lets the server plan the table's query. The catalogue shows the snapshot's shape, a
+    /// statement uses the newest. What would refuse a COPY before it begins is found here, where it
+    /// costs no connection.
+    async fn plans(connection: &mut PgConnection, table: &Table) -> Result<(), sqlx::Error> {
         let columns: Vec<String> =
             table.columns.iter().map(|c| dialect::identifier(&c.source_name)).collect();
         let from = dialect::relation(&table.relation);
         let sql = dialect::select(&columns.join(", "), &from, table.filter.as_deref());
-        (&mut self.connection).prepare(AssertSqlSafe(sql).into_sql_str()).await.map(drop)
+        let plan = sqlx::query(AssertSqlSafe(format!("explain {sql}"))).persistent(false);
+        plan.fetch_all(connection).await.map(drop)
     }
 }
 
@@ -97,6 +112,12 @@ impl PgReader {
 /// failed and waits for its end (`object_not_in_prerequisite_state`).
 fn is_gone(error: &sqlx::Error) -> bool {
     matches!(sqlstate(error).as_deref(), Some("22023" | "42704" | "55000"))
+}
+
+/// Whether the server misses a name or a type that the table was planned with
+/// (`insufficient_privilege` is of the same class).
+fn is_altered(error: &sqlx::Error) -> bool {
+    sqlstate(error).is_some_and(|code| code.starts_with("42") && code != "42501")
 }
 
 #[async_trait]
@@ -109,7 +130,7 @@ impl Reader for PgReader {
             return Ok(token.clone());
         }
         let what = || "export a snapshot".to_owned();
-        let found = rows(&mut self.connection, "select pg_export_snapshot()", what).await?;
+        let found = rows(self.line.free()?, "select pg_export_snapshot()", what).await?;
         let row = found.first().ok_or_else(|| Error::bug(what()))?;
         let token: String = get(row, 0)?;
         self.exported = Some(token.clone());
@@ -120,7 +141,8 @@ impl Reader for PgReader {
         if !self.independent {
             // An error then ends the unit and not the snapshot.
             let what = || "begin a unit".to_owned();
-            execute(&mut self.connection, "savepoint unit", what).await?;
+            execute(self.line.free()?, "savepoint unit", what).await?;
+            self.unit = Some(table.index);
         }
         if self.checked.contains(&table.index) {
             return Ok(());
@@ -141,7 +163,7 @@ impl Reader for PgReader {
                 _ => error,
             })?;
         }
-        let shape = survey::shape_now(&mut self.connection, &table.relation, &table.columns).await;
+        let shape = survey::shape_now(self.line.free()?, &table.relation, &table.columns).await;
         let shape = match shape {
             Ok(shape) => shape,
             Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Data) => {
@@ -155,15 +177,12 @@ impl Reader for PgReader {
         if is_table && self.rewritten(&relation).await? {
             return Err(altered("it was rewritten or emptied".to_owned()));
         }
-        match self.prepares(table).await {
+        match Self::plans(self.line.free()?, table).await {
             Ok(()) => {}
-            Err(error) if sqlstate(&error).is_some_and(|code| code.starts_with("42")) => {
-                return Err(altered(failed("prepare its query".to_owned(), error).chain()));
+            Err(error) if is_altered(&error) => {
+                return Err(altered(failed("plan its query".to_owned(), error).chain()));
             }
-            Err(error) => return Err(failed(format!("prepare to read `{}`", table.name), error)),
-        }
-        if !self.independent {
-            self.checked.insert(table.index);
+            Err(error) => return Err(failed(format!("plan to read `{}`", table.name), error)),
         }
         Ok(())
     }
@@ -174,13 +193,11 @@ impl Reader for PgReader {
         unit: &'a Unit,
     ) -> Result<Box<dyn Batches + 'a>> {
         let sql = dialect::copy(table, unit)?;
-        let decoder = CopyDecoder::new(&table.columns)?;
-        let what = || format!("copy from `{}`", table.name);
-        let stream =
-            self.connection.copy_out_raw(&sql).await.map_err(|error| failed(what(), error))?;
+        let decoder = CopyDecoder::of_unit(table, unit)?;
+        self.line.copy(sql)?;
         Ok(Box::new(PgBatches {
             name: &table.name,
-            stream,
+            line: &mut self.line,
             decoder,
             chunk: Bytes::new(),
             ended: false,
@@ -192,14 +209,31 @@ impl Reader for PgReader {
             return Ok(());
         }
         let what = || "end a unit".to_owned();
-        execute(&mut self.connection, "release savepoint unit", what).await
+        execute(self.line.free()?, "release savepoint unit", what).await?;
+        self.checked.extend(self.unit.take());
+        Ok(())
+    }
+
+    async fn recover(&mut self) -> Result<()> {
+        let what = || "go on after a unit that failed".to_owned();
+        let silent = |_| Error::transient(format!("{}: the server is silent", what()));
+        while self.line.is_copying() {
+            tokio::time::timeout(SILENCE, self.line.receive()).await.map_err(silent)??;
+        }
+        let sql = match self.unit.take() {
+            Some(_) => "rollback to savepoint unit; release savepoint unit",
+            // Nothing but whether the connection and its transaction live.
+            None => "select",
+        };
+        let answer = execute(self.line.free()?, sql, what);
+        tokio::time::timeout(SILENCE, answer).await.map_err(silent)?
     }
 }
 
 /// The rows of one COPY.
 struct PgBatches<'a> {
     name: &'a str,
-    stream: BoxStream<'a, Result<Bytes, sqlx::Error>>,
+    line: &'a mut Line,
     decoder: CopyDecoder,
     /// What of the last message the decoder has not taken yet.
     chunk: Bytes,
@@ -224,12 +258,14 @@ impl Batches for PgBatches<'_> {
             if self.ended {
                 return Ok(None);
             }
-            match self.stream.next().await {
-                Some(Ok(chunk)) => self.chunk = chunk,
-                Some(Err(error)) => return Err(failed(format!("copy from `{name}`"), error)),
-                None => {
+            match self.line.receive().await? {
+                Received::Chunk(chunk) => self.chunk = chunk,
+                Received::End(Ok(())) => {
                     self.ended = true;
                     return self.decoder.finish().map_err(during);
+                }
+                Received::End(Err(error)) => {
+                    return Err(failed(format!("copy from `{name}`"), error));
                 }
             }
         }

@@ -8,10 +8,11 @@ use sluice_contracts::unit::Cut;
 use sluice_contracts::{Error, Result};
 use sqlx::postgres::PgConnection;
 
-use super::catalog::{self, Attribute, Found};
+use super::catalog::{self, Found};
+use super::columns::Attribute;
 use super::pieces;
 use super::type_table::{PgType, resolve};
-use super::{dialect, distribution, listing};
+use super::{dialect, distribution, likely, listing};
 use crate::naming;
 use crate::source::{Description, Distribution, Key, Listing, Piece, Survey};
 
@@ -41,6 +42,12 @@ impl Survey for PgSurvey {
         let columns = columns(table, &found)?;
         let pieces = pieces::find(&mut self.connection, table, &found).await?;
         let mut warnings = pieces.warnings;
+        if let Some(oid) = found.oid {
+            let tables: Vec<u32> = pieces.leaves.iter().copied().chain([oid]).collect();
+            let connection = &mut self.connection;
+            warnings
+                .extend(likely::warnings(connection, &table.relation, &tables, &columns).await?);
+        }
         if matches!(found.kind, 'v' | 'q') {
             warnings.push(
                 "a view or query is computed anew for every unit: one whose result changes from \
@@ -95,15 +102,6 @@ fn columns(table: &TableJob, found: &Found) -> Result<Vec<Column>> {
             .map(|name| attribute(name).ok_or_else(|| absent(name)))
             .collect::<Result<_>>()?,
     };
-    if selected.is_empty() {
-        return Err(Error::invalid(format!(
-            "describe table `{}`: it has no columns, and a target needs one",
-            table.relation
-        ))
-        .hint(
-            "move it with a query that adds one: `source.query: \"select 1 as present from ...\"`",
-        ));
-    }
     let columns = selected
         .into_iter()
         .map(|attribute| column(attribute, table))
@@ -118,9 +116,12 @@ fn column(attribute: &Attribute, table: &TableJob) -> Result<Column> {
     let pg = PgType {
         display: &attribute.display,
         base: &attribute.base,
+        extension: &attribute.extension,
         typtype: attribute.typtype,
         typmod: attribute.typmod,
-        array: attribute.array,
+        arrays: attribute.arrays,
+        inexact: attribute.inexact.as_deref(),
+        has_arrays: attribute.has_arrays,
     };
     let resolved = resolve(&attribute.name, &pg, wanted)?;
     Ok(Column {

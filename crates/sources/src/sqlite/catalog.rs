@@ -23,6 +23,8 @@ pub(super) struct Found {
     /// Before a column's name.
     qualifier: String,
     pub(super) form: Form,
+    /// Whether SQLite itself refuses values of other types than the declared ones.
+    pub(super) strict: bool,
     pub(super) columns: Vec<SourceColumn>,
 }
 
@@ -147,12 +149,15 @@ fn table(
         .hint(format!("write `{wanted}`; quote a name that has a dot: `\"{schema}.{wanted}\"`")));
     }
     let row = connection.query_row(
-        "SELECT name, type, wr FROM pragma_table_list
+        "SELECT name, type, wr, strict FROM pragma_table_list
          WHERE schema = 'main' AND name = ?1 COLLATE NOCASE",
         [wanted],
-        |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, bool>(2)?)),
+        |row| {
+            let (name, kind): (String, String) = (row.get(0)?, row.get(1)?);
+            Ok((name, kind, row.get::<_, bool>(2)?, row.get::<_, bool>(3)?))
+        },
     );
-    let (name, kind, without_rowid) = match row {
+    let (name, kind, without_rowid, strict) = match row {
         Ok(row) => row,
         Err(rusqlite::Error::QueryReturnedNoRows) => return Err(absent(connection, wanted)),
         Err(error) => return Err(failed(error, doing())),
@@ -165,6 +170,7 @@ fn table(
         qualifier: qualifier(relation),
         name,
         form,
+        strict,
         columns,
     };
     if kind == "table" {
@@ -274,6 +280,7 @@ fn query(connection: &Connection, relation: &Relation) -> Result<Found> {
         from: from(relation),
         qualifier: qualifier(relation),
         form: Form::Derived,
+        strict: false,
         columns,
     })
 }

@@ -4,8 +4,8 @@ use sluice_contracts::job::TableJob;
 use sluice_contracts::schema::{Column, Decimal, OnInvalid, TargetType};
 use sluice_contracts::{Error, Result};
 
-use super::catalog::{Found, SourceColumn};
-use super::type_table::{Encoding, declared, misfits};
+use super::catalog::{Form, Found, SourceColumn};
+use super::type_table::{Encoding, declared};
 use crate::naming::{refuse_collisions, target_name};
 
 /// The job's columns in its order, or all of the relation's.
@@ -39,18 +39,23 @@ fn resolve_one(job: &TableJob, found: &Found, source: &SourceColumn) -> Result<C
         (None, Some(target)) => (target, known.decimal),
         (None, None) => return Err(unknown(found, source)),
     };
+    // Who asks for the text of a column of text wants that of the blobs in it, too.
+    let encoding = match (known.encoding, wanted) {
+        (Encoding::Text, Some(TargetType::String)) => Encoding::Untyped,
+        (encoding, _) => encoding,
+    };
     // A key is an integer and never NULL: SQLite stores nothing else in it.
-    let fits = source.rowid && target_type == TargetType::Int64;
+    let misfits = encoding.misfits(target_type, found.strict || source.rowid);
     Ok(Column {
         name: target_name(name, asked.and_then(|asked| asked.name.as_deref()))?,
         source_name: name.clone(),
         source_type: source.declared.clone(),
-        encoding: known.encoding.name().to_owned(),
+        encoding: encoding.name().to_owned(),
         target_type,
         repeated: false,
         decimal,
         on_invalid: asked.and_then(|asked| asked.on_invalid).unwrap_or(OnInvalid::Fail),
-        invalid: (!fits).then(|| misfits(target_type).to_owned()),
+        invalid: misfits.map(str::to_owned),
     })
 }
 
@@ -103,5 +108,9 @@ fn unknown(found: &Found, source: &SourceColumn) -> Error {
             source.declared
         )
     };
-    Error::invalid(what).hint(format!("set `columns.{name}.type` to `STRING` or another type"))
+    let way_out = format!("set `columns.{name}.type` to `STRING` or another type");
+    Error::invalid(what).hint(match found.form {
+        Form::Derived => format!("{way_out}, or write `CAST(... AS ...)` where it is selected"),
+        _ => way_out,
+    })
 }

@@ -173,7 +173,6 @@ fn key_of(key_type: KeyType, value: ValueRef<'_>) -> Option<i64> {
         }
         (KeyType::Timestamp | KeyType::Timestamptz, ValueRef::Text(text)) => {
             moment::timestamp(text)
-                .or_else(|| Some(i64::from(moment::date(text)?) * 86_400_000_000))
         }
         _ => None,
     }

@@ -1,6 +1,5 @@
 //! How many rows a relation has and how long they are, without reading it.
 
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, Statement};
 use sluice_contracts::Result;
 use sluice_contracts::schema::Column;
@@ -10,7 +9,7 @@ use super::connection::failed;
 use super::density::{LOOK, Line, spans};
 use super::dialect::first;
 use super::moment::Spelling;
-use super::type_table::Encoding;
+use super::sample::{GUESSED_ROW, Sample};
 use crate::source::Span;
 
 /// Rows that are looked at to know how long a row is and what meets the filter.
@@ -18,8 +17,6 @@ const SAMPLE: u32 = 64;
 /// Even steps in which row numbers are looked at, and how often the fullest is halved.
 const STEPS: u32 = 64;
 const REFINEMENTS: u32 = 64;
-/// Bytes of a row where nothing at all is known.
-const GUESSED_ROW: u64 = 64;
 /// Statistics are believed as long as they are within this factor of what the index looks like.
 const BELIEVED: f64 = 2.0;
 /// Its multiples fall evenly between whole numbers, and never in step with them.
@@ -35,7 +32,7 @@ pub(super) struct Estimate {
     /// How each column spells its days, where the sample shows it.
     pub(super) spellings: Vec<Option<Spelling>>,
     /// What the reader of the plan should know.
-    pub(super) warning: Option<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 /// Looks at statistics, the rows' numbers and a few rows.
@@ -45,7 +42,7 @@ pub(super) fn estimate(
     columns: &[Column],
     filter: Option<&str>,
 ) -> Result<Estimate> {
-    let mut sample = Sample::new(columns);
+    let mut sample = Sample::new(columns)?;
     let file = file_bytes(connection)?;
     let numbers = match &found.form {
         Form::Derived => {
@@ -54,10 +51,10 @@ pub(super) fn estimate(
                 rows: file / (2 * GUESSED_ROW),
                 bytes: file,
                 spellings: sample.spellings,
-                warning: Some(format!(
+                warnings: vec![format!(
                     "nobody knows how many rows {} has: its estimate is the database's size",
                     found.title
-                )),
+                )],
             });
         }
         Form::WithoutRowid => None,
@@ -88,14 +85,14 @@ pub(super) fn estimate(
         }
         (_, Some(seen)) => seen,
         (Some(recorded), None) => recorded,
-        (None, None) => file_rows.max(sample.seen),
+        (None, None) => file_rows.max(sample.seen()),
     };
     let rows = all.min(most) * sample.share();
     Ok(Estimate {
         rows: whole(rows),
         bytes: whole(rows * sample.row_bytes()),
+        warnings: sample.warnings(),
         spellings: sample.spellings,
-        warning: None,
     })
 }
 
@@ -197,63 +194,6 @@ fn recorded_rows(connection: &Connection, table: &str) -> Result<Option<f64>> {
     let sql = "SELECT max(CAST(stat AS INTEGER)) FROM sqlite_stat1 WHERE tbl = ?1 COLLATE NOCASE";
     let rows = first::<Option<f64>>(connection, sql, [table]).map_err(|e| failed(e, doing()))?;
     Ok(rows.flatten().filter(|rows| *rows >= 0.0))
-}
-
-/// What a few rows say about all.
-struct Sample {
-    encodings: Vec<Option<Encoding>>,
-    spellings: Vec<Option<Spelling>>,
-    seen: f64,
-    passed: f64,
-    bytes: f64,
-}
-
-impl Sample {
-    fn new(columns: &[Column]) -> Self {
-        Self {
-            encodings: columns.iter().map(|c| Encoding::parse(&c.encoding).ok()).collect(),
-            spellings: vec![None; columns.len()],
-            seen: 0.0,
-            passed: 0.0,
-            bytes: 0.0,
-        }
-    }
-
-    fn add(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
-        for (place, encoding) in self.encodings.iter().enumerate() {
-            let value = row.get_ref(place)?;
-            self.bytes += bytes_of(value);
-            if let (Some(Encoding::Datetime(_) | Encoding::Timestamp(_)), ValueRef::Text(text)) =
-                (encoding, value)
-            {
-                // The last one decides: applications change, and old rows stay.
-                self.spellings[place] = Spelling::of(text).or(self.spellings[place]);
-            }
-        }
-        self.seen += 1.0;
-        self.passed += row.get::<_, f64>(self.encodings.len())?;
-        Ok(())
-    }
-
-    /// The share of rows that meet the filter. Where none of the sample does, a few still may.
-    fn share(&self) -> f64 {
-        if self.seen == 0.0 { 1.0 } else { self.passed.max(0.5) / self.seen }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a small constant")]
-    fn row_bytes(&self) -> f64 {
-        if self.seen == 0.0 { GUESSED_ROW as f64 } else { self.bytes / self.seen }
-    }
-}
-
-/// Bytes of a value as the source sends it.
-#[expect(clippy::cast_precision_loss, reason = "an estimate")]
-fn bytes_of(value: ValueRef<'_>) -> f64 {
-    match value {
-        ValueRef::Null => 1.0,
-        ValueRef::Integer(_) | ValueRef::Real(_) => 8.0,
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len() as f64,
-    }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]

@@ -11,8 +11,10 @@ mod density;
 mod dialect;
 mod distribution;
 mod estimate;
+mod misfit;
 mod moment;
 mod reader;
+mod sample;
 mod snapshot;
 mod survey;
 #[cfg(test)]
@@ -25,6 +27,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sluice_contracts::{Error, Result};
+
+pub(crate) use self::type_table::type_documentation;
 
 use self::reader::SqliteReader;
 use self::survey::SqliteSurvey;

@@ -33,8 +33,17 @@ impl Spelling {
     }
 }
 
-/// `YYYY-MM-DD` as days since 1970-01-01.
+/// `YYYY-MM-DD` as days since 1970-01-01. A time may follow where it is midnight.
 pub(super) fn date(text: &[u8]) -> Option<i32> {
+    match text.len() {
+        10 => day(text),
+        _ => datetime(text)
+            .filter(|micros| micros % DAY == 0)
+            .and_then(|micros| i32::try_from(micros / DAY).ok()),
+    }
+}
+
+fn day(text: &[u8]) -> Option<i32> {
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *text else { return None };
     let year = i32::from(two(y1, y2)?) * 100 + i32::from(two(y3, y4)?);
     if year == 0 {
@@ -52,7 +61,8 @@ pub(super) fn time(text: &[u8]) -> Option<i64> {
     }
 }
 
-/// A day and a time as microseconds since 1970-01-01 00:00:00. No zone may follow.
+/// A day and a time as microseconds since 1970-01-01 00:00:00. A day alone is its midnight; no zone
+/// may follow.
 pub(super) fn datetime(text: &[u8]) -> Option<i64> {
     match local(text)? {
         (micros, []) => Some(micros),
@@ -60,7 +70,8 @@ pub(super) fn datetime(text: &[u8]) -> Option<i64> {
     }
 }
 
-/// A day and a time as microseconds since 1970-01-01 00:00:00 UTC. Without a zone it is UTC.
+/// A day and a time as microseconds since 1970-01-01 00:00:00 UTC. Without a zone it is UTC, and a
+/// day alone is its midnight.
 pub(super) fn timestamp(text: &[u8]) -> Option<i64> {
     let (micros, rest) = local(text)?;
     let offset = match rest.strip_prefix(b" ").unwrap_or(rest) {
@@ -107,12 +118,17 @@ pub(super) fn datetime_text(micros: i64, spelling: Spelling) -> String {
     text
 }
 
-/// A day, one character and a time, and what follows them.
+/// A day, and after one character a time, and what follows them.
 fn local(text: &[u8]) -> Option<(i64, &[u8])> {
-    let (day, rest) = text.split_at_checked(10)?;
-    let [b' ' | b'T' | b't', rest @ ..] = rest else { return None };
+    let (date, rest) = text.split_at_checked(10)?;
+    let midnight = i64::from(day(date)?) * DAY;
+    let rest = match rest {
+        [] => return Some((midnight, rest)),
+        [b' ' | b'T' | b't', rest @ ..] => rest,
+        _ => return None,
+    };
     let (micros, rest) = clock(rest)?;
-    Some((i64::from(date(day)?) * DAY + micros, rest))
+    Some((midnight + micros, rest))
 }
 
 /// A time as microseconds since midnight, and what follows it.
@@ -160,6 +176,9 @@ mod tests {
         assert_eq!(time(b"23:59"), Some(86_340_000_000));
         assert_eq!(time(b"00:00:01.5"), Some(1_500_000));
         assert_eq!(datetime(b"1970-01-01 00:00"), Some(0));
+        assert_eq!(datetime(b"1970-01-02"), Some(DAY));
+        assert_eq!(timestamp(b"1970-01-02"), Some(DAY));
+        assert_eq!(date(b"1969-12-31T00:00:00.000"), Some(-1));
         assert_eq!(datetime(b"1970-01-01T00:00:01.000001000"), Some(1_000_001));
         for zoned in ["1970-01-01 02:00:00+02:00", "1970-01-01T00:00Z", "1969-12-31 22:30 -0130"] {
             assert_eq!(timestamp(zoned.as_bytes()), Some(0), "{zoned}");
@@ -168,13 +187,22 @@ mod tests {
 
     #[test]
     fn what_is_no_moment_is_refused() {
-        for text in ["2023-02-29", "0000-01-01", "2024-1-01", "2024-01-01 ", "+024-01-01", ""] {
+        for text in [
+            "2023-02-29",
+            "0000-01-01",
+            "2024-1-01",
+            "2024-01-01 ",
+            "+024-01-01",
+            "",
+            "2024-01-01 00:00:00.000001",
+            "2024-01-01 00:00Z",
+        ] {
             assert_eq!(date(text.as_bytes()), None, "{text}");
         }
         for text in ["24:00", "23:60", "23:59:60", "1:00", "01:00:00.", "01:00:00.0000001"] {
             assert_eq!(time(text.as_bytes()), None, "{text}");
         }
-        for text in ["2024-01-01", "2024-01-01 10:00Z", "2024-01-01_10:00", "2024-01-01 24:00"] {
+        for text in ["2024-01-01Z", "2024-01-01 10:00Z", "2024-01-01_10:00", "2024-01-01 24:00"] {
             assert_eq!(datetime(text.as_bytes()), None, "{text}");
         }
         for text in ["2024-01-01 10:00 ", "0001-01-01 00:00+01", "9999-12-31 23:59:59-00:01"] {

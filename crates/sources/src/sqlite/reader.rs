@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::catalog::Found;
 use super::connection::{Handle, Running, failed};
 use super::dialect::predicate;
+use super::misfit::Rows;
 use super::moment::Spelling;
 use super::snapshot;
 use super::type_table::Encoding;
@@ -99,6 +100,19 @@ impl Reader for SqliteReader {
         let (path, label) = (self.path.clone(), self.label.clone());
         self.handle.call(move |_| snapshot::confirm(&path, &label, &token)).await
     }
+
+    async fn recover(&mut self) -> Result<()> {
+        let (lives_on, label) = (self.token.is_some(), self.label.clone());
+        // A statement that nobody waits for ends by itself. SQLite ends some transactions with it.
+        self.handle
+            .call(move |connection| {
+                if lives_on && connection.is_autocommit() {
+                    return Err(Error::transient(format!("read `{label}`: its transaction ended")));
+                }
+                Ok(())
+            })
+            .await
+    }
 }
 
 fn refuse_absent(error: Error, name: &str) -> Error {
@@ -152,6 +166,7 @@ struct Work {
     /// For messages.
     table: String,
     unit: u32,
+    rows: Rows,
 }
 
 impl Work {
@@ -176,6 +191,7 @@ impl Work {
             columns: table.columns.clone(),
             table: table.name.clone(),
             unit: unit.index,
+            rows: Rows::of(table, unit, found),
         })
     }
 
@@ -196,10 +212,11 @@ impl Work {
                 bytes += bytes_of(value);
                 let column = &mut builder.columns[place];
                 if let Err(reason) = conversion.append(column, value) {
+                    let refusal = |reason| self.refusal(place, number, value, reason);
                     if self.columns[place].on_invalid == OnInvalid::Fail {
-                        return Err(self.refusal(place, number, reason));
+                        return Err(refusal(reason));
                     }
-                    column.append_null().map_err(|reason| self.refusal(place, number, reason))?;
+                    column.append_null().map_err(refusal)?;
                     progress.invalid[place] += 1;
                 }
             }
@@ -214,17 +231,15 @@ impl Work {
         Ok(Batch { rows: builder.finish()?, progress })
     }
 
-    fn refusal(&self, place: usize, row: u64, Invalid(reason): Invalid) -> Error {
-        let Column { source_name, target_type, .. } = &self.columns[place];
+    fn refusal(&self, place: usize, row: u64, value: ValueRef<'_>, reason: Invalid) -> Error {
+        let column = &self.columns[place];
+        let Column { source_name, target_type, .. } = column;
         Error::data(format!(
             "read unit {} of `{}`: column `{source_name}`, row {row} of the unit: {target_type} \
-             cannot hold {reason}",
-            self.unit, self.table
+             cannot hold {}",
+            self.unit, self.table, reason.0
         ))
-        .hint(format!(
-            "set `columns.{source_name}.on_invalid` to `null`, or `columns.{source_name}.type` to \
-             `STRING`"
-        ))
+        .hint(self.rows.hint(column, row, value, reason))
     }
 }
 

@@ -69,7 +69,7 @@ impl Survey for SqliteSurvey {
                         bytes: sizes.bytes,
                         pages: None,
                     }],
-                    warnings: sizes.warning.into_iter().collect(),
+                    warnings: sizes.warnings,
                 })
             })
             .await?;

@@ -12,6 +12,11 @@ use super::type_table::Encoding;
 use crate::builder::{ColumnBuilder, Invalid};
 
 const NOT_UTF8: Invalid = Invalid("text that is not UTF-8");
+const BLOB: Invalid = Invalid("a blob");
+/// A moment where no zones are held.
+pub(super) const ZONED: Invalid = Invalid("a time with a zone");
+/// A day and a time where only days are held.
+pub(super) const TIMED: Invalid = Invalid("a day with a time");
 
 /// How a column's values are converted.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +25,9 @@ pub(super) struct Conversion {
     /// Whether digits in text are an integer: they are not in a column of integers, where SQLite
     /// has made an integer of every text that is one.
     digits_in_text: bool,
+    /// Whether a blob is as good as its bytes' text. In a column of text it is somebody's mistake:
+    /// the eight bytes of a number, say, are UTF-8 too.
+    blobs_as_text: bool,
 }
 
 impl Conversion {
@@ -27,7 +35,13 @@ impl Conversion {
     pub(super) fn of(column: &Column) -> Result<Self> {
         let encoding = Encoding::parse(&column.encoding)?;
         let digits_in_text = matches!(encoding, Encoding::Text | Encoding::Untyped);
-        Ok(Self { target: column.target_type, digits_in_text })
+        let blobs_as_text = encoding != Encoding::Text;
+        Ok(Self { target: column.target_type, digits_in_text, blobs_as_text })
+    }
+
+    /// Whether a value fits exactly.
+    pub(super) fn check(self, column: &Column, value: ValueRef<'_>) -> Result<(), Invalid> {
+        self.append(&mut ColumnBuilder::new(column), value)
     }
 
     /// Appends a value that fits exactly. Where it does not, nothing is appended.
@@ -43,26 +57,32 @@ impl Conversion {
         match builder {
             ColumnBuilder::Int64(b) => b.append_value(self.integer(value)?),
             ColumnBuilder::Float64(b) => b.append_value(float(value)?),
-            ColumnBuilder::Bool(b) => match value {
-                ValueRef::Integer(0) => b.append_value(false),
-                ValueRef::Integer(1) => b.append_value(true),
-                _ => return Err(Invalid("a value other than 0 and 1")),
-            },
+            ColumnBuilder::Bool(b) => b.append_value(truth(value)?),
             ColumnBuilder::Text(b) => match value {
-                ValueRef::Text(text) | ValueRef::Blob(text) if self.target != TargetType::Json => {
-                    b.append_value(std::str::from_utf8(text).map_err(|_| NOT_UTF8)?);
+                ValueRef::Text(text) if self.target == TargetType::Json => {
+                    b.append_value(json(text)?);
                 }
-                ValueRef::Text(text) => b.append_value(json(text)?),
-                ValueRef::Blob(_) => return Err(Invalid("a blob")),
+                ValueRef::Blob(_) if self.target == TargetType::Json || !self.blobs_as_text => {
+                    return Err(BLOB);
+                }
+                ValueRef::Text(text) => b.append_value(utf8(text)?),
+                ValueRef::Blob(bytes) => {
+                    let text = std::str::from_utf8(bytes);
+                    b.append_value(text.map_err(|_| Invalid("a blob that is not UTF-8"))?);
+                }
                 // A builder's text never fails to grow.
                 ValueRef::Integer(value) => {
                     let _ = write!(b, "{value}");
                     b.append_value("");
                 }
-                ValueRef::Real(value) => {
-                    if self.target == TargetType::Json && !value.is_finite() {
+                ValueRef::Real(value) if value.is_infinite() => {
+                    if self.target == TargetType::Json {
                         return Err(Invalid("an infinite number"));
                     }
+                    // SQLite's own words.
+                    b.append_value(if value > 0.0 { "Inf" } else { "-Inf" });
+                }
+                ValueRef::Real(value) => {
                     // The shortest text that reads as this very number, and as no integer.
                     let _ = write!(b, "{value:?}");
                     b.append_value("");
@@ -73,23 +93,17 @@ impl Conversion {
                 ValueRef::Blob(bytes) | ValueRef::Text(bytes) => b.append_value(bytes),
                 _ => return Err(Invalid("a number")),
             },
-            ColumnBuilder::Date(b) => {
-                b.append_value(moment(value, "a text other than `YYYY-MM-DD`", moment::date)?);
-            }
+            ColumnBuilder::Date(b) => b.append_value(date(value)?),
             ColumnBuilder::Time(b) => {
-                const REASON: &str = "a text other than `HH:MM[:SS[.ffffff]]` below 24:00";
+                const REASON: &str = "text other than `HH:MM[:SS[.ffffff]]` below 24:00";
                 b.append_value(moment(value, REASON, moment::time)?);
             }
             ColumnBuilder::Timestamp(b) if self.target == TargetType::Timestamp => {
                 const REASON: &str =
-                    "a text other than `YYYY-MM-DD HH:MM[:SS[.ffffff]]`, with or without a zone";
+                    "text other than `YYYY-MM-DD[ HH:MM[:SS[.ffffff]][Z or +HH:MM]]`";
                 b.append_value(moment(value, REASON, moment::timestamp)?);
             }
-            ColumnBuilder::Timestamp(b) => {
-                const REASON: &str =
-                    "a text other than `YYYY-MM-DD HH:MM[:SS[.ffffff]]` without a zone";
-                b.append_value(moment(value, REASON, moment::datetime)?);
-            }
+            ColumnBuilder::Timestamp(b) => b.append_value(datetime(value)?),
             ColumnBuilder::Decimal128(b, digits) => {
                 let value = decimal(value, *digits)?.to_i128();
                 b.append_value(value.ok_or(Invalid("more digits than the type has"))?);
@@ -117,12 +131,31 @@ impl Conversion {
                 }
             }
             ValueRef::Text(text) if self.digits_in_text => {
-                let text = std::str::from_utf8(text).map_err(|_| NOT_UTF8)?;
-                text.parse().map_err(|_| Invalid("text that is no 64-bit integer"))
+                utf8(text)?.parse().map_err(|_| Invalid("text that is no 64-bit integer"))
             }
             ValueRef::Text(_) => Err(Invalid("text")),
-            _ => Err(Invalid("a blob")),
+            _ => Err(BLOB),
         }
+    }
+}
+
+fn utf8(text: &[u8]) -> Result<&str, Invalid> {
+    std::str::from_utf8(text).map_err(|_| NOT_UTF8)
+}
+
+/// Numbers, and the words of JSON and of older applications.
+fn truth(value: ValueRef<'_>) -> Result<bool, Invalid> {
+    let is = |text: &[u8], words: [&str; 2]| {
+        words.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(text))
+    };
+    match value {
+        ValueRef::Integer(0) => Ok(false),
+        ValueRef::Integer(1) => Ok(true),
+        ValueRef::Text(text) if is(text, ["true", "t"]) => Ok(true),
+        ValueRef::Text(text) if is(text, ["false", "f"]) => Ok(false),
+        ValueRef::Text(_) => Err(Invalid("text other than `true` and `false`")),
+        ValueRef::Blob(_) => Err(BLOB),
+        _ => Err(Invalid("a number other than 0 and 1")),
     }
 }
 
@@ -141,7 +174,7 @@ fn float(value: ValueRef<'_>) -> Result<f64, Invalid> {
             }
         }
         ValueRef::Text(_) => Err(Invalid("text")),
-        _ => Err(Invalid("a blob")),
+        _ => Err(BLOB),
     }
 }
 
@@ -155,12 +188,12 @@ fn decimal(value: ValueRef<'_>, digits: Decimal) -> Result<Unscaled, Invalid> {
         }
         ValueRef::Real(_) => Err(Invalid("an infinite number")),
         ValueRef::Text(text) => Unscaled::parse(text, digits),
-        _ => Err(Invalid("a blob")),
+        _ => Err(BLOB),
     }
 }
 
 fn json(text: &[u8]) -> Result<&str, Invalid> {
-    let text = std::str::from_utf8(text).map_err(|_| NOT_UTF8)?;
+    let text = utf8(text)?;
     match serde_json::from_str::<serde::de::IgnoredAny>(text) {
         Ok(_) => Ok(text),
         Err(_) => Err(Invalid("text that is not JSON")),
@@ -174,9 +207,27 @@ fn moment<T>(
 ) -> Result<T, Invalid> {
     match value {
         ValueRef::Text(text) => parse(text).ok_or(Invalid(reason)),
-        ValueRef::Blob(_) => Err(Invalid("a blob")),
+        ValueRef::Blob(_) => Err(BLOB),
         _ => Err(Invalid("a number")),
     }
+}
+
+fn date(value: ValueRef<'_>) -> Result<i32, Invalid> {
+    moment(value, "text other than `YYYY-MM-DD`", moment::date).map_err(|reason| match value {
+        ValueRef::Text(text) if moment::datetime(text).is_some() => TIMED,
+        _ if is_zoned(value) => ZONED,
+        _ => reason,
+    })
+}
+
+fn datetime(value: ValueRef<'_>) -> Result<i64, Invalid> {
+    moment(value, "text other than `YYYY-MM-DD[ HH:MM[:SS[.ffffff]]]`", moment::datetime)
+        .map_err(|reason| if is_zoned(value) { ZONED } else { reason })
+}
+
+/// Whether it would be a moment, and is no day and time without a zone.
+fn is_zoned(value: ValueRef<'_>) -> bool {
+    matches!(value, ValueRef::Text(text) if moment::timestamp(text).is_some())
 }
 
 /// A number's digits without an allocation. The longest are those of a double: 17 digits, a point,

@@ -13,7 +13,7 @@ use sluice_contracts::Result;
 use sluice_contracts::job::ColumnFile;
 use sluice_contracts::schema::{Column, OnInvalid, TargetType};
 
-use super::super::type_table::{PgType, resolve};
+use super::super::type_table::{Arrays, PgType, resolve};
 use super::CopyDecoder;
 
 /// A column `c` of a type, or of an array of it, as the planner describes it.
@@ -29,9 +29,18 @@ pub(super) fn column(pg: &str, wanted: Option<TargetType>) -> Column {
             (base, ((p.parse::<i32>().unwrap() << 16) | s.parse::<i32>().unwrap()) + 4)
         }
     };
-    let typtype = if base == "mood" { 'e' } else { 'b' };
+    let (extension, typtype) = match base {
+        "mood" => ("", 'e'),
+        "pair" => ("", 'c'),
+        "citext" | "hstore" | "vector" => (base, 'b'),
+        "geometry" | "geography" => ("postgis", 'b'),
+        _ => ("", 'b'),
+    };
+    let arrays = if array { Arrays::One } else { Arrays::None };
     let wanted = ColumnFile { target_type: wanted, ..ColumnFile::default() };
-    let pg_type = PgType { display: pg, base, typtype, typmod, array };
+    let (inexact, has_arrays) = (None, false);
+    let pg_type =
+        PgType { display: pg, base, extension, typtype, typmod, arrays, inexact, has_arrays };
     let found = resolve("c", &pg_type, Some(&wanted)).unwrap();
     Column {
         name: "c".into(),

@@ -4,13 +4,17 @@
 
 mod array;
 mod numeric;
+mod place;
 mod value;
 
 use arrow_array::RecordBatch;
+use sluice_contracts::manifest::Table;
 use sluice_contracts::schema::{Column, OnInvalid, TargetType};
+use sluice_contracts::unit::Unit;
 use sluice_contracts::{Error, Result};
 
-use super::type_table::{Row, Wire, wire_of};
+use super::dialect;
+use super::type_table::{Wire, suspicion, wire_of};
 use crate::builder::{BatchBuilder, Invalid};
 use value::Refusal;
 
@@ -57,6 +61,8 @@ struct Field {
     target_type: TargetType,
     repeated: bool,
     on_invalid: OnInvalid,
+    /// A query for the unit's rows whose value cannot be held, where the server can tell.
+    search: Option<String>,
 }
 
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
@@ -84,6 +90,16 @@ impl CopyDecoder {
             invalid: vec![0; fields.len()],
             columns: fields,
         })
+    }
+
+    /// A decoder for the rows of one unit, whose errors say how to find the row.
+    pub(super) fn of_unit(table: &Table, unit: &Unit) -> Result<Self> {
+        let mut decoder = Self::new(&table.columns)?;
+        for (field, column) in decoder.columns.iter_mut().zip(&table.columns) {
+            let condition = suspicion(column, &dialect::identifier(&column.source_name));
+            field.search = condition.map(|condition| dialect::search(table, unit, &condition));
+        }
+        Ok(decoder)
     }
 
     /// Takes bytes off the front of `chunk`: all of them, or those up to the end of a batch, which
@@ -299,6 +315,7 @@ impl Field {
             target_type: column.target_type,
             repeated: column.repeated,
             on_invalid: column.on_invalid,
+            search: None,
         })
     }
 
@@ -308,11 +325,16 @@ impl Field {
         let name = &self.name;
         match refusal {
             Refusal::Invalid(_) if self.on_invalid == OnInvalid::Null => Ok(()),
-            Refusal::Invalid(Invalid(reason)) => Err(Error::data(format!(
+            Refusal::Invalid(invalid @ Invalid(reason)) => Err(Error::data(format!(
                 "column `{name}`: row {row} of the unit holds {reason}, which {} cannot hold",
                 self.target()
             ))
-            .hint(self.way_out())),
+            .hint(match &self.search {
+                None => self.way_out(*invalid),
+                Some(search) => {
+                    format!("{}; find such rows with `{search}`", self.way_out(*invalid))
+                }
+            })),
             Refusal::Malformed(reason) => Err(Error::data(format!(
                 "column `{name}`: row {row} of the unit is malformed: {reason}"
             ))),
@@ -329,16 +351,12 @@ impl Field {
         if self.repeated { format!("ARRAY<{name}>") } else { name.to_owned() }
     }
 
-    fn way_out(&self) -> String {
+    fn way_out(&self, reason: Invalid) -> String {
         let place = format!("columns.{}", self.source_name);
-        let holds = |to| Row::named(&self.encoding).is_some_and(|row| row.target(to).is_some());
         let null = format!("set `{place}.on_invalid` to `null`");
-        match self.target_type {
-            _ if self.repeated => format!("{null}, or `{place}.type` to `STRING`"),
-            TargetType::String if holds(TargetType::Bytes) => {
-                format!("{null}, or `{place}.type` to `BYTES`")
-            }
-            TargetType::String | TargetType::Json => null,
+        match reason {
+            value::NOT_UTF8 => format!("{null}, or `{place}.type` to `BYTES`"),
+            _ if self.target_type == TargetType::String && self.wire != Wire::Interval => null,
             _ => format!("{null}, or `{place}.type` to `STRING`"),
         }
     }

@@ -195,11 +195,54 @@ fn texts_and_bytes() {
         byte => (vec![byte], char::from(byte).to_string()),
     };
     check("char", None, shown(&[0, 1, 127], char), (0_u8..128).prop_map(char));
+    let bytes = |byte: u8| match byte {
+        0 => (vec![0], "[]".to_owned()),
+        byte => (vec![byte], format!("[{byte}]")),
+    };
+    check("char", Some(TargetType::Bytes), shown(&[0, 255], bytes), any::<u8>().prop_map(bytes));
     let jsonb = |text: String| ([&[1], text.as_bytes()].concat(), text);
     let ends = ["null", "{}", r#"{"a": 1.10, "n": 12345678901234567890123}"#].map(str::to_owned);
     for wanted in [None, Some(TargetType::String)] {
         check("jsonb", wanted, shown(&ends, jsonb), any::<String>().prop_map(jsonb));
     }
+}
+
+#[test]
+fn money_counts_the_currencys_smallest_unit() {
+    for (pg, scale) in [("money(19,0)", 0), ("money", 2), ("money(19,3)", 3)] {
+        let money = |units: i64| {
+            let digits = format!("{:0>width$}", units.unsigned_abs(), width = scale + 1);
+            let (whole, cents) = digits.split_at(digits.len() - scale);
+            let sign = if units < 0 { "-" } else { "" };
+            let point = if scale == 0 { "" } else { "." };
+            (units.to_be_bytes().into(), format!("{sign}{whole}{point}{cents}"))
+        };
+        let ends = [i64::MIN, -100, -1, 0, 7, i64::MAX];
+        for wanted in [None, Some(TargetType::Bignumeric)] {
+            check(pg, wanted, shown(&ends, money), any::<i64>().prop_map(money));
+        }
+    }
+}
+
+#[test]
+fn points_keep_their_doubles() {
+    let point = |(longitude, latitude): (f64, f64), spelled: fn(f64, f64) -> String| {
+        let wire = [
+            &[1][..],
+            &0x2000_0001_u32.to_le_bytes(),
+            &4326_u32.to_le_bytes(),
+            &longitude.to_le_bytes(),
+            &latitude.to_le_bytes(),
+        ];
+        (wire.concat(), spelled(longitude, latitude))
+    };
+    let ends = [(0.0, 0.0), (-180.0, 90.0), (1.0 / 3.0, -1e-12), (f64::MIN_POSITIVE, 89.999)];
+    let any = || (-180.0..=180.0, -90.0..=90.0);
+    let json = |x, y| format!(r#"{{"type":"Point","coordinates":[{x},{y}]}}"#);
+    let show = |at| point(at, json);
+    check("geometry", None, shown(&ends, show), any().prop_map(show));
+    let show = |at| point(at, |x, y| format!("POINT({x} {y})"));
+    check("geography", None, shown(&ends, show), any().prop_map(show));
 }
 
 #[test]

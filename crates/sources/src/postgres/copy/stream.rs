@@ -4,6 +4,9 @@ use proptest::prelude::*;
 use sluice_contracts::Kind;
 use sluice_contracts::schema::{Column, OnInvalid, TargetType};
 
+use sluice_contracts::manifest::Table;
+use sluice_contracts::unit::Unit;
+
 use super::encode::{array, cell, column, decode, numeric, stream, stream_of};
 use super::{CopyDecoder, HEADER};
 
@@ -42,7 +45,18 @@ fn each_type_from_its_bytes() {
     check("uuid", None, uuid, "0cf81f90-3840-2e85-910c-fad17d0051b3");
     check("json", None, br#"{"a":1,  "a":2}"#, r#"{"a":1,  "a":2}"#);
     check("jsonb", None, b"\x01{\"a\": 1.10}", r#"{"a": 1.10}"#);
-    check("interval", Some(TargetType::String), b"1 day", "1 day");
+    check("interval", None, b"P1D", "P1D");
+    check("interval", Some(TargetType::String), b"infinity", "infinity");
+    check("money", None, b"\xff\xff\xff\xff\xff\xff\xff\x85", "-1.23");
+    check("pair", None, br#"{"a":1.10}"#, r#"{"a":1.10}"#);
+    check("hstore", None, br#"{"a": null}"#, r#"{"a": null}"#);
+    check("inet", None, b"10.0.0.1/32", "10.0.0.1/32");
+    check(
+        "vector",
+        None,
+        &array(&[Some(b"\x3f\x80\0\0".to_vec())]),
+        r#"[Some("3ff0000000000000")]"#,
+    );
     let two =
         b"\0\0\0\x01\0\0\0\0\0\0\0\x17\0\0\0\x02\0\0\0\x01\0\0\0\x04\0\0\0\x01\0\0\0\x04\0\0\0\x02";
     check("int4[]", None, two, r#"[Some("1"), Some("2")]"#);
@@ -65,6 +79,7 @@ fn invalid(pg: &str, wanted: Option<TargetType>, wire: &[u8], reason: &str) {
     let (batches, counts) = decode(&[lenient], &rows, &[]).unwrap();
     assert_eq!(batches[0].column(0).null_count(), 3, "{pg}");
     assert_eq!(counts, [2], "{pg}");
+    // Deep arrays and arrays of composites are one text.
     if !pg.ends_with("[]") && wanted.is_none() {
         let element = array(&[Some(wire.to_vec())]);
         invalid(&format!("{pg}[]"), None, &element, reason);
@@ -102,12 +117,21 @@ fn values_that_a_target_cannot_hold() {
     invalid("numeric", Some(TargetType::Int64), &numeric("9223372036854775808"), large);
     invalid("numeric", Some(TargetType::Int64), &numeric("0.5"), fine);
     invalid("text", None, b"\xe9", "text that is not UTF-8");
+    for end in ["infinity", "-infinity"] {
+        invalid("interval", None, end.as_bytes(), "infinity");
+    }
+    for pg in ["mood", "json", "inet", "varchar", "xml"] {
+        invalid(pg, None, b"\"\xe9\"", "text that is not UTF-8");
+    }
+    invalid("jsonb", None, b"\x01\"\xe9\"", "text that is not UTF-8");
+    invalid("geometry", None, b"\x01\x01\0\0\0", "coordinates of another SRID than 4326");
     invalid("char", None, b"\xe9", "text that is not UTF-8");
 }
 
 #[test]
 fn arrays_that_repeated_cannot_hold() {
     let int = |n: i32| Some(n.to_be_bytes().to_vec());
+    invalid("pair[]", None, b"", "an array whose lower bound is not 1");
     let null = array(&[int(1), None, int(3)]);
     invalid("int4[]", None, &null, "an array with a NULL element");
     let deep =
@@ -185,6 +209,51 @@ fn an_error_names_the_row_and_the_way_out_and_never_the_value() {
         error.remedy(),
         Some("set `columns.c.on_invalid` to `null`, or `columns.c.type` to `BYTES`")
     );
+    let error = decode(&[column("jsonb", None)], &stream_of(&[Some(vec![1, 255])]), &[]);
+    assert_eq!(
+        error.unwrap_err().remedy(),
+        Some("set `columns.c.on_invalid` to `null`, or `columns.c.type` to `BYTES`")
+    );
+    let error = decode(&[column("pair[]", None)], &stream_of(&[Some(vec![])]), &[]).unwrap_err();
+    assert_eq!(
+        error.remedy(),
+        Some("set `columns.c.on_invalid` to `null`, or `columns.c.type` to `STRING`")
+    );
+}
+
+#[test]
+fn an_error_of_a_unit_says_how_to_find_the_row() {
+    let mut table: Table = serde_json::from_value(serde_json::json!({
+        "index": 0, "name": "shop.orders", "target": "file:///w/d/orders",
+        "relation": {"table": {"schema": "shop", "name": "orders"}},
+        "write_disposition": "truncate", "strategy": "id_range", "reason": "",
+        "rows": 1, "bytes": 1, "warnings": [], "shape": "", "columns": [], "units": [],
+        "filter": "paid -- in full",
+    }))
+    .unwrap();
+    let unit: Unit = serde_json::from_value(serde_json::json!({
+        "index": 0, "rows": 1, "bytes": 1, "predicate": "",
+        "cut": {"kind": "range", "column": "Id", "key": "integer", "lo": 1, "hi": null},
+    }))
+    .unwrap();
+    let mut search = |pg: &str, wire: &[u8]| {
+        table.columns = vec![column(pg, None)];
+        let mut decoder = CopyDecoder::of_unit(&table, &unit).unwrap();
+        let bytes = stream_of(&[Some(wire.to_vec())]);
+        let error = decoder.feed(&mut bytes.as_slice()).unwrap_err();
+        let hint = error.remedy().unwrap().to_owned();
+        hint.split_once("; find such rows with ").map(|(_, search)| search.to_owned())
+    };
+    let rows = "select * from \"shop\".\"orders\" as _sluice where (\npaid -- in full\n) \
+                and (\"Id\" >= '1'::int8) and ";
+    assert_eq!(
+        search("numeric(12,2)", b"\0\0\0\0\xc0\0\0\0").unwrap(),
+        format!("`{rows}(pg_catalog.abs(\"c\") >= 1e10 or \"c\" <> pg_catalog.round(\"c\", 2))`")
+    );
+    let null = array(&[None]);
+    let found = search("date[]", &null).unwrap();
+    assert!(found.contains("_element.of is null or _element.of not between"), "{found}");
+    assert_eq!(search("text", b"\xff"), None);
 }
 
 #[test]

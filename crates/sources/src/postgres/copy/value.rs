@@ -1,9 +1,11 @@
 //! One value of the wire into one column.
 
 use arrow_buffer::i256;
+use sluice_contracts::schema::Decimal;
 use uuid::Uuid;
 
 use super::super::type_table::Wire;
+use super::place::{self, Spelling};
 use super::{array, numeric};
 use crate::builder::{ColumnBuilder, Invalid};
 
@@ -28,7 +30,10 @@ impl From<Invalid> for Refusal {
 pub(super) fn append(wire: Wire, value: &[u8], into: &mut ColumnBuilder) -> Result<(), Refusal> {
     match (wire, into) {
         (_, ColumnBuilder::List(list)) => array::append(wire, value, list)?,
-        (Wire::Text | Wire::ServerText, into) => text(value, into)?,
+        (Wire::Interval, _) if value.ends_with(b"infinity") => {
+            return Err(Invalid("infinity").into());
+        }
+        (Wire::Text | Wire::Interval, into) => text(value, into)?,
         (Wire::Int8, ColumnBuilder::Int64(b)) => b.append_value(i64::from_be_bytes(sized(value)?)),
         (Wire::Int4, ColumnBuilder::Int64(b)) => {
             b.append_value(i32::from_be_bytes(sized(value)?).into());
@@ -63,11 +68,26 @@ pub(super) fn append(wire: Wire, value: &[u8], into: &mut ColumnBuilder) -> Resu
         (Wire::Time, ColumnBuilder::Time(b)) => {
             b.append_value(time(i64::from_be_bytes(sized(value)?))?);
         }
-        (Wire::Bytea, ColumnBuilder::Bytes(b)) => b.append_value(value),
+        (Wire::Bytea | Wire::Geometry | Wire::Geography, ColumnBuilder::Bytes(b)) => {
+            b.append_value(value);
+        }
         (Wire::Char, ColumnBuilder::Text(b)) => match sized(value)? {
             [0] => b.append_value(""),
             byte => b.append_value(utf8(&byte)?),
         },
+        (Wire::Char, ColumnBuilder::Bytes(b)) => match sized(value)? {
+            [0] => b.append_value(b""),
+            byte => b.append_value(byte),
+        },
+        (Wire::Json, into) if !value.is_empty() => text(value, into)?,
+        (Wire::Json, _) => return Err(Invalid("an array whose lower bound is not 1").into()),
+        (Wire::Money, into) => money(i64::from_be_bytes(sized(value)?), into)?,
+        (Wire::Geometry, ColumnBuilder::Text(b)) => {
+            b.append_value(place::spelled(value, Spelling::GeoJson)?);
+        }
+        (Wire::Geography, ColumnBuilder::Text(b)) => {
+            b.append_value(place::spelled(value, Spelling::Wkt)?);
+        }
         (Wire::Int2, into) => integer(i16::from_be_bytes(sized(value)?).into(), into)?,
         (Wire::Int4, into) => integer(i32::from_be_bytes(sized(value)?).into(), into)?,
         (Wire::Oid, into) => integer(u32::from_be_bytes(sized(value)?).into(), into)?,
@@ -81,8 +101,11 @@ fn sized<const N: usize>(value: &[u8]) -> Result<[u8; N], Refusal> {
     value.try_into().map_err(|_| Refusal::Malformed("a value of the wrong length"))
 }
 
+/// Only a database of encoding `SQL_ASCII` has any.
+pub(super) const NOT_UTF8: Invalid = Invalid("text that is not UTF-8");
+
 fn utf8(value: &[u8]) -> Result<&str, Refusal> {
-    std::str::from_utf8(value).map_err(|_| Invalid("text that is not UTF-8").into())
+    std::str::from_utf8(value).map_err(|_| NOT_UTF8.into())
 }
 
 fn text(value: &[u8], into: &mut ColumnBuilder) -> Result<(), Refusal> {
@@ -123,6 +146,21 @@ fn integer(value: i64, into: &mut ColumnBuilder) -> Result<(), Refusal> {
                 .filter(|scaled| limit.is_none_or(|limit| scaled.wrapping_abs() < limit));
             b.append_value(scaled.ok_or(numeric::TOO_LARGE)?);
         }
+        _ => return Err(Refusal::Mismatch),
+    }
+    Ok(())
+}
+
+/// The wire counts the smallest unit of the currency, which is the last digit of the column's scale.
+fn money(units: i64, into: &mut ColumnBuilder) -> Result<(), Refusal> {
+    let fits = |decimal: &Decimal| {
+        let limit = 10_i128.checked_pow(decimal.precision.into());
+        limit.is_none_or(|limit| i128::from(units).abs() < limit)
+    };
+    match into {
+        ColumnBuilder::Decimal128(b, decimal) if fits(decimal) => b.append_value(units.into()),
+        ColumnBuilder::Decimal256(b, _) => b.append_value(i256::from_i128(units.into())),
+        ColumnBuilder::Decimal128(..) => return Err(numeric::TOO_LARGE.into()),
         _ => return Err(Refusal::Mismatch),
     }
     Ok(())

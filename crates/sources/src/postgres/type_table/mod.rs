@@ -1,18 +1,31 @@
 //! What PostgreSQL's types become: one row a type.
 //!
-//! To add a type: a row in [`TYPES`], and a [`Wire`] where its bytes are like no other's.
+//! To add a type: a row in its family's file, and a [`Wire`] where its bytes are like no other's.
 
+mod digits;
+mod documentation;
+mod extensions;
+mod forms;
+mod internals;
+mod numbers;
+mod places;
 mod resolve;
+mod suspicion;
+#[cfg(test)]
+mod tests;
+mod texts;
+mod times;
 
 use sluice_contracts::schema::{Column, Decimal, TargetType};
 use sluice_contracts::{Error, Result};
 
-pub(super) use resolve::{PgType, resolve};
+pub(crate) use documentation::type_documentation;
+pub(super) use forms::expression;
+pub(super) use resolve::{Arrays, PgType, resolve};
+pub(super) use suspicion::{suspicion, suspicion_of_element};
 
-use TargetType::{
-    Bignumeric, Bool, Bytes, Date, Datetime, Float64, Int64, Json, Numeric, String as Text, Time,
-    Timestamp,
-};
+use crate::documentation::Example;
+use forms::Form;
 
 /// How the server sends a value in binary COPY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +44,17 @@ pub(super) enum Wire {
     Float8,
     /// Digits to base 10,000, with a weight and a sign.
     Numeric,
+    /// 64-bit integer of the currency's smallest unit.
+    Money,
     /// One byte, 0 or 1.
     Bool,
     /// Text in the client's encoding.
     Text,
-    /// The type's own text, made by the server on request: the query casts the column.
-    ServerText,
+    /// Text of the server's that is made for a JSON column; empty for an array whose lower bounds
+    /// JSON has no place for.
+    Json,
+    /// The text of an interval; `infinity` and `-infinity` are none that ISO 8601 knows.
+    Interval,
     /// One byte of text; 0 is the empty text.
     Char,
     /// Bytes as they are.
@@ -51,6 +69,10 @@ pub(super) enum Wire {
     Uuid,
     /// A version byte, then text.
     Jsonb,
+    /// EWKB, whose edges are straight on the plane.
+    Geometry,
+    /// EWKB, whose edges are straight on the earth.
+    Geography,
 }
 
 /// One type of the source.
@@ -58,78 +80,130 @@ pub(super) enum Wire {
 pub(super) struct Row {
     /// Its `pg_type.typname`, and its name as a column's `encoding`.
     pub name: &'static str,
+    /// The extension that it belongs to; empty for the server's own.
+    pub extension: &'static str,
     /// How its values are sent.
     pub wire: Wire,
+    /// What the query asks the server for.
+    pub form: Form,
     /// What it may become, the default first. STRING can be asked of every type, so it stands here
-    /// only where the wire itself is text.
+    /// only where what is sent is text anyway.
     pub targets: &'static [Target],
+    /// Why it is read as nothing but the text that the job asks for.
+    pub refused: Option<&'static str>,
+    /// Why values inside of the server's JSON would not be exact.
+    pub inexact_json: Option<&'static str>,
+    /// A value, and what becomes of it.
+    pub example: Example,
 }
 
 /// What a type may become.
 #[derive(Debug)]
 pub(super) struct Target {
     pub to: TargetType,
+    /// Whether a single value becomes an array of `to`.
+    pub repeated: bool,
     /// Which values of the type `to` cannot hold.
     pub invalid: Option<&'static str>,
 }
 
 /// Every value fits.
 const fn all(to: TargetType) -> Target {
-    Target { to, invalid: None }
+    Target { to, repeated: false, invalid: None }
 }
 
 /// Every value fits but those of `invalid`.
 const fn but(to: TargetType, invalid: &'static str) -> Target {
-    Target { to, invalid: Some(invalid) }
+    Target { to, repeated: false, invalid: Some(invalid) }
 }
 
-const fn row(name: &'static str, wire: Wire, targets: &'static [Target]) -> Row {
-    Row { name, wire, targets }
+/// A type that is read as the server sends it.
+const fn row(
+    name: &'static str,
+    wire: Wire,
+    targets: &'static [Target],
+    source: &'static str,
+    target: &'static str,
+) -> Row {
+    Row {
+        name,
+        extension: "",
+        wire,
+        form: Form::Column,
+        targets,
+        refused: None,
+        inexact_json: None,
+        example: Example { source, target },
+    }
 }
 
-const SMALL: &[Target] = &[all(Int64), all(Float64), all(Numeric), all(Bignumeric)];
-const LARGE: &[Target] =
-    &[all(Int64), but(Float64, "integers that FLOAT64 would round"), all(Numeric), all(Bignumeric)];
-const TEXT: &[Target] = &[all(Text), all(Bytes)];
-const YEARS: &str = "infinity, years outside 1 to 9999";
+/// A type that is read as the server's own text of it.
+const fn text(name: &'static str, source: &'static str, target: &'static str) -> Row {
+    Row { form: Form::TEXT, ..row(name, Wire::Text, TEXT, source, target) }
+}
 
-/// Every type that is known. What a `numeric` cannot hold depends on its digits: [`resolve()`] tells.
-pub(super) const TYPES: &[Row] = &[
-    row("int2", Wire::Int2, SMALL),
-    row("int4", Wire::Int4, SMALL),
-    row("oid", Wire::Oid, SMALL),
-    row("int8", Wire::Int8, LARGE),
-    row("float4", Wire::Float4, &[all(Float64)]),
-    row("float8", Wire::Float8, &[all(Float64)]),
-    row("numeric", Wire::Numeric, &[all(Bignumeric), all(Numeric), all(Int64)]),
-    row("bool", Wire::Bool, &[all(Bool)]),
-    row("text", Wire::Text, TEXT),
-    row("varchar", Wire::Text, TEXT),
-    row("bpchar", Wire::Text, TEXT),
-    row("name", Wire::Text, TEXT),
-    row("citext", Wire::Text, TEXT),
-    row("char", Wire::Char, &[but(Text, "bytes above 127")]),
-    row(ENUM, Wire::Text, &[all(Text)]),
-    row(SERVER_TEXT, Wire::ServerText, &[all(Text)]),
-    row("bytea", Wire::Bytea, &[all(Bytes)]),
-    row("date", Wire::Date, &[but(Date, YEARS)]),
-    row("time", Wire::Time, &[but(Time, "24:00:00")]),
-    row("timestamp", Wire::Timestamp, &[but(Datetime, YEARS)]),
-    row("timestamptz", Wire::Timestamp, &[but(Timestamp, YEARS)]),
-    row("uuid", Wire::Uuid, &[all(Text), all(Bytes)]),
-    row("json", Wire::Text, &[all(Json), all(Text)]),
-    row("jsonb", Wire::Jsonb, &[all(Json), all(Text)]),
+/// A type whose text does not say what its value is.
+const fn refused(name: &'static str, reason: &'static str) -> Row {
+    Row { refused: Some(reason), form: Form::TEXT, ..row(name, Wire::Text, &[], "", "") }
+}
+
+impl Row {
+    /// The same, of an extension.
+    const fn of(self, extension: &'static str) -> Self {
+        Self { extension, ..self }
+    }
+
+    /// The same, which the server's JSON does not hold exactly.
+    const fn inexact_json(self, reason: &'static str) -> Self {
+        Self { inexact_json: Some(reason), ..self }
+    }
+}
+
+const TEXT: &[Target] = &[all(TargetType::String), all(TargetType::Bytes)];
+
+/// Every type that is known, by family, in the order of the documentation.
+const FAMILIES: &[(&str, &[Row])] = &[
+    ("numbers", numbers::ROWS),
+    ("text and bytes", texts::ROWS),
+    ("dates and times", times::ROWS),
+    ("documents and composites", texts::DOCUMENTS),
+    ("networks and bits", texts::NETWORKS),
+    ("ranges", times::RANGES),
+    ("geometry", places::ROWS),
+    ("text search", texts::SEARCH),
+    ("identifiers of the server", internals::ROWS),
+    ("extensions", extensions::ROWS),
+    ("internal", internals::REFUSED),
 ];
+
+/// Every row: of the types, and of the texts that can be made of any type.
+fn rows() -> impl Iterator<Item = &'static Row> {
+    FAMILIES.iter().flat_map(|(_, rows)| *rows).chain(forms::ROWS)
+}
 
 /// The row of every enumerated type.
 const ENUM: &str = "enum";
-/// The row of whatever the job asks as STRING and the wire does not hold as text.
-const SERVER_TEXT: &str = "server_text";
+/// The row of every composite type.
+const COMPOSITE: &str = "composite";
 
 impl Row {
     /// The row that reads a column of this `encoding`.
     pub(super) fn named(encoding: &str) -> Option<&'static Self> {
-        TYPES.iter().find(|row| row.name == encoding)
+        rows().find(|row| row.name == encoding)
+    }
+
+    /// The row of a type of the catalogue.
+    fn of_type(extension: &str, name: &str, typtype: char) -> Option<&'static Self> {
+        let mut types = FAMILIES.iter().flat_map(|(_, rows)| *rows);
+        let mut exact = || types.find(|row| row.name == name && row.extension == extension);
+        match typtype {
+            'e' => Self::named(ENUM),
+            'c' => Self::named(COMPOSITE),
+            'r' => exact().or_else(|| Self::named("range")),
+            'm' => exact().or_else(|| Self::named("multirange")),
+            'b' => exact(),
+            _ => None,
+        }
     }
 
     /// What it becomes when `to` is asked for.
@@ -138,9 +212,9 @@ impl Row {
     }
 }
 
-/// Whether a column of this `encoding` has to be cast to `text` in the query.
-pub(super) fn as_text(encoding: &str) -> bool {
-    Row::named(encoding).is_some_and(|row| row.wire == Wire::ServerText)
+/// Why the server's JSON does not hold values of this type exactly, if it does not.
+pub(super) fn inexact_json(extension: &str, name: &str, typtype: char) -> Option<&'static str> {
+    Row::of_type(extension, name, typtype).and_then(|row| row.inexact_json)
 }
 
 /// Checks that a column of a manifest can be read, and finds how.
@@ -151,8 +225,9 @@ pub(super) fn wire_of(column: &Column) -> Result<Wire> {
     let decimal_fits = column.decimal.is_none_or(|d| {
         (1..=Decimal::BIGNUMERIC.precision).contains(&d.precision) && d.scale <= d.precision
     });
+    let repeats = |target: &Target| column.repeated || !target.repeated;
     Row::named(&column.encoding)
-        .filter(|row| decimal_fits && row.target(column.target_type).is_some())
+        .filter(|row| decimal_fits && row.target(column.target_type).is_some_and(repeats))
         .map(|row| row.wire)
         .ok_or_else(|| {
             Error::data(format!(

@@ -152,7 +152,8 @@ async fn what_cannot_be_read_is_refused_by_the_plan_with_the_way_out() {
         (
             query("SELECT 1 AS a, 2 AS a"),
             Kind::Invalid,
-            "describe the query: column `a` has no declared type | set `columns.a.type` to `STRING` or another type",
+            "describe the query: column `a` has no declared type | set `columns.a.type` to `STRING` \
+             or another type, or write `CAST(... AS ...)` where it is selected",
         ),
         (
             query("SELECT c FROM absent"),

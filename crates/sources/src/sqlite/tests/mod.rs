@@ -2,6 +2,9 @@
 
 mod cuts;
 mod describe;
+mod exactness;
+mod forms;
+mod misfits;
 mod moment;
 mod planning;
 mod values;

@@ -65,8 +65,12 @@ async fn numbers_fit_exactly() {
     let batch = one("decimal", "0.1", json!(null)).await.unwrap();
     let value = batch.column(0).as_primitive::<arrow_array::types::Decimal256Type>().value(1);
     assert_eq!(value.to_string(), format!("1{}", "0".repeat(37)));
-    let batch = one("bool", "1", json!(null)).await.unwrap();
-    assert!(batch.column(0).as_boolean().value(1));
+    for (value, expected) in
+        [("1", true), ("0", false), ("'TRUE'", true), ("'f'", false), ("1.0", true)]
+    {
+        let batch = one("bool", value, json!(null)).await.unwrap();
+        assert_eq!(batch.column(0).as_boolean().value(1), expected, "{value}");
+    }
 }
 
 #[tokio::test]
@@ -87,7 +91,10 @@ async fn numbers_that_would_be_bent_are_refused() {
         ("DECIMAL(4,2)", "9e999", ""),
         ("DECIMAL(4,2)", "x'31'", ""),
         ("BOOL", "2", ""),
-        ("BOOL", "'true'", ""),
+        ("BOOL", "'yes'", ""),
+        ("BOOL", "0.5", ""),
+        ("BOOL", "x'31'", ""),
+        ("TEXT", "'2'", "BOOL"),
         ("TEXT", "'1.5'", "INT64"),
         ("BLOB", "5", ""),
     ] {
@@ -107,7 +114,12 @@ async fn text_is_utf8_and_numbers_have_their_shortest_text() {
     assert_eq!(text("REAL", "0.1", "STRING").await, "0.1");
     assert_eq!(text("REAL", "3", "STRING").await, "3.0");
     assert_eq!(text("REAL", "1e300", "STRING").await, "1e300");
+    assert_eq!(text("REAL", "-9e999", "STRING").await, "-Inf");
+    assert_eq!(text("DECIMAL(4,2)", "0.30000000000000004", "STRING").await, "0.30000000000000004");
     assert_eq!(text("BLOB", "x'6162'", "STRING").await, "ab");
+    assert_eq!(text("TEXT", "x'6162'", "STRING").await, "ab");
+    // Who writes eight bytes of a number into a column of text does not mean their text.
+    assert!(refused("TEXT", "x'0500000000000000'", "").await.contains("a blob"));
     assert!(refused("TEXT", "CAST(x'ff' AS TEXT)", "").await.contains("not UTF-8"));
     assert!(refused("BLOB", "x'ff'", "STRING").await.contains("not UTF-8"));
     let batch = one("BLOB", "x'00ff'", json!(null)).await.unwrap();
@@ -130,6 +142,11 @@ async fn json_is_verbatim_and_has_to_be_json() {
 #[tokio::test]
 async fn moments_are_read_in_the_usual_spellings() {
     reads!("DATE", "'1970-01-02'", "", Date32Type, 1);
+    reads!("DATE", "'1970-01-02 00:00:00.000'", "", Date32Type, 1);
+    reads!("DATETIME", "'1970-01-02'", "", TimestampMicrosecondType, 86_400_000_000_i64);
+    reads!("DATE", "'1970-01-02'", "TIMESTAMP", TimestampMicrosecondType, 86_400_000_000_i64);
+    reads!("DATETIME", "2460310.5", "FLOAT64", Float64Type, 2_460_310.5);
+    reads!("DATE", "1700000000", "INT64", Int64Type, 1_700_000_000);
     reads!("TIME", "'00:01'", "", Time64MicrosecondType, 60_000_000);
     reads!("DATETIME", "'1970-01-01T00:00:01.5'", "", TimestampMicrosecondType, 1_500_000);
     reads!("DATETIME", "'1969-12-31 23:59:59.999999'", "", TimestampMicrosecondType, -1);
@@ -139,8 +156,10 @@ async fn moments_are_read_in_the_usual_spellings() {
     for (declared, value) in [
         ("DATE", "'2023-02-29'"),
         ("DATE", "'0000-01-01'"),
-        ("DATE", "'2024-01-01 00:00'"),
+        ("DATE", "'2024-01-01 00:01'"),
+        ("DATE", "'2024-01-01 00:00Z'"),
         ("DATE", "20240101"),
+        ("DATE", "2460310.5"),
         ("TIME", "'24:00'"),
         ("TIME", "'00:00:00.0000001'"),
         ("DATETIME", "'1970-01-01 00:00:00Z'"),
@@ -161,8 +180,9 @@ async fn an_invalid_value_is_named_without_being_shown() {
     let error = database.read(&job("t"), Cut::Full).await.unwrap_err();
     assert_eq!(
         told(&error),
-        "read unit 3 of `t`: column `v`, row 2 of the unit: INT64 cannot hold text | set \
-         `columns.v.on_invalid` to `null`, or `columns.v.type` to `STRING`"
+        "read unit 3 of `t`: column `v`, row 2 of the unit: INT64 cannot hold text | find it with \
+         `SELECT \"id\" FROM \"t\" WHERE typeof(\"v\") = 'text' AND CAST(CAST(\"v\" AS INTEGER) AS \
+         TEXT) <> \"v\"`; or set `columns.v.on_invalid` to `null`, or `columns.v.type` to `STRING`"
     );
     let lenient = with(job("t"), "v", json!({"on_invalid": "null"}));
     let (batches, invalid) = database.read(&lenient, Cut::Full).await.unwrap();

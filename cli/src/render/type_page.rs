@@ -1,0 +1,166 @@
+//! What the types of every source become, as a page.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use sluice_sources::{Becomes, TypeRow};
+
+const OPENING: &str = include_str!("type_page/opening.md");
+/// Each source by its name in the rows, its own name, and what no row says.
+const SOURCES: &[(&str, &str, &str)] = &[
+    ("postgres", "PostgreSQL", include_str!("type_page/postgres.md")),
+    ("sqlite", "SQLite", include_str!("type_page/sqlite.md")),
+];
+
+/// The rows as a document.
+pub(crate) fn document(rows: &[TypeRow]) -> Value {
+    let becomes = |becomes: &Becomes| {
+        json!({
+            "type": becomes.target_type,
+            "repeated": becomes.repeated,
+            "invalid": becomes.invalid,
+        })
+    };
+    let row = |row: &TypeRow| {
+        json!({
+            "source": row.source,
+            "family": row.family,
+            "name": row.name,
+            "becomes": row.becomes.iter().map(becomes).collect::<Vec<_>>(),
+            "refused": row.refused,
+            "example": {"source": row.example.source, "target": row.example.target},
+        })
+    };
+    json!({"types": rows.iter().map(row).collect::<Vec<_>>()})
+}
+
+/// The rows as Markdown.
+pub(crate) fn render(rows: &[TypeRow]) -> String {
+    let mut page = String::from(OPENING);
+    // Writing to a string cannot fail.
+    for (source, title, prose) in SOURCES {
+        let rows: Vec<&TypeRow> = rows.iter().filter(|row| row.source == *source).collect();
+        let _ = write_source(&mut page, title, prose, &rows);
+    }
+    page
+}
+
+fn write_source(
+    page: &mut String,
+    title: &str,
+    prose: &str,
+    rows: &[&TypeRow],
+) -> std::fmt::Result {
+    write!(page, "\n## {title}\n\n{prose}")?;
+    let groups: Vec<Group<'_>> =
+        rows.chunk_by(|one, next| alike(one, next)).map(|rows| Group { rows }).collect();
+    for family in groups.chunk_by(|one, next| one.first().family == next.first().family) {
+        let name = family.first().map_or("", |group| group.first().family);
+        writeln!(page, "\n### {title}: {name}\n")?;
+        writeln!(page, "| type | becomes | not held | or, if asked for | example |")?;
+        writeln!(page, "| --- | --- | --- | --- | --- |")?;
+        for group in family {
+            group.write(page)?;
+        }
+    }
+    write_asked(page, title, &groups)
+}
+
+/// What the types other than the default do not hold.
+fn write_asked(page: &mut String, title: &str, groups: &[Group<'_>]) -> std::fmt::Result {
+    let mut asked: Vec<(String, &str, Vec<&str>)> = Vec::new();
+    for group in groups {
+        let row = group.first();
+        for becomes in row.becomes.iter().skip(usize::from(row.refused.is_none())) {
+            let Some(invalid) = becomes.invalid else { continue };
+            let target = target(becomes);
+            match asked.iter_mut().find(|(to, not, _)| *to == target && *not == invalid) {
+                Some((.., from)) => from.push(row.name),
+                None => asked.push((target, invalid, vec![row.name])),
+            }
+        }
+    }
+    if asked.is_empty() {
+        return Ok(());
+    }
+    asked.sort_by(|one, other| one.0.cmp(&other.0));
+    writeln!(page, "\n### {title}: types that are asked for\n")?;
+    writeln!(page, "| asked for | of | not held |")?;
+    writeln!(page, "| --- | --- | --- |")?;
+    for (target, invalid, from) in asked {
+        writeln!(page, "| {target} | {} | {} |", names(from.into_iter()), cell(invalid))?;
+    }
+    Ok(())
+}
+
+/// Rows that say the same of several types.
+struct Group<'a> {
+    rows: &'a [&'a TypeRow],
+}
+
+impl<'a> Group<'a> {
+    /// One that stands for all. A group is never empty.
+    fn first(&self) -> &'a TypeRow {
+        self.rows[0]
+    }
+
+    fn write(&self, page: &mut String) -> std::fmt::Result {
+        let row = self.first();
+        let (default, others) = match (row.refused, row.becomes.split_first()) {
+            (None, Some((default, others))) => (Some(default), others),
+            _ => (None, row.becomes.as_slice()),
+        };
+        let mut asked: Vec<String> = others.iter().map(target).collect();
+        let all = default.map(target).into_iter().chain(asked.iter().cloned());
+        if !all.into_iter().any(|to| to == "STRING") {
+            asked.push("STRING".to_owned());
+        }
+        let becomes = match row.refused {
+            None => default.map(target).unwrap_or_default(),
+            Some(reason) => format!("refused: {}", cell(reason)),
+        };
+        let example = match (row.example.source, row.example.target) {
+            ("", _) => String::new(),
+            (before, "") => code(before),
+            (before, after) => format!("{} is {}", code(before), code(after)),
+        };
+        writeln!(
+            page,
+            "| {} | {becomes} | {} | {} | {example} |",
+            names(self.rows.iter().map(|row| row.name)),
+            cell(default.and_then(|default| default.invalid).unwrap_or_default()),
+            asked.join(", ")
+        )
+    }
+}
+
+fn alike(one: &TypeRow, other: &TypeRow) -> bool {
+    one.family == other.family
+        && one.becomes == other.becomes
+        && one.refused == other.refused
+        && one.example == other.example
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let name = |name: &str| if name.is_empty() { "no type at all".to_owned() } else { code(name) };
+    names.map(name).collect::<Vec<_>>().join(", ")
+}
+
+fn target(becomes: &Becomes) -> String {
+    if becomes.repeated {
+        format!("ARRAY&lt;{}>", becomes.target_type)
+    } else {
+        becomes.target_type.to_string()
+    }
+}
+
+/// A bar would end a table's cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+/// Text as it is. What holds a backtick stands between two, and spaces that do not count.
+fn code(text: &str) -> String {
+    let text = cell(text);
+    if text.contains('`') { format!("`` {text} ``") } else { format!("`{text}`") }
+}

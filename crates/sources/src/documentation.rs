@@ -1,0 +1,50 @@
+//! What the documentation says of each type of each source, out of the tables that plan and read
+//! them.
+
+use sluice_contracts::schema::TargetType;
+
+use crate::{postgres, sqlite};
+
+/// One type of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypeRow {
+    /// The source's kind: `postgres` or `sqlite`.
+    pub source: &'static str,
+    /// What the type counts among: `numbers`, `text`, `dates and times`, ...
+    pub family: &'static str,
+    /// The type as the source spells it.
+    pub name: &'static str,
+    /// What it becomes, the default first. Empty where the type is refused until the job asks for
+    /// STRING.
+    pub becomes: Vec<Becomes>,
+    /// Why the plan refuses the type as long as the job does not ask for STRING.
+    pub refused: Option<&'static str>,
+    /// A value of the source, and what the default makes of it.
+    pub example: Example,
+}
+
+/// One target of a type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Becomes {
+    /// The type in the target.
+    pub target_type: TargetType,
+    /// Whether the target column is an array of it.
+    pub repeated: bool,
+    /// Which values of the source's type it cannot hold, where there are some: `on_invalid` decides
+    /// about those.
+    pub invalid: Option<&'static str>,
+}
+
+/// A value before and after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Example {
+    /// The value as the source spells it.
+    pub source: &'static str,
+    /// The same in the target, as its own literal without quotes; empty where the type is refused.
+    pub target: &'static str,
+}
+
+/// Every type of every source, families together, in the order of the documentation.
+pub fn type_documentation() -> Vec<TypeRow> {
+    [postgres::type_documentation(), sqlite::type_documentation()].concat()
+}

@@ -1,0 +1,59 @@
+//! Dates, times, and ranges.
+
+use super::TargetType::{Date, Datetime, String as Text, Time, Timestamp};
+use super::{Form, Row, Target, Wire, but, row, text};
+
+const YEARS: &str = "infinity, years outside 1 to 9999";
+const INTERVAL: &[Target] = &[but(Text, "infinity")];
+
+pub(super) const ROWS: &[Row] = &[
+    row("date", Wire::Date, &[but(Date, YEARS)], "2024-02-29", "2024-02-29"),
+    row("time", Wire::Time, &[but(Time, "24:00:00")], "23:59:59.999999", "23:59:59.999999"),
+    text("timetz", "12:00:00+05:30", "12:00:00+05:30"),
+    row(
+        "timestamp",
+        Wire::Timestamp,
+        &[but(Datetime, YEARS)],
+        "1999-12-31 23:59:59.999999",
+        "1999-12-31 23:59:59.999999",
+    ),
+    row(
+        "timestamptz",
+        Wire::Timestamp,
+        &[but(Timestamp, YEARS)],
+        "2024-02-29 12:34:56.123456+05:30",
+        "2024-02-29 07:04:56.123456 UTC",
+    ),
+    Row {
+        form: Form::TEXT,
+        ..row(
+            "interval",
+            Wire::Interval,
+            INTERVAL,
+            "1 year 2 mons 3 days 04:05:06.789",
+            "P1Y2M3DT4H5M6.789S",
+        )
+    },
+];
+
+pub(super) const RANGES: &[Row] = &[
+    text("int4range", "[1,10)", "[1,10)"),
+    text("int8range", "[1,10)", "[1,10)"),
+    text("numrange", "[1.10,)", "[1.10,)"),
+    text("daterange", "[2024-01-01,2024-02-01)", "[2024-01-01,2024-02-01)"),
+    text("tsrange", "empty", "empty"),
+    text(
+        "tstzrange",
+        "[2024-01-01 00:00:00+01,infinity)",
+        r#"["2023-12-31 23:00:00+00",infinity)"#,
+    ),
+    text("int4multirange", "{[1,3),[5,7)}", "{[1,3),[5,7)}"),
+    text("int8multirange", "{}", "{}"),
+    text("nummultirange", "{[1.5,2.5)}", "{[1.5,2.5)}"),
+    text("datemultirange", "{[2024-01-01,2024-02-01)}", "{[2024-01-01,2024-02-01)}"),
+    text("tsmultirange", "{}", "{}"),
+    text("tstzmultirange", "{}", "{}"),
+    // Ranges and multiranges that somebody has created.
+    text("range", "[0.5,1.5)", "[0.5,1.5)"),
+    text("multirange", "{[0.5,1.5)}", "{[0.5,1.5)}"),
+];

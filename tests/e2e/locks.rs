@@ -1,0 +1,124 @@
+//! Tables that a migration holds.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sluice_tests::oracle::{Expected, assert_same};
+use sluice_tests::postgres::Database;
+use sluice_tests::sluice::Site;
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
+
+use crate::bad_days::{kill_half_way, start};
+use crate::database::{job, related, states};
+
+/// Tables that [`migration`] holds.
+const HELD: [&str; 2] = ["shop.t3", "shop.t7"];
+
+/// A transaction that holds two tables as an `ALTER TABLE` does. What waits for them
+/// is told no after a moment, because the operator does not let anybody wait for long.
+async fn migration(database: &Database) -> PgConnection {
+    let name = database.name();
+    database.execute(&format!("ALTER DATABASE {name} SET lock_timeout = '300ms'")).await;
+    let mut migration = database.connect().await;
+    let lock = format!("BEGIN; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", HELD.join(", "));
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lock))
+        .execute(&mut migration)
+        .await
+        .expect("nobody else holds the tables");
+    migration
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_locked_while_planning_hold_up_no_others() {
+    let Some(database) = Database::fresh().await else { return };
+    related(&database).await;
+    let migration = migration(&database).await;
+    let site = Site::reading(database.url());
+    let job = job(&site, &json!({}));
+    let ended = site.sluice(["run".as_ref(), "--json".as_ref(), job.as_os_str()]).await;
+    assert_eq!(ended.code, Some(1), "{ended}");
+    let answer = ended.json();
+    for (table, state) in states(&answer) {
+        assert_eq!(
+            state,
+            if is_held(&table) { "refused" } else { "committed" },
+            "{table}: {ended}"
+        );
+    }
+    let error = answer["error"].as_str().unwrap_or_default();
+    assert!(error.contains("`shop.t3`, `shop.t7`") && error.contains("lock"), "{error}");
+
+    drop(migration.close().await);
+    let answer = site.run(&job).await;
+    assert!(states(&answer).iter().all(|(_, state)| state == "committed"), "{answer:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_locked_while_extracting_hold_up_no_others() {
+    for released in [true, false] {
+        let Some(database) = Database::fresh().await else { return };
+        related(&database).await;
+        let site = Site::reading(database.url());
+        let job = job(&site, &json!({"limits": {"max_tasks": 1}}));
+        let run = kill_half_way(&site, start(&site, &job), 0).await;
+        // Sessions whose client died may hold the tables a little longer.
+        database
+            .execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                 WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            )
+            .await;
+        let migration = migration(&database).await;
+        let arguments = ["run", "--json", job.to_str().expect("a path"), "--resume", &run];
+        let running = site.start(arguments);
+        // Everything else is read while they are locked.
+        let units = units_of_others(&site, &run);
+        let receipts =
+            |generation| site.documents(&run, &format!("receipts/{generation:04}")).len();
+        let read = async {
+            while (0..3).all(|generation| receipts(generation) < units) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let read = tokio::time::timeout(Duration::from_mins(1), read).await;
+        assert!(read.is_ok(), "the others are not read while two tables are locked");
+        if released {
+            drop(migration.close().await);
+            let ended = running.ended().await;
+            assert_eq!(ended.code, Some(0), "{ended}");
+            let renamed = "SELECT id, parent, name AS label FROM shop.t3";
+            let t3 = site.path().join("warehouse/shop/t3");
+            assert_same(Expected::Query(&database, renamed), &t3).await;
+            continue;
+        }
+        let ended = running.ended().await;
+        assert_eq!(ended.code, Some(1), "{ended}");
+        let answer = ended.json();
+        for (table, state) in states(&answer) {
+            assert_eq!(
+                state,
+                if is_held(&table) { "failed" } else { "committed" },
+                "{table}: {ended}"
+            );
+        }
+        let error = answer["error"].as_str().unwrap_or_default();
+        assert!(error.contains("`shop.t3`, `shop.t7`") && error.contains("lock"), "{error}");
+        drop(migration.close().await);
+    }
+}
+
+/// Units of the tables that nobody holds.
+fn units_of_others(site: &Site, run: &str) -> usize {
+    let manifest = site.documents(run, "manifest.json").remove(0);
+    let text = std::fs::read_to_string(manifest).expect("the manifest can be read");
+    let manifest: Value = serde_json::from_str(&text).expect("the manifest is JSON");
+    let tables = manifest["tables"].as_array().expect("`tables` is a list");
+    let is_free = |table: &&Value| !is_held(table["name"].as_str().unwrap_or_default());
+    let units = |table: &Value| table["units"].as_array().map_or(0, Vec::len);
+    tables.iter().filter(is_free).map(units).sum()
+}
+
+fn is_held(table: &str) -> bool {
+    HELD.contains(&table)
+}

@@ -1,0 +1,154 @@
+//! PostgreSQL servers of a test's own, for what cannot be tried on the server that all share.
+
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use tempfile::TempDir;
+
+use crate::needs::{skip, variable};
+use crate::postgres::Database;
+
+/// A server, stopped and thrown away with this value.
+#[derive(Debug)]
+pub struct Cluster {
+    folder: TempDir,
+    programs: Programs,
+    port: u16,
+}
+
+/// The server's programs, and who runs them.
+#[derive(Debug, Clone)]
+struct Programs {
+    folder: PathBuf,
+    /// User and group; `None` for this process's own. The server refuses to run as root.
+    owner: Option<(u32, u32)>,
+}
+
+impl Cluster {
+    /// An empty server. `None` where its programs are missing: the test returns, and has said so.
+    pub fn start() -> Option<Self> {
+        let programs = Programs::find()?;
+        let folder = programs.folder_of_its_own();
+        let data = folder.path().join("data");
+        let mut initdb = programs.command("initdb");
+        initdb.args(["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]);
+        done(initdb.args(["--no-sync", "-D"]).arg(&data));
+        Some(Self::serve(folder, programs, &[]))
+    }
+
+    /// A hot standby of it, with settings of its own.
+    #[must_use]
+    pub fn standby(&self, settings: &[&str]) -> Self {
+        let folder = self.programs.folder_of_its_own();
+        let mut copy = self.programs.command("pg_basebackup");
+        copy.args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string()]);
+        copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "-D"]);
+        done(copy.arg(folder.path().join("data")));
+        Self::serve(folder, self.programs.clone(), settings)
+    }
+
+    fn serve(folder: TempDir, programs: Programs, settings: &[&str]) -> Self {
+        let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+        let port = free.local_addr().expect("a bound socket has an address").port();
+        drop(free);
+        let place = folder.path().display();
+        let mut options =
+            format!("-p {port} -k {place} -c listen_addresses=127.0.0.1 -c fsync=off");
+        for setting in settings {
+            options.push_str(" -c ");
+            options.push_str(setting);
+        }
+        let cluster = Self { folder, programs, port };
+        let log = cluster.folder.path().join("server.log");
+        done(cluster.control("start").arg("-l").arg(log).args(["-o", &options]));
+        cluster
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> (String, u16) {
+        ("127.0.0.1".to_owned(), self.port)
+    }
+
+    /// A fresh database on it.
+    pub async fn database(&self) -> Database {
+        let server = PgConnectOptions::new_without_pgpass();
+        Database::on(server.host("127.0.0.1").port(self.port).username("postgres")).await
+    }
+
+    /// Waits until this standby shows everything that its primary's `database` has.
+    pub async fn catch_up(&self, database: &Database) {
+        let written = "SELECT (pg_current_wal_lsn() - '0/0')::bigint";
+        let shown = "SELECT coalesce(pg_last_wal_replay_lsn() - '0/0', 0)::bigint";
+        let wanted = database.number(written).await;
+        let standby = database.at_port(self.port);
+        for _ in 0..3000 {
+            if standby.number(shown).await >= wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the standby did not catch up within half a minute");
+    }
+
+    fn control(&self, what: &str) -> Command {
+        let mut control = self.programs.command("pg_ctl");
+        control.arg(what).arg("-D").arg(self.folder.path().join("data")).arg("-w");
+        control
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let stopped = self.control("stop").args(["-m", "immediate"]).status();
+        drop(stopped);
+    }
+}
+
+impl Programs {
+    fn find() -> Option<Self> {
+        let Some(folder) = variable("TEST_POSTGRES_BIN").map(PathBuf::from) else {
+            skip("a PostgreSQL server to start (TEST_POSTGRES_BIN)");
+            return None;
+        };
+        let owner = rustix::process::getuid().is_root().then(|| {
+            let user = if id("-u", "postgres").is_some() { "postgres" } else { "nobody" };
+            id("-u", user).zip(id("-g", user)).expect("a user for the server")
+        });
+        Some(Self { folder, owner })
+    }
+
+    fn folder_of_its_own(&self) -> TempDir {
+        let folder = TempDir::with_prefix("sluice-cluster-").expect("a temporary folder");
+        if let Some((user, group)) = self.owner {
+            chown(folder.path(), Some(user), Some(group)).expect("root may give a folder away");
+        }
+        folder
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.folder.join(program));
+        // The folder that the test began in may be closed to the owner.
+        command.current_dir(Path::new("/")).stdin(Stdio::null()).stdout(Stdio::null());
+        if let Some((user, group)) = self.owner {
+            command.uid(user).gid(group);
+        }
+        command.stderr(Stdio::null());
+        command
+    }
+}
+
+/// What `id` answers.
+fn id(what: &str, user: &str) -> Option<u32> {
+    let output = Command::new("id").args([what, user]).output().ok()?;
+    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+}
+
+fn done(command: &mut Command) {
+    let status = command.status().expect("the server's programs start");
+    assert!(status.success(), "{command:?}: {status}");
+}

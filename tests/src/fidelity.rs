@@ -1,0 +1,37 @@
+//! Values of every type, judged by programs that share no code with this one.
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::needs::{skip, variable};
+use crate::oracle::python;
+use crate::sluice::program;
+
+/// The servers that every type is tried on: this machine's and the newest. A server that is
+/// missing is left out, and said to be.
+pub fn servers() -> Vec<String> {
+    ["TEST_POSTGRES_URL", "TEST_NEWER_POSTGRES_URL"]
+        .into_iter()
+        .filter_map(|name| {
+            let url = variable(name).and_then(|url| url.into_string().ok());
+            if url.is_none() {
+                skip(&format!("PostgreSQL ({name})"));
+            }
+            url
+        })
+        .collect()
+}
+
+/// Runs a program of `tests/fidelity` on a server and fails with everything that it finds wrong.
+/// What it answers; `None` where there is no Python.
+pub async fn judge(script: &str, server: &str, arguments: &[&str]) -> Option<Value> {
+    let path = format!("{}/fidelity/{script}.py", env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(python()?);
+    command.args([&path, server, "--sluice"]).arg(program()).args(arguments);
+    let output = command.output().await.expect("Python starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script} on {server}:\n{said}{complained}");
+    let answer = said.lines().last().unwrap_or_default();
+    Some(serde_json::from_str(answer).expect("the program answers in JSON"))
+}
