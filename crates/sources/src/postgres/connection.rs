@@ -18,8 +18,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// The server's own functions, operators and types come before any that a schema of the search path
 /// may have under the same name. `lc_monetary` says how many digits money has, so it is the
-/// database's where that has one and a role has another: whoever reads did not write. `row_security` stays: who has turned
-/// it off wants an error where rows would be hidden.
+/// database's where that has one and a role has another: whoever reads did not write.
+/// `row_security` stays: who has turned it off wants an error where rows would be hidden.
 const SETTINGS: &str = "\
 select pg_catalog.set_config('search_path', pg_catalog.rtrim(pg_catalog.concat(\
 'pg_catalog, ', pg_catalog.current_setting('search_path')), ', '), false); \

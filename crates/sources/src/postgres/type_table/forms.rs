@@ -14,7 +14,7 @@ pub(in crate::postgres) enum Form {
     Cast(&'static str),
     /// An expression that makes a text of `{}`; of an array, of each element.
     Each(&'static str),
-    /// An expression of the whole column, `{}`.
+    /// An expression of the whole column, `{}`; `{bounds}` is [`BOUNDS_PATTERN`].
     Whole(&'static str),
 }
 
@@ -36,6 +36,9 @@ pub(super) const MONEY_ARRAY_TEXT: &str = "money_array_text";
 
 /// What JSON cannot say of an array. The server's text does, before the array: `[0:1]={1,2}`.
 const BOUNDS: &str = "lower bounds other than 1";
+
+/// Matches them in the server's text of whatever has arrays inside of it.
+pub(super) const BOUNDS_PATTERN: &str = "[[]-?[0-9]+:-?[0-9]+[]]=[{]";
 
 const JSON: &[Target] = &[all(TargetType::Json)];
 const BOUND_JSON: &[Target] = &[but(TargetType::Json, BOUNDS)];
@@ -62,7 +65,7 @@ pub(super) const ROWS: &[Row] = &[
         BOUNDED_JSON,
         Wire::Json,
         BOUND_JSON,
-        "case when {}::pg_catalog.text ~ '[[]-?[0-9]+:-?[0-9]+[]]=[{]' then '' \
+        "case when {}::pg_catalog.text ~ '{bounds}' then '' \
          else pg_catalog.to_json({})::pg_catalog.text end",
     ),
     whole(MONEY_TEXT, Wire::Text, TEXT, "{}::pg_catalog.numeric::pg_catalog.text"),
@@ -97,6 +100,8 @@ pub(in crate::postgres) fn expression(column: &Column, quoted: &str) -> String {
                  order by _element.at) end"
             )
         }
-        Form::Each(template) | Form::Whole(template) => template.replace("{}", quoted),
+        Form::Each(template) | Form::Whole(template) => {
+            template.replace("{bounds}", BOUNDS_PATTERN).replace("{}", quoted)
+        }
     }
 }

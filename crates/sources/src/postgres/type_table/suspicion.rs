@@ -3,11 +3,8 @@
 
 use sluice_contracts::schema::{Column, TargetType};
 
-use super::forms::{ARRAY_JSON, BOUNDED_JSON};
+use super::forms::{ARRAY_JSON, BOUNDED_JSON, BOUNDS_PATTERN};
 use super::{Row, Wire};
-
-/// The lower and upper bound that the server writes before an array if the lower is not 1.
-const BOUNDS: &str = "[[]-?[0-9]+:-?[0-9]+[]]=[{]";
 
 /// A condition that holds for the rows whose `column`, `quoted` in the query, cannot be held;
 /// `None` where the server cannot tell.
@@ -17,7 +14,7 @@ pub(in crate::postgres) fn suspicion(column: &Column, quoted: &str) -> Option<St
         return Some(bounds.collect::<Vec<_>>().join(" or "));
     }
     if column.encoding == BOUNDED_JSON {
-        return Some(format!("{quoted}::pg_catalog.text ~ '{BOUNDS}'"));
+        return Some(format!("{quoted}::pg_catalog.text ~ '{BOUNDS_PATTERN}'"));
     }
     let row = Row::named(&column.encoding)?;
     if !column.repeated {
