@@ -8,7 +8,7 @@ use sluice_contracts::job::Job;
 use sluice_contracts::manifest::{Consistency, Manifest, Refused, RunId};
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
-use sluice_loader::{Census, Outcome, census};
+use sluice_loader::{Census, Outcome, Progress, census};
 use sluice_planner::launch::Launcher as _;
 use sluice_runtime::storage::open_bucket;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,6 +22,8 @@ use crate::summary::RunReport;
 /// Executions of a run before its gaps are reported. More than one is needed only where the
 /// snapshot was lost, and some tasks had ended before the next one was taken.
 const EXECUTIONS: u32 = 3;
+/// Time between two looks at a warehouse that is at work.
+const LOOK: Duration = Duration::from_secs(1);
 /// Time between two lines of progress where there is no terminal.
 const TICK: Duration = Duration::from_secs(2);
 
@@ -135,7 +137,12 @@ async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Out
             break;
         }
     }
-    let outcome = sluice_loader::commit(store, &open_sink).await?;
+    let outcome = loop {
+        match sluice_loader::commit(store, &open_sink).await? {
+            Progress::Done(outcome) => break outcome,
+            Progress::Pending => tokio::time::sleep(LOOK).await,
+        }
+    };
     if outcome.is_whole() {
         sweep(store);
     }

@@ -11,7 +11,7 @@ use sluice_contracts::{Error, Kind, Result};
 
 use crate::census::{Census, census};
 use crate::parts::collect_parts;
-use crate::sink::{Load, Loaded, Prepared, Sink};
+use crate::sink::{Load, Loaded, Prepared, Progress, Sink};
 
 /// Opens the sink that a target's URL names.
 pub type Sinks<'a> = dyn Fn(&str) -> Result<Arc<dyn Sink>> + Send + Sync + 'a;
@@ -43,23 +43,25 @@ impl Outcome {
 
 /// Makes every table of a run visible, and deletes the run's parts when all are.
 ///
-/// The second commit of a run changes nothing. A table that was given up, or that its target
+/// `Pending` where a warehouse is still at work: the same call, repeated in a while, goes on from
+/// there. The second commit of a run changes nothing. A table that was given up, or that its target
 /// refuses, keeps none of the others back, unless the run is `all_or_nothing`: its error is in
 /// the outcome.
 ///
 /// # Errors
 /// `Transient` where units that were not given up have no receipt yet. Nothing is visible then.
-pub async fn commit(store: &RunStore, sinks: &Sinks<'_>) -> Result<Outcome> {
+pub async fn commit(store: &RunStore, sinks: &Sinks<'_>) -> Result<Progress<Outcome>> {
     let manifest = store.manifest().await?;
     check_targets(&manifest)?;
     let census = census(store, &manifest).await?;
     let given_up = census.given_up(store, &manifest).await?;
     let run = Run { store, manifest: &manifest, census: &census, sinks };
-    let mut results = if manifest.all_or_nothing {
+    let results = if manifest.all_or_nothing {
         run.commit_together().await
     } else {
         run.commit_each(given_up).await
     };
+    let Progress::Done(mut results) = results else { return Ok(Progress::Pending) };
     let tables = manifest
         .tables
         .iter()
@@ -75,7 +77,7 @@ pub async fn commit(store: &RunStore, sinks: &Sinks<'_>) -> Result<Outcome> {
             tracing::warn!(run = %store.run(), "parts are left in the bucket: {}", error.chain());
         }
     }
-    Ok(outcome)
+    Ok(Progress::Done(outcome))
 }
 
 /// Commits of a run's tables, by their index.
@@ -89,50 +91,74 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// One table after another. Those that are given up are passed over.
-    async fn commit_each(&self, mut given_up: BTreeMap<u32, Error>) -> Results {
+    /// One table after another; a warehouse works on several at once. Those that are given up are
+    /// passed over.
+    async fn commit_each(&self, mut given_up: BTreeMap<u32, Error>) -> Progress<Results> {
         let mut results = Results::new();
+        let mut pending = false;
         for table in &self.manifest.tables {
             let result = match given_up.remove(&table.index) {
                 Some(error) => Err(error),
                 None => self.commit_table(table).await,
             };
-            results.insert(table.index, result);
+            match result {
+                Ok(Progress::Done(commit)) => _ = results.insert(table.index, Ok(commit)),
+                Ok(Progress::Pending) => pending = true,
+                Err(error) => _ = results.insert(table.index, Err(error)),
+            }
         }
-        results
+        if pending { Progress::Pending } else { Progress::Done(results) }
     }
 
-    async fn commit_table(&self, table: &Table) -> Result<Commit> {
+    async fn commit_table(&self, table: &Table) -> Result<Progress<Commit>> {
         match self.prepare(table).await? {
-            Step::Committed(commit) => Ok(commit),
-            Step::Prepared(prepared) => self.record(table, prepared.publish().await?).await,
+            Progress::Done(Step::Committed(commit)) => Ok(Progress::Done(commit)),
+            Progress::Done(Step::Prepared(prepared)) => self.publish(table, prepared).await,
+            Progress::Pending => Ok(Progress::Pending),
+        }
+    }
+
+    async fn publish(
+        &self,
+        table: &Table,
+        prepared: Box<dyn Prepared>,
+    ) -> Result<Progress<Commit>> {
+        match prepared.publish().await? {
+            Progress::Done(loaded) => self.record(table, loaded).await.map(Progress::Done),
+            Progress::Pending => Ok(Progress::Pending),
         }
     }
 
     /// Every table up to its last step, and only then the last steps.
-    async fn commit_together(&self) -> Results {
+    async fn commit_together(&self) -> Progress<Results> {
         let mut tables: Vec<&Table> = self.manifest.tables.iter().collect();
         // Two runs that wait for each other's targets would wait for ever.
         tables.sort_by_key(|table| &table.target);
         let mut steps = Vec::with_capacity(tables.len());
+        let mut pending = false;
         for table in &tables {
             match self.prepare(table).await {
-                Ok(step) => steps.push((*table, step)),
-                Err(error) => return self.none_but(&tables, table, error),
+                Ok(Progress::Done(step)) => steps.push((*table, step)),
+                Ok(Progress::Pending) => pending = true,
+                Err(error) => return Progress::Done(self.none_but(&tables, table, error)),
             }
+        }
+        if pending {
+            return Progress::Pending;
         }
         let mut results = Results::new();
         for (table, step) in steps {
             let result = match step {
-                Step::Committed(commit) => Ok(commit),
-                Step::Prepared(prepared) => match prepared.publish().await {
-                    Ok(loaded) => self.record(table, loaded).await,
-                    Err(error) => Err(error),
-                },
+                Step::Committed(commit) => Ok(Progress::Done(commit)),
+                Step::Prepared(prepared) => self.publish(table, prepared).await,
             };
-            results.insert(table.index, result);
+            match result {
+                Ok(Progress::Done(commit)) => _ = results.insert(table.index, Ok(commit)),
+                Ok(Progress::Pending) => pending = true,
+                Err(error) => _ = results.insert(table.index, Err(error)),
+            }
         }
-        results
+        if pending { Progress::Pending } else { Progress::Done(results) }
     }
 
     /// Why no table is visible: one of them failed.
@@ -150,9 +176,9 @@ impl Run<'_> {
     }
 
     /// Everything but the last step, for all receipts of a table and nothing else.
-    async fn prepare(&self, table: &Table) -> Result<Step> {
+    async fn prepare(&self, table: &Table) -> Result<Progress<Step>> {
         if let Some(commit) = self.store.commit(table.index).await? {
-            return Ok(Step::Committed(commit));
+            return Ok(Progress::Done(Step::Committed(commit)));
         }
         let run = self.manifest.run;
         let (generation, receipts) = (self.census.generation, &self.census.receipts);
@@ -168,8 +194,12 @@ impl Run<'_> {
             bucket: self.store.bucket().clone(),
             parts,
             rows,
+            staged: self.manifest.all_or_nothing && self.manifest.tables.len() > 1,
         };
-        (self.sinks)(&table.target)?.prepare(&load).await.map(Step::Prepared)
+        Ok(match (self.sinks)(&table.target)?.prepare(&load).await? {
+            Progress::Done(prepared) => Progress::Done(Step::Prepared(prepared)),
+            Progress::Pending => Progress::Pending,
+        })
     }
 
     /// Says that a table is visible. Of two that say so the first is believed.

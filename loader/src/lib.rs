@@ -13,4 +13,4 @@ mod tests;
 
 pub use census::{Census, census};
 pub use commit::{Outcome, Sinks, TableOutcome, commit};
-pub use sink::{Load, Loaded, Prepared, Sink};
+pub use sink::{Load, Loaded, Prepared, Progress, Sink};

@@ -12,7 +12,7 @@ use sluice_contracts::receipt::{Commit, Failure, Part, Receipt, Snapshot};
 use sluice_contracts::store::{Bucket, RunStore};
 use sluice_contracts::{Error, Kind, Result};
 
-use crate::{Load, Loaded, Outcome, Prepared, Sink, census, commit};
+use crate::{Load, Loaded, Outcome, Prepared, Progress, Sink, census, commit};
 
 /// A sink that remembers what it was given, and can be told to refuse a target.
 #[derive(Debug, Clone, Default)]
@@ -27,11 +27,11 @@ impl Sink for Recorder {
         Ok(())
     }
 
-    async fn prepare(&self, load: &Load) -> Result<Box<dyn Prepared>> {
+    async fn prepare(&self, load: &Load) -> Result<Progress<Box<dyn Prepared>>> {
         if self.refuse.is_some_and(|target| load.target.ends_with(target)) {
             return Err(Error::data("the table has rows"));
         }
-        Ok(Box::new(Recorded { recorder: self.clone(), load: load.clone() }))
+        Ok(Progress::Done(Box::new(Recorded { recorder: self.clone(), load: load.clone() })))
     }
 }
 
@@ -43,10 +43,10 @@ struct Recorded {
 
 #[async_trait]
 impl Prepared for Recorded {
-    async fn publish(self: Box<Self>) -> Result<Loaded> {
+    async fn publish(self: Box<Self>) -> Result<Progress<Loaded>> {
         let loaded = Loaded { snapshot: self.load.snapshot, rows: self.load.rows };
         self.recorder.loads.lock().unwrap().push(self.load);
-        Ok(loaded)
+        Ok(Progress::Done(loaded))
     }
 }
 
@@ -138,7 +138,11 @@ impl World {
 
     async fn commit(&self) -> Result<Outcome> {
         let sink = self.sink.clone();
-        commit(&self.store, &move |_: &str| Ok(Arc::new(sink.clone()) as Arc<dyn Sink>)).await
+        let sinks = move |_: &str| Ok(Arc::new(sink.clone()) as Arc<dyn Sink>);
+        match commit(&self.store, &sinks).await? {
+            Progress::Done(outcome) => Ok(outcome),
+            Progress::Pending => panic!("a recorder is never at work"),
+        }
     }
 
     fn loads(&self) -> Vec<Load> {

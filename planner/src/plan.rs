@@ -84,6 +84,7 @@ pub async fn plan(job: &Job, source: Arc<dyn Source>) -> Result<Manifest> {
         bucket: job.bucket.clone(),
         consistency: job.consistency,
         all_or_nothing: job.all_or_nothing,
+        max_executions: job.limits.max_executions,
         tables,
         refused,
         excluded,

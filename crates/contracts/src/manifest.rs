@@ -66,6 +66,9 @@ pub struct Manifest {
     /// Whether no table becomes visible unless all do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all_or_nothing: bool,
+    /// Executions of the run before it is given up.
+    #[serde(default = "executions_of_version_1")]
+    pub max_executions: u32,
     /// What the run moves.
     pub tables: Vec<Table>,
     /// Tables that the job asks for and the plan refuses: the others move, unless
@@ -83,7 +86,7 @@ pub struct Manifest {
 
 impl Manifest {
     /// The version this build writes.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 
     /// The unit that a reference means.
     pub fn unit(&self, unit: UnitRef) -> Option<(&Table, &Unit)> {
@@ -97,6 +100,11 @@ impl Manifest {
             table.units.iter().map(|unit| UnitRef { table: table.index, unit: unit.index })
         })
     }
+}
+
+/// Version 1 of the manifest had no limit of its own.
+fn executions_of_version_1() -> u32 {
+    3
 }
 
 /// Whether all units of a run see the source at one moment.
