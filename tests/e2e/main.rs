@@ -14,4 +14,5 @@ mod one_connection;
 mod postgres;
 mod shop;
 mod standby;
+mod storage;
 mod tidy;

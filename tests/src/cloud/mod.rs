@@ -1,0 +1,5 @@
+//! Stand-ins for Google's services, and what can go wrong on the way to them.
+
+pub mod conformance;
+pub mod gateway;
+pub mod storage;
