@@ -48,8 +48,8 @@ pub async fn one_of_many_creates(bucket: &Bucket) {
 /// What was written is read by who comes right after, whatever its name and size.
 pub async fn what_is_written_is_read(bucket: &Bucket) {
     let names = ["a", "runs/1/a b.json", "ü/é", "runs/1/50%/x", "a+b=c&d", "runs/1/a.b-c_d~"];
-    for name in names {
-        for size in [0, 1, 70_000, 9 << 20] {
+    for (name, largest) in names.into_iter().zip([9 << 20, 2, 3, 4, 5, 6]) {
+        for size in [0, 1, 70_000, largest] {
             let path = at(bucket, &format!("{size}/{name}"));
             let bytes = bytes(0..size);
             let put = bucket.store.put(&path, PutPayload::from(bytes.clone())).await;
@@ -209,8 +209,7 @@ pub async fn read(store: &Arc<dyn ObjectStore>, path: &Path) -> Bytes {
 
 /// A path below the bucket's prefix.
 pub fn at(bucket: &Bucket, below: &str) -> Path {
-    let parts = below.split('/').map(|part| part.to_owned().into());
-    bucket.prefix.parts().map(|part| part.as_ref().to_owned().into()).chain(parts).collect()
+    below.split('/').fold(bucket.prefix.clone(), |path, part| path.join(part))
 }
 
 /// Bytes of an object of which no two stretches are alike, from somewhere to somewhere.

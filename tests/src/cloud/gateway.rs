@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, HOST, LOCATION, TRANSFER_ENCODING};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use bytes::Bytes;
 use futures::stream;
@@ -35,6 +36,8 @@ use hyper_util::rt::TokioIo;
 use reqwest::{Client, Url};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
+
+use super::sessions::{Answered, Sessions};
 
 /// Forwards a port of this machine to an HTTP service. Dropping it cuts everything.
 #[derive(Debug)]
@@ -92,6 +95,7 @@ struct State {
     here: Url,
     seen: Mutex<Vec<Seen>>,
     faults: Mutex<Vec<Fault>>,
+    uploads: Sessions,
 }
 
 impl Gateway {
@@ -106,6 +110,7 @@ impl Gateway {
             here: format!("http://{address}").parse().expect("a URL of the gateway"),
             seen: Mutex::default(),
             faults: Mutex::default(),
+            uploads: Sessions::default(),
         });
         let serving = Arc::clone(&state);
         let accepting = tokio::spawn(async move {
@@ -221,12 +226,10 @@ impl State {
             Some(Trouble::Delay(time)) => tokio::time::sleep(time).await,
             Some(Trouble::CutAfter | Trouble::CutWithin) | None => {}
         }
-        let url = self.upstream.join(path).expect("a path of the service");
-        let headers = end_to_end(head.headers);
-        let forwarded = self.client.request(head.method, url).headers(headers).body(body);
-        let response = forwarded.send().await.map_err(|_| Cut)?;
-        let (status, headers) = (response.status(), self.here_again(response.headers().clone()));
-        let body = response.bytes().await.map_err(|_| Cut)?;
+        let (status, headers, body) = match self.uploads.tell(&head.method, path, &head.headers) {
+            Some(told) => told,
+            None => self.forward(head, path, body).await?,
+        };
         let mut answer = match trouble {
             Some(Trouble::CutAfter) => return Err(Cut),
             Some(Trouble::CutWithin) => {
@@ -239,6 +242,18 @@ impl State {
         *answer.status_mut() = status;
         answer.headers_mut().extend(headers);
         Ok(answer)
+    }
+
+    async fn forward(&self, head: Parts, path: &str, body: Bytes) -> Result<Answered, Cut> {
+        let url = self.upstream.join(path).expect("a path of the service");
+        let headers = end_to_end(head.headers);
+        let forwarded = self.client.request(head.method.clone(), url).headers(headers).body(body);
+        let response = forwarded.send().await.map_err(|_| Cut)?;
+        let (status, headers) = (response.status(), self.here_again(response.headers().clone()));
+        let body = response.bytes().await.map_err(|_| Cut)?;
+        let answered = (status, headers, body);
+        self.uploads.note(&head.method, path, &answered);
+        Ok(answered)
     }
 
     /// The headers of an answer, with this gateway in the place of the service: whoever is sent on
@@ -275,7 +290,7 @@ fn whole(body: Bytes) -> BoxBody<Bytes, Cut> {
 fn half(body: &Bytes) -> BoxBody<Bytes, Cut> {
     let half = body.slice(..body.len() / 2);
     let frames = [Ok(Frame::data(half)), Err(Cut)];
-    BodyExt::boxed(StreamBody::new(stream::iter(frames)))
+    StreamBody::new(stream::iter(frames)).boxed()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

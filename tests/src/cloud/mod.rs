@@ -2,4 +2,5 @@
 
 pub mod conformance;
 pub mod gateway;
+mod sessions;
 pub mod storage;

@@ -19,7 +19,9 @@ pub const BUCKET: &str = "lake";
 
 /// A server with one empty bucket, and a gateway before it. Stopped and thrown away with this value.
 ///
-/// The server is fake-gcs-server. It ignores preconditions on uploads in pieces, and on deletions.
+/// The server is fake-gcs-server. It ignores preconditions on uploads in pieces and on deletions, and
+/// does not tell the size of an object that is read: the adapter then asks for it, so that a read is
+/// two requests.
 #[derive(Debug)]
 pub struct CloudStorage {
     gateway: Gateway,

@@ -43,8 +43,8 @@ const DELETED_AT_ONCE: usize = 16;
 /// One bucket. Every call is repeated for a while where that may help; a create that is repeated
 /// after its answer was lost finds its own object and says that it exists.
 ///
-/// [`ObjectMeta::last_modified`] of an object that is read is the beginning of time: the client
-/// does not tell. `head` and `list` do.
+/// [`ObjectMeta::last_modified`] of an object that is read may be the beginning of time: Google's
+/// client does not tell. `head` and `list` do.
 #[derive(Debug)]
 pub(super) struct CloudStorage {
     bucket: String,
@@ -193,14 +193,18 @@ impl ObjectStore for CloudStorage {
         let read = self.read(location, options.range.as_ref()).await;
         let response = read.map_err(|failure| failure.at(location.as_ref()))?;
         let object = response.object();
-        let size = u64::try_from(object.size).unwrap_or_default();
-        let meta = ObjectMeta {
-            location: location.clone(),
-            last_modified: DateTime::UNIX_EPOCH,
-            size,
-            e_tag: Some(object.etag).filter(|etag| !etag.is_empty()),
-            version: Some(object.generation.to_string()),
+        let meta = match u64::try_from(object.size) {
+            // Empty, or the service did not tell.
+            Ok(0) | Err(_) => listing::head(&self.rest, location).await?,
+            Ok(size) => ObjectMeta {
+                location: location.clone(),
+                last_modified: DateTime::UNIX_EPOCH,
+                size,
+                e_tag: Some(object.etag).filter(|etag| !etag.is_empty()),
+                version: Some(object.generation.to_string()),
+            },
         };
+        let size = meta.size;
         let range = match options.range {
             None => 0..size,
             Some(range) => range
