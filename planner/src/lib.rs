@@ -15,7 +15,7 @@ pub mod targets;
 #[cfg(test)]
 mod tests;
 
-pub use config::Config;
+pub use config::{Config, variable};
 pub use cut::Weighed;
 pub use dropped::name_dropped;
 pub use plan::{plan, plan_run};

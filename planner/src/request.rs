@@ -17,16 +17,16 @@ const LONGEST_KEY: usize = 1_000;
 
 /// A request for a run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RunRequest {
+pub(crate) struct RunRequest {
     /// The job.
-    pub job: Wanted,
+    pub(crate) job: Wanted,
     /// What tells the request from others; without it, it is always another one.
-    pub key: Option<Key>,
+    pub(crate) key: Option<Key>,
 }
 
 /// The job that a request names or brings.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Wanted {
+pub(crate) enum Wanted {
     /// The job file of this name, which has no path in it.
     Named(String),
     /// The job itself.
@@ -35,7 +35,7 @@ pub enum Wanted {
 
 /// What tells a request from others.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Key {
+pub(crate) enum Key {
     /// What the caller says, for all requests for one job.
     Caller(String),
     /// The message, delivered at least once.
@@ -56,7 +56,7 @@ pub enum Key {
 
 impl RunRequest {
     /// Reads the body of a direct call.
-    pub fn from_call(headers: &HeaderMap, body: &[u8]) -> Result<Self> {
+    pub(crate) fn from_call(headers: &HeaderMap, body: &[u8]) -> Result<Self> {
         let Body { job, run_key } = read_body(body)?;
         let key = run_key.map(Key::Caller).or_else(|| scheduled(headers));
         Ok(Self { job, key })
@@ -64,7 +64,7 @@ impl RunRequest {
 
     /// Reads the envelope that a push subscription wraps around a message.
     /// <https://cloud.google.com/pubsub/docs/push#receive_push>
-    pub fn from_push(envelope: &[u8]) -> Result<Self> {
+    pub(crate) fn from_push(envelope: &[u8]) -> Result<Self> {
         // The parser would show values of what it does not understand.
         let parsed = serde_json::from_slice(envelope).map_err(|_| {
             Error::invalid("read the message: it is not in the envelope of a push subscription")

@@ -117,7 +117,7 @@ impl Service {
     /// The job of a request as a document that stands for itself, with nothing wrong in it.
     async fn read_job(&self, wanted: &Wanted) -> Result<Value> {
         let (name, mut document) = match wanted {
-            Wanted::Inline(job) => ("of the request".to_owned(), job.clone()),
+            Wanted::Inline(job) => ("request".to_owned(), job.clone()),
             Wanted::Named(name) => {
                 let folder = self.ports.jobs.url.trim_end_matches('/');
                 let url = format!("{folder}/{name}.yaml");
@@ -198,7 +198,7 @@ impl Service {
         let begun = std::time::Instant::now();
         // It is closed with the service only.
         let _place = self.plannings.acquire().await;
-        let mut job = Job::from_value("of the request", request.job.clone(), &strategy_names())?;
+        let mut job = Job::from_value("request", request.job.clone(), &strategy_names())?;
         job.limits.max_tasks = job.limits.max_tasks.min(self.ports.parallelism);
         let source = sluice_sources::open(&job.source, &self.ports.variable)?;
         let mut manifest = plan_run(request.run, &job, source).await?;

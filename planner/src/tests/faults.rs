@@ -47,8 +47,9 @@ impl Faults {
         *self.armed.lock().unwrap() = Some((number, fault));
     }
 
-    /// Whether something has gone wrong.
-    pub(super) fn fired(&self) -> bool {
+    /// Has nothing go wrong any more, and says whether something has.
+    pub(super) fn disarm(&self) -> bool {
+        *self.armed.lock().unwrap() = None;
         self.fired.load(Ordering::SeqCst)
     }
 

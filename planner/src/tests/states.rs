@@ -57,20 +57,27 @@ fn snapshot() -> Snapshot {
     Snapshot { version: 1, generation: 0, token, task: 0, attempt: 0, at: LONG_AGO }
 }
 
-#[tokio::test]
-async fn a_run_goes_through_its_states() {
-    let (world, run) = accepted().await;
-    let store = world.store(run);
-    assert_eq!(state(&world, run).await, "planning");
-
-    // The plan is there, and nobody could be started.
-    let mut step = 0;
-    while store.manifest().await.is_err() || store.claim(0).await.unwrap().is_some() {
-        assert!(store.claim(0).await.unwrap().is_none(), "no step lies between plan and claim");
+/// A run that has a plan, and nobody to carry it out.
+async fn planned() -> (World, RunId) {
+    for step in 0.. {
+        let (world, run) = accepted().await;
+        assert_eq!(state(&world, run).await, "planning");
         world.faults.arm(step, Fault::Refused);
         world.plan(run, 0).await.unwrap();
-        step += 1;
+        let store = world.store(run);
+        let launched = store.claim(0).await.unwrap().is_some();
+        if store.manifest().await.is_ok() && !launched {
+            return (world, run);
+        }
+        assert!(step < 50, "no step lies between plan and claim");
     }
+    unreachable!("the steps have no end")
+}
+
+#[tokio::test]
+async fn a_run_goes_through_its_states() {
+    let (world, run) = planned().await;
+    let store = world.store(run);
     assert_eq!(state(&world, run).await, "launching");
 
     world.plan(run, 0).await.unwrap();
