@@ -222,7 +222,7 @@ pub fn program() -> &'static Path {
 }
 
 /// Puts `over` into `under`, mapping by mapping.
-fn merge(under: &mut Value, over: &Value) {
+pub(crate) fn merge(under: &mut Value, over: &Value) {
     match (under, over) {
         (Value::Object(under), Value::Object(over)) => {
             for (key, value) in over {
