@@ -4,6 +4,8 @@ mod document;
 mod endings;
 mod launches;
 mod requests;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
