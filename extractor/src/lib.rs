@@ -7,6 +7,7 @@ mod moment;
 mod others;
 mod parts;
 mod progress;
+mod proof;
 mod task;
 mod upload;
 

@@ -58,15 +58,17 @@ impl Others<'_> {
 
     /// Holds the snapshot until every unit that can still be read has a receipt, so that a task
     /// that starts again finds somebody to join. Says whether a newer moment was founded.
-    pub(crate) async fn wait(&self, moment: &Moment) -> Result<bool> {
+    pub(crate) async fn wait(&self, moment: &mut Moment) -> Result<bool> {
         if self.manifest.consistency == Consistency::None {
             return Ok(false);
         }
         let mut seen = 0;
         let mut since = Instant::now();
         loop {
+            moment.proofs.release().await?;
             let (open, receipts) = self.open_units(moment.generation).await?;
             if open == 0 || since.elapsed() >= WAIT_FOR {
+                moment.proofs.finish().await?;
                 return Ok(false);
             }
             if self.outdated(moment).await? {

@@ -7,7 +7,7 @@ use backon::BackoffBuilder;
 use chrono::Utc;
 use sluice_contracts::manifest::{Manifest, Table, Task, UnitRef};
 use sluice_contracts::receipt::{Failure, Receipt};
-use sluice_contracts::store::{Bucket, Created, RunStore};
+use sluice_contracts::store::{Bucket, RunStore};
 use sluice_contracts::unit::Unit;
 use sluice_contracts::{Error, Kind, Result};
 use sluice_sources::Source;
@@ -148,7 +148,7 @@ impl Worker<'_> {
         let joiner = Joiner {
             source,
             store: self.store,
-            consistency: self.manifest.consistency,
+            manifest: self.manifest,
             task: self.task.index,
             attempt: self.config.cloud_run_task_attempt,
             writer_id: &self.writer_id,
@@ -159,7 +159,7 @@ impl Worker<'_> {
         };
         let mut moment = course.moment.insert(fresh);
         let mut locked: BTreeMap<u32, (UnitRef, Error)> = BTreeMap::new();
-        for unit in self.missing(Some(moment.generation)).await? {
+        for unit in self.missing(moment).await? {
             course.at = Some(unit);
             if self.others.outdated(moment).await? {
                 return Ok(Left::Outdated);
@@ -214,12 +214,12 @@ impl Worker<'_> {
         error
     }
 
-    /// This task's units without a receipt of `generation`.
-    async fn missing(&self, generation: Option<u32>) -> Result<Vec<UnitRef>> {
-        let Some(generation) = generation else { return Ok(self.task.units.clone()) };
+    /// This task's units that were not read at `moment`.
+    async fn missing(&self, moment: &Moment) -> Result<Vec<UnitRef>> {
         let mut missing = Vec::new();
         for &unit in &self.task.units {
-            if self.store.receipt(generation, unit).await?.is_none() {
+            let proved = self.store.receipt(moment.generation, unit).await?.is_some();
+            if !proved && !moment.proofs.keeps(unit) {
                 missing.push(unit);
             }
         }
@@ -285,17 +285,15 @@ impl Worker<'_> {
                 seconds: started.elapsed().as_secs_f64(),
                 finished: Utc::now(),
             };
-            let created = self.store.create_receipt(&receipt).await?;
-            if created == Created::Lost {
-                tracing::info!(unit = unit.unit, "another attempt was first");
-            }
+            let seconds = receipt.seconds;
+            moment.proofs.prove(receipt).await?;
             tracing::info!(
                 table = table.name,
                 unit = unit.unit,
                 kind = found.cut.kind(),
                 rows,
                 bytes,
-                seconds = receipt.seconds,
+                seconds,
                 "extracted rows from work unit"
             );
             Ok(())
