@@ -1,5 +1,7 @@
 //! Google's services: where they answer, and as whom they are called.
 
+pub mod identity;
+
 use google_cloud_auth::credentials::{Builder, Credentials, anonymous};
 use serde::Deserialize;
 use sluice_contracts::error::Doing as _;
