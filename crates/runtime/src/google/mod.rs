@@ -7,6 +7,8 @@ mod refusal;
 
 pub mod identity;
 
+pub mod bigquery;
+
 use google_cloud_auth::credentials::{Builder, Credentials, anonymous};
 use serde::Deserialize;
 use sluice_contracts::error::Doing as _;
