@@ -25,6 +25,12 @@ impl RunId {
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
+
+    /// When the name was made, by the clock of who made it; nothing for a name of another kind.
+    pub fn since(self) -> Option<DateTime<Utc>> {
+        let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
+        DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
+    }
 }
 
 impl fmt::Display for RunId {

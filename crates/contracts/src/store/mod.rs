@@ -297,10 +297,12 @@ impl RunStore {
 
     /// What ended attempts so far, the oldest first.
     pub async fn failures(&self) -> Result<Vec<Failure>> {
-        let mut failures = Vec::new();
-        for path in self.list(&self.layout.failures()).await? {
-            failures.extend(self.read::<Failure>(&path, Failure::VERSION).await?);
-        }
+        let mut failures: Vec<Failure> = stream::iter(self.list(&self.layout.failures()).await?)
+            .map(|path| async move { self.read::<Failure>(&path, Failure::VERSION).await })
+            .buffer_unordered(READ_AT_ONCE)
+            .try_filter_map(|found| async move { Ok(found) })
+            .try_collect()
+            .await?;
         failures.sort_by_key(|failure| failure.at);
         Ok(failures)
     }
@@ -313,6 +315,14 @@ impl RunStore {
     /// The record that a table is visible.
     pub async fn commit(&self, table: u32) -> Result<Option<Commit>> {
         self.read(&self.layout.commit(table), Commit::VERSION).await
+    }
+
+    /// The record of some table that is visible, if any is.
+    pub async fn any_commit(&self) -> Result<Option<Commit>> {
+        match self.list(&self.layout.commits()).await?.first() {
+            Some(path) => self.read(path, Commit::VERSION).await,
+            None => Ok(None),
+        }
     }
 
     /// Deletes the run's parts: after the last commit nobody needs them.
