@@ -3,10 +3,13 @@
 
 mod bare;
 mod config;
+mod launch;
 mod moment;
+mod notices;
 mod others;
 mod parts;
 mod progress;
+mod retry;
 mod task;
 mod upload;
 
