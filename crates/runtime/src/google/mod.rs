@@ -1,5 +1,6 @@
 //! Google's services: where they answer, and as whom they are called.
 
+pub mod bigquery;
 pub mod identity;
 
 use google_cloud_auth::credentials::{Builder, Credentials, anonymous};
