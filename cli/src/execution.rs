@@ -167,7 +167,6 @@ async fn launch_and_watch(
     let launcher = ChildProcesses {
         command: (program, vec!["task".into()]),
         store: store.clone(),
-        task_count: u32::try_from(manifest.tasks.len()).unwrap_or(u32::MAX),
         events,
         stop: stopping,
     };

@@ -199,6 +199,7 @@ impl Run<'_> {
             .map_err(|error| error.during(format!("load run `{run}` into `{}`", table.target)))?;
         let load = Load {
             run,
+            job: self.manifest.job.clone(),
             table: table.index,
             snapshot: generation,
             target: table.target.clone(),

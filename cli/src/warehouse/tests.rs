@@ -47,6 +47,7 @@ impl World {
         }
         Load {
             run,
+            job: "nightly".into(),
             table: 0,
             snapshot: 0,
             target: format!("file://{}", self.table().display()),

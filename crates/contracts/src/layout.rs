@@ -59,6 +59,11 @@ impl Layout {
         Some((prefix.iter().cloned().collect(), run.as_ref().parse().ok()?))
     }
 
+    /// The job file of that name in a folder of job files.
+    pub fn job_file(folder: &Path, name: &str) -> Path {
+        folder.clone().join(format!("{name}.yaml"))
+    }
+
     /// The run that the request of this key led to.
     pub fn reservation(prefix: &Path, key: &str) -> Path {
         let hash = Sha256::digest(key.as_bytes());
@@ -186,6 +191,11 @@ impl Layout {
     }
 }
 
+/// The task that a holder's path names.
+pub fn holding_task(path: &Path) -> Option<u32> {
+    path.filename()?.split('-').nth(1)?.parse().ok()
+}
+
 fn generation_name(generation: u32) -> String {
     format!("{generation:04}")
 }
@@ -208,6 +218,13 @@ mod tests {
         let path = Layout::new(&prefix, run).manifest();
         assert_eq!(Layout::of_manifest(&path), Some((prefix, run)));
         assert_eq!(Layout::of_manifest(&Path::from("runs/x/manifest.json")), None);
+    }
+
+    #[test]
+    fn a_holders_path_names_its_task() {
+        let layout = Layout::new(&Path::default(), RunId::generate());
+        assert_eq!(holding_task(&layout.holder(0, "abc12-17-0-9f3e-77")), Some(17));
+        assert_eq!(holding_task(&layout.holder(0, "abc12")), None);
     }
 
     #[test]

@@ -205,11 +205,11 @@ impl fmt::Display for Relation {
     }
 }
 
-/// One task of the run's execution.
+/// One task of the plan. An execution of fewer tasks carries several of them out in each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
-    /// `CLOUD_RUN_TASK_INDEX`.
+    /// Place among the plan's tasks, from 0.
     pub index: u32,
     /// Its units, in the order they are read.
     pub units: Vec<UnitRef>,

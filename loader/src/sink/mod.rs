@@ -1,5 +1,7 @@
 //! The port to a warehouse.
 
+pub mod bigquery;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -86,6 +88,8 @@ pub enum Progress<T> {
 pub struct Load {
     /// The run.
     pub run: RunId,
+    /// Name of its job.
+    pub job: String,
     /// Index of the table in the run's manifest.
     pub table: u32,
     /// Generation of the snapshot that the parts were read in.
