@@ -162,6 +162,11 @@ impl Cloud {
         assert!(!heard.is_empty(), "{case}");
         assert!(heard.iter().all(|event| event.event.name() == "run.finished"), "{case}");
         assert!(store.announced().await.unwrap().is_some(), "{case}");
+    }
+
+    /// Asserts that no part is left in the bucket.
+    pub(super) async fn assert_tidy(&self, case: &str) {
+        let store = &self.world.store;
         let parts = store.bucket().store.list(Some(&store.layout().parts()));
         assert_eq!(futures::StreamExt::count(parts).await, 0, "{case}: parts are left");
     }

@@ -6,7 +6,7 @@ use sluice_contracts::manifest::Consistency;
 
 use super::at;
 use super::cloud::Cloud;
-use super::faults::{FAULTS, Faults};
+use super::faults::{FAULTS, Fault, Faults};
 use crate::Standing;
 
 /// Looks with a loader of which one call goes wrong, until one look makes none of it. Says how
@@ -38,6 +38,12 @@ async fn every_call(
             // Whatever went wrong, the queue still knows of the run, or it has ended.
             cloud.look_to_the_end().await;
             ended(&cloud, &case).await;
+            if matches!(fault, Fault::DieBefore | Fault::DieAfter)
+                && cloud.world.store.committed().await.unwrap().is_some()
+            {
+                // Parts that could not be deleted may stay; a loader that died comes back to them.
+                cloud.assert_tidy(&case).await;
+            }
             if faults.calls() <= call {
                 break;
             }

@@ -64,6 +64,7 @@ async fn each_signal_alone_suffices_however_often_it_comes() {
                     cloud.look_to_the_end().await;
                     let case = format!("{:?} x{times} by {together}, {seed}", MOMENTS[only]);
                     cloud.assert_loaded(&case).await;
+                    cloud.assert_tidy(&case).await;
                     cases += 1;
                 }
             }

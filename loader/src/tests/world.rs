@@ -20,9 +20,9 @@ use crate::{Load, Loaded, Outcome, Prepared, Progress, Sink, commit};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Recorder {
     /// What became visible, in order.
-    loads: Arc<Mutex<Vec<Load>>>,
+    pub(super) loads: Arc<Mutex<Vec<Load>>>,
     /// How often a load that was asked for will still be at work.
-    at_work: Arc<Mutex<HashMap<(RunId, u32, u32), u32>>>,
+    pub(super) at_work: Arc<Mutex<HashMap<(RunId, u32, u32), u32>>>,
     /// How often a new load is at work.
     pub(super) pending: u32,
     pub(super) refuse: Option<&'static str>,
