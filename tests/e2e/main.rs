@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on has to stop and say why")]
 
 mod bad_days;
+mod bigquery;
 mod cloud_run;
 mod cloud_signals;
 mod commands;

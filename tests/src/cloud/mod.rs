@@ -2,6 +2,7 @@
 //! offers one (Cloud Run's jobs, Cloud Tasks, the audit log), and what can go wrong on the way to
 //! them. A stand-in does what Sluice and `gcloud` ask of it, and no more.
 
+pub mod bigquery;
 pub mod clients;
 pub mod conformance;
 pub mod delivery;

@@ -1,0 +1,159 @@
+//! A server that speaks BigQuery's REST API, over DuckDB.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::local::LocalFileSystem;
+use serde_json::{Value, json};
+use sluice_contracts::store::Bucket;
+use sluice_runtime::google::Endpoints;
+use sluice_runtime::google::bigquery::BigQuery;
+use tempfile::TempDir;
+
+use super::gateway::Gateway;
+use super::storage::BUCKET;
+use crate::needs::{skip, variable};
+
+/// Name of the project that every server has.
+pub const PROJECT: &str = "shop";
+/// Name of the dataset that every server has.
+pub const DATASET: &str = "sales";
+
+/// A server with one empty dataset, and a gateway before it. Stopped and thrown away with this
+/// value.
+///
+/// The server is local-bigquery. Where it is not like BigQuery: replacing rows replaces the columns
+/// too; lists are arrays with and without list inference; BIGNUMERIC comes out of Parquet wrong;
+/// BYTES are not loaded under a schema; every dataset lies in `US`; and of two jobs of one name that
+/// come in the same instant it may take both.
+#[derive(Debug)]
+pub struct Warehouse {
+    gateway: Gateway,
+    server: Child,
+    folder: TempDir,
+}
+
+impl Warehouse {
+    /// Starts one. `None` where the program is missing: the test returns, and has said so.
+    pub async fn start() -> Option<Self> {
+        let Some(program) = variable("TEST_LOCAL_BIGQUERY") else {
+            skip("local-bigquery (TEST_LOCAL_BIGQUERY)");
+            return None;
+        };
+        let folder = TempDir::with_prefix("sluice-bigquery-").expect("a temporary folder");
+        for name in [&format!("objects/{BUCKET}"), "data"] {
+            fs::create_dir_all(folder.path().join(name)).expect("the folder can be written");
+        }
+        let ports = [(); 2].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("a port is free"));
+        let ports = ports.map(|free| {
+            free.local_addr().expect("a bound socket has an address").port().to_string()
+        });
+        let log = fs::File::create(folder.path().join("log")).expect("the folder can be written");
+        let server = Command::new(program)
+            .args(["serve", "--host", "127.0.0.1", "--port", &ports[0], "--grpc-port", &ports[1]])
+            .args(["--project", PROJECT, "--data-dir"])
+            .arg(folder.path().join("data"))
+            .env("GCS_LOCAL_ROOT", folder.path().join("objects"))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("local-bigquery starts");
+        let upstream = format!("http://127.0.0.1:{}", ports[0]);
+        let this = Self { gateway: Gateway::start(&upstream).await, server, folder };
+        this.make_dataset(&upstream).await;
+        Some(this)
+    }
+
+    /// The gateway: where the server answers, what it was asked, and what goes wrong.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// Value of `SLUICE_BIGQUERY_ENDPOINT` for a program.
+    pub fn url(&self) -> String {
+        self.gateway.url()
+    }
+
+    /// BigQuery as the programs call it.
+    pub async fn client(&self) -> BigQuery {
+        let endpoints: Endpoints =
+            serde_json::from_value(json!({"sluice_bigquery_endpoint": self.url()}))
+                .expect("endpoints of an environment");
+        BigQuery::new(&endpoints.bigquery()).await.expect("a client needs no server")
+    }
+
+    /// Where the objects lie as files that the server finds below `gs://`: a bucket, a folder.
+    pub fn objects(&self) -> PathBuf {
+        self.folder.path().join("objects")
+    }
+
+    /// The bucket, its objects written by a client that needs no server.
+    pub fn bucket(&self) -> Bucket {
+        let store = LocalFileSystem::new_with_prefix(self.objects().join(BUCKET))
+            .expect("the bucket's folder exists");
+        Bucket { store: Arc::new(store), prefix: "".into(), url: format!("gs://{BUCKET}") }
+    }
+
+    /// URL of a table as a job's target.
+    pub fn target(table: &str) -> String {
+        format!("bigquery://{PROJECT}/{DATASET}/{table}")
+    }
+
+    /// The first column of a query's rows, as the API writes values.
+    pub async fn query(&self, sql: &str) -> Vec<String> {
+        let answer = self.post("queries", &json!({"query": sql, "useLegacySql": false})).await;
+        let rows = answer["rows"].as_array().cloned().unwrap_or_default();
+        let text = |row: &Value| match &row["f"][0]["v"] {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        rows.iter().map(text).collect()
+    }
+
+    /// A call of the project's REST API that has to succeed.
+    pub async fn post(&self, path: &str, body: &Value) -> Value {
+        let url = format!("{}/bigquery/v2/projects/{PROJECT}/{path}", self.url());
+        let request = reqwest::Client::new().post(url).json(body);
+        let answer = request.send().await.expect("the server answers");
+        let status = answer.status();
+        let answer: Value = answer.json().await.expect("the server answers in JSON");
+        assert!(status.is_success(), "{path}: {answer:#}");
+        answer
+    }
+
+    /// Names of the dataset's tables.
+    pub async fn tables(&self) -> Vec<String> {
+        let names = "table_name FROM `sales`.INFORMATION_SCHEMA.TABLES ORDER BY table_name";
+        self.query(&format!("SELECT {names}")).await
+    }
+
+    /// Makes the dataset as soon as the server answers.
+    async fn make_dataset(&self, server: &str) {
+        let client = reqwest::Client::new();
+        let reference = json!({"projectId": PROJECT, "datasetId": DATASET});
+        for _ in 0..600 {
+            let make = client.post(format!("{server}/bigquery/v2/projects/{PROJECT}/datasets"));
+            let make = make.json(&json!({"datasetReference": reference}));
+            if let Ok(answer) = make.send().await {
+                let status = answer.status();
+                let said = answer.text().await.unwrap_or_default();
+                assert!(status.is_success(), "a dataset is made: {said}");
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        panic!("local-bigquery did not answer within a minute:\n{log}");
+    }
+}
+
+impl Drop for Warehouse {
+    fn drop(&mut self) {
+        drop(self.server.kill());
+        drop(self.server.wait());
+    }
+}
