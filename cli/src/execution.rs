@@ -14,7 +14,7 @@ use sluice_runtime::storage::open_bucket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::commands::{open_sink, open_source};
+use crate::commands::{OpenSinks, check_places, open_source};
 use crate::launch::{ChildProcesses, Event};
 use crate::progress::Display;
 use crate::summary::RunReport;
@@ -61,11 +61,13 @@ pub(crate) async fn carry_out(job: &Job, path: &Path, resume: Option<RunId>) -> 
 
 /// Plans a run and writes its manifest.
 async fn plan(job: &Job) -> Result<(RunStore, Manifest)> {
+    check_places(job)?;
     let bucket = open_bucket(&job.bucket)?;
     let mut manifest = sluice_planner::plan(job, open_source(&job.source)?).await?;
     sluice_planner::name_dropped(&bucket, job, &mut manifest).await?;
+    let sinks = OpenSinks::of(&manifest).await?;
     for table in &manifest.tables {
-        open_sink(&table.target)?.check(manifest.run, table).await?;
+        sinks.sink(&table.target)?.check(manifest.run, table).await?;
     }
     let store = RunStore::new(bucket, manifest.run);
     match store.create_manifest(&manifest).await? {
@@ -89,6 +91,7 @@ async fn find(job: &Job, run: RunId) -> Result<(RunStore, Manifest)> {
 
 async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Outcome> {
     let doing = |error: Error| error.during(format!("run `{}`", manifest.run));
+    let sinks = OpenSinks::of(manifest).await?;
     for _ in 0..EXECUTIONS {
         let census = census(store, manifest).await?;
         if census.is_complete() {
@@ -102,7 +105,7 @@ async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Out
         }
     }
     let outcome = loop {
-        match sluice_loader::commit(store, &open_sink).await? {
+        match sluice_loader::commit(store, &|target: &str| sinks.sink(target)).await? {
             Progress::Done(outcome) => break outcome,
             Progress::Pending => tokio::time::sleep(LOOK).await,
         }

@@ -99,10 +99,13 @@ impl Site {
     pub fn start<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> Started {
         let child = Command::new(program())
             .args(arguments)
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             // What the machine's owner has set must not change what a test sees.
             .env_remove("RUST_LOG")
+            .env_remove("SLUICE_BUCKET")
+            .env_remove("SLUICE_PLANNER")
+            .env_remove("SLUICE_TOKEN")
             .env("NO_COLOR", "1")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
