@@ -1,13 +1,12 @@
 //! When a unit that was read is proved: not while its snapshot would end with this task.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sluice_contracts::Result;
 use sluice_contracts::manifest::{Consistency, Manifest, UnitRef};
 use sluice_contracts::receipt::Receipt;
 use sluice_contracts::store::{Created, RunStore};
-use tokio::time::Instant;
 
 /// How long receipts wait for tasks that have not joined, once any other has.
 const PATIENCE: Duration = Duration::from_secs(3);

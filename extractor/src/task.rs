@@ -10,7 +10,7 @@ use sluice_contracts::receipt::{Failure, Receipt};
 use sluice_contracts::store::{Bucket, RunStore};
 use sluice_contracts::unit::Unit;
 use sluice_contracts::{Error, Kind, Result};
-use sluice_sources::Source;
+use sluice_sources::{NoConnectionLeft, Source};
 
 use crate::Config;
 use crate::moment::{Joiner, Moment};
@@ -21,6 +21,9 @@ use crate::progress::Progress;
 /// How long a task goes on trying without finishing a unit: a new path into a private network can
 /// take two minutes to open.
 const RETRY_FOR: Duration = Duration::from_secs(150);
+/// The same where the source gives no connection: it was planned to give one, and whoever has taken
+/// it may need it for hours, while the run's other tasks wait for this one's units.
+const CONNECTION_FOR: Duration = Duration::from_secs(60);
 /// How often a table that is locked is tried before it is given up. The source waits for a lock
 /// itself, half a minute where nobody set less.
 const LOCK_TRIES: u32 = 5;
@@ -129,8 +132,10 @@ impl Worker<'_> {
                 since = Instant::now();
             }
             let delay = delays.next().filter(|_| error.is_transient());
-            let Some(delay) = delay.filter(|_| since.elapsed() < RETRY_FOR) else {
-                return Err(error);
+            let refused = NoConnectionLeft::caused(&error);
+            let patience = if refused { CONNECTION_FOR } else { RETRY_FOR };
+            let Some(delay) = delay.filter(|_| since.elapsed() < patience) else {
+                return Err(if refused { still_refused(&error) } else { error });
             };
             tracing::warn!(error = error.chain(), seconds = delay.as_secs_f64(), "trying again");
             tokio::time::sleep(delay).await;
@@ -332,6 +337,17 @@ impl Worker<'_> {
 
 fn place(table: &Table, unit: UnitRef) -> String {
     format!("unit {} of {} of table `{}`", unit.unit, table.units.len(), table.name)
+}
+
+/// The same for good: starting the task again would give it no connection either.
+fn still_refused(error: &Error) -> Error {
+    let denied =
+        Error::new(Kind::Denied, format!("wait {} s for a connection", CONNECTION_FOR.as_secs()));
+    let denied = denied.because(error.chain());
+    match error.remedy() {
+        Some(hint) => denied.hint(hint.to_owned()),
+        None => denied,
+    }
 }
 
 /// The same for good: whoever holds the lock has to act, and no other table waits for that.
