@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::Job;
-use sluice_contracts::manifest::{Consistency, Manifest, Refused, RunId};
+use sluice_contracts::manifest::{Manifest, RunId};
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
-use sluice_loader::{Census, Outcome, census};
+use sluice_loader::{Census, Outcome, Progress, census, error_of, table_endings, tasks_to_start};
 use sluice_planner::launch::Launcher as _;
 use sluice_runtime::storage::open_bucket;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,6 +22,8 @@ use crate::summary::RunReport;
 /// Executions of a run before its gaps are reported. More than one is needed only where the
 /// snapshot was lost, and some tasks had ended before the next one was taken.
 const EXECUTIONS: u32 = 3;
+/// Time between two looks at a warehouse that is at work.
+const LOOK: Duration = Duration::from_secs(1);
 /// Time between two lines of progress where there is no terminal.
 const TICK: Duration = Duration::from_secs(2);
 
@@ -46,50 +48,14 @@ pub(crate) async fn carry_out(job: &Job, path: &Path, resume: Option<RunId>) -> 
     let result = extract_and_commit(&store, &manifest).await;
     let seconds = started.elapsed().as_secs_f64();
     let report = RunReport::gather(&store, &manifest, &result, seconds).await;
-    let error = error_of(&manifest, result);
+    let error = result
+        .map_or_else(Some, |outcome| error_of(manifest.run, &table_endings(&manifest, &outcome)));
     let error = error.map(|error| with_way_out(error, path, manifest.run));
     match (report, error) {
         (Ok(report), error) => Ok(Finished { report, error }),
         // The first failure says more than the one that it led to.
         (Err(_), Some(error)) => Err(error),
         (Err(later), None) => Err(later),
-    }
-}
-
-/// Why not every table that the job asks for is visible.
-fn error_of(manifest: &Manifest, result: Result<Outcome>) -> Option<Error> {
-    let outcome = match result {
-        Ok(outcome) => outcome,
-        Err(error) => return Some(error),
-    };
-    let mut names: Vec<&str> = manifest.refused.iter().map(|table| table.table.as_str()).collect();
-    let mut first = None;
-    for table in outcome.tables {
-        if let Err(error) = table.result {
-            names.extend(manifest.tables.get(table.table as usize).map(|t| t.name.as_str()));
-            first.get_or_insert(error);
-        }
-    }
-    let all = manifest.tables.len() + manifest.refused.len();
-    if all == 1 || names.is_empty() {
-        return first;
-    }
-    let first = first.or_else(|| manifest.refused.first().map(refused_error))?;
-    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    Some(first.during(format!(
-        "run `{}`: {} of {all} tables not visible: {}",
-        manifest.run,
-        names.len(),
-        names.join(", ")
-    )))
-}
-
-fn refused_error(refused: &Refused) -> Error {
-    // That the others moved makes it a failure of this run, not a job that cannot be done.
-    let error = Error::data(refused.message.clone());
-    match &refused.hint {
-        Some(hint) => error.hint(hint.clone()),
-        None => error,
     }
 }
 
@@ -128,15 +94,21 @@ async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Out
         if census.is_complete() {
             break;
         }
-        let tasks = tasks_to_start(manifest, &census);
+        let tasks = tasks_to_start(manifest, &census.missing);
         let ended = launch_and_watch(store, manifest, &census, &tasks).await.map_err(doing)?;
         require_moment(store, manifest, census.generation).await.map_err(doing)?;
         if ended == Ended::Partly {
             break;
         }
     }
-    let outcome = sluice_loader::commit(store, &open_sink).await?;
+    let outcome = loop {
+        match sluice_loader::commit(store, &open_sink).await? {
+            Progress::Done(outcome) => break outcome,
+            Progress::Pending => tokio::time::sleep(LOOK).await,
+        }
+    };
     if outcome.is_whole() {
+        sluice_loader::delete_parts(store).await;
         sweep(store);
     }
     Ok(outcome)
@@ -180,16 +152,6 @@ async fn require_moment(store: &RunStore, manifest: &Manifest, committed: u32) -
     Ok(())
 }
 
-/// The tasks that have something to do.
-fn tasks_to_start(manifest: &Manifest, census: &Census) -> Vec<u32> {
-    let has_work = |units: &[sluice_contracts::manifest::UnitRef]| {
-        // When a snapshot is lost its receipts are worth nothing, so every task has work again.
-        manifest.consistency == Consistency::Snapshot
-            || units.iter().any(|unit| census.missing.contains(unit))
-    };
-    manifest.tasks.iter().filter(|task| has_work(&task.units)).map(|task| task.index).collect()
-}
-
 /// One execution, to its end. When a task fails for good, and not for some tables of many, the
 /// others are asked to stop: what they have finished stays.
 async fn launch_and_watch(
@@ -205,7 +167,6 @@ async fn launch_and_watch(
     let launcher = ChildProcesses {
         command: (program, vec!["task".into()]),
         store: store.clone(),
-        task_count: u32::try_from(manifest.tasks.len()).unwrap_or(u32::MAX),
         events,
         stop: stopping,
     };

@@ -4,78 +4,93 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use chrono::Utc;
+use sluice_contracts::ending::{Verdict, Word};
 use sluice_contracts::manifest::{Manifest, Table};
 use sluice_contracts::receipt::Commit;
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
 
-use crate::census::{Census, census};
+use crate::census::{Census, census, census_of};
+use crate::outcome::{Outcome, TableOutcome};
 use crate::parts::collect_parts;
-use crate::sink::{Load, Loaded, Prepared, Sink};
+use crate::sink::{Load, Loaded, Prepared, Progress, Sink};
 
 /// Opens the sink that a target's URL names.
 pub type Sinks<'a> = dyn Fn(&str) -> Result<Arc<dyn Sink>> + Send + Sync + 'a;
 
-/// What a commit came to.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Generation of the snapshot that was committed.
-    pub generation: u32,
-    /// Every table of the run, in the manifest's order.
-    pub tables: Vec<TableOutcome>,
-}
-
-/// What became of one table.
-#[derive(Debug)]
-pub struct TableOutcome {
-    /// Index of the table in the manifest.
-    pub table: u32,
-    /// Its commit, or why nothing of it is visible.
-    pub result: Result<Commit>,
-}
-
-impl Outcome {
-    /// Whether every table is visible.
-    pub fn is_whole(&self) -> bool {
-        self.tables.iter().all(|table| table.result.is_ok())
-    }
-}
-
-/// Makes every table of a run visible, and deletes the run's parts when all are.
+/// Makes every table of a run visible.
 ///
-/// The second commit of a run changes nothing. A table that was given up, or that its target
+/// `Pending` where a warehouse is still at work: the same call, repeated in a while, goes on from
+/// there. The second commit of a run changes nothing. A table that was given up, or that its target
 /// refuses, keeps none of the others back, unless the run is `all_or_nothing`: its error is in
 /// the outcome.
 ///
+/// Where the run has a verdict it is followed; where it has none, what its receipts say now is.
+///
 /// # Errors
-/// `Transient` where units that were not given up have no receipt yet. Nothing is visible then.
-pub async fn commit(store: &RunStore, sinks: &Sinks<'_>) -> Result<Outcome> {
+/// `Transient` where units that were not given up have no receipt yet, and the failure of a run
+/// that was decided against. Nothing is visible then.
+pub async fn commit(store: &RunStore, sinks: &Sinks<'_>) -> Result<Progress<Outcome>> {
     let manifest = store.manifest().await?;
     check_targets(&manifest)?;
-    let census = census(store, &manifest).await?;
-    let given_up = census.given_up(store, &manifest).await?;
+    let (census, given_up) = match store.verdict().await? {
+        Some(verdict) => decided(store, &manifest, verdict).await?,
+        None => {
+            let census = census(store, &manifest).await?;
+            let given_up = census.given_up(store, &manifest).await?;
+            (census, given_up)
+        }
+    };
     let run = Run { store, manifest: &manifest, census: &census, sinks };
-    let mut results = if manifest.all_or_nothing {
+    let results = if manifest.all_or_nothing {
         run.commit_together().await
     } else {
         run.commit_each(given_up).await
     };
-    let tables = manifest
-        .tables
-        .iter()
-        .filter_map(|table| {
-            let result = results.remove(&table.index)?;
-            Some(TableOutcome { table: table.index, result })
-        })
-        .collect();
-    let outcome = Outcome { generation: census.generation, tables };
-    if outcome.is_whole() {
-        // The tables are visible: parts that stay behind cost space and nothing else.
-        if let Err(error) = store.delete_parts().await {
-            tracing::warn!(run = %store.run(), "parts are left in the bucket: {}", error.chain());
+    let Progress::Done(mut results) = results else { return Ok(Progress::Pending) };
+    let mut tables = Vec::with_capacity(manifest.tables.len());
+    for table in &manifest.tables {
+        let Some(mut result) = results.remove(&table.index) else { continue };
+        if result.is_err()
+            && let Some(commit) = store.commit(table.index).await?
+        {
+            // Another loader was first, and what it had no more use for was missed here.
+            result = Ok(commit);
         }
+        tables.push(TableOutcome { table: table.index, result });
     }
-    Ok(outcome)
+    Ok(Progress::Done(Outcome { generation: census.generation, tables }))
+}
+
+/// Deletes the parts of a run that nobody loads any more. Those that stay behind cost space and
+/// nothing else.
+pub async fn delete_parts(store: &RunStore) {
+    if let Err(error) = store.delete_parts().await {
+        tracing::warn!(run = %store.run(), "parts are left in the bucket: {}", error.chain());
+    }
+}
+
+/// What a verdict says is loaded, and which tables may be passed over.
+async fn decided(
+    store: &RunStore,
+    manifest: &Manifest,
+    verdict: Verdict,
+) -> Result<(Census, BTreeMap<u32, Error>)> {
+    let Some(generation) = verdict.snapshot else {
+        let failure = verdict.failure.map(Word::into_error);
+        return Err(failure.unwrap_or_else(|| {
+            Error::data(format!("load run `{}`: it was given up", manifest.run))
+        }));
+    };
+    let census = census_of(store, manifest, generation).await?;
+    let given_up = verdict
+        .given_up
+        .into_iter()
+        // One that can be read after all is loaded with the others.
+        .filter(|(table, _)| census.missing.iter().any(|unit| unit.table == *table))
+        .map(|(table, word)| (table, word.into_error()))
+        .collect();
+    Ok((census, given_up))
 }
 
 /// Commits of a run's tables, by their index.
@@ -89,50 +104,74 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// One table after another. Those that are given up are passed over.
-    async fn commit_each(&self, mut given_up: BTreeMap<u32, Error>) -> Results {
+    /// One table after another; a warehouse works on several at once. Those that are given up are
+    /// passed over.
+    async fn commit_each(&self, mut given_up: BTreeMap<u32, Error>) -> Progress<Results> {
         let mut results = Results::new();
+        let mut pending = false;
         for table in &self.manifest.tables {
             let result = match given_up.remove(&table.index) {
                 Some(error) => Err(error),
                 None => self.commit_table(table).await,
             };
-            results.insert(table.index, result);
+            match result {
+                Ok(Progress::Done(commit)) => _ = results.insert(table.index, Ok(commit)),
+                Ok(Progress::Pending) => pending = true,
+                Err(error) => _ = results.insert(table.index, Err(error)),
+            }
         }
-        results
+        if pending { Progress::Pending } else { Progress::Done(results) }
     }
 
-    async fn commit_table(&self, table: &Table) -> Result<Commit> {
+    async fn commit_table(&self, table: &Table) -> Result<Progress<Commit>> {
         match self.prepare(table).await? {
-            Step::Committed(commit) => Ok(commit),
-            Step::Prepared(prepared) => self.record(table, prepared.publish().await?).await,
+            Progress::Done(Step::Committed(commit)) => Ok(Progress::Done(commit)),
+            Progress::Done(Step::Prepared(prepared)) => self.publish(table, prepared).await,
+            Progress::Pending => Ok(Progress::Pending),
+        }
+    }
+
+    async fn publish(
+        &self,
+        table: &Table,
+        prepared: Box<dyn Prepared>,
+    ) -> Result<Progress<Commit>> {
+        match prepared.publish().await? {
+            Progress::Done(loaded) => self.record(table, loaded).await.map(Progress::Done),
+            Progress::Pending => Ok(Progress::Pending),
         }
     }
 
     /// Every table up to its last step, and only then the last steps.
-    async fn commit_together(&self) -> Results {
+    async fn commit_together(&self) -> Progress<Results> {
         let mut tables: Vec<&Table> = self.manifest.tables.iter().collect();
         // Two runs that wait for each other's targets would wait for ever.
         tables.sort_by_key(|table| &table.target);
         let mut steps = Vec::with_capacity(tables.len());
+        let mut pending = false;
         for table in &tables {
             match self.prepare(table).await {
-                Ok(step) => steps.push((*table, step)),
-                Err(error) => return self.none_but(&tables, table, error),
+                Ok(Progress::Done(step)) => steps.push((*table, step)),
+                Ok(Progress::Pending) => pending = true,
+                Err(error) => return Progress::Done(self.none_but(&tables, table, error)),
             }
+        }
+        if pending {
+            return Progress::Pending;
         }
         let mut results = Results::new();
         for (table, step) in steps {
             let result = match step {
-                Step::Committed(commit) => Ok(commit),
-                Step::Prepared(prepared) => match prepared.publish().await {
-                    Ok(loaded) => self.record(table, loaded).await,
-                    Err(error) => Err(error),
-                },
+                Step::Committed(commit) => Ok(Progress::Done(commit)),
+                Step::Prepared(prepared) => self.publish(table, prepared).await,
             };
-            results.insert(table.index, result);
+            match result {
+                Ok(Progress::Done(commit)) => _ = results.insert(table.index, Ok(commit)),
+                Ok(Progress::Pending) => pending = true,
+                Err(error) => _ = results.insert(table.index, Err(error)),
+            }
         }
-        results
+        if pending { Progress::Pending } else { Progress::Done(results) }
     }
 
     /// Why no table is visible: one of them failed.
@@ -150,9 +189,9 @@ impl Run<'_> {
     }
 
     /// Everything but the last step, for all receipts of a table and nothing else.
-    async fn prepare(&self, table: &Table) -> Result<Step> {
+    async fn prepare(&self, table: &Table) -> Result<Progress<Step>> {
         if let Some(commit) = self.store.commit(table.index).await? {
-            return Ok(Step::Committed(commit));
+            return Ok(Progress::Done(Step::Committed(commit)));
         }
         let run = self.manifest.run;
         let (generation, receipts) = (self.census.generation, &self.census.receipts);
@@ -160,6 +199,7 @@ impl Run<'_> {
             .map_err(|error| error.during(format!("load run `{run}` into `{}`", table.target)))?;
         let load = Load {
             run,
+            job: self.manifest.job.clone(),
             table: table.index,
             snapshot: generation,
             target: table.target.clone(),
@@ -168,8 +208,12 @@ impl Run<'_> {
             bucket: self.store.bucket().clone(),
             parts,
             rows,
+            staged: self.manifest.all_or_nothing && self.manifest.tables.len() > 1,
         };
-        (self.sinks)(&table.target)?.prepare(&load).await.map(Step::Prepared)
+        Ok(match (self.sinks)(&table.target)?.prepare(&load).await? {
+            Progress::Done(prepared) => Progress::Done(Step::Prepared(prepared)),
+            Progress::Pending => Progress::Pending,
+        })
     }
 
     /// Says that a table is visible. Of two that say so the first is believed.
@@ -201,7 +245,7 @@ enum Step {
 }
 
 /// Two tables of a run that replace each other would be a silent loss.
-fn check_targets(manifest: &Manifest) -> Result<()> {
+pub(crate) fn check_targets(manifest: &Manifest) -> Result<()> {
     let mut seen = HashSet::new();
     for table in &manifest.tables {
         if !seen.insert(table.target.trim_end_matches('/')) {

@@ -2,6 +2,8 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on has to stop and say why")]
 
 mod bad_days;
+mod cloud_run;
+mod cloud_signals;
 mod commands;
 mod database;
 mod demo;
@@ -14,4 +16,6 @@ mod one_connection;
 mod postgres;
 mod shop;
 mod standby;
+mod storage;
+mod submit;
 mod tidy;

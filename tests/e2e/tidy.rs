@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
+use sluice_contracts::ending::{Committed, RunEvent, Verdict};
+use sluice_contracts::launch::{Claim, Order};
 use sluice_contracts::manifest::Manifest;
-use sluice_contracts::receipt::{Commit, Failure, Receipt, Snapshot};
+use sluice_contracts::receipt::{Commit, Extracted, Failure, Receipt, Snapshot};
+use sluice_contracts::request::{Request, Reservation};
 use sluice_contracts::store::parse_document;
 use sluice_tests::postgres::Database;
 use sluice_tests::sluice::Site;
@@ -31,7 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sluice-loader",
         ],
     ),
-    ("sluice-tests", &["sluice-contracts", "sluice"]),
+    ("sluice-tests", &["sluice-contracts", "sluice-runtime", "sluice"]),
 ];
 
 #[test]
@@ -147,6 +150,14 @@ fn every_version_of_every_document_still_loads() {
     load::<Failure>("failure", Failure::VERSION);
     load::<Snapshot>("snapshot", Snapshot::VERSION);
     load::<Commit>("commit", Commit::VERSION);
+    load::<Extracted>("extracted", Extracted::VERSION);
+    load::<Reservation>("reservation", Reservation::VERSION);
+    load::<Request>("request", Request::VERSION);
+    load::<Order>("order", Order::VERSION);
+    load::<Claim>("claim", Claim::VERSION);
+    load::<Verdict>("verdict", Verdict::VERSION);
+    load::<Committed>("committed", Committed::VERSION);
+    load::<RunEvent>("event", RunEvent::VERSION);
 }
 
 /// Loads each version of a document that was ever written. A version has at least one fixture.

@@ -25,7 +25,7 @@ use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::manifest::{RunId, Table};
 use sluice_contracts::schema::Column;
 use sluice_contracts::{Error, Result};
-use sluice_loader::{Load, Loaded, Prepared, Sink};
+use sluice_loader::{Load, Loaded, Prepared, Progress, Sink};
 
 use crate::figures::thousands;
 use staging::{PartSource, Staging};
@@ -52,11 +52,11 @@ impl Sink for Warehouse {
         .map_err(|error| error.during(doing))
     }
 
-    async fn prepare(&self, load: &Load) -> Result<Box<dyn Prepared>> {
+    async fn prepare(&self, load: &Load) -> Result<Progress<Box<dyn Prepared>>> {
         let doing = format!("load run `{}` into `{}`", load.run, load.target);
         let load = load.clone();
         match blocking(move || Next::prepare(&load)).await {
-            Ok(next) => Ok(Box::new(next)),
+            Ok(next) => Ok(Progress::Done(Box::new(next))),
             Err(error) => Err(error.during(doing)),
         }
     }
@@ -102,12 +102,12 @@ impl Next {
 
 #[async_trait]
 impl Prepared for Next {
-    async fn publish(self: Box<Self>) -> Result<Loaded> {
+    async fn publish(self: Box<Self>) -> Result<Progress<Loaded>> {
         let Self { target, loaded, change, lock } = *self;
         let publish = move || {
             let published = change.map_or(Ok(()), |(staging, folder)| staging.publish(&folder));
             drop(lock);
-            published.map(|()| loaded)
+            published.map(|()| Progress::Done(loaded))
         };
         blocking(publish).await.map_err(|error| error.during(format!("make `{target}` visible")))
     }

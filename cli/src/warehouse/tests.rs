@@ -15,7 +15,7 @@ use sluice_contracts::receipt::Part;
 use sluice_contracts::schema::{Column, OnInvalid, TargetType};
 use sluice_contracts::store::Bucket;
 use sluice_contracts::{Kind, Result};
-use sluice_loader::{Load, Loaded, Sink as _};
+use sluice_loader::{Load, Loaded, Progress, Sink as _};
 use tempfile::TempDir;
 
 use super::Warehouse;
@@ -47,6 +47,7 @@ impl World {
         }
         Load {
             run,
+            job: "nightly".into(),
             table: 0,
             snapshot: 0,
             target: format!("file://{}", self.table().display()),
@@ -55,6 +56,7 @@ impl World {
             bucket: self.bucket.clone(),
             rows: parts.iter().map(|ids| ids.len() as u64).sum(),
             parts: made,
+            staged: false,
         }
     }
 
@@ -126,6 +128,17 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// A folder is never at work by itself.
+async fn load_into(load: &Load) -> Result<Loaded> {
+    match Warehouse.prepare(load).await? {
+        Progress::Done(prepared) => match prepared.publish().await? {
+            Progress::Done(loaded) => Ok(loaded),
+            Progress::Pending => panic!("it published"),
+        },
+        Progress::Pending => panic!("it prepared"),
+    }
+}
+
 fn refused(result: Result<Loaded>) -> (Kind, String) {
     let error = result.expect_err("the load should be refused");
     (error.kind(), format!("{}\n{}", error.chain(), error.remedy().unwrap_or_default()))
@@ -135,7 +148,7 @@ fn refused(result: Result<Loaded>) -> (Kind, String) {
 async fn a_first_load_makes_the_table_with_its_schema() {
     let world = World::new();
     let load = world.load(WriteDisposition::Truncate, &[&[1, 2], &[3]]).await;
-    assert_eq!(Warehouse.load(&load).await.unwrap(), Loaded { snapshot: 0, rows: 3 });
+    assert_eq!(load_into(&load).await.unwrap(), Loaded { snapshot: 0, rows: 3 });
     assert_eq!(world.ids(), [1, 2, 3]);
     let run = load.run;
     assert_eq!(
@@ -158,11 +171,11 @@ async fn the_same_run_is_loaded_once() {
     let world = World::new();
     for disposition in [WriteDisposition::Truncate, WriteDisposition::Append] {
         let load = world.load(disposition, &[&[1, 2]]).await;
-        let first = Warehouse.load(&load).await.unwrap();
+        let first = load_into(&load).await.unwrap();
         let before = names(&world.table());
         // By then the parts are gone.
         fs::remove_dir_all(world.dir.path().join("bucket/runs")).unwrap();
-        assert_eq!(Warehouse.load(&load).await.unwrap(), first);
+        assert_eq!(load_into(&load).await.unwrap(), first);
         assert_eq!(names(&world.table()), before);
     }
     assert_eq!(world.ids(), [1, 1, 2, 2]);
@@ -178,7 +191,7 @@ async fn loaders_that_race_on_append_lose_nothing() {
         expected.extend([id, 100 + id]);
         // The same run twice, as after a trigger that fired twice.
         for load in [load.clone(), load] {
-            racing.push(tokio::spawn(async move { Warehouse.load(&load).await }));
+            racing.push(tokio::spawn(async move { load_into(&load).await }));
         }
     }
     for loaded in racing {
@@ -192,10 +205,10 @@ async fn loaders_that_race_on_append_lose_nothing() {
 #[tokio::test]
 async fn truncate_replaces_while_a_reader_holds_the_old_table() {
     let world = World::new();
-    Warehouse.load(&world.load(WriteDisposition::Truncate, &[&[1, 2]]).await).await.unwrap();
+    load_into(&world.load(WriteDisposition::Truncate, &[&[1, 2]]).await).await.unwrap();
     let old = names(&world.table()).into_iter().find(|name| name.ends_with(".parquet")).unwrap();
     let held = File::open(world.table().join(old)).unwrap();
-    Warehouse.load(&world.load(WriteDisposition::Truncate, &[&[7]]).await).await.unwrap();
+    load_into(&world.load(WriteDisposition::Truncate, &[&[7]]).await).await.unwrap();
     assert_eq!(world.ids(), [7]);
     let rows = ParquetRecordBatchReaderBuilder::try_new(held).unwrap().build().unwrap();
     assert_eq!(rows.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 2);
@@ -205,10 +218,10 @@ async fn truncate_replaces_while_a_reader_holds_the_old_table() {
 #[tokio::test]
 async fn empty_wants_a_table_without_rows() {
     let world = World::new();
-    Warehouse.load(&world.load(WriteDisposition::Empty, &[]).await).await.unwrap();
-    Warehouse.load(&world.load(WriteDisposition::Empty, &[&[1, 2]]).await).await.unwrap();
+    load_into(&world.load(WriteDisposition::Empty, &[]).await).await.unwrap();
+    load_into(&world.load(WriteDisposition::Empty, &[&[1, 2]]).await).await.unwrap();
     let load = world.load(WriteDisposition::Empty, &[&[3]]).await;
-    let (kind, said) = refused(Warehouse.load(&load).await);
+    let (kind, said) = refused(load_into(&load).await);
     assert_eq!(kind, Kind::Data);
     assert!(said.contains(": table has 2 rows but write disposition is `empty`"), "{said}");
     assert_eq!(world.ids(), [1, 2]);
@@ -218,7 +231,7 @@ async fn empty_wants_a_table_without_rows() {
 async fn a_table_without_rows_still_has_its_columns() {
     let world = World::new();
     let load = world.load(WriteDisposition::Truncate, &[]).await;
-    assert_eq!(Warehouse.load(&load).await.unwrap().rows, 0);
+    assert_eq!(load_into(&load).await.unwrap().rows, 0);
     let file = File::open(world.table().join(format!("{}-00000.parquet", load.run))).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
     assert_eq!(reader.schema().field(0).name(), "id");
@@ -237,7 +250,7 @@ async fn what_a_killed_loader_left_is_removed_and_the_run_loaded() {
     }
     let other = parent.join(".events.archive");
     fs::create_dir_all(&other).unwrap();
-    Warehouse.load(&load).await.unwrap();
+    load_into(&load).await.unwrap();
     assert_eq!(world.ids(), [1]);
     assert_eq!(world.leftovers(), [".events.archive"]);
 }
@@ -247,14 +260,14 @@ async fn a_folder_of_somebody_else_is_refused() {
     let world = World::new();
     fs::create_dir_all(world.table()).unwrap();
     // An empty folder belongs to nobody.
-    Warehouse.load(&world.load(WriteDisposition::Truncate, &[&[1]]).await).await.unwrap();
+    load_into(&world.load(WriteDisposition::Truncate, &[&[1]]).await).await.unwrap();
     fs::write(world.table().join("thesis.txt"), "years of work").unwrap();
     let load = world.load(WriteDisposition::Truncate, &[&[2]]).await;
-    let (kind, said) = refused(Warehouse.load(&load).await);
+    let (kind, said) = refused(load_into(&load).await);
     assert_eq!(kind, Kind::Data);
     assert!(said.contains("holds `thesis.txt`, which was not written by Sluice"), "{said}");
     fs::remove_file(world.table().join("_runs.json")).unwrap();
-    let (_, said) = refused(Warehouse.load(&load).await);
+    let (_, said) = refused(load_into(&load).await);
     assert!(said.contains("has files and was not written by Sluice"), "{said}");
     assert_eq!(world.ids(), [1]);
 }
@@ -262,7 +275,7 @@ async fn a_folder_of_somebody_else_is_refused() {
 #[tokio::test]
 async fn a_part_that_is_not_what_its_receipt_says_is_refused() {
     let world = World::new();
-    Warehouse.load(&world.load(WriteDisposition::Truncate, &[&[1]]).await).await.unwrap();
+    load_into(&world.load(WriteDisposition::Truncate, &[&[1]]).await).await.unwrap();
     let good = world.load(WriteDisposition::Truncate, &[&[5, 6], &[7]]).await;
     let file = world.dir.path().join("bucket").join(&good.parts[1].path);
 
@@ -277,7 +290,7 @@ async fn a_part_that_is_not_what_its_receipt_says_is_refused() {
         (wrong_sum, "the parts have 3 rows, and the receipts say 4"),
         (wrong_columns, "its columns are not those of the manifest"),
     ] {
-        let (kind, said) = refused(Warehouse.load(&load).await);
+        let (kind, said) = refused(load_into(&load).await);
         assert_eq!(kind, Kind::Data, "{said}");
         assert!(said.contains(expected), "{expected}\nis not in\n{said}");
     }
@@ -290,12 +303,12 @@ async fn a_part_that_is_not_what_its_receipt_says_is_refused() {
         (&whole[..whole.len() - 1], &*format!("bytes, and its receipt says {}", whole.len())),
     ] {
         fs::write(&file, bytes).unwrap();
-        let (kind, said) = refused(Warehouse.load(&good).await);
+        let (kind, said) = refused(load_into(&good).await);
         assert_eq!(kind, Kind::Data, "{said}");
         assert!(said.contains(expected), "{expected}\nis not in\n{said}");
     }
     fs::remove_file(&file).unwrap();
-    let (kind, _) = refused(Warehouse.load(&good).await);
+    let (kind, _) = refused(load_into(&good).await);
     assert_eq!(kind, Kind::NotFound);
     assert_eq!(world.ids(), [1]);
     assert!(world.leftovers().is_empty());
@@ -304,7 +317,7 @@ async fn a_part_that_is_not_what_its_receipt_says_is_refused() {
 #[tokio::test]
 async fn append_wants_the_same_columns() {
     let world = World::new();
-    Warehouse.load(&world.load(WriteDisposition::Append, &[&[1]]).await).await.unwrap();
+    load_into(&world.load(WriteDisposition::Append, &[&[1]]).await).await.unwrap();
     for (columns, expected) in [
         (columns("nr", TargetType::Int64), "it has `id` NULLABLE INT64 where the job has `nr`"),
         (columns("id", TargetType::String), "where the job has `id` NULLABLE STRING"),
@@ -312,7 +325,7 @@ async fn append_wants_the_same_columns() {
     ] {
         let mut load = world.load(WriteDisposition::Append, &[&[2]]).await;
         load.columns = columns;
-        let (kind, said) = refused(Warehouse.load(&load).await);
+        let (kind, said) = refused(load_into(&load).await);
         assert_eq!(kind, Kind::Data);
         assert!(said.contains(expected), "{expected}\nis not in\n{said}");
     }
@@ -323,9 +336,9 @@ async fn append_wants_the_same_columns() {
 async fn two_tables_of_a_run_cannot_share_a_target() {
     let world = World::new();
     let mut load = world.load(WriteDisposition::Append, &[&[1]]).await;
-    Warehouse.load(&load).await.unwrap();
+    load_into(&load).await.unwrap();
     load.table = 1;
-    let (kind, said) = refused(Warehouse.load(&load).await);
+    let (kind, said) = refused(load_into(&load).await);
     assert_eq!(kind, Kind::Invalid, "{said}");
 }
 
@@ -337,7 +350,7 @@ async fn parts_come_from_a_bucket_that_is_no_folder_too() {
     load.bucket = Bucket { store, prefix: "".into(), url: "memory://".into() };
     load.parts = vec![put(&load.bucket, "runs/x/parts/1.parquet", parquet(&[4, 5])).await];
     load.rows = 2;
-    Warehouse.load(&load).await.unwrap();
+    load_into(&load).await.unwrap();
     assert_eq!(world.ids(), [4, 5]);
 }
 
@@ -348,8 +361,8 @@ async fn a_target_behind_a_link_is_the_table_that_the_link_names() {
     fs::create_dir_all(&real).unwrap();
     fs::create_dir_all(world.table().parent().unwrap()).unwrap();
     std::os::unix::fs::symlink(&real, world.table()).unwrap();
-    Warehouse.load(&world.load(WriteDisposition::Truncate, &[&[1]]).await).await.unwrap();
-    Warehouse.load(&world.load(WriteDisposition::Truncate, &[&[2]]).await).await.unwrap();
+    load_into(&world.load(WriteDisposition::Truncate, &[&[1]]).await).await.unwrap();
+    load_into(&world.load(WriteDisposition::Truncate, &[&[2]]).await).await.unwrap();
     assert!(fs::symlink_metadata(world.table()).unwrap().is_symlink());
     assert_eq!(read_ids(&real), [2]);
 }

@@ -1,16 +1,31 @@
 //! Where a run's documents and parts lie. No other file spells an object path.
 //!
 //! ```text
+//! requests/<hash>.json
+//! runs/<run>/request.json
 //! runs/<run>/manifest.json
+//! runs/<run>/launches/<launch>/order.json
+//! runs/<run>/launches/<launch>/claim.json
 //! runs/<run>/snapshots/<generation>/founder.json
 //! runs/<run>/snapshots/<generation>/holders/<execution>-<task>-<attempt>-<n>.json
-//! runs/<run>/receipts/<generation>/<table>-<unit>.json
+//! runs/<run>/receipts/<generation>/<hash>-<table>-<unit>.json
+//! runs/<run>/extracted/<generation>.json
 //! runs/<run>/failures/<execution>-<task>-<attempt>.json
-//! runs/<run>/parts/<table>/<unit>-<generation>-<writer>-<n>.parquet
+//! runs/<run>/parts/<hash>-<table>-<unit>-<generation>-<writer>-<n>.parquet
+//! runs/<run>/verdict.json
 //! runs/<run>/commits/<table>.json
+//! runs/<run>/committed.json
+//! runs/<run>/announced.json
 //! ```
+//!
+//! Names that many tasks write at once begin with a hash: Cloud Storage serves neighbouring names
+//! from one place, and so more slowly
+//! (<https://cloud.google.com/storage/docs/request-rate#naming-convention>).
+
+use std::fmt::Write as _;
 
 use object_store::path::Path;
+use sha2::{Digest as _, Sha256};
 
 use crate::manifest::{RunId, UnitRef};
 
@@ -44,6 +59,22 @@ impl Layout {
         Some((prefix.iter().cloned().collect(), run.as_ref().parse().ok()?))
     }
 
+    /// The job file of that name in a folder of job files.
+    pub fn job_file(folder: &Path, name: &str) -> Path {
+        folder.clone().join(format!("{name}.yaml"))
+    }
+
+    /// The run that the request of this key led to.
+    pub fn reservation(prefix: &Path, key: &str) -> Path {
+        let hash = Sha256::digest(key.as_bytes());
+        let name = hash.iter().take(16).fold(String::new(), |mut name, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(name, "{byte:02x}");
+            name
+        });
+        prefix.clone().join("requests").join(format!("{name}.json"))
+    }
+
     /// Everything of the run.
     pub fn root(&self) -> &Path {
         &self.root
@@ -52,6 +83,25 @@ impl Layout {
     /// The plan.
     pub fn manifest(&self) -> Path {
         self.root.clone().join(MANIFEST)
+    }
+
+    /// What was asked for.
+    pub fn request(&self) -> Path {
+        self.root.clone().join("request.json")
+    }
+
+    /// What shall be launched.
+    pub fn order(&self, launch: u32) -> Path {
+        self.launch(launch).join("order.json")
+    }
+
+    /// Which execution carries a launch out.
+    pub fn claim(&self, launch: u32) -> Path {
+        self.launch(launch).join("claim.json")
+    }
+
+    fn launch(&self, launch: u32) -> Path {
+        self.root.clone().join("launches").join(format!("{launch:04}"))
     }
 
     /// All snapshots.
@@ -81,7 +131,13 @@ impl Layout {
 
     /// One unit's receipt.
     pub fn receipt(&self, generation: u32, unit: UnitRef) -> Path {
-        self.receipts(generation).join(format!("{:05}-{:06}.json", unit.table, unit.unit))
+        self.receipts(generation).join(format!("{}.json", unit_name(unit)))
+    }
+
+    /// That no unit of a generation is left to be read.
+    pub fn extracted(&self, generation: u32) -> Path {
+        let name = format!("{}.json", generation_name(generation));
+        self.root.clone().join("extracted").join(name)
     }
 
     /// All failures.
@@ -102,11 +158,26 @@ impl Layout {
     /// One part. `writer` is unique to the process that writes it, so two attempts at a unit
     /// never write the same object.
     pub fn part(&self, generation: u32, unit: UnitRef, writer: &str, number: u32) -> Path {
-        self.parts().join(format!("{:05}", unit.table)).join(format!(
-            "{:06}-{}-{writer}-{number:04}.parquet",
-            unit.unit,
+        self.parts().join(format!(
+            "{}-{}-{writer}-{number:04}.parquet",
+            unit_name(unit),
             generation_name(generation)
         ))
+    }
+
+    /// What is to become of the run.
+    pub fn verdict(&self) -> Path {
+        self.root.clone().join("verdict.json")
+    }
+
+    /// What became of each table.
+    pub fn committed(&self) -> Path {
+        self.root.clone().join("committed.json")
+    }
+
+    /// What was told of the run's end.
+    pub fn announced(&self) -> Path {
+        self.root.clone().join("announced.json")
     }
 
     /// All commits.
@@ -120,15 +191,20 @@ impl Layout {
     }
 }
 
-/// The generation that a founder document's path begins.
-pub fn founded_generation(path: &Path) -> Option<u32> {
-    let parts: Vec<_> = path.parts().collect();
-    let [.., generation, name] = parts.as_slice() else { return None };
-    (name.as_ref() == "founder.json").then(|| generation.as_ref().parse().ok())?
+/// The task that a holder's path names.
+pub fn holding_task(path: &Path) -> Option<u32> {
+    path.filename()?.split('-').nth(1)?.parse().ok()
 }
 
 fn generation_name(generation: u32) -> String {
     format!("{generation:04}")
+}
+
+/// A unit's name, a hash of its place before it.
+fn unit_name(unit: UnitRef) -> String {
+    // Neighbours get names far apart: 2^16 divided by the golden ratio.
+    let mixed = unit.unit.wrapping_add(unit.table.wrapping_mul(31)).wrapping_mul(40_503) & 0xffff;
+    format!("{mixed:04x}-{:05}-{:06}", unit.table, unit.unit)
 }
 
 #[cfg(test)]
@@ -145,9 +221,20 @@ mod tests {
     }
 
     #[test]
-    fn a_founder_path_names_its_generation() {
+    fn a_holders_path_names_its_task() {
         let layout = Layout::new(&Path::default(), RunId::generate());
-        assert_eq!(founded_generation(&layout.founder(12)), Some(12));
-        assert_eq!(founded_generation(&layout.holder(12, "a")), None);
+        assert_eq!(holding_task(&layout.holder(0, "abc12-17-0-9f3e-77")), Some(17));
+        assert_eq!(holding_task(&layout.holder(0, "abc12")), None);
+    }
+
+    #[test]
+    fn neighbouring_units_have_names_far_apart() {
+        let layout = Layout::new(&Path::default(), RunId::generate());
+        let first = |unit| {
+            let path = layout.receipt(0, UnitRef { table: 0, unit });
+            path.filename().and_then(|name| name.chars().next())
+        };
+        let seen: std::collections::HashSet<_> = (0..64).map(first).collect();
+        assert_eq!(seen.len(), 16);
     }
 }

@@ -25,6 +25,12 @@ impl RunId {
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
+
+    /// When the name was made, by the clock of who made it; nothing for a name of another kind.
+    pub fn since(self) -> Option<DateTime<Utc>> {
+        let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
+        DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
+    }
 }
 
 impl fmt::Display for RunId {
@@ -66,6 +72,9 @@ pub struct Manifest {
     /// Whether no table becomes visible unless all do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all_or_nothing: bool,
+    /// Executions of the run before it is given up.
+    #[serde(default = "executions_of_version_1")]
+    pub max_executions: u32,
     /// What the run moves.
     pub tables: Vec<Table>,
     /// Tables that the job asks for and the plan refuses: the others move, unless
@@ -83,7 +92,7 @@ pub struct Manifest {
 
 impl Manifest {
     /// The version this build writes.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 
     /// The unit that a reference means.
     pub fn unit(&self, unit: UnitRef) -> Option<(&Table, &Unit)> {
@@ -97,6 +106,11 @@ impl Manifest {
             table.units.iter().map(|unit| UnitRef { table: table.index, unit: unit.index })
         })
     }
+}
+
+/// Version 1 of the manifest had no limit of its own.
+fn executions_of_version_1() -> u32 {
+    3
 }
 
 /// Whether all units of a run see the source at one moment.
@@ -191,11 +205,11 @@ impl fmt::Display for Relation {
     }
 }
 
-/// One task of the run's execution.
+/// One task of the plan. An execution of fewer tasks carries several of them out in each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
-    /// `CLOUD_RUN_TASK_INDEX`.
+    /// Place among the plan's tasks, from 0.
     pub index: u32,
     /// Its units, in the order they are read.
     pub units: Vec<UnitRef>,

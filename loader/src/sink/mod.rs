@@ -1,14 +1,17 @@
 //! The port to a warehouse.
 
+pub mod bigquery;
+
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use sluice_contracts::Result;
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::manifest::{RunId, Table};
 use sluice_contracts::receipt::Part;
 use sluice_contracts::schema::Column;
 use sluice_contracts::store::Bucket;
+use sluice_contracts::{Error, Result};
 
 /// A warehouse that part files are loaded into.
 ///
@@ -20,7 +23,11 @@ use sluice_contracts::store::Bucket;
 ///   returns what the first made visible, also when both go on at once in two processes.
 /// - **Verified.** The rows of the parts are counted, and the parts compared with their
 ///   checksums, before anything becomes visible. A difference is an error of kind `Data`.
-/// - **No retries.** An error of kind `Transient` says that the caller may.
+/// - **No waiting.** A warehouse that works by itself is asked to, and then asked how far it is:
+///   [`Progress::Pending`] says that the same call, repeated in a while, goes on from there, in
+///   another process too.
+/// - **No retries.** An error of kind `Transient` says that the caller may. Any other error is
+///   final: the same load answers it again.
 #[async_trait]
 pub trait Sink: fmt::Debug + Send + Sync {
     /// Refuses, before any row is read, what [`Sink::load`] would refuse after.
@@ -28,21 +35,52 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// `Ok` promises nothing: the target may change while the run reads.
     async fn check(&self, run: RunId, table: &Table) -> Result<()>;
 
-    /// Does everything but the last step: brings the parts over, verifies them, and holds the
-    /// target against other loads until the result is published or dropped.
-    async fn prepare(&self, load: &Load) -> Result<Box<dyn Prepared>>;
+    /// Does everything but the last step, as far as [`Load::staged`] asks for it: brings the parts
+    /// over, verifies them, and holds the target against other loads where it can, until the
+    /// result is published or dropped.
+    async fn prepare(&self, load: &Load) -> Result<Progress<Box<dyn Prepared>>>;
+}
 
-    /// Makes the rows of one table of a run visible.
-    async fn load(&self, load: &Load) -> Result<Loaded> {
-        self.prepare(load).await?.publish().await
+/// The warehouses that a process can load into: the scheme of their tables' URLs, and the sink.
+#[derive(Debug, Clone, Default)]
+pub struct Warehouses(Vec<(&'static str, Arc<dyn Sink>)>);
+
+impl Warehouses {
+    /// These and no others.
+    pub fn new(known: Vec<(&'static str, Arc<dyn Sink>)>) -> Self {
+        Self(known)
+    }
+
+    /// The sink that a target's URL names.
+    ///
+    /// # Errors
+    /// `Invalid` where there is none, with those that there are.
+    pub fn open(&self, target: &str) -> Result<Arc<dyn Sink>> {
+        let scheme = target.split_once("://").map_or("", |(scheme, _)| scheme);
+        let found = self.0.iter().find(|(known, _)| *known == scheme);
+        found.map(|(_, sink)| sink.clone()).ok_or_else(|| {
+            let known: Vec<String> =
+                self.0.iter().map(|(known, _)| format!("`{known}://`")).collect();
+            Error::invalid(format!("unknown target `{scheme}://`"))
+                .hint(format!("this build writes {}", known.join(", ")))
+        })
     }
 }
 
-/// A load that lacks only its last step. Dropped, it leaves nothing behind.
+/// A load that lacks only its last step. Dropped, it leaves nothing behind that a reader sees.
 #[async_trait]
 pub trait Prepared: fmt::Debug + Send {
-    /// The last step, which is quick and seldom fails.
-    async fn publish(self: Box<Self>) -> Result<Loaded>;
+    /// The last step. Of a load that is [staged](Load::staged) it is quick and seldom fails.
+    async fn publish(self: Box<Self>) -> Result<Progress<Loaded>>;
+}
+
+/// How far something is that a warehouse does by itself.
+#[derive(Debug)]
+pub enum Progress<T> {
+    /// It is done.
+    Done(T),
+    /// It is on its way: ask again in a while.
+    Pending,
 }
 
 /// One visible step: the parts of one table of a run, and what to do with them.
@@ -50,6 +88,8 @@ pub trait Prepared: fmt::Debug + Send {
 pub struct Load {
     /// The run.
     pub run: RunId,
+    /// Name of its job.
+    pub job: String,
     /// Index of the table in the run's manifest.
     pub table: u32,
     /// Generation of the snapshot that the parts were read in.
@@ -66,6 +106,9 @@ pub struct Load {
     pub parts: Vec<Part>,
     /// Rows of all parts.
     pub rows: u64,
+    /// Whether the last step has to be one that seldom fails, because other tables become visible
+    /// only together with this one. It may cost a second copy of the rows.
+    pub staged: bool,
 }
 
 /// What a load made visible.

@@ -27,7 +27,7 @@ pub struct JobFile {
     pub columns: BTreeMap<String, ColumnFile>,
     /// Where it goes.
     pub target: TargetFile,
-    /// URL of the bucket for documents and part files: `file:///path`.
+    /// URL of the bucket for documents and part files: `file:///path`, or `gs://bucket/prefix`.
     pub bucket: String,
     /// What the run may use.
     #[serde(default)]
@@ -129,10 +129,11 @@ pub struct ColumnFile {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TargetFile {
-    /// URL of the table: `file:///warehouse/dataset/table`.
+    /// URL of the table: `file:///warehouse/dataset/table`, or `bigquery://project/dataset/table`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
-    /// URL of the dataset that `tables` become tables of: `file:///warehouse/dataset`.
+    /// URL of the dataset that `tables` become tables of: `file:///warehouse/dataset`, or
+    /// `bigquery://project/dataset`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
     /// What becomes of the rows that the target has.
@@ -179,4 +180,9 @@ pub struct LimitsFile {
     /// Wanted duration, such as `10m`: more tasks are used where fewer would take longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_within: Option<String>,
+    /// Executions of a run on Cloud Run before it is given up; each reads only what is missing.
+    /// 3, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10))]
+    pub max_executions: Option<u32>,
 }

@@ -17,6 +17,7 @@ pub(super) fn meaning(file: JobFile, problems: &mut Vec<Problem>) -> Option<Job>
         max_connections: file.limits.max_connections.unwrap_or(defaults.max_connections),
         max_tasks: file.limits.max_tasks.unwrap_or(defaults.max_tasks),
         finish_within,
+        max_executions: file.limits.max_executions.unwrap_or(defaults.max_executions),
     };
     let selection = if let Some(tables) = file.tables {
         many(tables, file.target, problems)?

@@ -84,10 +84,12 @@ pub struct Limits {
     pub max_tasks: u32,
     /// Wanted duration.
     pub finish_within: Option<Duration>,
+    /// Executions of a run before it is given up.
+    pub max_executions: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_connections: 8, max_tasks: 100, finish_within: None }
+        Self { max_connections: 8, max_tasks: 100, finish_within: None, max_executions: 3 }
     }
 }

@@ -1,18 +1,31 @@
 //! The run store: a run's documents, created and never overwritten.
 
-use std::collections::{BTreeMap, HashSet};
+mod document;
+mod endings;
+mod launches;
+mod requests;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use futures::TryStreamExt;
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Doing, Error, Kind, Result};
-use crate::layout::{Layout, founded_generation};
+use crate::layout::{Layout, holding_task};
 use crate::manifest::{Manifest, RunId, UnitRef};
 use crate::receipt::{Commit, Failure, Receipt, Snapshot};
+
+pub use document::{parse_document, storage_error};
+
+/// Documents that are read at once, where many are.
+const READ_AT_ONCE: usize = 32;
 
 /// Whether a create-only write was the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +63,62 @@ impl Bucket {
             .collect();
         runs.sort_unstable_by(|a, b| b.cmp(a));
         Ok(runs)
+    }
+
+    async fn create<T: Serialize>(&self, path: &Path, document: &T) -> Result<Created> {
+        let text = serde_json::to_vec_pretty(document)
+            .doing(Kind::Bug, || format!("write `{path}` as JSON"))?;
+        let options = PutOptions { mode: PutMode::Create, ..Default::default() };
+        match self.store.put_opts(path, PutPayload::from(text.clone()), options).await {
+            Ok(_) => Ok(Created::First),
+            Err(object_store::Error::AlreadyExists { .. }) => self.is_ours(path, &text).await,
+            Err(source) => Err(storage_error(format!("create `{path}`"), source)),
+        }
+    }
+
+    /// Whether a document that was there already is the very one that we meant to create: a store's
+    /// client repeats a request whose answer was lost, and finds its own.
+    async fn is_ours(&self, path: &Path, text: &[u8]) -> Result<Created> {
+        match self.bytes(path).await? {
+            Some(found) if found == text => Ok(Created::First),
+            _ => Ok(Created::Lost),
+        }
+    }
+
+    async fn exists(&self, path: &Path) -> Result<bool> {
+        match self.store.head(path).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(source) => Err(storage_error(format!("look for `{path}`"), source)),
+        }
+    }
+
+    async fn bytes(&self, path: &Path) -> Result<Option<Bytes>> {
+        let bytes = match self.store.get(path).await {
+            Ok(found) => found.bytes().await,
+            Err(source) => Err(source),
+        };
+        match bytes {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(storage_error(format!("read `{path}`"), source)),
+        }
+    }
+
+    async fn read<T: DeserializeOwned>(&self, path: &Path, known: u32) -> Result<Option<T>> {
+        match self.bytes(path).await? {
+            Some(bytes) => parse_document(path, &bytes, known).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn list(&self, below: &Path) -> Result<Vec<Path>> {
+        self.store
+            .list(Some(below))
+            .map_ok(|object| object.location)
+            .try_collect()
+            .await
+            .map_err(|source| storage_error(format!("list `{below}`"), source))
     }
 }
 
@@ -129,10 +198,22 @@ impl RunStore {
         self.create(&self.layout.holder(snapshot.generation, writer), snapshot).await
     }
 
-    /// The newest generation, if any was begun.
+    /// The newest generation, if any was begun. Generations are founded one after another, so
+    /// their documents are looked for by name: a bucket's listing costs more, and takes longer.
     pub async fn generation(&self) -> Result<Option<u32>> {
-        let paths = self.list(&self.layout.snapshots()).await?;
-        Ok(paths.iter().filter_map(founded_generation).max())
+        let mut newest = None;
+        for generation in 0.. {
+            if !self.exists(&self.layout.founder(generation)).await? {
+                break;
+            }
+            newest = Some(generation);
+        }
+        Ok(newest)
+    }
+
+    /// Whether a generation was begun.
+    pub async fn is_founded(&self, generation: u32) -> Result<bool> {
+        self.exists(&self.layout.founder(generation)).await
     }
 
     /// The document that began a generation.
@@ -142,13 +223,19 @@ impl RunStore {
 
     /// The founder and everyone who joined, the newest first.
     pub async fn holders(&self, generation: u32) -> Result<Vec<Snapshot>> {
-        let mut holders = Vec::new();
-        for path in self.list(&self.layout.holders(generation)).await? {
-            holders.extend(self.read::<Snapshot>(&path, Snapshot::VERSION).await?);
-        }
+        let paths = self.list(&self.layout.holders(generation)).await?;
+        let mut holders: Vec<Snapshot> = self.read_all(paths, Snapshot::VERSION).await?;
         holders.extend(self.founder(generation).await?);
         holders.sort_by_key(|holder| std::cmp::Reverse(holder.at));
         Ok(holders)
+    }
+
+    /// Tasks that hold or held a generation's snapshot, without reading what they said.
+    pub async fn joined(&self, generation: u32) -> Result<BTreeSet<u32>> {
+        let holders = self.list(&self.layout.holders(generation)).await?;
+        let mut joined: BTreeSet<u32> = holders.iter().filter_map(holding_task).collect();
+        joined.extend(self.founder(generation).await?.map(|founder| founder.task));
+        Ok(joined)
     }
 
     /// Proves a unit done.
@@ -197,11 +284,16 @@ impl RunStore {
         manifest: &Manifest,
         generation: u32,
     ) -> Result<BTreeMap<UnitRef, Receipt>> {
-        let mut receipts = BTreeMap::new();
-        for unit in self.receipted(manifest, generation).await? {
-            receipts.extend(self.receipt(generation, unit).await?.map(|receipt| (unit, receipt)));
-        }
-        Ok(receipts)
+        let units = self.receipted(manifest, generation).await?;
+        stream::iter(units)
+            .map(|unit| async move {
+                let receipt = self.receipt(generation, unit).await?;
+                Ok(receipt.map(|receipt| (unit, receipt)))
+            })
+            .buffer_unordered(READ_AT_ONCE)
+            .try_filter_map(|found: Option<(UnitRef, Receipt)>| async move { Ok(found) })
+            .try_collect()
+            .await
     }
 
     /// Records what ended an attempt.
@@ -211,10 +303,15 @@ impl RunStore {
 
     /// What ended attempts so far, the oldest first.
     pub async fn failures(&self) -> Result<Vec<Failure>> {
-        let mut failures = Vec::new();
-        for path in self.list(&self.layout.failures()).await? {
-            failures.extend(self.read::<Failure>(&path, Failure::VERSION).await?);
-        }
+        self.failures_beyond(&mut HashSet::new()).await
+    }
+
+    /// The same without those that are known already, which become known.
+    pub async fn failures_beyond(&self, known: &mut HashSet<Path>) -> Result<Vec<Failure>> {
+        let mut unknown = self.list(&self.layout.failures()).await?;
+        unknown.retain(|path| !known.contains(path));
+        let mut failures: Vec<Failure> = self.read_all(unknown.clone(), Failure::VERSION).await?;
+        known.extend(unknown);
         failures.sort_by_key(|failure| failure.at);
         Ok(failures)
     }
@@ -229,107 +326,52 @@ impl RunStore {
         self.read(&self.layout.commit(table), Commit::VERSION).await
     }
 
+    /// The record of some table that is visible, if any is.
+    pub async fn any_commit(&self) -> Result<Option<Commit>> {
+        match self.list(&self.layout.commits()).await?.first() {
+            Some(path) => self.read(path, Commit::VERSION).await,
+            None => Ok(None),
+        }
+    }
+
     /// Deletes the run's parts: after the last commit nobody needs them.
     pub async fn delete_parts(&self) -> Result<()> {
-        for path in self.list(&self.layout.parts()).await? {
+        let delete = |path: Path| async move {
             match self.bucket.store.delete(&path).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(source) => return Err(storage_error(format!("delete `{path}`"), source)),
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(source) => Err(storage_error(format!("delete `{path}`"), source)),
             }
-        }
-        Ok(())
+        };
+        stream::iter(self.list(&self.layout.parts()).await?)
+            .map(delete)
+            .buffer_unordered(READ_AT_ONCE)
+            .try_collect()
+            .await
     }
 
     async fn create<T: Serialize>(&self, path: &Path, document: &T) -> Result<Created> {
-        let text = serde_json::to_vec_pretty(document)
-            .doing(Kind::Bug, || format!("write `{path}` as JSON"))?;
-        let options = PutOptions { mode: PutMode::Create, ..Default::default() };
-        match self.bucket.store.put_opts(path, PutPayload::from(text), options).await {
-            Ok(_) => Ok(Created::First),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Lost),
-            Err(source) => Err(storage_error(format!("create `{path}`"), source)),
-        }
+        self.bucket.create(path, document).await
     }
 
     async fn read<T: DeserializeOwned>(&self, path: &Path, known: u32) -> Result<Option<T>> {
-        let bytes = match self.bucket.store.get(path).await {
-            Ok(found) => found.bytes().await,
-            Err(source) => Err(source),
-        };
-        match bytes {
-            Ok(bytes) => parse_document(path, &bytes, known).map(Some),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(storage_error(format!("read `{path}`"), source)),
-        }
+        self.bucket.read(path, known).await
+    }
+
+    /// Reads many documents of one kind, in any order. One that is gone is passed over.
+    async fn read_all<T: DeserializeOwned>(&self, paths: Vec<Path>, known: u32) -> Result<Vec<T>> {
+        stream::iter(paths)
+            .map(|path| async move { self.read(&path, known).await })
+            .buffer_unordered(READ_AT_ONCE)
+            .try_filter_map(|found: Option<T>| async move { Ok(found) })
+            .try_collect()
+            .await
+    }
+
+    async fn exists(&self, path: &Path) -> Result<bool> {
+        self.bucket.exists(path).await
     }
 
     async fn list(&self, below: &Path) -> Result<Vec<Path>> {
-        self.bucket
-            .store
-            .list(Some(below))
-            .map_ok(|object| object.location)
-            .try_collect()
-            .await
-            .map_err(|source| storage_error(format!("list `{below}`"), source))
+        self.bucket.list(below).await
     }
-}
-
-/// Reads a document, asking for its version before its contents.
-pub fn parse_document<T: DeserializeOwned>(path: &Path, bytes: &[u8], known: u32) -> Result<T> {
-    #[derive(serde::Deserialize)]
-    struct Versioned {
-        version: u32,
-    }
-    let foreign = "the document is truncated or was not written by Sluice; start the run again";
-    let head: Versioned = serde_json::from_slice(bytes)
-        .map_err(|source| Error::data(format!("read `{path}`")).because(source).hint(foreign))?;
-    if head.version > known {
-        return Err(Error::invalid(format!(
-            "read `{path}`: it has version {}, and this build reads up to {known}",
-            head.version
-        ))
-        .hint("a newer Sluice wrote it; run that version"));
-    }
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|source| Error::data(format!("read `{path}`")).because(source).hint(foreign))
-}
-
-/// An object store's error by who must act on it.
-pub fn storage_error(what: String, source: object_store::Error) -> Error {
-    use object_store::Error as E;
-    let full = is_storage_full(&source);
-    let (kind, hint) = match &source {
-        _ if full => (Kind::Denied, Some("the disk is full; free some space and resume the run")),
-        E::NotFound { .. } => (Kind::NotFound, None),
-        E::AlreadyExists { .. } | E::Precondition { .. } => (Kind::Conflict, None),
-        E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
-            (Kind::Denied, Some("grant this identity read and create on the bucket"))
-        }
-        E::InvalidPath { .. } | E::NotSupported { .. } | E::UnknownConfigurationKey { .. } => {
-            (Kind::Invalid, None)
-        }
-        _ => (Kind::Transient, None),
-    };
-    let error = Error::new(kind, what).because(source);
-    match hint {
-        Some(hint) => error.hint(hint),
-        None => error,
-    }
-}
-
-fn is_storage_full(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(io) = error.downcast_ref::<std::io::Error>()
-            && matches!(
-                io.kind(),
-                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-            )
-        {
-            return true;
-        }
-        next = error.source();
-    }
-    false
 }

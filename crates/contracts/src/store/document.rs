@@ -1,0 +1,66 @@
+//! Documents as bytes, and a store's errors by who must act on them.
+
+use object_store::path::Path;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Kind, Result};
+
+/// Reads a document, asking for its version before its contents.
+pub fn parse_document<T: DeserializeOwned>(path: &Path, bytes: &[u8], known: u32) -> Result<T> {
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    let foreign = "the document is truncated or was not written by Sluice; start the run again";
+    let head: Versioned = serde_json::from_slice(bytes)
+        .map_err(|source| Error::data(format!("read `{path}`")).because(source).hint(foreign))?;
+    if head.version > known {
+        return Err(Error::invalid(format!(
+            "read `{path}`: it has version {}, and this build reads up to {known}",
+            head.version
+        ))
+        .hint("a newer Sluice wrote it; run that version"));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|source| Error::data(format!("read `{path}`")).because(source).hint(foreign))
+}
+
+/// An object store's error by who must act on it.
+pub fn storage_error(what: String, source: object_store::Error) -> Error {
+    use object_store::Error as E;
+    let full = is_storage_full(&source);
+    let (kind, hint) = match &source {
+        _ if full => (Kind::Denied, Some("the disk is full; free some space and resume the run")),
+        E::NotFound { .. } => (Kind::NotFound, None),
+        E::AlreadyExists { .. } | E::Precondition { .. } => (Kind::Conflict, None),
+        E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
+            (Kind::Denied, Some("grant this identity read and create on the bucket"))
+        }
+        E::InvalidPath { .. } | E::NotSupported { .. } | E::UnknownConfigurationKey { .. } => {
+            (Kind::Invalid, None)
+        }
+        _ => (Kind::Transient, None),
+    };
+    let error = Error::new(kind, what).because(source);
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+fn is_storage_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<std::io::Error>()
+            && matches!(
+                io.kind(),
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+            )
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}

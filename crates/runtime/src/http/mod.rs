@@ -1,0 +1,36 @@
+//! What every service does alike: listening, ending, knowing who calls, and answering errors.
+
+mod identity;
+mod problem;
+mod trace;
+
+use std::net::{Ipv6Addr, SocketAddr};
+
+use axum::Router;
+use sluice_contracts::error::Doing as _;
+use sluice_contracts::{Kind, Result};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+pub use identity::Callers;
+pub use problem::Problem;
+pub use trace::Traces;
+
+/// Serves `router` on `port` until SIGTERM, and lets the requests that are being answered end:
+/// Cloud Run gives them ten seconds.
+/// <https://cloud.google.com/run/docs/container-contract#instance-shutdown>
+pub async fn serve(router: Router, port: u16) -> Result<()> {
+    let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    let listener = TcpListener::bind(address)
+        .await
+        .doing(Kind::Denied, || format!("listen on port {port}"))?;
+    let mut terminate =
+        signal(SignalKind::terminate()).doing(Kind::Bug, || "listen for SIGTERM")?;
+    tracing::info!(port, "listening");
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async move {
+            terminate.recv().await;
+        })
+        .await
+        .doing(Kind::Transient, || "serve requests")
+}
