@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use backon::BackoffBuilder as _;
 use rustix::process::Signal;
+use sluice_contracts::{Error, Kind};
+use sluice_sources::NoConnectionLeft;
 use tokio::signal::unix::SignalKind;
 use tokio::time::Instant;
 
 /// How long a task goes on trying without reading anything: a new path into a private network can
 /// take two minutes to open.
 const RETRY_FOR: Duration = Duration::from_secs(150);
+/// The same where the source gives no connection: it was planned to give one, and whoever has taken
+/// it may need it for hours, while the run's other tasks wait for this one's units.
+const CONNECTION_FOR: Duration = Duration::from_secs(60);
 /// How often it tries without finishing a unit.
 const TRIES: usize = 16;
 
@@ -29,10 +34,25 @@ impl Patience {
         self.since = Instant::now();
     }
 
-    /// The pause before the next try; `None` where there shall be none.
-    pub(crate) fn pause(&mut self) -> Option<Duration> {
-        self.delays.next().filter(|_| self.since.elapsed() < RETRY_FOR)
+    /// The pause before the next try after an error; `None` where there shall be none.
+    pub(crate) fn pause(&mut self, error: &Error) -> Option<Duration> {
+        let longest = if NoConnectionLeft::caused(error) { CONNECTION_FOR } else { RETRY_FOR };
+        let pause = self.delays.next().filter(|_| error.is_transient());
+        pause.filter(|_| self.since.elapsed() < longest)
     }
+}
+
+/// An error that is not tried again. Another attempt of the task would get no connection either, and
+/// the whole run would wait for each.
+pub(crate) fn for_good(error: Error) -> Error {
+    if !NoConnectionLeft::caused(&error) {
+        return error;
+    }
+    let seconds = CONNECTION_FOR.as_secs();
+    let denied = Error::new(Kind::Denied, format!("wait {seconds} s for a connection"));
+    let hint = error.remedy().map(str::to_owned);
+    let denied = denied.because(error.chain());
+    hint.into_iter().fold(denied, Error::hint)
 }
 
 /// Growing and jittered.

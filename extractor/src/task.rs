@@ -21,7 +21,7 @@ use crate::notices::Notices;
 use crate::others::{GivenUp, Others, Standing};
 use crate::parts::Parts;
 use crate::progress::Progress;
-use crate::retry::{Heard, Patience};
+use crate::retry::{self, Heard, Patience};
 
 /// How often a table that is locked is tried before it is given up. The source waits for a lock
 /// itself, half a minute where nobody set less.
@@ -173,8 +173,8 @@ impl Worker<'_> {
             } else if progress.rows_ever() > rows {
                 patience.restart_clock();
             }
-            let Some(delay) = patience.pause().filter(|_| error.is_transient()) else {
-                return Err(error);
+            let Some(delay) = patience.pause(&error) else {
+                return Err(retry::for_good(error));
             };
             tracing::warn!(error = error.chain(), seconds = delay.as_secs_f64(), "trying again");
             tokio::time::sleep(delay).await;
