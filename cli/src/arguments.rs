@@ -10,6 +10,12 @@ use clap::{
 };
 use sluice_contracts::manifest::RunId;
 
+/// Whom a planner sees.
+const TOKEN: &str = "\
+Over https the planner is called as the service account or the machine that this runs as.
+A person's own credentials are none for a service: put an identity token into SLUICE_TOKEN,
+such as `gcloud auth print-identity-token` prints.";
+
 /// Moves whole tables, in parallel, into a warehouse.
 #[derive(Debug, Parser)]
 #[command(name = "sluice", version, max_term_width = 100, disable_help_subcommand = true)]
@@ -90,11 +96,7 @@ pub(crate) struct Run {
 }
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Over https the planner is called with the identity of the service account \
-or the machine that this runs as.\nThe credentials of a person give none: SLUICE_TOKEN may hold an \
-identity token, such as\n`gcloud auth print-identity-token` prints."
-)]
+#[command(after_help = TOKEN)]
 pub(crate) struct Submit {
     /// Job file, `-` for standard input, or the name of a job that the planner knows
     pub(crate) job: PathBuf,

@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::Job;
-use sluice_contracts::manifest::{Consistency, Manifest, Refused, RunId};
+use sluice_contracts::manifest::{Manifest, RunId};
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
-use sluice_loader::{Census, Outcome, Progress, census};
+use sluice_loader::{Census, Outcome, Progress, census, error_of, table_endings, tasks_to_start};
 use sluice_planner::launch::Launcher as _;
 use sluice_runtime::storage::open_bucket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::commands::{open_sink, open_source};
+use crate::commands::{OpenSinks, check_places, open_source};
 use crate::launch::{ChildProcesses, Event};
 use crate::progress::Display;
 use crate::summary::RunReport;
@@ -48,7 +48,8 @@ pub(crate) async fn carry_out(job: &Job, path: &Path, resume: Option<RunId>) -> 
     let result = extract_and_commit(&store, &manifest).await;
     let seconds = started.elapsed().as_secs_f64();
     let report = RunReport::gather(&store, &manifest, &result, seconds).await;
-    let error = error_of(&manifest, result);
+    let error = result
+        .map_or_else(Some, |outcome| error_of(manifest.run, &table_endings(&manifest, &outcome)));
     let error = error.map(|error| with_way_out(error, path, manifest.run));
     match (report, error) {
         (Ok(report), error) => Ok(Finished { report, error }),
@@ -58,50 +59,15 @@ pub(crate) async fn carry_out(job: &Job, path: &Path, resume: Option<RunId>) -> 
     }
 }
 
-/// Why not every table that the job asks for is visible.
-fn error_of(manifest: &Manifest, result: Result<Outcome>) -> Option<Error> {
-    let outcome = match result {
-        Ok(outcome) => outcome,
-        Err(error) => return Some(error),
-    };
-    let mut names: Vec<&str> = manifest.refused.iter().map(|table| table.table.as_str()).collect();
-    let mut first = None;
-    for table in outcome.tables {
-        if let Err(error) = table.result {
-            names.extend(manifest.tables.get(table.table as usize).map(|t| t.name.as_str()));
-            first.get_or_insert(error);
-        }
-    }
-    let all = manifest.tables.len() + manifest.refused.len();
-    if all == 1 || names.is_empty() {
-        return first;
-    }
-    let first = first.or_else(|| manifest.refused.first().map(refused_error))?;
-    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    Some(first.during(format!(
-        "run `{}`: {} of {all} tables not visible: {}",
-        manifest.run,
-        names.len(),
-        names.join(", ")
-    )))
-}
-
-fn refused_error(refused: &Refused) -> Error {
-    // That the others moved makes it a failure of this run, not a job that cannot be done.
-    let error = Error::data(refused.message.clone());
-    match &refused.hint {
-        Some(hint) => error.hint(hint.clone()),
-        None => error,
-    }
-}
-
 /// Plans a run and writes its manifest.
 async fn plan(job: &Job) -> Result<(RunStore, Manifest)> {
+    check_places(job)?;
     let bucket = open_bucket(&job.bucket)?;
     let mut manifest = sluice_planner::plan(job, open_source(&job.source)?).await?;
     sluice_planner::name_dropped(&bucket, job, &mut manifest).await?;
+    let sinks = OpenSinks::of(&manifest).await?;
     for table in &manifest.tables {
-        open_sink(&table.target)?.check(manifest.run, table).await?;
+        sinks.sink(&table.target)?.check(manifest.run, table).await?;
     }
     let store = RunStore::new(bucket, manifest.run);
     match store.create_manifest(&manifest).await? {
@@ -125,12 +91,13 @@ async fn find(job: &Job, run: RunId) -> Result<(RunStore, Manifest)> {
 
 async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Outcome> {
     let doing = |error: Error| error.during(format!("run `{}`", manifest.run));
+    let sinks = OpenSinks::of(manifest).await?;
     for _ in 0..EXECUTIONS {
         let census = census(store, manifest).await?;
         if census.is_complete() {
             break;
         }
-        let tasks = tasks_to_start(manifest, &census);
+        let tasks = tasks_to_start(manifest, &census.missing);
         let ended = launch_and_watch(store, manifest, &census, &tasks).await.map_err(doing)?;
         require_moment(store, manifest, census.generation).await.map_err(doing)?;
         if ended == Ended::Partly {
@@ -138,12 +105,13 @@ async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Out
         }
     }
     let outcome = loop {
-        match sluice_loader::commit(store, &open_sink).await? {
+        match sluice_loader::commit(store, &|target: &str| sinks.sink(target)).await? {
             Progress::Done(outcome) => break outcome,
             Progress::Pending => tokio::time::sleep(LOOK).await,
         }
     };
     if outcome.is_whole() {
+        sluice_loader::delete_parts(store).await;
         sweep(store);
     }
     Ok(outcome)
@@ -187,16 +155,6 @@ async fn require_moment(store: &RunStore, manifest: &Manifest, committed: u32) -
     Ok(())
 }
 
-/// The tasks that have something to do.
-fn tasks_to_start(manifest: &Manifest, census: &Census) -> Vec<u32> {
-    let has_work = |units: &[sluice_contracts::manifest::UnitRef]| {
-        // When a snapshot is lost its receipts are worth nothing, so every task has work again.
-        manifest.consistency == Consistency::Snapshot
-            || units.iter().any(|unit| census.missing.contains(unit))
-    };
-    manifest.tasks.iter().filter(|task| has_work(&task.units)).map(|task| task.index).collect()
-}
-
 /// One execution, to its end. When a task fails for good, and not for some tables of many, the
 /// others are asked to stop: what they have finished stays.
 async fn launch_and_watch(
@@ -212,7 +170,6 @@ async fn launch_and_watch(
     let launcher = ChildProcesses {
         command: (program, vec!["task".into()]),
         store: store.clone(),
-        task_count: u32::try_from(manifest.tasks.len()).unwrap_or(u32::MAX),
         events,
         stop: stopping,
     };

@@ -5,11 +5,12 @@ use sluice_contracts::layout::Layout;
 use sluice_contracts::manifest::RunId;
 use sluice_contracts::{Error, Result};
 
-/// What a task is told by its environment: Cloud Run's own variables and the manifest's address.
+/// What a task is told by its environment: Cloud Run's own variables, the manifest's address, and
+/// the launch.
 /// <https://cloud.google.com/run/docs/container-contract#jobs-env-vars>
 #[derive(Debug, Clone, Deserialize)]
 pub struct Config {
-    /// `CLOUD_RUN_TASK_INDEX`: which of the manifest's tasks this is.
+    /// `CLOUD_RUN_TASK_INDEX`: which of the execution's tasks this is.
     pub cloud_run_task_index: u32,
     /// `CLOUD_RUN_TASK_COUNT`: tasks of the execution.
     pub cloud_run_task_count: u32,
@@ -19,6 +20,9 @@ pub struct Config {
     pub cloud_run_execution: String,
     /// `SLUICE_MANIFEST`: URL of the manifest.
     pub sluice_manifest: String,
+    /// `SLUICE_LAUNCH`: which of the run's launches this execution was started for. Absent where a
+    /// person started it.
+    pub sluice_launch: Option<u32>,
 }
 
 impl Config {
@@ -71,6 +75,7 @@ mod tests {
             cloud_run_task_attempt: 0,
             cloud_run_execution: "e".into(),
             sluice_manifest: manifest.into(),
+            sluice_launch: None,
         }
     }
 

@@ -3,11 +3,14 @@
 
 mod bare;
 mod config;
+mod launch;
 mod moment;
+mod notices;
 mod others;
 mod parts;
 mod progress;
 mod proof;
+mod retry;
 mod task;
 mod upload;
 

@@ -18,5 +18,5 @@ async fn main() -> ExitCode {
 async fn extract() -> sluice_contracts::Result<()> {
     let config = Config::from_env()?;
     let bucket = sluice_runtime::storage::find_bucket(&config.bucket_url()?)?;
-    sluice_extractor::run(config, bucket).await
+    sluice_extractor::run(config, bucket, None).await
 }

@@ -26,6 +26,7 @@ use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Result};
 use sluice_sources::{Join, Reader, Source};
 
+use crate::launch::Share;
 use crate::proof::Proofs;
 
 /// Holders that are tried before a generation is given up, the newest first.
@@ -49,6 +50,7 @@ pub(crate) struct Joiner<'a> {
     pub(crate) source: &'a dyn Source,
     pub(crate) store: &'a RunStore,
     pub(crate) manifest: &'a Manifest,
+    pub(crate) share: &'a Share,
     pub(crate) task: u32,
     pub(crate) attempt: u32,
     /// Name of this process in the run's documents.
@@ -174,7 +176,8 @@ impl Joiner<'_> {
     }
 
     fn moment(&self, reader: Box<dyn Reader>, generation: u32) -> Moment {
-        let proofs = Proofs::new(self.store, self.manifest, generation, self.task);
+        let consistency = self.manifest.consistency;
+        let proofs = Proofs::new(self.store, consistency, self.share, generation, self.task);
         Moment { reader, generation, proofs }
     }
 

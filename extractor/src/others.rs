@@ -1,34 +1,89 @@
 //! What the run's other tasks have done, as far as its documents say.
+//!
+//! A run may have hundreds of tasks, and each of them looks again and again. So they look for
+//! documents by name: that nothing is left, that a newer moment was founded, that the run was
+//! decided. A bucket's listing costs ten times as much, and the receipts of a large run are many
+//! pages of it; it is for the few moments that nothing else can tell.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use chrono::Utc;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use object_store::path::Path;
 use sluice_contracts::manifest::{Consistency, Manifest, UnitRef};
+use sluice_contracts::receipt::{Extracted, Failure};
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Kind, Result};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
+use crate::launch::{Share, chance};
 use crate::moment::Moment;
+use crate::notices::Notices;
 
-/// How often a task that has nothing left to read looks whether the others have.
-const WAIT_STEP: Duration = Duration::from_millis(300);
-/// How long such a task holds the snapshot for the others while none of them proves a unit.
+/// How often a task that has nothing left to read looks whether the others have: so long where it
+/// is alone, and so much longer for each other.
+const WAIT_STEP: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(10)];
+/// How often it counts receipts: whoever did the last unit may have died before it said so.
+const STOCK_STEP: [Duration; 2] = [Duration::from_secs(10), Duration::from_millis(250)];
+/// How often a task looks, whatever it does, whether the run was called off.
+const WATCH_STEP: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(10)];
+/// Every so many of those looks are for what tasks have given up.
+const LOOKS_PER_LISTING: u32 = 4;
+/// How long a task that has nothing left to read holds the snapshot for the others while none of
+/// them proves a unit.
 const WAIT_FOR: Duration = Duration::from_mins(15);
+/// Tasks that are asked for before receipts are counted: it takes only one that still reads to
+/// know that the run is not over.
+const ASKED: usize = 16;
+/// Documents that are read at once.
+const AT_ONCE: usize = 32;
 
 /// The run's tasks, this one among them.
 pub(crate) struct Others<'a> {
     pub(crate) store: &'a RunStore,
     pub(crate) manifest: &'a Manifest,
+    pub(crate) share: &'a Share,
+    pub(crate) notices: &'a Notices,
     /// Name of this execution: what an earlier one gave up may be mended since.
     pub(crate) execution: &'a str,
+    /// This task's place in the execution.
+    pub(crate) task: u32,
+    /// What was known of it when somebody last looked.
+    pub(crate) given_up: watch::Sender<GivenUp>,
 }
 
 /// What an execution has given up.
-#[derive(Default)]
-struct GivenUp {
+#[derive(Debug, Default)]
+pub(crate) struct GivenUp {
     /// Tables of which a unit cannot be read.
     tables: HashSet<u32>,
-    /// Whether the run cannot go on at all.
-    all: bool,
+    /// Why the run cannot go on at all.
+    whole: Option<Failure>,
+    /// The failures that were looked at.
+    known: HashSet<Path>,
+}
+
+/// How a run stands.
+enum Stock {
+    /// Nothing is left to be read.
+    Over,
+    /// It cannot go on.
+    CalledOff,
+    /// Something is left, and so many receipts were counted, where they were.
+    Open(Option<usize>),
+}
+
+/// What an attempt of a task finds before it begins.
+pub(crate) enum Standing {
+    /// There is nothing to do any more.
+    Over,
+    /// An attempt of this very task gave the run up.
+    GaveUp(Failure),
+    /// There may be units to read: those of this task without a receipt, where a generation has
+    /// begun that they could have one of.
+    Open(Option<(u32, Vec<UnitRef>)>),
 }
 
 impl Others<'_> {
@@ -39,73 +94,185 @@ impl Others<'_> {
 
     /// Whether a newer moment was founded than this one.
     pub(crate) async fn outdated(&self, moment: &Moment) -> Result<bool> {
-        Ok(self.store.generation().await?.is_some_and(|newest| newest > moment.generation))
+        self.store.is_founded(moment.generation + 1).await
     }
 
-    /// Whether a unit of the table cannot be read, so that its others need not be.
-    pub(crate) async fn has_given_up(&self, table: u32) -> Result<bool> {
-        Ok(self.given_up().await?.tables.contains(&table))
+    /// Whether a unit of the table is known not to be readable, so that its others need not be.
+    pub(crate) fn has_given_up(&self, table: u32) -> bool {
+        self.given_up.borrow().tables.contains(&table)
     }
 
-    /// Whether nothing of the run is left to be read. A task whose own units are done is needed
-    /// all the same where others are not: they may have to begin again, and it with them.
-    pub(crate) async fn is_over(&self) -> Result<bool> {
-        match self.store.generation().await? {
-            Some(generation) => Ok(self.open_units(generation).await?.0 == 0),
-            None => Ok(false),
+    /// Remembers that this task gave a table up.
+    pub(crate) fn gave_up(&self, table: u32) {
+        self.given_up.send_modify(|given_up| given_up.tables.extend([table]));
+    }
+
+    /// How the run stands for a task that is about to join it. A task whose own units are done is
+    /// needed all the same where others are not: they may have to begin again, and it with them.
+    pub(crate) async fn standing(&self, attempt: u32) -> Result<Standing> {
+        self.look_for_given_up().await?;
+        if let Some(failure) = self.given_up.borrow().whole.clone() {
+            let own = failure.task == self.task && attempt > 0;
+            return Ok(if own { Standing::GaveUp(failure) } else { Standing::Over });
         }
+        if self.store.verdict().await?.is_some() {
+            return Ok(Standing::Over);
+        }
+        let Some(generation) = self.store.generation().await? else {
+            return Ok(Standing::Open(None));
+        };
+        let missing = self.missing(generation).await?;
+        let readable = missing.iter().any(|unit| !self.has_given_up(unit.table));
+        // That an execution said so before says nothing of what that one gave up.
+        if !readable && matches!(self.take_stock(generation, true).await?, Stock::Over) {
+            self.say_extracted(generation).await?;
+            return Ok(Standing::Over);
+        }
+        Ok(Standing::Open(Some((generation, missing))))
+    }
+
+    /// This task's units without a receipt of `generation`, in the order they are read.
+    pub(crate) async fn missing(&self, generation: u32) -> Result<Vec<UnitRef>> {
+        stream::iter(self.share.units.iter().copied())
+            .map(|unit| async move {
+                let receipt = self.store.receipt(generation, unit).await?;
+                Ok(receipt.is_none().then_some(unit))
+            })
+            .buffered(AT_ONCE)
+            .try_filter_map(|missing| async move { Ok(missing) })
+            .try_collect()
+            .await
     }
 
     /// Holds the snapshot until every unit that can still be read has a receipt, so that a task
     /// that starts again finds somebody to join. Says whether a newer moment was founded.
     pub(crate) async fn wait(&self, moment: &mut Moment) -> Result<bool> {
-        if self.manifest.consistency == Consistency::None {
-            return Ok(false);
-        }
         let mut seen = 0;
         let mut since = Instant::now();
+        let mut first = true;
+        // The task that reads last finds that out here, and nobody waits for its word.
+        let mut count_at = Instant::now();
         loop {
             moment.proofs.release().await?;
-            let (open, receipts) = self.open_units(moment.generation).await?;
-            if open == 0 || since.elapsed() >= WAIT_FOR {
+            if Instant::now() >= count_at {
+                match self.take_stock(moment.generation, first).await? {
+                    Stock::Over => {
+                        moment.proofs.finish().await?;
+                        self.say_extracted(moment.generation).await?;
+                        return Ok(false);
+                    }
+                    Stock::CalledOff => return Ok(false),
+                    Stock::Open(Some(receipts)) if receipts > seen => {
+                        seen = receipts;
+                        since = Instant::now();
+                    }
+                    Stock::Open(_) => {}
+                }
+                // Not all tasks at once.
+                let pause = self.pause(STOCK_STEP).mul_f64(0.5 + chance());
+                (count_at, first) = (Instant::now() + pause, false);
+            }
+            if self.manifest.consistency == Consistency::None || since.elapsed() >= WAIT_FOR {
                 moment.proofs.finish().await?;
+                return Ok(false);
+            }
+            tokio::time::sleep(self.pause(WAIT_STEP)).await;
+            if self.store.is_extracted(moment.generation).await? {
                 return Ok(false);
             }
             if self.outdated(moment).await? {
                 return Ok(true);
             }
-            if receipts > seen {
-                seen = receipts;
-                since = Instant::now();
-            }
-            tokio::time::sleep(WAIT_STEP).await;
         }
     }
 
-    /// Units of the run without a receipt that are not given up, and the number of receipts.
-    async fn open_units(&self, generation: u32) -> Result<(usize, usize)> {
-        let given_up = self.given_up().await?;
-        let receipts = self.store.receipted(self.manifest, generation).await?;
-        let open = |unit: &UnitRef| {
-            !given_up.all && !given_up.tables.contains(&unit.table) && !receipts.contains(unit)
-        };
-        Ok((self.manifest.units().filter(open).count(), receipts.len()))
-    }
-
-    /// What tasks of this execution gave up for reasons that starting them again will not mend.
-    async fn given_up(&self) -> Result<GivenUp> {
-        let mut given_up = GivenUp::default();
-        for failure in self.store.failures().await? {
-            if failure.kind == Kind::Transient || failure.execution != self.execution {
-                continue;
-            }
-            match failure.unit {
-                Some((table, _)) if !self.is_strict() => {
-                    given_up.tables.insert(table);
+    /// Ends when the run has: it was decided what is to become of it, or a task met what ends it.
+    /// Until then keeps up with what tasks give up.
+    pub(crate) async fn called_off(&self) {
+        for look in 1_u32.. {
+            tokio::time::sleep(self.pause(WATCH_STEP)).await;
+            let listed = look.is_multiple_of(LOOKS_PER_LISTING);
+            let called_off = async {
+                if listed {
+                    self.look_for_given_up().await?;
                 }
-                _ => given_up.all = true,
+                let given_up = self.given_up.borrow().whole.is_some();
+                Ok(given_up || self.store.verdict().await?.is_some())
+            };
+            match called_off.await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => {
+                    let error: sluice_contracts::Error = error;
+                    tracing::debug!(error = error.chain(), "could not look whether the run goes on");
+                }
             }
         }
-        Ok(given_up)
+    }
+
+    /// Whether anything is left to be read. With `ask_first`, others are asked for before receipts
+    /// are counted.
+    async fn take_stock(&self, generation: u32, ask_first: bool) -> Result<Stock> {
+        self.look_for_given_up().await?;
+        if self.given_up.borrow().whole.is_some() {
+            return Ok(Stock::CalledOff);
+        }
+        if ask_first && self.somebody_reads(generation).await? {
+            return Ok(Stock::Open(None));
+        }
+        let receipts = self.store.receipted(self.manifest, generation).await?;
+        let open = |unit: UnitRef| !receipts.contains(&unit) && !self.has_given_up(unit.table);
+        Ok(match self.manifest.units().any(open) {
+            true => Stock::Open(Some(receipts.len())),
+            false => Stock::Over,
+        })
+    }
+
+    /// Whether one of some other tasks, those after this one, has not done its last unit.
+    async fn somebody_reads(&self, generation: u32) -> Result<bool> {
+        let peers = &self.share.peers;
+        let own = peers.partition_point(|(peer, _)| *peer <= self.task);
+        let last_units = peers.iter().cycle().skip(own).take(peers.len().min(ASKED));
+        let last_units = last_units.filter(|(peer, _)| *peer != self.task).map(|(_, unit)| *unit);
+        stream::iter(last_units.filter(|unit| !self.has_given_up(unit.table)))
+            .map(|unit| async move { Ok(self.store.receipt(generation, unit).await?.is_none()) })
+            .buffer_unordered(ASKED)
+            .try_any(|reads| async move { reads })
+            .await
+    }
+
+    /// Says that nothing of a generation is left to be read. Several may find that out at once.
+    async fn say_extracted(&self, generation: u32) -> Result<()> {
+        let extracted =
+            Extracted { version: Extracted::VERSION, snapshot: generation, at: Utc::now() };
+        self.store.create_extracted(&extracted).await?;
+        self.notices.extracted(self.share.launch, generation).await;
+        Ok(())
+    }
+
+    /// Looks what tasks of this execution gave up for reasons that starting them again will not
+    /// mend.
+    async fn look_for_given_up(&self) -> Result<()> {
+        let mut known = self.given_up.borrow().known.clone();
+        let failures = self.store.failures_beyond(&mut known).await?;
+        let strict = self.is_strict();
+        self.given_up.send_modify(|given_up| {
+            given_up.known.extend(known);
+            for failure in failures {
+                if failure.kind == Kind::Transient || failure.execution != self.execution {
+                    continue;
+                }
+                match failure.unit {
+                    Some((table, _)) if !strict => given_up.tables.extend([table]),
+                    _ if given_up.whole.as_ref().is_some_and(|whole| whole.task == self.task) => {}
+                    _ => given_up.whole = Some(failure),
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn pause(&self, [alone, each]: [Duration; 2]) -> Duration {
+        self.share.pause(alone, each)
     }
 }

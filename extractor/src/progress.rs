@@ -1,6 +1,8 @@
 //! How far a task has come, for whoever watches its log.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Says at most once in a while how far the task has come.
 pub(crate) struct Progress {
@@ -8,6 +10,10 @@ pub(crate) struct Progress {
     rows: u64,
     bytes: u64,
     units_done: u64,
+    /// Rows and bytes of the units that are done.
+    proved: (u64, u64),
+    /// Rows that were read, those of units that failed too.
+    ever: u64,
     said: Instant,
 }
 
@@ -15,12 +21,13 @@ impl Progress {
     const EVERY: Duration = Duration::from_millis(500);
 
     pub(crate) fn new(task: u32) -> Self {
-        Self { task, rows: 0, bytes: 0, units_done: 0, said: Instant::now() }
+        Self { task, rows: 0, bytes: 0, units_done: 0, proved: (0, 0), ever: 0, said: Instant::now() }
     }
 
     /// Counts rows and bytes that were read.
     pub(crate) fn read(&mut self, rows: u64, bytes: u64) {
         self.rows += rows;
+        self.ever += rows;
         self.bytes += bytes;
         if self.said.elapsed() >= Self::EVERY {
             self.say();
@@ -30,6 +37,7 @@ impl Progress {
     /// Counts a unit that is done.
     pub(crate) fn unit_done(&mut self) {
         self.units_done += 1;
+        self.proved = (self.rows, self.bytes);
         self.say();
     }
 
@@ -38,10 +46,14 @@ impl Progress {
         self.units_done
     }
 
-    /// Takes back what a unit that failed has counted.
-    pub(crate) fn take_back(&mut self, rows: u64, bytes: u64) {
-        self.rows = self.rows.saturating_sub(rows);
-        self.bytes = self.bytes.saturating_sub(bytes);
+    /// Rows that were read, those of units that failed too.
+    pub(crate) fn rows_ever(&self) -> u64 {
+        self.ever
+    }
+
+    /// Takes back what was counted of a unit that is not done.
+    pub(crate) fn take_back(&mut self) {
+        (self.rows, self.bytes) = self.proved;
     }
 
     fn say(&mut self) {

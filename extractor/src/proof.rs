@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sluice_contracts::Result;
-use sluice_contracts::manifest::{Consistency, Manifest, UnitRef};
+use sluice_contracts::manifest::{Consistency, UnitRef};
 use sluice_contracts::receipt::Receipt;
 use sluice_contracts::store::{Created, RunStore};
 use tokio::time::Instant;
+
+use crate::launch::Share;
 
 /// How long receipts wait for tasks that have not joined, once any other has.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -17,7 +19,7 @@ pub(crate) struct Proofs {
     store: RunStore,
     generation: u32,
     task: u32,
-    /// Tasks that have units to read.
+    /// Tasks of the execution that have units to read.
     tasks: BTreeSet<u32>,
     /// When this task joined.
     since: Instant,
@@ -28,15 +30,20 @@ pub(crate) struct Proofs {
 
 impl Proofs {
     /// Of a task that has just published its hold of the generation's snapshot.
-    pub(crate) fn new(store: &RunStore, manifest: &Manifest, generation: u32, task: u32) -> Self {
-        let tasks = manifest.tasks.iter().filter(|task| !task.units.is_empty());
+    pub(crate) fn new(
+        store: &RunStore,
+        consistency: Consistency,
+        share: &Share,
+        generation: u32,
+        task: u32,
+    ) -> Self {
         Self {
             store: store.clone(),
             generation,
             task,
-            tasks: tasks.map(|task| task.index).collect(),
+            tasks: share.peers.iter().map(|(peer, _)| *peer).collect(),
             since: Instant::now(),
-            shared: manifest.consistency == Consistency::None,
+            shared: consistency == Consistency::None,
             kept: Vec::new(),
         }
     }
@@ -76,11 +83,10 @@ impl Proofs {
 
     /// Whether the generation is the newest, and others hold its snapshot too.
     async fn is_shared(&self) -> Result<bool> {
-        if self.store.generation().await? != Some(self.generation) {
+        if self.store.is_founded(self.generation + 1).await? {
             return Ok(false);
         }
-        let holders = self.store.holders(self.generation).await?;
-        let joined: BTreeSet<u32> = holders.iter().map(|holder| holder.task).collect();
+        let joined = self.store.joined(self.generation).await?;
         let any_other = joined.iter().any(|task| *task != self.task);
         Ok(self.tasks.is_subset(&joined) || any_other && self.since.elapsed() >= PATIENCE)
     }

@@ -1,66 +1,104 @@
 //! One task of a run.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use backon::BackoffBuilder;
 use chrono::Utc;
-use sluice_contracts::manifest::{Manifest, Table, Task, UnitRef};
+use sluice_contracts::check::Checks;
+use sluice_contracts::manifest::{Manifest, Table, UnitRef};
 use sluice_contracts::receipt::{Failure, Receipt};
 use sluice_contracts::store::{Bucket, RunStore};
 use sluice_contracts::unit::Unit;
 use sluice_contracts::{Error, Kind, Result};
 use sluice_sources::Source;
+use tokio::sync::watch;
 
 use crate::Config;
+use crate::launch::{self, Share};
 use crate::moment::{Joiner, Moment};
-use crate::others::Others;
+use crate::notices::Notices;
+use crate::others::{GivenUp, Others, Standing};
 use crate::parts::Parts;
 use crate::progress::Progress;
+use crate::retry::{self, Heard, Patience};
 
-/// How long a task goes on trying without finishing a unit: a new path into a private network can
-/// take two minutes to open.
-const RETRY_FOR: Duration = Duration::from_secs(150);
 /// How often a table that is locked is tried before it is given up. The source waits for a lock
 /// itself, half a minute where nobody set less.
 const LOCK_TRIES: u32 = 5;
 
-/// Works through one task's units. `Ok` once each of them has a receipt.
+/// Works through one task's share of a launch. `Ok` once each of its units has a receipt, or there
+/// is no use in reading on. Notices of what the loader should look at go to `checks`.
 ///
 /// Safe to call any number of times, concurrently too: units with a receipt are not read again,
 /// and of two receipts the first counts. Retries what is transient, with backoff; records what
 /// ended it in the run's documents. Ends on SIGTERM, keeping the receipts.
-pub async fn run(config: Config, bucket: Bucket) -> Result<()> {
+pub async fn run(config: Config, bucket: Bucket, checks: Option<Arc<dyn Checks>>) -> Result<()> {
+    let open = |url: &str| sluice_sources::open(url, &environment);
+    carry_out(&config, bucket, checks, &open).await
+}
+
+/// Finds a source by its URL as the job spells it.
+type Open<'a> = &'a dyn Fn(&str) -> Result<Arc<dyn Source>>;
+
+async fn carry_out(
+    config: &Config,
+    bucket: Bucket,
+    checks: Option<Arc<dyn Checks>>,
+    open: Open<'_>,
+) -> Result<()> {
+    tokio::time::sleep(launch::head_start(config.cloud_run_task_count)).await;
     let store = RunStore::new(bucket, config.run()?);
     let manifest = store.manifest().await?;
-    let Some(task) = manifest.tasks.get(config.cloud_run_task_index as usize) else {
-        tracing::info!(task = config.cloud_run_task_index, "the plan has no such task");
+    let task = config.cloud_run_task_index;
+    let Some(share) = Share::take(&store, &manifest, config).await? else {
+        tracing::info!(task, "another execution carries this launch out");
         return Ok(());
     };
+    if share.units.is_empty() {
+        tracing::info!(task, "nothing of this launch is for this task");
+        return Ok(());
+    }
     let nonce = uuid::Uuid::new_v4().simple().to_string();
     let writer_id = format!(
         "{}-{}-{}-{}",
         short(&config.cloud_run_execution),
-        config.cloud_run_task_index,
+        task,
         config.cloud_run_task_attempt,
         // The platform may run an attempt twice; the two must not write the same object.
         short(&nonce),
     );
-    let others =
-        Others { store: &store, manifest: &manifest, execution: &config.cloud_run_execution };
-    let worker =
-        Worker { config: &config, store: &store, manifest: &manifest, others, task, writer_id };
+    let notices = Notices { checks, run: manifest.run };
+    let others = Others {
+        store: &store,
+        manifest: &manifest,
+        share: &share,
+        notices: &notices,
+        execution: &config.cloud_run_execution,
+        task,
+        given_up: watch::Sender::new(GivenUp::default()),
+    };
+    let worker = Worker { config, store: &store, manifest: &manifest, others, open, writer_id };
     let mut course = Course::default();
+    let mut stop = Heard::told_to_stop();
     let result = tokio::select! {
         result = worker.work(&mut course) => result,
-        () = told_to_stop() => Err(Error::transient(format!("run task {}: told to stop", task.index))
+        () = worker.others.called_off() => {
+            tracing::info!(task, "the run was called off");
+            Ok(Ended::Done)
+        }
+        () = stop.next() => Err(Error::transient(format!("run task {task}: told to stop"))
             .hint("units with a receipt are kept; running the job again does the rest")),
     };
     match result {
         Ok(Ended::Done) => Ok(()),
-        Ok(Ended::Partly(error)) => Err(error),
+        Ok(Ended::Failed(error)) => Err(error),
         Err(error) => {
             worker.record(&error, course.at).await;
+            let ends_the_run = worker.others.is_strict() || course.at.is_none();
+            if ends_the_run && !error.is_transient() {
+                notices.failed(share.launch).await;
+            }
             Err(error)
         }
     }
@@ -68,10 +106,10 @@ pub async fn run(config: Config, bucket: Bucket) -> Result<()> {
 
 /// How a task ended that could go on to its end.
 enum Ended {
-    /// Every unit has a receipt.
+    /// Every unit has a receipt, or is not needed any more.
     Done,
-    /// Every unit but those of tables that cannot be read; each of them has left word.
-    Partly(Error),
+    /// Something cannot be read: some tables of many, or the run as a whole. There is word of it.
+    Failed(Error),
 }
 
 struct Worker<'a> {
@@ -79,7 +117,7 @@ struct Worker<'a> {
     store: &'a RunStore,
     manifest: &'a Manifest,
     others: Others<'a>,
-    task: &'a Task,
+    open: Open<'a>,
     writer_id: String,
 }
 
@@ -88,6 +126,8 @@ struct Worker<'a> {
 struct Course {
     /// The moment that the last attempt left.
     moment: Option<Moment>,
+    /// The units that have no receipt of a generation, as far as was looked before joining.
+    missing: Option<(u32, Vec<UnitRef>)>,
     /// The unit that is being read.
     at: Option<UnitRef>,
     /// How often each table's lock was not given.
@@ -107,16 +147,19 @@ enum Left {
 impl Worker<'_> {
     /// Joins the run's moment and reads, again and again while failures are transient.
     async fn work(&self, course: &mut Course) -> Result<Ended> {
-        let mut progress = Progress::new(self.task.index);
-        if self.others.is_over().await? {
-            return Ok(Ended::Done);
-        }
-        let source = sluice_sources::open(&self.manifest.source, &environment)?;
-        let mut delays = delays();
-        let mut since = Instant::now();
+        let mut progress = Progress::new(self.config.cloud_run_task_index);
+        let mut patience = Patience::new();
+        let mut woken = Heard::woken();
         loop {
-            let done = progress.units_done();
-            let error = match self.attempt(source.as_ref(), course, &mut progress).await {
+            let (done, rows) = (progress.units_done(), progress.rows_ever());
+            let result = tokio::select! {
+                result = self.begin(course, &mut progress) => result,
+                () = woken.next() => {
+                    patience.restart_clock();
+                    Err(Error::transient("go on after a pause: connections are lost"))
+                }
+            };
+            let error = match result {
                 Ok(Left::Ended(ended)) => return Ok(ended),
                 Ok(Left::Outdated) => {
                     course.moment = None;
@@ -124,16 +167,31 @@ impl Worker<'_> {
                 }
                 Err(error) => error,
             };
+            progress.take_back();
             if progress.units_done() > done {
-                delays = self::delays();
-                since = Instant::now();
+                patience = Patience::new();
+            } else if progress.rows_ever() > rows {
+                patience.restart_clock();
             }
-            let delay = delays.next().filter(|_| error.is_transient());
-            let Some(delay) = delay.filter(|_| since.elapsed() < RETRY_FOR) else {
-                return Err(error);
+            let Some(delay) = patience.pause(&error) else {
+                return Err(retry::for_good(error));
             };
             tracing::warn!(error = error.chain(), seconds = delay.as_secs_f64(), "trying again");
             tokio::time::sleep(delay).await;
+        }
+    }
+
+    /// Looks how the run stands, and reads what there is to read.
+    async fn begin(&self, course: &mut Course, progress: &mut Progress) -> Result<Left> {
+        course.at = None;
+        match self.others.standing(self.config.cloud_run_task_attempt).await? {
+            Standing::Over => Ok(Left::Ended(Ended::Done)),
+            Standing::GaveUp(failure) => Ok(Left::Ended(Ended::Failed(failure.into_error()))),
+            Standing::Open(missing) => {
+                course.missing = missing;
+                let source = (self.open)(&self.manifest.source)?;
+                self.attempt(source.as_ref(), course, progress).await
+            }
         }
     }
 
@@ -149,7 +207,8 @@ impl Worker<'_> {
             source,
             store: self.store,
             manifest: self.manifest,
-            task: self.task.index,
+            share: self.others.share,
+            task: self.config.cloud_run_task_index,
             attempt: self.config.cloud_run_task_attempt,
             writer_id: &self.writer_id,
         };
@@ -159,12 +218,19 @@ impl Worker<'_> {
         };
         let mut moment = course.moment.insert(fresh);
         let mut locked: BTreeMap<u32, (UnitRef, Error)> = BTreeMap::new();
-        for unit in self.missing(moment).await? {
+        let missing = match course.missing.take() {
+            Some((generation, missing)) if generation == moment.generation => missing,
+            _ => self.others.missing(moment.generation).await?,
+        };
+        // Some were read already, and their receipts are kept back.
+        let missing: Vec<UnitRef> =
+            missing.into_iter().filter(|unit| !moment.proofs.keeps(*unit)).collect();
+        for unit in missing {
             course.at = Some(unit);
             if self.others.outdated(moment).await? {
                 return Ok(Left::Outdated);
             }
-            if locked.contains_key(&unit.table) || self.others.has_given_up(unit.table).await? {
+            if locked.contains_key(&unit.table) || self.others.has_given_up(unit.table) {
                 continue;
             }
             let error = match self.check(moment, unit).await {
@@ -205,25 +271,14 @@ impl Worker<'_> {
         if self.others.wait(moment).await? {
             return Ok(Left::Outdated);
         }
-        Ok(Left::Ended(course.failed.take().map_or(Ended::Done, Ended::Partly)))
+        Ok(Left::Ended(course.failed.take().map_or(Ended::Done, Ended::Failed)))
     }
 
     /// Leaves word that a table cannot be read.
     async fn give_up(&self, unit: UnitRef, error: Error) -> Error {
         self.record(&error, Some(unit)).await;
+        self.others.gave_up(unit.table);
         error
-    }
-
-    /// This task's units that were not read at `moment`.
-    async fn missing(&self, moment: &Moment) -> Result<Vec<UnitRef>> {
-        let mut missing = Vec::new();
-        for &unit in &self.task.units {
-            let proved = self.store.receipt(moment.generation, unit).await?.is_some();
-            if !proved && !moment.proofs.keeps(unit) {
-                missing.push(unit);
-            }
-        }
-        Ok(missing)
     }
 
     /// Looks whether a unit's table is still what was planned.
@@ -275,7 +330,7 @@ impl Worker<'_> {
                 table: unit.table,
                 unit: unit.unit,
                 snapshot: moment.generation,
-                task: self.task.index,
+                task: self.config.cloud_run_task_index,
                 attempt: self.config.cloud_run_task_attempt,
                 execution: self.config.cloud_run_execution.clone(),
                 rows,
@@ -301,7 +356,7 @@ impl Worker<'_> {
         .await;
         match result {
             Ok(()) => progress.unit_done(),
-            Err(_) => progress.take_back(rows, bytes),
+            Err(_) => progress.take_back(),
         }
         result.map_err(|error: Error| error.during(place(table, unit)))
     }
@@ -310,7 +365,7 @@ impl Worker<'_> {
     async fn record(&self, error: &Error, at: Option<UnitRef>) {
         let failure = Failure {
             version: Failure::VERSION,
-            task: self.task.index,
+            task: self.config.cloud_run_task_index,
             attempt: self.config.cloud_run_task_attempt,
             execution: self.config.cloud_run_execution.clone(),
             unit: at.map(|unit| (unit.table, unit.unit)),
@@ -342,16 +397,6 @@ fn still_locked(error: &Error) -> Error {
         .hint(hint)
 }
 
-/// Growing, jittered, and more of them than [`RETRY_FOR`] lets through.
-fn delays() -> impl Iterator<Item = Duration> {
-    backon::ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(500))
-        .with_max_delay(Duration::from_secs(15))
-        .with_jitter()
-        .with_max_times(64)
-        .build()
-}
-
 /// The end of a name, which is what tells it from others.
 fn short(name: &str) -> String {
     let tail: Vec<char> = name.chars().rev().filter(char::is_ascii_alphanumeric).take(12).collect();
@@ -363,16 +408,5 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Resolves when the platform asks the task to end: SIGTERM, ten seconds before SIGKILL.
-async fn told_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut signal) => {
-            signal.recv().await;
-        }
-        Err(error) => {
-            tracing::warn!(%error, "cannot listen for SIGTERM");
-            std::future::pending::<()>().await;
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

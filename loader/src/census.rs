@@ -1,11 +1,13 @@
 //! Which units of a run are done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use sluice_contracts::manifest::{Manifest, UnitRef};
+use sluice_contracts::manifest::{Consistency, Manifest, UnitRef};
 use sluice_contracts::receipt::Receipt;
 use sluice_contracts::store::RunStore;
-use sluice_contracts::{Error, Kind, Result};
+use sluice_contracts::{Error, Result};
+
+use crate::failures::Failures;
 
 /// Missing units that a message names before it only counts.
 const NAMED: usize = 10;
@@ -38,85 +40,114 @@ impl Census {
         store: &RunStore,
         manifest: &Manifest,
     ) -> Result<BTreeMap<u32, Error>> {
-        let mut given_up = BTreeMap::new();
         if self.is_complete() {
-            return Ok(given_up);
+            return Ok(BTreeMap::new());
         }
-        if manifest.tables.len() > 1 && !manifest.all_or_nothing {
-            let failures = store.failures().await?;
-            let newest = failures.last().map(|failure| failure.execution.clone());
-            for failure in failures {
-                let permanent = failure.kind != Kind::Transient;
-                if let Some((table, _)) = failure.unit
-                    && permanent
-                    && Some(&failure.execution) == newest.as_ref()
-                    && self.missing.iter().any(|unit| unit.table == table)
-                {
-                    given_up.entry(table).or_insert_with(|| failure.into_error());
-                }
-            }
+        let mut tables = Failures::read(store).await?.given_up(manifest).tables;
+        tables.retain(|table, _| self.missing.iter().any(|unit| unit.table == *table));
+        if self.missing.iter().all(|unit| tables.contains_key(&unit.table)) {
+            let errors = tables.into_iter().map(|(table, failure)| (table, failure.into_error()));
+            return Ok(errors.collect());
         }
-        if self.missing.iter().all(|unit| given_up.contains_key(&unit.table)) {
-            return Ok(given_up);
-        }
-        Err(self.incomplete(manifest))
-    }
-
-    /// Names the units that are missing.
-    fn incomplete(&self, manifest: &Manifest) -> Error {
-        let many_tables = manifest.tables.len() > 1;
-        let mut named: Vec<String> = self
-            .missing
-            .iter()
-            .take(NAMED)
-            .map(|unit| match manifest.tables.get(unit.table as usize) {
-                Some(table) if many_tables => format!("{} of `{}`", unit.unit, table.name),
-                _ => unit.unit.to_string(),
-            })
-            .collect();
-        if self.missing.len() > NAMED {
-            named.push(format!("and {} more", self.missing.len() - NAMED));
-        }
-        Error::transient(format!(
-            "load run `{}`: {} of {} work units have a receipt; missing: {}",
-            manifest.run,
-            self.receipts.len(),
-            manifest.units().count(),
-            named.join(", ")
-        ))
-        .hint(format!(
-            "`sluice status {} --bucket {}` shows each unit's last error; running the tasks again fills the gap",
-            manifest.run, manifest.bucket
+        let load = format!("load run `{}`", manifest.run);
+        Err(Error::transient(format!("{load}: {}", name_missing(manifest, &self.missing))).hint(
+            format!(
+                "`sluice status {} --bucket {}` shows each unit's last error; running the tasks again fills the gap",
+                manifest.run, manifest.bucket
+            ),
         ))
     }
 }
 
+/// How far a run is, without what its receipts say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stock {
+    pub(crate) generation: u32,
+    /// Units without a receipt.
+    pub(crate) missing: Vec<UnitRef>,
+}
+
+/// Names the units that are missing.
+pub(crate) fn name_missing(manifest: &Manifest, missing: &[UnitRef]) -> String {
+    let many_tables = manifest.tables.len() > 1;
+    let mut named: Vec<String> = missing
+        .iter()
+        .take(NAMED)
+        .map(|unit| match manifest.tables.get(unit.table as usize) {
+            Some(table) if many_tables => format!("{} of `{}`", unit.unit, table.name),
+            _ => unit.unit.to_string(),
+        })
+        .collect();
+    if missing.len() > NAMED {
+        named.push(format!("and {} more", missing.len() - NAMED));
+    }
+    let all = manifest.units().count();
+    format!(
+        "{} of {all} work units have a receipt; missing: {}",
+        all - missing.len().min(all),
+        named.join(", ")
+    )
+}
+
+/// The tasks that have something to do where these units are missing and no task is at work.
+pub fn tasks_to_start(manifest: &Manifest, missing: &[UnitRef]) -> Vec<u32> {
+    let missing: HashSet<&UnitRef> = missing.iter().collect();
+    let has_work = |units: &[UnitRef]| {
+        // When a snapshot is lost its receipts are worth nothing, so every task has work again.
+        manifest.consistency == Consistency::Snapshot
+            || units.iter().any(|unit| missing.contains(unit))
+    };
+    manifest.tasks.iter().filter(|task| has_work(&task.units)).map(|task| task.index).collect()
+}
+
 /// Takes stock of a run.
 ///
-/// A generation that some table was committed from is the only one that the others may be
-/// committed from. Otherwise the newest with all receipts counts.
+/// A generation that was decided for, or that some table was committed from, is the only one that
+/// the others may be committed from. Otherwise the newest with all receipts counts.
 pub async fn census(store: &RunStore, manifest: &Manifest) -> Result<Census> {
-    for table in &manifest.tables {
-        if let Some(commit) = store.commit(table.index).await? {
-            return of_generation(store, manifest, commit.snapshot).await;
-        }
+    let stock = stock(store, manifest).await?;
+    census_of(store, manifest, stock.generation).await
+}
+
+/// The receipts of one generation.
+pub(crate) async fn census_of(
+    store: &RunStore,
+    manifest: &Manifest,
+    generation: u32,
+) -> Result<Census> {
+    let receipts = store.receipts(manifest, generation).await?;
+    let missing = manifest.units().filter(|unit| !receipts.contains_key(unit)).collect();
+    Ok(Census { generation, receipts, missing })
+}
+
+/// As [`census`], from the receipts' names alone.
+pub(crate) async fn stock(store: &RunStore, manifest: &Manifest) -> Result<Stock> {
+    if let Some(generation) = decided(store).await? {
+        return stock_of(store, manifest, generation).await;
     }
     let newest = store.generation().await?.unwrap_or(0);
-    let mut furthest: Option<Census> = None;
+    let mut furthest: Option<Stock> = None;
     for generation in (0..=newest).rev() {
-        let census = of_generation(store, manifest, generation).await?;
-        if census.is_complete() {
-            return Ok(census);
+        let stock = stock_of(store, manifest, generation).await?;
+        if stock.missing.is_empty() {
+            return Ok(stock);
         }
-        if furthest.as_ref().is_none_or(|best| best.receipts.len() < census.receipts.len()) {
-            furthest = Some(census);
+        if furthest.as_ref().is_none_or(|best| best.missing.len() > stock.missing.len()) {
+            furthest = Some(stock);
         }
     }
     furthest.ok_or_else(|| Error::bug("take stock of a run without generations"))
 }
 
-async fn of_generation(store: &RunStore, manifest: &Manifest, generation: u32) -> Result<Census> {
-    let receipts = store.receipts(manifest, generation).await?;
-    let missing = manifest.units().filter(|unit| !receipts.contains_key(unit)).collect();
-    Ok(Census { generation, receipts, missing })
+async fn decided(store: &RunStore) -> Result<Option<u32>> {
+    if let Some(generation) = store.verdict().await?.and_then(|verdict| verdict.snapshot) {
+        return Ok(Some(generation));
+    }
+    Ok(store.any_commit().await?.map(|commit| commit.snapshot))
+}
+
+async fn stock_of(store: &RunStore, manifest: &Manifest, generation: u32) -> Result<Stock> {
+    let receipted = store.receipted(manifest, generation).await?;
+    let missing = manifest.units().filter(|unit| !receipted.contains(unit)).collect();
+    Ok(Stock { generation, missing })
 }

@@ -4,57 +4,43 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use chrono::Utc;
+use sluice_contracts::ending::{Verdict, Word};
 use sluice_contracts::manifest::{Manifest, Table};
 use sluice_contracts::receipt::Commit;
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
 
-use crate::census::{Census, census};
+use crate::census::{Census, census, census_of};
+use crate::outcome::{Outcome, TableOutcome};
 use crate::parts::collect_parts;
 use crate::sink::{Load, Loaded, Prepared, Progress, Sink};
 
 /// Opens the sink that a target's URL names.
 pub type Sinks<'a> = dyn Fn(&str) -> Result<Arc<dyn Sink>> + Send + Sync + 'a;
 
-/// What a commit came to.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Generation of the snapshot that was committed.
-    pub generation: u32,
-    /// Every table of the run, in the manifest's order.
-    pub tables: Vec<TableOutcome>,
-}
-
-/// What became of one table.
-#[derive(Debug)]
-pub struct TableOutcome {
-    /// Index of the table in the manifest.
-    pub table: u32,
-    /// Its commit, or why nothing of it is visible.
-    pub result: Result<Commit>,
-}
-
-impl Outcome {
-    /// Whether every table is visible.
-    pub fn is_whole(&self) -> bool {
-        self.tables.iter().all(|table| table.result.is_ok())
-    }
-}
-
-/// Makes every table of a run visible, and deletes the run's parts when all are.
+/// Makes every table of a run visible.
 ///
 /// `Pending` where a warehouse is still at work: the same call, repeated in a while, goes on from
 /// there. The second commit of a run changes nothing. A table that was given up, or that its target
 /// refuses, keeps none of the others back, unless the run is `all_or_nothing`: its error is in
 /// the outcome.
 ///
+/// Where the run has a verdict it is followed; where it has none, what its receipts say now is.
+///
 /// # Errors
-/// `Transient` where units that were not given up have no receipt yet. Nothing is visible then.
+/// `Transient` where units that were not given up have no receipt yet, and the failure of a run
+/// that was decided against. Nothing is visible then.
 pub async fn commit(store: &RunStore, sinks: &Sinks<'_>) -> Result<Progress<Outcome>> {
     let manifest = store.manifest().await?;
     check_targets(&manifest)?;
-    let census = census(store, &manifest).await?;
-    let given_up = census.given_up(store, &manifest).await?;
+    let (census, given_up) = match store.verdict().await? {
+        Some(verdict) => decided(store, &manifest, verdict).await?,
+        None => {
+            let census = census(store, &manifest).await?;
+            let given_up = census.given_up(store, &manifest).await?;
+            (census, given_up)
+        }
+    };
     let run = Run { store, manifest: &manifest, census: &census, sinks };
     let results = if manifest.all_or_nothing {
         run.commit_together().await
@@ -62,22 +48,49 @@ pub async fn commit(store: &RunStore, sinks: &Sinks<'_>) -> Result<Progress<Outc
         run.commit_each(given_up).await
     };
     let Progress::Done(mut results) = results else { return Ok(Progress::Pending) };
-    let tables = manifest
-        .tables
-        .iter()
-        .filter_map(|table| {
-            let result = results.remove(&table.index)?;
-            Some(TableOutcome { table: table.index, result })
-        })
-        .collect();
-    let outcome = Outcome { generation: census.generation, tables };
-    if outcome.is_whole() {
-        // The tables are visible: parts that stay behind cost space and nothing else.
-        if let Err(error) = store.delete_parts().await {
-            tracing::warn!(run = %store.run(), "parts are left in the bucket: {}", error.chain());
+    let mut tables = Vec::with_capacity(manifest.tables.len());
+    for table in &manifest.tables {
+        let Some(mut result) = results.remove(&table.index) else { continue };
+        if result.is_err()
+            && let Some(commit) = store.commit(table.index).await?
+        {
+            // Another loader was first, and what it had no more use for was missed here.
+            result = Ok(commit);
         }
+        tables.push(TableOutcome { table: table.index, result });
     }
-    Ok(Progress::Done(outcome))
+    Ok(Progress::Done(Outcome { generation: census.generation, tables }))
+}
+
+/// Deletes the parts of a run that nobody loads any more. Those that stay behind cost space and
+/// nothing else.
+pub async fn delete_parts(store: &RunStore) {
+    if let Err(error) = store.delete_parts().await {
+        tracing::warn!(run = %store.run(), "parts are left in the bucket: {}", error.chain());
+    }
+}
+
+/// What a verdict says is loaded, and which tables may be passed over.
+async fn decided(
+    store: &RunStore,
+    manifest: &Manifest,
+    verdict: Verdict,
+) -> Result<(Census, BTreeMap<u32, Error>)> {
+    let Some(generation) = verdict.snapshot else {
+        let failure = verdict.failure.map(Word::into_error);
+        return Err(failure.unwrap_or_else(|| {
+            Error::data(format!("load run `{}`: it was given up", manifest.run))
+        }));
+    };
+    let census = census_of(store, manifest, generation).await?;
+    let given_up = verdict
+        .given_up
+        .into_iter()
+        // One that can be read after all is loaded with the others.
+        .filter(|(table, _)| census.missing.iter().any(|unit| unit.table == *table))
+        .map(|(table, word)| (table, word.into_error()))
+        .collect();
+    Ok((census, given_up))
 }
 
 /// Commits of a run's tables, by their index.
@@ -232,7 +245,7 @@ enum Step {
 }
 
 /// Two tables of a run that replace each other would be a silent loss.
-fn check_targets(manifest: &Manifest) -> Result<()> {
+pub(crate) fn check_targets(manifest: &Manifest) -> Result<()> {
     let mut seen = HashSet::new();
     for table in &manifest.tables {
         if !seen.insert(table.target.trim_end_matches('/')) {

@@ -2,15 +2,27 @@
 //!
 //! ```text
 //! manifest + receipts of one generation -> Load -> Sink -> commits/<table>.json
+//! a signal -> Service::look -> verdict.json -> the same -> committed.json -> announced.json
 //! ```
 
+mod advance;
 mod census;
 mod commit;
+mod config;
+mod failures;
+mod figures;
+mod http;
+mod outcome;
 mod parts;
+mod signals;
 pub mod sink;
 #[cfg(test)]
 mod tests;
 
-pub use census::{Census, census};
-pub use commit::{Outcome, Sinks, TableOutcome, commit};
-pub use sink::{Load, Loaded, Prepared, Progress, Sink};
+pub use advance::{Service, Standing};
+pub use census::{Census, census, tasks_to_start};
+pub use commit::{Sinks, commit, delete_parts};
+pub use config::Config;
+pub use http::{health, router};
+pub use outcome::{Outcome, TableOutcome, error_of, table_endings};
+pub use sink::{Load, Loaded, Prepared, Progress, Sink, Warehouses};

@@ -22,8 +22,8 @@ const LARGEST_BODY: usize = 1 << 20;
 
 /// The service behind its addresses: callers are checked everywhere but for `/healthz`.
 pub fn router(service: Arc<Service>, callers: Callers, traces: Traces) -> Router {
-    let api = traces.follow(callers.guard(api(service)));
-    Router::new().route("/healthz", get(async || "ok\n")).fallback_service(api)
+    let health = Router::new().route("/healthz", get(async || "ok\n"));
+    traces.follow(callers.guard(api(service))).merge(health)
 }
 
 /// The addresses, open to everybody.

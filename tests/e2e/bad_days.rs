@@ -202,6 +202,31 @@ async fn connections_that_are_cut_again_and_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tasks_that_are_moved_to_another_machine_read_on() {
+    let Some(database) = Database::fresh().await else { return };
+    let (proxy, site, job) = slow_orders(&database).await;
+    let running = start(&site, &job);
+    let run = wait_for_receipts(&site, 1).await;
+    let tasks = faults::tasks_of(running.id);
+    let [first, second, ..] = tasks.as_slice() else { panic!("the run is over already") };
+    // One whose connection is dead when it wakes, and one that finds it as it was.
+    assert!(faults::freeze(*first));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    proxy.cut();
+    assert!(faults::thaw(*first));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(faults::freeze(*second));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(faults::thaw(*second));
+    let ended = running.ended().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    // Both are the processes that they were.
+    assert!(site.documents(&run, "failures").is_empty(), "{ended}");
+    assert!(!ended.stderr.contains("is repeated"), "{ended}");
+    assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_fails_clearly_and_the_run_resumes_with_room() {
     let Some(database) = Database::fresh().await else { return };
     shop::orders(&database, 50_000).await;

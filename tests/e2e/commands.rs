@@ -34,6 +34,8 @@ async fn help_of_every_command() {
     assert_said("help_plan", &site, &ended);
     let ended = site.sluice(["run", "--help"]).await;
     assert_said("help_run", &site, &ended);
+    let ended = site.sluice(["submit", "--help"]).await;
+    assert_said("help_submit", &site, &ended);
     let ended = site.sluice(["status", "--help"]).await;
     assert_said("help_status", &site, &ended);
     let ended = site.sluice(["validate", "--help"]).await;
@@ -53,6 +55,8 @@ async fn what_is_typed_wrong_is_answered_with_64_and_the_way_out() {
         vec!["run", "absent.yaml", "--max-tasks", "0"],
         vec!["schema", "jobb"],
         vec!["status", "nonsense"],
+        vec!["submit"],
+        vec!["submit", "absent.yaml", "--planner", "nonsense"],
     ] {
         let ended = site.sluice(&arguments).await;
         let said = format!("{}{}", ended.stdout, ended.stderr);

@@ -3,6 +3,8 @@
 
 mod bad_days;
 mod bigquery;
+mod cloud_run;
+mod cloud_signals;
 mod commands;
 mod database;
 mod demo;

@@ -1,6 +1,7 @@
-//! A role that may open one connection only.
+//! A role that may open one connection only, or less than the run was planned with.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sluice_tests::oracle::{Expected, assert_same};
@@ -8,6 +9,7 @@ use sluice_tests::postgres::Database;
 use sluice_tests::proxy::Proxy;
 use sluice_tests::sluice::Site;
 
+use crate::bad_days::{kill_half_way, resume, slow_orders, start};
 use crate::database::{founding_token, job, related, states};
 
 /// Tables and views that fail while they are read: one by the reader's judgement, in the midst of
@@ -69,4 +71,22 @@ async fn tables_that_fail_cost_the_run_neither_its_moment_nor_its_connection() {
     assert!(site.documents(&run, "snapshots/0001").is_empty(), "it was begun again: {ended}");
     let t2: &Path = &site.path().join("warehouse/shop/t2");
     assert_same(Expected::Table(&database, "before"), t2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_taken_after_the_plan_end_the_run_and_say_so() {
+    let Some(database) = Database::fresh().await else { return };
+    let (_proxy, site, job) = slow_orders(&database).await;
+    let user = format!("crowded_{}", database.name());
+    database.execute(&format!("CREATE ROLE {user} LOGIN; GRANT SELECT ON orders TO {user}")).await;
+    let site = site.with("SOURCE_URL", database.url_as(&user));
+    let running = start(&site, &job);
+    let run = kill_half_way(&site, running, 0).await;
+    database.execute(&format!("ALTER ROLE {user} CONNECTION LIMIT 1")).await;
+    let began = Instant::now();
+    let ended = resume(&site, &job, &run).ended().await;
+    database.execute(&format!("DROP OWNED BY {user}; DROP ROLE {user}")).await;
+    ended.refused(1, &["too many connections for role", "wait 60 s", "start the job again"]);
+    assert!(!site.table("orders").exists(), "something became visible: {ended}");
+    assert!(began.elapsed() < Duration::from_secs(120), "it took {:?}", began.elapsed());
 }

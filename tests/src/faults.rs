@@ -73,6 +73,16 @@ pub fn terminate(process: u32) -> bool {
     signal(process, Signal::TERM)
 }
 
+/// Stops a process as Cloud Run does before it moves it to another machine. `false` if it was gone.
+pub fn freeze(process: u32) -> bool {
+    signal(process, Signal::TSTP) && signal(process, Signal::STOP)
+}
+
+/// Lets a process go on that was frozen. `false` if it was gone.
+pub fn thaw(process: u32) -> bool {
+    signal(process, Signal::CONT)
+}
+
 fn signal(process: u32, signal: Signal) -> bool {
     i32::try_from(process)
         .ok()

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::needs::variable;
+use crate::needs::{skip, variable};
 
 /// A folder of a test's own with a bucket, a warehouse and job files, and the program in it.
 #[derive(Debug)]
@@ -47,6 +47,11 @@ impl Site {
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.variables.push((name.to_owned(), value.into()));
         self
+    }
+
+    /// Every variable that was added.
+    pub fn variables(&self) -> &[(String, String)] {
+        &self.variables
     }
 
     /// The folder.
@@ -94,10 +99,13 @@ impl Site {
     pub fn start<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> Started {
         let child = Command::new(program())
             .args(arguments)
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             // What the machine's owner has set must not change what a test sees.
             .env_remove("RUST_LOG")
+            .env_remove("SLUICE_BUCKET")
+            .env_remove("SLUICE_PLANNER")
+            .env_remove("SLUICE_TOKEN")
             .env("NO_COLOR", "1")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -221,8 +229,19 @@ pub fn program() -> &'static Path {
     })
 }
 
+/// One of the programs that run in the cloud, like `extractor`; `TEST_EXTRACTOR` says where it is.
+/// `None` where it is missing: the test returns, and has said so.
+pub fn cloud_program(name: &str) -> Option<PathBuf> {
+    let variable_name = format!("TEST_{}", name.to_uppercase());
+    let found = variable(&variable_name).map(PathBuf::from);
+    if found.is_none() {
+        skip(&format!("the program `{name}` ({variable_name})"));
+    }
+    found
+}
+
 /// Puts `over` into `under`, mapping by mapping.
-fn merge(under: &mut Value, over: &Value) {
+pub(crate) fn merge(under: &mut Value, over: &Value) {
     match (under, over) {
         (Value::Object(under), Value::Object(over)) => {
             for (key, value) in over {

@@ -1,4 +1,4 @@
-//! From a job file's path to a job, its source and its sink.
+//! From a job file's path to a job and its source.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -6,11 +6,8 @@ use std::sync::Arc;
 
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::Job;
-use sluice_contracts::{Error, Kind, Result};
-use sluice_loader::Sink;
+use sluice_contracts::{Kind, Result};
 use sluice_sources::Source;
-
-use crate::warehouse::Warehouse;
 
 /// Reads a job from a file, or from standard input for `-`.
 pub(crate) fn read_job(path: &Path) -> Result<Job> {
@@ -35,24 +32,4 @@ pub(super) fn read_text(path: &Path) -> Result<(String, String)> {
 #[expect(clippy::disallowed_methods, reason = "the job file chooses the variables")]
 pub(crate) fn open_source(url: &str) -> Result<Arc<dyn Source>> {
     sluice_sources::open(url, &|name| std::env::var(name).ok())
-}
-
-/// A kind of warehouse: the scheme of its tables' URLs, and its sink.
-type SinkKind = (&'static str, fn() -> Arc<dyn Sink>);
-
-/// Every kind of warehouse.
-const SINKS: &[SinkKind] = &[("file", || Arc::new(Warehouse))];
-
-/// The sink that a target's URL names.
-pub(crate) fn open_sink(target: &str) -> Result<Arc<dyn Sink>> {
-    let scheme = target.split_once("://").map_or("", |(scheme, _)| scheme);
-    match SINKS.iter().find(|(known, _)| *known == scheme) {
-        Some((_, open)) => Ok(open()),
-        None => {
-            let known: Vec<String> =
-                SINKS.iter().map(|(known, _)| format!("`{known}://`")).collect();
-            Err(Error::invalid(format!("unknown target `{scheme}://`"))
-                .hint(format!("this build writes {}", known.join(", "))))
-        }
-    }
 }

@@ -6,7 +6,9 @@ pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod status;
 pub(crate) mod submit;
+mod target;
 pub(crate) mod task;
 pub(crate) mod validate;
 
-pub(crate) use job::{open_sink, open_source, read_job};
+pub(crate) use job::{open_source, read_job};
+pub(crate) use target::{OpenSinks, check_places};

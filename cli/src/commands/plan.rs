@@ -1,8 +1,10 @@
 //! `sluice plan`: what a run would do.
 
-use sluice_contracts::Result;
+use sluice_contracts::manifest::{RunId, Table};
+use sluice_contracts::{Error, Result};
 
-use super::job::{open_sink, open_source, read_job};
+use super::job::{open_source, read_job};
+use super::target::{OpenSinks, check_places};
 use crate::answer::Answer;
 use crate::arguments::Plan;
 use crate::render::plan::{PlanReport, render};
@@ -10,18 +12,35 @@ use crate::render::plan::{PlanReport, render};
 pub(crate) async fn plan(options: &Plan) -> Result<Answer> {
     let mut job = read_job(&options.job)?;
     job.limits.max_tasks = options.max_tasks.unwrap_or(job.limits.max_tasks);
-    sluice_runtime::storage::check_bucket(&job.bucket)?;
-    open_sink(job.selection.target())?;
+    check_places(&job)?;
     let mut manifest = sluice_planner::plan(&job, open_source(&job.source)?).await?;
-    // Before the first run there is no bucket to look into.
-    if let Ok(bucket) = sluice_runtime::storage::find_bucket(&job.bucket) {
-        sluice_planner::name_dropped(&bucket, &job, &mut manifest).await?;
+    // Before the first run there is no bucket to look into, and a plan can be made without one.
+    if let Ok(bucket) = sluice_runtime::storage::find_bucket(&job.bucket)
+        && let Err(error) = sluice_planner::name_dropped(&bucket, &job, &mut manifest).await
+    {
+        tracing::warn!("could not look at the last run: {}", error.chain());
     }
+    let sinks = OpenSinks::of(&manifest).await;
     let run = manifest.run;
     for table in &mut manifest.tables {
-        if let Err(error) = open_sink(&table.target)?.check(run, table).await {
-            table.warnings.push(format!("a run would be refused now: {}", error.chain()));
+        match look_at_target(&sinks, run, table).await {
+            Ok(warnings) => table.warnings.extend(warnings),
+            Err(why) => table.warnings.push(format!("a run would be refused now: {why}")),
         }
     }
     Answer::new(&PlanReport::of(&manifest), render(&manifest))
+}
+
+/// What a load would do to a table's target that nobody may want; why there would be none.
+async fn look_at_target(
+    sinks: &Result<OpenSinks>,
+    run: RunId,
+    table: &Table,
+) -> Result<Vec<String>, String> {
+    let sinks = sinks.as_ref().map_err(Error::chain)?;
+    let look = async {
+        sinks.sink(&table.target)?.check(run, table).await?;
+        sinks.warnings(table).await
+    };
+    look.await.map_err(|error: Error| error.chain())
 }

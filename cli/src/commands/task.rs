@@ -38,5 +38,5 @@ async fn run() -> Result<()> {
     }
     let config = Config::from_env()?;
     let bucket = sluice_runtime::storage::find_bucket(&config.bucket_url()?)?;
-    sluice_extractor::run(config, bucket).await
+    sluice_extractor::run(config, bucket, None).await
 }

@@ -3,18 +3,16 @@
 use serde_json::json;
 use sluice_contracts::Result;
 use sluice_contracts::job::{Selection, TableJob};
-use sluice_runtime::storage::{check_bucket, folder};
 
-use super::job::{open_sink, read_job};
+use super::job::read_job;
+use super::target::check_places;
 use crate::answer::Answer;
 use crate::arguments::Validate;
 
 pub(crate) fn validate(options: &Validate) -> Result<Answer> {
     let job = read_job(&options.job)?;
-    check_bucket(&job.bucket)?;
+    check_places(&job)?;
     let mut lines = vec![format!("job `{}` is well-formed", job.name)];
-    open_sink(job.selection.target())?;
-    folder(job.selection.target())?;
     let mut tables = Vec::new();
     let mut describe = |name: String, target: &str, table: &TableJob| {
         let disposition = table.write_disposition.name();

@@ -11,7 +11,7 @@ use tokio::process::{ChildStderr, Command};
 use tokio::sync::{mpsc, watch};
 
 use super::output::{Last, Line};
-use super::{Event, Execution, told_to_stop};
+use super::{Event, Execution, Place, Progress, told_to_stop};
 
 /// Cloud Run kills a task this long after it has asked it to end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -65,17 +65,19 @@ pub(super) struct Child {
 
 impl Child {
     /// Starts an attempt with the environment that Cloud Run gives it.
-    pub(super) fn start(execution: &Execution, task: u32, attempt: u32) -> Result<Self> {
+    pub(super) fn start(execution: &Execution, place: Place, attempt: u32) -> Result<Self> {
+        let Place { task, index } = place;
         let (program, arguments) = &execution.command;
         let starting = || format!("start task {task} as `{}`", program.display());
         let mut process = Command::new(program)
             .args(arguments)
             .env("CLOUD_RUN_JOB", JOB)
             .env("CLOUD_RUN_EXECUTION", &execution.name)
-            .env("CLOUD_RUN_TASK_INDEX", task.to_string())
+            .env("CLOUD_RUN_TASK_INDEX", index.to_string())
             .env("CLOUD_RUN_TASK_COUNT", execution.task_count.to_string())
             .env("CLOUD_RUN_TASK_ATTEMPT", attempt.to_string())
             .env("SLUICE_MANIFEST", &execution.manifest_url)
+            .env("SLUICE_LAUNCH", execution.launch.to_string())
             .env(PARENT, std::process::id().to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -143,7 +145,7 @@ async fn listen(
     let mut lines = BufReader::new(output).split(b'\n');
     while let Ok(Some(line)) = lines.next_segment().await {
         let event = match Line::parse(&String::from_utf8_lossy(&line)) {
-            Line::Progress(progress) => Some(Event::Progress(progress)),
+            Line::Progress(progress) => Some(Event::Progress(Progress { task, ..progress })),
             Line::Warning(message) => Some(Event::Warned { task, message }),
             Line::Usual => None,
             Line::Other(text) => {

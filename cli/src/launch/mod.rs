@@ -12,8 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::Utc;
+use sluice_contracts::launch::{Claim, Order};
 use sluice_contracts::receipt::Failure;
-use sluice_contracts::store::RunStore;
+use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
 use sluice_planner::launch::Launcher;
 use tokio::sync::{mpsc, watch};
@@ -74,10 +76,8 @@ impl Progress {
 pub(crate) struct ChildProcesses {
     /// The program and its arguments.
     pub(crate) command: (PathBuf, Vec<OsString>),
-    /// Where tasks leave word of their failures.
+    /// Where launches are ordered, and tasks leave word of their failures.
     pub(crate) store: RunStore,
-    /// Tasks of the whole run, started or not.
-    pub(crate) task_count: u32,
     /// Takes what happens. It ends when the last task has and the launcher is gone.
     pub(crate) events: mpsc::UnboundedSender<Event>,
     /// Turns true when all tasks shall stop.
@@ -94,26 +94,67 @@ impl fmt::Debug for ChildProcesses {
 impl Launcher for ChildProcesses {
     async fn launch(&self, manifest_url: &str, tasks: &[u32]) -> Result<String> {
         let name = Uuid::new_v4().simple().to_string();
+        let name = format!("sluice-{}", &name[..8]);
         let execution = Arc::new(Execution {
             command: self.command.clone(),
             store: self.store.clone(),
-            name: format!("sluice-{}", &name[..8]),
+            launch: self.order(tasks, &name).await?,
+            name,
             manifest_url: manifest_url.to_owned(),
-            task_count: self.task_count,
+            task_count: u32::try_from(tasks.len()).unwrap_or(u32::MAX),
         });
-        for &task in tasks {
+        for (index, &task) in (0..).zip(tasks) {
+            let place = Place { task, index };
             let (execution, events) = (Arc::clone(&execution), self.events.clone());
             let stop = self.stop.clone();
-            tokio::spawn(async move { execution.supervise(task, &events, stop).await });
+            tokio::spawn(async move { execution.supervise(place, &events, stop).await });
         }
         Ok(execution.name.clone())
     }
+}
+
+impl ChildProcesses {
+    /// Orders a launch of the tasks, the run's next, and claims it for an execution.
+    async fn order(&self, tasks: &[u32], execution: &str) -> Result<u32> {
+        loop {
+            let launch = self.store.newest_launch().await?.map_or(0, |newest| newest + 1);
+            let order = Order {
+                version: Order::VERSION,
+                launch,
+                tasks: tasks.to_vec(),
+                reason: "`sluice run` carries the run out".to_owned(),
+                at: Utc::now(),
+            };
+            let claim = Claim {
+                version: Claim::VERSION,
+                launch,
+                execution: execution.to_owned(),
+                at: Utc::now(),
+            };
+            // Another `sluice run --resume` may be at it too.
+            if self.store.create_order(&order).await? == Created::First
+                && self.store.create_claim(&claim).await? == Created::First
+            {
+                return Ok(launch);
+            }
+        }
+    }
+}
+
+/// A task's two numbers.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// In the manifest: what people are told.
+    task: u32,
+    /// In the execution: what it finds in its environment, and what documents name it by.
+    index: u32,
 }
 
 /// One launch.
 struct Execution {
     command: (PathBuf, Vec<OsString>),
     store: RunStore,
+    launch: u32,
     name: String,
     manifest_url: String,
     task_count: u32,
@@ -123,16 +164,17 @@ impl Execution {
     /// Starts a task until it is done, or it is of no use.
     async fn supervise(
         &self,
-        task: u32,
+        place: Place,
         events: &mpsc::UnboundedSender<Event>,
         mut stop: watch::Receiver<bool>,
     ) {
+        let task = place.task;
         let mut attempt = 0;
         let last = loop {
             if *stop.borrow() {
                 break Event::Stopped { task };
             }
-            let ended = match Child::start(self, task, attempt) {
+            let ended = match Child::start(self, place, attempt) {
                 Ok(child) => child.wait(events, &mut stop).await,
                 Err(error) => break Event::Failed { task, error, tables_only: false },
             };
@@ -142,7 +184,7 @@ impl Execution {
                 Ok(Ended::Failed(failed)) => failed,
                 Err(error) => break Event::Failed { task, error, tables_only: false },
             };
-            let word = self.failure(task, attempt).await;
+            let word = self.failure(place.index, attempt).await;
             let useless = word.as_ref().is_some_and(|failure| failure.kind != Kind::Transient);
             if useless || attempt == RETRIES {
                 let tables_only = useless && word.as_ref().is_some_and(|word| word.unit.is_some());
@@ -166,7 +208,7 @@ impl Execution {
     }
 
     /// What an attempt said about its end.
-    async fn failure(&self, task: u32, attempt: u32) -> Option<Failure> {
+    async fn failure(&self, index: u32, attempt: u32) -> Option<Failure> {
         let failures = match self.store.failures().await {
             Ok(failures) => failures,
             Err(error) => {
@@ -175,7 +217,7 @@ impl Execution {
             }
         };
         failures.into_iter().rev().find(|failure| {
-            failure.execution == self.name && failure.task == task && failure.attempt == attempt
+            failure.execution == self.name && failure.task == index && failure.attempt == attempt
         })
     }
 }

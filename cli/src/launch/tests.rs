@@ -29,7 +29,6 @@ impl World {
         let launcher = ChildProcesses {
             command: ("/bin/sh".into(), vec!["-c".into(), script.into()]),
             store: self.store.clone(),
-            task_count: 9,
             events,
             stop: self.stop.subscribe(),
         };
@@ -63,12 +62,29 @@ fn error(events: &[Event]) -> String {
 #[tokio::test]
 async fn a_task_finds_what_cloud_run_would_tell_it() {
     let world = World::new();
-    let script = r#"printf '{"severity":"WARNING","message":"%s %s %s %s %s"}\n' \
+    let script = r#"printf '{"severity":"WARNING","message":"%s %s %s %s %s %s"}\n' \
         $CLOUD_RUN_TASK_INDEX $CLOUD_RUN_TASK_COUNT $CLOUD_RUN_TASK_ATTEMPT \
-        $CLOUD_RUN_JOB $SLUICE_MANIFEST >&2; test -n "$CLOUD_RUN_EXECUTION""#;
+        $CLOUD_RUN_JOB $SLUICE_MANIFEST $SLUICE_LAUNCH >&2
+        printf '{"progress":true,"task":%s,"rows":1,"bytes":1,"units_done":1}\n' $CLOUD_RUN_TASK_INDEX >&2
+        test -n "$CLOUD_RUN_EXECUTION""#;
     let events = world.run(script, &[4]).await;
-    assert_eq!(warnings(&events), [format!("4 9 0 sluice {}", world.store.manifest_url())]);
+    assert_eq!(warnings(&events), [format!("0 1 0 sluice {} 0", world.store.manifest_url())]);
+    // Who watches knows the task by its place in the plan.
+    assert!(matches!(events[1], Event::Progress(Progress { task: 4, rows: 1, .. })), "{events:?}");
     assert!(matches!(events.last(), Some(Event::Done { task: 4 })));
+}
+
+#[tokio::test]
+async fn what_is_started_was_ordered_and_is_claimed() {
+    let world = World::new();
+    world.run("exit 0", &[0, 1, 2]).await;
+    let events = world.run("test $CLOUD_RUN_TASK_COUNT = 2", &[5, 2]).await;
+    assert!(events.iter().all(|event| matches!(event, Event::Done { .. })), "{events:?}");
+    for (launch, tasks) in [(0, vec![0, 1, 2]), (1, vec![5, 2])] {
+        assert_eq!(world.store.order(launch).await.unwrap().unwrap().tasks, tasks);
+        assert!(world.store.claim(launch).await.unwrap().is_some());
+    }
+    assert_eq!(world.store.newest_launch().await.unwrap(), Some(1));
 }
 
 #[tokio::test]
@@ -97,7 +113,7 @@ async fn a_task_that_says_it_is_of_no_use_is_not_started_again() {
     let folder = format!("{}/{failures}", &world.store.bucket().url["file://".len()..]);
     let failure = Failure {
         version: Failure::VERSION,
-        task: 3,
+        task: 0,
         attempt: 0,
         execution: "EXECUTION".into(),
         unit: None,
@@ -143,7 +159,6 @@ async fn a_program_that_is_not_there_is_an_error() {
     let launcher = ChildProcesses {
         command: ("/no/such/program".into(), vec![]),
         store: world.store.clone(),
-        task_count: 1,
         events,
         stop: world.stop.subscribe(),
     };

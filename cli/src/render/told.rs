@@ -40,8 +40,6 @@ struct ToldTable {
     units: u64,
     #[serde(default)]
     units_done: u64,
-    #[serde(default)]
-    rows: u64,
     /// Why it is not visible.
     #[serde(default)]
     failure: Option<Word>,
@@ -72,6 +70,25 @@ impl Told {
         let (done, units) = (thousands(self.units_done), count(self.units, "unit"));
         format!("{}: {done} of {units} read", self.state)
     }
+
+    /// What its rows are: until a run has ended those that the plan expects.
+    fn rows(&self) -> Option<String> {
+        let rows = count(self.rows, "row");
+        match self.state.as_str() {
+            "finished" => Some(format!("{rows} visible")),
+            // A run that failed as a whole made none visible.
+            "failed" => self.failure.is_none().then(|| format!("{rows} visible")),
+            _ if self.units == 0 => None,
+            _ => Some(format!("{rows} expected")),
+        }
+    }
+}
+
+impl ToldTable {
+    fn progress(&self) -> String {
+        let (done, units) = (thousands(self.units_done), count(self.units, "unit"));
+        format!("{done} of {units} read")
+    }
 }
 
 /// What has happened so far, a line each.
@@ -95,25 +112,26 @@ pub(crate) fn render(told: &Told) -> String {
 
 fn write_told(text: &mut String, told: &Told) -> std::fmt::Result {
     writeln!(text, "job `{}`, run {}", told.job, told.run)?;
-    writeln!(text, "{}", told.progress())?;
+    match told.units {
+        0 => writeln!(text, "{}", told.state)?,
+        _ => writeln!(text, "{}", told.progress())?,
+    }
     if !told.tables.is_empty() {
         writeln!(text)?;
     }
     let names = width(told.tables.iter().map(|table| table.table.as_str()));
-    let rows: Vec<String> = told.tables.iter().map(|table| count(table.rows, "row")).collect();
-    let rows_width = width(rows.iter().map(String::as_str));
-    for (table, rows) in told.tables.iter().zip(&rows) {
+    let units: Vec<String> = told.tables.iter().map(ToldTable::progress).collect();
+    let units_width = width(units.iter().map(String::as_str));
+    for (table, units) in told.tables.iter().zip(&units) {
         let (name, target) = (&table.table, &table.target);
-        let (done, units) = (thousands(table.units_done), count(table.units, "unit"));
-        writeln!(text, "  {name:<names$}  {done} of {units}  {rows:>rows_width$}  {target}")?;
+        writeln!(text, "  {name:<names$}  {units:<units_width$}  {target}")?;
         if let Some(failure) = &table.failure {
             writeln!(text, "    {}", failure.message)?;
         }
     }
-    // Rows are those that the plan expects until the run has ended.
-    let visible =
-        if told.state == "finished" || told.state == "failed" { "visible" } else { "expected" };
-    writeln!(text, "\n  {} {visible}", count(told.rows, "row"))?;
+    if let Some(rows) = told.rows() {
+        writeln!(text, "\n  {rows}")?;
+    }
     if let Some(failure) = &told.failure {
         writeln!(text, "\nfailed: {}", failure.message)?;
         if let Some(hint) = &failure.hint {

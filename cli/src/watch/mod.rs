@@ -17,10 +17,6 @@ use crate::answer::Answer;
 pub(crate) use documents::DocumentsWindow;
 pub(crate) use planner::PlannerWindow;
 
-/// Pause between two looks at a run that just changed.
-const SHORTEST: Duration = Duration::from_secs(2);
-/// Pause between two looks at a run that has not changed for long.
-const LONGEST: Duration = Duration::from_secs(10);
 /// Looks one after another that may fail before it is given up: about five minutes.
 const PATIENCE: u32 = 30;
 
@@ -54,14 +50,17 @@ pub(crate) enum End {
 /// Tells what happens to a run, a line for each change on standard error, and answers how it was
 /// when it ended.
 pub(crate) async fn follow(window: &mut dyn Window) -> Result<Answer> {
+    follow_at(window, Pace::new(Duration::from_secs(2), Duration::from_secs(10))).await
+}
+
+async fn follow_at(window: &mut dyn Window, mut pace: Pace) -> Result<Answer> {
     let mut said: HashSet<String> = HashSet::new();
-    let mut pause = SHORTEST;
     let mut lost = 0;
     loop {
         match window.look().await {
             Ok(look) => {
                 let mut news = look.story.iter().filter(|line| !said.contains(*line)).peekable();
-                pause = if news.peek().is_some() { SHORTEST } else { longer(pause) };
+                pace.after(news.peek().is_some());
                 news.for_each(|line| say(line));
                 match look.end {
                     Some(End::Finished) => return Ok(look.answer),
@@ -74,12 +73,12 @@ pub(crate) async fn follow(window: &mut dyn Window) -> Result<Answer> {
             // What was seen once is there: the network will come back.
             Err(error) if error.is_transient() && !said.is_empty() && lost < PATIENCE => {
                 lost += 1;
-                pause = longer(pause);
+                pace.after(false);
                 tracing::warn!("could not look at the run, and try again: {}", error.chain());
             }
             Err(error) => return Err(error),
         }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(pace.pause).await;
     }
 }
 
@@ -109,8 +108,24 @@ pub(crate) fn of_run(run: &str, failure: Error) -> Error {
     failure.during(format!("run `{run}`"))
 }
 
-fn longer(pause: Duration) -> Duration {
-    pause.mul_f64(1.25).min(LONGEST)
+/// How often is looked: seldom where nothing changes.
+#[derive(Debug)]
+struct Pace {
+    pause: Duration,
+    shortest: Duration,
+    longest: Duration,
+}
+
+impl Pace {
+    fn new(shortest: Duration, longest: Duration) -> Self {
+        Self { pause: shortest, shortest, longest }
+    }
+
+    /// Sets the pause after a look that saw something new, or did not.
+    fn after(&mut self, new: bool) {
+        let longer = self.pause.mul_f64(1.25).min(self.longest);
+        self.pause = if new { self.shortest } else { longer };
+    }
 }
 
 #[cfg(test)]
@@ -132,30 +147,38 @@ mod tests {
         Ok(Look { story: vec![line.to_owned()], end, answer })
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn looks_grow_seldom_until_something_changes() {
-        let started = tokio::time::Instant::now();
-        let mut looks: Vec<_> = (0..20).map(|_| look("extracting", None)).collect();
-        looks.push(look("finished", Some(End::Finished)));
-        follow(&mut Played(looks)).await.unwrap();
-        let waited = started.elapsed();
-        assert!(waited > LONGEST * 12 && waited < LONGEST * 20, "{waited:?}");
-        assert_eq!(longer(LONGEST), LONGEST);
+    async fn follow_quickly(looks: Vec<Result<Look>>) -> Result<Answer> {
+        let pace = Pace::new(Duration::from_micros(1), Duration::from_micros(10));
+        follow_at(&mut Played(looks), pace).await
     }
 
-    #[tokio::test(start_paused = true)]
+    #[test]
+    fn looks_grow_seldom_until_something_changes() {
+        let mut pace = Pace::new(Duration::from_secs(2), Duration::from_secs(10));
+        let pauses: Vec<u64> = (0..10)
+            .map(|_| {
+                pace.after(false);
+                pace.pause.as_secs()
+            })
+            .collect();
+        assert_eq!(pauses, [2, 3, 3, 4, 6, 7, 9, 10, 10, 10]);
+        pace.after(true);
+        assert_eq!(pace.pause, Duration::from_secs(2));
+    }
+
+    #[tokio::test]
     async fn a_network_that_comes_back_is_waited_for_but_not_one_that_never_was() {
         let lost = || Err(Error::transient("connect"));
         let mut looks = vec![look("extracting", None)];
         looks.extend((0..10).map(|_| lost()));
         looks.push(look("finished", Some(End::Finished)));
-        follow(&mut Played(looks)).await.unwrap();
-        follow(&mut Played(vec![lost()])).await.unwrap_err();
+        follow_quickly(looks).await.unwrap();
+        follow_quickly(vec![lost()]).await.unwrap_err();
         let mut looks = vec![look("extracting", None)];
         looks.extend((0..=PATIENCE).map(|_| lost()));
-        follow(&mut Played(looks)).await.unwrap_err();
+        follow_quickly(looks).await.unwrap_err();
         let looks = vec![look("extracting", None), Err(Error::new(Kind::Denied, "read"))];
-        follow(&mut Played(looks)).await.unwrap_err();
+        follow_quickly(looks).await.unwrap_err();
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! How a run ends, and who is told.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -17,6 +19,13 @@ pub struct Verdict {
     pub version: u32,
     /// Whether it is loaded.
     pub decision: Decision,
+    /// Generation of the snapshot that is loaded, where it is: one that becomes complete later
+    /// changes nothing, so that no table is loaded twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<u32>,
+    /// Tables that are passed over where units of them are missing, by their index, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub given_up: BTreeMap<u32, Word>,
     /// Why it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Word>,
@@ -27,6 +36,30 @@ pub struct Verdict {
 impl Verdict {
     /// The version this build writes.
     pub const VERSION: u32 = 1;
+
+    /// That a run is loaded.
+    pub fn commit(snapshot: u32, given_up: BTreeMap<u32, Word>, at: DateTime<Utc>) -> Self {
+        Self {
+            version: Self::VERSION,
+            decision: Decision::Commit,
+            snapshot: Some(snapshot),
+            given_up,
+            failure: None,
+            at,
+        }
+    }
+
+    /// That a run is not loaded, and why.
+    pub fn fail(failure: Word, at: DateTime<Utc>) -> Self {
+        Self {
+            version: Self::VERSION,
+            decision: Decision::Fail,
+            snapshot: None,
+            given_up: BTreeMap::new(),
+            failure: Some(failure),
+            at,
+        }
+    }
 }
 
 /// Whether a run is loaded.

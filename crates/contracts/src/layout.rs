@@ -191,6 +191,11 @@ impl Layout {
     }
 }
 
+/// The task that a holder's path names.
+pub fn holding_task(path: &Path) -> Option<u32> {
+    path.filename()?.split('-').nth(1)?.parse().ok()
+}
+
 fn generation_name(generation: u32) -> String {
     format!("{generation:04}")
 }
@@ -213,6 +218,13 @@ mod tests {
         let path = Layout::new(&prefix, run).manifest();
         assert_eq!(Layout::of_manifest(&path), Some((prefix, run)));
         assert_eq!(Layout::of_manifest(&Path::from("runs/x/manifest.json")), None);
+    }
+
+    #[test]
+    fn a_holders_path_names_its_task() {
+        let layout = Layout::new(&Path::default(), RunId::generate());
+        assert_eq!(holding_task(&layout.holder(0, "abc12-17-0-9f3e-77")), Some(17));
+        assert_eq!(holding_task(&layout.holder(0, "abc12")), None);
     }
 
     #[test]

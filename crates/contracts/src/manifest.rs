@@ -25,6 +25,12 @@ impl RunId {
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
+
+    /// When the name was made, by the clock of who made it; nothing for a name of another kind.
+    pub fn since(self) -> Option<DateTime<Utc>> {
+        let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
+        DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
+    }
 }
 
 impl fmt::Display for RunId {
@@ -199,11 +205,11 @@ impl fmt::Display for Relation {
     }
 }
 
-/// One task of the run's execution.
+/// One task of the plan. An execution of fewer tasks carries several of them out in each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
-    /// `CLOUD_RUN_TASK_INDEX`.
+    /// Place among the plan's tasks, from 0.
     pub index: u32,
     /// Its units, in the order they are read.
     pub units: Vec<UnitRef>,

@@ -17,8 +17,8 @@ pub use builder::{BatchBuilder, ColumnBuilder, Invalid, ListColumn, arrow_schema
 pub use documentation::{Becomes, Example, TypeRow, type_documentation};
 pub use postgres::CopyDecoder;
 pub use source::{
-    Batches, Description, Distribution, Join, Key, Listing, Piece, Reader, Source, SourceKind,
-    Span, Survey,
+    Batches, Description, Distribution, Join, Key, Listing, NoConnectionLeft, Piece, Reader,
+    Source, SourceKind, Span, Survey,
 };
 
 /// Every kind of source.

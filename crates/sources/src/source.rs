@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use sluice_contracts::Result;
 use sluice_contracts::job::{TableJob, TableName};
 use sluice_contracts::manifest::Table;
 use sluice_contracts::schema::Column;
 use sluice_contracts::unit::{Cut, KeyType, Unit};
+use sluice_contracts::{Error, Result};
 
 /// A kind of source, chosen by its URL's scheme.
 pub trait SourceKind: Sync {
@@ -35,7 +35,31 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// Connects for reading, in one read-only transaction that lasts as long as the reader.
     ///
     /// With [`Join::Token`], `None` says that nobody holds that snapshot any more.
+    ///
+    /// # Errors
+    /// `Transient` because of [`NoConnectionLeft`] where the source has as many connections as it
+    /// allows.
     async fn reader(&self, application: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>>;
+}
+
+/// Why a source refuses a connection that it would give another time: it has as many as it allows,
+/// or the user has. What it said itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NoConnectionLeft(pub String);
+
+impl NoConnectionLeft {
+    /// Whether it is at the root of an error.
+    pub fn caused(error: &Error) -> bool {
+        let mut next = std::error::Error::source(error);
+        while let Some(cause) = next {
+            if cause.is::<Self>() {
+                return true;
+            }
+            next = cause.source();
+        }
+        false
+    }
 }
 
 /// Which moment a reader sees.

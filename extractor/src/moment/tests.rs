@@ -75,6 +75,7 @@ struct World {
     server: Server,
     store: RunStore,
     manifest: Manifest,
+    share: Share,
 }
 
 impl World {
@@ -84,7 +85,10 @@ impl World {
         let bucket = Bucket { store: bucket, prefix: "".into(), url: "memory:///".into() };
         let manifest = manifest(tasks);
         let store = RunStore::new(bucket, manifest.run);
-        Self { server: Server::default(), store, manifest }
+        let with_units = (0..).zip(tasks).filter(|(_, units)| **units > 0);
+        let peers = with_units.map(|(task, _)| (task, UnitRef { table: 0, unit: 0 })).collect();
+        let share = Share { launch: 0, peers, units: Vec::new() };
+        Self { server: Server::default(), store, manifest, share }
     }
 
     /// A task starts. Dropping what it gets kills it.
@@ -97,6 +101,7 @@ impl World {
             source: &self.server,
             store: &self.store,
             manifest: &self.manifest,
+            share: &self.share,
             task,
             attempt: 0,
             writer_id: ["e-0-0-n", "e-1-0-n", "e-2-0-n"][task as usize],

@@ -3,14 +3,15 @@
 pub mod bigquery;
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use sluice_contracts::Result;
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::manifest::{RunId, Table};
 use sluice_contracts::receipt::Part;
 use sluice_contracts::schema::Column;
 use sluice_contracts::store::Bucket;
+use sluice_contracts::{Error, Result};
 
 /// A warehouse that part files are loaded into.
 ///
@@ -38,6 +39,32 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// over, verifies them, and holds the target against other loads where it can, until the
     /// result is published or dropped.
     async fn prepare(&self, load: &Load) -> Result<Progress<Box<dyn Prepared>>>;
+}
+
+/// The warehouses that a process can load into: the scheme of their tables' URLs, and the sink.
+#[derive(Debug, Clone, Default)]
+pub struct Warehouses(Vec<(&'static str, Arc<dyn Sink>)>);
+
+impl Warehouses {
+    /// These and no others.
+    pub fn new(known: Vec<(&'static str, Arc<dyn Sink>)>) -> Self {
+        Self(known)
+    }
+
+    /// The sink that a target's URL names.
+    ///
+    /// # Errors
+    /// `Invalid` where there is none, with those that there are.
+    pub fn open(&self, target: &str) -> Result<Arc<dyn Sink>> {
+        let scheme = target.split_once("://").map_or("", |(scheme, _)| scheme);
+        let found = self.0.iter().find(|(known, _)| *known == scheme);
+        found.map(|(_, sink)| sink.clone()).ok_or_else(|| {
+            let known: Vec<String> =
+                self.0.iter().map(|(known, _)| format!("`{known}://`")).collect();
+            Error::invalid(format!("unknown target `{scheme}://`"))
+                .hint(format!("this build writes {}", known.join(", ")))
+        })
+    }
 }
 
 /// A load that lacks only its last step. Dropped, it leaves nothing behind that a reader sees.

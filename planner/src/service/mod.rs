@@ -6,6 +6,7 @@ mod status;
 use std::sync::Arc;
 
 use chrono::Utc;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use sluice_contracts::check::Checks;
 use sluice_contracts::ending::Announcer;
@@ -26,6 +27,8 @@ use crate::{name_dropped, plan_run, strategy_names};
 
 /// Plannings at once: each holds a connection to its source, and its catalogue in memory.
 const PLANNINGS: usize = 5;
+/// Targets that are looked at at once.
+const CHECKS: usize = 16;
 /// Tries of a run's planning before a failure that may pass is taken for one that does not.
 const MOST_TRIES: u32 = 10;
 
@@ -203,9 +206,7 @@ impl Service {
         let source = sluice_sources::open(&job.source, &self.ports.variable)?;
         let mut manifest = plan_run(request.run, &job, source).await?;
         name_dropped(&self.ports.bucket, &job, &mut manifest).await?;
-        for table in &manifest.tables {
-            self.ports.targets.check(request.run, table).await?;
-        }
+        self.check_targets(&mut manifest).await?;
         if store.create_manifest(&manifest).await? == Created::Lost {
             return store.manifest().await;
         }
@@ -220,6 +221,20 @@ impl Service {
             "planned a run"
         );
         Ok(manifest)
+    }
+
+    /// Refuses a run that could not be loaded, before a row is read.
+    async fn check_targets(&self, manifest: &mut Manifest) -> Result<()> {
+        let run = manifest.run;
+        // A list, since a lazy one would hold its closure while it waits.
+        let checks: Vec<_> =
+            manifest.tables.iter().map(|table| self.ports.targets.check(run, table)).collect();
+        let warnings: Vec<Vec<String>> =
+            stream::iter(checks).buffered(CHECKS).try_collect().await?;
+        for (table, warnings) in manifest.tables.iter_mut().zip(warnings) {
+            table.warnings.extend(warnings);
+        }
+        Ok(())
     }
 
     fn store(&self, run: RunId) -> RunStore {

@@ -97,7 +97,9 @@ async fn a_job_file_that_changes_between_two_deliveries_changes_no_run() {
     }
     world.plan(run, 0).await.unwrap();
     let manifest = world.store(run).manifest().await.unwrap();
-    assert!(manifest.tables[0].target.starts_with("bigquery://lake/shop"), "{manifest:?}");
+    let table = &manifest.tables[0];
+    assert!(table.target.starts_with("bigquery://lake/shop"), "{table:?}");
+    assert!(table.warnings.contains(&"its policies are lost".to_owned()), "{table:?}");
     // A request of its own finds the file as it is now.
     let answer = world.call(&json!({"job": "shop"})).await.unwrap();
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);

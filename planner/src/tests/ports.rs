@@ -180,12 +180,12 @@ impl Targets for Looks {
         }
     }
 
-    async fn check(&self, _: RunId, table: &Table) -> Result<()> {
+    async fn check(&self, _: RunId, table: &Table) -> Result<Vec<String>> {
         let look = async {
             match *self.wrong.lock().unwrap() {
                 Some(kind) => Err(Error::new(kind, format!("look at `{}`", table.target))
                     .hint("make the dataset")),
-                None => Ok(()),
+                None => Ok(vec!["its policies are lost".to_owned()]),
             }
         };
         self.faults.call(lost, look).await

@@ -86,7 +86,7 @@ async fn a_run_goes_through_its_states() {
     store.create_receipt(&receipt(1)).await.unwrap();
     let answer = world.status(run).await;
     insta::with_settings!({filters => vec![
-        (r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{22}", "<run>"),
+        (r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}", "<run>"),
         (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>"),
     ]}, {
         insta::assert_snapshot!(format!("{:#}", answer.body));

@@ -73,6 +73,11 @@ impl CloudStorage {
             .expect("a bucket opens without being asked for")
     }
 
+    /// Where the server keeps its buckets, as folders.
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
     /// Where the bucket's objects lie as files.
     pub fn folder(&self) -> PathBuf {
         self.folder.path().join(BUCKET)

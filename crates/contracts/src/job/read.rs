@@ -13,12 +13,10 @@ impl Job {
     /// Reads a job from YAML or JSON. `name` says which file, for messages; `strategies` are the
     /// known names.
     pub fn read(name: &str, text: &str, strategies: &[&str]) -> Result<Self> {
-        let value = Self::parse(name, text)?;
-        Self::from_value(name, value, strategies)
+        Self::from_value(name, Self::parse(name, text)?, strategies)
     }
 
-    /// Reads the document that YAML or JSON holds, whether or not it is a job. `name` is for
-    /// messages.
+    /// Parses YAML or JSON, whatever it says.
     pub fn parse(name: &str, text: &str) -> Result<Value> {
         serde_saphyr::from_str(text).map_err(|source| {
             // The parser's message shows the lines around the error, which may hold a password.

@@ -4,8 +4,10 @@ mod document;
 mod endings;
 mod launches;
 mod requests;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Doing, Error, Kind, Result};
-use crate::layout::Layout;
+use crate::layout::{Layout, holding_task};
 use crate::manifest::{Manifest, RunId, UnitRef};
 use crate::receipt::{Commit, Failure, Receipt, Snapshot};
 
@@ -221,13 +223,19 @@ impl RunStore {
 
     /// The founder and everyone who joined, the newest first.
     pub async fn holders(&self, generation: u32) -> Result<Vec<Snapshot>> {
-        let mut holders = Vec::new();
-        for path in self.list(&self.layout.holders(generation)).await? {
-            holders.extend(self.read::<Snapshot>(&path, Snapshot::VERSION).await?);
-        }
+        let paths = self.list(&self.layout.holders(generation)).await?;
+        let mut holders: Vec<Snapshot> = self.read_all(paths, Snapshot::VERSION).await?;
         holders.extend(self.founder(generation).await?);
         holders.sort_by_key(|holder| std::cmp::Reverse(holder.at));
         Ok(holders)
+    }
+
+    /// Tasks that hold or held a generation's snapshot, without reading what they said.
+    pub async fn joined(&self, generation: u32) -> Result<BTreeSet<u32>> {
+        let holders = self.list(&self.layout.holders(generation)).await?;
+        let mut joined: BTreeSet<u32> = holders.iter().filter_map(holding_task).collect();
+        joined.extend(self.founder(generation).await?.map(|founder| founder.task));
+        Ok(joined)
     }
 
     /// Proves a unit done.
@@ -295,10 +303,15 @@ impl RunStore {
 
     /// What ended attempts so far, the oldest first.
     pub async fn failures(&self) -> Result<Vec<Failure>> {
-        let mut failures = Vec::new();
-        for path in self.list(&self.layout.failures()).await? {
-            failures.extend(self.read::<Failure>(&path, Failure::VERSION).await?);
-        }
+        self.failures_beyond(&mut HashSet::new()).await
+    }
+
+    /// The same without those that are known already, which become known.
+    pub async fn failures_beyond(&self, known: &mut HashSet<Path>) -> Result<Vec<Failure>> {
+        let mut unknown = self.list(&self.layout.failures()).await?;
+        unknown.retain(|path| !known.contains(path));
+        let mut failures: Vec<Failure> = self.read_all(unknown.clone(), Failure::VERSION).await?;
+        known.extend(unknown);
         failures.sort_by_key(|failure| failure.at);
         Ok(failures)
     }
@@ -311,6 +324,14 @@ impl RunStore {
     /// The record that a table is visible.
     pub async fn commit(&self, table: u32) -> Result<Option<Commit>> {
         self.read(&self.layout.commit(table), Commit::VERSION).await
+    }
+
+    /// The record of some table that is visible, if any is.
+    pub async fn any_commit(&self) -> Result<Option<Commit>> {
+        match self.list(&self.layout.commits()).await?.first() {
+            Some(path) => self.read(path, Commit::VERSION).await,
+            None => Ok(None),
+        }
     }
 
     /// Deletes the run's parts: after the last commit nobody needs them.
@@ -334,6 +355,16 @@ impl RunStore {
 
     async fn read<T: DeserializeOwned>(&self, path: &Path, known: u32) -> Result<Option<T>> {
         self.bucket.read(path, known).await
+    }
+
+    /// Reads many documents of one kind, in any order. One that is gone is passed over.
+    async fn read_all<T: DeserializeOwned>(&self, paths: Vec<Path>, known: u32) -> Result<Vec<T>> {
+        stream::iter(paths)
+            .map(|path| async move { self.read(&path, known).await })
+            .buffer_unordered(READ_AT_ONCE)
+            .try_filter_map(|found: Option<T>| async move { Ok(found) })
+            .try_collect()
+            .await
     }
 
     async fn exists(&self, path: &Path) -> Result<bool> {

@@ -9,7 +9,7 @@ use sluice_contracts::error::Doing as _;
 use sluice_contracts::{Error, Kind, Result};
 
 use super::Endpoints;
-use super::refusal::{Remedy, check_name, kind_of, repeated};
+use super::refusal::{Remedy, check_name, kind_of, repeated, unhindered};
 
 const REMEDY: Remedy = Remedy {
     denied: "grant this service's identity `roles/pubsub.publisher` on the topic",
@@ -35,6 +35,7 @@ impl PubSub {
             .with_endpoint(endpoint.url())
             .with_credentials(endpoint.credentials()?)
             .with_retry_policy(repeated())
+            .with_retry_throttler(unhindered())
             .build()
             .await
             .doing(Kind::Denied, || "make a client of Pub/Sub")?;

@@ -17,7 +17,7 @@ use sluice_contracts::manifest::RunId;
 use sluice_contracts::{Error, Kind, Result};
 
 use super::Endpoints;
-use super::refusal::{ATTEMPT, Remedy, check_name, kind_of, repeated};
+use super::refusal::{ATTEMPT, Remedy, check_name, kind_of, repeated, unhindered};
 
 const REMEDY: Remedy = Remedy {
     denied: "grant this program's identity `roles/cloudtasks.enqueuer` on the queue, and \
@@ -110,6 +110,7 @@ impl CloudTasks {
         let tasks = client::CloudTasks::builder()
             .with_endpoint(endpoint.url())
             .with_credentials(endpoint.credentials()?)
+            .with_retry_throttler(unhindered())
             .build()
             .await
             .doing(Kind::Denied, || "make a client of Cloud Tasks")?;

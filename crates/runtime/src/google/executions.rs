@@ -16,7 +16,7 @@ use sluice_contracts::launch::{ExecutionState, Executions};
 use sluice_contracts::{Error, Kind, Result};
 
 use super::Endpoints;
-use super::refusal::{ATTEMPT, PATIENCE, Remedy, check_name, kind_of, repeated};
+use super::refusal::{ATTEMPT, PATIENCE, Remedy, check_name, kind_of, repeated, unhindered};
 
 /// The variable that names the job.
 const JOB: &str = "SLUICE_EXTRACTOR_JOB";
@@ -48,12 +48,14 @@ impl CloudRun {
         let jobs = client::Jobs::builder()
             .with_endpoint(endpoint.url())
             .with_credentials(endpoint.credentials()?)
+            .with_retry_throttler(unhindered())
             .build()
             .await
             .doing(Kind::Denied, what)?;
         let executions = client::Executions::builder()
             .with_endpoint(endpoint.url())
             .with_credentials(endpoint.credentials()?)
+            .with_retry_throttler(unhindered())
             .build()
             .await
             .doing(Kind::Denied, what)?;

@@ -1,13 +1,11 @@
 //! Google's services: where they answer, as whom they are called, and the ports that they carry.
 
 pub mod announcer;
+pub mod bigquery;
 pub mod checks;
 pub mod executions;
-mod refusal;
-
 pub mod identity;
-
-pub mod bigquery;
+mod refusal;
 
 use google_cloud_auth::credentials::{Builder, Credentials, anonymous};
 use serde::Deserialize;

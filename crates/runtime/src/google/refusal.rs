@@ -5,6 +5,7 @@ use std::time::Duration;
 use google_cloud_gax::error::Error as Refused;
 use google_cloud_gax::error::rpc::Code;
 use google_cloud_gax::retry_policy::{LimitedElapsedTime, RetryPolicyExt as _};
+use google_cloud_gax::retry_throttler::CircuitBreaker;
 use google_cloud_pubsub::retry_policy::RetryableErrors;
 use sluice_contracts::{Error, Kind, Result};
 
@@ -21,6 +22,12 @@ pub(super) const ATTEMPT: Duration = Duration::from_secs(20);
 /// sisters answer alike: <https://cloud.google.com/pubsub/docs/reference/error-codes>.
 pub(super) fn repeated() -> LimitedElapsedTime<RetryableErrors> {
     RetryableErrors.with_time_limit(PATIENCE)
+}
+
+/// Lets every repetition happen. The clients' own throttler drops nearly all of them as long as a
+/// client has never succeeded, and many of our programs make a single call in their life.
+pub(super) fn unhindered() -> CircuitBreaker {
+    CircuitBreaker::clamp(1, 0, 0)
 }
 
 /// What to do where a service refuses.

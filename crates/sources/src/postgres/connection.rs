@@ -6,6 +6,8 @@ use sluice_contracts::{Error, Kind, Result};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 
+use crate::source::NoConnectionLeft;
+
 /// Longest wait for the server to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -141,7 +143,10 @@ fn refused(what: String, error: &PgDatabaseError) -> Error {
     let (kind, hint) = match code {
         "53300" => (
             Kind::Transient,
-            Some("the server has no connection left; lower `limits.max_connections` of the job"),
+            Some(
+                "the server has no connection left; start the job again, which is planned with \
+                 those that are free then, or lower `limits.max_connections` of the job",
+            ),
         ),
         "55P03" => (
             Kind::Transient,
@@ -184,7 +189,10 @@ fn refused(what: String, error: &PgDatabaseError) -> Error {
     } else {
         format!("{} (SQLSTATE {code})", error.message())
     };
-    let error = Error::new(kind, what).because(said);
+    let error = match code {
+        "53300" => Error::new(kind, what).because(NoConnectionLeft(said)),
+        _ => Error::new(kind, what).because(said),
+    };
     match hint {
         Some(hint) => error.hint(hint),
         None => error,

@@ -29,6 +29,9 @@ impl Address {
         if prefix.contains(NOT_IN_NAMES) {
             return Err(wrong("a prefix has none of `*`, `?`, `#`, `[` and `]`"));
         }
+        if prefix.starts_with('/') {
+            return Err(wrong("a name in it is empty"));
+        }
         let prefix = Path::parse(prefix)
             .doing(Kind::Invalid, || format!("read URL `{url}`"))
             .map_err(|error| error.hint(hint))?;

@@ -14,6 +14,9 @@ use super::rest::Rest;
 /// What is asked of an object.
 const FIELDS: &str = "name,size,updated,etag,generation,crc32c";
 
+/// Names of one page: the most that the service gives.
+const PAGE: &str = "1000";
+
 /// An object, as the service describes it. Its numbers are texts.
 #[derive(Debug, Deserialize)]
 pub(super) struct Described {
@@ -135,7 +138,7 @@ async fn page(
     let mut url = rest.objects();
     {
         let mut query = url.query_pairs_mut();
-        query.append_pair("prefix", prefix);
+        query.append_pair("prefix", prefix).append_pair("maxResults", PAGE);
         query.append_pair("fields", &format!("items({FIELDS}),prefixes,nextPageToken"));
         if let Some(after) = after {
             query.append_pair("pageToken", after);

@@ -1,0 +1,106 @@
+//! How long a task goes on trying, and the signals that it is sent meanwhile.
+
+use std::time::Duration;
+
+use backon::BackoffBuilder as _;
+use rustix::process::Signal;
+use sluice_contracts::{Error, Kind};
+use sluice_sources::NoConnectionLeft;
+use tokio::signal::unix::SignalKind;
+use tokio::time::Instant;
+
+/// How long a task goes on trying without reading anything: a new path into a private network can
+/// take two minutes to open.
+const RETRY_FOR: Duration = Duration::from_secs(150);
+/// The same where the source gives no connection: it was planned to give one, and whoever has taken
+/// it may need it for hours, while the run's other tasks wait for this one's units.
+const CONNECTION_FOR: Duration = Duration::from_secs(60);
+/// How often it tries without finishing a unit.
+const TRIES: usize = 16;
+
+/// What is left of a task's patience.
+pub(crate) struct Patience {
+    delays: Box<dyn Iterator<Item = Duration> + Send>,
+    since: Instant,
+}
+
+impl Patience {
+    pub(crate) fn new() -> Self {
+        Self { delays: Box::new(delays()), since: Instant::now() }
+    }
+
+    /// The source answers: a path into its network is open.
+    pub(crate) fn restart_clock(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// The pause before the next try after an error; `None` where there shall be none.
+    pub(crate) fn pause(&mut self, error: &Error) -> Option<Duration> {
+        let longest = if NoConnectionLeft::caused(error) { CONNECTION_FOR } else { RETRY_FOR };
+        let pause = self.delays.next().filter(|_| error.is_transient());
+        pause.filter(|_| self.since.elapsed() < longest)
+    }
+}
+
+/// An error that is not tried again. Another attempt of the task would get no connection either, and
+/// the whole run would wait for each.
+pub(crate) fn for_good(error: Error) -> Error {
+    if !NoConnectionLeft::caused(&error) {
+        return error;
+    }
+    let seconds = CONNECTION_FOR.as_secs();
+    let denied = Error::new(Kind::Denied, format!("wait {seconds} s for a connection"));
+    let hint = error.remedy().map(str::to_owned);
+    let denied = denied.because(error.chain());
+    hint.into_iter().fold(denied, Error::hint)
+}
+
+/// Growing and jittered.
+fn delays() -> impl Iterator<Item = Duration> {
+    backon::ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(500))
+        .with_max_delay(Duration::from_secs(15))
+        .with_jitter()
+        .with_max_times(TRIES)
+        .build()
+}
+
+/// A signal that may come again and again.
+pub(crate) struct Heard(Option<tokio::signal::unix::Signal>);
+
+impl Heard {
+    /// The platform asks the task to end: SIGTERM, ten seconds before SIGKILL.
+    pub(crate) fn told_to_stop() -> Self {
+        Self::listen(SignalKind::terminate())
+    }
+
+    /// The task goes on after a pause: SIGCONT. Cloud Run stops a task, with SIGTSTP, to move it to
+    /// another machine. Its connections do not move with it, and nobody says so: a read that waits
+    /// for the source would wait for ever.
+    ///
+    /// <https://cloud.google.com/run/docs/configuring/vpc-direct-vpc#limitations>
+    pub(crate) fn woken() -> Self {
+        Self::listen(SignalKind::from_raw(Signal::CONT.as_raw()))
+    }
+
+    fn listen(kind: SignalKind) -> Self {
+        match tokio::signal::unix::signal(kind) {
+            Ok(signal) => Self(Some(signal)),
+            Err(error) => {
+                tracing::warn!(%error, "cannot listen for a signal");
+                Self(None)
+            }
+        }
+    }
+
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
+        let heard = match &mut self.0 {
+            Some(signal) => signal.recv().await,
+            None => None,
+        };
+        if heard.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! A source whose snapshots live as long as their holders, and whose units do as they are told.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use arrow_array::RecordBatch;
+use async_trait::async_trait;
+use sluice_contracts::manifest::Table;
+use sluice_contracts::unit::Unit;
+use sluice_contracts::{Error, Kind, Result};
+use sluice_sources::{Batches, Join, Reader, Source, Survey};
+
+/// What a unit does when it is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Reading {
+    /// It has no rows, and that takes so long.
+    Takes(Duration),
+    /// It fails.
+    Fails(Kind),
+    /// It never ends.
+    Hangs,
+}
+
+type Script = dyn Fn(u32, u32) -> Reading + Send + Sync;
+
+/// A server.
+#[derive(Clone)]
+pub(super) struct Server {
+    exports: Arc<Mutex<BTreeMap<String, Weak<()>>>>,
+    /// Connections that were ever made.
+    pub(super) connections: Arc<AtomicU32>,
+    /// Units that were ever read, and how often.
+    pub(super) reads: Arc<Mutex<BTreeMap<(u32, u32), u32>>>,
+    /// What the unit of a table does.
+    script: Arc<Script>,
+}
+
+impl Server {
+    pub(super) fn new(script: impl Fn(u32, u32) -> Reading + Send + Sync + 'static) -> Self {
+        Self {
+            exports: Arc::default(),
+            connections: Arc::default(),
+            reads: Arc::default(),
+            script: Arc::new(script),
+        }
+    }
+
+    pub(super) fn connections(&self) -> u32 {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Server")
+    }
+}
+
+#[async_trait]
+impl Source for Server {
+    fn label(&self) -> &'static str {
+        "server"
+    }
+
+    async fn survey(&self, _: &str) -> Result<Box<dyn Survey>> {
+        Err(Error::bug("nobody plans here"))
+    }
+
+    async fn reader(&self, _: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>> {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        if let Join::Token(token) = join {
+            let lives = |life: &Weak<()>| life.strong_count() > 0;
+            if !self.exports.lock().unwrap().get(token).is_some_and(lives) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Box::new(Connection { server: self.clone(), life: Arc::new(()), token: None })))
+    }
+}
+
+struct Connection {
+    server: Server,
+    life: Arc<()>,
+    token: Option<String>,
+}
+
+#[async_trait]
+impl Reader for Connection {
+    async fn export(&mut self) -> Result<String> {
+        let token = self.token.get_or_insert_with(|| uuid::Uuid::new_v4().to_string());
+        let life = Arc::downgrade(&self.life);
+        self.server.exports.lock().unwrap().insert(token.clone(), life);
+        Ok(token.clone())
+    }
+
+    async fn check(&mut self, _: &Table) -> Result<()> {
+        Ok(())
+    }
+
+    async fn read<'a>(
+        &'a mut self,
+        table: &'a Table,
+        unit: &'a Unit,
+    ) -> Result<Box<dyn Batches + 'a>> {
+        *self.server.reads.lock().unwrap().entry((table.index, unit.index)).or_default() += 1;
+        match (self.server.script)(table.index, unit.index) {
+            Reading::Takes(time) => tokio::time::sleep(time).await,
+            Reading::Fails(kind) => return Err(Error::new(kind, "read what cannot be read")),
+            Reading::Hangs => std::future::pending().await,
+        }
+        Ok(Box::new(Nothing))
+    }
+
+    async fn confirm(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn recover(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// No rows.
+struct Nothing;
+
+#[async_trait]
+impl Batches for Nothing {
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        Ok(None)
+    }
+
+    fn bytes(&self) -> u64 {
+        0
+    }
+
+    fn invalid(&self) -> &[u64] {
+        &[]
+    }
+}

@@ -1,0 +1,110 @@
+//! What ended a run's tasks, in their own words.
+
+use std::collections::BTreeMap;
+
+use sluice_contracts::manifest::{Manifest, UnitRef};
+use sluice_contracts::receipt::Failure;
+use sluice_contracts::store::RunStore;
+use sluice_contracts::{Error, Kind, Result};
+
+/// Missing units whose last error a message repeats.
+const QUOTED: usize = 3;
+
+/// The failures of a run, those of its newest execution last.
+///
+/// Executions are ordered by the launches that they claimed. Only where none did, as in runs of
+/// a Sluice that knew no launches, does the clock of their tasks say which is the newest.
+#[derive(Debug)]
+pub(crate) struct Failures {
+    /// The newest execution, as far as one is known.
+    newest: Option<String>,
+    failures: Vec<Failure>,
+}
+
+/// What the newest execution gave up for reasons that starting it again will not mend.
+#[derive(Debug, Default)]
+pub(crate) struct GivenUp {
+    /// Tables of which a unit cannot be read.
+    pub(crate) tables: BTreeMap<u32, Failure>,
+    /// Why the run cannot go on at all.
+    pub(crate) all: Option<Failure>,
+}
+
+impl Failures {
+    pub(crate) async fn read(store: &RunStore) -> Result<Self> {
+        let mut failures = store.failures().await?;
+        let mut claimed = Vec::new();
+        for launch in 0..store.newest_launch().await?.map_or(0, |newest| newest + 1) {
+            claimed.extend(store.claim(launch).await?.map(|claim| claim.execution));
+        }
+        // Tasks' clocks tell attempts of one task apart, and nothing else.
+        failures.sort_by_key(|failure| {
+            let place = claimed.iter().position(|execution| *execution == failure.execution);
+            (place, failure.attempt)
+        });
+        let newest = claimed.pop().or_else(|| Some(failures.last()?.execution.clone()));
+        Ok(Self { newest, failures })
+    }
+
+    /// What the newest execution gave up. A run of one table, or one that is all or nothing, gives
+    /// up all of it or nothing; so does one whose task failed before it came to a table.
+    pub(crate) fn given_up(&self, manifest: &Manifest) -> GivenUp {
+        let strict = manifest.all_or_nothing || manifest.tables.len() == 1;
+        let mut given_up = GivenUp::default();
+        for failure in &self.failures {
+            if failure.kind == Kind::Transient || Some(&failure.execution) != self.newest.as_ref() {
+                continue;
+            }
+            match failure.unit {
+                Some((table, _)) if !strict => {
+                    given_up.tables.entry(table).or_insert_with(|| failure.clone());
+                }
+                _ => _ = given_up.all.get_or_insert_with(|| failure.clone()),
+            }
+        }
+        given_up
+    }
+
+    /// The last word of a few of these units, or else of the run.
+    pub(crate) fn last_words(&self, units: &[UnitRef]) -> Vec<&Failure> {
+        let mut words: Vec<&Failure> = Vec::new();
+        for unit in units {
+            let of_unit = |failure: &&Failure| failure.unit == Some((unit.table, unit.unit));
+            if let Some(last) = self.failures.iter().rfind(of_unit)
+                && words.len() < QUOTED
+            {
+                words.push(last);
+            }
+        }
+        if words.is_empty() {
+            words.extend(self.failures.last());
+        }
+        words
+    }
+
+    /// All of them, those of the newest execution last.
+    pub(crate) fn all(&self) -> &[Failure] {
+        &self.failures
+    }
+}
+
+/// The error that ends a run whose tasks cannot go on.
+pub(crate) fn fatal(manifest: &Manifest, failure: Failure) -> Error {
+    let place = place(manifest, &failure);
+    let error = failure.into_error().during(format!("run `{}`{place}", manifest.run));
+    if error.remedy().is_some() {
+        return error;
+    }
+    error.hint(
+        "starting it again would not mend it; when its cause is mended, ask for the job again",
+    )
+}
+
+/// Where a task was, to be put after the run's name. A task says so itself once it reads.
+fn place(manifest: &Manifest, failure: &Failure) -> String {
+    let named = failure
+        .unit
+        .and_then(|(table, unit)| Some((manifest.tables.get(table as usize)?, unit)))
+        .filter(|(table, _)| !failure.message.contains(&table.name));
+    named.map_or_else(String::new, |(table, unit)| format!(": unit {unit} of `{}`", table.name))
+}

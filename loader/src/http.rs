@@ -1,0 +1,75 @@
+//! The requests that the service answers.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use chrono::Utc;
+use serde_json::json;
+use sluice_contracts::manifest::RunId;
+use sluice_contracts::{Error, Kind};
+use sluice_runtime::http::Problem;
+
+use crate::advance::{Service, Standing};
+use crate::signals::run_of_message;
+
+/// Most bytes of a body. A message of Pub/Sub has ten million at most, and grows by a third in
+/// base64: one that is refused for its size would be delivered again for ever.
+const BODY: usize = 16 << 20;
+
+/// Answers what Cloud Tasks and Pub/Sub send. Whoever calls has been let in before.
+///
+/// Both deliver again whatever is not answered with success. So only what may come out otherwise
+/// the next time is answered with 503, and everything else with 200, a problem in its body.
+pub fn router(service: Arc<Service>) -> Router {
+    Router::new()
+        .route("/runs/{run}/check", post(check))
+        .route("/executions", post(execution))
+        .layer(DefaultBodyLimit::max(BODY))
+        .with_state(service)
+}
+
+/// Says that the service is up, to whoever asks.
+pub fn health() -> Router {
+    Router::new().route("/healthz", get(async || Json(json!({"status": "ok"}))))
+}
+
+async fn check(State(service): State<Arc<Service>>, Path(run): Path<String>) -> Response {
+    match run.parse() {
+        Ok(run) => look(&service, run).await,
+        Err(error) => acknowledge(error),
+    }
+}
+
+async fn execution(State(service): State<Arc<Service>>, body: Bytes) -> Response {
+    match run_of_message(&body, &service.bucket) {
+        Ok(Some(run)) => look(&service, run).await,
+        Ok(None) => Json(json!({"ignored": "about no run of this bucket"})).into_response(),
+        Err(error) => acknowledge(error),
+    }
+}
+
+async fn look(service: &Service, run: RunId) -> Response {
+    match service.look(run, Utc::now()).await {
+        Ok(Standing::Unknown) => acknowledge(
+            Error::not_found(format!("find run `{run}`")).hint("look at the run id and the bucket"),
+        ),
+        Ok(standing) => Json(json!({"run": run, "standing": standing.name()})).into_response(),
+        Err(error) if error.is_transient() => Problem(error).into_response(),
+        Err(error) => acknowledge(error),
+    }
+}
+
+/// Takes a message off whoever would deliver it again in vain.
+fn acknowledge(error: Error) -> Response {
+    let text = error.chain();
+    match error.kind() {
+        Kind::Invalid | Kind::NotFound => tracing::warn!(error = text, "ignored a message"),
+        _ => tracing::error!(error = text, hint = error.remedy(), "could not look at a run"),
+    }
+    Problem(error).under(StatusCode::OK)
+}

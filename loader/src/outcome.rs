@@ -1,0 +1,74 @@
+//! What a commit came to.
+
+use sluice_contracts::ending::{TableEnding, Word};
+use sluice_contracts::manifest::{Manifest, Refused, RunId};
+use sluice_contracts::receipt::Commit;
+use sluice_contracts::{Error, Kind, Result};
+
+/// What a commit came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Generation of the snapshot that was committed.
+    pub generation: u32,
+    /// Every table of the run, in the manifest's order.
+    pub tables: Vec<TableOutcome>,
+}
+
+/// What became of one table.
+#[derive(Debug)]
+pub struct TableOutcome {
+    /// Index of the table in the manifest.
+    pub table: u32,
+    /// Its commit, or why nothing of it is visible.
+    pub result: Result<Commit>,
+}
+
+impl Outcome {
+    /// Whether every table is visible.
+    pub fn is_whole(&self) -> bool {
+        self.tables.iter().all(|table| table.result.is_ok())
+    }
+}
+
+/// What became of every table that the job asks for: those of the plan, then those it refused.
+pub fn table_endings(manifest: &Manifest, outcome: &Outcome) -> Vec<TableEnding> {
+    let planned = outcome.tables.iter().filter_map(|ended| {
+        let table = manifest.tables.get(ended.table as usize)?;
+        let (rows, failure) = match &ended.result {
+            Ok(commit) => (commit.rows, None),
+            Err(error) => (0, Some(Word::from(error))),
+        };
+        Some(TableEnding { table: table.name.clone(), target: table.target.clone(), rows, failure })
+    });
+    planned.chain(manifest.refused.iter().map(refused_ending)).collect()
+}
+
+pub(crate) fn refused_ending(refused: &Refused) -> TableEnding {
+    TableEnding {
+        table: refused.table.clone(),
+        target: refused.target.clone(),
+        rows: 0,
+        failure: Some(Word {
+            // That the others moved makes it a failure of this run, not a job that cannot be done.
+            kind: Kind::Data,
+            message: refused.message.clone(),
+            hint: refused.hint.clone(),
+        }),
+    }
+}
+
+/// Why not every table that the job asks for is visible.
+pub fn error_of(run: RunId, tables: &[TableEnding]) -> Option<Error> {
+    let failed = || tables.iter().filter(|table| table.failure.is_some());
+    let first = failed().find_map(|table| table.failure.clone())?.into_error();
+    let names: Vec<String> = failed().map(|table| format!("`{}`", table.table)).collect();
+    if tables.len() == 1 {
+        return Some(first);
+    }
+    Some(first.during(format!(
+        "run `{run}`: {} of {} tables not visible: {}",
+        names.len(),
+        tables.len(),
+        names.join(", ")
+    )))
+}

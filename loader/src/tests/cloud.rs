@@ -1,0 +1,328 @@
+//! A cloud of ports that remember what was asked of them, and a loader in it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use object_store::memory::InMemory;
+use sluice_contracts::check::{Check, Checks};
+use sluice_contracts::ending::{Announcer, RunEvent};
+use sluice_contracts::launch::{Claim, ExecutionState, Executions, Order};
+use sluice_contracts::manifest::{Consistency, Manifest, RunId};
+use sluice_contracts::store::Bucket;
+use sluice_contracts::{Error, Kind, Result};
+
+use super::faults::{Faults, Shaky};
+use super::world::{Recorder, World, manifest};
+use crate::{Service, Sink, Standing, Warehouses};
+
+/// A cloud with one run in it.
+#[derive(Debug)]
+pub(super) struct Cloud {
+    /// The run, by a store in which nothing goes wrong.
+    pub(super) world: World,
+    memory: Arc<InMemory>,
+    pub(super) platform: Platform,
+    pub(super) queue: Queue,
+    pub(super) topic: Topic,
+    /// Now, by the clock of platform and loader.
+    pub(super) now: DateTime<Utc>,
+}
+
+/// Where tasks run: an execution is as the test says.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Platform {
+    executions: Arc<Mutex<BTreeMap<String, ExecutionState>>>,
+    /// Launch and number of tasks of each execution.
+    started: Arc<Mutex<Vec<(u32, u32)>>>,
+    cancelled: Arc<Mutex<Vec<String>>>,
+    clock: Arc<Mutex<DateTime<Utc>>>,
+    refuse: Arc<Mutex<Option<Kind>>>,
+    faults: Faults,
+}
+
+/// Looks that were asked for, each name once.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Queue {
+    asked: Arc<Mutex<Vec<Check>>>,
+    faults: Faults,
+}
+
+/// Who hears of the end.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Topic {
+    heard: Arc<Mutex<Vec<RunEvent>>>,
+    refuse: Arc<Mutex<Option<Kind>>>,
+    faults: Faults,
+}
+
+impl Cloud {
+    /// A run that was launched a minute ago, all its tasks at work.
+    pub(super) async fn at_work(units: &[u32], consistency: Consistency) -> Self {
+        let cloud = Self::planned(with_tasks(units, consistency)).await;
+        let tasks = cloud.world.manifest.tasks.iter().map(|task| task.index).collect();
+        cloud.order(0, tasks, cloud.now).await;
+        cloud.claim(0, "e0", cloud.now).await;
+        cloud.platform.add("e0", cloud.now);
+        cloud.platform.set("e0", |state| state.started = Some(state.created));
+        cloud.world.found(0).await;
+        cloud
+    }
+
+    /// A run that was planned, and not yet launched.
+    pub(super) async fn planned(manifest: Manifest) -> Self {
+        let now = manifest.planned;
+        let memory = Arc::new(InMemory::new());
+        let world = World::of(memory.clone(), manifest).await;
+        let platform = Platform::default();
+        *platform.clock.lock().unwrap() = now;
+        let (queue, topic) = (Queue::default(), Topic::default());
+        Self { world, memory, platform, queue, topic, now }
+    }
+
+    /// A loader, one of many, of which a call goes wrong.
+    pub(super) fn loader(&self, faults: &Faults) -> Service {
+        let store = Shaky { inner: self.memory.clone(), faults: faults.clone() };
+        let sink = Recorder { faults: faults.clone(), ..self.world.sink.clone() };
+        Service {
+            executions: Arc::new(Platform { faults: faults.clone(), ..self.platform.clone() }),
+            checks: Arc::new(Queue { faults: faults.clone(), ..self.queue.clone() }),
+            announcer: Some(Arc::new(Topic { faults: faults.clone(), ..self.topic.clone() })),
+            bucket: Bucket {
+                store: Arc::new(store),
+                prefix: "".into(),
+                url: "file:///bucket".into(),
+            },
+            warehouses: Warehouses::new(vec![("file", Arc::new(sink) as Arc<dyn Sink>)]),
+            deadline: Duration::from_hours(24),
+        }
+    }
+
+    pub(super) fn run(&self) -> RunId {
+        self.world.manifest.run
+    }
+
+    /// A look by a loader of which nothing goes wrong.
+    pub(super) async fn look(&self) -> Result<Standing> {
+        self.loader(&Faults::default()).look(self.run(), self.now).await
+    }
+
+    pub(super) fn pass(&mut self, time: TimeDelta) {
+        self.now += time;
+        *self.platform.clock.lock().unwrap() = self.now;
+    }
+
+    /// Looks again and again, as the queue would, until the run has ended.
+    pub(super) async fn look_to_the_end(&mut self) {
+        for _ in 0..100 {
+            match self.look().await {
+                Ok(Standing::Ended) => return,
+                Ok(Standing::Loading) => self.pass(TimeDelta::seconds(5)),
+                other => panic!("{other:?}"),
+            }
+        }
+        panic!("it never ended");
+    }
+
+    pub(super) async fn order(&self, launch: u32, tasks: Vec<u32>, at: DateTime<Utc>) {
+        let reason = "the run begins".to_owned();
+        let order = Order { version: 1, launch, tasks, reason, at };
+        self.world.store.create_order(&order).await.unwrap();
+    }
+
+    pub(super) async fn claim(&self, launch: u32, execution: &str, at: DateTime<Utc>) {
+        let claim = Claim { version: 1, launch, execution: execution.to_owned(), at };
+        self.world.store.create_claim(&claim).await.unwrap();
+    }
+
+    /// The execution's last task ends.
+    pub(super) fn end(&self, execution: &str, failed: u32) {
+        let now = self.now;
+        self.platform.set(execution, |state| {
+            state.ended = Some(now);
+            state.failed = failed;
+        });
+    }
+
+    /// Asserts that every table is visible once, and that it was told.
+    pub(super) async fn assert_loaded(&self, case: &str) {
+        let store = &self.world.store;
+        let loads = self.world.loads();
+        let tables = self.world.manifest.tables.len();
+        assert_eq!(loads.len(), tables, "{case}: {loads:?}");
+        for load in &loads {
+            let units = self.world.manifest.tables[load.table as usize].units.len();
+            assert_eq!(load.rows, 10 * units as u64, "{case}");
+        }
+        let committed = store.committed().await.unwrap().expect(case);
+        assert!(committed.is_whole(), "{case}: {committed:?}");
+        let heard = self.topic.heard();
+        assert!(!heard.is_empty(), "{case}");
+        assert!(heard.iter().all(|event| event.event.name() == "run.finished"), "{case}");
+        assert!(store.announced().await.unwrap().is_some(), "{case}");
+    }
+
+    /// Asserts that no part is left in the bucket.
+    pub(super) async fn assert_tidy(&self, case: &str) {
+        let store = &self.world.store;
+        let parts = store.bucket().store.list(Some(&store.layout().parts()));
+        assert_eq!(futures::StreamExt::count(parts).await, 0, "{case}: parts are left");
+    }
+
+    /// Asserts that nothing is visible, that it was told, and gives the words of it.
+    pub(super) async fn assert_failed(&self, case: &str) -> String {
+        assert!(self.world.loads().is_empty(), "{case}");
+        let store = &self.world.store;
+        assert!(store.committed().await.unwrap().is_none(), "{case}");
+        let event = store.announced().await.unwrap().expect(case);
+        assert_eq!(event.event.name(), "run.failed", "{case}");
+        assert!(!self.topic.heard().is_empty(), "{case}");
+        let failure = event.failure.expect(case);
+        assert!(failure.hint.is_some(), "{case}: {failure:?}");
+        failure.message
+    }
+}
+
+impl Platform {
+    pub(super) fn add(&self, name: &str, created: DateTime<Utc>) {
+        let state = ExecutionState {
+            created,
+            started: None,
+            ended: None,
+            succeeded: 0,
+            failed: 0,
+            cancelled: 0,
+            message: None,
+            log_url: None,
+        };
+        self.executions.lock().unwrap().insert(name.to_owned(), state);
+    }
+
+    pub(super) fn set(&self, name: &str, change: impl FnOnce(&mut ExecutionState)) {
+        change(self.executions.lock().unwrap().get_mut(name).unwrap());
+    }
+
+    /// Starts end with this error from now on.
+    pub(super) fn refuse(&self, kind: Kind) {
+        *self.refuse.lock().unwrap() = Some(kind);
+    }
+
+    pub(super) fn started(&self) -> Vec<(u32, u32)> {
+        self.started.lock().unwrap().clone()
+    }
+
+    pub(super) fn cancelled(&self) -> Vec<String> {
+        self.cancelled.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Executions for Platform {
+    async fn start(&self, manifest_url: &str, launch: u32, task_count: u32) -> Result<String> {
+        assert!(manifest_url.starts_with("file:///bucket/runs/"), "{manifest_url}");
+        let start = async || {
+            if let Some(kind) = *self.refuse.lock().unwrap() {
+                return Err(Error::new(kind, "start an execution").hint("grant it"));
+            }
+            let name = {
+                let mut started = self.started.lock().unwrap();
+                started.push((launch, task_count));
+                format!("s{}", started.len())
+            };
+            let now = *self.clock.lock().unwrap();
+            self.add(&name, now);
+            Ok(name)
+        };
+        self.faults.call(start).await
+    }
+
+    async fn state(&self, execution: &str) -> Result<Option<ExecutionState>> {
+        let find = async || Ok(self.executions.lock().unwrap().get(execution).cloned());
+        self.faults.call(find).await
+    }
+
+    async fn cancel(&self, execution: &str) -> Result<()> {
+        let cancel = async || {
+            self.cancelled.lock().unwrap().push(execution.to_owned());
+            if let Some(state) = self.executions.lock().unwrap().get_mut(execution) {
+                state.ended.get_or_insert(*self.clock.lock().unwrap());
+            }
+            Ok(())
+        };
+        self.faults.call(cancel).await
+    }
+}
+
+impl Queue {
+    /// Names of the looks that were asked for, without their places in time.
+    pub(super) fn asked(&self) -> Vec<Check> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// What of these looks are waiting at `now`.
+    pub(super) fn kinds(&self) -> Vec<String> {
+        let kind = |check: &Check| check.name.split('-').next().unwrap_or_default().to_owned();
+        self.asked().iter().map(kind).collect()
+    }
+}
+
+#[async_trait]
+impl Checks for Queue {
+    async fn ask(&self, check: &Check) -> Result<()> {
+        let ask = async || {
+            let mut asked = self.asked.lock().unwrap();
+            if !asked.iter().any(|one| one.name == check.name) {
+                asked.push(check.clone());
+            }
+            Ok(())
+        };
+        self.faults.call(ask).await
+    }
+
+    async fn ask_for_plan(&self, _: RunId) -> Result<()> {
+        panic!("a loader asks for no plan")
+    }
+}
+
+impl Topic {
+    /// Nobody hears of anything from now on.
+    pub(super) fn refuse(&self, kind: Kind) {
+        *self.refuse.lock().unwrap() = Some(kind);
+    }
+
+    pub(super) fn mend(&self) {
+        *self.refuse.lock().unwrap() = None;
+    }
+
+    pub(super) fn heard(&self) -> Vec<RunEvent> {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Announcer for Topic {
+    async fn announce(&self, event: &RunEvent) -> Result<()> {
+        let tell = async || {
+            if let Some(kind) = *self.refuse.lock().unwrap() {
+                return Err(Error::new(kind, "publish to the topic").hint("grant it"));
+            }
+            self.heard.lock().unwrap().push(event.clone());
+            Ok(())
+        };
+        self.faults.call(tell).await
+    }
+}
+
+/// A plan of tables with so many units each, every unit the only one of a task.
+pub(super) fn with_tasks(units: &[u32], consistency: Consistency) -> Manifest {
+    let mut manifest = manifest(units);
+    manifest.consistency = consistency;
+    let tasks = manifest
+        .units()
+        .zip(0..)
+        .map(|(unit, index)| sluice_contracts::manifest::Task { index, units: vec![unit] });
+    manifest.tasks = tasks.collect();
+    manifest
+}

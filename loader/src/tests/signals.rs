@@ -1,0 +1,131 @@
+//! Any signal is enough, and none is too many.
+
+use chrono::TimeDelta;
+use sluice_contracts::manifest::Consistency;
+
+use super::cloud::Cloud;
+use super::faults::Faults;
+use crate::Standing;
+
+/// When a signal comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// While tasks are at work.
+    Early,
+    /// When the last unit has its receipt, and the task that read it still runs.
+    Extracted,
+    /// When the execution has ended.
+    Ended,
+    /// Long after.
+    Late,
+}
+
+const MOMENTS: [Moment; 4] = [Moment::Early, Moment::Extracted, Moment::Ended, Moment::Late];
+
+/// A run of two tables, loads that take a while, and looks at these moments.
+async fn carry(looks: &[usize; 4], together: usize, seed: u64) -> Cloud {
+    let mut cloud = Cloud::at_work(&[3, 2], Consistency::Snapshot).await;
+    cloud.world.sink.pending = u32::try_from(seed % 4).unwrap();
+    for (moment, times) in MOMENTS.into_iter().zip(looks) {
+        match moment {
+            Moment::Early => cloud.world.prove(0, super::at(0, 1)).await,
+            Moment::Extracted => cloud.world.prove_all(0).await,
+            Moment::Ended => cloud.end("e0", 0),
+            Moment::Late => cloud.pass(TimeDelta::hours(30)),
+        }
+        for number in 0..*times {
+            let mixed = Faults::mixed(seed + number as u64 * 1000);
+            let loaders = vec![cloud.loader(&mixed); together];
+            let looks = loaders.iter().map(|loader| loader.look(cloud.run(), cloud.now));
+            for standing in futures::future::join_all(looks).await {
+                let standing = standing.unwrap();
+                assert!(
+                    (moment == Moment::Early) == (standing == Standing::Extracting),
+                    "{moment:?}: {standing:?}"
+                );
+            }
+            cloud.pass(TimeDelta::seconds(3));
+        }
+    }
+    cloud
+}
+
+#[tokio::test]
+async fn each_signal_alone_suffices_however_often_it_comes() {
+    let mut cases = 0;
+    for only in 1..4 {
+        for times in 1..=5 {
+            for together in 1..=2 {
+                for seed in 0..8 {
+                    let mut looks = [0; 4];
+                    looks[only] = times;
+                    // The loader's own looks follow the last one that came from outside.
+                    let mut cloud = carry(&looks, together, seed).await;
+                    cloud.look_to_the_end().await;
+                    let case = format!("{:?} x{times} by {together}, {seed}", MOMENTS[only]);
+                    cloud.assert_loaded(&case).await;
+                    cloud.assert_tidy(&case).await;
+                    cases += 1;
+                }
+            }
+        }
+    }
+    println!("{cases} cases of one signal alone");
+    assert_eq!(cases, 240);
+}
+
+#[tokio::test]
+async fn signals_come_together_early_and_again() {
+    let mut cases = 0;
+    for number in 0..4_usize.pow(4) {
+        let looks = [number % 4, number / 4 % 4, number / 16 % 4, number / 64];
+        for together in 1..=3 {
+            let seed = (number * 3 + together) as u64;
+            let mut cloud = carry(&looks, together, seed).await;
+            cloud.look_to_the_end().await;
+            cloud.assert_loaded(&format!("{looks:?} by {together}")).await;
+            cases += 1;
+        }
+    }
+    println!("{cases} cases of signals together");
+    assert_eq!(cases, 768);
+}
+
+#[tokio::test]
+async fn a_look_that_is_not_the_last_asks_for_one_more_whoever_looks() {
+    let cloud = Cloud::at_work(&[2], Consistency::Snapshot).await;
+    let loader = cloud.loader(&Faults::mixed(7));
+    let looks = (0..5).map(|_| loader.look(cloud.run(), cloud.now));
+    for standing in futures::future::join_all(looks).await {
+        assert_eq!(standing.unwrap(), Standing::Extracting);
+    }
+    assert_eq!(cloud.queue.kinds(), ["sweep"], "five signals are one look more");
+    let after = cloud.queue.asked()[0].after;
+    assert!(after.as_secs() <= 30 && after.as_secs() >= 9, "{after:?}");
+}
+
+#[tokio::test]
+async fn a_load_that_takes_a_while_is_looked_at_again() {
+    let mut cloud = Cloud::at_work(&[2], Consistency::Snapshot).await;
+    cloud.world.sink.pending = 3;
+    cloud.world.prove_all(0).await;
+    for _ in 0..3 {
+        assert_eq!(cloud.look().await.unwrap(), Standing::Loading);
+        cloud.pass(TimeDelta::seconds(6));
+    }
+    assert_eq!(cloud.queue.kinds(), ["load"; 3]);
+    assert_eq!(cloud.look().await.unwrap(), Standing::Ended);
+    assert_eq!(cloud.queue.kinds(), ["load"; 3], "nothing is asked for after the end");
+    assert_eq!(cloud.look().await.unwrap(), Standing::Ended);
+    assert_eq!(cloud.topic.heard().len(), 1, "what was told is not told again");
+    cloud.assert_loaded("").await;
+}
+
+#[tokio::test]
+async fn a_run_that_nobody_knows_is_left_alone() {
+    let cloud = Cloud::at_work(&[1], Consistency::Snapshot).await;
+    let loader = cloud.loader(&Faults::default());
+    let unknown = sluice_contracts::manifest::RunId::generate();
+    assert_eq!(loader.look(unknown, cloud.now).await.unwrap(), Standing::Unknown);
+    assert!(cloud.queue.asked().is_empty());
+}

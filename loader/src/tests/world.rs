@@ -1,0 +1,248 @@
+//! A run whose tasks are played by the tests, and a warehouse that remembers.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt as _};
+use sluice_contracts::manifest::{Manifest, RunId, Table, UnitRef};
+use sluice_contracts::receipt::{Failure, Part, Receipt, Snapshot};
+use sluice_contracts::store::{Bucket, RunStore, storage_error};
+use sluice_contracts::{Error, Kind, Result};
+
+use super::faults::Faults;
+use crate::{Load, Loaded, Outcome, Prepared, Progress, Sink, commit};
+
+/// A warehouse that loads by itself, as BigQuery does: a load is asked for, is at work for a while,
+/// and is visible once however often it was asked for.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Recorder {
+    /// What became visible, in order.
+    pub(super) loads: Arc<Mutex<Vec<Load>>>,
+    /// How often a load that was asked for will still be at work.
+    pub(super) at_work: Arc<Mutex<HashMap<(RunId, u32, u32), u32>>>,
+    /// How often a new load is at work.
+    pub(super) pending: u32,
+    pub(super) refuse: Option<&'static str>,
+    pub(super) faults: Faults,
+}
+
+impl Recorder {
+    pub(super) fn loads(&self) -> Vec<Load> {
+        self.loads.lock().unwrap().clone()
+    }
+
+    fn is_visible(&self, load: &Load) -> bool {
+        let same = |one: &Load| {
+            (one.run, one.table, one.snapshot) == (load.run, load.table, load.snapshot)
+        };
+        self.loads.lock().unwrap().iter().any(same)
+    }
+
+    fn is_at_work(&self, load: &Load) -> bool {
+        let mut at_work = self.at_work.lock().unwrap();
+        let left = at_work.entry((load.run, load.table, load.snapshot)).or_insert(self.pending);
+        let pending = *left > 0;
+        *left = left.saturating_sub(1);
+        pending
+    }
+
+    /// Whether every part is there, before anything is loaded.
+    async fn check_parts(&self, load: &Load) -> Result<()> {
+        for part in &load.parts {
+            let what = || format!("look for `{}`", part.path);
+            match load.bucket.store.head(&part.path.as_str().into()).await {
+                Ok(_) => {}
+                Err(object_store::Error::NotFound { .. }) => return Err(Error::data(what())),
+                Err(source) => return Err(storage_error(what(), source)),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Sink for Recorder {
+    async fn check(&self, _: RunId, _: &Table) -> Result<()> {
+        Ok(())
+    }
+
+    async fn prepare(&self, load: &Load) -> Result<Progress<Box<dyn Prepared>>> {
+        if self.refuse.is_some_and(|target| load.target.ends_with(target)) {
+            return Err(Error::data("the table has rows"));
+        }
+        self.check_parts(load).await?;
+        self.faults.call(async || Ok(self.is_at_work(load))).await.map(|at_work| {
+            if at_work {
+                return Progress::Pending;
+            }
+            Progress::Done(Box::new(Recorded { recorder: self.clone(), load: load.clone() }) as _)
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Recorded {
+    recorder: Recorder,
+    load: Load,
+}
+
+#[async_trait]
+impl Prepared for Recorded {
+    async fn publish(self: Box<Self>) -> Result<Progress<Loaded>> {
+        let Self { recorder, load } = *self;
+        let loaded = Loaded { snapshot: load.snapshot, rows: load.rows };
+        let publish = async || {
+            if !recorder.is_visible(&load) {
+                recorder.loads.lock().unwrap().push(load.clone());
+            }
+            Ok(Progress::Done(loaded))
+        };
+        recorder.faults.call(publish).await
+    }
+}
+
+/// The documents of a run, and where it is loaded.
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    pub(super) store: RunStore,
+    pub(super) manifest: Manifest,
+    pub(super) sink: Recorder,
+}
+
+impl World {
+    /// A run of tables with so many units each.
+    pub(super) async fn new(units: &[u32]) -> Self {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        Self::of(store, manifest(units)).await
+    }
+
+    /// A run of this plan.
+    pub(super) async fn of(store: Arc<dyn ObjectStore>, manifest: Manifest) -> Self {
+        let bucket = Bucket { store, prefix: "".into(), url: "file:///bucket".into() };
+        let store = RunStore::new(bucket, manifest.run);
+        store.create_manifest(&manifest).await.unwrap();
+        Self { store, manifest, sink: Recorder::default() }
+    }
+
+    pub(super) async fn found(&self, generation: u32) {
+        let snapshot = Snapshot {
+            version: 1,
+            generation,
+            token: String::new(),
+            task: 0,
+            attempt: 0,
+            at: DateTime::UNIX_EPOCH,
+        };
+        self.store.create_founder(&snapshot).await.unwrap();
+    }
+
+    pub(super) fn receipt(&self, generation: u32, unit: UnitRef) -> Receipt {
+        let path = self.store.layout().part(generation, unit, "w", 0);
+        Receipt {
+            version: 1,
+            table: unit.table,
+            unit: unit.unit,
+            snapshot: generation,
+            task: 0,
+            attempt: 0,
+            execution: "e".into(),
+            rows: 10,
+            bytes: 100,
+            invalid: BTreeMap::new(),
+            parts: vec![Part { path: path.to_string(), rows: 10, bytes: 50, crc32c: 7 }],
+            seconds: 1.0,
+            finished: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    /// Proves a unit, and writes its part.
+    pub(super) async fn prove(&self, generation: u32, unit: UnitRef) {
+        let receipt = self.receipt(generation, unit);
+        let part = receipt.parts[0].path.as_str();
+        self.store.bucket().store.put(&part.into(), "rows".into()).await.unwrap();
+        self.store.create_receipt(&receipt).await.unwrap();
+    }
+
+    pub(super) async fn prove_all(&self, generation: u32) {
+        for unit in self.manifest.units() {
+            self.prove(generation, unit).await;
+        }
+    }
+
+    /// Leaves word that a unit cannot be read.
+    pub(super) async fn fail(&self, execution: &str, kind: Kind, unit: UnitRef) {
+        let number = self.store.failures().await.unwrap().len();
+        let failure = Failure {
+            version: 1,
+            task: 0,
+            attempt: 0,
+            execution: execution.into(),
+            unit: Some((unit.table, unit.unit)),
+            kind,
+            message: "permission denied".into(),
+            hint: None,
+            at: DateTime::from_timestamp(i64::try_from(number).unwrap(), 0).unwrap(),
+        };
+        self.store.create_failure(&failure, &number.to_string()).await.unwrap();
+    }
+
+    /// Replaces the plan by one of another run.
+    pub(super) async fn plan(&mut self, manifest: Manifest) {
+        self.manifest = manifest;
+        self.store = RunStore::new(self.store.bucket().clone(), self.manifest.run);
+        self.store.create_manifest(&self.manifest).await.unwrap();
+    }
+
+    pub(super) async fn commit(&self) -> Result<Outcome> {
+        let sink = self.sink.clone();
+        let sinks = move |_: &str| Ok(Arc::new(sink.clone()) as Arc<dyn Sink>);
+        match commit(&self.store, &sinks).await? {
+            Progress::Done(outcome) => Ok(outcome),
+            Progress::Pending => panic!("a recorder is never at work"),
+        }
+    }
+
+    pub(super) fn loads(&self) -> Vec<Load> {
+        self.sink.loads()
+    }
+
+    pub(super) async fn part_is_there(&self, generation: u32, unit: UnitRef) -> bool {
+        let path = self.store.layout().part(generation, unit, "w", 0);
+        self.store.bucket().store.head(&path).await.is_ok()
+    }
+}
+
+pub(super) fn manifest(units: &[u32]) -> Manifest {
+    let tables: Vec<_> = (0..)
+        .zip(units)
+        .map(|(index, units): (u32, &u32)| {
+            let units: Vec<_> = (0..*units)
+                .map(|index| {
+                    serde_json::json!({
+                        "index": index, "cut": {"kind": "full"}, "predicate": "", "rows": 10, "bytes": 1
+                    })
+                })
+                .collect();
+            serde_json::json!({
+                "index": index, "name": format!("t{index}"), "relation": {"table": {"name": "t"}},
+                "target": format!("file:///w/t{index}"), "write_disposition": "truncate",
+                "strategy": "full", "reason": "small", "columns": [], "shape": "", "rows": 10,
+                "bytes": 1, "units": units
+            })
+        })
+        .collect();
+    serde_json::from_value(serde_json::json!({
+        "version": 1, "run": RunId::generate().to_string(), "job": "j", "planned": Utc::now(),
+        "source": "sqlite:///x", "bucket": "file:///bucket", "consistency": "snapshot",
+        "tables": tables, "tasks": [],
+        "estimate": {"rows": 0, "bytes": 0, "seconds": 0.0, "dollars": 0.0}
+    }))
+    .unwrap()
+}
+
+pub(super) fn at(table: u32, unit: u32) -> UnitRef {
+    UnitRef { table, unit }
+}

@@ -1,0 +1,285 @@
+//! Executions of a Cloud Run job, against a stand-in that `gcloud` takes for the real one.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sluice_contracts::Kind;
+use sluice_contracts::launch::{ExecutionState, Executions as _};
+use sluice_runtime::google::Endpoints;
+use sluice_runtime::google::executions::CloudRun as Client;
+use sluice_tests::cloud::Trouble;
+use sluice_tests::cloud::clients::Gcloud;
+use sluice_tests::cloud::run::{CloudRun, Job};
+use sluice_tests::oracle::{Expected, assert_same};
+use sluice_tests::postgres::Database;
+use sluice_tests::sluice::{Site, cloud_program};
+
+use crate::bad_days::{kill_half_way, resume, slow_orders, start};
+
+const MANIFEST: &str = "gs://bucket/runs/0193f2c4-7d3a-7c51-9f0e-2b6a4c1d8e90/manifest.json";
+
+/// A job whose container runs a shell script.
+fn shell(script: &str) -> Job {
+    let mut job = Job::new("extract", "/bin/sh");
+    job.arguments = vec!["-c".into(), script.into()];
+    job
+}
+
+async fn client(run: &CloudRun) -> Client {
+    let job = Job::new("extract", "").full_name();
+    Client::new(&endpoints(run), &job).await.expect("a client can be made")
+}
+
+fn endpoints(run: &CloudRun) -> Endpoints {
+    let typed = json!({"sluice_run_endpoint": run.url()});
+    serde_json::from_value(typed).expect("this is how endpoints are typed")
+}
+
+/// Waits until an execution has ended.
+async fn ended(client: &Client, execution: &str) -> ExecutionState {
+    for _ in 0..600 {
+        let state = client.state(execution).await.expect("an execution can be looked at");
+        let state = state.expect("there is an execution of that name");
+        if state.ended.is_some() {
+            return state;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("`{execution}` did not end within half a minute");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_task_finds_its_manifest_and_its_launch() {
+    let site = Site::new();
+    let mut job = shell(
+        "echo $CLOUD_RUN_JOB $CLOUD_RUN_EXECUTION $CLOUD_RUN_TASK_COUNT $CLOUD_RUN_TASK_ATTEMPT \
+         $SLUICE_MANIFEST $SLUICE_LAUNCH $OTHER > $FOLDER/$CLOUD_RUN_TASK_INDEX",
+    );
+    job.environment = vec![
+        ("FOLDER".into(), site.path().display().to_string()),
+        ("OTHER".into(), "of the job".into()),
+        ("SLUICE_LAUNCH".into(), "overridden".into()),
+    ];
+    let run = CloudRun::start(job).await;
+    let client = client(&run).await;
+    let name = client.start(MANIFEST, 2, 5).await.expect("an execution starts");
+    assert_eq!(run.executions(), [name.as_str()]);
+    let state = ended(&client, &name).await;
+    assert_eq!((state.succeeded, state.failed, state.cancelled), (5, 0, 0));
+    assert!(state.created <= state.started.unwrap() && state.started <= state.ended, "{state:?}");
+    assert!(state.log_url.is_some() && state.message.is_none(), "{state:?}");
+    for index in 0..5 {
+        let said = fs::read_to_string(site.path().join(index.to_string())).unwrap();
+        assert_eq!(said.trim(), format!("extract {name} 5 0 {MANIFEST} 2 of the job"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_may_have_happened_is_not_repeated() {
+    let run = CloudRun::start(shell("true")).await;
+    let client = client(&run).await;
+    run.trouble([Trouble::AnswerLost]);
+    let error = client.start(MANIFEST, 0, 1).await.unwrap_err();
+    assert!(error.is_transient(), "{}", error.chain());
+    assert_eq!(run.executions().len(), 1);
+
+    // Nothing was started, but who asked cannot know.
+    run.trouble([Trouble::Unavailable]);
+    assert!(client.start(MANIFEST, 0, 1).await.unwrap_err().is_transient());
+    assert_eq!(run.executions().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_was_one_of_too_many_is_repeated() {
+    let run = CloudRun::start(shell("true")).await;
+    let client = client(&run).await;
+    run.trouble([Trouble::TooMany, Trouble::TooMany]);
+    client.start(MANIFEST, 0, 1).await.expect("the third call starts it");
+    assert_eq!(run.executions().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_names_the_role_or_the_variable() {
+    let run = CloudRun::start(shell("true")).await;
+    let client = client(&run).await;
+    run.trouble([Trouble::Denied]);
+    let error = client.start(MANIFEST, 0, 1).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Denied);
+    assert!(error.remedy().unwrap().contains("`roles/run.jobsExecutorWithOverrides`"));
+    run.trouble([Trouble::Denied]);
+    let error = client.state("extract-1").await.unwrap_err();
+    assert!(error.remedy().unwrap().contains("`roles/run.viewer`"));
+
+    let other = Job::new("other", "").full_name();
+    let other = Client::new(&endpoints(&run), &other).await.unwrap();
+    let error = other.start(MANIFEST, 0, 1).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+    assert!(error.remedy().unwrap().contains("`SLUICE_EXTRACTOR_JOB`"));
+    assert_eq!(Client::new(&endpoints(&run), "extract").await.unwrap_err().kind(), Kind::Invalid);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_is_repeated_until_it_is_answered() {
+    let run = CloudRun::start(shell("true")).await;
+    let client = client(&run).await;
+    let name = client.start(MANIFEST, 0, 1).await.unwrap();
+    run.ended(&name).await;
+    run.trouble([Trouble::Unavailable, Trouble::TooMany]);
+    assert_eq!(client.state(&name).await.unwrap().unwrap().succeeded, 1);
+    assert_eq!(client.state("extract-nobody").await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_ends_the_tasks_and_may_be_done_twice() {
+    // One task ends when it is asked to; the other has to be made to.
+    let mut job = shell(
+        "test $CLOUD_RUN_TASK_INDEX = 0 || trap '' TERM
+         while true; do sleep 0.05; done",
+    );
+    job.grace = Duration::from_millis(300);
+    let run = CloudRun::start(job).await;
+    let client = client(&run).await;
+    let name = client.start(MANIFEST, 0, 2).await.unwrap();
+    while run.execution(&name).unwrap()["runningCount"] != 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    client.cancel(&name).await.expect("an execution can be cancelled");
+    let state = ended(&client, &name).await;
+    assert_eq!((state.succeeded, state.failed, state.cancelled), (0, 0, 2));
+    assert!(state.message.unwrap().contains("cancelled"));
+    client.cancel(&name).await.expect("one that has ended stays as it is");
+    client.cancel("extract-nobody").await.expect("one that is gone has ended");
+    run.trouble([Trouble::Denied]);
+    client.cancel(&name).await.expect("one that has ended needs no permission");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_execution_that_never_starts_can_be_told_and_cancelled() {
+    let run = CloudRun::start(shell("true")).await;
+    let client = client(&run).await;
+    run.let_start(false);
+    let name = client.start(MANIFEST, 0, 3).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let state = client.state(&name).await.unwrap().unwrap();
+    assert_eq!((state.started, state.ended), (None, None));
+    client.cancel(&name).await.unwrap();
+    let state = ended(&client, &name).await;
+    assert_eq!((state.started, state.cancelled), (None, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_is_started_again_as_often_as_the_job_allows() {
+    for (max_retries, succeeded) in [(2, 1), (1, 0)] {
+        // Ends by a code, then by a signal, then well.
+        let mut job = shell("case $CLOUD_RUN_TASK_ATTEMPT in 0) exit 3;; 1) kill -9 $$;; esac");
+        job.max_retries = max_retries;
+        let run = CloudRun::start(job).await;
+        let client = client(&run).await;
+        let name = client.start(MANIFEST, 0, 1).await.unwrap();
+        let state = ended(&client, &name).await;
+        assert_eq!((state.succeeded, state.failed), (succeeded, 1 - succeeded));
+        assert_eq!(run.execution(&name).unwrap()["retriedCount"], 1);
+        if succeeded == 0 {
+            let message = state.message.unwrap();
+            assert!(message.contains("0/1 tasks were a success"), "{message}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_tasks_run_at_once_than_the_job_allows() {
+    let site = Site::new();
+    let log = site.file("log", "");
+    let mut job = shell("echo in >> $LOG; sleep 0.1; echo out >> $LOG");
+    job.environment = vec![("LOG".into(), log.display().to_string())];
+    job.parallelism = 1;
+    let run = CloudRun::start(job).await;
+    let name = client(&run).await.start(MANIFEST, 0, 4).await.unwrap();
+    run.ended(&name).await;
+    assert_eq!(fs::read_to_string(log).unwrap(), "in\nout\n".repeat(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gcloud_takes_the_stand_in_for_cloud_run() {
+    let Some(gcloud) = Gcloud::find() else { return };
+    let run = CloudRun::start(shell("sleep 1; test $WELL = yes")).await;
+    let variables = "--update-env-vars=WELL=yes";
+    let execute = ["execute", "extract", "--tasks", "3", variables, "--wait"];
+    let executed = gcloud.jobs(&run, &execute).await;
+    executed.succeeded();
+    assert!(executed.stderr.contains("has successfully completed"), "{executed}");
+    let name = run.executions().remove(0);
+
+    let described: Value = serde_json::from_str(
+        &gcloud.jobs(&run, &["executions", "describe", &name, "--format=json"]).await.stdout,
+    )
+    .expect("gcloud answers in JSON");
+    assert_eq!(described["status"]["succeededCount"], 3);
+    let state = client(&run).await.state(&name).await.unwrap().unwrap();
+    assert_eq!(state.succeeded, 3, "both forms of the API show the same");
+
+    run.let_start(false);
+    let waiting = client(&run).await.start(MANIFEST, 0, 1).await.unwrap();
+    gcloud.jobs(&run, &["executions", "cancel", &waiting]).await.succeeded();
+    assert_eq!(run.ended(&waiting).await["cancelledCount"], 1);
+    run.let_start(true);
+
+    let list = ["executions", "list", "--job=extract", "--format=value(name)"];
+    let listed = gcloud.jobs(&run, &list).await;
+    for name in run.executions() {
+        assert!(listed.stdout.contains(&name), "{listed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gcloud_is_told_of_an_execution_that_fails() {
+    let Some(gcloud) = Gcloud::find() else { return };
+    let mut job = shell("exit 1");
+    job.max_retries = 0;
+    let run = CloudRun::start(job).await;
+    let executed = gcloud.jobs(&run, &["execute", "extract", "--wait"]).await;
+    assert_eq!(executed.code, Some(1), "{executed}");
+    assert!(executed.stderr.contains("The execution failed"), "{executed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_executes_the_job_and_fills_the_gap() {
+    let Some(gcloud) = Gcloud::find() else { return };
+    let Some(extractor) = cloud_program("extractor") else { return };
+    let Some(database) = Database::fresh().await else { return };
+    let (_proxy, site, job) = slow_orders(&database).await;
+    let run = kill_half_way(&site, start(&site, &job), 3).await;
+    assert!(!site.table("orders").exists(), "a killed run is not visible");
+
+    let stand_in = CloudRun::start(extract(extractor, &site)).await;
+    let manifest = format!("{}/runs/{run}/manifest.json", site.bucket());
+    let variable = format!("--update-env-vars=SLUICE_MANIFEST={manifest}");
+    let killing = async {
+        let begun = Instant::now();
+        // The first that is seen at work, and one later on.
+        for later in [0, 700] {
+            tokio::time::sleep(Duration::from_millis(later)).await;
+            while stand_in.kill_a_task().is_none() && begun.elapsed() < Duration::from_secs(60) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    };
+    let execute = ["execute", "extract", "--tasks", "3", &variable, "--wait"];
+    let (executed, ()) = tokio::join!(gcloud.jobs(&stand_in, &execute), killing);
+    assert_eq!(executed.code, Some(0), "{executed}\n{}", stand_in.log());
+    let shown = stand_in.ended(&stand_in.executions()[0]).await;
+    assert!(shown["retriedCount"].as_u64() >= Some(1), "no task was killed: {shown}");
+
+    let ended = resume(&site, &job, &run).ended().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
+}
+
+/// The job of a site's runs.
+fn extract(extractor: PathBuf, site: &Site) -> Job {
+    let mut job = Job::new("extract", extractor);
+    job.environment = site.variables().to_vec();
+    job
+}

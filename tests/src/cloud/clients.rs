@@ -1,0 +1,73 @@
+//! Google's own clients, with a stand-in where Google would be.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::needs::{skip, variable};
+use crate::oracle::python;
+use crate::sluice::Ended;
+
+use super::run::CloudRun;
+use super::{LOCATION, PROJECT};
+
+/// `gcloud` with settings of its own.
+#[derive(Debug)]
+pub struct Gcloud {
+    program: PathBuf,
+    settings: TempDir,
+}
+
+impl Gcloud {
+    /// `None` where it is missing: the test returns, and has said so.
+    pub fn find() -> Option<Self> {
+        let Some(program) = variable("TEST_GCLOUD").map(PathBuf::from) else {
+            skip("`gcloud` (TEST_GCLOUD)");
+            return None;
+        };
+        let settings = TempDir::with_prefix("sluice-gcloud-").expect("a temporary folder");
+        Some(Self { program, settings })
+    }
+
+    /// Runs `gcloud run jobs ARGUMENTS`, and waits for its end.
+    ///
+    /// It calls a host whose name begins with the region, so the stand-in is given to it as a proxy.
+    pub async fn jobs(&self, run: &CloudRun, arguments: &[&str]) -> Ended {
+        let output = Command::new(&self.program)
+            .args(["run", "jobs"])
+            .args(arguments)
+            .args(["--region", LOCATION, "--quiet"])
+            .env("CLOUDSDK_CONFIG", self.settings.path())
+            .env("CLOUDSDK_CORE_PROJECT", PROJECT)
+            .env("CLOUDSDK_AUTH_DISABLE_CREDENTIALS", "true")
+            .env("CLOUDSDK_CORE_DISABLE_USAGE_REPORTING", "true")
+            .env("CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN", "http://run.test/")
+            .env("CLOUDSDK_PROXY_TYPE", "http")
+            .env("CLOUDSDK_PROXY_ADDRESS", "127.0.0.1")
+            .env("CLOUDSDK_PROXY_PORT", run.port().to_string())
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .expect("gcloud starts");
+        Ended {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// What a Python script that uses Google's libraries prints, which is JSON. `None` where there is
+/// no Python.
+pub async fn in_python(script: &str, arguments: &[&str]) -> Option<Value> {
+    let mut command = Command::new(python()?);
+    // gRPC would ask a proxy that the machine's owner has set for what lies on this machine.
+    command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+    let output =
+        command.args(["-c", script]).args(arguments).output().await.expect("Python starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(serde_json::from_slice(&output.stdout).expect("the answer is JSON"))
+}

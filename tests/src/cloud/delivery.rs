@@ -1,0 +1,84 @@
+//! Calls that Google makes: delivered at least once, and not always when they should be.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::Utc;
+use serde_json::json;
+
+/// Pause before a call that failed is repeated, doubled each time up to [`LONGEST`]. Google's
+/// own are longer; tests do not wait for them.
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// What becomes of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It never arrives.
+    Lost,
+    /// It arrives this much later.
+    Late(Duration),
+    /// It arrives twice, at once.
+    Twice,
+}
+
+/// The fates of deliveries to come.
+#[derive(Debug, Clone, Default)]
+pub struct Weather {
+    rules: Arc<Mutex<Vec<(String, Fate)>>>,
+}
+
+impl Weather {
+    /// From now on, deliveries whose name holds `part` meet this fate.
+    pub fn set(&self, part: &str, fate: Fate) {
+        self.rules.lock().expect("nobody panics here").push((part.to_owned(), fate));
+    }
+
+    /// Nothing befalls any delivery any more.
+    pub fn clear(&self) {
+        self.rules.lock().expect("nobody panics here").clear();
+    }
+
+    /// Waits for `name`'s time, and answers how many copies of it arrive.
+    pub(crate) async fn copies(&self, name: &str) -> usize {
+        let fate = {
+            let rules = self.rules.lock().expect("nobody panics here");
+            rules.iter().rev().find(|(part, _)| name.contains(part)).map(|(_, fate)| *fate)
+        };
+        match fate {
+            None => 1,
+            Some(Fate::Lost) => 0,
+            Some(Fate::Twice) => 2,
+            Some(Fate::Late(late)) => {
+                tokio::time::sleep(late).await;
+                1
+            }
+        }
+    }
+}
+
+/// The pause before try number `retries`, counted from 1.
+pub(crate) fn pause(retries: u32) -> Duration {
+    SHORTEST.saturating_mul(1 << retries.saturating_sub(1).min(10)).min(LONGEST)
+}
+
+/// The header that tells a service who calls. Cloud Run has checked the token by then, and has
+/// taken its signature away.
+pub fn bearer(email: &str, audience: &str) -> String {
+    let now = Utc::now().timestamp();
+    let part = |part: serde_json::Value| URL_SAFE_NO_PAD.encode(part.to_string());
+    let header = part(json!({"alg": "RS256", "kid": "test", "typ": "JWT"}));
+    let claims = part(json!({
+        "aud": audience,
+        "azp": "100000000000000000000",
+        "email": email,
+        "email_verified": true,
+        "exp": now + 3600,
+        "iat": now,
+        "iss": "https://accounts.google.com",
+        "sub": "100000000000000000000",
+    }));
+    format!("Bearer {header}.{claims}.SIGNATURE_REMOVED_BY_GOOGLE")
+}

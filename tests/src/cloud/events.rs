@@ -1,0 +1,124 @@
+//! The audit log: that an execution has ended, told to the loader through a sink of the log and a
+//! push subscription of Pub/Sub.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::Utc;
+use serde_json::{Value, json};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::delivery::{Weather, bearer, pause};
+use super::execution::stamp;
+use super::run::{CloudRun, Ended};
+use super::{LOCATION, PROJECT};
+
+/// A subscription that pushes what the audit log says of a job's executions.
+#[derive(Debug)]
+pub struct Events {
+    weather: Weather,
+    pushing: JoinHandle<()>,
+}
+
+impl Events {
+    /// Pushes to `<service>/executions`, as `invoker`, what becomes of `run`'s executions.
+    pub fn start(run: &CloudRun, service: &str, invoker: &str) -> Self {
+        let weather = Weather::default();
+        let mut endings = run.endings();
+        let seen = weather.clone();
+        let url = format!("{}/executions", service.trim_end_matches('/'));
+        let bearer = bearer(invoker, service);
+        let pushing = tokio::spawn(async move {
+            // Ends, with all pushes, when this value does.
+            let mut pushes = JoinSet::new();
+            loop {
+                match endings.recv().await {
+                    Ok(ended) => {
+                        let (url, bearer) = (url.clone(), bearer.clone());
+                        pushes.spawn(push(seen.clone(), url, bearer, ended));
+                    }
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => break,
+                }
+            }
+            while pushes.join_next().await.is_some() {}
+        });
+        Self { weather, pushing }
+    }
+
+    /// What becomes of deliveries, which are named like their executions.
+    pub fn weather(&self) -> &Weather {
+        &self.weather
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.pushing.abort();
+    }
+}
+
+async fn push(weather: Weather, url: String, bearer: String, ended: Ended) {
+    let client = reqwest::Client::new();
+    let body = envelope(&entry(&ended));
+    for _ in 0..weather.copies(&ended.execution.name).await {
+        let mut retries = 0;
+        loop {
+            let call = client.post(&url).header("Authorization", &bearer).json(&body).send();
+            if call.await.is_ok_and(|answer| answer.status().is_success()) {
+                break;
+            }
+            retries += 1;
+            tokio::time::sleep(pause(retries)).await;
+        }
+    }
+}
+
+/// The entry that Cloud Run writes into `cloudaudit.googleapis.com/system_event`.
+fn entry(Ended { execution, job }: &Ended) -> Value {
+    let mut response = execution.v1(job);
+    response["@type"] = "type.googleapis.com/google.cloud.run.v1.Execution".into();
+    let mut status = json!({"message": execution.message()});
+    let mut severity = "INFO";
+    if !execution.has_succeeded() {
+        status["code"] = if execution.cancelled > 0 { 2 } else { 10 }.into();
+        severity = "ERROR";
+    }
+    let now = stamp(Utc::now());
+    json!({
+        "protoPayload": {
+            "@type": "type.googleapis.com/google.cloud.audit.AuditLog",
+            "status": status,
+            "serviceName": "run.googleapis.com",
+            "methodName": "/Jobs.RunJob",
+            "resourceName": format!("namespaces/{PROJECT}/executions/{}", execution.name),
+            "response": response,
+        },
+        "insertId": execution.name,
+        "resource": {
+            "type": "cloud_run_job",
+            "labels": {"job_name": job.name, "location": LOCATION, "project_id": PROJECT},
+        },
+        "timestamp": now,
+        "severity": severity,
+        "logName": format!("projects/{PROJECT}/logs/cloudaudit.googleapis.com%2Fsystem_event"),
+        "receiveTimestamp": now,
+    })
+}
+
+/// The body of a push.
+fn envelope(entry: &Value) -> Value {
+    let id = entry["insertId"].clone();
+    let now = stamp(Utc::now());
+    json!({
+        "message": {
+            "data": STANDARD.encode(entry.to_string()),
+            "attributes": {"logging.googleapis.com/timestamp": entry["timestamp"]},
+            "messageId": id,
+            "message_id": id,
+            "publishTime": now,
+            "publish_time": now,
+        },
+        "subscription": format!("projects/{PROJECT}/subscriptions/executions"),
+    })
+}

@@ -1,0 +1,99 @@
+//! One of Sluice's services: the real program, on a port of this machine.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+
+/// A service that is started, killed and started again at the same address. It ends with this
+/// value.
+#[derive(Debug)]
+pub struct Program {
+    program: PathBuf,
+    port: u16,
+    environment: Vec<(String, String)>,
+    log: PathBuf,
+    process: Option<Child>,
+}
+
+impl Program {
+    /// A service that is not started yet. What it says goes to `log`.
+    pub fn new(program: PathBuf, port: u16, log: PathBuf) -> Self {
+        Self { program, port, environment: Vec::new(), log, process: None }
+    }
+
+    /// A port that nothing listens on.
+    pub fn free_port() -> u16 {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+        listener.local_addr().expect("a bound socket has an address").port()
+    }
+
+    /// All that it finds in its environment, but for its port.
+    pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
+        self.environment = environment;
+    }
+
+    /// Where it answers.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Starts it, and waits until it answers.
+    pub async fn start(&mut self) {
+        self.process = Some(self.spawn());
+        let client = reqwest::Client::new();
+        for _ in 0..600 {
+            if client.get(format!("{}/healthz", self.url())).send().await.is_ok() {
+                return;
+            }
+            let process = self.process.as_mut().expect("it was started");
+            if let Ok(Some(status)) = process.try_wait() {
+                panic!("`{}` ended with {status}:\n{}", self.program.display(), self.said());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("`{}` did not answer within half a minute", self.program.display());
+    }
+
+    /// Kills it with SIGKILL, wherever it is.
+    pub async fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().await.expect("it can be killed");
+        }
+    }
+
+    /// The most memory that it has had, in bytes, as the kernel counts it.
+    pub fn peak(&self) -> u64 {
+        let id = self.process.as_ref().and_then(Child::id).expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kib.expect("the kernel tells a process's memory") * 1024
+    }
+
+    /// Everything that it has said.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn spawn(&self) -> Child {
+        let log = open(&self.log);
+        Command::new(&self.program)
+            .env_clear()
+            .envs(self.environment.iter().cloned())
+            .env("PORT", self.port.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the program starts")
+    }
+}
+
+fn open(log: &Path) -> File {
+    File::options().create(true).append(true).open(log).expect("a log can be written")
+}

@@ -1,0 +1,97 @@
+//! Google's emulator of Pub/Sub, which comes with `gcloud`.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+use crate::needs::{skip, variable};
+
+use super::PROJECT;
+
+/// An emulator of a test's own; it ends with this value.
+#[derive(Debug)]
+pub struct PubSub {
+    port: u16,
+    client: reqwest::Client,
+    _process: Child,
+}
+
+impl PubSub {
+    /// An empty one. `None` where it is missing: the test returns, and has said so.
+    pub async fn start() -> Option<Self> {
+        let Some(archive) = variable("TEST_PUBSUB_EMULATOR").map(PathBuf::from) else {
+            skip("the emulator of Pub/Sub (TEST_PUBSUB_EMULATOR)");
+            return None;
+        };
+        let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+        let port = free.local_addr().expect("a bound socket has an address").port();
+        drop(free);
+        let process = Command::new("java")
+            .arg("-jar")
+            .arg(archive)
+            .args(["--host=127.0.0.1", &format!("--port={port}")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("Java starts");
+        let emulator = Self { port, client: reqwest::Client::new(), _process: process };
+        for _ in 0..600 {
+            if emulator.client.get(emulator.url("topics")).send().await.is_ok() {
+                return Some(emulator);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("the emulator of Pub/Sub did not answer within a minute");
+    }
+
+    /// Where it answers, for `PUBSUB_EMULATOR_HOST`.
+    pub fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Makes a topic. Its full name.
+    pub async fn topic(&self, name: &str) -> String {
+        self.make(&format!("topics/{name}"), &json!({})).await
+    }
+
+    /// Makes a subscription that waits to be asked. Its full name.
+    pub async fn subscription(&self, name: &str, topic: &str) -> String {
+        self.make(&format!("subscriptions/{name}"), &json!({"topic": topic})).await
+    }
+
+    /// Makes a subscription that pushes to `url`, again after a second where it is refused.
+    pub async fn push(&self, name: &str, topic: &str, url: &str) {
+        let settings = json!({
+            "topic": topic,
+            "pushConfig": {"pushEndpoint": url},
+            "ackDeadlineSeconds": 10,
+            "retryPolicy": {"minimumBackoff": "1s", "maximumBackoff": "2s"},
+        });
+        self.make(&format!("subscriptions/{name}"), &settings).await;
+    }
+
+    /// Publishes a message.
+    pub async fn publish(&self, topic: &str, message: &Value) {
+        let url = format!("http://127.0.0.1:{}/v1/{topic}:publish", self.port);
+        let call = self.client.post(url).json(&json!({"messages": [message]}));
+        let answer = call.send().await.expect("the emulator answers");
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
+    async fn make(&self, path: &str, settings: &Value) -> String {
+        let call = self.client.put(self.url(path)).json(settings);
+        let answer = call.send().await.expect("the emulator answers");
+        assert!(answer.status().is_success(), "{answer:?}");
+        format!("projects/{PROJECT}/{path}")
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}/v1/projects/{PROJECT}/{path}", self.port)
+    }
+}

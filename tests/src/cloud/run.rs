@@ -1,0 +1,388 @@
+//! Cloud Run's jobs: `run`, `executions.get` and `executions.cancel` of the API's version 2, which
+//! Sluice calls, and what `gcloud run jobs execute` and `executions` call of version 1.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{Method, Uri};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use chrono::Utc;
+use futures::future::join_all;
+use rand::seq::IndexedRandom as _;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::task::JoinHandle;
+
+use crate::faults;
+
+use super::execution::{Ask, Execution, stamp};
+use super::{LOCATION, PROJECT, Server, Trouble, Troubles, problem, task};
+
+/// The job that a stand-in has.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its name.
+    pub name: String,
+    /// What its container runs.
+    pub program: PathBuf,
+    /// Arguments of the program.
+    pub arguments: Vec<String>,
+    /// All that the program finds in its environment, but for what Cloud Run and the request for
+    /// an execution add.
+    pub environment: Vec<(String, String)>,
+    /// Tasks that run at once.
+    pub parallelism: usize,
+    /// How often a task that fails is started again.
+    pub max_retries: u32,
+    /// How long an attempt may take.
+    pub timeout: Duration,
+    /// How long a task has between SIGTERM and SIGKILL.
+    pub grace: Duration,
+}
+
+impl Job {
+    /// A job with Cloud Run's own defaults.
+    pub fn new(name: &str, program: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.to_owned(),
+            program: program.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            parallelism: 100,
+            max_retries: 3,
+            timeout: Duration::from_mins(10),
+            grace: Duration::from_secs(10),
+        }
+    }
+
+    /// Its full name, as `SLUICE_EXTRACTOR_JOB` has it.
+    pub fn full_name(&self) -> String {
+        format!("projects/{PROJECT}/locations/{LOCATION}/jobs/{}", self.name)
+    }
+
+    pub(super) fn v1_template(&self, environment: &[Value]) -> Value {
+        json!({"metadata": {"annotations": {}}, "spec": {
+            "containers": [{"image": "extractor", "env": environment}],
+            "maxRetries": self.max_retries,
+            "timeoutSeconds": self.timeout.as_secs().to_string(),
+        }})
+    }
+
+    fn v1(&self) -> Value {
+        let environment = v1_environment(&self.environment);
+        let template = json!({"taskCount": 1, "template": self.v1_template(&environment)});
+        json!({
+            "apiVersion": "run.googleapis.com/v1",
+            "kind": "Job",
+            "metadata": {
+                "name": self.name,
+                "namespace": PROJECT,
+                "generation": 1,
+                "uid": self.name,
+                "creationTimestamp": "2026-01-01T00:00:00.000000Z",
+                "annotations": {},
+                "labels": {"cloud.googleapis.com/location": LOCATION},
+            },
+            "spec": {"template": {"metadata": {"annotations": {}}, "spec": template}},
+            "status": {"observedGeneration": 1, "conditions": [{"type": "Ready", "status": "True"}]},
+        })
+    }
+}
+
+/// Variables as version 1 of the API shows them.
+pub(super) fn v1_environment(variables: &[(String, String)]) -> Vec<Value> {
+    variables.iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
+}
+
+/// A stand-in for Cloud Run. Whatever still runs ends with it.
+#[derive(Debug)]
+pub struct CloudRun {
+    inner: Arc<Inner>,
+    server: Server,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) job: Job,
+    /// What the tasks say, a file for each attempt.
+    pub(super) logs: TempDir,
+    entries: Mutex<Vec<Entry>>,
+    processes: Mutex<Vec<u32>>,
+    troubles: Troubles,
+    /// Whether executions that are asked for start.
+    starting: watch::Sender<bool>,
+    ended: broadcast::Sender<Ended>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    execution: Execution,
+    cancelled: watch::Sender<bool>,
+    work: JoinHandle<()>,
+}
+
+/// That an execution has ended.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    pub execution: Execution,
+    pub job: Job,
+}
+
+impl CloudRun {
+    /// One with this job and no execution of it.
+    pub async fn start(job: Job) -> Self {
+        let inner = Arc::new(Inner {
+            job,
+            logs: TempDir::with_prefix("sluice-tasks-").expect("a temporary folder"),
+            entries: Mutex::default(),
+            processes: Mutex::default(),
+            troubles: Troubles::default(),
+            starting: watch::Sender::new(true),
+            ended: broadcast::Sender::new(64),
+        });
+        let router = Router::new().fallback(answer).with_state(Arc::clone(&inner));
+        Self { inner, server: Server::start(router).await }
+    }
+
+    /// Where it answers, for `SLUICE_RUN_ENDPOINT`.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// The port that it answers on.
+    pub fn port(&self) -> u16 {
+        self.server.port()
+    }
+
+    /// What goes wrong with the next calls.
+    pub fn trouble(&self, troubles: impl IntoIterator<Item = Trouble>) {
+        self.inner.troubles.add(troubles);
+    }
+
+    /// Whether executions start. Those that are asked for meanwhile wait.
+    pub fn let_start(&self, start: bool) {
+        self.inner.starting.send_replace(start);
+    }
+
+    /// Names of all executions, oldest first.
+    pub fn executions(&self) -> Vec<String> {
+        self.inner.entries().iter().map(|entry| entry.execution.name.clone()).collect()
+    }
+
+    /// An execution as the API's version 2 shows it.
+    pub fn execution(&self, name: &str) -> Option<Value> {
+        self.inner.find(name).map(|execution| execution.v2(&self.inner.job))
+    }
+
+    /// Waits for the end of an execution, and answers it as the API's version 2 shows it.
+    pub async fn ended(&self, name: &str) -> Value {
+        for _ in 0..12_000 {
+            match self.execution(name) {
+                Some(shown) if shown["completionTime"].is_string() => return shown,
+                Some(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                None => panic!("there is no execution `{name}`"),
+            }
+        }
+        panic!("`{name}` did not end within two minutes:\n{}", self.log());
+    }
+
+    /// Kills one running task, whichever; `None` if there was none.
+    pub fn kill_a_task(&self) -> Option<u32> {
+        let processes = self.inner.processes.lock().expect("nobody panics here");
+        let victim = *processes.choose(&mut rand::rng())?;
+        faults::kill(victim).then_some(victim)
+    }
+
+    /// Everything that the tasks have said.
+    pub fn log(&self) -> String {
+        let mut files: Vec<PathBuf> = std::fs::read_dir(self.inner.logs.path())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .collect();
+        files.sort();
+        let texts = files.iter().map(|file| std::fs::read_to_string(file).unwrap_or_default());
+        texts.collect()
+    }
+
+    pub(super) fn endings(&self) -> broadcast::Receiver<Ended> {
+        self.inner.ended.subscribe()
+    }
+}
+
+impl Drop for CloudRun {
+    fn drop(&mut self) {
+        for entry in self.inner.entries().iter() {
+            entry.work.abort();
+        }
+    }
+}
+
+impl Inner {
+    fn entries(&self) -> std::sync::MutexGuard<'_, Vec<Entry>> {
+        self.entries.lock().expect("nobody panics here")
+    }
+
+    fn find(&self, name: &str) -> Option<Execution> {
+        let entries = self.entries();
+        entries.iter().map(|entry| &entry.execution).find(|found| found.name == name).cloned()
+    }
+
+    pub(super) fn change(&self, name: &str, change: impl FnOnce(&mut Execution)) {
+        if let Some(entry) = self.entries().iter_mut().find(|entry| entry.execution.name == name) {
+            change(&mut entry.execution);
+        }
+    }
+
+    pub(super) fn cancellation(&self, name: &str) -> Option<watch::Receiver<bool>> {
+        let entries = self.entries();
+        let entry = entries.iter().find(|entry| entry.execution.name == name)?;
+        Some(entry.cancelled.subscribe())
+    }
+
+    pub(super) fn born(&self, process: u32) {
+        self.processes.lock().expect("nobody panics here").push(process);
+    }
+
+    pub(super) fn died(&self, process: u32) {
+        self.processes.lock().expect("nobody panics here").retain(|known| *known != process);
+    }
+
+    /// Starts an execution, and answers it as it is then.
+    fn start(self: &Arc<Self>, body: &Value) -> Execution {
+        let mut entries = self.entries();
+        let name = format!("{}-{:05x}", self.job.name, entries.len() * 40_503 % 0xf_ffff);
+        let execution = Execution::new(name.clone(), Ask::read(&self.job, body));
+        entries.push(Entry {
+            execution: execution.clone(),
+            cancelled: watch::Sender::new(false),
+            work: tokio::spawn(Arc::clone(self).carry_out(name, execution.ask.clone())),
+        });
+        execution
+    }
+
+    async fn carry_out(self: Arc<Self>, name: String, ask: Ask) {
+        let Some(mut cancelled) = self.cancellation(&name) else { return };
+        let mut starting = self.starting.subscribe();
+        tokio::select! {
+            () = task::is_set(&mut starting) => {
+                self.change(&name, |execution| execution.started = Some(Utc::now()));
+            }
+            () = task::is_set(&mut cancelled) => {}
+        }
+        let slots = Semaphore::new(self.job.parallelism);
+        let (inner, slots, name, ask) = (&*self, &slots, &name, &ask);
+        join_all((0..ask.task_count).map(|index| async move {
+            let _slot = slots.acquire().await.expect("slots are not closed");
+            task::carry_out(inner, name, ask, index).await;
+        }))
+        .await;
+        self.change(name, |execution| execution.completed = Some(Utc::now()));
+        if let Some(execution) = self.find(name) {
+            // Nobody has to listen.
+            let _ = self.ended.send(Ended { execution, job: self.job.clone() });
+        }
+    }
+}
+
+/// Answers every call. Paths hold `name:verb`, which the router cannot take apart.
+async fn answer(
+    State(inner): State<Arc<Inner>>,
+    method: Method,
+    uri: Uri,
+    body: Bytes,
+) -> Response {
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let job = inner.job.full_name();
+    let path = uri.path().trim_start_matches('/');
+    let first = path.strip_prefix(&format!("apis/run.googleapis.com/v1/namespaces/{PROJECT}/"));
+    inner.troubles.answer(|| match (first, path.strip_prefix("v2/")) {
+        (Some(below), _) => answer_v1(&inner, &method, below, &body),
+        (None, Some(name)) => match name.strip_prefix(&job) {
+            Some(below) => answer_v2(&inner, &method, below, &body),
+            None => missing(name),
+        },
+        _ => missing(path),
+    })
+}
+
+/// `below` is what stands behind the job's full name.
+fn answer_v2(inner: &Arc<Inner>, method: &Method, below: &str, body: &Value) -> Response {
+    if (method, below) == (&Method::POST, ":run") {
+        return operation(&inner.start(body).v2(&inner.job));
+    }
+    let name = below.strip_prefix("/executions/").unwrap_or_default();
+    let (name, verb) = name.split_once(':').unwrap_or((name, ""));
+    let Some(execution) = inner.find(name) else { return missing(name) };
+    match (method.as_str(), verb) {
+        ("GET", "") => axum::Json(execution.v2(&inner.job)).into_response(),
+        ("POST", "cancel") => match cancel(inner, &execution) {
+            Ok(execution) => operation(&execution.v2(&inner.job)),
+            Err(refused) => refused,
+        },
+        _ => missing(below),
+    }
+}
+
+/// `below` is what stands behind the project.
+fn answer_v1(inner: &Arc<Inner>, method: &Method, below: &str, body: &Value) -> Response {
+    let (collection, name) = below.split_once('/').unwrap_or((below, ""));
+    let (name, verb) = name.split_once(':').unwrap_or((name, ""));
+    let shown = match (method.as_str(), collection, verb) {
+        (_, "jobs", _) if name != inner.job.name => return missing(name),
+        ("GET", "jobs", "") => inner.job.v1(),
+        ("POST", "jobs", "run") => inner.start(body).v1(&inner.job),
+        ("GET", "executions", "") if name.is_empty() => {
+            let entries = inner.entries();
+            let all = entries.iter().map(|entry| entry.execution.v1(&inner.job));
+            let kind = "ExecutionList";
+            json!({"apiVersion": "run.googleapis.com/v1", "kind": kind, "metadata": {},
+                "items": all.collect::<Vec<_>>()})
+        }
+        (_, "executions", verb) => {
+            let Some(execution) = inner.find(name) else { return missing(name) };
+            match (method.as_str(), verb) {
+                ("GET", "") => execution.v1(&inner.job),
+                ("POST", "cancel") => match cancel(inner, &execution) {
+                    Ok(execution) => execution.v1(&inner.job),
+                    Err(refused) => return refused,
+                },
+                _ => return missing(below),
+            }
+        }
+        _ => return missing(below),
+    };
+    axum::Json(shown).into_response()
+}
+
+fn cancel(inner: &Inner, execution: &Execution) -> Result<Execution, Response> {
+    if let Some(at) = execution.completed {
+        let message = format!("{} has completed at {}", execution.name, stamp(at));
+        return Err(problem(400, "FAILED_PRECONDITION", &message));
+    }
+    for entry in inner.entries().iter() {
+        if entry.execution.name == execution.name {
+            entry.cancelled.send_replace(true);
+        }
+    }
+    Ok(execution.clone())
+}
+
+/// A long-running operation whose metadata is the execution.
+fn operation(execution: &Value) -> Response {
+    let mut metadata = execution.clone();
+    metadata["@type"] = "type.googleapis.com/google.cloud.run.v2.Execution".into();
+    let id = execution["uid"].as_str().unwrap_or_default();
+    let name = format!("projects/{PROJECT}/locations/{LOCATION}/operations/{id}");
+    axum::Json(json!({"name": name, "done": false, "metadata": metadata})).into_response()
+}
+
+fn missing(name: &str) -> Response {
+    problem(404, "NOT_FOUND", &format!("Resource '{name}' of region '{LOCATION}' does not exist."))
+}
