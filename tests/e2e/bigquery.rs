@@ -235,6 +235,7 @@ async fn a_staged_load_is_invisible_until_it_is_published() {
             tokio::time::sleep(Duration::from_millis(100)).await;
             prepared = sink.prepare(&load).await;
         }
+        assert!(prepared.is_ok(), "{prepared:?}");
         let staged = warehouse.tables().await;
         assert!(staged.iter().any(|name| name.starts_with("sluice_")), "{staged:?}");
         if staged.iter().any(|name| name == "orders") {
