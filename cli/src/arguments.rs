@@ -1,8 +1,13 @@
 //! What may be typed.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{
+    ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+};
 use sluice_contracts::manifest::RunId;
 
 /// Moves whole tables, in parallel, into a warehouse.
@@ -16,6 +21,22 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+impl Arguments {
+    /// Reads what was typed, and what the environment adds to it.
+    pub(crate) fn read(typed: &[OsString]) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(typed)?;
+        let mut arguments =
+            Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        if let (Command::Status(status), Some((_, matches))) =
+            (&mut arguments.command, matches.subcommand())
+        {
+            status.take_one_place(matches).map_err(|error| error.format(&mut command))?;
+        }
+        Ok(arguments)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a database, move its table, and show what happened
@@ -24,6 +45,8 @@ pub(crate) enum Command {
     Plan(Plan),
     /// Carry out a job
     Run(Run),
+    /// Have a job carried out in the cloud, by its planner
+    Submit(Submit),
     /// Show how far a run has come
     Status(Status),
     /// Check a job file without looking at its source
@@ -67,8 +90,28 @@ pub(crate) struct Run {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Over https the planner is called with the identity of the service account \
+or the machine that this runs as.\nThe credentials of a person give none: SLUICE_TOKEN may hold an \
+identity token, such as\n`gcloud auth print-identity-token` prints."
+)]
+pub(crate) struct Submit {
+    /// Job file, `-` for standard input, or the name of a job that the planner knows
+    pub(crate) job: PathBuf,
+    /// URL of the planner
+    #[arg(long, value_name = "URL", env = "SLUICE_PLANNER", hide_env_values = true)]
+    pub(crate) planner: Option<String>,
+    /// What tells this request from others: the same key again starts no second run
+    #[arg(long, value_name = "KEY")]
+    pub(crate) run_key: Option<String>,
+    /// Follow the run until it has ended
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Status {
-    /// The run, as `sluice run` printed it
+    /// The run, as `sluice run` or `sluice submit` printed it
     pub(crate) run: RunId,
     /// URL of the bucket that the run's documents lie in
     #[arg(long, value_name = "URL", env = "SLUICE_BUCKET", hide_env_values = true)]
@@ -76,6 +119,35 @@ pub(crate) struct Status {
     /// Job file that names the bucket
     #[arg(long, value_name = "JOB")]
     pub(crate) job: Option<PathBuf>,
+    /// URL of the planner that the run was asked of, to ask it instead
+    #[arg(long, value_name = "URL", env = "SLUICE_PLANNER", hide_env_values = true)]
+    pub(crate) planner: Option<String>,
+    /// Follow the run until it has ended, and fail if it failed
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+impl Status {
+    /// Leaves one place to look at: what was typed goes before what the environment says, and
+    /// the run's own documents before what a planner tells of them.
+    fn take_one_place(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        const PLACES: [&str; 3] = ["job", "bucket", "planner"];
+        let is_typed = |place: &&str| matches.value_source(place) == Some(ValueSource::CommandLine);
+        let typed: Vec<&str> = PLACES.into_iter().filter(|place| is_typed(&place)).collect();
+        if let [first, second, ..] = typed.as_slice() {
+            return Err(clap::Error::raw(
+                ErrorKind::ArgumentConflict,
+                format!("`--{first}` and `--{second}` both say where to look: leave one out"),
+            ));
+        }
+        match typed.first() {
+            Some(&"job") => (self.bucket, self.planner) = (None, None),
+            Some(&"planner") => self.bucket = None,
+            _ if self.bucket.is_some() => self.planner = None,
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Args)]

@@ -11,15 +11,16 @@ mod demo;
 mod execution;
 mod figures;
 mod launch;
+mod planner;
 mod progress;
 mod render;
+mod status;
 mod summary;
 mod warehouse;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-
-use clap::Parser as _;
 
 use answer::Answer;
 use arguments::{Arguments, Command};
@@ -30,7 +31,7 @@ use arguments::{Arguments, Command};
 /// one object goes to standard output, also for an error.
 pub async fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let parsed = match Arguments::try_parse_from(&arguments) {
+    let parsed = match Arguments::read(&arguments) {
         Ok(parsed) => parsed,
         Err(error) => return answer::unparsed(&error, &arguments),
     };
@@ -42,6 +43,7 @@ pub async fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Demo(options) => demo::demo(&options).await,
         Command::Plan(options) => commands::plan::plan(&options).await,
         Command::Run(options) => commands::run::run(&options).await,
+        Command::Submit(options) => commands::submit::submit(&options).await,
         Command::Status(options) => commands::status::status(&options).await,
         Command::Validate(options) => commands::validate::validate(&options),
         Command::Schema(options) => commands::schema::schema(&options),

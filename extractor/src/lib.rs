@@ -9,6 +9,7 @@ mod notices;
 mod others;
 mod parts;
 mod progress;
+mod proof;
 mod retry;
 mod task;
 mod upload;

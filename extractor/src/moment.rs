@@ -1,18 +1,33 @@
 //! The moment that all units of a run are read at, handed from task to task.
 //!
 //! A snapshot lives as long as any transaction that holds it, and one that joined it can export
-//! it again. So no task's death ends a run: each task publishes an export of its own, and one that
-//! starts, or starts again, joins any that lives. Only when nobody lives is a new moment founded,
-//! and everything is read again.
+//! it again. So no task's death ends a run:
+//!
+//! 1. The first task to start founds a generation: it takes a snapshot, and publishes an export.
+//! 2. Every other joins by the export of any that lives, and publishes one of its own. So does a
+//!    task that starts again.
+//! 3. A task that holds the snapshot alone reads, but proves nothing: its death would end the
+//!    snapshot and make its receipts worthless. They are kept in the task until every task that has
+//!    units has joined, or, some seconds after its own joining, any other has ([`Proofs`]).
+//! 4. A task holds the snapshot until every unit has a receipt.
+//! 5. Where nobody holds the snapshot any more, the next generation is founded. One that has joined
+//!    and is about to say so is given some seconds first.
+//!
+//! So no single death takes anything along that was proved: either another task holds the snapshot,
+//! or the generation has no receipt, and founding the next begins nothing again. Receipts become
+//! worthless, and everything is read again, only when all tasks that had joined are dead.
 
 use std::time::Duration;
 
 use chrono::Utc;
-use sluice_contracts::manifest::Consistency;
+use sluice_contracts::manifest::{Consistency, Manifest};
 use sluice_contracts::receipt::Snapshot;
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Result};
 use sluice_sources::{Join, Reader, Source};
+
+use crate::launch::Share;
+use crate::proof::Proofs;
 
 /// Holders that are tried before a generation is given up, the newest first.
 const HOLDERS_TRIED: usize = 16;
@@ -26,13 +41,16 @@ const MOST_GENERATIONS: u32 = 8;
 pub(crate) struct Moment {
     pub(crate) reader: Box<dyn Reader>,
     pub(crate) generation: u32,
+    /// What was read at it.
+    pub(crate) proofs: Proofs,
 }
 
 /// Who joins.
 pub(crate) struct Joiner<'a> {
     pub(crate) source: &'a dyn Source,
     pub(crate) store: &'a RunStore,
-    pub(crate) consistency: Consistency,
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) share: &'a Share,
     pub(crate) task: u32,
     pub(crate) attempt: u32,
     /// Name of this process in the run's documents.
@@ -70,10 +88,17 @@ impl Joiner<'_> {
                      on a standby, set `hot_standby_feedback = on`",
                 ));
             }
-            tracing::warn!(
-                generation = next,
-                "nobody holds the snapshot any more; beginning again"
-            );
+            if self.store.receipted(self.manifest, generation).await?.is_empty() {
+                tracing::info!(
+                    generation = next,
+                    "nobody holds the snapshot any more, or needs it"
+                );
+            } else {
+                tracing::warn!(
+                    generation = next,
+                    "nobody holds the snapshot any more; beginning again"
+                );
+            }
             if let Some(moment) = self.found(next).await? {
                 return Ok(moment);
             }
@@ -87,29 +112,31 @@ impl Joiner<'_> {
     /// A second connection is tried first: on the one there is, what is left of the unit would have
     /// to be passed over, and that may be most of a large table. But the server need not give a
     /// second one, and then the first still holds the moment.
-    pub(crate) async fn rejoin(&self, mut broken: Moment) -> Result<Moment> {
-        if self.consistency == Consistency::Snapshot
-            && let Ok(token) = broken.reader.export().await
+    pub(crate) async fn rejoin(&self, broken: Moment) -> Result<Moment> {
+        let Moment { mut reader, generation, proofs } = broken;
+        if self.manifest.consistency == Consistency::Snapshot
+            && let Ok(token) = reader.export().await
         {
-            match self.join_token(&token, broken.generation).await {
-                Ok(Some(moment)) => return Ok(moment),
+            match self.join_token(&token, generation).await {
+                Ok(Some(moment)) => return Ok(Moment { proofs, ..moment }),
                 Ok(None) => {}
                 Err(error) => {
                     let error = error.chain();
                     tracing::info!(error, "no second connection; going on with the first");
-                    if broken.reader.recover().await.is_ok() {
-                        return Ok(broken);
+                    if reader.recover().await.is_ok() {
+                        return Ok(Moment { reader, generation, proofs });
                     }
                 }
             }
         }
-        drop(broken);
-        self.join().await
+        drop(reader);
+        let moment = self.join().await?;
+        Ok(if moment.generation == generation { Moment { proofs, ..moment } } else { moment })
     }
 
     /// Founds a generation; `None` where another task was first.
     async fn found(&self, generation: u32) -> Result<Option<Moment>> {
-        let join = match self.consistency {
+        let join = match self.manifest.consistency {
             Consistency::Snapshot => Join::Found,
             Consistency::None => Join::Independent,
         };
@@ -118,16 +145,16 @@ impl Joiner<'_> {
         };
         let snapshot = self.snapshot(generation, reader.export().await?);
         Ok(match self.store.create_founder(&snapshot).await? {
-            Created::First => Some(Moment { reader, generation }),
+            Created::First => Some(self.moment(reader, generation)),
             Created::Lost => None,
         })
     }
 
     /// Joins a generation by any of its holders, and becomes one.
     async fn join_any(&self, generation: u32) -> Result<Option<Moment>> {
-        if self.consistency == Consistency::None {
+        if self.manifest.consistency == Consistency::None {
             let reader = self.source.reader(&self.application(), Join::Independent).await?;
-            return Ok(reader.map(|reader| Moment { reader, generation }));
+            return Ok(reader.map(|reader| self.moment(reader, generation)));
         }
         let holders = self.store.holders(generation).await?;
         for holder in holders.iter().take(HOLDERS_TRIED) {
@@ -145,7 +172,13 @@ impl Joiner<'_> {
         // A task that lost its connection joins, and says so, more than once.
         let again = uuid::Uuid::new_v4().simple();
         self.store.create_holder(&snapshot, &format!("{}-{again}", self.writer_id)).await?;
-        Ok(Some(Moment { reader, generation }))
+        Ok(Some(self.moment(reader, generation)))
+    }
+
+    fn moment(&self, reader: Box<dyn Reader>, generation: u32) -> Moment {
+        let consistency = self.manifest.consistency;
+        let proofs = Proofs::new(self.store, consistency, self.share, generation, self.task);
+        Moment { reader, generation, proofs }
     }
 
     /// What the source's operator sees.
@@ -164,3 +197,6 @@ impl Joiner<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

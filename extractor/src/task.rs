@@ -8,7 +8,7 @@ use chrono::Utc;
 use sluice_contracts::check::Checks;
 use sluice_contracts::manifest::{Manifest, Table, UnitRef};
 use sluice_contracts::receipt::{Failure, Receipt};
-use sluice_contracts::store::{Bucket, Created, RunStore};
+use sluice_contracts::store::{Bucket, RunStore};
 use sluice_contracts::unit::Unit;
 use sluice_contracts::{Error, Kind, Result};
 use sluice_sources::Source;
@@ -206,7 +206,8 @@ impl Worker<'_> {
         let joiner = Joiner {
             source,
             store: self.store,
-            consistency: self.manifest.consistency,
+            manifest: self.manifest,
+            share: self.others.share,
             task: self.config.cloud_run_task_index,
             attempt: self.config.cloud_run_task_attempt,
             writer_id: &self.writer_id,
@@ -217,10 +218,11 @@ impl Worker<'_> {
         };
         let mut moment = course.moment.insert(fresh);
         let mut locked: BTreeMap<u32, (UnitRef, Error)> = BTreeMap::new();
-        let missing = match course.missing.take() {
+        let mut missing = match course.missing.take() {
             Some((generation, missing)) if generation == moment.generation => missing,
             _ => self.others.missing(moment.generation).await?,
         };
+        missing.retain(|unit| !moment.proofs.keeps(*unit));
         for unit in missing {
             course.at = Some(unit);
             if self.others.outdated(moment).await? {
@@ -336,17 +338,15 @@ impl Worker<'_> {
                 seconds: started.elapsed().as_secs_f64(),
                 finished: Utc::now(),
             };
-            let created = self.store.create_receipt(&receipt).await?;
-            if created == Created::Lost {
-                tracing::info!(unit = unit.unit, "another attempt was first");
-            }
+            let seconds = receipt.seconds;
+            moment.proofs.prove(receipt).await?;
             tracing::info!(
                 table = table.name,
                 unit = unit.unit,
                 kind = found.cut.kind(),
                 rows,
                 bytes,
-                seconds = receipt.seconds,
+                seconds,
                 "extracted rows from work unit"
             );
             Ok(())

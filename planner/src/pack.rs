@@ -151,7 +151,12 @@ mod tests {
     }
 
     fn limits(max_connections: u32, within: Option<u64>) -> Limits {
-        Limits { max_connections, max_tasks: 100, finish_within: within.map(Duration::from_secs) }
+        Limits {
+            max_connections,
+            max_tasks: 100,
+            finish_within: within.map(Duration::from_secs),
+            ..Limits::default()
+        }
     }
 
     proptest! {

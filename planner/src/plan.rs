@@ -30,7 +30,11 @@ const MOST_UNITS: u64 = 10_000;
 /// # Errors
 /// `Invalid` where the job asks for what cannot be done, before the first row is read.
 pub async fn plan(job: &Job, source: Arc<dyn Source>) -> Result<Manifest> {
-    let run = RunId::generate();
+    plan_run(RunId::generate(), job, source).await
+}
+
+/// Plans a run that has its name already, as [`plan`].
+pub async fn plan_run(run: RunId, job: &Job, source: Arc<dyn Source>) -> Result<Manifest> {
     let doing = |error: Error| error.during(format!("plan job `{}`", job.name));
     let mut survey = source.survey(&format!("sluice {run} plan")).await?;
     let (wanted, excluded) = select(job, survey.as_mut()).await.map_err(doing)?;
@@ -39,7 +43,10 @@ pub async fn plan(job: &Job, source: Arc<dyn Source>) -> Result<Manifest> {
     for table in &wanted {
         let index = u32::try_from(tables.len()).unwrap_or(u32::MAX);
         match plan_table(survey.as_mut(), index, table).await {
-            Ok(planned) => tables.push(planned),
+            Ok(planned) => {
+                log_table(run, &planned);
+                tables.push(planned);
+            }
             Err(error) if is_strict(job) => return Err(doing(error)),
             // One that is locked holds nobody up. A lost connection does: it is noticed below.
             Err(error) => refused.push(refuse(table, &error)),
@@ -91,6 +98,19 @@ pub async fn plan(job: &Job, source: Arc<dyn Source>) -> Result<Manifest> {
         tasks: packing.tasks,
         estimate: packing.estimate,
     })
+}
+
+fn log_table(run: RunId, table: &Table) {
+    let units = table.units.len() as u64;
+    tracing::info!(
+        run = %run,
+        table = table.name,
+        strategy = table.strategy,
+        units,
+        rows = table.rows,
+        rows_per_unit = table.rows / units.max(1),
+        "cut a table"
+    );
 }
 
 /// The tables that the job means, and those that it leaves out.

@@ -14,4 +14,6 @@ mod one_connection;
 mod postgres;
 mod shop;
 mod standby;
+mod storage;
+mod submit;
 mod tidy;

@@ -13,7 +13,7 @@ use sluice_tests::postgres::Database;
 use sluice_tests::proxy::Proxy;
 use sluice_tests::sluice::Site;
 
-use crate::bad_days::{start, wait_for_receipts};
+use crate::bad_days::{founder, start, wait_for_receipts};
 use crate::shop;
 
 pub(crate) const ACCOUNTS: i64 = 20_000;
@@ -89,6 +89,13 @@ pub(crate) async fn figures(folder: &Path) -> Option<(i64, i64, i64)> {
     Some((figure("n"), figure("ids"), figure("money")))
 }
 
+/// Whether a run has read anything again: something was proved in a snapshot before its newest.
+fn begun_again(site: &Site, run: &str) -> bool {
+    let generations = site.documents(run, "founder.json").len();
+    (1..generations)
+        .any(|older| !site.documents(run, &format!("receipts/{:04}", older - 1)).is_empty())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_money_is_all_there_whatever_is_killed() {
     let Some(database) = Database::fresh().await else { return };
@@ -118,7 +125,7 @@ async fn the_money_is_all_there_whatever_is_killed() {
         let Some(found) = figures(&site.table("accounts")).await else { return };
         assert_eq!(found, (ACCOUNTS, ACCOUNTS, ACCOUNTS * BALANCE), "{ended}");
         let run = site.newest_run().expect("there is a run");
-        assert!(site.documents(&run, "snapshots/0001").is_empty(), "it was begun again: {ended}");
+        assert!(!begun_again(&site, &run), "it was begun again: {ended}");
     }
 }
 
@@ -167,7 +174,36 @@ async fn a_run_whose_tasks_all_die_begins_again_by_itself() {
     let Some(found) = figures(&site.table("accounts")).await else { return };
     assert_eq!(found, (ACCOUNTS, ACCOUNTS, ACCOUNTS * BALANCE), "{ended}");
     let run = site.newest_run().expect("there is a run");
-    assert!(!site.documents(&run, "snapshots/0001").is_empty(), "{ended}");
+    assert!(begun_again(&site, &run), "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_dies_while_it_holds_the_snapshot_alone_takes_nothing_along() {
+    let Some(database) = Database::fresh().await else { return };
+    accounts(&database).await;
+    // The others live, and wait for an answer of the server.
+    let proxy = Proxy::narrow(database.address(), SLOW).await;
+    let site = Site::reading(database.url_through(proxy.port()));
+    let job = site.job("accounts", &json!({"table": "accounts"}), &shop::cut("ctid"));
+    let writers = Writers::start(&database, 2).await;
+    let running = start(&site, &job);
+    while site.newest_run().is_none_or(|run| site.documents(&run, ".parquet").len() < 4) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let run = site.newest_run().expect("there is a run");
+    assert!(site.documents(&run, "receipts").is_empty(), "units were proved that could be lost");
+    let founder = founder(&running, &site, &run);
+    assert!(faults::tasks_of(running.id).len() > 1, "no other task lives");
+    assert!(faults::kill(founder));
+    proxy.widen();
+    let ended = running.ended().await;
+    drop(writers);
+    assert_eq!(ended.code, Some(0), "{ended}");
+    let Some(found) = figures(&site.table("accounts")).await else { return };
+    assert_eq!(found, (ACCOUNTS, ACCOUNTS, ACCOUNTS * BALANCE), "{ended}");
+    assert!(!site.documents(&run, "snapshots/0001").is_empty(), "nothing was founded: {ended}");
+    assert!(!begun_again(&site, &run), "it was begun again: {ended}");
+    assert!(!ended.stderr.contains("beginning again"), "{ended}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

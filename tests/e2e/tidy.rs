@@ -34,7 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sluice-loader",
         ],
     ),
-    ("sluice-tests", &["sluice-contracts", "sluice"]),
+    ("sluice-tests", &["sluice-contracts", "sluice-runtime", "sluice"]),
 ];
 
 #[test]

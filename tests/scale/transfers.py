@@ -42,16 +42,27 @@ def figures(folder):
     return duckdb.sql(query).fetchone()
 
 
+def moments(run):
+    """Snapshots that a run took, and whether anything was proved in one before its newest.
+
+    Nothing is lost with a snapshot that ends before a unit was proved in it.
+    """
+    generations = sorted(founder.parent.name for founder in run.glob("snapshots/*/founder.json"))
+    return len(generations), any(any(run.glob(f"receipts/{older}/*")) for older in generations[:-1])
+
+
 def one_run(job, kill_within):
-    """Figures of the copy, tasks killed, and whether it was begun again."""
+    """Figures of the copy, tasks killed, snapshots taken, and whether it was begun again."""
     process = program.start("run", "--json", job)
     # Never all of them: that is another test.
     killed = program.kill_one(process, kill_within, least=2) if kill_within else 0
     answer = program.answer(process)
     found = figures(program.target(job))
-    again = (job.parent / "bucket" / "runs" / answer["run"] / "snapshots" / "0001").exists()
+    taken, again = moments(job.parent / "bucket" / "runs" / answer["run"])
+    if again:
+        shutil.copytree(job.parent / "bucket", program.FOLDER / "begun-again" / answer["run"])
     shutil.rmtree(job.parent / "bucket")
-    return found, killed, again
+    return found, killed, taken, again
 
 
 def main():
@@ -70,7 +81,10 @@ def main():
     for writer in writers:
         writer.start()
     limits = {"max_tasks": 4, "max_connections": 4, "finish_within": "100ms"}
-    program.heading("cut", "consistency", "runs", "with a task killed", "right tables", "begun again", "transfers")
+    program.heading(
+        "cut", "consistency", "runs", "with a task killed", "right tables",
+        "more than one snapshot", "begun again", "transfers",
+    )
     failed = False
     for cut in CUTS:
         for consistency, runs in [("snapshot", RUNS // len(CUTS) + 1), ("none", 5)]:
@@ -80,13 +94,14 @@ def main():
             usual = time.monotonic() - began
             before = sum(counts)
             ended = []
-            while sum(killed for _, killed, _ in ended) < runs:
+            while sum(killed for _, killed, _, _ in ended) < runs:
                 ended.append(one_run(job, usual))
             runs = len(ended)
-            correct = sum(found == right for found, _, _ in ended)
-            again = sum(again for _, _, again in ended)
-            killed = sum(killed for _, killed, _ in ended)
-            program.line(cut["strategy"], consistency, runs, killed, correct, again, sum(counts) - before)
+            correct = sum(found == right for found, _, _, _ in ended)
+            killed = sum(killed for _, killed, _, _ in ended)
+            more = sum(taken > 1 for _, _, taken, _ in ended)
+            again = sum(again for _, _, _, again in ended)
+            program.line(cut["strategy"], consistency, runs, killed, correct, more, again, sum(counts) - before)
             failed |= consistency == "snapshot" and (correct < runs or again > 0)
             shutil.rmtree(job.parent)
     stop.set()

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on has to stop and say why"
 )]
 
+pub mod cloud;
 pub mod cluster;
 pub mod faults;
 pub mod fidelity;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 /// Forwards a port of this machine to a server. Dropping it cuts everything.
@@ -13,6 +13,8 @@ use tokio::task::JoinHandle;
 pub struct Proxy {
     port: u16,
     weather: Arc<watch::Sender<Weather>>,
+    /// How many more connections are let through at once.
+    width: Arc<Semaphore>,
     accepting: JoinHandle<()>,
 }
 
@@ -26,19 +28,27 @@ struct Weather {
 impl Proxy {
     /// A proxy to `host:port` as fast as the machine.
     pub async fn to(server: (String, u16)) -> Self {
-        Self::throttled(server, None).await
+        Self::throttled(server, None, Semaphore::MAX_PERMITS).await
     }
 
     /// A proxy that lets each connection receive `bytes_per_second` only.
     pub async fn slow(server: (String, u16), bytes_per_second: usize) -> Self {
-        Self::throttled(server, Some(bytes_per_second)).await
+        Self::throttled(server, Some(bytes_per_second), Semaphore::MAX_PERMITS).await
     }
 
-    async fn throttled(server: (String, u16), rate: Option<usize>) -> Self {
+    /// The same, and one connection has to end before the next gets an answer, until it is told to
+    /// [`widen`](Self::widen).
+    pub async fn narrow(server: (String, u16), bytes_per_second: usize) -> Self {
+        Self::throttled(server, Some(bytes_per_second), 1).await
+    }
+
+    async fn throttled(server: (String, u16), rate: Option<usize>, width: usize) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
         let port = listener.local_addr().expect("a bound socket has an address").port();
         let weather = Arc::new(watch::Sender::new(Weather { storms: 0, refusing: false }));
         let seen = Arc::clone(&weather);
+        let width = Arc::new(Semaphore::new(width));
+        let room = Arc::clone(&width);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let mut watching = seen.subscribe();
@@ -46,21 +56,30 @@ impl Proxy {
                 if now.refusing {
                     continue;
                 }
-                let server = server.clone();
+                let (server, room) = (server.clone(), Arc::clone(&room));
+                let let_through = async move {
+                    let _room = room.acquire().await;
+                    forward(client, server, rate).await;
+                };
                 tokio::spawn(async move {
                     tokio::select! {
-                        () = forward(client, server, rate) => {}
+                        () = let_through => {}
                         _ = watching.wait_for(|later| later.storms != now.storms) => {}
                     }
                 });
             }
         });
-        Self { port, weather, accepting }
+        Self { port, weather, width, accepting }
     }
 
     /// The port to connect to.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Lets as many connections through at once as there are.
+    pub fn widen(&self) {
+        self.width.add_permits(Semaphore::MAX_PERMITS / 2);
     }
 
     /// Cuts every connection there is; new ones are let through.

@@ -14,6 +14,12 @@ use crate::warehouse::Warehouse;
 
 /// Reads a job from a file, or from standard input for `-`.
 pub(crate) fn read_job(path: &Path) -> Result<Job> {
+    let (name, text) = read_text(path)?;
+    Job::read(&name, &text, &sluice_planner::strategy_names())
+}
+
+/// The text of a job file, or of standard input for `-`, and its name for messages.
+pub(super) fn read_text(path: &Path) -> Result<(String, String)> {
     let (name, text) = if path.as_os_str() == "-" {
         let mut text = String::new();
         let read = std::io::stdin().lock().read_to_string(&mut text);
@@ -22,7 +28,7 @@ pub(crate) fn read_job(path: &Path) -> Result<Job> {
         (path.display().to_string(), std::fs::read_to_string(path))
     };
     let text = text.doing(Kind::Invalid, || format!("read job `{name}`"))?;
-    Job::read(&name, &text, &sluice_planner::strategy_names())
+    Ok((name, text))
 }
 
 /// Opens a job's source with this process's environment. Nothing is connected yet.

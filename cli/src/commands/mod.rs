@@ -5,6 +5,7 @@ pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod status;
+pub(crate) mod submit;
 pub(crate) mod task;
 pub(crate) mod validate;
 

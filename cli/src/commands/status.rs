@@ -1,58 +1,38 @@
-//! `sluice status`: how far a run has come, from its documents.
+//! `sluice status`: how far a run has come, from its documents or from its planner.
 
-use serde::Serialize;
-use sluice_contracts::manifest::{Manifest, RunId};
-use sluice_contracts::receipt::Failure;
-use sluice_contracts::store::RunStore;
+use sluice_contracts::manifest::RunId;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::storage::find_bucket;
 
 use super::job::read_job;
 use crate::answer::Answer;
 use crate::arguments::Status;
-use crate::render::status::render;
-use crate::summary::RunReport;
-
-/// A run, and what ended attempts at it.
-#[derive(Debug, Serialize)]
-pub(crate) struct StatusReport {
-    #[serde(flatten)]
-    pub(crate) run: RunReport,
-    pub(crate) bucket: String,
-    pub(crate) planned: chrono::DateTime<chrono::Utc>,
-    pub(crate) failures: Vec<Failure>,
-}
+use crate::planner::Planner;
+use crate::watch::{DocumentsWindow, PlannerWindow, Window, follow};
 
 pub(crate) async fn status(options: &Status) -> Result<Answer> {
-    let bucket = bucket_url(options)?;
-    let store = RunStore::new(find_bucket(&bucket)?, options.run);
-    let manifest = store.manifest().await?;
-    let report = StatusReport::of(&store, &manifest).await?;
-    Answer::new(&report, render(&report))
-}
-
-impl StatusReport {
-    async fn of(store: &RunStore, manifest: &Manifest) -> Result<Self> {
-        let since = chrono::Utc::now() - manifest.planned;
-        let seconds = since.to_std().unwrap_or_default().as_secs_f64();
-        Ok(Self {
-            run: RunReport::of_documents(store, manifest, seconds).await?,
-            bucket: manifest.bucket.clone(),
-            planned: manifest.planned,
-            failures: store.failures().await?,
-        })
+    let mut window = window(options)?;
+    if options.watch {
+        return follow(window.as_mut()).await;
     }
+    // To tell of a failed run is no failure.
+    Ok(window.look().await?.answer)
 }
 
-fn bucket_url(options: &Status) -> Result<String> {
-    match (&options.job, &options.bucket) {
-        (Some(job), _) => Ok(read_job(job)?.bucket),
-        (None, Some(url)) => Ok(url.clone()),
-        (None, None) => Err(no_bucket(options.run)),
-    }
+fn window(options: &Status) -> Result<Box<dyn Window>> {
+    let run = options.run;
+    let bucket = match (&options.job, &options.bucket, &options.planner) {
+        (Some(job), _, _) => read_job(job)?.bucket,
+        (None, Some(url), _) => url.clone(),
+        (None, None, Some(url)) => {
+            return Ok(Box::new(PlannerWindow::new(Planner::at(url)?, run)));
+        }
+        (None, None, None) => return Err(nowhere(run)),
+    };
+    Ok(Box::new(DocumentsWindow::new(find_bucket(&bucket)?, run)))
 }
 
-fn no_bucket(run: RunId) -> Error {
-    Error::invalid(format!("find run `{run}`: nothing says which bucket it lies in"))
-        .hint("add `--bucket URL` or `--job JOB`, or set `SLUICE_BUCKET`")
+fn nowhere(run: RunId) -> Error {
+    Error::invalid(format!("find run `{run}`: nothing says where to look"))
+        .hint("add `--bucket URL`, `--job JOB` or `--planner URL`, or set `SLUICE_BUCKET` or `SLUICE_PLANNER`")
 }

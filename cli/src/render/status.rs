@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
+use sluice_contracts::ending::{Decision, Verdict};
 use sluice_contracts::receipt::Failure;
 
-use crate::commands::status::StatusReport;
-use crate::figures::{count, duration, size, thousands};
-use crate::summary::State;
+use crate::figures::{count, duration, size, thousands, width};
+use crate::status::StatusReport;
+use crate::summary::{State, TableReport};
 
 /// Failures that are shown, the newest last.
 const SHOWN: usize = 10;
@@ -22,29 +23,38 @@ pub(crate) fn render(report: &StatusReport) -> String {
 
 fn write_report(text: &mut String, report: &StatusReport) -> std::fmt::Result {
     let run = &report.run;
-    let planned = report.planned.to_rfc3339_opts(SecondsFormat::Secs, true);
     writeln!(text, "job `{}`, run {}", run.job, run.run)?;
-    writeln!(text, "planned {planned}, {} ago", duration(run.seconds))?;
+    if let Some(requested) = &report.requested {
+        write!(text, "asked for {}", time(requested.at))?;
+        match &requested.run_key {
+            Some(key) => writeln!(text, ", key `{key}`")?,
+            None => writeln!(text)?,
+        }
+    }
+    match report.planned {
+        Some(planned) => {
+            writeln!(text, "planned {}, {} ago", time(planned), duration(run.seconds))?;
+        }
+        None => writeln!(text, "not planned yet, after {}", duration(run.seconds))?,
+    }
+    write_launches(text, report)?;
     for table in &run.tables {
-        writeln!(text, "\n  {} -> {}", table.table, table.target)?;
+        write_table(text, table)?;
+    }
+    if report.planned.is_some() {
         writeln!(
             text,
-            "  {}: {} of {} done, {}",
-            table.state.name(),
-            thousands(table.units_done),
-            count(table.units, "unit"),
-            count(table.rows, "row")
+            "\n  {} read, {} in {}",
+            size(run.bytes),
+            size(run.stored_bytes),
+            count(run.parts, "part file")
         )?;
     }
-    writeln!(
-        text,
-        "\n  {} read, {} in {}",
-        size(run.bytes),
-        size(run.stored_bytes),
-        count(run.parts, "part file")
-    )?;
     write_failures(text, &report.failures)?;
-    if run.tables.iter().any(|table| table.state != State::Committed) {
+    write_ending(text, report)?;
+    // In the cloud the loader starts what is missing again.
+    let unfinished = run.tables.iter().any(|table| table.state != State::Committed);
+    if unfinished && !report.is_in_cloud() {
         writeln!(
             text,
             "\n`sluice run JOB --resume {}` reads what is missing, and commits",
@@ -52,6 +62,78 @@ fn write_report(text: &mut String, report: &StatusReport) -> std::fmt::Result {
         )?;
     }
     Ok(())
+}
+
+fn write_table(text: &mut String, table: &TableReport) -> std::fmt::Result {
+    writeln!(text, "\n  {} -> {}", table.table, table.target)?;
+    writeln!(
+        text,
+        "  {}: {} of {} done, {}",
+        table.state.name(),
+        thousands(table.units_done),
+        count(table.units, "unit"),
+        count(table.rows, "row")
+    )?;
+    if let Some(error) = &table.error {
+        writeln!(text, "    {error}")?;
+    }
+    Ok(())
+}
+
+fn write_launches(text: &mut String, report: &StatusReport) -> std::fmt::Result {
+    if report.launches.is_empty() {
+        return Ok(());
+    }
+    writeln!(text, "\n  launches")?;
+    let execution = |execution: &Option<String>| match execution {
+        Some(execution) => format!("`{execution}`"),
+        None => "not started yet".to_owned(),
+    };
+    let executions: Vec<String> =
+        report.launches.iter().map(|launch| execution(&launch.execution)).collect();
+    let width = width(executions.iter().map(String::as_str));
+    for (launch, execution) in report.launches.iter().zip(&executions) {
+        let since = launch.claimed.or(launch.ordered).map(time).unwrap_or_default();
+        write!(text, "    {}  {since}  {execution:<width$}", launch.launch)?;
+        match (launch.tasks, &launch.reason) {
+            (Some(tasks), Some(reason)) => writeln!(text, "  {}, {reason}", count(tasks, "task"))?,
+            _ => writeln!(text, "  started by hand")?,
+        }
+    }
+    Ok(())
+}
+
+fn write_ending(text: &mut String, report: &StatusReport) -> std::fmt::Result {
+    let (verdict, committed, announced) = (&report.verdict, report.committed, &report.announced);
+    if verdict.is_none() && committed.is_none() && announced.is_none() {
+        return Ok(());
+    }
+    writeln!(text)?;
+    if let Some(Verdict { decision, failure, at, .. }) = verdict {
+        let word = match decision {
+            Decision::Commit => "to be loaded",
+            Decision::Fail => "given up",
+        };
+        write!(text, "{word} since {}", time(*at))?;
+        match failure {
+            Some(failure) => writeln!(text, ": {}", failure.message)?,
+            None => writeln!(text)?,
+        }
+        if let Some(hint) = failure.as_ref().and_then(|failure| failure.hint.as_ref()) {
+            writeln!(text, "  hint: {hint}")?;
+        }
+    }
+    if let Some(committed) = committed {
+        writeln!(text, "{} {}", report.state.name(), time(committed))?;
+    }
+    if let Some(announced) = announced {
+        writeln!(text, "`{}` told {}", announced.event.name(), time(announced.at))?;
+    }
+    Ok(())
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 fn write_failures(text: &mut String, failures: &[Failure]) -> std::fmt::Result {
@@ -64,8 +146,7 @@ fn write_failures(text: &mut String, failures: &[Failure]) -> std::fmt::Result {
         writeln!(text, "  ({hidden} older ones are not shown)")?;
     }
     for failure in &failures[hidden..] {
-        let at = failure.at.to_rfc3339_opts(SecondsFormat::Secs, true);
-        write!(text, "  {at}  task {}, attempt {}", failure.task, failure.attempt)?;
+        write!(text, "  {}  task {}, attempt {}", time(failure.at), failure.task, failure.attempt)?;
         if let Some((_, unit)) = failure.unit {
             write!(text, ", unit {unit}")?;
         }

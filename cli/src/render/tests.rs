@@ -8,9 +8,9 @@ use sluice_contracts::manifest::Manifest;
 use sluice_contracts::schema::TargetType;
 use sluice_sources::{Becomes, Example, TypeRow};
 
-use super::{plan, run, status, type_page};
+use super::{plan, run, status, story, told, type_page};
 use crate::arguments::Arguments;
-use crate::commands::status::StatusReport;
+use crate::status::{Announced, Launch, Requested, Stage, StatusReport};
 use crate::summary::{RunReport, State, TableReport};
 
 /// A plan with everything in it that is rendered in a way of its own.
@@ -192,18 +192,80 @@ fn the_types_of_a_source() {
     assert_eq!(type_page::document(&rows)["types"][3]["refused"], "unknown");
 }
 
-#[test]
-fn a_status() {
-    let status = StatusReport {
-        run: report(State::Extracting),
+fn status_report(state: State) -> StatusReport {
+    StatusReport {
+        state: Stage::Extracting,
+        run: report(state),
         bucket: "file:///data/bucket".into(),
-        planned: "2024-02-01T03:00:00Z".parse().unwrap(),
+        requested: None,
+        planned: Some("2024-02-01T03:00:00Z".parse().unwrap()),
+        launches: vec![],
+        verdict: None,
+        committed: None,
+        announced: None,
         failures: serde_json::from_value(json!([{
             "version": 1, "task": 1, "attempt": 0, "execution": "sluice-1", "unit": [0, 4],
             "kind": "denied", "message": "unit 4 of 5 of table `public.events`: permission denied",
             "hint": "grant `select`", "at": "2024-02-01T03:00:05Z"
         }]))
         .unwrap(),
+    }
+}
+
+#[test]
+fn a_status() {
+    insta::assert_snapshot!(status::render(&status_report(State::Extracting)));
+}
+
+#[test]
+fn a_status_in_the_cloud() {
+    let mut status = status_report(State::Failed);
+    let at = |second: u32| format!("2024-02-01T03:00:{second:02}Z").parse().unwrap();
+    let launch = |launch, execution: Option<&str>, reason: Option<&str>| Launch {
+        launch,
+        ordered: Some(at(2)),
+        tasks: reason.map(|_| 2),
+        reason: reason.map(str::to_owned),
+        execution: execution.map(str::to_owned),
+        claimed: execution.map(|_| at(3)),
     };
-    insta::assert_snapshot!(status::render(&status));
+    status.state = Stage::Failed;
+    status.requested = Some(Requested { at: at(0), run_key: Some("nightly".into()) });
+    status.launches = vec![
+        launch(0, Some("extractor-abc12"), Some("every task of the plan")),
+        launch(1, None, Some("2 of 5 work units have no receipt")),
+        launch(2, Some("extractor-x"), None),
+    ];
+    status.verdict = serde_json::from_value(json!({
+        "version": 1, "decision": "fail", "at": "2024-02-01T03:00:08Z",
+        "failure": {"kind": "denied", "message": "read table `public.events`", "hint": "grant it"}
+    }))
+    .unwrap();
+    status.announced =
+        Some(Announced { event: sluice_contracts::ending::EventName::Failed, at: at(9) });
+    let story = story::story(&status).join("\n");
+    insta::assert_snapshot!(format!("{}\n---- told\n{story}", status::render(&status)));
+}
+
+#[test]
+fn a_run_as_its_planner_tells_of_it() {
+    let told: told::Told = serde_json::from_value(json!({
+        "run": "0193f2c4-7d3a-7c51-9f0e-2b6a4c1d8e90", "job": "shop", "state": "failed",
+        "run_key": "nightly", "requested": "2024-02-01T03:00:00Z", "units": 12, "units_done": 7,
+        "rows": 1_234_567,
+        "tables": [
+            {"table": "public.events", "target": "bigquery://p/shop/events", "strategy": "ctid",
+             "units": 11, "units_done": 7, "rows": 1_234_567},
+            {"table": "public.a", "target": "bigquery://p/shop/a", "units": 1, "units_done": 0,
+             "rows": 0, "failure": {"kind": "denied", "message": "permission denied"}}
+        ],
+        "failure": {"kind": "data", "message": "load run", "hint": "look"},
+        "links": {"run": "https://planner.example/runs/0193f2c4", "log": "https://logs.example/"}
+    }))
+    .unwrap();
+    let story = told::story(&told).join("\n");
+    insta::assert_snapshot!(format!("{}\n---- told\n{story}", told::render(&told)));
+    let bare: told::Told =
+        serde_json::from_value(json!({"run": "0193", "state": "planning", "more": 1})).unwrap();
+    insta::assert_snapshot!(told::render(&bare));
 }

@@ -59,6 +59,11 @@ impl Layout {
         Some((prefix.iter().cloned().collect(), run.as_ref().parse().ok()?))
     }
 
+    /// The job file of that name in a folder of job files.
+    pub fn job_file(folder: &Path, name: &str) -> Path {
+        folder.clone().join(format!("{name}.yaml"))
+    }
+
     /// The run that the request of this key led to.
     pub fn reservation(prefix: &Path, key: &str) -> Path {
         let hash = Sha256::digest(key.as_bytes());

@@ -1,5 +1,7 @@
 //! Starting the tasks of a run.
 
+pub(crate) mod cloud_run;
+
 use async_trait::async_trait;
 use sluice_contracts::Result;
 

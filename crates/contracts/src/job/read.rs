@@ -13,7 +13,14 @@ impl Job {
     /// Reads a job from YAML or JSON. `name` says which file, for messages; `strategies` are the
     /// known names.
     pub fn read(name: &str, text: &str, strategies: &[&str]) -> Result<Self> {
-        let value: Value = serde_saphyr::from_str(text).map_err(|source| {
+        let value = Self::parse(name, text)?;
+        Self::from_value(name, value, strategies)
+    }
+
+    /// Reads the document that YAML or JSON holds, whether or not it is a job. `name` is for
+    /// messages.
+    pub fn parse(name: &str, text: &str) -> Result<Value> {
+        serde_saphyr::from_str(text).map_err(|source| {
             // The parser's message shows the lines around the error, which may hold a password.
             let place = source.location().map_or_else(String::new, |location| {
                 format!(": line {}, column {}", location.line(), location.column())
@@ -21,8 +28,7 @@ impl Job {
             Error::invalid(format!("read job `{name}`{place}: not well-formed YAML")).hint(
                 "check the indentation and the quotes; the same document as JSON is accepted too",
             )
-        })?;
-        Self::from_value(name, value, strategies)
+        })
     }
 
     /// Reads a job from a document that is parsed already.

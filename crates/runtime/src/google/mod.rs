@@ -1,4 +1,13 @@
-//! Google's services: where they answer, and as whom they are called.
+//! Google's services: where they answer, as whom they are called, and the ports that they carry.
+
+pub mod announcer;
+pub mod checks;
+pub mod executions;
+mod refusal;
+
+pub mod identity;
+
+pub mod bigquery;
 
 use google_cloud_auth::credentials::{Builder, Credentials, anonymous};
 use serde::Deserialize;

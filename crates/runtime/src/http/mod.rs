@@ -1,6 +1,8 @@
-//! What every service does alike: listening, ending, and answering errors.
+//! What every service does alike: listening, ending, knowing who calls, and answering errors.
 
+mod identity;
 mod problem;
+mod trace;
 
 use std::net::{Ipv6Addr, SocketAddr};
 
@@ -10,7 +12,9 @@ use sluice_contracts::{Kind, Result};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+pub use identity::Callers;
 pub use problem::Problem;
+pub use trace::Traces;
 
 /// Serves `router` on `port` until SIGTERM, and lets the requests that are being answered end:
 /// Cloud Run gives them ten seconds.

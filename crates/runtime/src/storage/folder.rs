@@ -1,4 +1,4 @@
-//! Opening a bucket from its URL.
+//! A folder of this machine as a bucket: `file:///data/bucket`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,37 +10,14 @@ use sluice_contracts::store::{Bucket, storage_error};
 use sluice_contracts::{Error, Kind, Result};
 use url::Url;
 
-/// A kind of bucket: the scheme of its URLs, and how one is opened.
-type Scheme = (&'static str, fn(&str) -> Result<Bucket>);
+use super::Scheme;
 
-/// Every kind of bucket.
-const SCHEMES: &[Scheme] = &[("file", open_folder)];
-
-/// Opens a bucket. A folder that does not exist is made.
-pub fn open_bucket(url: &str) -> Result<Bucket> {
-    scheme(url)?.1(url)
-}
-
-/// Opens a bucket that is there already.
-///
-/// # Errors
-/// `NotFound` where it is not.
-pub fn find_bucket(url: &str) -> Result<Bucket> {
-    if scheme(url)?.0 == "file" && !folder(url)?.is_dir() {
-        return Err(Error::not_found(format!("find bucket `{url}`: there is no such folder"))
-            .hint("look at the bucket's URL; the first run makes the folder"));
-    }
-    open_bucket(url)
-}
-
-/// Checks that a bucket's URL can be opened, without opening it.
-pub fn check_bucket(url: &str) -> Result<()> {
-    let (name, _) = scheme(url)?;
-    if *name == "file" {
-        folder(url)?;
-    }
-    Ok(())
-}
+pub(super) const SCHEME: Scheme = Scheme {
+    name: "file",
+    open: open_folder,
+    find: find_folder,
+    check: |url| folder(url).map(drop),
+};
 
 /// The folder that a `file://` URL names.
 pub fn folder(url: &str) -> Result<PathBuf> {
@@ -54,13 +31,12 @@ pub fn folder(url: &str) -> Result<PathBuf> {
     }
 }
 
-fn scheme(url: &str) -> Result<&'static Scheme> {
-    let name = url.split_once("://").map_or("", |(name, _)| name);
-    SCHEMES.iter().find(|(known, _)| *known == name).ok_or_else(|| {
-        let known: Vec<String> = SCHEMES.iter().map(|(known, _)| format!("`{known}://`")).collect();
-        Error::invalid(format!("unknown bucket `{name}://`"))
-            .hint(format!("this build stores in {}", known.join(", ")))
-    })
+fn find_folder(url: &str) -> Result<Bucket> {
+    if !folder(url)?.is_dir() {
+        return Err(Error::not_found(format!("find bucket `{url}`: there is no such folder"))
+            .hint("look at the bucket's URL; the first run makes the folder"));
+    }
+    open_folder(url)
 }
 
 fn open_folder(url: &str) -> Result<Bucket> {
@@ -83,14 +59,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_scheme_is_answered_with_the_known_ones() {
-        let error = open_bucket("s3://lake").unwrap_err();
-        assert_eq!(error.to_string(), "unknown bucket `s3://`");
-        assert_eq!(error.remedy(), Some("this build stores in `file://`"));
-        assert!(open_bucket("/data").is_err());
-    }
-
-    #[test]
     fn a_folder_with_a_space_is_found_again() {
         assert_eq!(folder("file:///a b/c%20d").unwrap(), PathBuf::from("/a b/c d"));
         assert!(folder("file://relative/path").is_err());
@@ -100,9 +68,9 @@ mod tests {
     fn a_folder_is_made_and_its_url_kept() {
         let dir = std::env::temp_dir().join(format!("sluice-storage-{}", std::process::id()));
         let url = format!("file://{}/a b/", dir.display());
-        assert_eq!(find_bucket(&url).unwrap_err().kind(), Kind::NotFound);
-        let bucket = open_bucket(&url).unwrap();
-        find_bucket(&url).unwrap();
+        assert_eq!(find_folder(&url).unwrap_err().kind(), Kind::NotFound);
+        let bucket = open_folder(&url).unwrap();
+        find_folder(&url).unwrap();
         assert_eq!(bucket.url, format!("file://{}/a b", dir.display()));
         assert!(dir.join("a b").is_dir());
         std::fs::remove_dir_all(dir).unwrap();

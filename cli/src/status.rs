@@ -1,0 +1,255 @@
+//! How far a run has come, from all its documents.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sluice_contracts::ending::{Committed, Decision, EventName, RunEvent, Verdict};
+use sluice_contracts::launch::{Claim, Order};
+use sluice_contracts::manifest::Manifest;
+use sluice_contracts::receipt::Failure;
+use sluice_contracts::request::Request;
+use sluice_contracts::store::RunStore;
+use sluice_contracts::{Error, Kind, Result};
+
+use crate::summary::{RunReport, State, TableReport};
+use crate::watch::{End, of_run};
+
+/// A run, and what ended attempts at it.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct StatusReport {
+    pub(crate) state: Stage,
+    #[serde(flatten)]
+    pub(crate) run: RunReport,
+    pub(crate) bucket: String,
+    /// Of a run that a planner in the cloud was asked for.
+    pub(crate) requested: Option<Requested>,
+    /// When the plan was made; nothing before.
+    pub(crate) planned: Option<DateTime<Utc>>,
+    /// Executions in the cloud.
+    pub(crate) launches: Vec<Launch>,
+    pub(crate) verdict: Option<Verdict>,
+    /// When the loader was done with the run.
+    pub(crate) committed: Option<DateTime<Utc>>,
+    pub(crate) announced: Option<Announced>,
+    pub(crate) failures: Vec<Failure>,
+}
+
+/// How far a run has come as a whole, in the words of the planner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Stage {
+    /// It was asked for, and has no plan.
+    Planning,
+    /// It has a plan, and nobody carries it out yet.
+    Launching,
+    /// Its units are read.
+    Extracting,
+    /// No unit is left to be read, and its tables become visible.
+    Loading,
+    /// Every table is visible.
+    Finished,
+    /// Some table is not visible, and never will be.
+    Failed,
+}
+
+impl Stage {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Planning => "planning",
+            Self::Launching => "launching",
+            Self::Extracting => "extracting",
+            Self::Loading => "loading",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What a planner was asked.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Requested {
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) run_key: Option<String>,
+}
+
+/// One execution of a run's tasks.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Launch {
+    pub(crate) launch: u32,
+    /// What was ordered; nothing where a person executed the tasks.
+    pub(crate) ordered: Option<DateTime<Utc>>,
+    pub(crate) tasks: Option<u64>,
+    pub(crate) reason: Option<String>,
+    /// Name of the execution, once it is known.
+    pub(crate) execution: Option<String>,
+    pub(crate) claimed: Option<DateTime<Utc>>,
+}
+
+/// What was told of the run's end.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Announced {
+    pub(crate) event: EventName,
+    pub(crate) at: DateTime<Utc>,
+}
+
+impl StatusReport {
+    /// Reads what the run's documents say now.
+    pub(crate) async fn read(store: &RunStore) -> Result<Self> {
+        // The end first: what is read later may only be newer than it.
+        let committed = store.committed().await?;
+        let verdict = store.verdict().await?;
+        let announced = store.announced().await?;
+        let request = store.request().await?;
+        let launches = launches(store).await?;
+        let (run, planned) = match store.manifest().await {
+            Ok(manifest) => (of_manifest(store, &manifest).await?, Some(manifest.planned)),
+            Err(error) => match &request {
+                Some(request) if error.kind() == Kind::NotFound => (unplanned(request), None),
+                _ => return Err(error),
+            },
+        };
+        let mut report = Self {
+            state: Stage::Planning,
+            run,
+            bucket: store.bucket().url.clone(),
+            requested: request
+                .map(|request| Requested { at: request.at, run_key: request.run_key }),
+            planned,
+            launches,
+            verdict,
+            committed: committed.as_ref().map(|committed| committed.at),
+            announced: announced.map(|RunEvent { event, at, .. }| Announced { event, at }),
+            failures: store.failures().await?,
+        };
+        report.add_endings(committed.as_ref());
+        report.state = report.stage(committed.as_ref());
+        Ok(report)
+    }
+
+    /// Whether the run has ended, and how.
+    pub(crate) fn end(&self) -> Option<End> {
+        match self.state {
+            Stage::Finished => Some(End::Finished),
+            Stage::Failed => Some(End::Failed(self.error())),
+            _ => None,
+        }
+    }
+
+    /// Whether the cloud carries it out: on one machine a run has neither of these.
+    pub(crate) fn is_in_cloud(&self) -> bool {
+        self.requested.is_some() || !self.launches.is_empty()
+    }
+
+    fn stage(&self, committed: Option<&Committed>) -> Stage {
+        let tables = || self.run.tables.iter();
+        if let Some(committed) = committed {
+            return if committed.is_whole() { Stage::Finished } else { Stage::Failed };
+        }
+        let is_over = |state| matches!(state, State::Committed | State::Refused);
+        match &self.verdict {
+            Some(verdict) if verdict.decision == Decision::Fail => return Stage::Failed,
+            Some(_) => return Stage::Loading,
+            None if self.planned.is_none() => return Stage::Planning,
+            // Where no loader says so in a document, the last table's commit is the end.
+            None if !self.is_in_cloud() && tables().all(|table| is_over(table.state)) => {
+                let whole = tables().all(|table| table.state == State::Committed);
+                return if whole { Stage::Finished } else { Stage::Failed };
+            }
+            None => {}
+        }
+        let claimed = self.launches.iter().any(|launch| launch.execution.is_some());
+        match tables().map(|table| table.units_done).sum::<u64>() {
+            done if done == self.run.units => Stage::Loading,
+            0 if !claimed => Stage::Launching,
+            _ => Stage::Extracting,
+        }
+    }
+
+    /// Says of each table what the loader's last document says.
+    fn add_endings(&mut self, committed: Option<&Committed>) {
+        let failed = self.verdict.as_ref().is_some_and(|it| it.decision == Decision::Fail);
+        for table in &mut self.run.tables {
+            if matches!(table.state, State::Committed | State::Refused) {
+                continue;
+            }
+            let ending = committed
+                .and_then(|committed| committed.tables.iter().find(|it| it.table == table.table));
+            if let Some(failure) = ending.and_then(|ending| ending.failure.as_ref()) {
+                table.state = State::Failed;
+                table.error = Some(failure.message.clone());
+            } else if failed {
+                table.state = State::Failed;
+            }
+        }
+    }
+
+    /// Why the run failed.
+    fn error(&self) -> Error {
+        let run = &self.run;
+        if let Some(failure) = self.verdict.as_ref().and_then(|it| it.failure.clone()) {
+            return of_run(&run.run, failure.into_error());
+        }
+        let gone: Vec<&TableReport> =
+            run.tables.iter().filter(|table| table.state != State::Committed).collect();
+        let names: Vec<String> = gone.iter().map(|table| format!("`{}`", table.table)).collect();
+        let what = format!(
+            "{} of {} tables not visible: {}",
+            names.len(),
+            run.tables.len(),
+            names.join(", ")
+        );
+        let error = match gone.iter().find_map(|table| table.error.clone()) {
+            Some(first) => Error::data(first).during(what),
+            None => Error::data(what),
+        };
+        of_run(&run.run, error)
+    }
+}
+
+async fn of_manifest(store: &RunStore, manifest: &Manifest) -> Result<RunReport> {
+    let since = Utc::now() - manifest.planned;
+    let seconds = since.to_std().unwrap_or_default().as_secs_f64();
+    RunReport::of_documents(store, manifest, seconds).await
+}
+
+/// A run of which nothing is known but what was asked for.
+fn unplanned(request: &Request) -> RunReport {
+    let job = request.job.get("name").and_then(serde_json::Value::as_str);
+    let since = Utc::now() - request.at;
+    RunReport {
+        run: request.run.to_string(),
+        job: job.unwrap_or_default().to_owned(),
+        rows: 0,
+        bytes: 0,
+        stored_bytes: 0,
+        units: 0,
+        tasks: 0,
+        parts: 0,
+        seconds: since.to_std().unwrap_or_default().as_secs_f64(),
+        tables: Vec::new(),
+        excluded: Vec::new(),
+    }
+}
+
+async fn launches(store: &RunStore) -> Result<Vec<Launch>> {
+    let mut launches = Vec::new();
+    if let Some(newest) = store.newest_launch().await? {
+        for launch in 0..=newest {
+            let (order, claim) = (store.order(launch).await?, store.claim(launch).await?);
+            launches.push(Launch::of(launch, order, claim));
+        }
+    }
+    Ok(launches)
+}
+
+impl Launch {
+    fn of(launch: u32, order: Option<Order>, claim: Option<Claim>) -> Self {
+        Self {
+            launch,
+            ordered: order.as_ref().map(|order| order.at),
+            tasks: order.as_ref().map(|order| order.tasks.len() as u64),
+            reason: order.map(|order| order.reason),
+            claimed: claim.as_ref().map(|claim| claim.at),
+            execution: claim.map(|claim| claim.execution),
+        }
+    }
+}

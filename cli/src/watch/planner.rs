@@ -1,0 +1,48 @@
+//! A run as its planner tells of it.
+
+use async_trait::async_trait;
+use serde_json::Value;
+use sluice_contracts::manifest::RunId;
+use sluice_contracts::{Error, Result};
+
+use super::{End, Look, Window, of_run};
+use crate::answer::Answer;
+use crate::planner::{Document, Planner};
+use crate::render::told::{Told, render, story};
+
+/// Asks the planner.
+#[derive(Debug)]
+pub(crate) struct PlannerWindow {
+    planner: Planner,
+    run: RunId,
+}
+
+impl PlannerWindow {
+    /// Shows a run that a planner was asked for.
+    pub(crate) fn new(planner: Planner, run: RunId) -> Self {
+        Self { planner, run }
+    }
+}
+
+#[async_trait]
+impl Window for PlannerWindow {
+    async fn look(&mut self) -> Result<Look> {
+        let look = self.planner.run(self.run).await.and_then(|document| seen(&document));
+        let what = || format!("ask `{}` for run `{}`", self.planner.url(), self.run);
+        look.map_err(|error| error.during(what()))
+    }
+}
+
+fn seen(document: &Document) -> Result<Look> {
+    let told: Told = serde_json::from_value(Value::Object(document.clone())).map_err(|source| {
+        Error::data("read the answer")
+            .because(source)
+            .hint("look at the planner's URL and its version")
+    })?;
+    let end = match told.state.as_str() {
+        "finished" => Some(End::Finished),
+        "failed" => Some(End::Failed(of_run(&told.run, told.error()))),
+        _ => None,
+    };
+    Ok(Look { story: story(&told), end, answer: Answer::new(document, render(&told))? })
+}

@@ -1,0 +1,40 @@
+//! As whom BigQuery is called.
+
+use async_trait::async_trait;
+use gcp_bigquery_client::auth::Authenticator;
+use gcp_bigquery_client::error::BQError;
+use google_cloud_auth::credentials::{CacheableResource, Credentials};
+use sluice_contracts::{Error, Kind, Result};
+
+/// The credentials that every client of Google's services uses here, for one that would rather
+/// find its own.
+#[derive(Debug, Clone)]
+pub(super) struct Identity(pub(super) Credentials);
+
+impl Identity {
+    /// An access token; empty over plain `http`. The credentials keep it until it runs out.
+    pub(super) async fn token(&self) -> Result<String> {
+        let headers = self.0.headers(http::Extensions::new()).await.map_err(|source| {
+            let kind = if source.is_transient() { Kind::Transient } else { Kind::Denied };
+            Error::new(kind, "get an access token for BigQuery").because(source).hint(
+                "the service's identity, or `gcloud auth application-default login`, has to work",
+            )
+        })?;
+        let CacheableResource::New { data, .. } = headers else {
+            return Err(Error::bug("get an access token for BigQuery: it was not sent again"));
+        };
+        let token = data
+            .get(http::header::AUTHORIZATION)
+            .and_then(|header| header.to_str().ok()?.strip_prefix("Bearer "))
+            .unwrap_or_default();
+        Ok(token.to_owned())
+    }
+}
+
+#[async_trait]
+impl Authenticator for Identity {
+    async fn access_token(&self) -> Result<String, BQError> {
+        // Whoever calls has asked for the token before, and has seen why there is none.
+        self.token().await.map_err(|_| BQError::NoToken)
+    }
+}

@@ -1,0 +1,101 @@
+//! What a `gs://` URL names.
+
+use object_store::path::Path;
+use sluice_contracts::error::Doing as _;
+use sluice_contracts::{Error, Kind, Result};
+
+/// Characters that mean something else wherever such URLs are written: a pattern to BigQuery, a
+/// query or a fragment to everyone.
+const NOT_IN_NAMES: &[char] = &['*', '?', '#', '[', ']'];
+
+/// A bucket, and a prefix in it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Address {
+    pub(super) bucket: String,
+    pub(super) prefix: Path,
+}
+
+impl Address {
+    /// Reads `gs://bucket` or `gs://bucket/prefix`. Object names are written as they are, not
+    /// percent-encoded, as everywhere in Google Cloud.
+    pub(super) fn parse(url: &str) -> Result<Self> {
+        let hint = "write `gs://bucket` or `gs://bucket/prefix`";
+        let wrong = |why: &str| Error::invalid(format!("read URL `{url}`: {why}")).hint(hint);
+        let below = url.strip_prefix("gs://").ok_or_else(|| wrong("it does not begin so"))?;
+        let (bucket, prefix) = below.split_once('/').unwrap_or((below, ""));
+        if !is_bucket_name(bucket) {
+            return Err(wrong("it names no bucket"));
+        }
+        if prefix.contains(NOT_IN_NAMES) {
+            return Err(wrong("a prefix has none of `*`, `?`, `#`, `[` and `]`"));
+        }
+        let prefix = Path::parse(prefix)
+            .doing(Kind::Invalid, || format!("read URL `{url}`"))
+            .map_err(|error| error.hint(hint))?;
+        Ok(Self { bucket: bucket.to_owned(), prefix })
+    }
+
+    /// The URL, without a slash at its end.
+    pub(super) fn url(&self) -> String {
+        if self.prefix.as_ref().is_empty() {
+            format!("gs://{}", self.bucket)
+        } else {
+            format!("gs://{}/{}", self.bucket, self.prefix)
+        }
+    }
+}
+
+/// <https://cloud.google.com/storage/docs/buckets#naming>
+fn is_bucket_name(name: &str) -> bool {
+    let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+    let end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    (3..=222).contains(&name.len())
+        && name.chars().all(known)
+        && end(name.chars().next())
+        && end(name.chars().next_back())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_a_bucket_and_a_prefix() {
+        for (url, bucket, prefix, kept) in [
+            ("gs://lake", "lake", "", "gs://lake"),
+            ("gs://lake/", "lake", "", "gs://lake"),
+            ("gs://my-lake_1.example.com/etl", "my-lake_1.example.com", "etl", ""),
+            ("gs://lake/a b/ü/", "lake", "a b/ü", "gs://lake/a b/ü"),
+            ("gs://lake/100%25/x", "lake", "100%25/x", "gs://lake/100%25/x"),
+        ] {
+            let address = Address::parse(url).unwrap();
+            assert_eq!((address.bucket.as_str(), address.prefix.as_ref()), (bucket, prefix));
+            assert_eq!(address.url(), if kept.is_empty() { url } else { kept });
+            assert_eq!(Address::parse(&address.url()).unwrap(), address);
+        }
+    }
+
+    #[test]
+    fn a_url_that_names_no_bucket_is_refused() {
+        for url in [
+            "gs://",
+            "gs:///prefix",
+            "gs://la",
+            "gs://Lake",
+            "gs://lake:443/x",
+            "gs://me@lake/x",
+            "gs://-lake",
+            "gs://lake//x",
+            "gs://lake/../x",
+            "gs://lake/x*",
+            "gs://lake?x=1",
+            "gs://lake/x#1",
+            "lake/x",
+        ] {
+            let error = Address::parse(url).unwrap_err();
+            assert_eq!(error.kind(), Kind::Invalid, "{url}");
+            assert!(error.to_string().starts_with(&format!("read URL `{url}`")), "{error}");
+            assert_eq!(error.remedy(), Some("write `gs://bucket` or `gs://bucket/prefix`"));
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Opening a bucket from its URL.
+
+mod folder;
+mod gcs;
+
+use sluice_contracts::store::Bucket;
+use sluice_contracts::{Error, Result};
+
+pub use folder::folder;
+pub use gcs::open_at as open_cloud_storage_at;
+
+/// A kind of bucket.
+struct Scheme {
+    /// How its URLs begin, before `://`.
+    name: &'static str,
+    /// Opens it, making it where that is ours to do.
+    open: fn(&str) -> Result<Bucket>,
+    /// Opens one that is there already.
+    find: fn(&str) -> Result<Bucket>,
+    /// Reads its URL.
+    check: fn(&str) -> Result<()>,
+}
+
+/// Every kind of bucket.
+const SCHEMES: &[Scheme] = &[folder::SCHEME, gcs::SCHEME];
+
+/// Opens a bucket. A folder that does not exist is made; a bucket of a cloud is its operator's to
+/// make, and is not asked for before its first use.
+pub fn open_bucket(url: &str) -> Result<Bucket> {
+    (scheme(url)?.open)(url)
+}
+
+/// Opens a bucket that is there already.
+///
+/// # Errors
+/// `NotFound` for a folder that is not. A bucket of a cloud says so when it is first used.
+pub fn find_bucket(url: &str) -> Result<Bucket> {
+    (scheme(url)?.find)(url)
+}
+
+/// Checks that a bucket's URL can be opened, without opening it.
+pub fn check_bucket(url: &str) -> Result<()> {
+    (scheme(url)?.check)(url)
+}
+
+fn scheme(url: &str) -> Result<&'static Scheme> {
+    let name = url.split_once("://").map_or("", |(name, _)| name);
+    SCHEMES.iter().find(|known| known.name == name).ok_or_else(|| {
+        let known: Vec<String> =
+            SCHEMES.iter().map(|known| format!("`{}://`", known.name)).collect();
+        Error::invalid(format!("unknown bucket `{name}://`"))
+            .hint(format!("this build stores in {}", known.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_scheme_is_answered_with_the_known_ones() {
+        let error = open_bucket("s3://lake").unwrap_err();
+        assert_eq!(error.to_string(), "unknown bucket `s3://`");
+        assert_eq!(error.remedy(), Some("this build stores in `file://`, `gs://`"));
+        assert!(open_bucket("/data").is_err());
+    }
+
+    #[test]
+    fn a_url_is_checked_by_its_scheme() {
+        check_bucket("gs://lake/etl").unwrap();
+        check_bucket("file:///data").unwrap();
+        assert!(check_bucket("gs://").is_err());
+        assert!(check_bucket("file://data").is_err());
+    }
+}

@@ -1,0 +1,34 @@
+//! Launching a run on Cloud Run.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use sluice_contracts::Result;
+use sluice_contracts::check::{Check, Checks};
+use sluice_contracts::launch::{Executions, Order};
+use sluice_contracts::manifest::Manifest;
+use sluice_contracts::store::RunStore;
+
+/// Time from a launch to the first look at its run. Its tasks say themselves when they are done;
+/// this is for the case that none of them can.
+const FIRST_CHECK: Duration = Duration::from_mins(2);
+
+/// Starts the first execution of a run, with all tasks, and asks for the first look at it. Called
+/// again it starts nothing that is started already.
+pub(crate) async fn launch(
+    store: &RunStore,
+    manifest: &Manifest,
+    executions: &dyn Executions,
+    checks: &dyn Checks,
+) -> Result<()> {
+    let order = Order {
+        version: Order::VERSION,
+        launch: 0,
+        tasks: manifest.tasks.iter().map(|task| task.index).collect(),
+        reason: "the run begins".to_owned(),
+        at: Utc::now(),
+    };
+    sluice_runtime::launch::carry_out(store, executions, order).await?;
+    let run = store.run();
+    checks.ask(&Check { run, name: "sweep-0".to_owned(), after: FIRST_CHECK }).await
+}

@@ -1,0 +1,228 @@
+//! The planner as a service: requests become runs, and runs are planned and launched.
+
+mod ending;
+mod status;
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use serde_json::Value;
+use sluice_contracts::check::Checks;
+use sluice_contracts::ending::Announcer;
+use sluice_contracts::job::Job;
+use sluice_contracts::launch::Executions;
+use sluice_contracts::manifest::{Manifest, RunId};
+use sluice_contracts::request::{Request, Reservation};
+use sluice_contracts::store::{Bucket, Created, RunStore};
+use sluice_contracts::{Error, Kind, Result};
+use tokio::sync::Semaphore;
+
+pub use status::{Links, Stage, Status, TableStatus};
+
+use crate::launch::cloud_run;
+use crate::request::{RunRequest, Wanted};
+use crate::targets::Targets;
+use crate::{name_dropped, plan_run, strategy_names};
+
+/// Plannings at once: each holds a connection to its source, and its catalogue in memory.
+const PLANNINGS: usize = 5;
+/// Tries of a run's planning before a failure that may pass is taken for one that does not.
+const MOST_TRIES: u32 = 10;
+
+/// What the service works with.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    /// All runs.
+    pub bucket: Bucket,
+    /// The folder with job files.
+    pub jobs: Bucket,
+    /// Where tasks run.
+    pub executions: Arc<dyn Executions>,
+    /// Most tasks that run at once: a task that waits for another's end would miss the run's moment.
+    pub parallelism: u32,
+    /// The queue that calls the planner again, and the loader.
+    pub checks: Arc<dyn Checks>,
+    /// Who is told how a run ended, if anybody.
+    pub announcer: Option<Arc<dyn Announcer>>,
+    /// Where runs go.
+    pub targets: Arc<dyn Targets>,
+    /// Looks an environment variable up that a source's URL names.
+    pub variable: fn(&str) -> Option<String>,
+    /// The planner's own URL, without a slash at the end.
+    pub planner_url: String,
+    /// The loader's URL, likewise.
+    pub loader_url: String,
+}
+
+/// The planner as a service. Every method may be called any number of times at once, and killed at
+/// any point: called again it goes on from the documents that are there.
+#[derive(Debug)]
+pub struct Service {
+    ports: Ports,
+    plannings: Semaphore,
+}
+
+/// Why a request led to no run.
+#[derive(Debug)]
+pub(crate) enum Turned {
+    /// It is wrong, and would be when it came again.
+    Wrong(Error),
+    /// Something else was, so that it may be right when it comes again.
+    Away(Error),
+}
+
+impl Turned {
+    /// The error of asking for what the request itself names.
+    pub(crate) fn of_request(error: Error) -> Self {
+        match error.kind() {
+            Kind::Invalid | Kind::NotFound | Kind::Data => Self::Wrong(error),
+            Kind::Denied | Kind::Conflict | Kind::Transient | Kind::Bug => Self::Away(error),
+        }
+    }
+}
+
+impl Service {
+    /// A service that works with `ports`.
+    pub fn new(ports: Ports) -> Self {
+        Self { ports, plannings: Semaphore::new(PLANNINGS) }
+    }
+
+    /// Takes a request on: keeps it as a run, and has the run planned soon. The same request,
+    /// come again, is the same run, whatever has become of its job file.
+    pub(crate) async fn accept(&self, request: &RunRequest) -> Result<(RunId, Stage), Turned> {
+        let key = request.reservation_key();
+        if let Some(run) = self.accepted_before(key.as_deref()).await.map_err(Turned::Away)? {
+            let stage = self.stage(run).await.map_err(Turned::Away)?;
+            return Ok((run, stage));
+        }
+        let job = self.read_job(&request.job).await.map_err(Turned::of_request)?;
+        let run = self.keep(request, key, job).await.map_err(Turned::Away)?;
+        // Whatever it is by now: a caller without a key must not be made to ask once more.
+        Ok((run, Stage::Planning))
+    }
+
+    /// The run of the same request, if that was kept, asked to be planned again: who asked before
+    /// may have died before it had.
+    async fn accepted_before(&self, key: Option<&str>) -> Result<Option<RunId>> {
+        let Some(key) = key else { return Ok(None) };
+        let Some(found) = self.ports.bucket.reservation(key).await? else { return Ok(None) };
+        if self.store(found.run).request().await?.is_none() {
+            return Ok(None);
+        }
+        self.ports.checks.ask_for_plan(found.run).await?;
+        tracing::info!(run = %found.run, "a request came again");
+        Ok(Some(found.run))
+    }
+
+    /// The job of a request as a document that stands for itself, with nothing wrong in it.
+    async fn read_job(&self, wanted: &Wanted) -> Result<Value> {
+        let (name, mut document) = match wanted {
+            Wanted::Inline(job) => ("request".to_owned(), job.clone()),
+            Wanted::Named(name) => {
+                let folder = self.ports.jobs.url.trim_end_matches('/');
+                let url = format!("{folder}/{name}.yaml");
+                let text = self.ports.jobs.job_file(name).await?.ok_or_else(|| {
+                    Error::not_found(format!("find job `{name}`: there is no such job file"))
+                        .hint(format!("put it at `{url}`, or send the job itself"))
+                })?;
+                let document = Job::parse(&url, &text)?;
+                (url, document)
+            }
+        };
+        if let Some(file) = document.as_object_mut() {
+            file.entry("bucket").or_insert_with(|| Value::from(self.ports.bucket.url.as_str()));
+        }
+        let job = Job::from_value(&name, document.clone(), &strategy_names())?;
+        let own = self.ports.bucket.url.trim_end_matches('/');
+        if job.bucket.trim_end_matches('/') != own {
+            return Err(Error::invalid(format!(
+                "read job `{name}`: `bucket`: `{}` is not the planner's",
+                job.bucket
+            ))
+            .hint(format!("leave `bucket` out, or write `{own}`")));
+        }
+        self.ports.targets.know(job.selection.target())?;
+        Ok(document)
+    }
+
+    async fn keep(&self, request: &RunRequest, key: Option<String>, job: Value) -> Result<RunId> {
+        let at = Utc::now();
+        let own = Reservation { version: Reservation::VERSION, run: RunId::generate(), at };
+        let run = match key {
+            Some(key) => self.ports.bucket.reserve(&key, &own).await?.run,
+            None => own.run,
+        };
+        let run_key = request.run_key();
+        let document = Request { version: Request::VERSION, run, job, run_key, at };
+        self.store(run).create_request(&document).await?;
+        self.ports.checks.ask_for_plan(run).await?;
+        tracing::info!(run = %run, run_key = document.run_key, "accepted a request");
+        Ok(run)
+    }
+
+    /// Plans a run and launches it, or ends it where that cannot be done. `tries` says how often
+    /// it was tried before: a failure that may pass is taken for one that does not after so many,
+    /// unless tasks read already. `false` for a run that nobody asked for.
+    ///
+    /// # Errors
+    /// Where it has to be tried again.
+    pub(crate) async fn plan(&self, run: RunId, tries: u32) -> Result<bool> {
+        let store = self.store(run);
+        let Some(request) = store.request().await? else { return Ok(false) };
+        if let Some(verdict) = store.verdict().await? {
+            self.conclude(&store, &request, &verdict).await?;
+            return Ok(true);
+        }
+        let Err(error) = Box::pin(self.carry_on(&store, &request)).await else { return Ok(true) };
+        let may_pass = matches!(error.kind(), Kind::Transient | Kind::Conflict);
+        if may_pass && (tries + 1 < MOST_TRIES || store.claim(0).await?.is_some()) {
+            return Err(error);
+        }
+        self.give_up(&store, &request, &error).await?;
+        Ok(true)
+    }
+
+    async fn carry_on(&self, store: &RunStore, request: &Request) -> Result<()> {
+        let manifest = match store.manifest().await {
+            Ok(manifest) => manifest,
+            Err(error) if error.kind() == Kind::NotFound => {
+                Box::pin(self.write_manifest(store, request)).await?
+            }
+            Err(error) => return Err(error),
+        };
+        cloud_run::launch(store, &manifest, &*self.ports.executions, &*self.ports.checks).await
+    }
+
+    /// Plans a run and writes its manifest, or finds the one that was quicker.
+    async fn write_manifest(&self, store: &RunStore, request: &Request) -> Result<Manifest> {
+        let begun = std::time::Instant::now();
+        // It is closed with the service only.
+        let _place = self.plannings.acquire().await;
+        let mut job = Job::from_value("request", request.job.clone(), &strategy_names())?;
+        job.limits.max_tasks = job.limits.max_tasks.min(self.ports.parallelism);
+        let source = sluice_sources::open(&job.source, &self.ports.variable)?;
+        let mut manifest = plan_run(request.run, &job, source).await?;
+        name_dropped(&self.ports.bucket, &job, &mut manifest).await?;
+        for table in &manifest.tables {
+            self.ports.targets.check(request.run, table).await?;
+        }
+        if store.create_manifest(&manifest).await? == Created::Lost {
+            return store.manifest().await;
+        }
+        tracing::info!(
+            run = %request.run,
+            job = manifest.job,
+            tables = manifest.tables.len(),
+            units = manifest.units().count(),
+            tasks = manifest.tasks.len(),
+            rows = manifest.estimate.rows,
+            seconds = begun.elapsed().as_secs_f64(),
+            "planned a run"
+        );
+        Ok(manifest)
+    }
+
+    fn store(&self, run: RunId) -> RunStore {
+        RunStore::new(self.ports.bucket.clone(), run)
+    }
+}

@@ -1,0 +1,248 @@
+//! How far a run has come.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sluice_contracts::ending::{Committed, Decision, Word};
+use sluice_contracts::manifest::{Manifest, RunId, UnitRef};
+use sluice_contracts::store::RunStore;
+use sluice_contracts::{Error, Kind, Result};
+
+use super::Service;
+use super::ending::job_name;
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// It was asked for.
+    Planning,
+    /// It has a plan, and no execution yet.
+    Launching,
+    /// Tasks read its units.
+    Extracting,
+    /// No unit is left to be read.
+    Loading,
+    /// Every table is visible.
+    Finished,
+    /// At least one table is not visible, and will not be.
+    Failed,
+}
+
+/// A run, for whoever asks how it is.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// The run.
+    pub run: RunId,
+    /// Name of its job.
+    pub job: String,
+    /// How far it has come.
+    pub state: Stage,
+    /// What the request was told from others by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_key: Option<String>,
+    /// When it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requested: Option<DateTime<Utc>>,
+    /// Units of all tables.
+    pub units: usize,
+    /// Units that are read and written.
+    pub units_done: usize,
+    /// Rows that the plan expects; rows made visible once the run has ended.
+    pub rows: u64,
+    /// Its tables.
+    pub tables: Vec<TableStatus>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Word>,
+    /// Where to look further.
+    pub links: Links,
+}
+
+/// One table of a run.
+#[derive(Debug, Serialize)]
+pub struct TableStatus {
+    /// The table.
+    pub table: String,
+    /// URL of the table that it becomes.
+    pub target: String,
+    /// How it was cut; absent for a table that the plan refuses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<String>,
+    /// Its units.
+    pub units: usize,
+    /// Those that are read and written.
+    pub units_done: usize,
+    /// As [`Status::rows`].
+    pub rows: u64,
+    /// Why it is not visible.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Word>,
+}
+
+/// Where to look further.
+#[derive(Debug, Serialize)]
+pub struct Links {
+    /// The run's own status.
+    pub run: String,
+    /// The plan, once there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// The newest execution's log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    /// Where the loader looks at the run, when it is asked to.
+    pub loader: String,
+}
+
+impl Service {
+    /// How far a run has come, and what it is made of.
+    pub(crate) async fn status(&self, run: RunId) -> Result<Status> {
+        let store = self.store(run);
+        let request = store.request().await?;
+        let manifest = plan_of(&store).await?;
+        if request.is_none() && manifest.is_none() {
+            return Err(Error::not_found(format!("find run `{run}`")).hint(format!(
+                "look at the run id; this planner's runs lie in `{}`",
+                self.ports.bucket.url
+            )));
+        }
+        let done = match &manifest {
+            Some(manifest) => {
+                let generation = store.generation().await?.unwrap_or(0);
+                store.receipted(manifest, generation).await?
+            }
+            None => HashSet::new(),
+        };
+        let committed = store.committed().await?;
+        let (state, failure) = stage(&store, committed.as_ref(), manifest.is_some()).await?;
+        let tables = tables(manifest.as_ref(), &done, committed.as_ref());
+        let job = manifest
+            .as_ref()
+            .map(|manifest| manifest.job.as_str())
+            .or_else(|| request.as_ref().map(job_name));
+        Ok(Status {
+            run,
+            job: job.unwrap_or_default().to_owned(),
+            state,
+            run_key: request.as_ref().and_then(|request| request.run_key.clone()),
+            requested: request.as_ref().map(|request| request.at),
+            units: tables.iter().map(|table| table.units).sum(),
+            units_done: tables.iter().map(|table| table.units_done).sum(),
+            rows: tables.iter().map(|table| table.rows).sum(),
+            tables,
+            failure,
+            links: Links {
+                manifest: manifest.is_some().then(|| store.manifest_url()),
+                log: self.log_url(&store).await,
+                ..self.links(run)
+            },
+        })
+    }
+
+    /// How far a run has come, without counting anything.
+    pub(crate) async fn stage(&self, run: RunId) -> Result<Stage> {
+        let store = self.store(run);
+        let planned = plan_of(&store).await?.is_some();
+        let (stage, _) = stage(&store, store.committed().await?.as_ref(), planned).await?;
+        Ok(stage)
+    }
+
+    /// The links that every run has.
+    pub(crate) fn links(&self, run: RunId) -> Links {
+        Links {
+            run: format!("{}/runs/{run}", self.ports.planner_url),
+            manifest: None,
+            log: None,
+            loader: format!("{}/runs/{run}/check", self.ports.loader_url),
+        }
+    }
+
+    /// The newest execution's log. The documents say how the run is; a platform that does not
+    /// answer only costs the link.
+    async fn log_url(&self, store: &RunStore) -> Option<String> {
+        let launch = store.newest_launch().await.ok()??;
+        let claim = store.claim(launch).await.ok()??;
+        self.ports.executions.state(&claim.execution).await.ok()??.log_url
+    }
+}
+
+async fn plan_of(store: &RunStore) -> Result<Option<Manifest>> {
+    match store.manifest().await {
+        Ok(manifest) => Ok(Some(manifest)),
+        Err(error) if error.kind() == Kind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn stage(
+    store: &RunStore,
+    committed: Option<&Committed>,
+    planned: bool,
+) -> Result<(Stage, Option<Word>)> {
+    if let Some(committed) = committed {
+        let stage = if committed.is_whole() { Stage::Finished } else { Stage::Failed };
+        return Ok((stage, None));
+    }
+    if let Some(verdict) = store.verdict().await? {
+        return Ok(match verdict.decision {
+            Decision::Commit => (Stage::Loading, None),
+            Decision::Fail => (Stage::Failed, verdict.failure),
+        });
+    }
+    if !planned {
+        return Ok((Stage::Planning, None));
+    }
+    let generation = store.generation().await?;
+    let stage = match generation {
+        Some(generation) if store.is_extracted(generation).await? => Stage::Loading,
+        // Whoever began a generation has been launched, by us or by hand.
+        Some(_) => Stage::Extracting,
+        None if store.claim(0).await?.is_some() => Stage::Extracting,
+        None => Stage::Launching,
+    };
+    Ok((stage, None))
+}
+
+fn tables(
+    manifest: Option<&Manifest>,
+    done: &HashSet<UnitRef>,
+    committed: Option<&Committed>,
+) -> Vec<TableStatus> {
+    let Some(manifest) = manifest else { return Vec::new() };
+    let mut units_done = HashMap::new();
+    for unit in done {
+        *units_done.entry(unit.table).or_default() += 1;
+    }
+    let planned = manifest.tables.iter().map(|table| TableStatus {
+        table: table.name.clone(),
+        target: table.target.clone(),
+        strategy: Some(table.strategy.clone()),
+        units: table.units.len(),
+        units_done: units_done.get(&table.index).copied().unwrap_or(0),
+        rows: table.rows,
+        failure: None,
+    });
+    let refused = manifest.refused.iter().map(|table| TableStatus {
+        table: table.table.clone(),
+        target: table.target.clone(),
+        strategy: None,
+        units: 0,
+        units_done: 0,
+        rows: 0,
+        failure: Some(Word {
+            kind: table.kind,
+            message: table.message.clone(),
+            hint: table.hint.clone(),
+        }),
+    });
+    let mut tables: Vec<TableStatus> = planned.chain(refused).collect();
+    // They are in the manifest's order, with those that the plan refused last.
+    let endings = committed.into_iter().flat_map(|committed| &committed.tables);
+    for (table, ending) in tables.iter_mut().zip(endings) {
+        table.rows = ending.rows;
+        table.failure.clone_from(&ending.failure);
+    }
+    tables
+}

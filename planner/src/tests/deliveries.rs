@@ -1,0 +1,128 @@
+//! Messages that come more than once, in any order, and together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::http::{Request, StatusCode};
+use futures::future::join_all;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::json;
+use sluice_contracts::manifest::RunId;
+
+use super::{Answer, World, job, post, run_of};
+
+/// Worlds that are tried.
+const WORLDS: u64 = 60;
+
+/// One delivery of something.
+#[derive(Debug, Clone)]
+enum Delivery {
+    Message(usize),
+    Plan(RunId),
+}
+
+#[tokio::test]
+async fn messages_delivered_again_and_reordered_are_one_run_each_with_one_claim() {
+    let (mut deliveries, mut duplicates) = (0, 0);
+    for seed in 0..WORLDS {
+        let mut random = StdRng::seed_from_u64(seed);
+        let world = World::new();
+        world.put_job("shop", job()).await;
+        let messages = random.random_range(1..=3);
+        let mut waiting = Vec::new();
+        for message in 0..messages {
+            let copies = random.random_range(1..=5);
+            waiting.extend(std::iter::repeat_n(Delivery::Message(message), copies));
+        }
+        let mut runs: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
+        while !waiting.is_empty() {
+            waiting.shuffle(&mut random);
+            let together = random.random_range(1..=waiting.len().min(3));
+            let now: Vec<Delivery> = waiting.drain(..together).collect();
+            deliveries += now.len();
+            let answers = join_all(now.iter().map(|delivery| deliver(&world, delivery))).await;
+            for (delivery, answer) in now.iter().zip(answers) {
+                match delivery {
+                    Delivery::Message(message) => {
+                        runs.entry(*message).or_default().insert(run_of(&answer).to_string());
+                    }
+                    Delivery::Plan(_) => assert_eq!(answer.status, StatusCode::NO_CONTENT),
+                }
+            }
+            // The queue drops none of those that were asked for twice.
+            for run in world.queue.take_plans() {
+                let copies = random.random_range(1..=5);
+                waiting.extend(std::iter::repeat_n(Delivery::Plan(run), copies));
+            }
+        }
+        assert_eq!(runs.len(), messages, "seed {seed}");
+        assert!(runs.values().all(|runs| runs.len() == 1), "seed {seed}: {runs:?}");
+        assert_eq!(world.bucket.runs().await.unwrap().len(), messages, "seed {seed}");
+        for run in world.bucket.runs().await.unwrap() {
+            world.assert_launched(run).await;
+        }
+        // Every execution but the claimed ones was cancelled.
+        assert_eq!(world.platform.all(), messages + world.platform.cancelled().len());
+        duplicates += world.platform.cancelled().len();
+    }
+    println!(
+        "{deliveries} deliveries in {WORLDS} worlds, {duplicates} second executions cancelled"
+    );
+    assert!(duplicates > 0, "nothing ever came together");
+}
+
+async fn deliver(world: &World, delivery: &Delivery) -> Answer {
+    let answer = match delivery {
+        Delivery::Message(message) => {
+            world.push(&format!("m{message}"), &json!({"job": "shop"})).await
+        }
+        Delivery::Plan(run) => world.plan(*run, 0).await,
+    };
+    answer.unwrap()
+}
+
+#[tokio::test]
+async fn a_job_file_that_changes_between_two_deliveries_changes_no_run() {
+    let world = World::new();
+    let request = json!({"job": "shop", "run_key": "monday"});
+    world.put_job("shop", job()).await;
+    let run = run_of(&world.call(&request).await.unwrap());
+
+    let mut changed = job();
+    changed["target"]["dataset"] = json!("bigquery://lake/other");
+    for text in [changed.to_string(), "name: [".to_owned()] {
+        world.put_job("shop", text).await;
+        assert_eq!(run_of(&world.call(&request).await.unwrap()), run);
+    }
+    world.plan(run, 0).await.unwrap();
+    let manifest = world.store(run).manifest().await.unwrap();
+    assert!(manifest.tables[0].target.starts_with("bigquery://lake/shop"), "{manifest:?}");
+    // A request of its own finds the file as it is now.
+    let answer = world.call(&json!({"job": "shop"})).await.unwrap();
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn requests_without_a_key_are_runs_of_their_own() {
+    let world = World::new();
+    let request = json!({"job": job()});
+    let one = run_of(&world.call(&request).await.unwrap());
+    let two = run_of(&world.call(&request).await.unwrap());
+    assert_ne!(one, two);
+    assert_eq!(world.queue.take_plans(), [one, two]);
+}
+
+#[tokio::test]
+async fn cloud_scheduler_that_calls_again_for_the_same_time_gets_the_same_run() {
+    let world = World::new();
+    let call = |time: &'static str| {
+        let (mut head, body) = post("/runs", json!({"job": job()}).to_string()).into_parts();
+        head.headers.insert("X-CloudScheduler-JobName", "nightly".parse().unwrap());
+        head.headers.insert("X-CloudScheduler-ScheduleTime", time.parse().unwrap());
+        world.send(Request::from_parts(head, body))
+    };
+    let first = run_of(&call("2026-01-01T03:00:00Z").await.unwrap());
+    assert_eq!(run_of(&call("2026-01-01T03:00:00Z").await.unwrap()), first);
+    assert_ne!(run_of(&call("2026-01-02T03:00:00Z").await.unwrap()), first);
+}

@@ -1,0 +1,155 @@
+//! Whatever fails at whichever step: called again, the planner goes on.
+
+use axum::http::StatusCode;
+use serde_json::json;
+use sluice_contracts::Kind;
+use sluice_contracts::ending::{Decision, EventName};
+use sluice_contracts::manifest::RunId;
+
+use super::faults::Fault;
+use super::{World, job, run_of};
+
+/// Delivers a message, and then what the planner asks for, until both are answered with success.
+async fn carry_through(world: &World) -> RunId {
+    let mut answer = None;
+    for _ in 0..5 {
+        answer = world.push("m", &json!({"job": "shop"})).await;
+        match &answer {
+            Some(answer) if answer.status == StatusCode::ACCEPTED => break,
+            Some(answer) => assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE),
+            None => {}
+        }
+    }
+    let run = run_of(&answer.expect("the planner lives again"));
+    assert!(world.queue.take_plans().contains(&run));
+    for tries in 0..5 {
+        match world.plan(run, tries).await {
+            Some(answer) if answer.status == StatusCode::NO_CONTENT => return run,
+            Some(answer) => assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE),
+            None => {}
+        }
+    }
+    panic!("run `{run}` is not planned");
+}
+
+/// Carries runs through with one fault each, at every step in turn.
+async fn at_every_step(wrong: Option<Kind>, check: impl AsyncFn(&World, RunId, Fault)) {
+    for fault in Fault::ALL {
+        let mut steps = 0;
+        loop {
+            let world = World::new();
+            world.put_job("shop", job()).await;
+            *world.looks.wrong.lock().unwrap() = wrong;
+            world.faults.arm(steps, fault);
+            let run = carry_through(&world).await;
+            let fired = world.faults.disarm();
+            assert_eq!(world.bucket.runs().await.unwrap(), [run], "{fault:?} at {steps}");
+            check(&world, run, fault).await;
+            if !fired {
+                break;
+            }
+            steps += 1;
+        }
+        println!("{fault:?}: {steps} steps");
+        assert!(steps > 15, "{fault:?} was tried at {steps} steps only");
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_launched_once_whatever_fails_on_the_way() {
+    at_every_step(None, async |world, run, fault| {
+        let claim = world.assert_launched(run).await;
+        assert!(world.listener.heard().is_empty());
+        // Where its name was lost an execution stays that neither claims nor was cancelled: its
+        // tasks find the claim of the other.
+        let started = world.platform.started(&world.store(run).manifest_url());
+        let idle = started.len() - 1 - world.platform.cancelled().len();
+        assert!(idle <= 1, "{fault:?}: {started:?} {claim:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_planned_fails_once_whatever_fails_on_the_way() {
+    at_every_step(Some(Kind::NotFound), async |world, run, _| {
+        let store = world.store(run);
+        let verdict = store.verdict().await.unwrap().unwrap();
+        assert_eq!(verdict.decision, Decision::Fail);
+        assert_eq!(verdict.failure.as_ref().unwrap().kind, Kind::NotFound);
+        let heard = world.listener.heard();
+        let told = store.announced().await.unwrap().unwrap();
+        assert!(!heard.is_empty() && heard.iter().all(|event| *event == told), "{heard:?}");
+        assert_eq!((told.event, told.job.as_str()), (EventName::Failed, "shop"));
+        assert_eq!((told.run_key.as_deref(), told.tables.len()), (Some("m"), 0));
+        assert_eq!(told.failure, verdict.failure);
+        assert_eq!(store.manifest().await.unwrap_err().kind(), Kind::NotFound);
+        assert_eq!(world.platform.all(), 0);
+        // Delivered once more, it tells nobody anything.
+        world.plan(run, 0).await.unwrap();
+        assert_eq!(world.listener.heard().len(), heard.len());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_failure_that_may_pass_ends_the_run_at_the_tenth_try() {
+    let world = World::new();
+    let run = run_of(&world.call(&json!({"job": job()})).await.unwrap());
+    *world.looks.wrong.lock().unwrap() = Some(Kind::Transient);
+    for tries in 0..9 {
+        let answer = world.plan(run, tries).await.unwrap();
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{tries}");
+        assert_eq!(answer.body["hint"], "make the dataset");
+        assert_eq!(world.store(run).verdict().await.unwrap(), None);
+    }
+    assert_eq!(world.plan(run, 9).await.unwrap().status, StatusCode::NO_CONTENT);
+    assert_eq!(world.listener.heard().len(), 1);
+    // What passes later comes too late.
+    *world.looks.wrong.lock().unwrap() = None;
+    assert_eq!(world.plan(run, 10).await.unwrap().status, StatusCode::NO_CONTENT);
+    assert_eq!(world.platform.all(), 0);
+}
+
+#[tokio::test]
+async fn a_run_whose_tasks_read_already_is_not_given_up_for_a_failure_that_may_pass() {
+    let world = World::new();
+    let run = run_of(&world.call(&json!({"job": job()})).await.unwrap());
+    world.plan(run, 0).await.unwrap();
+    world.assert_launched(run).await;
+    // Request, verdict, manifest, the order twice, its claim: then the queue.
+    for step in 0..12 {
+        world.faults.arm(step, Fault::Refused);
+        world.plan(run, 99).await.unwrap();
+        assert_eq!(world.store(run).verdict().await.unwrap(), None, "step {step}");
+    }
+    assert!(world.faults.disarm());
+}
+
+#[tokio::test]
+async fn a_run_that_fails_after_its_launch_is_cancelled_unless_it_is_to_be_loaded() {
+    let world = World::new();
+    let run = run_of(&world.call(&json!({"job": job()})).await.unwrap());
+    world.plan(run, 0).await.unwrap();
+    let claim = world.assert_launched(run).await;
+    let store = world.store(run);
+    let verdict = sluice_contracts::ending::Verdict {
+        version: 1,
+        decision: Decision::Fail,
+        failure: None,
+        at: chrono::DateTime::UNIX_EPOCH,
+    };
+    store.create_verdict(&verdict).await.unwrap();
+    world.plan(run, 0).await.unwrap();
+    assert_eq!(world.platform.cancelled(), [claim.execution]);
+    let tables = &world.listener.heard()[0].tables;
+    let names: Vec<&str> = tables.iter().map(|table| table.table.as_str()).collect();
+    assert_eq!(names, ["items", "orders"]);
+
+    let other = run_of(&world.call(&json!({"job": job()})).await.unwrap());
+    world.plan(other, 0).await.unwrap();
+    let commit = sluice_contracts::ending::Verdict { decision: Decision::Commit, ..verdict };
+    world.store(other).create_verdict(&commit).await.unwrap();
+    world.plan(other, 0).await.unwrap();
+    assert_eq!(world.platform.cancelled().len(), 1);
+    assert_eq!(world.listener.heard().len(), 1);
+}

@@ -1,0 +1,190 @@
+//! The service behind its addresses, with ports that remember what they were asked and fail when
+//! they are told to.
+
+mod bodies;
+mod deliveries;
+mod failures;
+mod faults;
+mod ports;
+mod states;
+
+use std::sync::{Arc, LazyLock};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt as _};
+use serde_json::{Value, json};
+use sluice_contracts::launch::Claim;
+use sluice_contracts::manifest::RunId;
+use sluice_contracts::store::{Bucket, RunStore};
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+use self::faults::{Faults, Faulty};
+use self::ports::{Listener, Looks, Platform, Queue};
+use crate::http::api;
+use crate::service::{Ports, Service};
+
+/// A database of two small tables, the same for every test.
+static DATABASE: LazyLock<(TempDir, String)> = LazyLock::new(|| {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("shop.db");
+    let database = rusqlite::Connection::open(&file).unwrap();
+    let tables = "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT);
+                  CREATE TABLE orders (id INTEGER PRIMARY KEY, amount INTEGER);
+                  INSERT INTO orders VALUES (1, 10), (2, 20), (3, 30);";
+    database.execute_batch(tables).unwrap();
+    (folder, format!("sqlite://{}", file.display()))
+});
+
+/// A planner, and everybody it knows.
+struct World {
+    /// The bucket as it is, whatever the planner is told of it.
+    bucket: Bucket,
+    jobs: Bucket,
+    platform: Arc<Platform>,
+    queue: Arc<Queue>,
+    listener: Arc<Listener>,
+    looks: Arc<Looks>,
+    faults: Arc<Faults>,
+    api: Router,
+}
+
+/// An answer; its body as JSON where it is JSON.
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    body: Value,
+}
+
+impl World {
+    fn new() -> Self {
+        let faults = Arc::new(Faults::default());
+        let whole = InMemory::new();
+        let store: Arc<dyn ObjectStore> = Arc::new(whole);
+        let bucket = |prefix: &str, store: &Arc<dyn ObjectStore>| Bucket {
+            store: Arc::clone(store),
+            prefix: prefix.into(),
+            url: format!("gs://lake/{prefix}"),
+        };
+        let faulty: Arc<dyn ObjectStore> =
+            Arc::new(Faulty { store: Arc::clone(&store), faults: Arc::clone(&faults) });
+        let platform = Arc::new(Platform::new(Arc::clone(&faults)));
+        let queue = Arc::new(Queue::new(Arc::clone(&faults)));
+        let listener = Arc::new(Listener::new(Arc::clone(&faults)));
+        let looks = Arc::new(Looks::new(Arc::clone(&faults)));
+        let service = Service::new(Ports {
+            bucket: bucket("sluice", &faulty),
+            jobs: bucket("sluice/jobs", &faulty),
+            executions: platform.clone(),
+            parallelism: 100,
+            checks: queue.clone(),
+            announcer: Some(listener.clone()),
+            targets: looks.clone(),
+            variable: |name| (name == "SOURCE_URL").then(|| DATABASE.1.clone()),
+            planner_url: "https://planner.example".to_owned(),
+            loader_url: "https://loader.example".to_owned(),
+        });
+        Self {
+            bucket: bucket("sluice", &store),
+            jobs: bucket("sluice/jobs", &store),
+            platform,
+            queue,
+            listener,
+            looks,
+            faults,
+            api: api(Arc::new(service)),
+        }
+    }
+
+    /// Sends a request. `None` if the planner was killed before it had answered.
+    async fn send(&self, request: Request<Body>) -> Option<Answer> {
+        let response = tokio::select! {
+            biased;
+            response = self.api.clone().oneshot(request) => response.unwrap(),
+            () = self.faults.killed() => return None,
+        };
+        let status = response.status();
+        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Some(Answer { status, body })
+    }
+
+    async fn call(&self, body: &Value) -> Option<Answer> {
+        self.send(post("/runs", body.to_string())).await
+    }
+
+    async fn push(&self, message: &str, data: &Value) -> Option<Answer> {
+        self.send(post("/pubsub", envelope(message, data).to_string())).await
+    }
+
+    /// Has Cloud Tasks deliver the planning of a run, after so many tries.
+    async fn plan(&self, run: RunId, tries: u32) -> Option<Answer> {
+        let mut request = post(&format!("/runs/{run}/plan"), "{}".to_owned());
+        request.headers_mut().insert("X-CloudTasks-TaskRetryCount", tries.into());
+        self.send(request).await
+    }
+
+    async fn status(&self, run: RunId) -> Answer {
+        let mut request = post(&format!("/runs/{run}"), String::new());
+        *request.method_mut() = Method::GET;
+        self.send(request).await.unwrap()
+    }
+
+    async fn put_job(&self, name: &str, text: impl ToString) {
+        let path = sluice_contracts::layout::Layout::job_file(&self.jobs.prefix, name);
+        self.jobs.store.put(&path, text.to_string().into()).await.unwrap();
+    }
+
+    fn store(&self, run: RunId) -> RunStore {
+        RunStore::new(self.bucket.clone(), run)
+    }
+
+    /// The claim of a run that was launched once, checked against everything else that happened.
+    async fn assert_launched(&self, run: RunId) -> Claim {
+        let store = self.store(run);
+        let manifest = store.manifest().await.unwrap();
+        assert_eq!(store.newest_launch().await.unwrap(), Some(0));
+        let order = store.order(0).await.unwrap().unwrap();
+        assert_eq!(order.tasks.len(), manifest.tasks.len());
+        assert_eq!(store.verdict().await.unwrap(), None);
+        let claim = store.claim(0).await.unwrap().unwrap();
+        let started = self.platform.started(&store.manifest_url());
+        assert!(started.contains(&claim.execution), "{claim:?} {started:?}");
+        assert!(!self.platform.cancelled().contains(&claim.execution));
+        let checks = self.queue.checks(run);
+        assert!(!checks.is_empty());
+        assert!(checks.iter().all(|name| name == "sweep-0"), "{checks:?}");
+        claim
+    }
+}
+
+fn post(path: &str, body: String) -> Request<Body> {
+    Request::builder().method(Method::POST).uri(path).body(Body::from(body)).unwrap()
+}
+
+fn envelope(message: &str, data: &Value) -> Value {
+    json!({
+        "message": {"data": BASE64_STANDARD.encode(data.to_string()), "messageId": message},
+        "subscription": "projects/shop/subscriptions/requests",
+    })
+}
+
+/// A job that moves both tables.
+fn job() -> Value {
+    json!({
+        "name": "shop",
+        "source": {"url": "${SOURCE_URL}"},
+        "tables": [{"table": "*"}],
+        "target": {"dataset": "bigquery://lake/shop"},
+    })
+}
+
+fn run_of(answer: &Answer) -> RunId {
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
+    answer.body["run"].as_str().unwrap().parse().unwrap()
+}

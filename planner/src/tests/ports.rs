@@ -1,0 +1,193 @@
+//! Ports that remember what they were asked.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use chrono::DateTime;
+use sluice_contracts::check::{Check, Checks};
+use sluice_contracts::ending::{Announcer, RunEvent};
+use sluice_contracts::launch::{ExecutionState, Executions};
+use sluice_contracts::manifest::{RunId, Table};
+use sluice_contracts::{Error, Kind, Result};
+
+use super::faults::Faults;
+use crate::targets::Targets;
+
+fn lost() -> Error {
+    Error::transient("call: the network is gone")
+}
+
+/// A platform that starts nothing but names.
+#[derive(Debug)]
+pub(super) struct Platform {
+    faults: Arc<Faults>,
+    /// Manifest and name of each execution.
+    started: Mutex<Vec<(String, String)>>,
+    cancelled: Mutex<Vec<String>>,
+}
+
+impl Platform {
+    pub(super) fn new(faults: Arc<Faults>) -> Self {
+        Self { faults, started: Mutex::default(), cancelled: Mutex::default() }
+    }
+
+    /// The executions that were started for a manifest.
+    pub(super) fn started(&self, manifest_url: &str) -> Vec<String> {
+        let started = self.started.lock().unwrap();
+        let of = |(url, name): &(String, String)| (url == manifest_url).then(|| name.clone());
+        started.iter().filter_map(of).collect()
+    }
+
+    pub(super) fn all(&self) -> usize {
+        self.started.lock().unwrap().len()
+    }
+
+    pub(super) fn cancelled(&self) -> Vec<String> {
+        self.cancelled.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Executions for Platform {
+    async fn start(&self, manifest_url: &str, _: u32, task_count: u32) -> Result<String> {
+        assert!(task_count > 0);
+        let start = async {
+            // Others may come between.
+            tokio::task::yield_now().await;
+            let mut started = self.started.lock().unwrap();
+            let name = format!("extract-{}", started.len());
+            started.push((manifest_url.to_owned(), name.clone()));
+            Ok(name)
+        };
+        self.faults.call(lost, start).await
+    }
+
+    async fn state(&self, execution: &str) -> Result<Option<ExecutionState>> {
+        let state = ExecutionState {
+            created: DateTime::UNIX_EPOCH,
+            started: None,
+            ended: None,
+            succeeded: 0,
+            failed: 0,
+            cancelled: 0,
+            message: None,
+            log_url: Some(format!("https://console.example/{execution}")),
+        };
+        self.faults.call(lost, async { Ok(Some(state)) }).await
+    }
+
+    async fn cancel(&self, execution: &str) -> Result<()> {
+        let cancel = async {
+            self.cancelled.lock().unwrap().push(execution.to_owned());
+            Ok(())
+        };
+        self.faults.call(lost, cancel).await
+    }
+}
+
+/// A queue that delivers nothing by itself.
+#[derive(Debug)]
+pub(super) struct Queue {
+    faults: Arc<Faults>,
+    plans: Mutex<Vec<RunId>>,
+    checks: Mutex<Vec<Check>>,
+}
+
+impl Queue {
+    pub(super) fn new(faults: Arc<Faults>) -> Self {
+        Self { faults, plans: Mutex::default(), checks: Mutex::default() }
+    }
+
+    /// The plans that were asked for since the last call.
+    pub(super) fn take_plans(&self) -> Vec<RunId> {
+        std::mem::take(&mut *self.plans.lock().unwrap())
+    }
+
+    /// The names of a run's checks.
+    pub(super) fn checks(&self, run: RunId) -> Vec<String> {
+        let checks = self.checks.lock().unwrap();
+        checks.iter().filter(|check| check.run == run).map(|check| check.name.clone()).collect()
+    }
+}
+
+#[async_trait]
+impl Checks for Queue {
+    async fn ask(&self, check: &Check) -> Result<()> {
+        let ask = async {
+            self.checks.lock().unwrap().push(check.clone());
+            Ok(())
+        };
+        self.faults.call(lost, ask).await
+    }
+
+    async fn ask_for_plan(&self, run: RunId) -> Result<()> {
+        let ask = async {
+            self.plans.lock().unwrap().push(run);
+            Ok(())
+        };
+        self.faults.call(lost, ask).await
+    }
+}
+
+/// Somebody who hears how runs end.
+#[derive(Debug)]
+pub(super) struct Listener {
+    faults: Arc<Faults>,
+    heard: Mutex<Vec<RunEvent>>,
+}
+
+impl Listener {
+    pub(super) fn new(faults: Arc<Faults>) -> Self {
+        Self { faults, heard: Mutex::default() }
+    }
+
+    pub(super) fn heard(&self) -> Vec<RunEvent> {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Announcer for Listener {
+    async fn announce(&self, event: &RunEvent) -> Result<()> {
+        let hear = async {
+            self.heard.lock().unwrap().push(event.clone());
+            Ok(())
+        };
+        self.faults.call(lost, hear).await
+    }
+}
+
+/// Targets that are as they should be, unless told otherwise.
+#[derive(Debug)]
+pub(super) struct Looks {
+    faults: Arc<Faults>,
+    /// What is wrong with every target.
+    pub(super) wrong: Mutex<Option<Kind>>,
+}
+
+impl Looks {
+    pub(super) fn new(faults: Arc<Faults>) -> Self {
+        Self { faults, wrong: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl Targets for Looks {
+    fn know(&self, target: &str) -> Result<()> {
+        match target.starts_with("bigquery://") {
+            true => Ok(()),
+            false => Err(Error::invalid("unknown target").hint("this build writes `bigquery://`")),
+        }
+    }
+
+    async fn check(&self, _: RunId, table: &Table) -> Result<()> {
+        let look = async {
+            match *self.wrong.lock().unwrap() {
+                Some(kind) => Err(Error::new(kind, format!("look at `{}`", table.target))
+                    .hint("make the dataset")),
+                None => Ok(()),
+            }
+        };
+        self.faults.call(lost, look).await
+    }
+}

@@ -1,0 +1,155 @@
+//! What is said of a run on its way.
+
+use axum::http::StatusCode;
+use chrono::DateTime;
+use serde_json::{Value, json};
+use sluice_contracts::Kind;
+use sluice_contracts::ending::{Committed, Decision, TableEnding, Verdict, Word};
+use sluice_contracts::manifest::RunId;
+use sluice_contracts::receipt::{Extracted, Receipt, Snapshot};
+
+use super::faults::Fault;
+use super::{World, job, run_of};
+
+const LONG_AGO: DateTime<chrono::Utc> = DateTime::UNIX_EPOCH;
+
+async fn accepted() -> (World, RunId) {
+    let world = World::new();
+    let request = json!({"job": job(), "run_key": "monday"});
+    let run = run_of(&world.call(&request).await.unwrap());
+    (world, run)
+}
+
+async fn state(world: &World, run: RunId) -> Value {
+    let answer = world.status(run).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    answer.body["state"].clone()
+}
+
+fn receipt(table: u32) -> Receipt {
+    serde_json::from_value(json!({
+        "version": 1, "table": table, "unit": 0, "snapshot": 0, "task": 0, "attempt": 0,
+        "execution": "extract-0", "rows": 3, "bytes": 30, "parts": [], "seconds": 1.0,
+        "finished": LONG_AGO,
+    }))
+    .unwrap()
+}
+
+fn verdict(decision: Decision) -> Verdict {
+    let word = Word { kind: Kind::Denied, message: "the server refuses".to_owned(), hint: None };
+    let failure = (decision == Decision::Fail).then_some(word);
+    Verdict { version: 1, decision, failure, at: LONG_AGO }
+}
+
+fn committed(failure: Option<Word>) -> Committed {
+    let ending = |table: &str, rows, failure| TableEnding {
+        table: table.to_owned(),
+        target: format!("bigquery://lake/shop/{table}"),
+        rows,
+        failure,
+    };
+    let tables = vec![ending("items", 0, None), ending("orders", 3, failure)];
+    Committed { version: 1, tables, at: LONG_AGO }
+}
+
+fn snapshot() -> Snapshot {
+    let token = String::new();
+    Snapshot { version: 1, generation: 0, token, task: 0, attempt: 0, at: LONG_AGO }
+}
+
+/// A run that has a plan, and nobody to carry it out.
+async fn planned() -> (World, RunId) {
+    for step in 0.. {
+        let (world, run) = accepted().await;
+        assert_eq!(state(&world, run).await, "planning");
+        world.faults.arm(step, Fault::Refused);
+        world.plan(run, 0).await.unwrap();
+        let store = world.store(run);
+        let launched = store.claim(0).await.unwrap().is_some();
+        if store.manifest().await.is_ok() && !launched {
+            return (world, run);
+        }
+        assert!(step < 50, "no step lies between plan and claim");
+    }
+    unreachable!("the steps have no end")
+}
+
+#[tokio::test]
+async fn a_run_goes_through_its_states() {
+    let (world, run) = planned().await;
+    let store = world.store(run);
+    assert_eq!(state(&world, run).await, "launching");
+
+    world.plan(run, 0).await.unwrap();
+    assert_eq!(state(&world, run).await, "extracting");
+    store.create_founder(&snapshot()).await.unwrap();
+    store.create_receipt(&receipt(1)).await.unwrap();
+    let answer = world.status(run).await;
+    insta::with_settings!({filters => vec![
+        (r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{22}", "<run>"),
+        (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>"),
+    ]}, {
+        insta::assert_snapshot!(format!("{:#}", answer.body));
+    });
+
+    let extracted = Extracted { version: 1, snapshot: 0, at: LONG_AGO };
+    store.create_extracted(&extracted).await.unwrap();
+    assert_eq!(state(&world, run).await, "loading");
+    store.create_verdict(&verdict(Decision::Commit)).await.unwrap();
+    assert_eq!(state(&world, run).await, "loading");
+    store.create_committed(&committed(None)).await.unwrap();
+    let answer = world.status(run).await;
+    assert_eq!(answer.body["state"], "finished");
+    assert_eq!(answer.body["rows"], 3);
+
+    // The request, come again, is answered with what has become of it.
+    let again = world.call(&json!({"job": job(), "run_key": "monday"})).await.unwrap();
+    assert_eq!((run_of(&again), &again.body["state"]), (run, &json!("finished")));
+}
+
+#[tokio::test]
+async fn a_run_that_failed_says_why() {
+    let (world, run) = accepted().await;
+    world.store(run).create_verdict(&verdict(Decision::Fail)).await.unwrap();
+    let answer = world.status(run).await;
+    assert_eq!(answer.body["state"], "failed");
+    assert_eq!(answer.body["failure"]["message"], "the server refuses");
+}
+
+#[tokio::test]
+async fn a_run_that_lacks_a_table_failed() {
+    let (world, run) = accepted().await;
+    world.plan(run, 0).await.unwrap();
+    let store = world.store(run);
+    let word = verdict(Decision::Fail).failure;
+    store.create_verdict(&verdict(Decision::Commit)).await.unwrap();
+    store.create_committed(&committed(word)).await.unwrap();
+    let answer = world.status(run).await;
+    assert_eq!(answer.body["state"], "failed");
+    assert_eq!(answer.body["tables"][1]["failure"]["message"], "the server refuses");
+    assert_eq!(answer.body["tables"][0].get("failure"), None);
+}
+
+#[tokio::test]
+async fn a_platform_that_does_not_answer_costs_the_link_to_its_log_only() {
+    let (world, run) = accepted().await;
+    world.plan(run, 0).await.unwrap();
+    let mut without = 0;
+    for step in 0.. {
+        world.faults.arm(step, Fault::Refused);
+        let answer = world.status(run).await;
+        if answer.status == StatusCode::OK && answer.body["links"].get("log").is_none() {
+            without += 1;
+        } else if answer.status == StatusCode::OK {
+            break;
+        }
+    }
+    assert!(without > 0);
+}
+
+#[tokio::test]
+async fn an_unknown_run_is_not_found() {
+    let world = World::new();
+    let answer = world.status(RunId::generate()).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+}

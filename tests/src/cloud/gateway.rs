@@ -1,0 +1,298 @@
+//! A gateway in front of an HTTP service, where requests are seen, counted and spoilt.
+//!
+//! ```no_run
+//! # use sluice_tests::cloud::gateway::{Fault, Gateway, Trouble};
+//! # async fn example() {
+//! let gateway = Gateway::start("http://127.0.0.1:4443").await;
+//! // The second and the third creation of an object are answered with 503.
+//! gateway.fault(Fault {
+//!     method: "POST",
+//!     path: "/upload/",
+//!     skip: 1,
+//!     times: 2,
+//!     trouble: Trouble::Answer(503),
+//! });
+//! // ... something calls `gateway.url()` ...
+//! assert_eq!(gateway.count("POST", "/upload/"), 4);
+//! # }
+//! ```
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, HOST, LOCATION, TRANSFER_ENCODING};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use bytes::Bytes;
+use futures::stream;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use reqwest::{Client, Url};
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::sessions::{Answered, Sessions};
+
+/// Forwards a port of this machine to an HTTP service. Dropping it cuts everything.
+#[derive(Debug)]
+pub struct Gateway {
+    address: SocketAddr,
+    state: Arc<State>,
+    accepting: JoinHandle<()>,
+}
+
+/// A request that came, in the order of coming.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// `GET`, `PUT` and so on.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// What was answered; `None` where the connection was cut instead.
+    pub status: Option<u16>,
+}
+
+/// What is to go wrong, and with which requests.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// Requests of this method; empty for any.
+    pub method: &'static str,
+    /// Requests whose path and query hold this.
+    pub path: &'static str,
+    /// So many of them pass first.
+    pub skip: usize,
+    /// So many of them are spoilt then.
+    pub times: usize,
+    /// What goes wrong.
+    pub trouble: Trouble,
+}
+
+/// What goes wrong with a request.
+#[derive(Debug, Clone, Copy)]
+pub enum Trouble {
+    /// It is answered with this status, and never reaches the service.
+    Answer(u16),
+    /// The connection is cut, and it never reaches the service.
+    CutBefore,
+    /// The service has it, and the connection is cut instead of an answer.
+    CutAfter,
+    /// The connection is cut in the middle of the answer's body.
+    CutWithin,
+    /// It is forwarded so much later.
+    Delay(Duration),
+}
+
+#[derive(Debug)]
+struct State {
+    client: Client,
+    upstream: Url,
+    here: Url,
+    seen: Mutex<Vec<Seen>>,
+    faults: Mutex<Vec<Fault>>,
+    uploads: Sessions,
+}
+
+impl Gateway {
+    /// A gateway to the service at `upstream`, a URL without a path.
+    pub async fn start(upstream: &str) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let client = Client::builder().redirect(reqwest::redirect::Policy::none());
+        let state = Arc::new(State {
+            client: client.build().expect("an HTTP client"),
+            upstream: upstream.parse().expect("a URL of the service"),
+            here: format!("http://{address}").parse().expect("a URL of the gateway"),
+            seen: Mutex::default(),
+            faults: Mutex::default(),
+            uploads: Sessions::default(),
+        });
+        let serving = Arc::clone(&state);
+        let accepting = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let state = Arc::clone(&serving);
+                let service = service_fn(move |request| Arc::clone(&state).pass(request));
+                let connection =
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                // A connection that ends in an error was cut on purpose, or by its client.
+                connections.spawn(async move { drop(connection.await) });
+            }
+        });
+        Self { address, state, accepting }
+    }
+
+    /// Where it listens, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Every request that came.
+    pub fn requests(&self) -> Vec<Seen> {
+        lock(&self.state.seen).clone()
+    }
+
+    /// How many requests of a method (empty for any) came whose path and query hold `path`.
+    pub fn count(&self, method: &str, path: &str) -> usize {
+        lock(&self.state.seen).iter().filter(|seen| seen.is(method, path)).count()
+    }
+
+    /// Lets something go wrong with requests that come from now on. Of several faults that a
+    /// request meets, the oldest spoils it; the others do not count it.
+    pub fn fault(&self, fault: Fault) {
+        lock(&self.state.faults).push(fault);
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Seen {
+    fn is(&self, method: &str, path: &str) -> bool {
+        (method.is_empty() || self.method == method) && self.path.contains(path)
+    }
+}
+
+/// The connection is to be cut: the server closes one whose service fails.
+#[derive(Debug)]
+struct Cut;
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cut")
+    }
+}
+
+impl std::error::Error for Cut {}
+
+type Answer = Response<BoxBody<Bytes, Cut>>;
+
+impl State {
+    async fn pass(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer, Cut> {
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        let seen = Seen { method: request.method().to_string(), path, status: None };
+        let trouble = self.trouble(&seen);
+        let place = {
+            let mut list = lock(&self.seen);
+            list.push(seen.clone());
+            list.len() - 1
+        };
+        let result = self.answer(request, &seen.path, trouble).await;
+        if let (Ok(answer), Some(seen)) = (&result, lock(&self.seen).get_mut(place)) {
+            seen.status = Some(answer.status().as_u16());
+        }
+        result
+    }
+
+    /// What is to go wrong with a request.
+    fn trouble(&self, seen: &Seen) -> Option<Trouble> {
+        let mut faults = lock(&self.faults);
+        let fault = faults.iter_mut().find(|f| f.times > 0 && seen.is(f.method, f.path))?;
+        if fault.skip > 0 {
+            fault.skip -= 1;
+            return None;
+        }
+        fault.times -= 1;
+        Some(fault.trouble)
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        path: &str,
+        trouble: Option<Trouble>,
+    ) -> Result<Answer, Cut> {
+        // The client has said everything: what is cut then is the answer.
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
+        match trouble {
+            Some(Trouble::CutBefore) => return Err(Cut),
+            Some(Trouble::Answer(status)) => {
+                let status = StatusCode::from_u16(status).expect("a status");
+                let text =
+                    format!(r#"{{"error":{{"code":{0},"message":"told to"}}}}"#, status.as_u16());
+                let mut answer = Response::new(whole(text.into()));
+                *answer.status_mut() = status;
+                return Ok(answer);
+            }
+            Some(Trouble::Delay(time)) => tokio::time::sleep(time).await,
+            Some(Trouble::CutAfter | Trouble::CutWithin) | None => {}
+        }
+        let (status, headers, body) = match self.uploads.tell(&head.method, path, &head.headers) {
+            Some(told) => told,
+            None => self.forward(head, path, body).await?,
+        };
+        let mut answer = match trouble {
+            Some(Trouble::CutAfter) => return Err(Cut),
+            Some(Trouble::CutWithin) => {
+                let mut answer = Response::new(half(&body));
+                answer.headers_mut().insert(CONTENT_LENGTH, body.len().into());
+                answer
+            }
+            _ => Response::new(whole(body)),
+        };
+        *answer.status_mut() = status;
+        answer.headers_mut().extend(headers);
+        Ok(answer)
+    }
+
+    async fn forward(&self, head: Parts, path: &str, body: Bytes) -> Result<Answered, Cut> {
+        let url = self.upstream.join(path).expect("a path of the service");
+        let headers = end_to_end(head.headers);
+        let forwarded = self.client.request(head.method.clone(), url).headers(headers).body(body);
+        let response = forwarded.send().await.map_err(|_| Cut)?;
+        let (status, headers) = (response.status(), self.here_again(response.headers().clone()));
+        let body = response.bytes().await.map_err(|_| Cut)?;
+        let answered = (status, headers, body);
+        self.uploads.note(&head.method, path, &answered);
+        Ok(answered)
+    }
+
+    /// The headers of an answer, with this gateway in the place of the service: whoever is sent on
+    /// comes by here again.
+    fn here_again(&self, headers: HeaderMap) -> HeaderMap {
+        let mut headers = end_to_end(headers);
+        let location = headers.get(LOCATION).and_then(|location| location.to_str().ok());
+        let Some(mut location) = location.and_then(|location| location.parse::<Url>().ok()) else {
+            return headers;
+        };
+        if location.host() == self.upstream.host() {
+            location.set_host(self.here.host_str()).expect("the gateway has a host");
+            location.set_port(self.here.port()).expect("the gateway has a port");
+            location.set_scheme("http").expect("a scheme like the service's");
+            let location = HeaderValue::from_str(location.as_str()).expect("a URL is ASCII");
+            headers.insert(LOCATION, location);
+        }
+        headers
+    }
+}
+
+/// What is not about the one connection.
+fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
+    for one_hop in [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH, HOST] {
+        headers.remove(one_hop);
+    }
+    headers
+}
+
+fn whole(body: Bytes) -> BoxBody<Bytes, Cut> {
+    Full::new(body).map_err(|never| match never {}).boxed()
+}
+
+fn half(body: &Bytes) -> BoxBody<Bytes, Cut> {
+    let half = body.slice(..body.len() / 2);
+    let frames = [Ok(Frame::data(half)), Err(Cut)];
+    StreamBody::new(stream::iter(frames)).boxed()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,101 @@
+//! A server that speaks Cloud Storage's JSON API, over a folder.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::json;
+use sluice_contracts::store::Bucket;
+use sluice_runtime::google::Endpoints;
+use sluice_runtime::storage::open_cloud_storage_at;
+use tempfile::TempDir;
+
+use super::gateway::Gateway;
+use crate::needs::{skip, variable};
+
+/// Name of the bucket that every server has.
+pub const BUCKET: &str = "lake";
+
+/// A server with one empty bucket, and a gateway before it. Stopped and thrown away with this value.
+///
+/// The server is fake-gcs-server. It ignores preconditions on uploads in pieces and on deletions, and
+/// does not tell the size of an object that is read: the adapter then asks for it, so that a read is
+/// two requests.
+#[derive(Debug)]
+pub struct CloudStorage {
+    gateway: Gateway,
+    server: Child,
+    folder: TempDir,
+}
+
+impl CloudStorage {
+    /// Starts one. `None` where the program is missing: the test returns, and has said so.
+    pub async fn start() -> Option<Self> {
+        let Some(program) = variable("TEST_FAKE_GCS") else {
+            skip("fake-gcs-server (TEST_FAKE_GCS)");
+            return None;
+        };
+        let folder = TempDir::with_prefix("sluice-gcs-").expect("a temporary folder");
+        let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+        let port = free.local_addr().expect("a bound socket has an address").port();
+        drop(free);
+        let server = Command::new(program)
+            .args(["-scheme", "http", "-host", "127.0.0.1", "-port", &port.to_string()])
+            .args(["-backend", "filesystem", "-log-level", "error", "-filesystem-root"])
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("fake-gcs-server starts");
+        let upstream = format!("http://127.0.0.1:{port}");
+        let this = Self { gateway: Gateway::start(&upstream).await, server, folder };
+        make_bucket(&upstream).await;
+        Some(this)
+    }
+
+    /// The gateway: where the server answers, what it was asked, and what goes wrong.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// Value of `STORAGE_EMULATOR_HOST` for a program.
+    pub fn url(&self) -> String {
+        self.gateway.url()
+    }
+
+    /// A bucket as the programs open it; `below` is a prefix in it, or empty.
+    pub fn bucket(&self, below: &str) -> Bucket {
+        let endpoints: Endpoints =
+            serde_json::from_value(json!({"storage_emulator_host": self.url()}))
+                .expect("endpoints of an environment");
+        open_cloud_storage_at(&format!("gs://{BUCKET}/{below}"), &endpoints)
+            .expect("a bucket opens without being asked for")
+    }
+
+    /// Where the bucket's objects lie as files.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().join(BUCKET)
+    }
+}
+
+impl Drop for CloudStorage {
+    fn drop(&mut self) {
+        drop(self.server.kill());
+        drop(self.server.wait());
+    }
+}
+
+/// Makes the bucket as soon as the server answers.
+async fn make_bucket(server: &str) {
+    let client = reqwest::Client::new();
+    for _ in 0..300 {
+        let make = client.post(format!("{server}/storage/v1/b?project=test"));
+        if let Ok(answer) = make.json(&json!({"name": BUCKET})).send().await {
+            assert!(answer.status().is_success(), "a bucket is made: {}", answer.status());
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("fake-gcs-server did not answer within half a minute");
+}
