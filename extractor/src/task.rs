@@ -317,7 +317,8 @@ impl Worker<'_> {
         let (mut rows, mut bytes) = (0, 0);
         let result = async {
             let started = Instant::now();
-            let mut parts = Parts::new(self.store, moment.generation, unit, &self.word.writer_id, table);
+            let mut parts =
+                Parts::new(self.store, moment.generation, unit, &self.word.writer_id, table);
             let mut batches = moment.reader.read(table, found).await?;
             while let Some(batch) = batches.next().await? {
                 let (more, total) = (batch.num_rows() as u64, batches.bytes());

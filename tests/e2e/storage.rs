@@ -1,5 +1,6 @@
 //! Buckets: each kind does what Sluice needs of one, and Cloud Storage does it on bad days too.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,6 +100,8 @@ async fn who_creates_a_document_and_never_hears_of_it_is_the_first() {
     let verdict = |decision, second| Verdict {
         version: Verdict::VERSION,
         decision,
+        snapshot: None,
+        given_up: BTreeMap::new(),
         failure: None,
         at: chrono::DateTime::from_timestamp(second, 0).expect("a moment"),
     };

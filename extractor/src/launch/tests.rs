@@ -167,7 +167,8 @@ async fn of_two_executions_of_a_launch_one_carries_it_out() {
         let (one, two) =
             tokio::join!(world.take_all("e1", Some(0), 6), world.take_all("e2", Some(0), 6));
         assert!(one.is_empty() != two.is_empty(), "{one:?} {two:?}");
-        assert_covered(&[one, two].concat(), &world.units(0..6));
+        let both: Vec<Share> = one.into_iter().chain(two).collect();
+        assert_covered(&both, &world.units(0..6));
     }
 }
 

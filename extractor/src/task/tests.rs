@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use futures::future::{join, join_all};
 use rustix::process::{Signal, getpid, kill_process};
 use sluice_contracts::check::Check;
-use sluice_contracts::ending::{Decision, Verdict};
+use sluice_contracts::ending::{self, Verdict};
 use sluice_contracts::manifest::RunId;
 use sluice_contracts::receipt::Snapshot;
 
@@ -294,8 +294,8 @@ async fn a_run_that_was_decided_ends_its_tasks() {
     let started = tokio::time::Instant::now();
     let (ended, ()) = join(world.execution("e", 2), async {
         tokio::time::sleep(20 * SECOND).await;
-        let (version, decision, at) = (Verdict::VERSION, Decision::Fail, Utc::now());
-        let verdict = Verdict { version, decision, failure: None, at };
+        let word = ending::Word::from(&Error::invalid("decided"));
+        let verdict = Verdict::fail(word, Utc::now());
         world.store.create_verdict(&verdict).await.unwrap();
     })
     .await;

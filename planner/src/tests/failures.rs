@@ -135,6 +135,8 @@ async fn a_run_that_fails_after_its_launch_is_cancelled_unless_it_is_to_be_loade
     let verdict = sluice_contracts::ending::Verdict {
         version: 1,
         decision: Decision::Fail,
+        snapshot: None,
+        given_up: std::collections::BTreeMap::new(),
         failure: None,
         at: chrono::DateTime::UNIX_EPOCH,
     };

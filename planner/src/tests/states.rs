@@ -37,8 +37,10 @@ fn receipt(table: u32) -> Receipt {
 
 fn verdict(decision: Decision) -> Verdict {
     let word = Word { kind: Kind::Denied, message: "the server refuses".to_owned(), hint: None };
-    let failure = (decision == Decision::Fail).then_some(word);
-    Verdict { version: 1, decision, failure, at: LONG_AGO }
+    match decision {
+        Decision::Fail => Verdict::fail(word, LONG_AGO),
+        Decision::Commit => Verdict::commit(0, std::collections::BTreeMap::new(), LONG_AGO),
+    }
 }
 
 fn committed(failure: Option<Word>) -> Committed {

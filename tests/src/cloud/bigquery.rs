@@ -35,7 +35,7 @@ pub struct Warehouse {
     gateway: Gateway,
     server: Child,
     objects: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Warehouse {
@@ -76,8 +76,7 @@ impl Warehouse {
             .spawn()
             .expect("local-bigquery starts");
         let upstream = format!("http://127.0.0.1:{}", ports[0]);
-        let this =
-            Self { gateway: Gateway::start(&upstream).await, server, objects, _folder: folder };
+        let this = Self { gateway: Gateway::start(&upstream).await, server, objects, folder };
         this.make_dataset(&upstream).await;
         Some(this)
     }

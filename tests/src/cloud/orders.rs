@@ -66,8 +66,8 @@ impl Shop {
 
     /// Fails unless BigQuery has the table as PostgreSQL has it now.
     pub async fn assert_same(&self) {
-        let expected = self.database.text(&format!("SELECT {} FROM orders", Self::facts(false)));
-        let expected = expected.await;
+        let theirs = format!("SELECT {} FROM orders", Self::facts(false));
+        let expected = self.database.text(&theirs).await;
         let sql = format!("SELECT {} FROM `sales.orders`", Self::facts(true));
         let found = self.world.warehouse.query(&sql).await;
         assert_eq!(found, [expected], "{}", self.world.said());

@@ -14,7 +14,8 @@ fn bucket() -> Bucket {
 
 fn verdict(decision: Decision, second: i64) -> Verdict {
     let at = DateTime::from_timestamp(second, 0).unwrap();
-    Verdict { version: Verdict::VERSION, decision, failure: None, at }
+    let (snapshot, given_up) = (None, std::collections::BTreeMap::new());
+    Verdict { version: Verdict::VERSION, decision, snapshot, given_up, failure: None, at }
 }
 
 #[tokio::test]

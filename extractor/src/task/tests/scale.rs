@@ -1,9 +1,9 @@
-//! What a run of 10,000 units and 500 tasks asks the bucket for.
+//! What a run of many units and tasks asks the bucket for.
 
 use super::requests::Counts;
 use super::*;
 
-const TASKS: u32 = 500;
+const TASKS: u32 = 100;
 const UNITS_OF_A_TASK: u32 = 20;
 
 /// Requests of a verb, for one folder of the run or for all.
