@@ -204,7 +204,10 @@ impl Others<'_> {
                 Ok(false) => {}
                 Err(error) => {
                     let error: sluice_contracts::Error = error;
-                    tracing::debug!(error = error.chain(), "could not look whether the run goes on");
+                    tracing::debug!(
+                        error = error.chain(),
+                        "could not look whether the run goes on"
+                    );
                 }
             }
         }

@@ -190,8 +190,12 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        panic!("run `{run}` did not end.\nplanner:\n{}\nloader:\n{}\ntasks:\n{}",
-            self.planner.said(), self.loader.said(), self.run.log());
+        panic!(
+            "run `{run}` did not end.\nplanner:\n{}\nloader:\n{}\ntasks:\n{}",
+            self.planner.said(),
+            self.loader.said(),
+            self.run.log()
+        );
     }
 
     /// Asks for a run, and waits for its end.
@@ -202,8 +206,12 @@ impl World {
 
     /// All that the programs have said, for the message of a test that fails.
     pub fn said(&self) -> String {
-        format!("planner:\n{}\nloader:\n{}\ntasks:\n{}",
-            self.planner.said(), self.loader.said(), self.run.log())
+        format!(
+            "planner:\n{}\nloader:\n{}\ntasks:\n{}",
+            self.planner.said(),
+            self.loader.said(),
+            self.run.log()
+        )
     }
 }
 
