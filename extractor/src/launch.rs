@@ -61,7 +61,13 @@ impl Share {
 
     /// The share of task `task` of `count`: every `count`th of the ordered tasks, so that any
     /// number of tasks covers all of them.
-    fn of(manifest: &Manifest, launch: u32, ordered: &[u32], task: u32, count: u32) -> Self {
+    pub(crate) fn of(
+        manifest: &Manifest,
+        launch: u32,
+        ordered: &[u32],
+        task: u32,
+        count: u32,
+    ) -> Self {
         let count = count.max(1);
         let units_of = |task: u32| {
             stride(ordered, task, count)

@@ -13,6 +13,7 @@ mod proof;
 mod retry;
 mod task;
 mod upload;
+mod word;
 
 pub use config::Config;
 pub use task::run;

@@ -1,8 +1,12 @@
 //! The Cloud Run Job's container.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use sluice_contracts::check::Checks;
 use sluice_extractor::Config;
+use sluice_runtime::google::Endpoints;
+use sluice_runtime::google::checks::{CloudTasks, QueueConfig};
 use sluice_runtime::report;
 use sluice_runtime::telemetry::{self, Audience};
 
@@ -18,5 +22,11 @@ async fn main() -> ExitCode {
 async fn extract() -> sluice_contracts::Result<()> {
     let config = Config::from_env()?;
     let bucket = sluice_runtime::storage::find_bucket(&config.bucket_url()?)?;
-    sluice_extractor::run(config, bucket, None).await
+    sluice_extractor::run(config, bucket, checks().await?).await
+}
+
+/// Where the loader is told that the run is worth a look; nowhere, where no queue is set.
+async fn checks() -> sluice_contracts::Result<Option<Arc<dyn Checks>>> {
+    let Some(queue) = QueueConfig::if_set()? else { return Ok(None) };
+    Ok(Some(Arc::new(CloudTasks::new(&Endpoints::from_env()?, &queue).await?)))
 }

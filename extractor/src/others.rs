@@ -149,13 +149,16 @@ impl Others<'_> {
     pub(crate) async fn wait(&self, moment: &mut Moment) -> Result<bool> {
         let mut seen = 0;
         let mut since = Instant::now();
-        let mut first = true;
-        // The task that reads last finds that out here, and nobody waits for its word.
-        let mut count_at = Instant::now();
+        // Who proves the last unit of all finds that out at once, and nobody waits for its word.
+        let mut has_proved = !moment.proofs.keeps_any();
+        let mut count_at = self.next_count();
         loop {
-            moment.proofs.release().await?;
-            if Instant::now() >= count_at {
-                match self.take_stock(moment.generation, first).await? {
+            if moment.proofs.keeps_any() {
+                moment.proofs.release().await?;
+                has_proved = !moment.proofs.keeps_any();
+            }
+            if has_proved || Instant::now() >= count_at {
+                match self.take_stock(moment.generation, has_proved).await? {
                     Stock::Over => {
                         moment.proofs.finish().await?;
                         self.say_extracted(moment.generation).await?;
@@ -168,13 +171,18 @@ impl Others<'_> {
                     }
                     Stock::Open(_) => {}
                 }
-                // Not all tasks at once.
-                let pause = self.pause(STOCK_STEP).mul_f64(0.5 + chance());
-                (count_at, first) = (Instant::now() + pause, false);
+                (has_proved, count_at) = (false, self.next_count());
             }
-            if self.manifest.consistency == Consistency::None || since.elapsed() >= WAIT_FOR {
-                moment.proofs.finish().await?;
+            if self.manifest.consistency == Consistency::None {
                 return Ok(false);
+            }
+            if since.elapsed() >= WAIT_FOR {
+                if !moment.proofs.keeps_any() {
+                    return Ok(false);
+                }
+                moment.proofs.finish().await?;
+                has_proved = true;
+                continue;
             }
             tokio::time::sleep(self.pause(WAIT_STEP)).await;
             if self.store.is_extracted(moment.generation).await? {
@@ -204,7 +212,10 @@ impl Others<'_> {
                 Ok(false) => {}
                 Err(error) => {
                     let error: sluice_contracts::Error = error;
-                    tracing::debug!(error = error.chain(), "could not look whether the run goes on");
+                    tracing::debug!(
+                        error = error.chain(),
+                        "could not look whether the run goes on"
+                    );
                 }
             }
         }
@@ -270,6 +281,11 @@ impl Others<'_> {
             }
         });
         Ok(())
+    }
+
+    /// When receipts are to be counted next: not by all tasks at once.
+    fn next_count(&self) -> Instant {
+        Instant::now() + self.pause(STOCK_STEP).mul_f64(0.5 + chance())
     }
 
     fn pause(&self, [alone, each]: [Duration; 2]) -> Duration {

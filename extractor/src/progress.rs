@@ -21,7 +21,15 @@ impl Progress {
     const EVERY: Duration = Duration::from_millis(500);
 
     pub(crate) fn new(task: u32) -> Self {
-        Self { task, rows: 0, bytes: 0, units_done: 0, proved: (0, 0), ever: 0, said: Instant::now() }
+        Self {
+            task,
+            rows: 0,
+            bytes: 0,
+            units_done: 0,
+            proved: (0, 0),
+            ever: 0,
+            said: Instant::now(),
+        }
     }
 
     /// Counts rows and bytes that were read.

@@ -59,6 +59,11 @@ impl Proofs {
         self.kept.iter().any(|kept| (kept.table, kept.unit) == (unit.table, unit.unit))
     }
 
+    /// Whether anything that was read is not proved yet.
+    pub(crate) fn keeps_any(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
     /// Creates the receipts that were kept, if they are worth something by now.
     pub(crate) async fn release(&mut self) -> Result<()> {
         if self.kept.is_empty() {

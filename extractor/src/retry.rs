@@ -78,7 +78,7 @@ impl Heard {
     /// another machine. Its connections do not move with it, and nobody says so: a read that waits
     /// for the source would wait for ever.
     ///
-    /// <https://cloud.google.com/run/docs/configuring/vpc-direct-vpc#limitations>
+    /// <https://cloud.google.com/run/docs/configuring/vpc-direct-vpc>
     pub(crate) fn woken() -> Self {
         Self::listen(SignalKind::from_raw(Signal::CONT.as_raw()))
     }

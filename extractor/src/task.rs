@@ -7,7 +7,7 @@ use std::time::Instant;
 use chrono::Utc;
 use sluice_contracts::check::Checks;
 use sluice_contracts::manifest::{Manifest, Table, UnitRef};
-use sluice_contracts::receipt::{Failure, Receipt};
+use sluice_contracts::receipt::Receipt;
 use sluice_contracts::store::{Bucket, RunStore};
 use sluice_contracts::unit::Unit;
 use sluice_contracts::{Error, Kind, Result};
@@ -22,6 +22,7 @@ use crate::others::{GivenUp, Others, Standing};
 use crate::parts::Parts;
 use crate::progress::Progress;
 use crate::retry::{self, Heard, Patience};
+use crate::word::Word;
 
 /// How often a table that is locked is tried before it is given up. The source waits for a lock
 /// itself, half a minute where nobody set less.
@@ -78,7 +79,8 @@ async fn carry_out(
         task,
         given_up: watch::Sender::new(GivenUp::default()),
     };
-    let worker = Worker { config, store: &store, manifest: &manifest, others, open, writer_id };
+    let word = Word { store: &store, config, writer_id };
+    let worker = Worker { config, store: &store, manifest: &manifest, others, open, word };
     let mut course = Course::default();
     let mut stop = Heard::told_to_stop();
     let result = tokio::select! {
@@ -94,7 +96,7 @@ async fn carry_out(
         Ok(Ended::Done) => Ok(()),
         Ok(Ended::Failed(error)) => Err(error),
         Err(error) => {
-            worker.record(&error, course.at).await;
+            worker.word.leave(&error, course.at).await;
             let ends_the_run = worker.others.is_strict() || course.at.is_none();
             if ends_the_run && !error.is_transient() {
                 notices.failed(share.launch).await;
@@ -118,7 +120,7 @@ struct Worker<'a> {
     manifest: &'a Manifest,
     others: Others<'a>,
     open: Open<'a>,
-    writer_id: String,
+    word: Word<'a>,
 }
 
 /// How far a task has come, from one of its attempts at the source to the next.
@@ -134,6 +136,13 @@ struct Course {
     refusals: BTreeMap<u32, u32>,
     /// Why the last of the tables that cannot be read was given up.
     failed: Option<Error>,
+}
+
+impl Course {
+    /// How a task ends that has nothing left to read.
+    fn end(&mut self) -> Ended {
+        self.failed.take().map_or(Ended::Done, Ended::Failed)
+    }
 }
 
 /// Why a moment was left.
@@ -185,8 +194,12 @@ impl Worker<'_> {
     async fn begin(&self, course: &mut Course, progress: &mut Progress) -> Result<Left> {
         course.at = None;
         match self.others.standing(self.config.cloud_run_task_attempt).await? {
-            Standing::Over => Ok(Left::Ended(Ended::Done)),
-            Standing::GaveUp(failure) => Ok(Left::Ended(Ended::Failed(failure.into_error()))),
+            Standing::Over => Ok(Left::Ended(course.end())),
+            Standing::GaveUp(failure) => {
+                // The attempt that met it may have died before it said so.
+                self.others.notices.failed(self.others.share.launch).await;
+                Ok(Left::Ended(Ended::Failed(failure.into_error())))
+            }
             Standing::Open(missing) => {
                 course.missing = missing;
                 let source = (self.open)(&self.manifest.source)?;
@@ -210,7 +223,7 @@ impl Worker<'_> {
             share: self.others.share,
             task: self.config.cloud_run_task_index,
             attempt: self.config.cloud_run_task_attempt,
-            writer_id: &self.writer_id,
+            writer_id: &self.word.writer_id,
         };
         let fresh = match course.moment.take() {
             Some(broken) => joiner.rejoin(broken).await?,
@@ -218,13 +231,11 @@ impl Worker<'_> {
         };
         let mut moment = course.moment.insert(fresh);
         let mut locked: BTreeMap<u32, (UnitRef, Error)> = BTreeMap::new();
-        let missing = match course.missing.take() {
+        let mut missing = match course.missing.take() {
             Some((generation, missing)) if generation == moment.generation => missing,
             _ => self.others.missing(moment.generation).await?,
         };
-        // Some were read already, and their receipts are kept back.
-        let missing: Vec<UnitRef> =
-            missing.into_iter().filter(|unit| !moment.proofs.keeps(*unit)).collect();
+        missing.retain(|unit| !moment.proofs.keeps(*unit));
         for unit in missing {
             course.at = Some(unit);
             if self.others.outdated(moment).await? {
@@ -271,12 +282,12 @@ impl Worker<'_> {
         if self.others.wait(moment).await? {
             return Ok(Left::Outdated);
         }
-        Ok(Left::Ended(course.failed.take().map_or(Ended::Done, Ended::Failed)))
+        Ok(Left::Ended(course.end()))
     }
 
     /// Leaves word that a table cannot be read.
     async fn give_up(&self, unit: UnitRef, error: Error) -> Error {
-        self.record(&error, Some(unit)).await;
+        self.word.leave(&error, Some(unit)).await;
         self.others.gave_up(unit.table);
         error
     }
@@ -306,7 +317,7 @@ impl Worker<'_> {
         let (mut rows, mut bytes) = (0, 0);
         let result = async {
             let started = Instant::now();
-            let mut parts = Parts::new(self.store, moment.generation, unit, &self.writer_id, table);
+            let mut parts = Parts::new(self.store, moment.generation, unit, &self.word.writer_id, table);
             let mut batches = moment.reader.read(table, found).await?;
             while let Some(batch) = batches.next().await? {
                 let (more, total) = (batch.num_rows() as u64, batches.bytes());
@@ -359,29 +370,6 @@ impl Worker<'_> {
             Err(_) => progress.take_back(),
         }
         result.map_err(|error: Error| error.during(place(table, unit)))
-    }
-
-    /// Leaves word of what ended this attempt. Failing to do so changes nothing.
-    async fn record(&self, error: &Error, at: Option<UnitRef>) {
-        let failure = Failure {
-            version: Failure::VERSION,
-            task: self.config.cloud_run_task_index,
-            attempt: self.config.cloud_run_task_attempt,
-            execution: self.config.cloud_run_execution.clone(),
-            unit: at.map(|unit| (unit.table, unit.unit)),
-            kind: error.kind(),
-            message: error.chain(),
-            hint: error.remedy().map(str::to_owned),
-            at: Utc::now(),
-        };
-        // Each table that fails leaves a word of its own.
-        let name = match at {
-            Some(unit) => format!("{}-{}", self.writer_id, unit.table),
-            None => self.writer_id.clone(),
-        };
-        if let Err(error) = self.store.create_failure(&failure, &name).await {
-            tracing::warn!(error = error.chain(), "could not record the failure");
-        }
     }
 }
 

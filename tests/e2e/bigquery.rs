@@ -1,7 +1,6 @@
 //! BigQuery: a run's parts become a table once, whatever the table was before and whoever loads.
 
 use std::fs;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +18,9 @@ use sluice_contracts::{Kind, Result};
 use sluice_loader::sink::bigquery::BigQuerySink;
 use sluice_loader::{Load, Loaded, Progress, Sink as _};
 use sluice_tests::cloud::bigquery::{DATASET, PROJECT, Warehouse};
+use sluice_tests::cloud::clients::bq;
 use sluice_tests::cloud::gateway::{Fault, Trouble};
 use sluice_tests::cloud::storage::BUCKET;
-use sluice_tests::needs::skip;
 
 /// The columns of every part.
 fn columns() -> Vec<Column> {
@@ -236,6 +235,7 @@ async fn a_staged_load_is_invisible_until_it_is_published() {
             tokio::time::sleep(Duration::from_millis(100)).await;
             prepared = sink.prepare(&load).await;
         }
+        assert!(prepared.is_ok(), "{prepared:?}");
         let staged = warehouse.tables().await;
         assert!(staged.iter().any(|name| name.starts_with("sluice_")), "{staged:?}");
         if staged.iter().any(|name| name == "orders") {
@@ -254,24 +254,11 @@ async fn what_is_loaded_is_what_googles_own_command_finds() {
     let Some(warehouse) = Warehouse::start().await else { return };
     let loading = load(&warehouse, Truncate, &[&[1, 2], &[3]]);
     loaded(&warehouse, &loading).await.expect("the table is made");
-    let bq = |arguments: &[&str]| {
-        let output = Command::new("bq")
-            .args(["--oauth_access_token=fake", "--format=json", "--headless"])
-            .args([format!("--api={}", warehouse.url()), format!("--project_id={PROJECT}")])
-            .args(arguments)
-            .output()
-            .ok()?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-        Some(serde_json::from_str::<Value>(&said).expect("it answers in JSON"))
-    };
-    let Some(rows) = bq(&["query", "--nouse_legacy_sql", "SELECT id FROM sales.orders ORDER BY 1"])
-    else {
-        return skip("Google's `bq`");
-    };
+    let sql = "SELECT id FROM sales.orders ORDER BY 1";
+    let Some(rows) = bq(&warehouse, &["query", "--nouse_legacy_sql", sql]).await else { return };
     assert_eq!(rows, json!([{"id": "1"}, {"id": "2"}, {"id": "3"}]));
     let job = format!("{PROJECT}:US.sluice_{}_0_0", loading.run);
-    let job = bq(&["show", "-j", &job]).expect("it was there before");
+    let job = bq(&warehouse, &["show", "-j", &job]).await.expect("it was there before");
     assert_eq!(job["status"]["state"], "DONE", "{job:#}");
     assert_eq!(job["configuration"]["labels"]["sluice_job"], "nightly", "{job:#}");
     assert_eq!(job["configuration"]["load"]["sourceUris"].as_array().map(Vec::len), Some(2));

@@ -3,8 +3,11 @@
 
 mod bad_days;
 mod bigquery;
+mod cloud;
+mod cloud_faults;
 mod cloud_run;
 mod cloud_signals;
+mod cloud_users;
 mod commands;
 mod database;
 mod demo;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
 use crate::needs::{skip, variable};
@@ -91,12 +91,18 @@ impl Database {
 
     /// The one whole number that a query answers.
     pub async fn number(&self, query: &str) -> i64 {
+        self.row(query).await.get(0)
+    }
+
+    /// The one text that a query answers.
+    pub async fn text(&self, query: &str) -> String {
+        self.row(query).await.get(0)
+    }
+
+    async fn row(&self, query: &str) -> PgRow {
         let mut connection = self.connect().await;
-        let row = sqlx::query(AssertSqlSafe(query.to_owned()))
-            .fetch_one(&mut connection)
-            .await
-            .expect("the query has an answer");
-        row.get(0)
+        let row = sqlx::query(AssertSqlSafe(query.to_owned())).fetch_one(&mut connection).await;
+        row.expect("the query has an answer")
     }
 }
 

@@ -19,8 +19,11 @@ impl World {
     /// A run whose tasks have so many units each.
     fn new(tasks: &[u32]) -> Self {
         let manifest = manifest(tasks);
-        let bucket =
-            Bucket { store: Arc::new(InMemory::new()), prefix: "".into(), url: "memory:///".into() };
+        let bucket = Bucket {
+            store: Arc::new(InMemory::new()),
+            prefix: "".into(),
+            url: "memory:///".into(),
+        };
         Self { store: RunStore::new(bucket, manifest.run), manifest }
     }
 
@@ -129,7 +132,10 @@ fn any_number_of_tasks_covers_an_order_once() {
     }
     // Task 0 of two carries the first and the third out, in this order.
     let share = Share::of(&world.manifest, 0, &[7, 2, 9, 5], 1, 2);
-    assert_eq!(share.units, [&world.manifest.tasks[2].units[..], &world.manifest.tasks[5].units].concat());
+    assert_eq!(
+        share.units,
+        [&world.manifest.tasks[2].units[..], &world.manifest.tasks[5].units].concat()
+    );
 }
 
 #[tokio::test]
@@ -187,8 +193,7 @@ async fn the_tasks_of_a_persons_execution_agree_on_a_launch() {
 async fn two_persons_at_once_have_a_launch_each() {
     for _ in 0..20 {
         let world = World::new(&[1; 9]);
-        let (one, two) =
-            tokio::join!(world.take_all("e1", None, 4), world.take_all("e2", None, 5));
+        let (one, two) = tokio::join!(world.take_all("e1", None, 4), world.take_all("e2", None, 5));
         for shares in [&one, &two] {
             assert_covered(shares, &world.units(0..9));
             assert!(shares.iter().all(|share| share.launch == shares[0].launch), "{shares:?}");

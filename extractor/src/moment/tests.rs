@@ -85,9 +85,9 @@ impl World {
         let bucket = Bucket { store: bucket, prefix: "".into(), url: "memory:///".into() };
         let manifest = manifest(tasks);
         let store = RunStore::new(bucket, manifest.run);
-        let with_units = (0..).zip(tasks).filter(|(_, units)| **units > 0);
-        let peers = with_units.map(|(task, _)| (task, UnitRef { table: 0, unit: 0 })).collect();
-        let share = Share { launch: 0, peers, units: Vec::new() };
+        let ordered: Vec<u32> = manifest.tasks.iter().map(|task| task.index).collect();
+        let count = u32::try_from(ordered.len()).unwrap();
+        let share = Share::of(&manifest, 0, &ordered, 0, count);
         Self { server: Server::default(), store, manifest, share }
     }
 

@@ -65,16 +65,18 @@ impl World {
         };
         let store = RunStore::new(bucket, manifest.run);
         store.create_manifest(&manifest).await.unwrap();
-        let told = Told {
-            store: store.clone(),
-            manifest: manifest.clone(),
-            notices: Mutex::default(),
-        };
+        let told =
+            Told { store: store.clone(), manifest: manifest.clone(), notices: Mutex::default() };
         Self { counted, store, manifest, server, told: Arc::new(told) }
     }
 
     /// One attempt of a task.
-    async fn attempt(&self, execution: &str, (task, count): (u32, u32), attempt: u32) -> Result<()> {
+    async fn attempt(
+        &self,
+        execution: &str,
+        (task, count): (u32, u32),
+        attempt: u32,
+    ) -> Result<()> {
         let config = Config {
             cloud_run_task_index: task,
             cloud_run_task_count: count,

@@ -17,12 +17,7 @@ impl Service {
         request: &Request,
         error: &Error,
     ) -> Result<()> {
-        let own = Verdict {
-            version: Verdict::VERSION,
-            decision: Decision::Fail,
-            failure: Some(Word::from(error)),
-            at: Utc::now(),
-        };
+        let own = Verdict::fail(Word::from(error), Utc::now());
         let verdict = match store.create_verdict(&own).await? {
             Created::First => {
                 tracing::error!(

@@ -28,7 +28,7 @@ async fn messages_delivered_again_and_reordered_are_one_run_each_with_one_claim(
     for seed in 0..WORLDS {
         let mut random = StdRng::seed_from_u64(seed);
         let world = World::new();
-        world.put_job("shop", job()).await;
+        world.put_job("shop", &job().to_string()).await;
         let messages = random.random_range(1..=3);
         let mut waiting = Vec::new();
         for message in 0..messages {
@@ -86,13 +86,13 @@ async fn deliver(world: &World, delivery: &Delivery) -> Answer {
 async fn a_job_file_that_changes_between_two_deliveries_changes_no_run() {
     let world = World::new();
     let request = json!({"job": "shop", "run_key": "monday"});
-    world.put_job("shop", job()).await;
+    world.put_job("shop", &job().to_string()).await;
     let run = run_of(&world.call(&request).await.unwrap());
 
     let mut changed = job();
     changed["target"]["dataset"] = json!("bigquery://lake/other");
     for text in [changed.to_string(), "name: [".to_owned()] {
-        world.put_job("shop", text).await;
+        world.put_job("shop", &text).await;
         assert_eq!(run_of(&world.call(&request).await.unwrap()), run);
     }
     world.plan(run, 0).await.unwrap();

@@ -38,7 +38,7 @@ async fn at_every_step(wrong: Option<Kind>, check: impl AsyncFn(&World, RunId, F
         let mut steps = 0;
         loop {
             let world = World::new();
-            world.put_job("shop", job()).await;
+            world.put_job("shop", &job().to_string()).await;
             *world.looks.wrong.lock().unwrap() = wrong;
             world.faults.arm(steps, fault);
             let run = carry_through(&world).await;

@@ -64,8 +64,7 @@ struct Answer {
 impl World {
     fn new() -> Self {
         let faults = Arc::new(Faults::default());
-        let whole = InMemory::new();
-        let store: Arc<dyn ObjectStore> = Arc::new(whole);
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let bucket = |prefix: &str, store: &Arc<dyn ObjectStore>| Bucket {
             store: Arc::clone(store),
             prefix: prefix.into(),
@@ -135,9 +134,9 @@ impl World {
         self.send(request).await.unwrap()
     }
 
-    async fn put_job(&self, name: &str, text: impl ToString) {
+    async fn put_job(&self, name: &str, text: &str) {
         let path = sluice_contracts::layout::Layout::job_file(&self.jobs.prefix, name);
-        self.jobs.store.put(&path, text.to_string().into()).await.unwrap();
+        self.jobs.store.put(&path, text.to_owned().into()).await.unwrap();
     }
 
     fn store(&self, run: RunId) -> RunStore {

@@ -174,10 +174,10 @@ impl Looks {
 #[async_trait]
 impl Targets for Looks {
     fn know(&self, target: &str) -> Result<()> {
-        match target.starts_with("bigquery://") {
-            true => Ok(()),
-            false => Err(Error::invalid("unknown target").hint("this build writes `bigquery://`")),
+        if target.starts_with("bigquery://") {
+            return Ok(());
         }
+        Err(Error::invalid("unknown target").hint("this build writes `bigquery://`"))
     }
 
     async fn check(&self, _: RunId, table: &Table) -> Result<Vec<String>> {

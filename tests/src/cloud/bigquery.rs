@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,20 +34,33 @@ pub const DATASET: &str = "sales";
 pub struct Warehouse {
     gateway: Gateway,
     server: Child,
-    folder: TempDir,
+    objects: PathBuf,
+    _folder: TempDir,
 }
 
 impl Warehouse {
-    /// Starts one. `None` where the program is missing: the test returns, and has said so.
+    /// Starts one that finds objects in a folder of its own. `None` where the program is missing:
+    /// the test returns, and has said so.
     pub async fn start() -> Option<Self> {
+        let folder = TempDir::with_prefix("sluice-objects-").expect("a temporary folder");
+        let objects = folder.path().join("objects");
+        fs::create_dir_all(objects.join(BUCKET)).expect("the folder can be written");
+        Self::start_in(folder, objects).await
+    }
+
+    /// Starts one that finds the objects of another server, which keeps its buckets as folders of
+    /// `objects`.
+    pub async fn over(objects: PathBuf) -> Option<Self> {
+        let folder = TempDir::with_prefix("sluice-bigquery-").expect("a temporary folder");
+        Self::start_in(folder, objects).await
+    }
+
+    async fn start_in(folder: TempDir, objects: PathBuf) -> Option<Self> {
         let Some(program) = variable("TEST_LOCAL_BIGQUERY") else {
             skip("local-bigquery (TEST_LOCAL_BIGQUERY)");
             return None;
         };
-        let folder = TempDir::with_prefix("sluice-bigquery-").expect("a temporary folder");
-        for name in [&format!("objects/{BUCKET}"), "data"] {
-            fs::create_dir_all(folder.path().join(name)).expect("the folder can be written");
-        }
+        fs::create_dir_all(folder.path().join("data")).expect("the folder can be written");
         let ports = [(); 2].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("a port is free"));
         let ports = ports.map(|free| {
             free.local_addr().expect("a bound socket has an address").port().to_string()
@@ -57,13 +70,14 @@ impl Warehouse {
             .args(["serve", "--host", "127.0.0.1", "--port", &ports[0], "--grpc-port", &ports[1]])
             .args(["--project", PROJECT, "--data-dir"])
             .arg(folder.path().join("data"))
-            .env("GCS_LOCAL_ROOT", folder.path().join("objects"))
+            .env("GCS_LOCAL_ROOT", &objects)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .expect("local-bigquery starts");
         let upstream = format!("http://127.0.0.1:{}", ports[0]);
-        let this = Self { gateway: Gateway::start(&upstream).await, server, folder };
+        let this =
+            Self { gateway: Gateway::start(&upstream).await, server, objects, _folder: folder };
         this.make_dataset(&upstream).await;
         Some(this)
     }
@@ -87,13 +101,13 @@ impl Warehouse {
     }
 
     /// Where the objects lie as files that the server finds below `gs://`: a bucket, a folder.
-    pub fn objects(&self) -> PathBuf {
-        self.folder.path().join("objects")
+    pub fn objects(&self) -> &Path {
+        &self.objects
     }
 
     /// The bucket, its objects written by a client that needs no server.
     pub fn bucket(&self) -> Bucket {
-        let store = LocalFileSystem::new_with_prefix(self.objects().join(BUCKET))
+        let store = LocalFileSystem::new_with_prefix(self.objects.join(BUCKET))
             .expect("the bucket's folder exists");
         Bucket { store: Arc::new(store), prefix: "".into(), url: format!("gs://{BUCKET}") }
     }

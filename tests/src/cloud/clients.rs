@@ -11,6 +11,7 @@ use crate::needs::{skip, variable};
 use crate::oracle::python;
 use crate::sluice::Ended;
 
+use super::bigquery::{PROJECT as SHOP, Warehouse};
 use super::run::CloudRun;
 use super::{LOCATION, PROJECT};
 
@@ -70,4 +71,23 @@ pub async fn in_python(script: &str, arguments: &[&str]) -> Option<Value> {
         command.args(["-c", script]).args(arguments).output().await.expect("Python starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(serde_json::from_slice(&output.stdout).expect("the answer is JSON"))
+}
+
+/// What Google's `bq` answers, asked of a warehouse. `None` where it is missing: the test returns,
+/// and has said so.
+pub async fn bq(warehouse: &Warehouse, arguments: &[&str]) -> Option<Value> {
+    let output = Command::new("bq")
+        .args(["--oauth_access_token=fake", "--format=json", "--headless"])
+        .args([format!("--api={}", warehouse.url()), format!("--project_id={SHOP}")])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .await;
+    let Ok(output) = output else {
+        skip("Google's `bq`");
+        return None;
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    Some(serde_json::from_str(&said).expect("it answers in JSON"))
 }

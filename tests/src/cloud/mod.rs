@@ -9,6 +9,7 @@ pub mod delivery;
 pub mod events;
 mod execution;
 pub mod gateway;
+pub mod orders;
 pub mod program;
 pub mod pubsub;
 pub mod run;

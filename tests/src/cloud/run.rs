@@ -322,10 +322,9 @@ fn answer_v2(inner: &Arc<Inner>, method: &Method, below: &str, body: &Value) -> 
     let Some(execution) = inner.find(name) else { return missing(name) };
     match (method.as_str(), verb) {
         ("GET", "") => axum::Json(execution.v2(&inner.job)).into_response(),
-        ("POST", "cancel") => match cancel(inner, &execution) {
-            Ok(execution) => operation(&execution.v2(&inner.job)),
-            Err(refused) => refused,
-        },
+        ("POST", "cancel") => {
+            cancel(inner, &execution).unwrap_or_else(|| operation(&execution.v2(&inner.job)))
+        }
         _ => missing(below),
     }
 }
@@ -350,8 +349,8 @@ fn answer_v1(inner: &Arc<Inner>, method: &Method, below: &str, body: &Value) -> 
             match (method.as_str(), verb) {
                 ("GET", "") => execution.v1(&inner.job),
                 ("POST", "cancel") => match cancel(inner, &execution) {
-                    Ok(execution) => execution.v1(&inner.job),
-                    Err(refused) => return refused,
+                    None => execution.v1(&inner.job),
+                    Some(refused) => return refused,
                 },
                 _ => return missing(below),
             }
@@ -361,17 +360,18 @@ fn answer_v1(inner: &Arc<Inner>, method: &Method, below: &str, body: &Value) -> 
     axum::Json(shown).into_response()
 }
 
-fn cancel(inner: &Inner, execution: &Execution) -> Result<Execution, Response> {
+/// Cancels an execution, or answers why not.
+fn cancel(inner: &Inner, execution: &Execution) -> Option<Response> {
     if let Some(at) = execution.completed {
         let message = format!("{} has completed at {}", execution.name, stamp(at));
-        return Err(problem(400, "FAILED_PRECONDITION", &message));
+        return Some(problem(400, "FAILED_PRECONDITION", &message));
     }
     for entry in inner.entries().iter() {
         if entry.execution.name == execution.name {
             entry.cancelled.send_replace(true);
         }
     }
-    Ok(execution.clone())
+    None
 }
 
 /// A long-running operation whose metadata is the execution.

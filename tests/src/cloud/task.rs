@@ -97,7 +97,7 @@ async fn try_once(
 /// Waits until `flag` is set, and for ever if nobody will.
 pub(super) async fn is_set(flag: &mut watch::Receiver<bool>) {
     if flag.wait_for(|set| *set).await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -110,15 +110,18 @@ async fn create(
         }
         match admit(&inner, task) {
             Ok(task) => axum::Json(task).into_response(),
-            Err(refused) => refused,
+            Err((code, status, message)) => problem(code, status, &message),
         }
     })
 }
 
+/// Status and words of a refusal.
+type Refusal = (u16, &'static str, String);
+
 /// Takes a task up, and answers it as it is then.
-fn admit(inner: &Arc<Inner>, mut task: Value) -> Result<Value, Response> {
-    let invalid = |why: &str| problem(400, "INVALID_ARGUMENT", why);
-    let call = Call::read(&task).map_err(|why| invalid(&why))?;
+fn admit(inner: &Arc<Inner>, mut task: Value) -> Result<Value, Refusal> {
+    let invalid = |why: String| (400, "INVALID_ARGUMENT", why);
+    let call = Call::read(&task).map_err(invalid)?;
     let mut tasks = inner.tasks.lock().expect("nobody panics here");
     let below = format!("{}/tasks/", inner.queue);
     let name = match task["name"].as_str() {
@@ -128,10 +131,10 @@ fn admit(inner: &Arc<Inner>, mut task: Value) -> Result<Value, Response> {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     match name.strip_prefix(&below) {
         Some(id) if (1..=500).contains(&id.len()) && id.bytes().all(known) => {}
-        _ => return Err(invalid("Task name must be formatted: \".../tasks/<TASK_ID>\"")),
+        _ => return Err(invalid("Task name must be formatted: \".../tasks/<TASK_ID>\"".into())),
     }
     if tasks.contains_key(&name) {
-        return Err(problem(409, "ALREADY_EXISTS", "Requested entity already exists"));
+        return Err((409, "ALREADY_EXISTS", "Requested entity already exists".into()));
     }
     task["name"] = name.as_str().into();
     task["createTime"] = stamp(Utc::now()).into();

@@ -10,9 +10,8 @@ use sluice_contracts::store::{Bucket, RunStore};
 use sluice_runtime::storage::open_bucket;
 use tempfile::TempDir;
 
-use super::bigquery::LocalBigQuery;
+use super::bigquery::Warehouse;
 use super::events::Events;
-use super::gateway::Gateway;
 use super::program::Program;
 use super::run::{CloudRun, Job};
 use super::storage::{BUCKET, CloudStorage};
@@ -24,8 +23,6 @@ use crate::sluice::merge;
 const PREFIX: &str = "etl";
 /// As whom Cloud Tasks and Pub/Sub call.
 pub const INVOKER: &str = "invoker@demo.iam.gserviceaccount.com";
-/// The dataset that tables are loaded into.
-pub const DATASET: &str = "shop";
 /// How long a run may take until a test gives it up.
 const PATIENCE: Duration = Duration::from_mins(4);
 
@@ -53,14 +50,19 @@ impl Setting {
 /// call: Cloud Storage and BigQuery behind gateways, Cloud Tasks, the audit log.
 #[derive(Debug)]
 pub struct World {
+    /// Where documents and parts lie.
     pub storage: CloudStorage,
-    /// Stands before BigQuery.
-    pub warehouse: Gateway,
-    pub bigquery: LocalBigQuery,
+    /// Where tables become visible.
+    pub warehouse: Warehouse,
+    /// Where tasks run.
     pub run: CloudRun,
+    /// Who calls planner and loader when it is time.
     pub tasks: CloudTasks,
+    /// Who tells the loader of executions that have ended.
     pub events: Events,
+    /// The planner.
     pub planner: Program,
+    /// The loader.
     pub loader: Program,
     client: reqwest::Client,
     _logs: TempDir,
@@ -73,9 +75,7 @@ impl World {
             ["TEST_PLANNER", "TEST_LOADER", "TEST_EXTRACTOR"].map(program);
         let (planner, loader, extractor) = (planner?, loader?, extractor?);
         let storage = CloudStorage::start().await?;
-        let bigquery = LocalBigQuery::reading(&storage.root()).await?;
-        bigquery.make_dataset(DATASET).await;
-        let warehouse = Gateway::start(&bigquery.url()).await;
+        let warehouse = Warehouse::over(storage.root()).await?;
         let tasks = CloudTasks::start("sluice").await;
 
         let logs = TempDir::with_prefix("sluice-cloud-").expect("a temporary folder");
@@ -117,18 +117,7 @@ impl World {
         }
         let events = Events::start(&run, &loader.url(), INVOKER);
         let client = reqwest::Client::new();
-        Some(Self {
-            storage,
-            warehouse,
-            bigquery,
-            run,
-            tasks,
-            events,
-            planner,
-            loader,
-            client,
-            _logs: logs,
-        })
+        Some(Self { storage, warehouse, run, tasks, events, planner, loader, client, _logs: logs })
     }
 
     /// A job that moves `table` of PostgreSQL into the dataset, under its own name. `more` is
@@ -137,7 +126,7 @@ impl World {
         let mut job = json!({
             "name": table,
             "source": {"url": "${SOURCE_URL}", "table": format!("public.{table}")},
-            "target": {"table": format!("bigquery://{}/{DATASET}/{table}", super::PROJECT)},
+            "target": {"table": Warehouse::target(table)},
         });
         merge(&mut job, more);
         job
@@ -190,8 +179,12 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        panic!("run `{run}` did not end.\nplanner:\n{}\nloader:\n{}\ntasks:\n{}",
-            self.planner.said(), self.loader.said(), self.run.log());
+        panic!(
+            "run `{run}` did not end.\nplanner:\n{}\nloader:\n{}\ntasks:\n{}",
+            self.planner.said(),
+            self.loader.said(),
+            self.run.log()
+        );
     }
 
     /// Asks for a run, and waits for its end.
@@ -202,8 +195,12 @@ impl World {
 
     /// All that the programs have said, for the message of a test that fails.
     pub fn said(&self) -> String {
-        format!("planner:\n{}\nloader:\n{}\ntasks:\n{}",
-            self.planner.said(), self.loader.said(), self.run.log())
+        format!(
+            "planner:\n{}\nloader:\n{}\ntasks:\n{}",
+            self.planner.said(),
+            self.loader.said(),
+            self.run.log()
+        )
     }
 }
 

@@ -58,25 +58,28 @@ impl QueueConfig {
     /// `Invalid` where it names only some of the parts.
     pub fn if_set() -> Result<Option<Self>> {
         let what = || "read the queue's settings";
-        let typed: Typed = envy::from_env().doing(Kind::Invalid, what)?;
+        let typed: Typed = envy::prefixed(PREFIX).from_env().doing(Kind::Invalid, what)?;
         typed.meaning()
     }
 }
 
+/// What the names of our variables begin with.
+const PREFIX: &str = "SLUICE_";
+
 /// The same as it was typed.
 #[derive(Debug, Default, Deserialize)]
 struct Typed {
-    sluice_queue: Option<String>,
-    sluice_loader_url: Option<String>,
-    sluice_planner_url: Option<String>,
-    sluice_invoker: Option<String>,
+    queue: Option<String>,
+    loader_url: Option<String>,
+    planner_url: Option<String>,
+    invoker: Option<String>,
 }
 
 impl Typed {
     fn meaning(self) -> Result<Option<QueueConfig>> {
         let set = |typed: Option<String>| typed.filter(|typed| !typed.is_empty());
-        let planner = set(self.sluice_planner_url);
-        let parts = (set(self.sluice_queue), set(self.sluice_loader_url), set(self.sluice_invoker));
+        let planner = set(self.planner_url);
+        let parts = (set(self.queue), set(self.loader_url), set(self.invoker));
         match parts {
             (Some(queue), Some(loader), Some(invoker)) => Ok(Some(QueueConfig {
                 sluice_queue: queue,
@@ -200,7 +203,7 @@ mod tests {
 
     fn typed(pairs: &[(&str, &str)]) -> Result<Option<QueueConfig>> {
         let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        envy::from_iter::<_, Typed>(pairs).unwrap().meaning()
+        envy::prefixed(PREFIX).from_iter::<_, Typed>(pairs).unwrap().meaning()
     }
 
     #[test]

@@ -94,9 +94,10 @@ pub(super) fn check_name(name: &str, collections: &[&str], variable: &str) -> Re
     if known && parts.next().is_none() {
         return Ok(());
     }
-    let form: String = collections.iter().map(|collection| format!("/{collection}/..")).collect();
+    let form: Vec<String> =
+        collections.iter().map(|collection| format!("/{collection}/..")).collect();
     Err(Error::invalid(format!("read `{variable}`: `{name}` is no full name"))
-        .hint(format!("write `projects/..{form}`")))
+        .hint(format!("write `projects/..{}`", form.concat())))
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ fn requests(counts: &Counts, verb: &str, folder: Option<&str>) -> usize {
 #[tokio::test(start_paused = true)]
 async fn a_run_of_many_tasks_asks_the_bucket_for_little() {
     // Tasks end some seconds apart, as those of a packed plan do.
-    let time = |unit: u32| Duration::from_millis(4_000 + u64::from(unit.wrapping_mul(40_503) % 2_000));
+    let time =
+        |unit: u32| Duration::from_millis(4_000 + u64::from(unit.wrapping_mul(40_503) % 2_000));
     let server = Server::new(move |_, unit| Reading::Takes(time(unit)));
     let tasks = [UNITS_OF_A_TASK; TASKS as usize];
     let world = World::new(manifest(&tasks), server).await;

@@ -1,0 +1,211 @@
+//! What goes wrong on Google Cloud: in each case the right table once, or a clear failure and an
+//! untouched table.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use sluice_contracts::Kind;
+use sluice_contracts::ending::EventName;
+use sluice_contracts::manifest::RunId;
+use sluice_tests::cloud::gateway::{Fault, Gateway, Trouble};
+use sluice_tests::cloud::orders::Shop;
+use sluice_tests::cloud::program::Program;
+
+/// What goes wrong with a request, one after another.
+const TROUBLES: [Trouble; 6] = [
+    Trouble::Answer(429),
+    Trouble::CutBefore,
+    Trouble::Answer(500),
+    Trouble::CutAfter,
+    Trouble::Answer(503),
+    Trouble::CutWithin,
+];
+
+/// Spoils every `step`th of the requests to come, `times` of them.
+fn spoil(gateway: &Gateway, step: usize, times: usize) {
+    for at in 0..times {
+        let trouble = TROUBLES[at % TROUBLES.len()];
+        // The oldest fault counts down first, so each has to let as many pass.
+        gateway.fault(Fault { method: "", path: "", skip: step - 1, times: 1, trouble });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_and_bigquery_fail_every_few_requests() {
+    let Some(shop) = Shop::open().await else { return };
+    for step in [11, 7, 5] {
+        spoil(shop.world.storage.gateway(), step, 60);
+        spoil(shop.world.warehouse.gateway(), step, 3);
+        let event = shop.world.carry_out(&Shop::request()).await;
+        // What is left of the faults must not meet the test's own questions.
+        shop.world.storage.gateway().calm();
+        shop.world.warehouse.gateway().calm();
+        shop.assert_moved(&event).await;
+        shop.database.execute("UPDATE orders SET total = total + 1").await;
+    }
+}
+
+/// Where a program is killed: as soon as this document of the run is there.
+async fn appears(folder: PathBuf, name: &'static str) {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_mins(1) {
+        if found(&folder, name) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    panic!("`{name}` never came");
+}
+
+fn found(folder: &PathBuf, name: &str) -> bool {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
+        let path = entry.path();
+        path.to_string_lossy().ends_with(name) || path.is_dir() && found(&path, name)
+    })
+}
+
+async fn kill_and_start(program: &mut Program) {
+    program.kill().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    program.start().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_planner_is_killed_after_each_of_its_steps() {
+    let Some(mut shop) = Shop::open().await else { return };
+    let steps = ["request.json", "manifest.json", "order.json", "claim.json"];
+    for (night, step) in steps.into_iter().enumerate() {
+        let mut request = Shop::request();
+        request["run_key"] = json!(format!("night {night}"));
+        let runs = shop.world.storage.folder().join("etl/runs");
+        let before = std::fs::read_dir(&runs).into_iter().flatten().count();
+        let asked = shop.world.try_to_ask(&request).await;
+        let run = match asked {
+            Some(run) => run,
+            None => shop.world.ask(&request).await,
+        };
+        appears(runs.join(run.to_string()), step).await;
+        kill_and_start(&mut shop.world.planner).await;
+        // The caller saw no answer, and asks again.
+        assert_eq!(shop.world.ask(&request).await, run);
+        let event = shop.world.ended(run).await;
+        shop.assert_moved(&event).await;
+        let after = std::fs::read_dir(&runs).into_iter().flatten().count();
+        assert_eq!(after, before + 1, "{step}");
+        shop.database.execute("UPDATE orders SET total = total + 1").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_loader_is_killed_after_each_of_its_steps() {
+    let Some(mut shop) = Shop::open().await else { return };
+    for step in ["verdict.json", "commits/00000.json", "committed.json"] {
+        let run = shop.world.ask(&Shop::request()).await;
+        appears(run_folder(&shop, run), step).await;
+        kill_and_start(&mut shop.world.loader).await;
+        let event = shop.world.ended(run).await;
+        shop.assert_moved(&event).await;
+        shop.database.execute("UPDATE orders SET total = total + 1").await;
+    }
+}
+
+fn run_folder(shop: &Shop, run: RunId) -> PathBuf {
+    shop.world.storage.folder().join("etl/runs").join(run.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_are_killed_at_random_moments() {
+    let Some(shop) = Shop::open().await else { return };
+    let mut killed = 0;
+    for _ in 0..6 {
+        let run = shop.world.ask(&Shop::request()).await;
+        for _ in 0..3 {
+            let pause = Duration::from_millis(rand::random_range(50..900));
+            tokio::time::sleep(pause).await;
+            killed += usize::from(shop.world.run.kill_a_task().is_some());
+        }
+        let event = shop.world.ended(run).await;
+        shop.assert_moved(&event).await;
+        shop.database.execute("UPDATE orders SET total = total + 1").await;
+    }
+    assert!(killed > 0, "no task was killed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_is_missing_or_truncated_leaves_the_table_untouched() {
+    let Some(mut shop) = Shop::open().await else { return };
+    let event = shop.world.carry_out(&Shop::request()).await;
+    shop.assert_moved(&event).await;
+    for truncated in [false, true] {
+        shop.world.loader.kill().await;
+        let run = shop.world.ask(&Shop::request()).await;
+        appears(run_folder(&shop, run), "extracted/0000.json").await;
+        let parts = std::fs::read_dir(run_folder(&shop, run).join("parts"));
+        let part = parts.into_iter().flatten().flatten().next().expect("there are parts").path();
+        if truncated {
+            let file = std::fs::File::options().write(true).open(&part).expect("it can be opened");
+            file.set_len(100).expect("it can be cut off");
+        } else {
+            std::fs::remove_file(&part).expect("it can be removed");
+        }
+        shop.world.loader.start().await;
+        let event = shop.world.ended(run).await;
+        assert_eq!(event.event, EventName::Failed, "{event:#?}");
+        let failure = event.failure.expect("it says why");
+        assert_eq!(failure.kind, Kind::Data, "{failure:#?}");
+        let name = part.file_name().and_then(|name| name.to_str()).expect("a name");
+        assert!(failure.message.contains(name), "{failure:#?}");
+        shop.assert_same().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permanent_error_ends_the_run_at_once_and_leaves_the_table_untouched() {
+    let Some(shop) = Shop::open().await else { return };
+    let event = shop.world.carry_out(&Shop::request()).await;
+    shop.assert_moved(&event).await;
+    // Division by zero turns up when the rows are read, not before.
+    let sql = "SELECT id, customer, CAST(1 / (id - 7) AS numeric(12, 2)) AS total, placed, paid
+        FROM orders";
+    let query = json!({
+        "source": {"table": null, "query": sql},
+        "partitioning": {"strategy": "full"},
+    });
+    let run = shop.world.ask(&Shop::request_with(&query)).await;
+    let event = shop.world.ended(run).await;
+    assert_eq!(event.event, EventName::Failed, "{event:#?}");
+    let failure = event.failure.expect("it says why");
+    assert!(failure.message.contains("division by zero"), "{failure:#?}");
+    assert_eq!(shop.world.run.executions().len(), 2, "it was not launched again");
+    shop.assert_same().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_was_dropped_or_altered_meanwhile_is_replaced_whole_or_refused() {
+    let Some(mut shop) = Shop::open().await else { return };
+    let event = shop.world.carry_out(&Shop::request()).await;
+    shop.assert_moved(&event).await;
+
+    // Dropped between plan and load: a table that is replaced need not be there.
+    shop.world.loader.kill().await;
+    let run = shop.world.ask(&Shop::request()).await;
+    appears(run_folder(&shop, run), "extracted/0000.json").await;
+    shop.world.warehouse.query("DROP TABLE `sales.orders`").await;
+    shop.world.loader.start().await;
+    let event = shop.world.ended(run).await;
+    shop.assert_moved(&event).await;
+
+    // Rows that came meanwhile, where there must be none.
+    shop.world.warehouse.query("DELETE FROM `sales.orders` WHERE true").await;
+    shop.world.loader.kill().await;
+    let empty = json!({"target": {"write_disposition": "empty"}});
+    let run = shop.world.ask(&Shop::request_with(&empty)).await;
+    appears(run_folder(&shop, run), "extracted/0000.json").await;
+    shop.world.warehouse.query("INSERT INTO `sales.orders` (id) VALUES (1)").await;
+    shop.world.loader.start().await;
+    let event = shop.world.ended(run).await;
+    assert_eq!(event.event, EventName::Failed, "{event:#?}");
+    let rows = shop.world.warehouse.query("SELECT count(*) FROM `sales.orders`").await;
+    assert_eq!(rows, ["1"]);
+}

@@ -1,0 +1,104 @@
+//! A shop whose orders are moved: a table of PostgreSQL, and whether BigQuery has the same.
+
+use serde_json::{Value, json};
+use sluice_contracts::ending::{EventName, RunEvent};
+
+use super::world::{Setting, World};
+use crate::postgres::Database;
+
+/// Rows of the table that is moved.
+pub const ROWS: i64 = 20_000;
+
+/// A database with the table `orders`, and a world that reads it.
+#[derive(Debug)]
+pub struct Shop {
+    /// The source.
+    pub database: Database,
+    /// Everything else.
+    pub world: World,
+}
+
+impl Shop {
+    /// Opens one with the usual setting. `None` where a part is missing: the test returns, and has
+    /// said so.
+    pub async fn open() -> Option<Self> {
+        Self::open_with(|setting| setting).await
+    }
+
+    /// Opens one with a setting of the caller's.
+    pub async fn open_with(change: impl FnOnce(Setting) -> Setting) -> Option<Self> {
+        let database = Database::fresh().await?;
+        let rows = format!(
+            "CREATE TABLE orders (id bigint PRIMARY KEY, customer text, total numeric(12, 2),
+               placed timestamptz, paid boolean);
+             INSERT INTO orders SELECT n, CASE WHEN n % 7 > 0 THEN 'kunde ' || n % 100 END, n * 0.25,
+               timestamptz '2026-01-01 00:00:00+00' + n * interval '1 minute', n % 3 = 0
+             FROM generate_series(1, {ROWS}) AS n;
+             ANALYZE orders"
+        );
+        database.execute(&rows).await;
+        let world = World::start(change(Setting::reading(database.url()))).await?;
+        Some(Self { database, world })
+    }
+
+    /// A request that moves the table with eight units on four tasks.
+    pub fn request() -> Value {
+        Self::request_with(&json!({}))
+    }
+
+    /// The same with more in its job.
+    pub fn request_with(more: &Value) -> Value {
+        let cut = json!({
+            "partitioning": {"strategy": "id_range", "target_rows": ROWS / 8},
+            "limits": {"max_tasks": 4, "finish_within": "100ms"},
+        });
+        let mut job = World::job("orders", &cut);
+        crate::sluice::merge(&mut job, more);
+        json!({"job": job})
+    }
+
+    /// Fails unless a run has moved the table as it is now.
+    pub async fn assert_moved(&self, event: &RunEvent) {
+        assert_eq!(event.event, EventName::Finished, "{event:#?}\n{}", self.world.said());
+        assert_eq!(event.rows, ROWS.unsigned_abs());
+        self.assert_same().await;
+    }
+
+    /// Fails unless BigQuery has the table as PostgreSQL has it now.
+    pub async fn assert_same(&self) {
+        let expected = self.database.text(&format!("SELECT {} FROM orders", Self::facts(false)));
+        let expected = expected.await;
+        let sql = format!("SELECT {} FROM `sales.orders`", Self::facts(true));
+        let found = self.world.warehouse.query(&sql).await;
+        assert_eq!(found, [expected], "{}", self.world.said());
+    }
+
+    /// An expression of all that has to agree, in either's words.
+    pub fn facts(bigquery: bool) -> String {
+        let (int, seconds) = match bigquery {
+            true => ("INT64", ["UNIX_SECONDS(min(placed))", "UNIX_SECONDS(max(placed))"]),
+            false => (
+                "bigint",
+                [
+                    "extract(epoch FROM min(placed))::bigint",
+                    "extract(epoch FROM max(placed))::bigint",
+                ],
+            ),
+        };
+        let facts = [
+            "count(*)".to_owned(),
+            "count(DISTINCT id)".to_owned(),
+            "count(customer)".to_owned(),
+            "sum(id)".to_owned(),
+            format!("sum(CAST(total * 100 AS {int}))"),
+            seconds[0].to_owned(),
+            seconds[1].to_owned(),
+            "sum(CASE WHEN paid THEN 1 ELSE 0 END)".to_owned(),
+        ];
+        let texts = facts.map(|fact| match bigquery {
+            true => format!("CAST({fact} AS STRING)"),
+            false => format!("CAST({fact} AS text)"),
+        });
+        format!("concat({})", texts.join(", ' ', "))
+    }
+}
