@@ -104,3 +104,35 @@ impl Heard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused() -> Error {
+        let said = NoConnectionLeft("too many connections for role".to_owned());
+        Error::transient("connect to `db`").because(said).hint("start the job again")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_not_given_is_not_waited_for_as_long_as_a_network() {
+        let mut patience = Patience::new();
+        tokio::time::sleep(CONNECTION_FOR - Duration::from_secs(1)).await;
+        assert!(patience.pause(&refused()).is_some());
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(patience.pause(&refused().during("run a task")).is_none());
+        assert!(patience.pause(&Error::transient("connect to `db`")).is_some());
+        assert!(patience.pause(&Error::data("read a value")).is_none());
+    }
+
+    #[test]
+    fn a_connection_that_was_not_given_is_for_the_operator() {
+        let error = for_good(refused());
+        assert_eq!((error.kind(), error.remedy()), (Kind::Denied, Some("start the job again")));
+        assert_eq!(
+            error.chain(),
+            "wait 60 s for a connection: connect to `db`: too many connections for role"
+        );
+        assert_eq!(for_good(Error::transient("connect to `db`")).kind(), Kind::Transient);
+    }
+}
