@@ -135,7 +135,7 @@ impl Status {
     fn take_one_place(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         const PLACES: [&str; 3] = ["job", "bucket", "planner"];
         let is_typed = |place: &&str| matches.value_source(place) == Some(ValueSource::CommandLine);
-        let typed: Vec<&str> = PLACES.into_iter().filter(|place| is_typed(&place)).collect();
+        let typed: Vec<&str> = PLACES.into_iter().filter(|place| is_typed(place)).collect();
         if let [first, second, ..] = typed.as_slice() {
             return Err(clap::Error::raw(
                 ErrorKind::ArgumentConflict,

@@ -74,7 +74,8 @@ pub(crate) struct Requested {
 /// One execution of a run's tasks.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Launch {
-    pub(crate) launch: u32,
+    #[serde(rename = "launch")]
+    pub(crate) number: u32,
     /// What was ordered; nothing where a person executed the tasks.
     pub(crate) ordered: Option<DateTime<Utc>>,
     pub(crate) tasks: Option<u64>,
@@ -244,7 +245,7 @@ async fn launches(store: &RunStore) -> Result<Vec<Launch>> {
 impl Launch {
     fn of(launch: u32, order: Option<Order>, claim: Option<Claim>) -> Self {
         Self {
-            launch,
+            number: launch,
             ordered: order.as_ref().map(|order| order.at),
             tasks: order.as_ref().map(|order| order.tasks.len() as u64),
             reason: order.map(|order| order.reason),

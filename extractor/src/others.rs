@@ -233,9 +233,10 @@ impl Others<'_> {
         }
         let receipts = self.store.receipted(self.manifest, generation).await?;
         let open = |unit: UnitRef| !receipts.contains(&unit) && !self.has_given_up(unit.table);
-        Ok(match self.manifest.units().any(open) {
-            true => Stock::Open(Some(receipts.len())),
-            false => Stock::Over,
+        Ok(if self.manifest.units().any(open) {
+            Stock::Open(Some(receipts.len()))
+        } else {
+            Stock::Over
         })
     }
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 const RETRY_FOR: Duration = Duration::from_secs(150);
 /// The same where the source gives no connection: it was planned to give one, and whoever has taken
 /// it may need it for hours, while the run's other tasks wait for this one's units.
-const CONNECTION_FOR: Duration = Duration::from_secs(60);
+const CONNECTION_FOR: Duration = Duration::from_mins(1);
 /// How often it tries without finishing a unit.
 const TRIES: usize = 16;
 
@@ -117,7 +117,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_is_not_given_is_not_waited_for_as_long_as_a_network() {
         let mut patience = Patience::new();
-        tokio::time::sleep(CONNECTION_FOR - Duration::from_secs(1)).await;
+        tokio::time::sleep(CONNECTION_FOR.checked_sub(Duration::from_secs(1)).unwrap()).await;
         assert!(patience.pause(&refused()).is_some());
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert!(patience.pause(&refused().during("run a task")).is_none());

@@ -79,8 +79,7 @@ impl RunRequest {
             let key = message.attributes.get("run_key")?.as_str()?;
             (!key.is_empty()).then(|| key.to_owned())
         });
-        let key =
-            said.map_or_else(|| Key::Message { subscription, id: message.message_id }, Key::Caller);
+        let key = said.map_or_else(|| Key::Message { subscription, id: message.id }, Key::Caller);
         Ok(Self { job, key: Some(key) })
     }
 
@@ -132,7 +131,8 @@ struct Message {
     data: String,
     #[serde(default)]
     attributes: Map<String, Value>,
-    message_id: String,
+    #[serde(rename = "messageId")]
+    id: String,
 }
 
 /// The body of a request.

@@ -225,10 +225,8 @@ async fn a_staged_load_is_invisible_until_it_is_published() {
     ] {
         let mut load = load(&warehouse, disposition, parts);
         load.staged = true;
-        let before = match warehouse.tables().await.is_empty() {
-            true => vec![],
-            false => ids(&warehouse).await,
-        };
+        let before =
+            if warehouse.tables().await.is_empty() { vec![] } else { ids(&warehouse).await };
         let sink = BigQuerySink::new(warehouse.client().await);
         let mut prepared = sink.prepare(&load).await;
         while let Ok(Progress::Pending) = prepared {

@@ -261,7 +261,7 @@ async fn an_operator_executes_the_job_and_fills_the_gap() {
         // The first that is seen at work, and one later on.
         for later in [0, 700] {
             tokio::time::sleep(Duration::from_millis(later)).await;
-            while stand_in.kill_a_task().is_none() && begun.elapsed() < Duration::from_secs(60) {
+            while stand_in.kill_a_task().is_none() && begun.elapsed() < Duration::from_mins(1) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }

@@ -89,7 +89,7 @@ async fn an_unhealthy_service_is_asked_again() {
             Ok(()) | Err(Error::NotFound { .. }) => {}
             Err(other) => panic!("{trouble:?}: {other:?}"),
         }
-        assert_absent(bucket.store.head(&path).await);
+        assert_absent(&bucket.store.head(&path).await);
     }
 }
 
@@ -159,7 +159,7 @@ async fn an_upload_that_fails_leaves_nothing_and_tells_no_secret() {
     assert_eq!(error.kind(), Kind::Denied);
     let text = format!("{} {error:?}", error.chain());
     assert!(!text.contains("upload_id"), "{text}");
-    assert_absent(bucket.store.head(&name).await);
+    assert_absent(&bucket.store.head(&name).await);
     assert_eq!(cloud.gateway().count("PUT", PIECES), 3, "what is refused is not asked again");
     assert_eq!(cloud.gateway().count("DELETE", PIECES), 1, "the session is told to end");
 }

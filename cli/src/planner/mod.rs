@@ -19,7 +19,7 @@ use url::Url;
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(10);
 /// Longest wait for an answer: a service that has been asleep has to start first.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 
 /// What an answer says.
 pub(crate) type Document = Map<String, Value>;

@@ -94,7 +94,7 @@ fn write_launches(text: &mut String, report: &StatusReport) -> std::fmt::Result 
     let width = width(executions.iter().map(String::as_str));
     for (launch, execution) in report.launches.iter().zip(&executions) {
         let since = launch.claimed.or(launch.ordered).map(time).unwrap_or_default();
-        write!(text, "    {}  {since}  {execution:<width$}", launch.launch)?;
+        write!(text, "    {}  {since}  {execution:<width$}", launch.number)?;
         match (launch.tasks, &launch.reason) {
             (Some(tasks), Some(reason)) => writeln!(text, "  {}, {reason}", count(tasks, "task"))?,
             _ => writeln!(text, "  started by hand")?,

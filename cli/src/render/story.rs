@@ -43,7 +43,7 @@ fn planned(report: &StatusReport) -> String {
 }
 
 fn launched(launch: &Launch) -> Vec<String> {
-    let number = launch.launch;
+    let number = launch.number;
     let mut lines = Vec::new();
     if let (Some(tasks), Some(reason)) = (launch.tasks, &launch.reason) {
         lines.push(format!("launch {number} ordered: {}, {reason}", count(tasks, "task")));

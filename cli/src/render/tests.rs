@@ -222,7 +222,7 @@ fn a_status_in_the_cloud() {
     let mut status = status_report(State::Failed);
     let at = |second: u32| format!("2024-02-01T03:00:{second:02}Z").parse().unwrap();
     let launch = |launch, execution: Option<&str>, reason: Option<&str>| Launch {
-        launch,
+        number: launch,
         ordered: Some(at(2)),
         tasks: reason.map(|_| 2),
         reason: reason.map(str::to_owned),

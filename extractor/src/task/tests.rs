@@ -224,7 +224,7 @@ async fn what_may_go_better_next_time_is_told_nobody() {
         _ => Reading::Takes(SECOND),
     });
     let world = World::new(manifest(&[1, 1, 1]), server).await;
-    let (ended, ()) = join(world.attempt("e", (1, 3), 0), async {
+    let (ended, ()) = Box::pin(join(world.attempt("e", (1, 3), 0), async {
         let others = [0, 2].map(|task| world.attempt("e", (task, 3), 0));
         let (others, ()) = join(join_all(others), async {
             tokio::time::sleep(300 * SECOND).await;
@@ -234,7 +234,7 @@ async fn what_may_go_better_next_time_is_told_nobody() {
         })
         .await;
         assert!(others.iter().all(Result::is_ok), "{others:?}");
-    })
+    }))
     .await;
     assert!(ended.unwrap_err().is_transient());
     assert_eq!(world.notices(), [notice("notice-0-0", 3)]);
@@ -308,9 +308,12 @@ async fn a_run_that_was_decided_ends_its_tasks() {
 async fn a_task_that_was_moved_to_another_machine_reads_on() {
     let hung = std::sync::atomic::AtomicBool::new(false);
     // The connection is dead, and nothing says so.
-    let server = Server::new(move |_, _| match hung.swap(true, Ordering::Relaxed) {
-        false => Reading::Hangs,
-        true => Reading::Takes(Duration::ZERO),
+    let server = Server::new(move |_, _| {
+        if !hung.swap(true, Ordering::Relaxed) {
+            Reading::Hangs
+        } else {
+            Reading::Takes(Duration::ZERO)
+        }
     });
     let world = World::new(manifest(&[1]), server).await;
     let (ended, ()) = join(world.execution("e", 1), async {

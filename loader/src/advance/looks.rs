@@ -44,10 +44,10 @@ impl Look {
         let usual = PACES.into_iter().rfind(|pace| pace.saturating_mul(4) <= age).unwrap_or(0);
         let pace = usual.max(self.shortest);
         // Never the look that is being answered, should its clock be a little ahead of ours.
-        let place = (now.timestamp() + pace / 2).div_euclid(pace) + 1;
-        let due = DateTime::from_timestamp(place * pace, 0).unwrap_or(now);
+        let slot = (now.timestamp() + pace / 2).div_euclid(pace) + 1;
+        let due = DateTime::from_timestamp(slot * pace, 0).unwrap_or(now);
         let after = (due - now).to_std().unwrap_or(Duration::ZERO);
-        Check { run, name: format!("{}-{pace}-{place}", self.what), after }
+        Check { run, name: format!("{}-{pace}-{slot}", self.what), after }
     }
 }
 

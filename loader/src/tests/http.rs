@@ -38,9 +38,10 @@ fn ended(cloud: &Cloud) -> String {
 async fn a_check_and_an_execution_lead_to_a_look() {
     for pushed in [false, true] {
         let cloud = Cloud::at_work(&[1], Consistency::Snapshot).await;
-        let (path, body) = match pushed {
-            true => ("/executions".to_owned(), ended(&cloud)),
-            false => (format!("/runs/{}/check", cloud.run()), String::new()),
+        let (path, body) = if pushed {
+            ("/executions".to_owned(), ended(&cloud))
+        } else {
+            (format!("/runs/{}/check", cloud.run()), String::new())
         };
         let sound = Faults::default();
         let (status, body_1) = post(&cloud, &sound, &path, body.clone()).await;

@@ -17,12 +17,15 @@ use crate::{Load, Loaded, Outcome, Prepared, Progress, Sink, commit};
 
 /// A warehouse that loads by itself, as BigQuery does: a load is asked for, is at work for a while,
 /// and is visible once however often it was asked for.
+/// By run, table and generation.
+type AtWork = HashMap<(RunId, u32, u32), u32>;
+
 #[derive(Debug, Clone, Default)]
 pub(super) struct Recorder {
     /// What became visible, in order.
     pub(super) loads: Arc<Mutex<Vec<Load>>>,
     /// How often a load that was asked for will still be at work.
-    pub(super) at_work: Arc<Mutex<HashMap<(RunId, u32, u32), u32>>>,
+    pub(super) at_work: Arc<Mutex<AtWork>>,
     /// How often a new load is at work.
     pub(super) pending: u32,
     pub(super) refuse: Option<&'static str>,

@@ -70,15 +70,15 @@ impl World {
             prefix: prefix.into(),
             url: format!("gs://lake/{prefix}"),
         };
-        let faulty: Arc<dyn ObjectStore> =
+        let spoilt: Arc<dyn ObjectStore> =
             Arc::new(Faulty { store: Arc::clone(&store), faults: Arc::clone(&faults) });
         let platform = Arc::new(Platform::new(Arc::clone(&faults)));
         let queue = Arc::new(Queue::new(Arc::clone(&faults)));
         let listener = Arc::new(Listener::new(Arc::clone(&faults)));
         let looks = Arc::new(Looks::new(Arc::clone(&faults)));
         let service = Service::new(Ports {
-            bucket: bucket("sluice", &faulty),
-            jobs: bucket("sluice/jobs", &faulty),
+            bucket: bucket("sluice", &spoilt),
+            jobs: bucket("sluice/jobs", &spoilt),
             executions: platform.clone(),
             parallelism: 100,
             checks: queue.clone(),

@@ -123,9 +123,9 @@ async fn a_run_that_lacks_a_table_failed() {
     let (world, run) = accepted().await;
     world.plan(run, 0).await.unwrap();
     let store = world.store(run);
-    let word = verdict(Decision::Fail).failure;
+    let failure = verdict(Decision::Fail).failure;
     store.create_verdict(&verdict(Decision::Commit)).await.unwrap();
-    store.create_committed(&committed(word)).await.unwrap();
+    store.create_committed(&committed(failure)).await.unwrap();
     let answer = world.status(run).await;
     assert_eq!(answer.body["state"], "failed");
     assert_eq!(answer.body["tables"][1]["failure"]["message"], "the server refuses");

@@ -35,7 +35,7 @@ pub async fn one_of_many_creates(bucket: &Bucket) {
         let mut winners = Vec::new();
         for (creator, result) in results.into_iter().enumerate() {
             match result {
-                Ok(_) => winners.push(creator.to_string()),
+                Ok(()) => winners.push(creator.to_string()),
                 Err(Error::AlreadyExists { .. }) => {}
                 Err(other) => panic!("round {round}: {other:?}"),
             }
@@ -65,15 +65,15 @@ pub async fn what_is_written_is_read(bucket: &Bucket) {
     bucket.store.put(&path, pieces).await.expect("pieces are written");
     assert_eq!(read(&bucket.store, &path).await, bytes(0..10_000));
     bucket.store.delete(&path).await.expect("what is there is deleted");
-    assert_absent(bucket.store.head(&path).await);
+    assert_absent(&bucket.store.head(&path).await);
 }
 
 /// What is not there is not found, and that is all.
 pub async fn what_is_not_there_is_not_found(bucket: &Bucket) {
     let path = at(bucket, "runs/none/manifest.json");
-    assert_absent(bucket.store.get(&path).await.map(|_| ()));
-    assert_absent(bucket.store.head(&path).await);
-    assert_absent(bucket.store.get_range(&path, 0..1).await);
+    assert_absent(&bucket.store.get(&path).await.map(|_| ()));
+    assert_absent(&bucket.store.head(&path).await);
+    assert_absent(&bucket.store.get_range(&path, 0..1).await);
     match bucket.store.delete(&path).await {
         Ok(()) | Err(Error::NotFound { .. }) => {}
         Err(other) => panic!("{other:?}"),
@@ -164,7 +164,7 @@ pub async fn uploads_are_whole_or_nothing(bucket: &Bucket) {
         for piece in pieces(size) {
             writer.put(piece).await.unwrap_or_else(|error| panic!("{size}: {error:?}"));
         }
-        assert_absent(bucket.store.head(&path).await);
+        assert_absent(&bucket.store.head(&path).await);
         writer.shutdown().await.unwrap_or_else(|error| panic!("{size}: {error:?}"));
         assert!(read(&bucket.store, &path).await == bytes(0..size), "{size}: other bytes");
     }
@@ -180,7 +180,7 @@ pub async fn uploads_are_whole_or_nothing(bucket: &Bucket) {
         } else {
             writer.abort().await.expect("an upload is abandoned");
         }
-        assert_absent(bucket.store.head(&path).await);
+        assert_absent(&bucket.store.head(&path).await);
         let listed: Vec<_> = bucket
             .store
             .list(Some(&at(bucket, "abandoned")))
@@ -209,7 +209,7 @@ pub async fn read(store: &Arc<dyn ObjectStore>, path: &Path) -> Bytes {
 
 /// A path below the bucket's prefix.
 pub fn at(bucket: &Bucket, below: &str) -> Path {
-    below.split('/').fold(bucket.prefix.clone(), |path, part| path.join(part))
+    below.split('/').fold(bucket.prefix.clone(), object_store::path::Path::join)
 }
 
 /// Bytes of an object of which no two stretches are alike, from somewhere to somewhere.
@@ -225,6 +225,6 @@ pub fn pieces(size: u64) -> impl Iterator<Item = Bytes> {
 }
 
 /// Asserts that something was not found.
-pub fn assert_absent<T: Debug>(result: object_store::Result<T>) {
+pub fn assert_absent<T: Debug>(result: &object_store::Result<T>) {
     assert!(matches!(result, Err(Error::NotFound { .. })), "{result:?}");
 }

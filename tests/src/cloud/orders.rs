@@ -75,15 +75,16 @@ impl Shop {
 
     /// An expression of all that has to agree, in either's words.
     pub fn facts(bigquery: bool) -> String {
-        let (int, seconds) = match bigquery {
-            true => ("INT64", ["UNIX_SECONDS(min(placed))", "UNIX_SECONDS(max(placed))"]),
-            false => (
+        let (int, seconds) = if bigquery {
+            ("INT64", ["UNIX_SECONDS(min(placed))", "UNIX_SECONDS(max(placed))"])
+        } else {
+            (
                 "bigint",
                 [
                     "extract(epoch FROM min(placed))::bigint",
                     "extract(epoch FROM max(placed))::bigint",
                 ],
-            ),
+            )
         };
         let facts = [
             "count(*)".to_owned(),
@@ -95,9 +96,12 @@ impl Shop {
             seconds[1].to_owned(),
             "sum(CASE WHEN paid THEN 1 ELSE 0 END)".to_owned(),
         ];
-        let texts = facts.map(|fact| match bigquery {
-            true => format!("CAST({fact} AS STRING)"),
-            false => format!("CAST({fact} AS text)"),
+        let texts = facts.map(|fact| {
+            if bigquery {
+                format!("CAST({fact} AS STRING)")
+            } else {
+                format!("CAST({fact} AS text)")
+            }
         });
         format!("concat({})", texts.join(", ' ', "))
     }

@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 /// value.
 #[derive(Debug)]
 pub struct Program {
-    program: PathBuf,
+    path: PathBuf,
     port: u16,
     environment: Vec<(String, String)>,
     log: PathBuf,
@@ -21,8 +21,8 @@ pub struct Program {
 
 impl Program {
     /// A service that is not started yet. What it says goes to `log`.
-    pub fn new(program: PathBuf, port: u16, log: PathBuf) -> Self {
-        Self { program, port, environment: Vec::new(), log, process: None }
+    pub fn new(path: PathBuf, port: u16, log: PathBuf) -> Self {
+        Self { path, port, environment: Vec::new(), log, process: None }
     }
 
     /// A port that nothing listens on.
@@ -51,11 +51,11 @@ impl Program {
             }
             let process = self.process.as_mut().expect("it was started");
             if let Ok(Some(status)) = process.try_wait() {
-                panic!("`{}` ended with {status}:\n{}", self.program.display(), self.said());
+                panic!("`{}` ended with {status}:\n{}", self.path.display(), self.said());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("`{}` did not answer within half a minute", self.program.display());
+        panic!("`{}` did not answer within half a minute", self.path.display());
     }
 
     /// Kills it with SIGKILL, wherever it is.
@@ -81,7 +81,7 @@ impl Program {
 
     fn spawn(&self) -> Child {
         let log = open(&self.log);
-        Command::new(&self.program)
+        Command::new(&self.path)
             .env_clear()
             .envs(self.environment.iter().cloned())
             .env("PORT", self.port.to_string())

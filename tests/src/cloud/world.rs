@@ -95,6 +95,8 @@ impl World {
             ("SLUICE_PARALLELISM", setting.parallelism.to_string()),
             ("SOURCE_URL", setting.source),
             ("RUST_LOG", "info".to_owned()),
+            // The platform that the programs stand behind has checked who calls.
+            ("K_SERVICE", "sluice".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();

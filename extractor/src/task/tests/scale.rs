@@ -27,7 +27,7 @@ async fn a_run_of_many_tasks_asks_the_bucket_for_little() {
     let counts = world.counted.counts();
     let tasks = TASKS as usize;
     for ((verb, folder), count) in &counts {
-        eprintln!("{verb:>5} {folder:12} {count:>8} {:>8.1} a task", *count as f64 / tasks as f64);
+        eprintln!("{verb:>5} {folder:12} {count:>8} {:>6} a task", count.div_ceil(tasks));
     }
     // Two pages and a half are what a task may list of receipts.
     let pages = requests(&counts, "list", Some("receipts"));

@@ -86,9 +86,10 @@ fn no_rows(load: &Load, into: &TableId, standing: Option<&Standing>, write: Writ
 /// A column without a row.
 fn no_value(column: &Column) -> String {
     let name = column.target_type.name();
-    match column.repeated {
-        true => format!("CAST(NULL AS ARRAY<{name}>) AS `{}`", column.name),
-        false => format!("CAST(NULL AS {name}) AS `{}`", column.name),
+    if column.repeated {
+        format!("CAST(NULL AS ARRAY<{name}>) AS `{}`", column.name)
+    } else {
+        format!("CAST(NULL AS {name}) AS `{}`", column.name)
     }
 }
 

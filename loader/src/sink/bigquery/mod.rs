@@ -51,9 +51,10 @@ impl Sink for BigQuerySink {
             let attempts = Attempts::visible(&self.bigquery, &id, &location, owner);
             Ok(matches!(attempts.look().await, Ok(Found::Done(_))))
         };
-        match loaded.await.map_err(|error: Error| error.during(doing()))? {
-            true => Ok(()),
-            false => self.bigquery.check(table).await,
+        if loaded.await.map_err(|error: Error| error.during(doing()))? {
+            Ok(())
+        } else {
+            self.bigquery.check(table).await
         }
     }
 

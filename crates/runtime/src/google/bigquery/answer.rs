@@ -62,7 +62,7 @@ impl Answer {
             (401 | 403, _) => Kind::Denied,
             (404, _) => Kind::NotFound,
             (409 | 412, _) => Kind::Conflict,
-            (408 | 429, _) | (500.., _) => Kind::Transient,
+            (408 | 429 | 500.., _) => Kind::Transient,
             _ => Kind::Invalid,
         }
     }

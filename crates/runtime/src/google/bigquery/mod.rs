@@ -33,7 +33,7 @@ pub use standing::{Standing, new_schema};
 pub use target::TableId;
 
 /// How long one call may take. A job goes on by itself, so none takes long.
-const CALL: Duration = Duration::from_secs(60);
+const CALL: Duration = Duration::from_mins(1);
 
 /// BigQuery.
 #[derive(Clone)]
@@ -142,9 +142,10 @@ impl BigQuery {
             let refusal = Refusal::from(source);
             let missing = refusal.is_not_found();
             let error = refusal.during(format!("find dataset `{name}`"));
-            match missing {
-                true => error.hint(format!("make it: `bq --location=LOCATION mk {name}`")),
-                false => error,
+            if missing {
+                error.hint(format!("make it: `bq --location=LOCATION mk {name}`"))
+            } else {
+                error
             }
         })?;
         dataset.location.ok_or_else(|| {

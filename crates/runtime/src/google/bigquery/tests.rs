@@ -47,6 +47,7 @@ fn dataset() -> (&'static str, Value) {
 }
 
 /// The target with these fields, and with whatever else is said of it.
+#[expect(clippy::needless_pass_by_value, reason = "tests give what they make")]
 fn standing(fields: Value, more: Value) -> (&'static str, Value) {
     let mut table = json!({"type": "TABLE", "numRows": "0", "schema": {"fields": fields}});
     for (key, value) in more.as_object().into_iter().flatten() {

@@ -117,7 +117,7 @@ fn message(status: u16, body: &[u8]) -> String {
         message: String,
     }
     let answer: Option<Answer> = serde_json::from_slice(body).ok();
-    answer.map(|answer| answer.error.message).unwrap_or_else(|| reason(status))
+    answer.map_or_else(|| reason(status), |answer| answer.error.message)
 }
 
 fn reason(status: u16) -> String {

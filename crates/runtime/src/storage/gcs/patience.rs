@@ -8,13 +8,13 @@ use super::failure::Failure;
 
 /// Time for which a call that fails is repeated. A task of an extraction is worth some minutes; a
 /// service that is asked again by whoever called it is not.
-pub(super) const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_mins(2);
 /// The pause after the first failure; it doubles.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// Time for one answer, or for the next bytes of one.
-pub(super) const SILENCE: Duration = Duration::from_secs(60);
+pub(super) const SILENCE: Duration = Duration::from_mins(1);
 
 /// What is left of it for one call.
 #[derive(Debug)]

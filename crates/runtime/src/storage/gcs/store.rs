@@ -110,7 +110,7 @@ impl CloudStorage {
             Some(content_type) => write.set_content_type(content_type),
             None => write,
         };
-        let written = timeout(PATIENCE + SILENCE, write.send_buffered()).await;
+        let written = Box::pin(timeout(PATIENCE + SILENCE, write.send_buffered())).await;
         let object = written.map_err(|_| Failure::Silence)??;
         Ok(PutResult {
             e_tag: Some(object.etag).filter(|etag| !etag.is_empty()),
@@ -152,10 +152,10 @@ impl ObjectStore for CloudStorage {
             PutMode::Overwrite => false,
             PutMode::Update(_) => return Err(unsupported("an update of an object")),
         };
-        let written = self.write(location, payload, create, content_type).await;
-        written.map_err(|failure| match create {
-            true => failure.creating(location.as_ref()),
-            false => failure.at(location.as_ref()),
+        let written = Box::pin(self.write(location, payload, create, content_type)).await;
+        written.map_err(|failure| {
+            let at = location.as_ref();
+            if create { failure.creating(at) } else { failure.at(at) }
         })
     }
 
