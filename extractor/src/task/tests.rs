@@ -294,8 +294,8 @@ async fn a_run_that_was_decided_ends_its_tasks() {
     let started = tokio::time::Instant::now();
     let (ended, ()) = join(world.execution("e", 2), async {
         tokio::time::sleep(20 * SECOND).await;
-        let word = ending::Word::from(&Error::invalid("decided"));
-        let verdict = Verdict::fail(word, Utc::now());
+        let decided = ending::Word::from(&Error::invalid("decided"));
+        let verdict = Verdict::fail(decided, Utc::now());
         world.store.create_verdict(&verdict).await.unwrap();
     })
     .await;
@@ -309,10 +309,10 @@ async fn a_task_that_was_moved_to_another_machine_reads_on() {
     let hung = std::sync::atomic::AtomicBool::new(false);
     // The connection is dead, and nothing says so.
     let server = Server::new(move |_, _| {
-        if !hung.swap(true, Ordering::Relaxed) {
-            Reading::Hangs
-        } else {
+        if hung.swap(true, Ordering::Relaxed) {
             Reading::Takes(Duration::ZERO)
+        } else {
+            Reading::Hangs
         }
     });
     let world = World::new(manifest(&[1]), server).await;
