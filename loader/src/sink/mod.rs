@@ -30,7 +30,7 @@ use sluice_contracts::{Error, Result};
 ///   final: the same load answers it again.
 #[async_trait]
 pub trait Sink: fmt::Debug + Send + Sync {
-    /// Refuses, before any row is read, what [`Sink::load`] would refuse after.
+    /// Refuses, before any row is read, what a load would refuse after.
     ///
     /// `Ok` promises nothing: the target may change while the run reads.
     async fn check(&self, run: RunId, table: &Table) -> Result<()>;
