@@ -168,11 +168,10 @@ async fn a_permanent_error_ends_the_run_at_once_and_leaves_the_table_untouched()
     // Division by zero turns up when the rows are read, not before.
     let sql = "SELECT id, customer, CAST(1 / (id - 7) AS numeric(12, 2)) AS total, placed, paid
         FROM orders";
-    let query = json!({
-        "source": {"table": null, "query": sql},
-        "partitioning": {"strategy": "full"},
-    });
-    let run = shop.world.ask(&Shop::request_with(&query)).await;
+    let query = json!({"source": {"query": sql}, "partitioning": {"strategy": "full"}});
+    let mut request = Shop::request_with(&query);
+    request["job"]["source"].as_object_mut().expect("a section").remove("table");
+    let run = shop.world.ask(&request).await;
     let event = shop.world.ended(run).await;
     assert_eq!(event.event, EventName::Failed, "{event:#?}");
     let failure = event.failure.expect("it says why");

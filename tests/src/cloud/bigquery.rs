@@ -77,6 +77,8 @@ impl Warehouse {
             .expect("local-bigquery starts");
         let upstream = format!("http://127.0.0.1:{}", ports[0]);
         let this = Self { gateway: Gateway::start(&upstream).await, server, objects, folder };
+        // Of two jobs of one name that come in the same instant it takes both, or fails.
+        this.gateway.queue("/jobs");
         this.make_dataset(&upstream).await;
         Some(this)
     }

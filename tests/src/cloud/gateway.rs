@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, HOST, LOCATION, TRANSFER_ENCODING};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use futures::stream;
 use http_body_util::combinators::BoxBody;
@@ -96,6 +96,9 @@ struct State {
     seen: Mutex<Vec<Seen>>,
     faults: Mutex<Vec<Fault>>,
     uploads: Sessions,
+    /// Paths whose POSTs reach the service one after another.
+    queued: Mutex<Option<&'static str>>,
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Gateway {
@@ -111,6 +114,8 @@ impl Gateway {
             seen: Mutex::default(),
             faults: Mutex::default(),
             uploads: Sessions::default(),
+            queued: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
         });
         let serving = Arc::clone(&state);
         let accepting = tokio::spawn(async move {
@@ -146,6 +151,12 @@ impl Gateway {
     /// request meets, the oldest spoils it; the others do not count it.
     pub fn fault(&self, fault: Fault) {
         lock(&self.state.faults).push(fault);
+    }
+
+    /// Lets POSTs whose path holds `path` reach the service one after another, for a service that
+    /// cannot tell two of them apart that come in the same instant.
+    pub fn queue(&self, path: &'static str) {
+        *lock(&self.state.queued) = Some(path);
     }
 
     /// Lets nothing go wrong any more.
@@ -231,6 +242,9 @@ impl State {
             Some(Trouble::Delay(time)) => tokio::time::sleep(time).await,
             Some(Trouble::CutAfter | Trouble::CutWithin) | None => {}
         }
+        let queued = lock(&self.queued).is_some_and(|queued| path.contains(queued));
+        let _turn =
+            if queued && head.method == Method::POST { Some(self.turn.lock().await) } else { None };
         let (status, headers, body) = match self.uploads.tell(&head.method, path, &head.headers) {
             Some(told) => told,
             None => self.forward(head, path, body).await?,
