@@ -196,12 +196,12 @@ async fn a_target_that_was_dropped_or_altered_meanwhile_is_replaced_whole_or_ref
     shop.assert_moved(&event).await;
 
     // Rows that came meanwhile, where there must be none.
-    shop.world.warehouse.query("DELETE FROM `sales.orders` WHERE true").await;
+    shop.world.warehouse.query("DROP TABLE `sales.orders`").await;
     shop.world.loader.kill().await;
     let empty = json!({"target": {"write_disposition": "empty"}});
     let run = shop.world.ask(&Shop::request_with(&empty)).await;
     appears(run_folder(&shop, run), "extracted/0000.json").await;
-    shop.world.warehouse.query("INSERT INTO `sales.orders` (id) VALUES (1)").await;
+    shop.world.warehouse.query("CREATE TABLE `sales.orders` AS SELECT 1 AS id").await;
     shop.world.loader.start().await;
     let event = shop.world.ended(run).await;
     assert_eq!(event.event, EventName::Failed, "{event:#?}");
