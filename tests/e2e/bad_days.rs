@@ -57,7 +57,10 @@ pub(crate) async fn kill_half_way(site: &Site, running: Started, count: usize) -
 pub(crate) async fn wait_for_receipts(site: &Site, count: usize) -> String {
     for _ in 0..6000 {
         if let Some(run) = site.newest_run()
-            && !site.documents(&run, "manifest.json").is_empty()
+            && site
+                .documents(&run, "manifest.json")
+                .iter()
+                .any(|path| path.ends_with("manifest.json"))
             && site.documents(&run, "receipts").len() >= count
         {
             return run;
