@@ -10,8 +10,8 @@
 //!    snapshot and make its receipts worthless. They are kept in the task until every task that has
 //!    units has joined, or, some seconds after its own joining, any other has ([`Proofs`]).
 //! 4. A task holds the snapshot until every unit has a receipt.
-//! 5. Where nobody holds the snapshot any more, the next generation is founded. One that has joined
-//!    and is about to say so is given some seconds first.
+//! 5. Where nobody holds the snapshot any more, the next generation is founded, if units are left.
+//!    One that has joined and is about to say so is given some seconds first.
 //!
 //! So no single death takes anything along that was proved: either another task holds the snapshot,
 //! or the generation has no receipt, and founding the next begins nothing again. Receipts become
@@ -45,6 +45,28 @@ pub(crate) struct Moment {
     pub(crate) proofs: Proofs,
 }
 
+/// How joining ended.
+pub(crate) enum Joined {
+    /// At a moment.
+    At(Moment),
+    /// Nobody holds the snapshot of this generation any more. It may be that nobody needs it: others
+    /// have read the last unit and gone while this task was on its way.
+    Lost(u32),
+}
+
+impl Joined {
+    /// The moment, or else which generation has none.
+    pub(crate) fn or(self, lost: &mut Option<u32>) -> Option<Moment> {
+        match self {
+            Self::At(moment) => Some(moment),
+            Self::Lost(generation) => {
+                *lost = Some(generation);
+                None
+            }
+        }
+    }
+}
+
 /// Who joins.
 pub(crate) struct Joiner<'a> {
     pub(crate) source: &'a dyn Source,
@@ -55,24 +77,30 @@ pub(crate) struct Joiner<'a> {
     pub(crate) attempt: u32,
     /// Name of this process in the run's documents.
     pub(crate) writer_id: &'a str,
+    /// The generation that nobody held when it was last looked for, and that units are missing of.
+    pub(crate) lost: Option<u32>,
 }
 
 impl Joiner<'_> {
-    /// Joins the run's newest moment, or founds one.
-    pub(crate) async fn join(&self) -> Result<Moment> {
+    /// Joins the run's newest moment, or founds one where there is none, or where it is known to be
+    /// lost.
+    pub(crate) async fn join(&self) -> Result<Joined> {
         let mut looks = 0;
         loop {
             let Some(generation) = self.store.generation().await? else {
                 match self.found(0).await? {
-                    Some(moment) => return Ok(moment),
+                    Some(moment) => return Ok(Joined::At(moment)),
                     None => continue,
                 }
             };
             if let Some(moment) = self.join_any(generation).await? {
-                return Ok(moment);
+                return Ok(Joined::At(moment));
             }
-            looks += 1;
-            if looks < LOOKS {
+            if self.lost != Some(generation) {
+                looks += 1;
+                if looks == LOOKS {
+                    return Ok(Joined::Lost(generation));
+                }
                 tokio::time::sleep(Duration::from_millis(500) * looks).await;
                 continue;
             }
@@ -100,38 +128,41 @@ impl Joiner<'_> {
                 );
             }
             if let Some(moment) = self.found(next).await? {
-                return Ok(moment);
+                return Ok(Joined::At(moment));
             }
-            looks = 0;
         }
     }
 
-    /// The moment of a reader that met an error, fit for another unit, while it lives; or else the
-    /// run's.
+    /// The moment of a reader that met an error, fit for another unit, while it lives; or else what
+    /// joining gives.
     ///
     /// A second connection is tried first: on the one there is, what is left of the unit would have
     /// to be passed over, and that may be most of a large table. But the server need not give a
     /// second one, and then the first still holds the moment.
-    pub(crate) async fn rejoin(&self, broken: Moment) -> Result<Moment> {
+    pub(crate) async fn rejoin(&self, broken: Moment) -> Result<Joined> {
         let Moment { mut reader, generation, proofs } = broken;
         if self.manifest.consistency == Consistency::Snapshot
             && let Ok(token) = reader.export().await
         {
             match self.join_token(&token, generation).await {
-                Ok(Some(moment)) => return Ok(Moment { proofs, ..moment }),
+                Ok(Some(moment)) => return Ok(Joined::At(Moment { proofs, ..moment })),
                 Ok(None) => {}
                 Err(error) => {
                     let error = error.chain();
                     tracing::info!(error, "no second connection; going on with the first");
                     if reader.recover().await.is_ok() {
-                        return Ok(Moment { reader, generation, proofs });
+                        return Ok(Joined::At(Moment { reader, generation, proofs }));
                     }
                 }
             }
         }
         drop(reader);
-        let moment = self.join().await?;
-        Ok(if moment.generation == generation { Moment { proofs, ..moment } } else { moment })
+        Ok(match self.join().await? {
+            Joined::At(moment) if moment.generation == generation => {
+                Joined::At(Moment { proofs, ..moment })
+            }
+            joined => joined,
+        })
     }
 
     /// Founds a generation; `None` where another task was first.

@@ -128,6 +128,8 @@ struct Worker<'a> {
 struct Course {
     /// The moment that the last attempt left.
     moment: Option<Moment>,
+    /// The generation whose snapshot nobody held when the last attempt looked.
+    lost: Option<u32>,
     /// The units that have no receipt of a generation, as far as was looked before joining.
     missing: Option<(u32, Vec<UnitRef>)>,
     /// The unit that is being read.
@@ -149,7 +151,7 @@ impl Course {
 enum Left {
     /// Nothing is left to do.
     Ended(Ended),
-    /// A newer moment was founded meanwhile.
+    /// A newer moment was founded meanwhile, or nobody holds it any more.
     Outdated,
 }
 
@@ -224,11 +226,13 @@ impl Worker<'_> {
             task: self.config.cloud_run_task_index,
             attempt: self.config.cloud_run_task_attempt,
             writer_id: &self.word.writer_id,
+            lost: course.lost,
         };
-        let fresh = match course.moment.take() {
+        let joined = match course.moment.take() {
             Some(broken) => joiner.rejoin(broken).await?,
             None => joiner.join().await?,
         };
+        let Some(fresh) = joined.or(&mut course.lost) else { return Ok(Left::Outdated) };
         let mut moment = course.moment.insert(fresh);
         let mut locked: BTreeMap<u32, (UnitRef, Error)> = BTreeMap::new();
         let mut missing = match course.missing.take() {
@@ -269,7 +273,9 @@ impl Worker<'_> {
             course.failed = Some(self.give_up(unit, error).await);
             let generation = moment.generation;
             let Some(broken) = course.moment.take() else { return Ok(Left::Outdated) };
-            moment = course.moment.insert(joiner.rejoin(broken).await?);
+            let joined = joiner.rejoin(broken).await?;
+            let Some(fresh) = joined.or(&mut course.lost) else { return Ok(Left::Outdated) };
+            moment = course.moment.insert(fresh);
             if moment.generation != generation {
                 return Ok(Left::Outdated);
             }

@@ -93,7 +93,21 @@ impl World {
 
     /// A task starts. Dropping what it gets kills it.
     async fn join(&self, task: u32) -> Moment {
-        self.joiner(task).join().await.unwrap()
+        let mut lost = None;
+        loop {
+            let joiner = Joiner { lost, ..self.joiner(task) };
+            if let Some(moment) = joiner.join().await.unwrap().or(&mut lost) {
+                return moment;
+            }
+        }
+    }
+
+    /// Its connection meets an error.
+    async fn rejoin(&self, task: u32, broken: Moment) -> Moment {
+        match self.joiner(task).rejoin(broken).await.unwrap() {
+            Joined::At(moment) => moment,
+            Joined::Lost(_) => self.join(task).await,
+        }
     }
 
     fn joiner(&self, task: u32) -> Joiner<'_> {
@@ -105,6 +119,7 @@ impl World {
             task,
             attempt: 0,
             writer_id: ["e-0-0-n", "e-1-0-n", "e-2-0-n"][task as usize],
+            lost: None,
         }
     }
 
@@ -239,13 +254,13 @@ async fn what_was_kept_outlives_a_connection_and_not_its_moment() {
     let world = World::new(&[1, 1]);
     let mut founder = world.join(0).await;
     read(&mut founder, 0).await;
-    let founder = world.joiner(0).rejoin(founder).await.unwrap();
+    let founder = world.rejoin(0, founder).await;
     assert_eq!((founder.generation, founder.proofs.keeps(unit(0))), (0, true));
 
     // Its connection is lost, and nobody else has one to the moment.
     world.server.exports.lock().unwrap().clear();
     let lost = Moment { reader: Box::new(Lost), ..founder };
-    let mut founder = world.joiner(0).rejoin(lost).await.unwrap();
+    let mut founder = world.rejoin(0, lost).await;
     assert_eq!((founder.generation, founder.proofs.keeps(unit(0))), (1, false));
 
     // Another founded a newer moment: what is kept is worth nothing, whoever joins.

@@ -31,6 +31,8 @@ pub(super) struct Server {
     exports: Arc<Mutex<BTreeMap<String, Weak<()>>>>,
     /// Connections that were ever made.
     pub(super) connections: Arc<AtomicU32>,
+    /// How long it takes to get one.
+    pub(super) delay: Arc<Mutex<Duration>>,
     /// Units that were ever read, and how often.
     pub(super) reads: Arc<Mutex<BTreeMap<(u32, u32), u32>>>,
     /// What the unit of a table does.
@@ -42,6 +44,7 @@ impl Server {
         Self {
             exports: Arc::default(),
             connections: Arc::default(),
+            delay: Arc::default(),
             reads: Arc::default(),
             script: Arc::new(script),
         }
@@ -70,6 +73,8 @@ impl Source for Server {
 
     async fn reader(&self, _: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>> {
         self.connections.fetch_add(1, Ordering::Relaxed);
+        let delay = *self.delay.lock().unwrap();
+        tokio::time::sleep(delay).await;
         if let Join::Token(token) = join {
             let lives = |life: &Weak<()>| life.strong_count() > 0;
             if !self.exports.lock().unwrap().get(token).is_some_and(lives) {
