@@ -12,6 +12,7 @@
 #        database  eighty related tables in one run while they are written to, against pg_dump
 #        planning  time and pages read to plan 5,000,000 rows
 #        types     thousands of values of every type, from this machine's PostgreSQL and the newest
+#        cloud     10,000 units on 500 tasks through the emulators of Google's services
 #        fidelity  what Sluice and other programs make of values that are easily changed
 #
 # SCALE_DIR    where the server's data and the runs lie
@@ -69,7 +70,7 @@ mkdir -p "$SCALE_DIR"
 
 sql() { psql -q -v ON_ERROR_STOP=1 "$SCALE_URL" "$@"; }
 
-cargo build --release --locked --package sluice
+cargo build --release --locked --workspace --bins
 TARGET="$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"
 export TEST_SLUICE="$TARGET/release/sluice"
 
@@ -112,11 +113,18 @@ types() {
     done
 }
 
-if [ $# = 0 ]; then set -- tables kills memory planning transfers database types fidelity; fi
+cloud() {
+    TEST_PLANNER="$TARGET/release/sluice-planner" TEST_LOADER="$TARGET/release/sluice-loader" \
+        TEST_EXTRACTOR="$TARGET/release/sluice-extractor" \
+        ./test --run-ignored only --no-capture -E 'test(ten_thousand_units)'
+}
+
+if [ $# = 0 ]; then set -- tables kills memory planning transfers database types cloud fidelity; fi
 for part in "$@"; do
     printf '\n## %s\n\n' "$part"
     case "$part" in
         types) types ;;
+        cloud) cloud ;;
         fidelity) .venv/bin/python tests/scale/fidelity.py ;;
         *)
             big_tables

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use sluice_tests::cloud::delivery::Fate;
 use sluice_tests::cloud::orders::{ROWS, Shop};
+use sluice_tests::faults::counted;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_becomes_a_table() {
@@ -39,6 +40,7 @@ async fn each_signal_alone_is_enough() {
         world.events.weather().clear();
         shop.database.execute("UPDATE orders SET total = total + 1").await;
     }
+    counted(2 * sent.len(), "signals lost");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,4 +60,5 @@ async fn what_is_delivered_twice_or_late_changes_nothing() {
         shop.assert_moved(&event).await;
     }
     assert_eq!(world.run.executions().len(), 2, "{}", world.said());
+    counted(10, "signals and requests delivered again or late");
 }

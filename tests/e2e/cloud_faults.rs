@@ -1,16 +1,15 @@
 //! What goes wrong on Google Cloud: in each case the right table once, or a clear failure and an
 //! untouched table.
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use sluice_contracts::Kind;
 use sluice_contracts::ending::EventName;
-use sluice_contracts::manifest::RunId;
 use sluice_tests::cloud::gateway::{Fault, Gateway, Trouble};
 use sluice_tests::cloud::orders::Shop;
 use sluice_tests::cloud::program::Program;
+use sluice_tests::faults::counted;
 
 /// What goes wrong with a request, one after another.
 const TROUBLES: [Trouble; 6] = [
@@ -22,9 +21,10 @@ const TROUBLES: [Trouble; 6] = [
     Trouble::CutWithin,
 ];
 
-/// Spoils every `step`th of the requests to come, `times` of them.
-fn spoil(gateway: &Gateway, step: usize, times: usize) {
-    for at in 0..times {
+/// Spoils every `step`th of the requests to come, `times` of them, beginning with trouble number
+/// `first`.
+pub(crate) fn spoil(gateway: &Gateway, first: usize, step: usize, times: usize) {
+    for at in first..first + times {
         let trouble = TROUBLES[at % TROUBLES.len()];
         // The oldest fault counts down first, so each has to let as many pass.
         gateway.fault(Fault { method: "", path: "", skip: step - 1, times: 1, trouble });
@@ -35,8 +35,8 @@ fn spoil(gateway: &Gateway, step: usize, times: usize) {
 async fn storage_and_bigquery_fail_every_few_requests() {
     let Some(shop) = Shop::open().await else { return };
     for step in [11, 7, 5] {
-        spoil(shop.world.storage.gateway(), step, 60);
-        spoil(shop.world.warehouse.gateway(), step, 3);
+        spoil(shop.world.storage.gateway(), 0, step, 60);
+        spoil(shop.world.warehouse.gateway(), 0, step, 3);
         let event = shop.world.carry_out(&Shop::request()).await;
         // What is left of the faults must not meet the test's own questions.
         shop.world.storage.gateway().calm();
@@ -44,25 +44,33 @@ async fn storage_and_bigquery_fail_every_few_requests() {
         shop.assert_moved(&event).await;
         shop.database.execute("UPDATE orders SET total = total + 1").await;
     }
+    let spoilt =
+        [shop.world.storage.gateway(), shop.world.warehouse.gateway()].map(Gateway::spoilt);
+    counted(spoilt.iter().sum(), "requests of storage and BigQuery");
 }
 
-/// Where a program is killed: as soon as this document of the run is there.
-async fn appears(folder: PathBuf, name: &'static str) {
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_mins(1) {
-        if found(&folder, name) {
-            return;
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_says_of_documents_that_they_are_there_when_they_are_not() {
+    let Some(shop) = Shop::open().await else { return };
+    let storage = shop.world.storage.gateway();
+    for step in [7, 5, 3] {
+        for _ in 0..10 {
+            let trouble = Trouble::Answer(412);
+            storage.fault(Fault {
+                method: "POST",
+                path: "ifGenerationMatch=0",
+                skip: step - 1,
+                times: 1,
+                trouble,
+            });
         }
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        let event = shop.world.carry_out(&Shop::request()).await;
+        storage.calm();
+        shop.assert_moved(&event).await;
+        shop.database.execute("UPDATE orders SET total = total + 1").await;
     }
-    panic!("`{name}` never came");
-}
-
-fn found(folder: &PathBuf, name: &str) -> bool {
-    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
-        let path = entry.path();
-        path.to_string_lossy().ends_with(name) || path.is_dir() && found(&path, name)
-    })
+    assert!(storage.spoilt() > 10, "{}", storage.spoilt());
+    counted(storage.spoilt(), "documents said to be there");
 }
 
 async fn kill_and_start(program: &mut Program) {
@@ -74,7 +82,8 @@ async fn kill_and_start(program: &mut Program) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_planner_is_killed_after_each_of_its_steps() {
     let Some(mut shop) = Shop::open().await else { return };
-    let steps = ["request.json", "manifest.json", "order.json", "claim.json"];
+    let steps =
+        ["request.json", "manifest.json", "launches/0000/order.json", "launches/0000/claim.json"];
     for (night, step) in steps.into_iter().enumerate() {
         let mut request = Shop::request();
         request["run_key"] = json!(format!("night {night}"));
@@ -85,7 +94,7 @@ async fn the_planner_is_killed_after_each_of_its_steps() {
             Some(run) => run,
             None => shop.world.ask(&request).await,
         };
-        appears(runs.join(run.to_string()), step).await;
+        shop.world.appears(run, step).await;
         kill_and_start(&mut shop.world.planner).await;
         // The caller saw no answer, and asks again.
         assert_eq!(shop.world.ask(&request).await, run);
@@ -95,23 +104,22 @@ async fn the_planner_is_killed_after_each_of_its_steps() {
         assert_eq!(after, before + 1, "{step}");
         shop.database.execute("UPDATE orders SET total = total + 1").await;
     }
+    counted(steps.len(), "planners killed after a step");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_loader_is_killed_after_each_of_its_steps() {
     let Some(mut shop) = Shop::open().await else { return };
-    for step in ["verdict.json", "commits/00000.json", "committed.json"] {
+    let steps = ["verdict.json", "commits/00000.json", "committed.json"];
+    for step in steps {
         let run = shop.world.ask(&Shop::request()).await;
-        appears(run_folder(&shop, run), step).await;
+        shop.world.appears(run, step).await;
         kill_and_start(&mut shop.world.loader).await;
         let event = shop.world.ended(run).await;
         shop.assert_moved(&event).await;
         shop.database.execute("UPDATE orders SET total = total + 1").await;
     }
-}
-
-fn run_folder(shop: &Shop, run: RunId) -> PathBuf {
-    shop.world.storage.folder().join("etl/runs").join(run.to_string())
+    counted(steps.len(), "loaders killed after a step");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,6 +138,7 @@ async fn tasks_are_killed_at_random_moments() {
         shop.database.execute("UPDATE orders SET total = total + 1").await;
     }
     assert!(killed > 0, "no task was killed");
+    counted(killed, "tasks killed at random moments");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,8 +149,8 @@ async fn a_part_that_is_missing_or_truncated_leaves_the_table_untouched() {
     for truncated in [false, true] {
         shop.world.loader.kill().await;
         let run = shop.world.ask(&Shop::request()).await;
-        appears(run_folder(&shop, run), "extracted/0000.json").await;
-        let parts = std::fs::read_dir(run_folder(&shop, run).join("parts"));
+        shop.world.appears(run, "extracted/0000.json").await;
+        let parts = std::fs::read_dir(shop.world.run_folder(run).join("parts"));
         let part = parts.into_iter().flatten().flatten().next().expect("there are parts").path();
         if truncated {
             let file = std::fs::File::options().write(true).open(&part).expect("it can be opened");
@@ -158,6 +167,7 @@ async fn a_part_that_is_missing_or_truncated_leaves_the_table_untouched() {
         assert!(failure.message.contains(name), "{failure:#?}");
         shop.assert_same().await;
     }
+    counted(2, "parts missing or truncated");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,7 +200,7 @@ async fn a_target_that_was_dropped_or_altered_meanwhile_is_replaced_whole_or_ref
     // Dropped between plan and load: a table that is replaced need not be there.
     shop.world.loader.kill().await;
     let run = shop.world.ask(&Shop::request()).await;
-    appears(run_folder(&shop, run), "extracted/0000.json").await;
+    shop.world.appears(run, "extracted/0000.json").await;
     shop.world.warehouse.query("DROP TABLE `sales.orders`").await;
     shop.world.loader.start().await;
     let event = shop.world.ended(run).await;
@@ -201,11 +211,12 @@ async fn a_target_that_was_dropped_or_altered_meanwhile_is_replaced_whole_or_ref
     shop.world.loader.kill().await;
     let empty = json!({"target": {"write_disposition": "empty"}});
     let run = shop.world.ask(&Shop::request_with(&empty)).await;
-    appears(run_folder(&shop, run), "extracted/0000.json").await;
+    shop.world.appears(run, "extracted/0000.json").await;
     shop.world.warehouse.query("CREATE TABLE `sales.orders` AS SELECT 1 AS id").await;
     shop.world.loader.start().await;
     let event = shop.world.ended(run).await;
     assert_eq!(event.event, EventName::Failed, "{event:#?}");
     let rows = shop.world.warehouse.query("SELECT count(*) FROM `sales.orders`").await;
     assert_eq!(rows, ["1"]);
+    counted(2, "targets dropped or altered meanwhile");
 }

@@ -41,6 +41,25 @@ async fn every_strategy_moves_every_row_once() {
     }
 }
 
+/// Cloud SQL shows an instance to Cloud Run as a socket in a folder of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_reached_by_its_socket() {
+    let Some(database) = Database::fresh().await else { return };
+    shop::orders(&database, 12_000).await;
+    let folders = database.text("SHOW unix_socket_directories").await;
+    let folder = folders.split(',').next().expect("a split text has a first piece").trim();
+    let (_, port) = database.address();
+    // The host in its usual place is not where the server is.
+    let url =
+        format!("postgres://postgres@nowhere.invalid:{port}/{}?host={folder}", database.name());
+    let site = Site::reading(url);
+    let more = json!({"partitioning": {"strategy": "ctid", "target_rows": 3000}});
+    let job = site.job("it", &json!({"table": "public.orders"}), &more);
+    let answer = site.run(&job).await;
+    assert_eq!(answer["rows"], 12_000, "{answer:#}");
+    assert_same(Expected::Table(&database, "public.orders"), &site.table("it")).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_types_of_a_django_application() {
     let Some(database) = Database::fresh().await else { return };

@@ -57,6 +57,11 @@ pub async fn wait_for_tasks(run: u32, patience: Duration) -> bool {
     false
 }
 
+/// Says how many faults a test has tried. `./test` adds up what all of them say.
+pub fn counted(faults: usize, what: &str) {
+    println!("faults: {faults} {what}");
+}
+
 /// Kills one task of `run`, whichever; `None` if there was none.
 pub fn kill_a_task(run: u32) -> Option<u32> {
     let victim = *tasks_of(run).choose(&mut rand::rng())?;

@@ -50,7 +50,7 @@ async fn every_call(
             cases += 1;
         }
     }
-    println!("{cases} cases: {name}");
+    println!("faults: {cases} steps of the loader ({name})");
     assert!(cases > 100, "{name}: {cases}");
 }
 
@@ -142,6 +142,6 @@ async fn gaps_are_launched_again_by_one_execution_that_counts() {
             cases += 1;
         }
     }
-    println!("{cases} cases: launched again");
+    println!("faults: {cases} steps of the loader (launching again)");
     assert!(cases > 100, "{cases}");
 }

@@ -32,7 +32,7 @@ async fn only_tasks_with_gaps_are_launched_again_where_no_snapshot_holds_them_to
             cases += 1;
         }
     }
-    println!("{cases} cases of gaps");
+    println!("faults: {cases} gaps that the loader launches again");
     assert_eq!(cases, 30);
 }
 

@@ -70,7 +70,7 @@ async fn each_signal_alone_suffices_however_often_it_comes() {
             }
         }
     }
-    println!("{cases} cases of one signal alone");
+    println!("faults: {cases} signals lost, repeated, reordered or late");
     assert_eq!(cases, 240);
 }
 
@@ -87,7 +87,7 @@ async fn signals_come_together_early_and_again() {
             cases += 1;
         }
     }
-    println!("{cases} cases of signals together");
+    println!("faults: {cases} signals repeated, reordered or late, to loaders at once");
     assert_eq!(cases, 768);
 }
 

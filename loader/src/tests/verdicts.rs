@@ -47,7 +47,7 @@ async fn of_two_loaders_that_decide_otherwise_one_decides_for_both() {
             }
         }
     }
-    println!("{} races: {commits} loaded, {fails} failed", commits + fails);
+    println!("faults: {} races of loaders ({commits} loaded, {fails} failed)", commits + fails);
     assert!(commits > 0 && fails > 0, "{commits} {fails}");
 }
 
@@ -122,7 +122,7 @@ async fn claims_say_which_execution_is_the_newest_and_not_the_clocks_of_tasks() 
         cloud.assert_failed("").await;
         cases += 2;
     }
-    println!("{cases} cases of clocks");
+    println!("faults: {cases} clocks apart");
 }
 
 #[tokio::test]

@@ -67,7 +67,8 @@ async fn messages_delivered_again_and_reordered_are_one_run_each_with_one_claim(
         duplicates += world.platform.cancelled().len();
     }
     println!(
-        "{deliveries} deliveries in {WORLDS} worlds, {duplicates} second executions cancelled"
+        "faults: {deliveries} messages and calls of the planner repeated, reordered or together \
+         ({duplicates} second executions cancelled)"
     );
     assert!(duplicates > 0, "nothing ever came together");
 }

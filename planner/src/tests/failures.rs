@@ -50,7 +50,7 @@ async fn at_every_step(wrong: Option<Kind>, check: impl AsyncFn(&World, RunId, F
             }
             steps += 1;
         }
-        println!("{fault:?}: {steps} steps");
+        println!("faults: {steps} steps of the planner ({fault:?})");
         assert!(steps > 15, "{fault:?} was tried at {steps} steps only");
     }
 }

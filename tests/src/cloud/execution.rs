@@ -65,11 +65,11 @@ impl Ask {
 }
 
 impl Execution {
-    pub(crate) fn new(name: String, ask: Ask) -> Self {
+    pub(crate) fn new(name: String, ask: Ask, created: DateTime<Utc>) -> Self {
         Self {
             name,
             ask,
-            created: Utc::now(),
+            created,
             started: None,
             completed: None,
             running: 0,

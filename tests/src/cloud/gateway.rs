@@ -56,6 +56,8 @@ pub struct Seen {
     pub path: String,
     /// What was answered; `None` where the connection was cut instead.
     pub status: Option<u16>,
+    /// Whether something went wrong with it that was told to.
+    pub spoilt: bool,
 }
 
 /// What is to go wrong, and with which requests.
@@ -147,6 +149,11 @@ impl Gateway {
         lock(&self.state.seen).iter().filter(|seen| seen.is(method, path)).count()
     }
 
+    /// How many requests were spoilt.
+    pub fn spoilt(&self) -> usize {
+        lock(&self.state.seen).iter().filter(|seen| seen.spoilt).count()
+    }
+
     /// Lets something go wrong with requests that come from now on. Of several faults that a
     /// request meets, the oldest spoils it; the others do not count it.
     pub fn fault(&self, fault: Fault) {
@@ -194,8 +201,10 @@ type Answer = Response<BoxBody<Bytes, Cut>>;
 impl State {
     async fn pass(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer, Cut> {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        let seen = Seen { method: request.method().to_string(), path, status: None };
+        let method = request.method().to_string();
+        let mut seen = Seen { method, path, status: None, spoilt: false };
         let trouble = self.trouble(&seen);
+        seen.spoilt = trouble.is_some();
         let place = {
             let mut list = lock(&self.seen);
             list.push(seen.clone());

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{Method, Uri};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use chrono::Utc;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
@@ -116,6 +116,8 @@ pub(super) struct Inner {
     troubles: Troubles,
     /// Whether executions that are asked for start.
     starting: watch::Sender<bool>,
+    /// How far its clock is ahead of the programs'.
+    ahead: Mutex<TimeDelta>,
     ended: broadcast::Sender<Ended>,
 }
 
@@ -143,6 +145,7 @@ impl CloudRun {
             processes: Mutex::default(),
             troubles: Troubles::default(),
             starting: watch::Sender::new(true),
+            ahead: Mutex::new(TimeDelta::zero()),
             ended: broadcast::Sender::new(64),
         });
         let router = Router::new().fallback(answer).with_state(Arc::clone(&inner));
@@ -167,6 +170,11 @@ impl CloudRun {
     /// Whether executions start. Those that are asked for meanwhile wait.
     pub fn let_start(&self, start: bool) {
         self.inner.starting.send_replace(start);
+    }
+
+    /// Sets its clock this far ahead of the programs' for executions to come; behind, if negative.
+    pub fn set_clock_ahead(&self, ahead: TimeDelta) {
+        *self.inner.ahead.lock().expect("nobody panics here") = ahead;
     }
 
     /// Names of all executions, oldest first.
@@ -196,6 +204,14 @@ impl CloudRun {
         let processes = self.inner.processes.lock().expect("nobody panics here");
         let victim = *processes.choose(&mut rand::rng())?;
         faults::kill(victim).then_some(victim)
+    }
+
+    /// Stops one running task for good, whichever: it hangs until it is killed. `None` if there was
+    /// none.
+    pub fn freeze_a_task(&self) -> Option<u32> {
+        let processes = self.inner.processes.lock().expect("nobody panics here");
+        let victim = *processes.choose(&mut rand::rng())?;
+        faults::freeze(victim).then_some(victim)
     }
 
     /// Everything that the tasks have said.
@@ -240,6 +256,10 @@ impl Inner {
         }
     }
 
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now() + *self.ahead.lock().expect("nobody panics here")
+    }
+
     pub(super) fn cancellation(&self, name: &str) -> Option<watch::Receiver<bool>> {
         let entries = self.entries();
         let entry = entries.iter().find(|entry| entry.execution.name == name)?;
@@ -258,7 +278,7 @@ impl Inner {
     fn start(self: &Arc<Self>, body: &Value) -> Execution {
         let mut entries = self.entries();
         let name = format!("{}-{:05x}", self.job.name, entries.len() * 40_503 % 0xf_ffff);
-        let execution = Execution::new(name.clone(), Ask::read(&self.job, body));
+        let execution = Execution::new(name.clone(), Ask::read(&self.job, body), self.now());
         entries.push(Entry {
             execution: execution.clone(),
             cancelled: watch::Sender::new(false),
@@ -272,7 +292,7 @@ impl Inner {
         let mut starting = self.starting.subscribe();
         tokio::select! {
             () = task::is_set(&mut starting) => {
-                self.change(&name, |execution| execution.started = Some(Utc::now()));
+                self.change(&name, |execution| execution.started = Some(self.now()));
             }
             () = task::is_set(&mut cancelled) => {}
         }
@@ -283,7 +303,7 @@ impl Inner {
             task::carry_out(inner, name, ask, index).await;
         }))
         .await;
-        self.change(name, |execution| execution.completed = Some(Utc::now()));
+        self.change(name, |execution| execution.completed = Some(self.now()));
         if let Some(execution) = self.find(name) {
             // Nobody has to listen.
             let _ = self.ended.send(Ended { execution, job: self.job.clone() });

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::bigquery::Warehouse;
 use super::events::Events;
+use super::gateway::Gateway;
 use super::program::Program;
 use super::run::{CloudRun, Job};
 use super::storage::{BUCKET, CloudStorage};
@@ -35,6 +36,8 @@ pub struct Setting {
     pub parallelism: usize,
     /// How often Cloud Run starts a task that fails again.
     pub max_retries: u32,
+    /// How long Cloud Run lets an attempt of a task take.
+    pub timeout: Duration,
     /// Where Pub/Sub answers, and the topic that hears of ends.
     pub pubsub: Option<(String, String)>,
 }
@@ -42,7 +45,8 @@ pub struct Setting {
 impl Setting {
     /// The usual one.
     pub fn reading(source: impl Into<String>) -> Self {
-        Self { source: source.into(), parallelism: 8, max_retries: 3, pubsub: None }
+        let timeout = Duration::from_mins(10);
+        Self { source: source.into(), parallelism: 8, max_retries: 3, timeout, pubsub: None }
     }
 }
 
@@ -56,6 +60,8 @@ pub struct World {
     pub warehouse: Warehouse,
     /// Where tasks run.
     pub run: CloudRun,
+    /// The gateway before it: what it was asked, and what goes wrong.
+    pub to_run: Gateway,
     /// Who calls planner and loader when it is time.
     pub tasks: CloudTasks,
     /// Who tells the loader of executions that have ended.
@@ -107,19 +113,32 @@ impl World {
         let job = Job {
             parallelism: setting.parallelism,
             max_retries: setting.max_retries,
+            timeout: setting.timeout,
             environment: environment.clone(),
             ..Job::new("sluice-extractor", extractor)
         };
         environment.push(("SLUICE_EXTRACTOR_JOB".to_owned(), job.full_name()));
         let run = CloudRun::start(job).await;
-        environment.push(("SLUICE_RUN_ENDPOINT".to_owned(), run.url()));
+        let to_run = Gateway::start(&run.url()).await;
+        environment.push(("SLUICE_RUN_ENDPOINT".to_owned(), to_run.url()));
         for service in [&mut planner, &mut loader] {
             service.set_environment(environment.clone());
             service.start().await;
         }
         let events = Events::start(&run, &loader.url(), INVOKER);
         let client = reqwest::Client::new();
-        Some(Self { storage, warehouse, run, tasks, events, planner, loader, client, _logs: logs })
+        Some(Self {
+            storage,
+            warehouse,
+            run,
+            to_run,
+            tasks,
+            events,
+            planner,
+            loader,
+            client,
+            _logs: logs,
+        })
     }
 
     /// A job that moves `table` of PostgreSQL into the dataset, under its own name. `more` is
@@ -159,6 +178,32 @@ impl World {
     pub async fn status(&self, run: RunId) -> Value {
         let call = self.client.get(format!("{}/runs/{run}", self.planner.url()));
         call.send().await.expect("the planner answers").json().await.expect("it answers in JSON")
+    }
+
+    /// Lets the loader look at a run, as one of its signals does.
+    pub async fn look(&self, run: RunId) {
+        let call = self.client.post(format!("{}/runs/{run}/check", self.loader.url()));
+        call.send().await.expect("the loader answers");
+    }
+
+    /// Waits until a run has the document of this path below its folder.
+    pub async fn appears(&self, run: RunId, document: &str) {
+        self.appears_within(run, document, Duration::from_mins(1)).await;
+    }
+
+    /// The same with another patience.
+    pub async fn appears_within(&self, run: RunId, document: &str, patience: Duration) {
+        let path = self.run_folder(run).join(document);
+        let begun = Instant::now();
+        while !path.exists() {
+            assert!(begun.elapsed() < patience, "`{document}` never came:\n{}", self.said());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Where a run's objects lie as files.
+    pub fn run_folder(&self, run: RunId) -> PathBuf {
+        self.storage.folder().join(PREFIX).join("runs").join(run.to_string())
     }
 
     /// The bucket, reached past the gateway and its faults: the server keeps objects as files.

@@ -27,6 +27,9 @@ pub use document::{parse_document, storage_error};
 /// Documents that are read at once, where many are.
 const READ_AT_ONCE: usize = 32;
 
+/// How often a document is created that is said to be there and is not.
+const CREATIONS: u32 = 3;
+
 /// Whether a create-only write was the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Created {
@@ -68,21 +71,25 @@ impl Bucket {
     async fn create<T: Serialize>(&self, path: &Path, document: &T) -> Result<Created> {
         let text = serde_json::to_vec_pretty(document)
             .doing(Kind::Bug, || format!("write `{path}` as JSON"))?;
-        let options = PutOptions { mode: PutMode::Create, ..Default::default() };
-        match self.store.put_opts(path, PutPayload::from(text.clone()), options).await {
-            Ok(_) => Ok(Created::First),
-            Err(object_store::Error::AlreadyExists { .. }) => self.is_ours(path, &text).await,
-            Err(source) => Err(storage_error(format!("create `{path}`"), source)),
+        for _ in 0..CREATIONS {
+            let options = PutOptions { mode: PutMode::Create, ..Default::default() };
+            match self.store.put_opts(path, PutPayload::from(text.clone()), options).await {
+                Ok(_) => return Ok(Created::First),
+                Err(object_store::Error::AlreadyExists { .. }) => {}
+                Err(source) => return Err(storage_error(format!("create `{path}`"), source)),
+            }
+            // It may be the very one that we meant to create: a store's client repeats a request
+            // whose answer was lost, and finds its own. And who believes in one that is not there
+            // waits for it for ever.
+            match self.bytes(path).await? {
+                Some(found) if found == text => return Ok(Created::First),
+                Some(_) => return Ok(Created::Lost),
+                None => {}
+            }
         }
-    }
-
-    /// Whether a document that was there already is the very one that we meant to create: a store's
-    /// client repeats a request whose answer was lost, and finds its own.
-    async fn is_ours(&self, path: &Path, text: &[u8]) -> Result<Created> {
-        match self.bytes(path).await? {
-            Some(found) if found == text => Ok(Created::First),
-            _ => Ok(Created::Lost),
-        }
+        Err(Error::transient(format!(
+            "create `{path}`: the bucket says that it is there, and finds nothing"
+        )))
     }
 
     async fn exists(&self, path: &Path) -> Result<bool> {

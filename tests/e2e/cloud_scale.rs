@@ -1,0 +1,137 @@
+//! A run of ten thousand units on five hundred tasks, from the request to the table.
+//!
+//! Prints what it asked of Cloud Storage and BigQuery, and what planner and loader took of memory.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use serde_json::json;
+use sluice_contracts::ending::EventName;
+use sluice_tests::cloud::bigquery::Warehouse;
+use sluice_tests::cloud::gateway::{Gateway, Seen};
+use sluice_tests::cloud::world::{Setting, World};
+use tempfile::TempDir;
+
+const UNITS: usize = 10_000;
+const TASKS: usize = 500;
+const ROWS: i64 = 100_000;
+
+/// A source that costs nothing: it is opened in no time, and by any number at once.
+fn source(folder: &TempDir) -> String {
+    let file = folder.path().join("source.db");
+    let database = Connection::open(&file).expect("a database can be made");
+    database
+        .execute_batch(&format!(
+            "CREATE TABLE numbers (id INTEGER PRIMARY KEY, text TEXT NOT NULL);
+             INSERT INTO numbers SELECT value, 'number ' || value
+               FROM (WITH RECURSIVE n(value) AS
+                 (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < {ROWS}) SELECT value FROM n);
+             ANALYZE"
+        ))
+        .expect("it can be filled");
+    format!("sqlite://{}", file.display())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes: `tests/scale.sh cloud` runs it"]
+async fn ten_thousand_units_on_five_hundred_tasks() {
+    let folder = TempDir::with_prefix("sluice-source-").expect("a temporary folder");
+    let setting = Setting { parallelism: TASKS, ..Setting::reading(source(&folder)) };
+    let Some(world) = World::start(setting).await else { return };
+    let job = json!({
+        "name": "numbers",
+        "source": {"url": "${SOURCE_URL}", "table": "numbers"},
+        "target": {"table": Warehouse::target("numbers")},
+        "partitioning": {"strategy": "id_range", "target_rows": 10},
+        "limits": {"max_tasks": TASKS, "max_connections": TASKS, "finish_within": "1ms"},
+    });
+    let begun = Instant::now();
+    let run = world.ask(&json!({"job": job})).await;
+    let mut stages = vec![("asked", begun.elapsed())];
+    for (stage, document) in [
+        ("planned", "manifest.json"),
+        ("claimed", "launches/0000/claim.json"),
+        ("extracted", "extracted/0000.json"),
+        ("committed", "committed.json"),
+    ] {
+        world.appears_within(run, document, Duration::from_mins(20)).await;
+        stages.push((stage, begun.elapsed()));
+    }
+    let event = world.ended(run).await;
+    stages.push(("announced", begun.elapsed()));
+    assert_eq!((event.event, event.rows), (EventName::Finished, ROWS.unsigned_abs()), "{event:#?}");
+    let sums =
+        "SELECT concat(count(*), ' ', count(DISTINCT id), ' ', sum(id)) FROM `sales.numbers`";
+    let expected = format!("{ROWS} {ROWS} {}", ROWS * (ROWS + 1) / 2);
+    assert_eq!(world.warehouse.query(sums).await, [expected]);
+    let manifest = world.store(run).manifest().await.expect("the plan is there");
+    assert_eq!((manifest.units().count(), manifest.tasks.len()), (UNITS, TASKS));
+    assert_eq!(world.run.executions().len(), 1);
+
+    println!("\nseconds since the request:");
+    for (stage, since) in stages {
+        println!("{stage:>12} {:>8.1}", since.as_secs_f64());
+    }
+    println!("\npeak memory, MiB:");
+    for (name, program) in [("planner", &world.planner), ("loader", &world.loader)] {
+        println!("{name:>12} {:>8.1}", mebibytes(program.peak()));
+    }
+    print_requests(world.storage.gateway(), &run.to_string());
+    println!("\nrequests of BigQuery: {}", world.warehouse.gateway().count("", ""));
+    println!("requests of Cloud Run: {}", world.to_run.count("", ""));
+    println!("tasks of the queue: {}", world.tasks.tasks("").len());
+}
+
+fn print_requests(storage: &Gateway, run: &str) {
+    let mut counts: BTreeMap<(String, &str), (usize, BTreeMap<String, usize>)> = BTreeMap::new();
+    for seen in storage.requests() {
+        let (count, names) = counts.entry((folder(&seen, run), verb(&seen))).or_default();
+        *count += 1;
+        *names.entry(object(&seen)).or_default() += 1;
+    }
+    println!(
+        "\n{:>12} {:>8} {:>10} {:>10} {:>12}",
+        "document", "request", "requests", "names", "most of one"
+    );
+    for ((folder, verb), (count, names)) in counts {
+        let most = names.values().max().copied().unwrap_or(0);
+        println!("{folder:>12} {verb:>8} {count:>10} {:>10} {most:>12}", names.len());
+    }
+}
+
+/// What of the run a request is about.
+fn folder(seen: &Seen, run: &str) -> String {
+    let object = object(seen);
+    let below = object.split_once(run).map_or("", |(_, below)| below.trim_start_matches('/'));
+    let first = below.split('/').next().unwrap_or_default();
+    if first.is_empty() { "other".to_owned() } else { first.to_owned() }
+}
+
+/// The object, or the beginning of the names that are listed.
+fn object(seen: &Seen) -> String {
+    let (path, query) = seen.path.split_once('?').unwrap_or((&seen.path, ""));
+    let parameter =
+        |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let named = path.split_once("/o/").map(|(_, name)| name);
+    let text = named.or(parameter("name")).or(parameter("prefix")).unwrap_or_default();
+    text.replace("%2F", "/").replace("%2f", "/")
+}
+
+fn verb(seen: &Seen) -> &'static str {
+    let is_upload = seen.path.contains("/upload/");
+    match seen.method.as_str() {
+        "POST" if is_upload => "create",
+        "PUT" => "send",
+        "DELETE" => "delete",
+        "GET" if seen.path.contains("alt=media") => "read",
+        "GET" if seen.path.contains("/o/") => "look",
+        "GET" => "list",
+        _ => "other",
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
