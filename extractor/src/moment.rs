@@ -20,7 +20,8 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use sluice_contracts::manifest::{Consistency, Manifest};
+use sluice_contracts::job::Consistency;
+use sluice_contracts::manifest::Manifest;
 use sluice_contracts::receipt::Snapshot;
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Result};

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sluice_contracts::Result;
-use sluice_contracts::manifest::{Consistency, UnitRef};
+use sluice_contracts::job::Consistency;
+use sluice_contracts::manifest::UnitRef;
 use sluice_contracts::receipt::Receipt;
 use sluice_contracts::store::{Created, RunStore};
 use tokio::time::Instant;

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use sluice_contracts::manifest::{Consistency, Manifest, UnitRef};
+use sluice_contracts::job::Consistency;
+use sluice_contracts::manifest::{Manifest, UnitRef};
 use sluice_contracts::receipt::Receipt;
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Result};

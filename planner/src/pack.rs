@@ -115,7 +115,7 @@ mod tests {
 
     use proptest::prelude::*;
     use sluice_contracts::job::WriteDisposition;
-    use sluice_contracts::manifest::Relation;
+    use sluice_contracts::relation::Relation;
     use sluice_contracts::unit::{Cut, Unit};
 
     use super::*;

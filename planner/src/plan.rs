@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use chrono::Utc;
-use sluice_contracts::job::{Excluded, Job, Limits, Selection, TableJob};
-use sluice_contracts::manifest::{Consistency, Manifest, Refused, RunId, Table};
+use sluice_contracts::job::{Consistency, Excluded, Job, Limits, Selection, TableJob};
+use sluice_contracts::manifest::{Manifest, Refused, RunId, Table};
 use sluice_contracts::unit::Unit;
 use sluice_contracts::{Error, Result};
 use sluice_sources::{Description, Source, Survey};

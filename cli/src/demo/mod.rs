@@ -8,9 +8,8 @@ use std::time::Instant;
 
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::{
-    JobFile, LimitsFile, PartitioningFile, SourceFile, TargetFile, WriteDisposition,
+    Consistency, JobFile, LimitsFile, PartitioningFile, SourceFile, TargetFile, WriteDisposition,
 };
-use sluice_contracts::manifest::Consistency;
 use sluice_contracts::{Error, Kind, Result};
 use url::Url;
 

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use sluice_contracts::manifest::{Consistency, Manifest, Table};
+use sluice_contracts::job::Consistency;
+use sluice_contracts::manifest::{Manifest, Table};
 use sluice_contracts::schema::{Column, OnInvalid};
 use sluice_contracts::unit::Unit;
 

@@ -11,6 +11,7 @@ pub mod launch;
 pub mod layout;
 pub mod manifest;
 pub mod receipt;
+pub mod relation;
 pub mod request;
 pub mod schema;
 pub mod store;

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::{Error, Kind, Result};
-use crate::job::{Excluded, WriteDisposition};
+use crate::job::{Consistency, Excluded, WriteDisposition};
+use crate::relation::Relation;
 use crate::schema::Column;
 use crate::unit::Unit;
 
@@ -113,18 +114,6 @@ fn executions_of_version_1() -> u32 {
     3
 }
 
-/// Whether all units of a run see the source at one moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Consistency {
-    /// Every unit is read in one snapshot; receipts of two snapshots never commit together.
-    #[default]
-    Snapshot,
-    /// Every unit is read in a transaction of its own: a row that moves between two units while
-    /// they are read is loaded twice or not at all.
-    None,
-}
-
 /// A table that the plan refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -177,32 +166,6 @@ pub struct Table {
     pub warnings: Vec<String>,
     /// Its units: disjoint, and covering the table.
     pub units: Vec<Unit>,
-}
-
-/// What is read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Relation {
-    /// A table or view.
-    Table {
-        /// Schema, where the source has schemas.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        schema: Option<String>,
-        /// Name, unquoted.
-        name: String,
-    },
-    /// The rows of a query, in the source's language.
-    Query(String),
-}
-
-impl fmt::Display for Relation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Table { schema: Some(schema), name } => write!(f, "{schema}.{name}"),
-            Self::Table { schema: None, name } => f.write_str(name),
-            Self::Query(_) => f.write_str("query"),
-        }
-    }
 }
 
 /// One task of the plan. An execution of fewer tasks carries several of them out in each.

@@ -9,8 +9,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use object_store::memory::InMemory;
 use sluice_contracts::check::{Check, Checks};
 use sluice_contracts::ending::{Announcer, RunEvent};
+use sluice_contracts::job::Consistency;
 use sluice_contracts::launch::{Claim, ExecutionState, Executions, Order};
-use sluice_contracts::manifest::{Consistency, Manifest, RunId};
+use sluice_contracts::manifest::{Manifest, RunId};
 use sluice_contracts::store::Bucket;
 use sluice_contracts::{Error, Kind, Result};
 

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use sluice_contracts::Kind;
-use sluice_contracts::manifest::Consistency;
+use sluice_contracts::job::Consistency;
 
 use super::at;
 use super::cloud::{Cloud, with_tasks};

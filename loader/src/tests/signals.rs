@@ -1,7 +1,7 @@
 //! Any signal is enough, and none is too many.
 
 use chrono::TimeDelta;
-use sluice_contracts::manifest::Consistency;
+use sluice_contracts::job::Consistency;
 
 use super::cloud::Cloud;
 use super::faults::Faults;

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta};
 use object_store::ObjectStoreExt as _;
 use sluice_contracts::Kind;
 use sluice_contracts::ending::{Decision, Verdict, Word};
-use sluice_contracts::manifest::Consistency;
+use sluice_contracts::job::Consistency;
 use sluice_contracts::receipt::Failure;
 use sluice_contracts::request::Request;
 

@@ -122,7 +122,9 @@ impl Gateway {
         let serving = Arc::clone(&state);
         let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
+            loop {
+                // A client that went away before its turn is no reason to turn the others away.
+                let Ok((stream, _)) = listener.accept().await else { continue };
                 let state = Arc::clone(&serving);
                 let service = service_fn(move |request| Arc::clone(&state).pass(request));
                 let connection =

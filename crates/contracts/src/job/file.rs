@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::Consistency;
 use crate::schema::{OnInvalid, TargetType};
 
 /// One job: one source, a table or many, one target. YAML, or the same document as JSON.
@@ -139,6 +138,18 @@ pub struct TargetFile {
     /// What becomes of the rows that the target has.
     #[serde(default)]
     pub write_disposition: WriteDisposition,
+}
+
+/// Whether all units of a run see the source at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Consistency {
+    /// Every unit is read in one snapshot; receipts of two snapshots never commit together.
+    #[default]
+    Snapshot,
+    /// Every unit is read in a transaction of its own: a row that moves between two units while
+    /// they are read is loaded twice or not at all.
+    None,
 }
 
 /// What becomes of the rows that the target has. BigQuery's own words.

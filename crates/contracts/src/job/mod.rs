@@ -15,14 +15,14 @@ use std::time::Duration;
 
 pub use column_name::{LONGEST_COLUMN_NAME, is_reserved_column_name, refused_column_name};
 pub use file::{
-    ColumnFile, JobFile, LimitsFile, PartitioningFile, SourceFile, TablesFile, TargetFile,
-    WriteDisposition,
+    ColumnFile, Consistency, JobFile, LimitsFile, PartitioningFile, SourceFile, TablesFile,
+    TargetFile, WriteDisposition,
 };
 pub use names::TableName;
 pub use selection::{Entry, Excluded, Selection};
 pub use validate::{Problem, Problems, job_schema, nearest_hint};
 
-use crate::manifest::{Consistency, Relation};
+use crate::relation::Relation;
 
 /// A job as it is meant: every value checked, every default filled in.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::names::TableName;
 use super::{TableJob, WriteDisposition};
 use crate::error::{Error, Result};
-use crate::manifest::Relation;
+use crate::relation::Relation;
 
 /// Which tables a job moves.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! What the catalog says of a relation.
 
-use sluice_contracts::manifest::Relation;
+use sluice_contracts::relation::Relation;
 use sluice_contracts::unit::KeyType;
 use sluice_contracts::{Error, Result};
 use sqlx::postgres::PgConnection;

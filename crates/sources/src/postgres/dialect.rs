@@ -1,7 +1,8 @@
 //! Cuts and names as PostgreSQL spells them.
 
 use chrono::{DateTime, NaiveDate};
-use sluice_contracts::manifest::{Relation, Table};
+use sluice_contracts::manifest::Table;
+use sluice_contracts::relation::Relation;
 use sluice_contracts::unit::{Cut, KeyType, Unit};
 use sluice_contracts::{Error, Result};
 

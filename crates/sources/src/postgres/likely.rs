@@ -4,7 +4,7 @@
 //! are where infinity, far years and long numbers are.
 
 use sluice_contracts::Result;
-use sluice_contracts::manifest::Relation;
+use sluice_contracts::relation::Relation;
 use sluice_contracts::schema::{Column, OnInvalid};
 use sqlx::postgres::PgConnection;
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use sluice_contracts::job::{TableJob, nearest_hint};
-use sluice_contracts::manifest::Relation;
+use sluice_contracts::relation::Relation;
 use sluice_contracts::schema::Column;
 use sluice_contracts::unit::Cut;
 use sluice_contracts::{Error, Result};

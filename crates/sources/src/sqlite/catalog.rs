@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 use sluice_contracts::job::TableName;
-use sluice_contracts::manifest::Relation;
+use sluice_contracts::relation::Relation;
 use sluice_contracts::unit::KeyType;
 use sluice_contracts::{Error, Result};
 

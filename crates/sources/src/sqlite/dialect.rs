@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _};
-use sluice_contracts::manifest::Relation;
+use sluice_contracts::relation::Relation;
 use sluice_contracts::unit::{Cut, KeyType};
 use sluice_contracts::{Error, Result};
 

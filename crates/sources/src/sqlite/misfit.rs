@@ -4,7 +4,8 @@
 use std::fmt::Write as _;
 
 use rusqlite::types::ValueRef;
-use sluice_contracts::manifest::{Relation, Table};
+use sluice_contracts::manifest::Table;
+use sluice_contracts::relation::Relation;
 use sluice_contracts::schema::{Column, Decimal, TargetType};
 use sluice_contracts::unit::{Cut, Unit};
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use sluice_contracts::Result;
 use sluice_contracts::job::TableJob;
-use sluice_contracts::manifest::Relation;
+use sluice_contracts::relation::Relation;
 use sluice_contracts::unit::Cut;
 
 use super::catalog::{Found, list};

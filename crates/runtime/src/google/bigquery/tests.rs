@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use serde_json::{Value, json};
-use sluice_contracts::manifest::Relation;
+use sluice_contracts::relation::Relation;
 use sluice_contracts::schema::OnInvalid;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use rusqlite::Connection;
 use sluice_contracts::job::{ColumnFile, Partitioning, TableJob, WriteDisposition};
-use sluice_contracts::manifest::{Relation, Table};
+use sluice_contracts::manifest::Table;
+use sluice_contracts::relation::Relation;
 use sluice_contracts::unit::{Cut, Unit};
 use sluice_contracts::{Error, Result};
 
