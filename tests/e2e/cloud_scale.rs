@@ -44,6 +44,9 @@ async fn ten_thousand_units_on_five_hundred_tasks() {
         "source": {"url": "${SOURCE_URL}", "table": "numbers"},
         "target": {"table": Warehouse::target("numbers")},
         "partitioning": {"strategy": "id_range", "target_rows": 10},
+        // Tasks that hold a snapshot for each other list what is there now and then, and for each
+        // list the emulator of storage walks through the whole bucket.
+        "consistency": "none",
         "limits": {"max_tasks": TASKS, "max_connections": TASKS, "finish_within": "1ms"},
     });
     let begun = Instant::now();

@@ -1,17 +1,18 @@
 //! One moment: what a run reads while others write.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rand::RngExt as _;
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use sluice_tests::faults;
 use sluice_tests::oracle::duckdb;
 use sluice_tests::postgres::Database;
 use sluice_tests::proxy::Proxy;
-use sluice_tests::sluice::Site;
+use sluice_tests::sluice::{Ended, Site};
 
 use crate::bad_days::{founder, start, wait_for_receipts};
 use crate::shop;
@@ -286,11 +287,11 @@ async fn the_operator_sees_which_run_holds_the_snapshot() {
     assert_eq!(ended.code, Some(0), "{ended}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_sqlite_database_that_changes_meanwhile_ends_the_run() {
+/// A site with a SQLite database, its table `orders` and a job with many units of it.
+fn sqlite_orders(consistency: &str) -> (Site, PathBuf, Connection) {
     let site = Site::new();
     let file = site.path().join("shop.db");
-    let database = rusqlite::Connection::open(&file).expect("a database can be made");
+    let database = Connection::open(&file).expect("a database can be made");
     database
         .execute_batch(
             "PRAGMA journal_mode = wal;
@@ -300,16 +301,42 @@ async fn a_sqlite_database_that_changes_meanwhile_ends_the_run() {
         )
         .expect("the database can be written");
     let site = site.with("SOURCE_URL", format!("sqlite://{}", file.display()));
-    let more = json!({"partitioning": {"strategy": "id_range", "target_rows": 4000}, "limits": {"max_tasks": 1}});
+    let more = json!({
+        "consistency": consistency,
+        "partitioning": {"strategy": "id_range", "target_rows": 4000},
+        "limits": {"max_tasks": 1},
+    });
     let job = site.job("orders", &json!({"table": "orders"}), &more);
-    let running = start(&site, &job);
+    (site, job, database)
+}
+
+/// Starts the job, and changes a row that is read late.
+async fn run_while_it_changes(site: &Site, job: &Path, database: &Connection) -> Ended {
+    let running = start(site, job);
     while site.newest_run().is_none_or(|run| site.documents(&run, "receipts").is_empty()) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     database.execute("UPDATE orders SET note = 'late' WHERE id = 400000", []).expect("an update");
-    let ended = running.ended().await;
+    running.ended().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sqlite_database_that_changes_meanwhile_ends_the_run() {
+    let (site, job, database) = sqlite_orders("snapshot");
+    let ended = run_while_it_changes(&site, &job, &database).await;
     ended.refused(1, &["changed"]);
     assert!(!site.table("orders").exists(), "{ended}");
     let again: Value = site.run(&job).await;
     assert_eq!(again["rows"], 400_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sqlite_database_may_change_meanwhile_where_nothing_was_promised() {
+    let (site, job, database) = sqlite_orders("none");
+    let ended = run_while_it_changes(&site, &job, &database).await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    let folder = site.table("orders");
+    let query = format!("SELECT count(DISTINCT id) AS ids FROM '{}/*.parquet'", folder.display());
+    let Some(rows) = duckdb(&query).await else { return };
+    assert_eq!(rows[0]["ids"], 400_000);
 }

@@ -204,6 +204,7 @@ pub struct Span {
 #[async_trait]
 pub trait Reader: Send {
     /// A token that other readers can join this one's moment with, valid while this reader lives.
+    /// Empty where it is [`Join::Independent`] and has none.
     async fn export(&mut self) -> Result<String>;
 
     /// Refuses a table that no longer has the shape it was planned with, and keeps its shape from

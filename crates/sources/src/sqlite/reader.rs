@@ -57,9 +57,7 @@ impl SqliteReader {
 #[async_trait]
 impl Reader for SqliteReader {
     async fn export(&mut self) -> Result<String> {
-        self.token.clone().ok_or_else(|| {
-            Error::bug("export a moment: this reader sees another one with each unit")
-        })
+        Ok(self.token.clone().unwrap_or_default())
     }
 
     async fn check(&mut self, table: &Table) -> Result<()> {
