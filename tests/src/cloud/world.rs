@@ -32,8 +32,10 @@ const PATIENCE: Duration = Duration::from_mins(4);
 pub struct Setting {
     /// Value of `SOURCE_URL`.
     pub source: String,
-    /// Tasks that Cloud Run runs at once.
+    /// Tasks that Cloud Run runs at once, as far as the programs know.
     pub parallelism: usize,
+    /// Tasks that this machine runs at once.
+    pub at_once: usize,
     /// How often Cloud Run starts a task that fails again.
     pub max_retries: u32,
     /// How long Cloud Run lets an attempt of a task take.
@@ -46,7 +48,8 @@ impl Setting {
     /// The usual one.
     pub fn reading(source: impl Into<String>) -> Self {
         let timeout = Duration::from_mins(10);
-        Self { source: source.into(), parallelism: 8, max_retries: 3, timeout, pubsub: None }
+        let source = source.into();
+        Self { source, parallelism: 8, at_once: 8, max_retries: 3, timeout, pubsub: None }
     }
 }
 
@@ -111,7 +114,7 @@ impl World {
             environment.push(("SLUICE_TOPIC".to_owned(), topic));
         }
         let job = Job {
-            parallelism: setting.parallelism,
+            parallelism: setting.at_once,
             max_retries: setting.max_retries,
             timeout: setting.timeout,
             environment: environment.clone(),
