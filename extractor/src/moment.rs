@@ -49,17 +49,21 @@ pub(crate) struct Moment {
 /// How joining ended.
 pub(crate) enum Joined {
     /// At a moment.
-    At(Moment),
+    At(Box<Moment>),
     /// Nobody holds the snapshot of this generation any more. It may be that nobody needs it: others
     /// have read the last unit and gone while this task was on its way.
     Lost(u32),
 }
 
 impl Joined {
+    fn at(moment: Moment) -> Self {
+        Self::At(Box::new(moment))
+    }
+
     /// The moment, or else which generation has none.
     pub(crate) fn or(self, lost: &mut Option<u32>) -> Option<Moment> {
         match self {
-            Self::At(moment) => Some(moment),
+            Self::At(moment) => Some(*moment),
             Self::Lost(generation) => {
                 *lost = Some(generation);
                 None
@@ -90,12 +94,12 @@ impl Joiner<'_> {
         loop {
             let Some(generation) = self.store.generation().await? else {
                 match self.found(0).await? {
-                    Some(moment) => return Ok(Joined::At(moment)),
+                    Some(moment) => return Ok(Joined::at(moment)),
                     None => continue,
                 }
             };
             if let Some(moment) = self.join_any(generation).await? {
-                return Ok(Joined::At(moment));
+                return Ok(Joined::at(moment));
             }
             if self.lost != Some(generation) {
                 looks += 1;
@@ -129,7 +133,7 @@ impl Joiner<'_> {
                 );
             }
             if let Some(moment) = self.found(next).await? {
-                return Ok(Joined::At(moment));
+                return Ok(Joined::at(moment));
             }
         }
     }
@@ -146,13 +150,13 @@ impl Joiner<'_> {
             && let Ok(token) = reader.export().await
         {
             match self.join_token(&token, generation).await {
-                Ok(Some(moment)) => return Ok(Joined::At(Moment { proofs, ..moment })),
+                Ok(Some(moment)) => return Ok(Joined::at(Moment { proofs, ..moment })),
                 Ok(None) => {}
                 Err(error) => {
                     let error = error.chain();
                     tracing::info!(error, "no second connection; going on with the first");
                     if reader.recover().await.is_ok() {
-                        return Ok(Joined::At(Moment { reader, generation, proofs }));
+                        return Ok(Joined::at(Moment { reader, generation, proofs }));
                     }
                 }
             }
@@ -160,7 +164,7 @@ impl Joiner<'_> {
         drop(reader);
         Ok(match self.join().await? {
             Joined::At(moment) if moment.generation == generation => {
-                Joined::At(Moment { proofs, ..moment })
+                Joined::at(Moment { proofs, ..*moment })
             }
             joined => joined,
         })

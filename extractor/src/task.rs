@@ -228,11 +228,11 @@ impl Worker<'_> {
             writer_id: &self.word.writer_id,
             lost: course.lost,
         };
-        let joined = match course.moment.take() {
+        let met = match course.moment.take() {
             Some(broken) => joiner.rejoin(broken).await?,
             None => joiner.join().await?,
         };
-        let Some(fresh) = joined.or(&mut course.lost) else { return Ok(Left::Outdated) };
+        let Some(fresh) = met.or(&mut course.lost) else { return Ok(Left::Outdated) };
         let mut moment = course.moment.insert(fresh);
         let mut locked: BTreeMap<u32, (UnitRef, Error)> = BTreeMap::new();
         let mut missing = match course.missing.take() {
@@ -273,8 +273,8 @@ impl Worker<'_> {
             course.failed = Some(self.give_up(unit, error).await);
             let generation = moment.generation;
             let Some(broken) = course.moment.take() else { return Ok(Left::Outdated) };
-            let joined = joiner.rejoin(broken).await?;
-            let Some(fresh) = joined.or(&mut course.lost) else { return Ok(Left::Outdated) };
+            let met = joiner.rejoin(broken).await?;
+            let Some(fresh) = met.or(&mut course.lost) else { return Ok(Left::Outdated) };
             moment = course.moment.insert(fresh);
             if moment.generation != generation {
                 return Ok(Left::Outdated);

@@ -81,27 +81,31 @@ async fn ten_thousand_units_on_five_hundred_tasks() {
     for (name, program) in [("planner", &world.planner), ("loader", &world.loader)] {
         println!("{name:>12} {:>8.1}", mebibytes(program.peak()));
     }
-    print_requests(world.storage.gateway(), &run.to_string());
-    println!("\nrequests of BigQuery: {}", world.warehouse.gateway().count("", ""));
+    println!("\n{}", requests(world.storage.gateway(), &run.to_string()));
+    println!("requests of BigQuery: {}", world.warehouse.gateway().count("", ""));
     println!("requests of Cloud Run: {}", world.to_run.count("", ""));
     println!("tasks of the queue: {}", world.tasks.tasks("").len());
 }
 
-fn print_requests(storage: &Gateway, run: &str) {
-    let mut counts: BTreeMap<(String, &str), (usize, BTreeMap<String, usize>)> = BTreeMap::new();
+/// A table of what was asked for: each kind of document, how often, and the most asked for of all.
+fn requests(storage: &Gateway, run: &str) -> String {
+    let mut names: BTreeMap<(String, &str), Vec<String>> = BTreeMap::new();
     for seen in storage.requests() {
-        let (count, names) = counts.entry((folder(&seen, run), verb(&seen))).or_default();
-        *count += 1;
-        *names.entry(object(&seen)).or_default() += 1;
+        names.entry((folder(&seen, run), verb(&seen))).or_default().push(object(&seen));
     }
-    println!(
-        "\n{:>12} {:>8} {:>10} {:>10} {:>12}",
+    let mut table = format!(
+        "{:>14} {:>8} {:>10} {:>10} {:>12}\n",
         "document", "request", "requests", "names", "most of one"
     );
-    for ((folder, verb), (count, names)) in counts {
-        let most = names.values().max().copied().unwrap_or(0);
-        println!("{folder:>12} {verb:>8} {count:>10} {:>10} {most:>12}", names.len());
+    for ((folder, verb), mut names) in names {
+        names.sort_unstable();
+        let same: Vec<usize> = names.chunk_by(String::eq).map(<[String]>::len).collect();
+        let most = same.iter().max().copied().unwrap_or(0);
+        let (all, different) = (names.len(), same.len());
+        let line = format!("{folder:>14} {verb:>8} {all:>10} {different:>10} {most:>12}\n");
+        table.push_str(&line);
     }
+    table
 }
 
 /// What of the run a request is about.

@@ -58,6 +58,7 @@ pub async fn wait_for_tasks(run: u32, patience: Duration) -> bool {
 }
 
 /// Says how many faults a test has tried. `./test` adds up what all of them say.
+#[expect(clippy::print_stdout, reason = "it is the words of a test")]
 pub fn counted(faults: usize, what: &str) {
     println!("faults: {faults} {what}");
 }

@@ -105,7 +105,7 @@ impl World {
     /// Its connection meets an error.
     async fn rejoin(&self, task: u32, broken: Moment) -> Moment {
         match self.joiner(task).rejoin(broken).await.unwrap() {
-            Joined::At(moment) => moment,
+            Joined::At(moment) => *moment,
             Joined::Lost(_) => self.join(task).await,
         }
     }

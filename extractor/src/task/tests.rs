@@ -282,14 +282,15 @@ async fn a_run_that_was_read_by_tasks_which_died_at_once_is_not_read_again() {
 async fn a_task_that_starts_again_while_the_others_read_the_last_unit_begins_nothing() {
     let server = Server::new(|_, unit| Reading::Takes(SECOND * (10 - 9 * unit)));
     let world = World::new(manifest(&[1, 1]), server).await;
-    let (first, second) = join(world.attempt("e", (0, 2), 0), async {
+    let (first, second) = join(Box::pin(world.attempt("e", (0, 2), 0)), async {
         // It is killed when its own unit is done, and the other's is not.
-        let killed = tokio::time::timeout(5 * SECOND, world.attempt("e", (1, 2), 0)).await;
+        let killed = Box::pin(world.attempt("e", (1, 2), 0));
+        let killed = tokio::time::timeout(5 * SECOND, killed).await;
         assert!(killed.is_err(), "{killed:?}");
         assert_eq!(world.receipts(0).await, 1);
         // Before it has a connection, the other is done and gone.
         *world.server.delay.lock().unwrap() = 20 * SECOND;
-        let again = world.attempt("e", (1, 2), 1);
+        let again = Box::pin(world.attempt("e", (1, 2), 1));
         tokio::time::timeout(HOUR / 6, again).await.expect("it waits for nobody")
     })
     .await;
