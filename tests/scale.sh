@@ -116,7 +116,7 @@ types() {
 cloud() {
     TEST_PLANNER="$TARGET/release/sluice-planner" TEST_LOADER="$TARGET/release/sluice-loader" \
         TEST_EXTRACTOR="$TARGET/release/sluice-extractor" \
-        ./test --run-ignored only --no-capture -E 'test(ten_thousand_units)'
+        TEST_TASKS=500 ./test --no-capture -E 'test(many_units_on_many_tasks)'
 }
 
 if [ $# = 0 ]; then set -- tables kills memory planning transfers database types cloud fidelity; fi

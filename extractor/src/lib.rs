@@ -3,6 +3,7 @@
 
 mod bare;
 mod config;
+mod course;
 mod launch;
 mod moment;
 mod notices;

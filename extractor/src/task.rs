@@ -15,6 +15,7 @@ use sluice_sources::Source;
 use tokio::sync::watch;
 
 use crate::Config;
+use crate::course::{Course, Ended, Left};
 use crate::launch::{self, Share};
 use crate::moment::{Joiner, Moment};
 use crate::notices::Notices;
@@ -106,14 +107,6 @@ async fn carry_out(
     }
 }
 
-/// How a task ended that could go on to its end.
-enum Ended {
-    /// Every unit has a receipt, or is not needed any more.
-    Done,
-    /// Something cannot be read: some tables of many, or the run as a whole. There is word of it.
-    Failed(Error),
-}
-
 struct Worker<'a> {
     config: &'a Config,
     store: &'a RunStore,
@@ -121,38 +114,6 @@ struct Worker<'a> {
     others: Others<'a>,
     open: Open<'a>,
     word: Word<'a>,
-}
-
-/// How far a task has come, from one of its attempts at the source to the next.
-#[derive(Default)]
-struct Course {
-    /// The moment that the last attempt left.
-    moment: Option<Moment>,
-    /// The generation whose snapshot nobody held when the last attempt looked.
-    lost: Option<u32>,
-    /// The units that have no receipt of a generation, as far as was looked before joining.
-    missing: Option<(u32, Vec<UnitRef>)>,
-    /// The unit that is being read.
-    at: Option<UnitRef>,
-    /// How often each table's lock was not given.
-    refusals: BTreeMap<u32, u32>,
-    /// Why the last of the tables that cannot be read was given up.
-    failed: Option<Error>,
-}
-
-impl Course {
-    /// How a task ends that has nothing left to read.
-    fn end(&mut self) -> Ended {
-        self.failed.take().map_or(Ended::Done, Ended::Failed)
-    }
-}
-
-/// Why a moment was left.
-enum Left {
-    /// Nothing is left to do.
-    Ended(Ended),
-    /// A newer moment was founded meanwhile, or nobody holds it any more.
-    Outdated,
 }
 
 impl Worker<'_> {

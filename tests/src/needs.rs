@@ -22,6 +22,12 @@ fn say(why: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {name}: {why}");
 }
 
+/// The number that an environment variable holds; `None` where it is not set.
+pub fn number(name: &str) -> Option<usize> {
+    let text = variable(name)?;
+    Some(text.to_str().and_then(|text| text.parse().ok()).expect("a whole number"))
+}
+
 /// An environment variable that is set and not empty.
 #[expect(
     clippy::disallowed_methods,

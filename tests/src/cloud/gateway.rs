@@ -123,8 +123,11 @@ impl Gateway {
         let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
-                // A client that went away before its turn is no reason to turn the others away.
-                let Ok((stream, _)) = listener.accept().await else { continue };
+                let Ok((stream, _)) = listener.accept().await else {
+                    // A client that went away before its turn is no reason to turn others away.
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    continue;
+                };
                 let state = Arc::clone(&serving);
                 let service = service_fn(move |request| Arc::clone(&state).pass(request));
                 let connection =

@@ -89,7 +89,8 @@ impl Bucket {
         }
         Err(Error::transient(format!(
             "create `{path}`: the bucket says that it is there, and finds nothing"
-        )))
+        ))
+        .hint("try again; does somebody, or a rule of the bucket, delete what lies in it?"))
     }
 
     async fn exists(&self, path: &Path) -> Result<bool> {
