@@ -8,7 +8,22 @@ use clap::parser::ValueSource;
 use clap::{
     ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
 };
+use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::manifest::RunId;
+
+/// What `sluice copy` takes.
+const COPIES: &str = "\
+Examples:
+  sluice copy postgres://me@host/shop public.orders ./warehouse
+  sluice copy postgres://me@host/shop 'public.*' ./warehouse --max-tasks 4
+  sluice copy postgres://me@host/shop 'select id, total from orders' ./warehouse/totals
+  sluice copy shop.db orders ./warehouse --where \"created_at >= '2024-01-01'\" --save job.yaml
+  sluice copy postgres://me@host/shop public.orders bigquery://shop-prod/sales --bucket gs://lake/sluice
+
+A table becomes a folder of Parquet files in the folder TARGET, or a table of the dataset TARGET. A
+query has no name of its own: it becomes TARGET itself, and so does a table where TARGET is
+bigquery://project/dataset/table. Passwords come from PGPASSWORD, from ~/.pgpass, or from a variable
+that the URL names: 'postgres://me:${DB_PASSWORD}@host/shop'.";
 
 /// Whom a planner sees.
 const TOKEN: &str = "\
@@ -47,6 +62,10 @@ impl Arguments {
 pub(crate) enum Command {
     /// Make a database, move its table, and show what happened
     Demo(Demo),
+    /// Copy tables, or the rows of a query, without a job file
+    Copy(Copy),
+    /// Write a job file for the tables that a source has
+    Init(Init),
     /// Show how a job would be cut, what it would cost, and what its types become
     Plan(Plan),
     /// Carry out a job
@@ -59,6 +78,10 @@ pub(crate) enum Command {
     Validate(Validate),
     /// Print the JSON Schema of a document, or what the types of the sources become
     Schema(Schema),
+    /// Print a script that completes commands and options in a shell
+    Completions(Completions),
+    /// Print the manual page of a command, for `man -l -`
+    Manual(Manual),
     /// Be one task of a run, as its environment says
     #[command(hide = true)]
     Task,
@@ -72,6 +95,74 @@ pub(crate) struct Demo {
     /// Rows of the database, if there is none yet [default: 1000000]
     #[arg(long, value_name = "N")]
     pub(crate) rows: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = COPIES)]
+pub(crate) struct Copy {
+    /// URL of the source, or the path of an SQLite file
+    pub(crate) source: String,
+    /// Names and patterns of tables, such as `public.*`, or one query
+    #[arg(required = true, value_name = "TABLE")]
+    pub(crate) tables: Vec<String>,
+    /// Folder, or URL of a dataset, that the tables go to
+    pub(crate) target: String,
+    /// Read only the rows that meet a condition, in the source's language
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub(crate) filter: Option<String>,
+    /// Read only these columns, in this order
+    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
+    pub(crate) columns: Option<Vec<String>>,
+    /// Cut the table into units by this column
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) partition_by: Option<String>,
+    /// What becomes of the rows that the target has
+    #[arg(long, value_enum, value_name = "WORD", default_value = "truncate")]
+    pub(crate) disposition: Disposition,
+    /// Use at most this many tasks
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) max_tasks: Option<u32>,
+    /// URL of the bucket for documents and part files; a folder beside TARGET needs none
+    #[arg(long, value_name = "URL", env = "SLUICE_BUCKET", hide_env_values = true)]
+    pub(crate) bucket: Option<String>,
+    /// Write the job that is carried out to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save: Option<PathBuf>,
+    /// Finish a run of the same command that ended early
+    #[arg(long, value_name = "RUN")]
+    pub(crate) resume: Option<RunId>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Disposition {
+    /// They are replaced
+    Truncate,
+    /// They stay, and the new ones are added
+    Append,
+    /// There must be none
+    Empty,
+}
+
+impl From<Disposition> for WriteDisposition {
+    fn from(typed: Disposition) -> Self {
+        match typed {
+            Disposition::Truncate => Self::Truncate,
+            Disposition::Append => Self::Append,
+            Disposition::Empty => Self::Empty,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// URL of the source, or the path of an SQLite file
+    pub(crate) source: String,
+    /// Folder, or URL of a dataset, that the tables shall go to
+    #[arg(default_value = "warehouse")]
+    pub(crate) target: String,
+    /// Job file to write, or `-` for standard output
+    #[arg(long, short, value_name = "FILE", default_value = "job.yaml")]
+    pub(crate) output: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -162,6 +253,18 @@ pub(crate) struct Validate {
 pub(crate) struct Schema {
     /// Which document
     pub(crate) document: Document,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// Which shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Manual {
+    /// Which command; `sluice` itself, if absent
+    pub(crate) command: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -35,11 +35,24 @@ pub(crate) struct Finished {
     pub(crate) error: Option<Error>,
 }
 
-/// Carries a job out, or finishes one of its runs. `path` is where the job was read from.
+/// What to type to finish a run that ended early.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Again<'a> {
+    /// `sluice run` with this job file.
+    Run(&'a Path),
+    /// The same command, which has no job file.
+    Same,
+}
+
+/// Carries a job out, or finishes one of its runs.
 ///
 /// # Errors
 /// Where there is no run to report on; failures of a run are in [`Finished`].
-pub(crate) async fn carry_out(job: &Job, path: &Path, resume: Option<RunId>) -> Result<Finished> {
+pub(crate) async fn carry_out(
+    job: &Job,
+    again: Again<'_>,
+    resume: Option<RunId>,
+) -> Result<Finished> {
     let started = Instant::now();
     let (store, manifest) = match resume {
         None => plan(job).await?,
@@ -50,7 +63,7 @@ pub(crate) async fn carry_out(job: &Job, path: &Path, resume: Option<RunId>) -> 
     let report = RunReport::gather(&store, &manifest, &result, seconds).await;
     let error = result
         .map_or_else(Some, |outcome| error_of(manifest.run, &table_endings(&manifest, &outcome)));
-    let error = error.map(|error| with_way_out(error, path, manifest.run));
+    let error = error.map(|error| with_way_out(error, again, manifest.run));
     match (report, error) {
         (Ok(report), error) => Ok(Finished { report, error }),
         // The first failure says more than the one that it led to.
@@ -217,11 +230,15 @@ fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
 }
 
 /// Adds how to go on, where the error does not say so itself and going on may help.
-fn with_way_out(error: Error, path: &Path, run: RunId) -> Error {
+fn with_way_out(error: Error, again: Again<'_>, run: RunId) -> Error {
     let helps = matches!(error.kind(), Kind::Transient | Kind::Denied | Kind::NotFound);
     if error.remedy().is_some() || !helps {
         return error;
     }
-    let job = if path.as_os_str() == "-" { "JOB".into() } else { path.display().to_string() };
-    error.hint(format!("`sluice run {job} --resume {run}` reads only what is missing, and commits"))
+    let command = match again {
+        Again::Run(path) if path.as_os_str() == "-" => format!("`sluice run JOB --resume {run}`"),
+        Again::Run(path) => format!("`sluice run {} --resume {run}`", path.display()),
+        Again::Same => format!("the same command with `--resume {run}`"),
+    };
+    error.hint(format!("{command} reads only what is missing, and commits"))
 }

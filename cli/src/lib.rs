@@ -11,6 +11,11 @@ mod demo;
 mod execution;
 mod figures;
 mod launch;
+mod place;
+#[cfg(feature = "google")]
+mod planner;
+#[cfg(not(feature = "google"))]
+#[path = "planner/absent.rs"]
 mod planner;
 mod progress;
 mod render;
@@ -29,24 +34,32 @@ use arguments::{Arguments, Command};
 ///
 /// Results go to standard output; progress, logs and errors go to standard error. With `--json`
 /// one object goes to standard output, also for an error.
-pub async fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let parsed = match Arguments::read(&arguments) {
-        Ok(parsed) => parsed,
-        Err(error) => return answer::unparsed(&error, &arguments),
-    };
+pub fn main(arguments: &[OsString]) -> ExitCode {
+    match Arguments::read(arguments) {
+        Ok(parsed) => carry_out(parsed),
+        Err(error) => answer::unparsed(&error, arguments),
+    }
+}
+
+/// Does what a command says. Here and not in the binary, which would compile all of it once more.
+#[tokio::main]
+async fn carry_out(parsed: Arguments) -> ExitCode {
     if matches!(parsed.command, Command::Task) {
         return commands::task::task().await;
     }
     sluice_runtime::telemetry::init(sluice_runtime::telemetry::Audience::Person);
     let answer = match parsed.command {
         Command::Demo(options) => demo::demo(&options).await,
+        Command::Copy(options) => commands::copy::copy(&options).await,
+        Command::Init(options) => commands::init::init(&options).await,
         Command::Plan(options) => commands::plan::plan(&options).await,
         Command::Run(options) => commands::run::run(&options).await,
         Command::Submit(options) => commands::submit::submit(&options).await,
         Command::Status(options) => commands::status::status(&options).await,
         Command::Validate(options) => commands::validate::validate(&options),
         Command::Schema(options) => commands::schema::schema(&options),
+        Command::Completions(options) => commands::completions::completions(&options),
+        Command::Manual(options) => commands::manual::manual(&options),
         Command::Task => return ExitCode::SUCCESS,
     };
     answer.unwrap_or_else(Answer::failed).print(parsed.json)

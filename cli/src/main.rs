@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    sluice::main(std::env::args_os()).await
+fn main() -> ExitCode {
+    sluice::main(&std::env::args_os().collect::<Vec<_>>())
 }

@@ -8,21 +8,26 @@
 mod advance;
 mod census;
 mod commit;
+#[cfg(feature = "service")]
 mod config;
 mod failures;
 mod figures;
+#[cfg(feature = "service")]
 mod http;
 mod outcome;
 mod parts;
+#[cfg(feature = "service")]
 mod signals;
 pub mod sink;
-#[cfg(test)]
+#[cfg(all(test, feature = "service"))]
 mod tests;
 
 pub use advance::{Service, Standing};
 pub use census::{Census, census, tasks_to_start};
 pub use commit::{Sinks, commit, delete_parts};
+#[cfg(feature = "service")]
 pub use config::Config;
+#[cfg(feature = "service")]
 pub use http::{health, router};
 pub use outcome::{Outcome, TableOutcome, error_of, table_endings};
 pub use sink::{Load, Loaded, Prepared, Progress, Sink, Warehouses};

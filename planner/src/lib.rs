@@ -1,20 +1,26 @@
 //! Planner: a job becomes work units, a manifest, and a launched execution.
 
+#[cfg(feature = "service")]
 mod config;
 mod cut;
 mod dropped;
+#[cfg(feature = "service")]
 pub mod http;
 pub mod launch;
 mod pack;
 mod plan;
 pub mod price;
+#[cfg(feature = "service")]
 mod request;
+#[cfg(feature = "service")]
 pub mod service;
 pub mod strategy;
+#[cfg(feature = "service")]
 pub mod targets;
-#[cfg(test)]
+#[cfg(all(test, feature = "service"))]
 mod tests;
 
+#[cfg(feature = "service")]
 pub use config::{Config, variable};
 pub use cut::Weighed;
 pub use dropped::name_dropped;

@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use sluice_contracts::Result;
 use sluice_contracts::manifest::{RunId, Table};
-use sluice_contracts::{Error, Result};
+use sluice_runtime::features::unknown_scheme;
 use sluice_runtime::google::Endpoints;
 use sluice_runtime::google::bigquery::BigQuery;
 
@@ -50,10 +51,8 @@ impl Warehouses {
         let scheme = target.split_once("://").map_or("", |(scheme, _)| scheme);
         let found = self.known.iter().find(|(known, _)| *known == scheme);
         found.map(|(_, target)| &**target).ok_or_else(|| {
-            let known: Vec<String> =
-                self.known.iter().map(|(known, _)| format!("`{known}://`")).collect();
-            Error::invalid(format!("unknown target `{scheme}://`"))
-                .hint(format!("this build writes {}", known.join(", ")))
+            let known: Vec<&str> = self.known.iter().map(|(known, _)| *known).collect();
+            unknown_scheme("target", scheme, "writes", &known)
         })
     }
 }

@@ -1,11 +1,11 @@
-//! From a job file's path to a job and its source.
+//! Job files, read and written, and the sources that they name.
 
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use sluice_contracts::error::Doing as _;
-use sluice_contracts::job::Job;
+use sluice_contracts::job::{Job, JobFile};
 use sluice_contracts::{Kind, Result};
 use sluice_sources::Source;
 
@@ -13,6 +13,11 @@ use sluice_sources::Source;
 pub(crate) fn read_job(path: &Path) -> Result<Job> {
     let (name, text) = read_text(path)?;
     Job::read(&name, &text, &sluice_planner::strategy_names())
+}
+
+/// A job as a file: without what is left at its default.
+pub(crate) fn yaml(job: &JobFile) -> Result<String> {
+    serde_saphyr::to_string(job).doing(Kind::Bug, || format!("write job `{}` as YAML", job.name))
 }
 
 /// The text of a job file, or of standard input for `-`, and its name for messages.

@@ -1,6 +1,10 @@
 //! One file a command.
 
+pub(crate) mod completions;
+pub(crate) mod copy;
+pub(crate) mod init;
 mod job;
+pub(crate) mod manual;
 pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod schema;
@@ -10,5 +14,5 @@ mod target;
 pub(crate) mod task;
 pub(crate) mod validate;
 
-pub(crate) use job::{open_source, read_job};
+pub(crate) use job::{open_source, read_job, yaml};
 pub(crate) use target::{OpenSinks, check_places};

@@ -39,8 +39,9 @@ async fn look_at_target(
 ) -> Result<Vec<String>, String> {
     let sinks = sinks.as_ref().map_err(Error::chain)?;
     let look = async {
-        sinks.sink(&table.target)?.check(run, table).await?;
-        sinks.warnings(table).await
+        let sink = sinks.sink(&table.target)?;
+        sink.check(run, table).await?;
+        sink.warnings(table).await
     };
     look.await.map_err(|error: Error| error.chain())
 }

@@ -5,14 +5,18 @@ use sluice_contracts::Result;
 use super::job::read_job;
 use crate::answer::Answer;
 use crate::arguments::Run;
-use crate::execution::carry_out;
+use crate::execution::{Again, Finished, carry_out};
 use crate::render::run::render;
 use crate::summary::State;
 
 pub(crate) async fn run(options: &Run) -> Result<Answer> {
     let mut job = read_job(&options.job)?;
     job.limits.max_tasks = options.max_tasks.unwrap_or(job.limits.max_tasks);
-    let finished = carry_out(&job, &options.job, options.resume).await?;
+    answer(carry_out(&job, Again::Run(&options.job), options.resume).await?)
+}
+
+/// What is said of a run that has ended.
+pub(super) fn answer(finished: Finished) -> Result<Answer> {
     // A run that failed in part still has something to show.
     let shown = finished.report.tables.iter().any(|table| table.state == State::Committed);
     let text = if shown { render(&finished.report) } else { String::new() };

@@ -11,13 +11,13 @@ use sluice_contracts::job::{
     Consistency, JobFile, LimitsFile, PartitioningFile, SourceFile, TargetFile, WriteDisposition,
 };
 use sluice_contracts::{Error, Kind, Result};
-use url::Url;
 
 use crate::answer::Answer;
 use crate::arguments::Demo;
-use crate::commands::read_job;
-use crate::execution::carry_out;
+use crate::commands::{read_job, yaml};
+use crate::execution::{Again, carry_out};
 use crate::figures::{count, duration, thousands};
+use crate::place::{file_url, sqlite_url};
 use crate::progress::say;
 use crate::render::run::render;
 
@@ -37,7 +37,7 @@ pub(crate) async fn demo(options: &Demo) -> Result<Answer> {
 
     let job = read_job(&path)?;
     let shown = options.dir.join("demo.yaml");
-    let finished = carry_out(&job, &shown, None).await?;
+    let finished = carry_out(&job, Again::Run(&shown), None).await?;
     let mut text = String::new();
     if finished.error.is_none() {
         text = render(&finished.report);
@@ -80,12 +80,10 @@ async fn make_database(path: PathBuf, rows: Option<u64>) -> Result<()> {
 
 /// Writes a job file like any other: the demo has no way of its own.
 fn write_job(path: &Path, dir: &Path, database: &Path) -> Result<()> {
-    let mut source = file_url(database)?;
-    source.replace_range(.."file".len(), "sqlite");
     let job = JobFile {
         name: "demo".to_owned(),
         source: SourceFile {
-            url: source,
+            url: sqlite_url(database)?,
             table: Some(TABLE.to_owned()),
             query: None,
             columns: None,
@@ -102,7 +100,7 @@ fn write_job(path: &Path, dir: &Path, database: &Path) -> Result<()> {
             dataset: None,
             write_disposition: WriteDisposition::Truncate,
         },
-        bucket: file_url(&dir.join("bucket"))?,
+        bucket: Some(file_url(&dir.join("bucket"))?),
         limits: LimitsFile {
             max_tasks: Some(4),
             finish_within: Some("2s".to_owned()),
@@ -117,30 +115,6 @@ fn write_job(path: &Path, dir: &Path, database: &Path) -> Result<()> {
         yaml(&job)?
     );
     fs::write(path, text).doing(Kind::Denied, || format!("write `{}`", path.display()))
-}
-
-/// The job as people write it: two levels of keys, values as JSON, which YAML contains.
-fn yaml(job: &JobFile) -> Result<String> {
-    let value = serde_json::to_value(job).doing(Kind::Bug, || "write the demo's job")?;
-    let mut lines = Vec::new();
-    for (key, value) in value.as_object().into_iter().flatten() {
-        match value.as_object() {
-            Some(section) if section.is_empty() => {}
-            Some(section) => {
-                lines.push(format!("{key}:"));
-                lines.extend(section.iter().map(|(key, value)| format!("  {key}: {value}")));
-            }
-            None => lines.push(format!("{key}: {value}")),
-        }
-    }
-    Ok(lines.join("\n") + "\n")
-}
-
-fn file_url(path: &Path) -> Result<String> {
-    match Url::from_file_path(path) {
-        Ok(url) => Ok(url.to_string()),
-        Err(()) => Err(Error::invalid(format!("write `{}` as a URL", path.display()))),
-    }
 }
 
 /// What to type next.

@@ -1,8 +1,11 @@
 //! What every program does the same way: logs, the last words of a failure, opening a bucket,
 //! calling Google's services, answering requests, and carrying launches out.
 
+pub mod features;
 pub mod figures;
+#[cfg(feature = "google")]
 pub mod google;
+#[cfg(feature = "service")]
 pub mod http;
 pub mod launch;
 pub mod report;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -24,14 +24,16 @@ pub enum Audience {
 
 /// Sends all events of this process to standard error.
 ///
-/// `RUST_LOG` chooses what is logged: from `info` for a machine and from `warn` for a person, if
-/// it is not set. A second call changes nothing.
+/// `RUST_LOG` chooses what is logged, such as `info,sluice_planner=debug`: from `info` for a machine
+/// and from `warn` for a person, if it is not set. A second call changes nothing.
+#[expect(clippy::disallowed_methods, reason = "the one setting that every program has")]
 pub fn init(audience: Audience) {
     let default = match audience {
-        Audience::Machine => "info",
-        Audience::Person => "warn",
+        Audience::Machine => LevelFilter::INFO,
+        Audience::Person => LevelFilter::WARN,
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let asked = std::env::var("RUST_LOG").ok().and_then(|typed| typed.parse().ok());
+    let filter = asked.unwrap_or_else(|| Targets::new().with_default(default));
     let lines = Lines { audience };
     // Somebody who installed a subscriber first, such as a test, keeps it.
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();

@@ -1,17 +1,19 @@
 //! The port to a warehouse.
 
+#[cfg(feature = "google")]
 pub mod bigquery;
 
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use sluice_contracts::Result;
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::manifest::{RunId, Table};
 use sluice_contracts::receipt::Part;
 use sluice_contracts::schema::Column;
 use sluice_contracts::store::Bucket;
-use sluice_contracts::{Error, Result};
+use sluice_runtime::features::unknown_scheme;
 
 /// A warehouse that part files are loaded into.
 ///
@@ -34,6 +36,12 @@ pub trait Sink: fmt::Debug + Send + Sync {
     ///
     /// `Ok` promises nothing: the target may change while the run reads.
     async fn check(&self, run: RunId, table: &Table) -> Result<()>;
+
+    /// What a load would do to the target, as it stands now, that nobody may want, and what of the
+    /// table will not be as in the source.
+    async fn warnings(&self, _table: &Table) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
 
     /// Does everything but the last step, as far as [`Load::staged`] asks for it: brings the parts
     /// over, verifies them, and holds the target against other loads where it can, until the
@@ -59,10 +67,8 @@ impl Warehouses {
         let scheme = target.split_once("://").map_or("", |(scheme, _)| scheme);
         let found = self.0.iter().find(|(known, _)| *known == scheme);
         found.map(|(_, sink)| sink.clone()).ok_or_else(|| {
-            let known: Vec<String> =
-                self.0.iter().map(|(known, _)| format!("`{known}://`")).collect();
-            Error::invalid(format!("unknown target `{scheme}://`"))
-                .hint(format!("this build writes {}", known.join(", ")))
+            let known: Vec<&str> = self.0.iter().map(|(known, _)| *known).collect();
+            unknown_scheme("target", scheme, "writes", &known)
         })
     }
 }

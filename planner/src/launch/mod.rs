@@ -1,5 +1,6 @@
 //! Starting the tasks of a run.
 
+#[cfg(feature = "service")]
 pub(crate) mod cloud_run;
 
 use async_trait::async_trait;

@@ -73,7 +73,7 @@ pub(super) fn check_words(value: &Value, strategies: &[&str]) -> Vec<Problem> {
 }
 
 /// Whether a URL spells a password out: the job file is copied into documents and messages.
-fn holds_password(url: &str) -> bool {
+pub fn holds_password(url: &str) -> bool {
     let Some((_, rest)) = url.split_once("://") else { return false };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let in_authority = authority

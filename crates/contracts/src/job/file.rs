@@ -19,23 +19,25 @@ pub struct JobFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tables: Option<Vec<TablesFile>>,
     /// How it is cut into units.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub partitioning: PartitioningFile,
     /// What becomes of single columns, by their name in the source.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, ColumnFile>,
     /// Where it goes.
     pub target: TargetFile,
-    /// URL of the bucket for documents and part files: `file:///path`, or `gs://bucket/prefix`.
-    pub bucket: String,
+    /// URL of the bucket for documents and part files: `file:///path`, or `gs://bucket/prefix`. May
+    /// be left out where the target is a folder: it is the folder `.sluice` beside that, then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<String>,
     /// What the run may use.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub limits: LimitsFile,
     /// Whether all units are read at one moment.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub consistency: Consistency,
     /// Whether no table becomes visible unless all do.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub all_or_nothing: bool,
     /// When the job runs, as five cron fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,10 +64,10 @@ pub struct TablesFile {
     #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
     /// How each table is cut into units.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub partitioning: PartitioningFile,
     /// What becomes of single columns, by their name in the source.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, ColumnFile>,
     /// Name of the table in the target's dataset, where it shall not be the source's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,7 +96,7 @@ pub struct SourceFile {
 }
 
 /// How the table is cut into units.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PartitioningFile {
     /// A strategy's name, or `auto`.
@@ -140,6 +142,11 @@ pub struct TargetFile {
     pub write_disposition: WriteDisposition,
 }
 
+/// What a file that is written leaves out, as its reader fills it in.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// Whether all units of a run see the source at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -177,7 +184,7 @@ impl WriteDisposition {
 }
 
 /// What a run may use.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsFile {
     /// Connections to the source at once; each task has one. 8, if absent.

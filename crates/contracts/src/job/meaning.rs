@@ -37,16 +37,28 @@ pub(super) fn meaning(file: JobFile, problems: &mut Vec<Problem>) -> Option<Job>
             write_disposition: file.target.write_disposition,
         }))
     };
+    let Some(bucket) = file.bucket.or_else(|| bucket_beside(selection.target())) else {
+        problems.push(Problem::new("bucket", "missing").hint(
+            "add `bucket: gs://bucket/prefix`; it may be left out only where the target is a folder",
+        ));
+        return None;
+    };
     Some(Job {
         name: file.name,
         source: file.source.url,
         selection,
         all_or_nothing: file.all_or_nothing,
-        bucket: file.bucket,
+        bucket,
         limits,
         consistency: file.consistency,
         schedule: file.schedule,
     })
+}
+
+/// The bucket of a job that names none: a folder beside the folder that it writes.
+fn bucket_beside(target: &str) -> Option<String> {
+    let (parent, _) = target.trim_end_matches('/').rsplit_once('/')?;
+    target.starts_with("file:///").then(|| format!("{parent}/.sluice"))
 }
 
 fn many(

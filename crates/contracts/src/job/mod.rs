@@ -13,6 +13,7 @@ mod validate;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use check::holds_password;
 pub use column_name::{LONGEST_COLUMN_NAME, is_reserved_column_name, refused_column_name};
 pub use file::{
     ColumnFile, Consistency, JobFile, LimitsFile, PartitioningFile, SourceFile, TablesFile,

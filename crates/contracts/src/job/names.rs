@@ -26,7 +26,7 @@ impl TableName {
     ///
     /// # Errors
     /// What is wrong with the text.
-    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
         let mut parts = vec![String::new()];
         let mut chars = text.chars().peekable();
         let mut quoted = false;
@@ -67,8 +67,15 @@ impl TableName {
     }
 
     /// Whether it means more than one table.
-    pub(super) fn is_pattern(&self) -> bool {
+    pub fn is_pattern(&self) -> bool {
         self.name.contains('*') || self.schema.as_ref().is_some_and(|schema| schema.contains('*'))
+    }
+
+    /// What it is called in a dataset, unless the job says otherwise: `_` stands for what BigQuery
+    /// does not take. <https://cloud.google.com/bigquery/docs/tables#table_naming>
+    pub fn target_name(&self) -> String {
+        let taken = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+        self.name.chars().map(|c| if taken(c) { c } else { '_' }).collect()
     }
 
     /// The relation of that name.

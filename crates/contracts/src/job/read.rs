@@ -243,6 +243,18 @@ schedule: daily
     }
 
     #[test]
+    fn a_bucket_may_be_left_out_beside_a_folder() {
+        let bucket = |text: &str| read(text).map(|job| job.bucket);
+        let one = GOOD.replace("bucket: file:///data/bucket\n", "");
+        assert_eq!(bucket(&one).unwrap(), "file:///data/warehouse/shop/.sluice");
+        let many = "name: shop\nsource: {url: '${SOURCE_URL}'}\ntables: [{table: a}]\n";
+        let folder = bucket(&format!("{many}target: {{dataset: 'file:///w/shop/'}}\n")).unwrap();
+        assert_eq!(folder, "file:///w/.sluice");
+        let said = refused(&one.replace("file:///data/warehouse/shop/events", "bigquery://p/d/t"));
+        assert!(said.starts_with("read job `job.yaml`: `bucket`: missing"), "{said}");
+    }
+
+    #[test]
     fn broken_yaml_says_where_and_shows_nothing_of_the_file() {
         let said = refused("name: x\nsource: {url: 'postgres://u:secret@h/d\n");
         assert!(said.contains("line "), "{said}");

@@ -143,7 +143,7 @@ fn resolve(
     let mut tables = Vec::with_capacity(order.len());
     for table in order {
         let Some(entry) = chosen.get(&table) else { continue };
-        let name = entry.name.clone().unwrap_or_else(|| target_name(&table.name));
+        let name = entry.name.clone().unwrap_or_else(|| table.target_name());
         if let Some(other) = targets.insert(name.to_lowercase(), table.clone()) {
             return Err(Error::invalid(format!(
                 "name the targets: `{other}` and `{table}` would both become `{name}`"
@@ -158,14 +158,6 @@ fn resolve(
         });
     }
     Ok((tables, excluded))
-}
-
-/// A source's table name with `_` in place of what BigQuery does not take.
-/// <https://cloud.google.com/bigquery/docs/tables#table_naming>
-fn target_name(name: &str) -> String {
-    name.chars()
-        .map(|c| if c.is_alphanumeric() || c == '_' || c == '-' { c } else { '_' })
-        .collect()
 }
 
 #[cfg(test)]

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use jsonschema::ValidationError;
-use jsonschema::error::ValidationErrorKind;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
 use serde_json::Value;
@@ -74,8 +72,7 @@ pub fn job_schema() -> Value {
     schema.to_value()
 }
 
-/// An optional key is left out, not set to null: `anyOf: [X, null]` becomes `X`, which also lets
-/// the validator say what is wrong inside of X.
+/// An optional key is left out, not set to null: `anyOf: [X, null]` becomes `X`.
 fn absent_rather_than_null(schema: &mut schemars::Schema) {
     let Some(object) = schema.as_object_mut() else { return };
     if let Some(Value::Array(types)) = object.get_mut("type") {
@@ -97,115 +94,111 @@ fn absent_rather_than_null(schema: &mut schemars::Schema) {
 }
 
 /// What the schema has against `value`.
+///
+/// Knows the keywords that [`job_schema`] has, and no others. An instance's value is never printed
+/// where it might be a URL with credentials.
 pub(super) fn against_schema(value: &Value) -> Vec<Problem> {
-    let schema = job_schema();
-    match jsonschema::validator_for(&schema) {
-        Ok(validator) => {
-            validator.iter_errors(value).flat_map(|error| problems_of(&schema, &error)).collect()
-        }
-        Err(error) => vec![Problem::new("", format!("job schema is broken: {error}"))],
+    let root = job_schema();
+    let mut check = Check { root: &root, problems: Vec::new() };
+    check.value("", &root, value);
+    check.problems
+}
+
+/// A walk through a document and its schema, side by side.
+struct Check<'s> {
+    root: &'s Value,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn say(&mut self, path: &str, what: impl Into<String>) {
+        self.problems.push(Problem::new(path, what));
     }
-}
 
-/// One finding of the validator in our words. An instance's value is never printed where it might
-/// be a URL with credentials.
-fn problems_of(schema: &Value, error: &ValidationError<'_>) -> Vec<Problem> {
-    let path = dotted(error.instance_path().as_str());
-    match error.kind() {
-        ValidationErrorKind::AdditionalProperties { unexpected } => {
-            let known = known_keys(schema, error);
-            unexpected
-                .iter()
-                .map(|key| {
-                    let place = join(&path, key);
-                    Problem::new(place, "unknown key").hint(nearest_hint(key, &known))
-                })
-                .collect()
+    fn value(&mut self, path: &str, schema: &Value, value: &Value) {
+        if let Some(name) = schema.get("$ref").and_then(Value::as_str) {
+            let named = name.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
+            return match named {
+                Some(named) => self.value(path, &named.clone(), value),
+                None => self.say(path, format!("job schema is broken: `{name}` leads nowhere")),
+            };
         }
-        ValidationErrorKind::Required { property } => {
-            let key = property.as_str().unwrap_or_default();
-            vec![Problem::new(join(&path, key), "missing").hint(format!("add `{key}`"))]
+        if let Some(words) = schema.get("oneOf").and_then(Value::as_array) {
+            return self.word(path, words, value);
         }
-        ValidationErrorKind::Enum { options } => {
-            let known: Vec<String> = options
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(|option| option.as_str().map(str::to_owned))
-                .collect();
-            let typed = error.instance().as_str().unwrap_or("a value that is not text").to_owned();
-            vec![
-                Problem::new(path, format!("unknown value `{typed}`"))
-                    .hint(nearest_hint(&typed, &known)),
-            ]
+        let wanted = schema.get("type").and_then(Value::as_str).unwrap_or_default();
+        match (wanted, value) {
+            ("object", Value::Object(_)) => self.object(path, schema, value),
+            ("array", Value::Array(items)) => {
+                for (at, item) in items.iter().enumerate() {
+                    self.value(&join(path, &at.to_string()), &schema["items"], item);
+                }
+            }
+            ("integer", Value::Number(number)) if !number.is_f64() => {
+                self.range(path, schema, value);
+            }
+            ("string", Value::String(_)) | ("boolean", Value::Bool(_)) => {}
+            _ => {
+                let (wanted, found) = (with_article(wanted), kind_of(value));
+                self.say(path, format!("expected {wanted}, found {found}"));
+            }
         }
-        ValidationErrorKind::OneOfNotValid { .. } | ValidationErrorKind::AnyOf { .. } => {
-            let known = one_of_words(schema, error);
-            let typed = error.instance().as_str().unwrap_or("a value that is not text").to_owned();
-            vec![
-                Problem::new(path, format!("unknown value `{typed}`"))
-                    .hint(nearest_hint(&typed, &known)),
-            ]
-        }
-        ValidationErrorKind::Type { .. } => {
-            let wanted = schema_at(schema, error)
-                .and_then(Value::as_str)
-                .map_or_else(|| "another type".to_owned(), |kind| with_article(kind).to_owned());
-            vec![Problem::new(
-                path,
-                format!("expected {wanted}, found {}", kind_of(error.instance())),
-            )]
-        }
-        ValidationErrorKind::Minimum { limit } => {
-            vec![Problem::new(path, format!("must be at least {limit}"))]
-        }
-        ValidationErrorKind::Maximum { limit } => {
-            vec![Problem::new(path, format!("must be at most {limit}"))]
-        }
-        other => vec![Problem::new(path, format!("breaks the rule `{}`", other.keyword()))],
     }
-}
 
-/// The value in the schema that the finding points at.
-fn schema_at<'s>(schema: &'s Value, error: &ValidationError<'_>) -> Option<&'s Value> {
-    // The evaluation path runs through `$ref`; the schema path is where the keyword is written.
-    let pointer = error.schema_path().as_str();
-    schema.pointer(pointer).or_else(|| follow(schema, pointer))
-}
-
-/// Walks a pointer, stepping through each `$ref` that it names.
-fn follow<'s>(schema: &'s Value, pointer: &str) -> Option<&'s Value> {
-    let mut at = schema;
-    for step in pointer.split('/').skip(1) {
-        at = if step == "$ref" {
-            schema.pointer(at.get("$ref")?.as_str()?.strip_prefix('#')?)?
-        } else if let Value::Array(items) = at {
-            items.get(step.parse::<usize>().ok()?)?
-        } else {
-            at.get(step)?
-        };
+    /// A mapping of known keys, or one of any keys to values of one kind.
+    fn object(&mut self, path: &str, schema: &Value, value: &Value) {
+        let known = schema.get("properties").and_then(Value::as_object);
+        for (key, value) in value.as_object().into_iter().flatten() {
+            let place = join(path, key);
+            let others = schema.get("additionalProperties").filter(|others| others.is_object());
+            match known.and_then(|known| known.get(key)).or(others) {
+                Some(schema) => self.value(&place, schema, value),
+                None => {
+                    let known: Vec<String> =
+                        known.into_iter().flatten().map(|(known, _)| known.clone()).collect();
+                    let hint = nearest_hint(key, &known);
+                    self.problems.push(Problem::new(place, "unknown key").hint(hint));
+                }
+            }
+        }
+        let required = schema.get("required").and_then(Value::as_array);
+        for key in required.into_iter().flatten().filter_map(Value::as_str) {
+            if value.get(key).is_none() {
+                let hint = format!("add `{key}`");
+                self.problems.push(Problem::new(join(path, key), "missing").hint(hint));
+            }
+        }
     }
-    Some(at)
-}
 
-fn known_keys(schema: &Value, error: &ValidationError<'_>) -> Vec<String> {
-    let pointer = error.schema_path().as_str();
-    let parent = pointer.rsplit_once('/').map_or("", |(parent, _)| parent);
-    let object = if parent.is_empty() { Some(schema) } else { follow(schema, parent) };
-    object
-        .and_then(|object| object.get("properties"))
-        .and_then(Value::as_object)
-        .map(|properties| properties.keys().cloned().collect())
-        .unwrap_or_default()
-}
+    /// One of several words.
+    fn word(&mut self, path: &str, words: &[Value], value: &Value) {
+        let words: Vec<&Value> = words.iter().filter_map(|word| word.get("const")).collect();
+        if words.contains(&value) {
+            return;
+        }
+        let known: Vec<String> =
+            words.iter().filter_map(|word| word.as_str().map(str::to_owned)).collect();
+        let typed = value.as_str().unwrap_or("a value that is not text");
+        let hint = nearest_hint(typed, &known);
+        self.problems.push(Problem::new(path, format!("unknown value `{typed}`")).hint(hint));
+    }
 
-fn one_of_words(schema: &Value, error: &ValidationError<'_>) -> Vec<String> {
-    schema_at(schema, error)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|option| option.get("const").and_then(Value::as_str).map(str::to_owned))
-        .collect()
+    fn range(&mut self, path: &str, schema: &Value, value: &Value) {
+        // In 128 bits, which hold every whole number that a document has.
+        let number =
+            |value: &Value| value.as_i64().map(i128::from).or(value.as_u64().map(i128::from));
+        let Some(typed) = number(value) else { return };
+        if let Some(limit) = schema.get("minimum").and_then(number)
+            && typed < limit
+        {
+            self.say(path, format!("must be at least {limit}"));
+        }
+        if let Some(limit) = schema.get("maximum").and_then(number)
+            && typed > limit
+        {
+            self.say(path, format!("must be at most {limit}"));
+        }
+    }
 }
 
 /// The one name that was probably meant, or all that are known: the hint for an unknown name.
@@ -230,15 +223,6 @@ fn listed(names: &[String]) -> String {
         [only] => only.clone(),
         [most @ .., last] => format!("{} or {last}", most.join(", ")),
     }
-}
-
-fn dotted(pointer: &str) -> String {
-    pointer
-        .split('/')
-        .skip(1)
-        .map(|step| step.replace("~1", "/").replace("~0", "~"))
-        .collect::<Vec<_>>()
-        .join(".")
 }
 
 fn join(path: &str, key: &str) -> String {
@@ -266,5 +250,80 @@ fn kind_of(value: &Value) -> &'static str {
         Value::String(_) => "text",
         Value::Array(_) => "a list",
         Value::Object(_) => "a mapping",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A keyword that the check passes over would let through what it forbids.
+    #[test]
+    fn the_schema_has_no_keyword_that_is_not_checked() {
+        const CHECKED: [&str; 9] = [
+            "$ref",
+            "oneOf",
+            "type",
+            "properties",
+            "additionalProperties",
+            "required",
+            "items",
+            "minimum",
+            "maximum",
+        ];
+        // `const` is checked where `oneOf` is, and a number's format is that of its Rust type.
+        const SAYING: [&str; 6] = ["$schema", "$defs", "title", "description", "const", "format"];
+        fn walk(schema: &Value, keywords: &mut Vec<String>) {
+            for (keyword, value) in schema.as_object().into_iter().flatten() {
+                keywords.push(keyword.clone());
+                match (keyword.as_str(), value) {
+                    ("properties" | "$defs", Value::Object(named)) => {
+                        named.values().for_each(|schema| walk(schema, keywords));
+                    }
+                    ("oneOf", Value::Array(schemas)) => {
+                        schemas.iter().for_each(|schema| walk(schema, keywords));
+                    }
+                    ("items" | "additionalProperties", schema) => walk(schema, keywords),
+                    _ => {}
+                }
+            }
+        }
+        let mut keywords = Vec::new();
+        walk(&job_schema(), &mut keywords);
+        assert!(keywords.len() > 100, "{keywords:?}");
+        for keyword in keywords {
+            let known = CHECKED.contains(&keyword.as_str()) || SAYING.contains(&keyword.as_str());
+            assert!(known, "`{keyword}` is not checked");
+        }
+    }
+
+    #[test]
+    fn numbers_lists_and_mappings_are_looked_into() {
+        let job = serde_json::json!({
+            "name": true, "source": {"url": "x", "columns": ["a", 1]}, "target": [],
+            "limits": {"max_tasks": 0, "max_connections": -1, "max_executions": 11},
+            "partitioning": {"target_rows": 1.5},
+            "columns": {"a": {"on_invalid": 1}, "b": 2}, "tables": [{"table": "t", "tabel": 1}, {}]
+        });
+        let said: Vec<String> = against_schema(&job)
+            .into_iter()
+            .map(|problem| format!("{}: {}", problem.path, problem.what))
+            .collect();
+        for expected in [
+            "name: expected text, found true or false",
+            "source.columns.1: expected text, found a number",
+            "target: expected a mapping, found a list",
+            "limits.max_tasks: must be at least 1",
+            "limits.max_connections: must be at least 1",
+            "limits.max_executions: must be at most 10",
+            "partitioning.target_rows: expected a whole number, found a number with a fraction",
+            "columns.a.on_invalid: unknown value `a value that is not text`",
+            "columns.b: expected a mapping, found a number",
+            "tables.0.tabel: unknown key",
+            "tables.1.table: missing",
+        ] {
+            assert!(said.iter().any(|said| said == expected), "{expected}\n{said:#?}");
+        }
+        assert_eq!(said.len(), 11, "{said:#?}");
     }
 }

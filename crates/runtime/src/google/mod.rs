@@ -1,10 +1,14 @@
 //! Google's services: where they answer, as whom they are called, and the ports that they carry.
 
+#[cfg(feature = "service")]
 pub mod announcer;
 pub mod bigquery;
+#[cfg(feature = "service")]
 pub mod checks;
+#[cfg(feature = "service")]
 pub mod executions;
 pub mod identity;
+#[cfg(feature = "service")]
 mod refusal;
 
 use google_cloud_auth::credentials::{Builder, Credentials, anonymous};

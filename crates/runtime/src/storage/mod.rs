@@ -1,12 +1,16 @@
 //! Opening a bucket from its URL.
 
 mod folder;
+#[cfg(feature = "google")]
 mod gcs;
 
+use sluice_contracts::Result;
 use sluice_contracts::store::Bucket;
-use sluice_contracts::{Error, Result};
+
+use crate::features::unknown_scheme;
 
 pub use folder::folder;
+#[cfg(feature = "google")]
 pub use gcs::open_at as open_cloud_storage_at;
 
 /// A kind of bucket.
@@ -22,7 +26,11 @@ struct Scheme {
 }
 
 /// Every kind of bucket.
-const SCHEMES: &[Scheme] = &[folder::SCHEME, gcs::SCHEME];
+const SCHEMES: &[Scheme] = &[
+    folder::SCHEME,
+    #[cfg(feature = "google")]
+    gcs::SCHEME,
+];
 
 /// Opens a bucket. A folder that does not exist is made; a bucket of a cloud is its operator's to
 /// make, and is not asked for before its first use.
@@ -46,10 +54,8 @@ pub fn check_bucket(url: &str) -> Result<()> {
 fn scheme(url: &str) -> Result<&'static Scheme> {
     let name = url.split_once("://").map_or("", |(name, _)| name);
     SCHEMES.iter().find(|known| known.name == name).ok_or_else(|| {
-        let known: Vec<String> =
-            SCHEMES.iter().map(|known| format!("`{}://`", known.name)).collect();
-        Error::invalid(format!("unknown bucket `{name}://`"))
-            .hint(format!("this build stores in {}", known.join(", ")))
+        let known: Vec<&str> = SCHEMES.iter().map(|known| known.name).collect();
+        unknown_scheme("bucket", name, "stores in", &known)
     })
 }
 
@@ -61,12 +67,20 @@ mod tests {
     fn an_unknown_scheme_is_answered_with_the_known_ones() {
         let error = open_bucket("s3://lake").unwrap_err();
         assert_eq!(error.to_string(), "unknown bucket `s3://`");
-        assert_eq!(error.remedy(), Some("this build stores in `file://`, `gs://`"));
+        assert!(error.remedy().is_some_and(|hint| hint.contains("`file://`")));
         assert!(open_bucket("/data").is_err());
+    }
+
+    #[cfg(not(feature = "google"))]
+    #[test]
+    fn a_bucket_of_google_needs_its_feature() {
+        let error = check_bucket("gs://lake").unwrap_err();
+        assert!(error.remedy().is_some_and(|hint| hint.contains("--features google")));
     }
 
     #[test]
     fn a_url_is_checked_by_its_scheme() {
+        #[cfg(feature = "google")]
         check_bucket("gs://lake/etl").unwrap();
         check_bucket("file:///data").unwrap();
         assert!(check_bucket("gs://").is_err());

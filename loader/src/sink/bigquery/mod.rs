@@ -58,6 +58,10 @@ impl Sink for BigQuerySink {
         }
     }
 
+    async fn warnings(&self, table: &Table) -> Result<Vec<String>> {
+        self.bigquery.warnings(table).await
+    }
+
     async fn prepare(&self, load: &Load) -> Result<Progress<Box<dyn Prepared>>> {
         let step = Step::new(&self.bigquery, load).await.map_err(|error| during(load, error))?;
         if load.staged {

@@ -1,0 +1,262 @@
+//! `sluice copy`: tables, or the rows of a query, without a job file.
+
+use std::fs;
+use std::path::Path;
+
+use sluice_contracts::error::Doing as _;
+use sluice_contracts::job::{
+    Consistency, Job, JobFile, LimitsFile, PartitioningFile, SourceFile, TableName, TablesFile,
+    TargetFile,
+};
+use sluice_contracts::{Error, Kind, Result};
+use sluice_planner::strategy_names;
+
+use super::job::yaml;
+use super::run::answer;
+use super::target::check_target;
+use crate::answer::Answer;
+use crate::arguments::Copy;
+use crate::execution::{Again, carry_out};
+use crate::place::{job_name, source_url, target_url};
+
+/// The scheme of targets whose URL has room for a project, a dataset and a table.
+const BIGQUERY: &str = "bigquery://";
+
+pub(crate) async fn copy(options: &Copy) -> Result<Answer> {
+    let file = job_file(options)?;
+    let value = serde_json::to_value(&file).doing(Kind::Bug, || "write the job as JSON")?;
+    let job = Job::from_value(&file.name, value, &strategy_names())?;
+    let again = match &options.save {
+        Some(path) => {
+            save(path, &file)?;
+            Again::Run(path)
+        }
+        None => Again::Same,
+    };
+    answer(carry_out(&job, again, options.resume).await?)
+}
+
+/// The job that the arguments describe.
+fn job_file(options: &Copy) -> Result<JobFile> {
+    let source = source_url(&options.source)?;
+    let target = target_url(&options.target)?;
+    check_target(&target)?;
+    let (select, filter) = (options.columns.clone(), options.filter.clone());
+    let partitioning =
+        PartitioningFile { column: options.partition_by.clone(), ..PartitioningFile::default() };
+    let write_disposition = options.disposition.into();
+    let what = What::of(&options.tables)?;
+    let mut file = JobFile {
+        name: job_name(match &what {
+            What::Table(name) => &name.name,
+            What::Tables(_) => &source,
+            What::Query(_) => &target,
+        }),
+        source: SourceFile { url: source, table: None, query: None, columns: None, filter: None },
+        tables: None,
+        partitioning: PartitioningFile::default(),
+        columns: std::collections::BTreeMap::new(),
+        target: TargetFile { table: None, dataset: None, write_disposition },
+        bucket: options.bucket.clone(),
+        limits: LimitsFile { max_tasks: options.max_tasks, ..LimitsFile::default() },
+        consistency: Consistency::default(),
+        all_or_nothing: false,
+        schedule: None,
+    };
+    match what {
+        What::Tables(tables) => {
+            refuse_table(&target)?;
+            let entry = |table: &String| TablesFile {
+                table: table.clone(),
+                exclude: Vec::new(),
+                select: select.clone(),
+                filter: filter.clone(),
+                partitioning: partitioning.clone(),
+                columns: std::collections::BTreeMap::new(),
+                name: None,
+            };
+            file.tables = Some(tables.iter().map(entry).collect());
+            file.target.dataset = Some(target);
+            return Ok(file);
+        }
+        What::Table(name) => {
+            file.source.table = Some(name.to_string());
+            let is_table = parts_of_bigquery(&target) == Some(3);
+            let below = || format!("{target}/{}", name.target_name());
+            file.target.table = Some(if is_table { target } else { below() });
+        }
+        What::Query(query) => {
+            require_table(&target)?;
+            file.source.query = Some(query);
+            file.target.table = Some(target);
+        }
+    }
+    (file.source.columns, file.source.filter) = (select, filter);
+    file.partitioning = partitioning;
+    Ok(file)
+}
+
+/// What the arguments between the source and the target name.
+enum What {
+    Table(TableName),
+    /// Several, or all of a pattern.
+    Tables(Vec<String>),
+    Query(String),
+}
+
+impl What {
+    fn of(typed: &[String]) -> Result<Self> {
+        if let Some(query) = typed.iter().find(|text| is_query(text)) {
+            return match typed {
+                [_] => Ok(Self::Query(query.clone())),
+                _ => Err(Error::invalid("copy a query: other tables stand beside it")
+                    .hint("copy the query by a command of its own: it needs a TARGET of its own")),
+            };
+        }
+        let parsed: Result<Vec<TableName>> = typed
+            .iter()
+            .map(|text| {
+                TableName::parse(text).map_err(|what| {
+                    Error::invalid(format!("read table name `{text}`: it {what}"))
+                        .hint("write `schema.table`, or a query that begins with `select`")
+                })
+            })
+            .collect();
+        Ok(match <[TableName; 1]>::try_from(parsed?) {
+            Ok([only]) if !only.is_pattern() => Self::Table(only),
+            _ => Self::Tables(typed.to_vec()),
+        })
+    }
+}
+
+fn is_query(typed: &str) -> bool {
+    let mut words = typed.split_whitespace();
+    let first = words.next().unwrap_or_default().to_ascii_lowercase();
+    matches!(first.as_str(), "select" | "with" | "values" | "table") && words.next().is_some()
+}
+
+/// Names in the URL of a target in BigQuery.
+fn parts_of_bigquery(target: &str) -> Option<usize> {
+    target.strip_prefix(BIGQUERY).map(|path| path.split('/').count())
+}
+
+fn refuse_table(target: &str) -> Result<()> {
+    match parts_of_bigquery(target) {
+        Some(3) => Err(Error::invalid(format!("copy several tables into `{target}`: it is one"))
+            .hint("write the dataset alone: `bigquery://project/dataset`")),
+        _ => Ok(()),
+    }
+}
+
+fn require_table(target: &str) -> Result<()> {
+    match parts_of_bigquery(target) {
+        Some(2) => Err(Error::invalid(format!("copy a query into `{target}`: it is a dataset"))
+            .hint("a query has no name: write `bigquery://project/dataset/table`")),
+        _ => Ok(()),
+    }
+}
+
+/// Writes the job file, unless it says something else already.
+fn save(path: &Path, file: &JobFile) -> Result<()> {
+    let text = yaml(file)?;
+    match fs::read_to_string(path) {
+        Ok(there) if there == text => return Ok(()),
+        Ok(_) => {
+            return Err(Error::invalid(format!(
+                "save the job: `{}` holds another one",
+                path.display()
+            ))
+            .hint("delete it, or give `--save` another name"));
+        }
+        Err(_) => {}
+    }
+    fs::write(path, text).doing(Kind::Denied, || format!("write `{}`", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+
+    fn typed(line: &[&str]) -> Result<JobFile> {
+        let line = ["sluice", "copy"].iter().chain(line);
+        match Arguments::parse_from(line).command {
+            Command::Copy(options) => job_file(&options),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn document(line: &[&str]) -> Value {
+        serde_json::to_value(typed(line).unwrap()).unwrap()
+    }
+
+    const SHOP: &str = "postgres://me@host/shop";
+
+    #[test]
+    fn a_table_becomes_a_folder_of_its_name() {
+        let options = ["--columns", "id,total", "--partition-by", "id", "--max-tasks", "2"];
+        let mut line = vec![SHOP, "public.My Orders", "/w", "--where", "id > 3"];
+        line.extend(options);
+        assert_eq!(
+            document(&line),
+            json!({
+                "name": "MyOrders",
+                "source": {
+                    "url": SHOP, "table": "public.My Orders", "columns": ["id", "total"],
+                    "where": "id > 3"
+                },
+                "partitioning": {"column": "id"},
+                "target": {"table": "file:///w/My_Orders", "write_disposition": "truncate"},
+                "limits": {"max_tasks": 2}
+            })
+        );
+    }
+
+    #[test]
+    fn patterns_and_several_tables_become_tables_of_a_dataset() {
+        for tables in [&["public.*"][..], &["a", "b"]] {
+            let line: Vec<&str> = [SHOP].iter().chain(tables).chain(&["/w/"]).copied().collect();
+            let job = document(&line);
+            let named: Vec<Value> = tables.iter().map(|name| json!({"table": name})).collect();
+            assert_eq!(job["tables"], Value::from(named));
+            assert_eq!(job["target"]["dataset"], "file:///w");
+            assert_eq!(job["name"], "shop");
+        }
+        let job =
+            document(&[SHOP, "a.*", "/w", "--where", "tenant = 5", "--disposition", "append"]);
+        assert_eq!(job["tables"], json!([{"table": "a.*", "where": "tenant = 5"}]));
+        assert_eq!(job["target"]["write_disposition"], "append");
+    }
+
+    #[test]
+    fn a_query_becomes_the_target_itself() {
+        let job = document(&[SHOP, "SELECT 1 AS one", "/w/ones"]);
+        assert_eq!(job["source"]["query"], "SELECT 1 AS one");
+        assert_eq!(job["target"]["table"], "file:///w/ones");
+        assert_eq!(job["name"], "ones");
+        let error = typed(&[SHOP, "select 1", "a", "/w"]).unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid);
+        assert!(typed(&[SHOP, "a.b.c", "/w"]).is_err());
+    }
+
+    #[cfg(feature = "google")]
+    #[test]
+    fn a_target_in_bigquery_is_a_dataset_or_a_table() {
+        let target = |line: &[&str]| document(line)["target"]["table"].clone();
+        assert_eq!(target(&[SHOP, "a.t", "bigquery://p/d"]), "bigquery://p/d/t");
+        assert_eq!(target(&[SHOP, "a.t", "bigquery://p/d/u"]), "bigquery://p/d/u");
+        assert!(typed(&[SHOP, "a.*", "bigquery://p/d/u"]).is_err());
+        assert!(typed(&[SHOP, "select 1", "bigquery://p/d"]).is_err());
+    }
+
+    #[test]
+    fn the_saved_job_is_the_one_that_is_carried_out() {
+        let file =
+            typed(&[SHOP, "public.orders", "/w", "--where", "note <> 'a: \"b\" # c'"]).unwrap();
+        let read = Job::parse("saved", &yaml(&file).unwrap()).unwrap();
+        assert_eq!(read, serde_json::to_value(&file).unwrap());
+    }
+}

@@ -1,0 +1,218 @@
+//! `sluice init`: a job file for the tables that a source has.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use serde_json::json;
+use sluice_contracts::error::Doing as _;
+use sluice_contracts::job::{Partitioning, TableJob, TableName, WriteDisposition};
+use sluice_contracts::{Error, Kind, Result};
+use sluice_sources::{Description, Listing, Survey};
+
+use super::job::open_source;
+use super::target::check_target;
+use crate::answer::Answer;
+use crate::arguments::Init;
+use crate::figures::{count, size, thousands};
+use crate::place::{job_name, source_url, target_url};
+
+/// Tables that are looked at one by one. Of more, the file names the patterns alone.
+const LOOKED_AT: usize = 200;
+
+pub(crate) async fn init(options: &Init) -> Result<Answer> {
+    let source = source_url(&options.source)?;
+    let target = target_url(&options.target)?;
+    check_target(&target)?;
+    let to_file = options.output.as_os_str() != "-";
+    if to_file && options.output.exists() {
+        return Err(refused(&options.output));
+    }
+    let opened = open_source(&source)?;
+    let mut survey = opened.survey("sluice init").await?;
+    let listing = survey.tables().await?;
+    if listing.tables.is_empty() {
+        return Err(Error::not_found(format!(
+            "find tables of `{}`: there are none",
+            opened.label()
+        ))
+        .hint("only base tables that this user may read are listed"));
+    }
+    let mut found = Vec::with_capacity(listing.tables.len());
+    if listing.tables.len() <= LOOKED_AT {
+        for table in &listing.tables {
+            found.push(survey_table(survey.as_mut(), table).await);
+        }
+    }
+    let text = job_file(&Findings { source: &source, target: &target, listing: &listing, found });
+    let tables = listing.tables.len();
+    let document = json!({ "tables": tables, "job": text });
+    if !to_file {
+        return Answer::new(&document, text);
+    }
+    let path = options.output.display();
+    create(&options.output, &text)?;
+    let said = format!(
+        "wrote `{path}`: {} of `{}`\n\n  sluice plan {path}\n  sluice run {path}\n",
+        count(tables as u64, "table"),
+        opened.label(),
+    );
+    Answer::new(&document, said)
+}
+
+/// A table as far as it could be described.
+async fn survey_table(survey: &mut dyn Survey, table: &TableName) -> Result<Description> {
+    let job = TableJob {
+        relation: table.relation(),
+        select: None,
+        filter: None,
+        partitioning: Partitioning::default(),
+        columns: std::collections::BTreeMap::new(),
+        target: String::new(),
+        write_disposition: WriteDisposition::default(),
+    };
+    survey.describe(&job).await
+}
+
+/// Creates the file, and never overwrites one.
+fn create(path: &Path, text: &str) -> Result<()> {
+    let what = || format!("write `{}`", path.display());
+    match fs::File::create_new(path) {
+        Ok(mut file) => file.write_all(text.as_bytes()).doing(Kind::Denied, what),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(refused(path)),
+        Err(error) => Err(error).doing(Kind::Denied, what),
+    }
+}
+
+fn refused(path: &Path) -> Error {
+    Error::invalid(format!("write `{}`: it is there already", path.display()))
+        .hint("delete it, or name another file with `--output`")
+}
+
+/// What the source has, and where it shall go.
+struct Findings<'a> {
+    source: &'a str,
+    target: &'a str,
+    listing: &'a Listing,
+    /// A description for each table; none at all where there are too many.
+    found: Vec<Result<Description>>,
+}
+
+fn job_file(findings: &Findings<'_>) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_job(&mut text, findings);
+    text
+}
+
+fn write_job(text: &mut String, findings: &Findings<'_>) -> std::fmt::Result {
+    let Findings { source, target, listing, found } = findings;
+    writeln!(text, "# Written by `sluice init`. `sluice plan` shows what a run would do, and")?;
+    writeln!(text, "# `sluice schema job` has every key.")?;
+    writeln!(text, "name: {}", job_name(source))?;
+    writeln!(text, "source:\n  url: {}", scalar(source))?;
+    writeln!(text, "# All of them are read at one moment.\ntables:")?;
+    if found.is_empty() {
+        write_patterns(text, &listing.tables)?;
+    }
+    for (table, description) in listing.tables.iter().zip(found) {
+        write_table(text, table, description)?;
+    }
+    for (table, reason) in &listing.excluded {
+        writeln!(text, "  # left out: {table}: {}", one_line(reason))?;
+    }
+    writeln!(text, "target:\n  dataset: {}", scalar(target))?;
+    writeln!(text, "  write_disposition: truncate   # or append, empty")?;
+    if target.starts_with("file://") {
+        writeln!(
+            text,
+            "# A folder for documents and part files; `.sluice` beside the target, if absent."
+        )?;
+        writeln!(text, "# bucket: file:///data/bucket")?;
+    } else {
+        writeln!(text, "# Documents and part files lie here until the tables are loaded.")?;
+        writeln!(text, "bucket: gs://BUCKET/PREFIX")?;
+    }
+    writeln!(text, "# limits: {{max_connections: 8, max_tasks: 4, finish_within: 10m}}")?;
+    writeln!(text, "# all_or_nothing: true          # no table becomes visible unless all do")
+}
+
+/// A pattern for each schema.
+fn write_patterns(text: &mut String, tables: &[TableName]) -> std::fmt::Result {
+    let mut schemas: std::collections::BTreeMap<Option<&str>, u64> =
+        std::collections::BTreeMap::new();
+    for table in tables {
+        *schemas.entry(table.schema.as_deref()).or_default() += 1;
+    }
+    for (schema, tables) in schemas {
+        let pattern = TableName { schema: schema.map(str::to_owned), name: "*".to_owned() };
+        writeln!(text, "  - table: {}   # {}", typed(&pattern), count(tables, "table"))?;
+    }
+    Ok(())
+}
+
+fn write_table(
+    text: &mut String,
+    table: &TableName,
+    description: &Result<Description>,
+) -> std::fmt::Result {
+    let name = typed(table);
+    match description {
+        Ok(description) => {
+            let (rows, bytes) = (thousands(description.rows()), size(description.bytes()));
+            writeln!(text, "  - table: {name}   # about {rows} rows, {bytes}")?;
+            for warning in &description.warnings {
+                writeln!(text, "    # {}", one_line(warning))?;
+            }
+            let keys: Vec<&str> = description
+                .keys
+                .iter()
+                .filter(|key| key.indexed)
+                .map(|key| key.column.as_str())
+                .collect();
+            if !keys.is_empty() {
+                writeln!(text, "    # can be cut by: {}", one_line(&keys.join(", ")))?;
+            }
+        }
+        // A run would refuse the table; as a comment it does not stop the others.
+        Err(error) => {
+            writeln!(text, "  # - table: {name}")?;
+            writeln!(text, "  #   {}", one_line(&error.chain()))?;
+            if let Some(hint) = error.remedy() {
+                writeln!(text, "  #   hint: {}", one_line(hint))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A table's name as a job file has it: parts with a dot or a quote in them in quotes.
+fn typed(table: &TableName) -> String {
+    let part = |name: &str| {
+        if name.contains(['.', '"']) {
+            format!("\"{}\"", name.replace('"', "\"\""))
+        } else {
+            name.to_owned()
+        }
+    };
+    scalar(&match &table.schema {
+        Some(schema) => format!("{}.{}", part(schema), part(&table.name)),
+        None => part(&table.name),
+    })
+}
+
+/// A text as YAML writes it on one line, in quotes where it needs them.
+fn scalar(text: &str) -> String {
+    // JSON is YAML too, and has no text that takes two lines.
+    let json = || json!(text).to_string();
+    match serde_saphyr::to_string(&text) {
+        Ok(written) if written.trim_end().lines().count() == 1 => written.trim_end().to_owned(),
+        _ => json(),
+    }
+}
+
+/// A comment ends with its line.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

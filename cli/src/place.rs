@@ -1,0 +1,102 @@
+//! Sources and targets as people type them: a URL, or the path of a file or folder.
+
+use std::path::Path;
+
+use sluice_contracts::error::Doing as _;
+use sluice_contracts::job::holds_password;
+use sluice_contracts::{Error, Kind, Result};
+use url::Url;
+
+/// The URL of a source.
+///
+/// # Errors
+/// `Invalid` for a path of no file, and for a URL that spells a password out.
+pub(crate) fn source_url(typed: &str) -> Result<String> {
+    if typed.contains("://") || typed.starts_with("${") {
+        if holds_password(typed) {
+            // The URL itself is not repeated.
+            return Err(Error::invalid("read the source's URL: it holds a password").hint(
+                "every user of this machine sees a command's arguments: set `PGPASSWORD`, or write \
+                 `'postgres://me:${DB_PASSWORD}@host/shop'` in single quotes and set `DB_PASSWORD`",
+            ));
+        }
+        return Ok(typed.to_owned());
+    }
+    let path = absolute(Path::new(typed))?;
+    if !path.is_file() {
+        return Err(Error::not_found(format!("find source `{typed}`: there is no such file"))
+            .hint("write `postgres://user@host/database`, or the path of an SQLite file"));
+    }
+    sqlite_url(&path)
+}
+
+/// The URL of a target, without a slash at its end.
+pub(crate) fn target_url(typed: &str) -> Result<String> {
+    let url = if typed.contains("://") { typed.to_owned() } else { file_url(Path::new(typed))? };
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+/// A name for a job that reads or writes what a URL or a table is called: its last part, as far as
+/// a job's name may have its letters.
+pub(crate) fn job_name(of: &str) -> String {
+    let path = of.split(['?', '#']).next().unwrap_or_default();
+    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let known = |c: &char| c.is_ascii_alphanumeric() || *c == '-' || *c == '_';
+    let name: String = last.trim_end_matches(".db").chars().filter(known).take(100).collect();
+    if name.is_empty() || of.starts_with("${") { "copy".to_owned() } else { name }
+}
+
+/// The URL of an SQLite file.
+pub(crate) fn sqlite_url(path: &Path) -> Result<String> {
+    file_url(path).map(|url| format!("sqlite{}", url.trim_start_matches("file")))
+}
+
+/// The URL of a file or a folder of this machine.
+pub(crate) fn file_url(path: &Path) -> Result<String> {
+    match Url::from_file_path(absolute(path)?) {
+        Ok(url) => Ok(url.to_string()),
+        Err(()) => Err(Error::invalid(format!("write `{}` as a URL", path.display()))),
+    }
+}
+
+fn absolute(path: &Path) -> Result<std::path::PathBuf> {
+    std::path::absolute(path).doing(Kind::Invalid, || format!("find `{}`", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_become_urls_and_urls_stay() {
+        let here = std::env::current_dir().unwrap();
+        let here = here.display();
+        assert_eq!(target_url("./ware house/").unwrap(), format!("file://{here}/ware%20house"));
+        assert_eq!(target_url("/w").unwrap(), "file:///w");
+        assert_eq!(target_url("bigquery://p/d/").unwrap(), "bigquery://p/d");
+        assert_eq!(source_url("Cargo.toml").unwrap(), format!("sqlite://{here}/Cargo.toml"));
+        assert_eq!(source_url("${SOURCE_URL}").unwrap(), "${SOURCE_URL}");
+        assert_eq!(source_url("postgres://me@h/d").unwrap(), "postgres://me@h/d");
+        assert_eq!(source_url("absent.db").unwrap_err().kind(), Kind::NotFound);
+    }
+
+    #[test]
+    fn a_job_is_called_after_its_database_or_table() {
+        assert_eq!(job_name("postgres://me@h/shop?sslmode=require"), "shop");
+        assert_eq!(job_name("sqlite:///data/shop.db"), "shop");
+        assert_eq!(job_name("My Orders"), "MyOrders");
+        assert_eq!(job_name("${SOURCE_URL}"), "copy");
+        assert_eq!(job_name("größe/"), "gre");
+        assert_eq!(job_name("表"), "copy");
+        assert_eq!(job_name(&"x".repeat(200)).len(), 100);
+    }
+
+    #[test]
+    fn a_password_is_refused_and_not_repeated() {
+        let error = source_url("postgres://me:s3cret@h/d").unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid);
+        let said = format!("{}{}", error.chain(), error.remedy().unwrap_or_default());
+        assert!(!said.contains("s3cret"), "{said}");
+        source_url("postgres://me:${PW}@h/d").unwrap();
+    }
+}

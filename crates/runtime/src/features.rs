@@ -1,0 +1,44 @@
+//! What this build includes, and what to say of a URL that needs more.
+
+use sluice_contracts::Error;
+
+/// Schemes of Google Cloud's URLs. The feature `google` brings them.
+const GOOGLE: &[&str] = &["gs", "bigquery"];
+
+/// The error for a URL whose scheme this build does not know. `kind` says what the URL names, such
+/// as `bucket`; `does` is what this build does with the `known` ones, such as `stores in`.
+pub fn unknown_scheme(kind: &str, scheme: &str, does: &str, known: &[&str]) -> Error {
+    if !cfg!(feature = "google") && GOOGLE.contains(&scheme) {
+        return without_google(format!("open {kind} `{scheme}://`"));
+    }
+    let known: Vec<String> = known.iter().map(|known| format!("`{known}://`")).collect();
+    Error::invalid(format!("unknown {kind} `{scheme}://`"))
+        .hint(format!("this build {does} {}", known.join(", ")))
+}
+
+/// The error for something that only a build with Google Cloud can do.
+pub fn without_google(doing: impl Into<String>) -> Error {
+    Error::invalid(format!("{}: this build does not include Google Cloud", doing.into()))
+        .hint("build it in: `cargo install --locked --path cli --features google`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_scheme_is_answered_with_the_known_ones() {
+        let error = unknown_scheme("bucket", "s3", "stores in", &["file", "gs"]);
+        assert_eq!(error.to_string(), "unknown bucket `s3://`");
+        assert_eq!(error.remedy(), Some("this build stores in `file://`, `gs://`"));
+    }
+
+    #[cfg(not(feature = "google"))]
+    #[test]
+    fn a_url_of_google_is_answered_with_the_feature() {
+        let error = unknown_scheme("bucket", "gs", "stores in", &["file"]);
+        let said = error.to_string();
+        assert_eq!(said, "open bucket `gs://`: this build does not include Google Cloud");
+        assert!(error.remedy().is_some_and(|hint| hint.contains("--features google")));
+    }
+}
