@@ -1,8 +1,8 @@
 # What a change is checked with.
 check:
     cargo fmt --all --check
-    cargo clippy --workspace --all-targets --locked -- -D warnings
-    cargo deny --locked check bans licenses sources
+    cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+    cargo deny --all-features --locked check bans licenses sources
 
 # All tests, or those whose name holds a word.
 test *words:

@@ -70,7 +70,7 @@ mkdir -p "$SCALE_DIR"
 
 sql() { psql -q -v ON_ERROR_STOP=1 "$SCALE_URL" "$@"; }
 
-cargo build --release --locked --workspace --bins
+cargo build --release --locked --workspace --all-features --bins
 TARGET="$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"
 export TEST_SLUICE="$TARGET/release/sluice"
 

@@ -75,8 +75,9 @@ pub(crate) async fn carry_out(
 /// Plans a run and writes its manifest.
 async fn plan(job: &Job) -> Result<(RunStore, Manifest)> {
     check_places(job)?;
-    let bucket = open_bucket(&job.bucket)?;
     let mut manifest = sluice_planner::plan(job, open_source(&job.source)?).await?;
+    // Not before: a job that cannot be planned makes no folder.
+    let bucket = open_bucket(&job.bucket)?;
     sluice_planner::name_dropped(&bucket, job, &mut manifest).await?;
     let sinks = OpenSinks::of(&manifest).await?;
     for table in &manifest.tables {

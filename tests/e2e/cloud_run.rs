@@ -14,7 +14,7 @@ use sluice_tests::cloud::clients::Gcloud;
 use sluice_tests::cloud::run::{CloudRun, Job};
 use sluice_tests::oracle::{Expected, assert_same};
 use sluice_tests::postgres::Database;
-use sluice_tests::sluice::{Site, cloud_program};
+use sluice_tests::sluice::{Site, other_program};
 
 use crate::bad_days::{kill_half_way, resume, slow_orders, start};
 
@@ -247,7 +247,7 @@ async fn gcloud_is_told_of_an_execution_that_fails() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_executes_the_job_and_fills_the_gap() {
     let Some(gcloud) = Gcloud::find() else { return };
-    let Some(extractor) = cloud_program("extractor") else { return };
+    let Some(extractor) = other_program("extractor") else { return };
     let Some(database) = Database::fresh().await else { return };
     let (_proxy, site, job) = slow_orders(&database).await;
     let run = kill_half_way(&site, start(&site, &job), 3).await;

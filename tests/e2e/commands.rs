@@ -42,6 +42,10 @@ async fn help_of_every_command() {
     assert_said("help_validate", &site, &ended);
     let ended = site.sluice(["schema", "--help"]).await;
     assert_said("help_schema", &site, &ended);
+    let ended = site.sluice(["copy", "--help"]).await;
+    assert_said("help_copy", &site, &ended);
+    let ended = site.sluice(["init", "--help"]).await;
+    assert_said("help_init", &site, &ended);
 }
 
 #[tokio::test(flavor = "multi_thread")]

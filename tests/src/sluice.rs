@@ -17,6 +17,7 @@ use crate::needs::{skip, variable};
 pub struct Site {
     folder: TempDir,
     variables: Vec<(String, String)>,
+    program: Option<PathBuf>,
 }
 
 /// How a command ended, and what it said.
@@ -34,12 +35,17 @@ impl Site {
     /// An empty one.
     pub fn new() -> Self {
         let folder = TempDir::with_prefix("sluice-").expect("a temporary folder");
-        Self { folder, variables: Vec::new() }
+        Self { folder, variables: Vec::new(), program: None }
     }
 
     /// One whose jobs find their source in `${SOURCE_URL}`.
     pub fn reading(source: impl Into<String>) -> Self {
         Self::new().with("SOURCE_URL", source)
+    }
+
+    /// An empty one with another build of the program.
+    pub fn of(program: PathBuf) -> Self {
+        Self { program: Some(program), ..Self::new() }
     }
 
     /// Adds an environment variable for every command.
@@ -97,7 +103,7 @@ impl Site {
 
     /// Starts the program.
     pub fn start<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> Started {
-        let child = Command::new(program())
+        let child = Command::new(self.program.as_deref().unwrap_or_else(|| program()))
             .args(arguments)
             // What the machine's owner has set must not change what a test sees.
             .env_remove("RUST_LOG")
@@ -219,7 +225,7 @@ pub fn program() -> &'static Path {
             return PathBuf::from(given);
         }
         let built = std::process::Command::new(env!("CARGO"))
-            .args(["build", "--locked", "--quiet", "--workspace", "--bins"])
+            .args(["build", "--locked", "--quiet", "--workspace", "--all-features", "--bins"])
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
             .status();
         assert!(built.is_ok_and(|status| status.success()), "`sluice` does not build");
@@ -229,9 +235,10 @@ pub fn program() -> &'static Path {
     })
 }
 
-/// One of the programs that run in the cloud, like `extractor`; `TEST_EXTRACTOR` says where it is.
-/// `None` where it is missing: the test returns, and has said so.
-pub fn cloud_program(name: &str) -> Option<PathBuf> {
+/// A program beside the command under test: one that runs in the cloud, like `extractor`, or another
+/// build of the command. `TEST_EXTRACTOR` says where it is. `None` where it is missing: the test
+/// returns, and has said so.
+pub fn other_program(name: &str) -> Option<PathBuf> {
     let variable_name = format!("TEST_{}", name.to_uppercase());
     let found = variable(&variable_name).map(PathBuf::from);
     if found.is_none() {
