@@ -19,7 +19,8 @@ mod parts;
 #[cfg(feature = "service")]
 mod signals;
 pub mod sink;
-#[cfg(all(test, feature = "service"))]
+#[cfg(test)]
+#[cfg(feature = "service")]
 mod tests;
 
 pub use advance::{Service, Standing};

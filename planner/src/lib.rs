@@ -17,7 +17,8 @@ pub mod service;
 pub mod strategy;
 #[cfg(feature = "service")]
 pub mod targets;
-#[cfg(all(test, feature = "service"))]
+#[cfg(test)]
+#[cfg(feature = "service")]
 mod tests;
 
 #[cfg(feature = "service")]

@@ -278,10 +278,14 @@ mod tests {
                 keywords.push(keyword.clone());
                 match (keyword.as_str(), value) {
                     ("properties" | "$defs", Value::Object(named)) => {
-                        named.values().for_each(|schema| walk(schema, keywords));
+                        for schema in named.values() {
+                            walk(schema, keywords);
+                        }
                     }
                     ("oneOf", Value::Array(schemas)) => {
-                        schemas.iter().for_each(|schema| walk(schema, keywords));
+                        for schema in schemas {
+                            walk(schema, keywords);
+                        }
                     }
                     ("items" | "additionalProperties", schema) => walk(schema, keywords),
                     _ => {}
