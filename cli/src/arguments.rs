@@ -82,9 +82,6 @@ pub(crate) enum Command {
     Completions(Completions),
     /// Print the manual page of a command, for `man -l -`
     Manual(Manual),
-    /// Be one task of a run, as its environment says
-    #[command(hide = true)]
-    Task,
 }
 
 #[derive(Debug, Args)]
@@ -122,14 +119,15 @@ pub(crate) struct Copy {
     /// Use at most this many tasks
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) max_tasks: Option<u32>,
-    /// URL of the bucket for documents and part files; a folder beside TARGET needs none
-    #[arg(long, value_name = "URL", env = "SLUICE_BUCKET", hide_env_values = true)]
+    /// Folder or URL of the bucket for documents and part files [default: `.sluice` beside the
+    /// tables, where TARGET is a folder]
+    #[arg(long, value_name = "URL")]
     pub(crate) bucket: Option<String>,
     /// Write the job that is carried out to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) save: Option<PathBuf>,
     /// Finish a run of the same command that ended early
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", conflicts_with = "max_tasks")]
     pub(crate) resume: Option<RunId>,
 }
 

@@ -14,9 +14,11 @@ use sluice_runtime::storage::open_bucket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::commands::{OpenSinks, check_places, open_source};
+use crate::commands::{self, OpenSinks, check_places, open_source};
 use crate::launch::{ChildProcesses, Event};
+use crate::place::shell_word;
 use crate::progress::Display;
+use crate::resume::find;
 use crate::summary::RunReport;
 
 /// Executions of a run before its gaps are reported. More than one is needed only where the
@@ -44,31 +46,44 @@ pub(crate) enum Again<'a> {
     Same,
 }
 
-/// Carries a job out, or finishes one of its runs.
-///
-/// # Errors
-/// Where there is no run to report on; failures of a run are in [`Finished`].
-pub(crate) async fn carry_out(
-    job: &Job,
-    again: Again<'_>,
-    resume: Option<RunId>,
-) -> Result<Finished> {
-    let started = Instant::now();
-    let (store, manifest) = match resume {
-        None => plan(job).await?,
-        Some(run) => find(job, run).await?,
-    };
-    let result = extract_and_commit(&store, &manifest).await;
-    let seconds = started.elapsed().as_secs_f64();
-    let report = RunReport::gather(&store, &manifest, &result, seconds).await;
-    let error = result
-        .map_or_else(Some, |outcome| error_of(manifest.run, &table_endings(&manifest, &outcome)));
-    let error = error.map(|error| with_way_out(error, again, manifest.run));
-    match (report, error) {
-        (Ok(report), error) => Ok(Finished { report, error }),
-        // The first failure says more than the one that it led to.
-        (Err(_), Some(error)) => Err(error),
-        (Err(later), None) => Err(later),
+/// A run that has a manifest, to be carried out.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    started: Instant,
+    store: RunStore,
+    manifest: Manifest,
+}
+
+impl Planned {
+    /// Plans a run of a job, or finds one of its runs.
+    pub(crate) async fn run(job: &Job, resume: Option<RunId>) -> Result<Self> {
+        let started = Instant::now();
+        let (store, manifest) = match resume {
+            None => plan(job).await?,
+            Some(run) => find(job, run).await?,
+        };
+        Ok(Self { started, store, manifest })
+    }
+
+    /// Carries it out.
+    ///
+    /// # Errors
+    /// Where there is nothing to report; failures of the run are in [`Finished`].
+    pub(crate) async fn carry_out(self, again: Again<'_>) -> Result<Finished> {
+        let Self { started, store, manifest } = self;
+        let result = extract_and_commit(&store, &manifest).await;
+        let seconds = started.elapsed().as_secs_f64();
+        let report = RunReport::gather(&store, &manifest, &result, seconds).await;
+        let error = result.map_or_else(Some, |outcome| {
+            error_of(manifest.run, &table_endings(&manifest, &outcome))
+        });
+        let error = error.map(|error| with_way_out(error, again, manifest.run));
+        match (report, error) {
+            (Ok(report), error) => Ok(Finished { report, error }),
+            // The first failure says more than the one that it led to.
+            (Err(_), Some(error)) => Err(error),
+            (Err(later), None) => Err(later),
+        }
     }
 }
 
@@ -88,19 +103,6 @@ async fn plan(job: &Job) -> Result<(RunStore, Manifest)> {
         Created::First => Ok((store, manifest)),
         Created::Lost => Err(Error::bug(format!("run `{}` has a manifest already", manifest.run))),
     }
-}
-
-/// Finds a run of the job.
-async fn find(job: &Job, run: RunId) -> Result<(RunStore, Manifest)> {
-    let store = RunStore::new(open_bucket(&job.bucket)?, run);
-    let manifest = store.manifest().await?;
-    if manifest.job != job.name {
-        return Err(Error::invalid(format!(
-            "resume run `{run}`: it is a run of job `{}`, not of `{}`",
-            manifest.job, job.name
-        )));
-    }
-    Ok((store, manifest))
 }
 
 async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Outcome> {
@@ -182,7 +184,7 @@ async fn launch_and_watch(
     let (events, mut heard) = mpsc::unbounded_channel();
     let (stop, stopping) = watch::channel(false);
     let launcher = ChildProcesses {
-        command: (program, vec!["task".into()]),
+        command: (program, vec![commands::task::NAME.into()]),
         store: store.clone(),
         events,
         stop: stopping,
@@ -238,7 +240,7 @@ fn with_way_out(error: Error, again: Again<'_>, run: RunId) -> Error {
     }
     let command = match again {
         Again::Run(path) if path.as_os_str() == "-" => format!("`sluice run JOB --resume {run}`"),
-        Again::Run(path) => format!("`sluice run {} --resume {run}`", path.display()),
+        Again::Run(path) => format!("`sluice run {} --resume {run}`", shell_word(path)),
         Again::Same => format!("the same command with `--resume {run}`"),
     };
     error.hint(format!("{command} reads only what is missing, and commits"))

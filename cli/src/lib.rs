@@ -19,6 +19,7 @@ mod planner;
 mod planner;
 mod progress;
 mod render;
+mod resume;
 mod status;
 mod summary;
 mod warehouse;
@@ -35,18 +36,26 @@ use arguments::{Arguments, Command};
 /// Results go to standard output; progress, logs and errors go to standard error. With `--json`
 /// one object goes to standard output, also for an error.
 pub fn main(arguments: &[OsString]) -> ExitCode {
+    // Not one of the commands: it is for a run to start, not for people.
+    if let [_, only] = arguments
+        && only == commands::task::NAME
+    {
+        return be_a_task();
+    }
     match Arguments::read(arguments) {
         Ok(parsed) => carry_out(parsed),
         Err(error) => answer::unparsed(&error, arguments),
     }
 }
 
+#[tokio::main]
+async fn be_a_task() -> ExitCode {
+    commands::task::task().await
+}
+
 /// Does what a command says. Here and not in the binary, which would compile all of it once more.
 #[tokio::main]
 async fn carry_out(parsed: Arguments) -> ExitCode {
-    if matches!(parsed.command, Command::Task) {
-        return commands::task::task().await;
-    }
     sluice_runtime::telemetry::init(sluice_runtime::telemetry::Audience::Person);
     let answer = match parsed.command {
         Command::Demo(options) => demo::demo(&options).await,
@@ -60,7 +69,6 @@ async fn carry_out(parsed: Arguments) -> ExitCode {
         Command::Schema(options) => commands::schema::schema(&options),
         Command::Completions(options) => commands::completions::completions(&options),
         Command::Manual(options) => commands::manual::manual(&options),
-        Command::Task => return ExitCode::SUCCESS,
     };
     answer.unwrap_or_else(Answer::failed).print(parsed.json)
 }

@@ -30,10 +30,11 @@ pub(crate) fn source_url(typed: &str) -> Result<String> {
     sqlite_url(&path)
 }
 
-/// The URL of a target, without a slash at its end.
+/// The URL of a target or a bucket, without a slash at its end.
 pub(crate) fn target_url(typed: &str) -> Result<String> {
     let url = if typed.contains("://") { typed.to_owned() } else { file_url(Path::new(typed))? };
-    Ok(url.trim_end_matches('/').to_owned())
+    let scheme = url.find("://").map_or(0, |at| at + "://".len());
+    Ok(url[..scheme].to_owned() + url[scheme..].trim_end_matches('/'))
 }
 
 /// A name for a job that reads or writes what a URL or a table is called: its last part, as far as
@@ -44,6 +45,13 @@ pub(crate) fn job_name(of: &str) -> String {
     let known = |c: &char| c.is_ascii_alphanumeric() || *c == '-' || *c == '_';
     let name: String = last.trim_end_matches(".db").chars().filter(known).take(100).collect();
     if name.is_empty() || of.starts_with("${") { "copy".to_owned() } else { name }
+}
+
+/// A path as a shell takes it for one word.
+pub(crate) fn shell_word(path: &Path) -> String {
+    let word = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "_-./+,:@%=".contains(c);
+    if word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 /// The URL of an SQLite file.
@@ -73,11 +81,18 @@ mod tests {
         let here = here.display();
         assert_eq!(target_url("./ware house/").unwrap(), format!("file://{here}/ware%20house"));
         assert_eq!(target_url("/w").unwrap(), "file:///w");
+        assert_eq!(target_url("/").unwrap(), "file://");
         assert_eq!(target_url("bigquery://p/d/").unwrap(), "bigquery://p/d");
         assert_eq!(source_url("Cargo.toml").unwrap(), format!("sqlite://{here}/Cargo.toml"));
         assert_eq!(source_url("${SOURCE_URL}").unwrap(), "${SOURCE_URL}");
         assert_eq!(source_url("postgres://me@h/d").unwrap(), "postgres://me@h/d");
         assert_eq!(source_url("absent.db").unwrap_err().kind(), Kind::NotFound);
+    }
+
+    #[test]
+    fn a_path_is_one_word() {
+        assert_eq!(shell_word(Path::new("w/job.yaml")), "w/job.yaml");
+        assert_eq!(shell_word(Path::new("my job's.yaml")), r"'my job'\''s.yaml'");
     }
 
     #[test]

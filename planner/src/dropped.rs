@@ -1,8 +1,9 @@
 //! Tables that the job moved last time and does not move any more.
 
 use sluice_contracts::Result;
-use sluice_contracts::job::{Excluded, Job, Selection};
+use sluice_contracts::job::{Excluded, Job, Selection, TableName};
 use sluice_contracts::manifest::Manifest;
+use sluice_contracts::relation::Relation;
 use sluice_contracts::store::{Bucket, RunStore};
 
 /// Runs that are looked through for the job's last one.
@@ -17,10 +18,16 @@ pub async fn name_dropped(bucket: &Bucket, job: &Job, manifest: &mut Manifest) -
     for run in bucket.runs().await?.into_iter().take(LOOKED_AT) {
         // A run of another version, or a broken one, is no reason to refuse tonight's.
         let Ok(last) = RunStore::new(bucket.clone(), run).manifest().await else { continue };
-        if last.job != job.name || last.run == manifest.run {
+        let same = last.job == job.name && last.source == job.source;
+        if !same || last.run == manifest.run {
             continue;
         }
         for table in last.tables {
+            // A pattern that does not mean the table says nothing about the source.
+            let Relation::Table { schema, name } = table.relation else { continue };
+            if !job.selection.means(&TableName { schema, name }) {
+                continue;
+            }
             let known = manifest.tables.iter().any(|now| now.name == table.name)
                 || manifest.refused.iter().any(|now| now.table == table.name)
                 || manifest.excluded.iter().any(|now| now.table == table.name);

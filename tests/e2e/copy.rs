@@ -28,7 +28,16 @@ async fn one_line_moves_a_table_and_saves_the_job_that_moves_it_again() {
     assert_eq!(answer["job"], "orders");
     assert_same(Expected::Table(&database, "orders"), &folder).await;
 
-    // The same job may be saved again, and no other is lost to it.
+    // The same job may be saved again, and nothing else is lost to it.
+    fs::write(site.path().join("latin.txt"), b"caf\xe9").expect("a file can be written");
+    let latin = ["copy", &url, "orders", "./there", "--save", "latin.txt"];
+    site.sluice(latin).await.refused(64, &["`latin.txt`"]);
+    for odd in ["-", ".", "/dev/null"] {
+        site.sluice(["copy", &url, "orders", "./there", "--save", odd]).await.refused(64, &[odd]);
+    }
+    let absent = ["copy", &url, "oders", "./there", "--save", "oders.yaml"];
+    assert_eq!(site.sluice(absent).await.code, Some(1));
+    assert!(!site.path().join("oders.yaml").exists());
     site.sluice(line).await.succeeded();
     let other = ["copy", &url, "orders", "./there", "--save", "job.yaml"];
     site.sluice(other).await.refused(64, &["`job.yaml`", "`--save`"]);
@@ -84,6 +93,27 @@ async fn patterns_lists_and_queries_are_moved_too() {
     let query = "SELECT status, count(*) AS orders FROM orders GROUP BY 1";
     site.sluice(["copy", &url, query, "all/by_status"]).await.succeeded();
     assert_same(Expected::Query(&database, query), &site.path().join("all/by_status")).await;
+    // A table has no other in it.
+    let inside = site.sluice(["copy", &url, "lines", "all/by_status"]).await;
+    inside.refused(64, &["would lie in the table"]);
+
+    // What another command left out is not gone from the database.
+    let answer = site.sluice(["copy", &url, "crm.*", "all", "--json"]).await.answer();
+    assert_eq!(answer["excluded"].as_array().map(Vec::len), Some(0), "{answer:#}");
+    database.execute("DROP TABLE lines").await;
+    let answer = site.sluice(["copy", &url, "public.*", "all", "--json"]).await.answer();
+    assert_eq!(answer["excluded"].as_array().map(Vec::len), Some(0), "{answer:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_in_quotes_is_that_table_and_no_other() {
+    let Some(database) = Database::fresh().await else { return };
+    database.execute("CREATE SCHEMA other; CREATE TABLE other.big AS SELECT 'wrong' AS t").await;
+    database.execute("CREATE TABLE \"other.big\" AS SELECT 'right' AS t").await;
+    let site = Site::new();
+    site.sluice(["copy", &database.url(), "\"other.big\"", "w"]).await.succeeded();
+    let folder = site.path().join("w/other_big");
+    assert_same(Expected::Table(&database, "\"other.big\""), &folder).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,8 +164,23 @@ async fn a_copy_that_ended_early_is_finished_by_the_same_line() {
     let run = ended.answer()["run"].as_str().unwrap_or_default().to_owned();
     let again = site.sluice(["copy", &url, "t", "w", "--json", "--resume", &run]).await;
     assert_eq!(again.answer()["run"], run.as_str());
-    let other = site.sluice(["copy", &url, "u", "w", "--resume", &run]).await;
-    assert_eq!(other.code, Some(64), "{other}");
+    // The run is finished as it was planned: nobody may think that something else was done.
+    let named = format!("{}_2", database.name());
+    for (other, word) in [
+        (vec!["copy", &url, "u", "w"], "of job `t`"),
+        (vec!["copy", &url, "other.t", "w"], "another table"),
+        (vec!["copy", &url.replace(database.name(), &named), "t", "w"], "another source"),
+        (vec!["copy", &url, "t", "w", "--where", "id > 1"], "another condition"),
+        (vec!["copy", &url, "t", "w", "--columns", "name"], "another choice of columns"),
+        (vec!["copy", &url, "t", "w", "--disposition", "append"], "another write disposition"),
+        (vec!["copy", &url, "t", "w/w", "--bucket", "w/.sluice"], "another target"),
+        (vec!["copy", &url, "t", "u", "w", "--bucket", "w/.sluice"], "of job"),
+    ] {
+        let ended = site.sluice(other.iter().chain(&["--resume", &run])).await;
+        ended.refused(64, &["resume run", word]);
+    }
+    site.sluice(["copy", &url, "t", "x", "--resume", &run]).await.refused(1, &["find bucket"]);
+    assert!(!site.path().join("x").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,6 +191,8 @@ async fn a_job_file_is_written_for_what_a_database_has() {
     database.execute("CREATE TABLE \"null\" AS SELECT 2 AS id").await;
     database.execute("CREATE TABLE wide (amount numeric(100, 50))").await;
     database.execute("CREATE VIEW v AS SELECT 1 AS id").await;
+    database.execute("CREATE TABLE \"a*b\" (id int); CREATE TABLE \"a#b\" (id int)").await;
+    database.execute("CREATE TABLE \"a/b\" AS SELECT 3 AS id").await;
     let site = Site::new();
     let url = database.url();
     let ended = site.sluice(["init", &url, "w"]).await;
@@ -158,7 +205,9 @@ async fn a_job_file_is_written_for_what_a_database_has() {
         assert!(text.contains(expected), "`{expected}` is not in\n{text}");
     }
     let answer = site.run(&path).await;
-    assert_eq!(answer["tables"].as_array().map(Vec::len), Some(3), "{answer:#}\n{text}");
+    assert_eq!(answer["tables"].as_array().map(Vec::len), Some(5), "{answer:#}\n{text}");
+    let slash = site.path().join("w/public_a_b");
+    assert_same(Expected::Table(&database, "\"a/b\""), &slash).await;
     assert_same(Expected::Table(&database, "orders"), &site.path().join("w/orders")).await;
 
     site.sluice(["init", &url, "w"]).await.refused(64, &["`job.yaml`", "`--output`"]);
@@ -171,6 +220,9 @@ async fn a_job_file_is_written_for_what_a_database_has() {
 async fn a_database_without_tables_has_no_job_file() {
     let Some(database) = Database::fresh().await else { return };
     let site = Site::new();
+    database.execute("CREATE TABLE wide (amount numeric(100, 50))").await;
+    site.sluice(["init", &database.url()]).await.refused(1, &["none can be moved", "amount"]);
+    database.execute("DROP TABLE wide").await;
     let ended = site.sluice(["init", &database.url()]).await;
     ended.refused(1, &["there are none"]);
     assert!(!site.path().join("job.yaml").exists());

@@ -1,6 +1,7 @@
 //! `sluice copy`: tables, or the rows of a query, without a job file.
 
 use std::fs;
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
 use sluice_contracts::error::Doing as _;
@@ -16,7 +17,7 @@ use super::run::answer;
 use super::target::check_target;
 use crate::answer::Answer;
 use crate::arguments::Copy;
-use crate::execution::{Again, carry_out};
+use crate::execution::{Again, Planned};
 use crate::place::{job_name, source_url, target_url};
 
 /// The scheme of targets whose URL has room for a project, a dataset and a table.
@@ -26,14 +27,32 @@ pub(crate) async fn copy(options: &Copy) -> Result<Answer> {
     let file = job_file(options)?;
     let value = serde_json::to_value(&file).doing(Kind::Bug, || "write the job as JSON")?;
     let job = Job::from_value(&file.name, value, &strategy_names())?;
+    let text = yaml(&file)?;
+    if let Some(path) = &options.save {
+        require_free(path, &text)?;
+    }
+    let run = Planned::run(&job, options.resume).await.map_err(with_job_file)?;
+    // Not before: a job that cannot be planned would stand in the way of the right one.
     let again = match &options.save {
         Some(path) => {
-            save(path, &file)?;
+            save(path, &text)?;
             Again::Run(path)
         }
         None => Again::Same,
     };
-    answer(carry_out(&job, again, options.resume).await?)
+    answer(run.carry_out(again).await?)
+}
+
+/// Adds where the keys are that a hint names: a command has none.
+fn with_job_file(error: Error) -> Error {
+    const KEYS: [&str; 5] = ["`columns.", "`source.", "`target.", "`tables`", "`partitioning."];
+    match error.remedy() {
+        Some(hint) if KEYS.iter().any(|key| hint.contains(key)) => {
+            let hint = format!("in a job file, as `sluice init` writes one: {hint}");
+            error.hint(hint)
+        }
+        _ => error,
+    }
 }
 
 /// The job that the arguments describe.
@@ -57,7 +76,7 @@ fn job_file(options: &Copy) -> Result<JobFile> {
         partitioning: PartitioningFile::default(),
         columns: std::collections::BTreeMap::new(),
         target: TargetFile { table: None, dataset: None, write_disposition },
-        bucket: options.bucket.clone(),
+        bucket: options.bucket.as_deref().map(target_url).transpose()?,
         limits: LimitsFile { max_tasks: options.max_tasks, ..LimitsFile::default() },
         consistency: Consistency::default(),
         all_or_nothing: false,
@@ -80,7 +99,7 @@ fn job_file(options: &Copy) -> Result<JobFile> {
             return Ok(file);
         }
         What::Table(name) => {
-            file.source.table = Some(name.to_string());
+            file.source.table = Some(name.quoted());
             let is_table = parts_of_bigquery(&target) == Some(3);
             let below = || format!("{target}/{}", name.target_name());
             file.target.table = Some(if is_table { target } else { below() });
@@ -130,9 +149,26 @@ impl What {
 }
 
 fn is_query(typed: &str) -> bool {
-    let mut words = typed.split_whitespace();
+    let mut words = without_comments(typed).split_whitespace();
     let first = words.next().unwrap_or_default().to_ascii_lowercase();
     matches!(first.as_str(), "select" | "with" | "values" | "table") && words.next().is_some()
+}
+
+/// A query from its first word on: without comments and brackets before it.
+fn without_comments(query: &str) -> &str {
+    let mut rest = query;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
+        let comment = match rest {
+            _ if rest.starts_with("--") => rest.split_once('\n'),
+            _ if rest.starts_with("/*") => rest.split_once("*/"),
+            _ => None,
+        };
+        match comment {
+            Some((_, after)) => rest = after,
+            None => return rest,
+        }
+    }
 }
 
 /// Names in the URL of a target in BigQuery.
@@ -156,21 +192,32 @@ fn require_table(target: &str) -> Result<()> {
     }
 }
 
-/// Writes the job file, unless it says something else already.
-fn save(path: &Path, file: &JobFile) -> Result<()> {
-    let text = yaml(file)?;
-    match fs::read_to_string(path) {
-        Ok(there) if there == text => return Ok(()),
-        Ok(_) => {
-            return Err(Error::invalid(format!(
-                "save the job: `{}` holds another one",
-                path.display()
-            ))
-            .hint("delete it, or give `--save` another name"));
-        }
-        Err(_) => {}
+/// Refuses to save the job where something else is.
+fn require_free(path: &Path, text: &str) -> Result<()> {
+    let refused = |why: &str| {
+        Error::invalid(format!("save the job: `{}` {why}", path.display()))
+            .hint("delete it, or give `--save` the name of another file")
+    };
+    match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound && path.as_os_str() != "-" => Ok(()),
+        Ok(there) if there.is_file() => match fs::read(path) {
+            Ok(there) if there == text.as_bytes() => Ok(()),
+            _ => Err(refused("holds something else")),
+        },
+        Ok(_) => Err(refused("is no file")),
+        Err(_) if path.as_os_str() == "-" => Err(refused("is no name for a file")),
+        Err(error) => Err(error).doing(Kind::Denied, || format!("read `{}`", path.display())),
     }
-    fs::write(path, text).doing(Kind::Denied, || format!("write `{}`", path.display()))
+}
+
+/// Writes the job file, where it is not there yet.
+fn save(path: &Path, text: &str) -> Result<()> {
+    let what = || format!("write `{}`", path.display());
+    match fs::File::create_new(path) {
+        Ok(mut file) => file.write_all(text.as_bytes()).doing(Kind::Denied, what),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => require_free(path, text),
+        Err(error) => Err(error).doing(Kind::Denied, what),
+    }
 }
 
 #[cfg(test)]
@@ -229,6 +276,23 @@ mod tests {
             document(&[SHOP, "a.*", "/w", "--where", "tenant = 5", "--disposition", "append"]);
         assert_eq!(job["tables"], json!([{"table": "a.*", "where": "tenant = 5"}]));
         assert_eq!(job["target"]["write_disposition"], "append");
+    }
+
+    #[test]
+    fn a_name_in_quotes_stays_the_name() {
+        let table = |typed| document(&[SHOP, typed, "/w"])["source"]["table"].clone();
+        assert_eq!(table("\"other.big\""), "\"other.big\"");
+        assert_eq!(table("\"Odd Schema\".\"q\"\"uote\""), "Odd Schema.\"q\"\"uote\"");
+    }
+
+    #[test]
+    fn a_query_is_told_by_its_first_word() {
+        for query in ["select 1", "/* a */ -- b\n (Select 1)", "with a as (select 1) table a"] {
+            assert!(is_query(query), "{query}");
+        }
+        for name in ["select", "orders", "my orders", "table", "-- select 1"] {
+            assert!(!is_query(name), "{name}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::target::check_target;
 use crate::answer::Answer;
 use crate::arguments::Init;
 use crate::figures::{count, size, thousands};
-use crate::place::{job_name, source_url, target_url};
+use crate::place::{job_name, shell_word, source_url, target_url};
 
 /// Tables that are looked at one by one. Of more, the file names the patterns alone.
 const LOOKED_AT: usize = 200;
@@ -37,32 +37,82 @@ pub(crate) async fn init(options: &Init) -> Result<Answer> {
             "find tables of `{}`: there are none",
             opened.label()
         ))
-        .hint("only base tables that this user may read are listed"));
+        .hint("views are named one by one: `sluice copy SOURCE VIEW TARGET`"));
     }
-    let mut found = Vec::with_capacity(listing.tables.len());
+    let mut tables = Vec::with_capacity(listing.tables.len());
     if listing.tables.len() <= LOOKED_AT {
         for table in &listing.tables {
-            found.push(survey_table(survey.as_mut(), table).await);
+            let description = describe(survey.as_mut(), table).await;
+            tables.push(Candidate::new(table, description, &tables));
         }
+        require_one(opened.label(), &tables)?;
     }
-    let text = job_file(&Findings { source: &source, target: &target, listing: &listing, found });
-    let tables = listing.tables.len();
-    let document = json!({ "tables": tables, "job": text });
+    let text = job_file(&Findings { source: &source, target: &target, listing: &listing, tables });
+    let document = json!({ "tables": listing.tables.len(), "job": text });
     if !to_file {
         return Answer::new(&document, text);
     }
-    let path = options.output.display();
     create(&options.output, &text)?;
+    let path = shell_word(&options.output);
     let said = format!(
-        "wrote `{path}`: {} of `{}`\n\n  sluice plan {path}\n  sluice run {path}\n",
-        count(tables as u64, "table"),
+        "wrote `{path}` for `{}`, which has {}\n\n  sluice plan {path}\n  sluice run {path}\n",
         opened.label(),
+        count(listing.tables.len() as u64, "table"),
     );
     Answer::new(&document, said)
 }
 
-/// A table as far as it could be described.
-async fn survey_table(survey: &mut dyn Survey, table: &TableName) -> Result<Description> {
+/// A file that moves nothing is of no use.
+fn require_one(label: &str, tables: &[Candidate<'_>]) -> Result<()> {
+    if tables.iter().any(|table| table.description.is_ok()) {
+        return Ok(());
+    }
+    let what = format!("find tables of `{label}`: of {} none can be moved", tables.len());
+    let error = Error::new(Kind::Denied, what);
+    Err(match tables.iter().find_map(|table| table.description.as_ref().err()) {
+        Some(first) => error
+            .hint(first.remedy().unwrap_or("the first error says why").to_owned())
+            .because(std::io::Error::other(first.chain())),
+        None => error,
+    })
+}
+
+/// A table as far as it could be described, and what it shall be called.
+struct Candidate<'a> {
+    table: &'a TableName,
+    description: Result<Description>,
+    /// Its name in the dataset, where its own is taken already.
+    name: Option<String>,
+}
+
+impl<'a> Candidate<'a> {
+    fn new(
+        table: &'a TableName,
+        description: Result<Description>,
+        before: &[Candidate<'_>],
+    ) -> Self {
+        // Names that differ in their case only are one folder on some disks.
+        let moved = || before.iter().filter(|other| other.description.is_ok());
+        let taken = |name: &str| moved().any(|other| other.called().eq_ignore_ascii_case(name));
+        let own = table.target_name();
+        let prefix = table.schema.as_ref().map_or(String::new(), |schema| format!("{schema}_"));
+        let with_schema = TableName { schema: None, name: format!("{prefix}{own}") }.target_name();
+        let others = (2..).map(|number| format!("{with_schema}_{number}"));
+        let name = taken(&own)
+            .then(|| std::iter::once(with_schema.clone()).chain(others).find(|name| !taken(name)));
+        Self { table, description, name: name.flatten() }
+    }
+
+    fn called(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.table.target_name())
+    }
+}
+
+async fn describe(survey: &mut dyn Survey, table: &TableName) -> Result<Description> {
+    if table.is_pattern() {
+        return Err(Error::invalid(format!("name `{table}`: a job takes `*` for any letters"))
+            .hint("move it with a query: `sluice copy SOURCE 'select ...' TARGET`"));
+    }
     let job = TableJob {
         relation: table.relation(),
         select: None,
@@ -95,8 +145,8 @@ struct Findings<'a> {
     source: &'a str,
     target: &'a str,
     listing: &'a Listing,
-    /// A description for each table; none at all where there are too many.
-    found: Vec<Result<Description>>,
+    /// Each table of the listing; none at all where there are too many.
+    tables: Vec<Candidate<'a>>,
 }
 
 fn job_file(findings: &Findings<'_>) -> String {
@@ -107,17 +157,17 @@ fn job_file(findings: &Findings<'_>) -> String {
 }
 
 fn write_job(text: &mut String, findings: &Findings<'_>) -> std::fmt::Result {
-    let Findings { source, target, listing, found } = findings;
+    let Findings { source, target, listing, tables } = findings;
     writeln!(text, "# Written by `sluice init`. `sluice plan` shows what a run would do, and")?;
     writeln!(text, "# `sluice schema job` has every key.")?;
     writeln!(text, "name: {}", job_name(source))?;
     writeln!(text, "source:\n  url: {}", scalar(source))?;
     writeln!(text, "# All of them are read at one moment.\ntables:")?;
-    if found.is_empty() {
+    if tables.is_empty() {
         write_patterns(text, &listing.tables)?;
     }
-    for (table, description) in listing.tables.iter().zip(found) {
-        write_table(text, table, description)?;
+    for table in tables {
+        write_table(text, table)?;
     }
     for (table, reason) in &listing.excluded {
         writeln!(text, "  # left out: {table}: {}", one_line(reason))?;
@@ -127,7 +177,7 @@ fn write_job(text: &mut String, findings: &Findings<'_>) -> std::fmt::Result {
     if target.starts_with("file://") {
         writeln!(
             text,
-            "# A folder for documents and part files; `.sluice` beside the target, if absent."
+            "# A folder for documents and part files; `.sluice` beside the tables, if absent."
         )?;
         writeln!(text, "# bucket: file:///data/bucket")?;
     } else {
@@ -147,30 +197,25 @@ fn write_patterns(text: &mut String, tables: &[TableName]) -> std::fmt::Result {
     }
     for (schema, tables) in schemas {
         let pattern = TableName { schema: schema.map(str::to_owned), name: "*".to_owned() };
-        writeln!(text, "  - table: {}   # {}", typed(&pattern), count(tables, "table"))?;
+        writeln!(text, "  - table: {}   # {}", scalar(&pattern.quoted()), count(tables, "table"))?;
     }
     Ok(())
 }
 
-fn write_table(
-    text: &mut String,
-    table: &TableName,
-    description: &Result<Description>,
-) -> std::fmt::Result {
-    let name = typed(table);
-    match description {
+fn write_table(text: &mut String, table: &Candidate<'_>) -> std::fmt::Result {
+    let name = scalar(&table.table.quoted());
+    match &table.description {
         Ok(description) => {
             let (rows, bytes) = (thousands(description.rows()), size(description.bytes()));
             writeln!(text, "  - table: {name}   # about {rows} rows, {bytes}")?;
+            if let Some(name) = &table.name {
+                writeln!(text, "    name: {}   # another table has its name", scalar(name))?;
+            }
             for warning in &description.warnings {
                 writeln!(text, "    # {}", one_line(warning))?;
             }
-            let keys: Vec<&str> = description
-                .keys
-                .iter()
-                .filter(|key| key.indexed)
-                .map(|key| key.column.as_str())
-                .collect();
+            let indexed = description.keys.iter().filter(|key| key.indexed);
+            let keys: Vec<&str> = indexed.map(|key| key.column.as_str()).collect();
             if !keys.is_empty() {
                 writeln!(text, "    # can be cut by: {}", one_line(&keys.join(", ")))?;
             }
@@ -185,21 +230,6 @@ fn write_table(
         }
     }
     Ok(())
-}
-
-/// A table's name as a job file has it: parts with a dot or a quote in them in quotes.
-fn typed(table: &TableName) -> String {
-    let part = |name: &str| {
-        if name.contains(['.', '"']) {
-            format!("\"{}\"", name.replace('"', "\"\""))
-        } else {
-            name.to_owned()
-        }
-    };
-    scalar(&match &table.schema {
-        Some(schema) => format!("{}.{}", part(schema), part(&table.name)),
-        None => part(&table.name),
-    })
 }
 
 /// A text as YAML writes it on one line, in quotes where it needs them.

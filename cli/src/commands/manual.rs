@@ -18,6 +18,7 @@ pub(crate) fn manual(options: &Manual) -> Result<Answer> {
     };
     let mut page = Vec::new();
     clap_mangen::Man::new(command)
+        .source(concat!("sluice ", env!("CARGO_PKG_VERSION")))
         .render(&mut page)
         .doing(Kind::Bug, || "write the manual page")?;
     let page = String::from_utf8(page).doing(Kind::Bug, || "write the manual page")?;
@@ -25,8 +26,8 @@ pub(crate) fn manual(options: &Manual) -> Result<Answer> {
 }
 
 fn unknown(all: &clap::Command, name: &str) -> Error {
-    let visible = all.get_subcommands().filter(|command| !command.is_hide_set());
-    let known: Vec<String> = visible.map(|command| command.get_name().to_owned()).collect();
+    let known: Vec<String> =
+        all.get_subcommands().map(|command| command.get_name().to_owned()).collect();
     Error::invalid(format!("find the manual page of `{name}`: there is no such command"))
         .hint(nearest_hint(name, &known))
 }

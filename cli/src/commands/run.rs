@@ -5,14 +5,15 @@ use sluice_contracts::Result;
 use super::job::read_job;
 use crate::answer::Answer;
 use crate::arguments::Run;
-use crate::execution::{Again, Finished, carry_out};
+use crate::execution::{Again, Finished, Planned};
 use crate::render::run::render;
 use crate::summary::State;
 
 pub(crate) async fn run(options: &Run) -> Result<Answer> {
     let mut job = read_job(&options.job)?;
     job.limits.max_tasks = options.max_tasks.unwrap_or(job.limits.max_tasks);
-    answer(carry_out(&job, Again::Run(&options.job), options.resume).await?)
+    let run = Planned::run(&job, options.resume).await?;
+    answer(run.carry_out(Again::Run(&options.job)).await?)
 }
 
 /// What is said of a run that has ended.

@@ -10,6 +10,9 @@ use sluice_runtime::telemetry::{self, Audience};
 
 use crate::launch::PARENT;
 
+/// How the program is told to be a task.
+pub(crate) const NAME: &str = "task";
+
 /// Runs one task, and speaks as the extractor does.
 pub(crate) async fn task() -> ExitCode {
     telemetry::init(Audience::Machine);

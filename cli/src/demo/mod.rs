@@ -15,7 +15,7 @@ use sluice_contracts::{Error, Kind, Result};
 use crate::answer::Answer;
 use crate::arguments::Demo;
 use crate::commands::{read_job, yaml};
-use crate::execution::{Again, carry_out};
+use crate::execution::{Again, Planned};
 use crate::figures::{count, duration, thousands};
 use crate::place::{file_url, sqlite_url};
 use crate::progress::say;
@@ -37,7 +37,7 @@ pub(crate) async fn demo(options: &Demo) -> Result<Answer> {
 
     let job = read_job(&path)?;
     let shown = options.dir.join("demo.yaml");
-    let finished = carry_out(&job, Again::Run(&shown), None).await?;
+    let finished = Planned::run(&job, None).await?.carry_out(Again::Run(&shown)).await?;
     let mut text = String::new();
     if finished.error.is_none() {
         text = render(&finished.report);

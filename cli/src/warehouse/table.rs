@@ -50,6 +50,13 @@ impl Place {
             return Err(Error::invalid(format!("read target `{target}`: it names no table"))
                 .hint("write `file:///warehouse/dataset/table`"));
         };
+        if parent.join(RUNS).is_file() {
+            return Err(Error::invalid(format!(
+                "read target `{target}`: it would lie in the table `{}`",
+                parent.display()
+            ))
+            .hint("a table is a folder without others in it: write it beside that one"));
+        }
         Ok(Self { parent: parent.to_owned(), name: name.to_owned() })
     }
 

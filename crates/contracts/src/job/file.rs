@@ -27,7 +27,7 @@ pub struct JobFile {
     /// Where it goes.
     pub target: TargetFile,
     /// URL of the bucket for documents and part files: `file:///path`, or `gs://bucket/prefix`. May
-    /// be left out where the target is a folder: it is the folder `.sluice` beside that, then.
+    /// be left out where the target is a folder: it is the folder `.sluice` beside the tables, then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bucket: Option<String>,
     /// What the run may use.

@@ -37,7 +37,7 @@ pub(super) fn meaning(file: JobFile, problems: &mut Vec<Problem>) -> Option<Job>
             write_disposition: file.target.write_disposition,
         }))
     };
-    let Some(bucket) = file.bucket.or_else(|| bucket_beside(selection.target())) else {
+    let Some(bucket) = file.bucket.or_else(|| bucket_beside(&selection)) else {
         problems.push(Problem::new("bucket", "missing").hint(
             "add `bucket: gs://bucket/prefix`; it may be left out only where the target is a folder",
         ));
@@ -55,10 +55,14 @@ pub(super) fn meaning(file: JobFile, problems: &mut Vec<Problem>) -> Option<Job>
     })
 }
 
-/// The bucket of a job that names none: a folder beside the folder that it writes.
-fn bucket_beside(target: &str) -> Option<String> {
-    let (parent, _) = target.trim_end_matches('/').rsplit_once('/')?;
-    target.starts_with("file:///").then(|| format!("{parent}/.sluice"))
+/// The bucket of a job that names none: a folder beside those of its tables.
+fn bucket_beside(selection: &Selection) -> Option<String> {
+    let path = selection.target().strip_prefix("file://")?.trim_end_matches('/');
+    let dataset = match selection {
+        Selection::One(_) => path.rsplit_once('/').map_or("", |(dataset, _)| dataset),
+        Selection::Many { .. } => path,
+    };
+    Some(format!("file://{dataset}/.sluice"))
 }
 
 fn many(

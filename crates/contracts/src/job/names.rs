@@ -78,6 +78,19 @@ impl TableName {
         self.name.chars().map(|c| if taken(c) { c } else { '_' }).collect()
     }
 
+    /// The name as a job file has it: parts with a dot or a quote in them stand in quotes.
+    pub fn quoted(&self) -> String {
+        let part = |name: &str| {
+            let needs_quotes = name.contains(['.', '"']);
+            let doubled = || format!("\"{}\"", name.replace('"', "\"\""));
+            if needs_quotes { doubled() } else { name.to_owned() }
+        };
+        match &self.schema {
+            Some(schema) => format!("{}.{}", part(schema), part(&self.name)),
+            None => part(&self.name),
+        }
+    }
+
     /// The relation of that name.
     pub fn relation(&self) -> Relation {
         Relation::Table { schema: self.schema.clone(), name: self.name.clone() }
@@ -117,6 +130,16 @@ mod tests {
         assert!(parts("a.b.c").is_err());
         assert!(parts("a.").is_err());
         assert!(parts("\"a").is_err());
+    }
+
+    #[test]
+    fn a_name_is_read_as_it_is_written() {
+        for name in ["orders", "a b", "other.big", "q\"uote", ".", "\"", "ñ", "*"] {
+            for schema in [None, Some("public"), Some("Odd. Schema")] {
+                let table = TableName { schema: schema.map(str::to_owned), name: name.to_owned() };
+                assert_eq!(TableName::parse(&table.quoted()), Ok(table));
+            }
+        }
     }
 
     #[test]

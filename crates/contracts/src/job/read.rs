@@ -249,7 +249,7 @@ schedule: daily
         assert_eq!(bucket(&one).unwrap(), "file:///data/warehouse/shop/.sluice");
         let many = "name: shop\nsource: {url: '${SOURCE_URL}'}\ntables: [{table: a}]\n";
         let folder = bucket(&format!("{many}target: {{dataset: 'file:///w/shop/'}}\n")).unwrap();
-        assert_eq!(folder, "file:///w/.sluice");
+        assert_eq!(folder, "file:///w/shop/.sluice");
         let said = refused(&one.replace("file:///data/warehouse/shop/events", "bigquery://p/d/t"));
         assert!(said.starts_with("read job `job.yaml`: `bucket`: missing"), "{said}");
     }

@@ -119,9 +119,7 @@ fn resolve(
                 "find tables for `{}`: there is none",
                 entry.pattern
             ))
-            .hint(
-                "a pattern means base tables that this user may read; `*` stands for any letters",
-            ));
+            .hint("a pattern means base tables, and `*` any letters; views are named one by one"));
         }
         for table in meant {
             if let Some(by) = entry.exclude.iter().find(|exclude| exclude.matches(&table)) {

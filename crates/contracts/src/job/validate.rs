@@ -148,18 +148,18 @@ impl Check<'_> {
     /// A mapping of known keys, or one of any keys to values of one kind.
     fn object(&mut self, path: &str, schema: &Value, value: &Value) {
         let known = schema.get("properties").and_then(Value::as_object);
+        let others = schema.get("additionalProperties").filter(|others| others.is_object());
+        let mut unknown = Vec::new();
         for (key, value) in value.as_object().into_iter().flatten() {
-            let place = join(path, key);
-            let others = schema.get("additionalProperties").filter(|others| others.is_object());
             match known.and_then(|known| known.get(key)).or(others) {
-                Some(schema) => self.value(&place, schema, value),
-                None => {
-                    let known: Vec<String> =
-                        known.into_iter().flatten().map(|(known, _)| known.clone()).collect();
-                    let hint = nearest_hint(key, &known);
-                    self.problems.push(Problem::new(place, "unknown key").hint(hint));
-                }
+                Some(schema) => self.value(&join(path, key), schema, value),
+                None => unknown.push(key),
             }
+        }
+        let known: Vec<String> = known.into_iter().flatten().map(|(key, _)| key.clone()).collect();
+        for key in unknown {
+            let hint = nearest_hint(key, &known);
+            self.problems.push(Problem::new(join(path, key), "unknown key").hint(hint));
         }
         let required = schema.get("required").and_then(Value::as_array);
         for key in required.into_iter().flatten().filter_map(Value::as_str) {

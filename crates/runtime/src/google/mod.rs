@@ -94,6 +94,7 @@ impl Endpoint {
     /// Credentials to call it with: this identity's, or none over plain `http`. A token that
     /// crosses a network in the open is a token lost.
     pub fn credentials(&self) -> Result<Credentials> {
+        name_tls_provider();
         if self.url.starts_with("http://") {
             return Ok(anonymous::Builder::new().build());
         }
@@ -106,9 +107,24 @@ impl Endpoint {
     }
 }
 
+/// Names the cryptography that TLS uses where a client does not choose itself. The driver of
+/// PostgreSQL brings another, and of two rustls takes neither.
+fn name_tls_provider() {
+    // An error says that it is named already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_that_chooses_no_cryptography_finds_some() {
+        name_tls_provider();
+        name_tls_provider();
+        // Panics where none is named.
+        let _ = rustls::ClientConfig::builder();
+    }
 
     #[test]
     fn a_host_without_a_scheme_is_called_over_http() {

@@ -54,9 +54,6 @@ impl BigQuery {
     /// BigQuery as it answers at `endpoint`.
     pub async fn new(endpoint: &Endpoint) -> Result<Self> {
         let what = || "make a client of BigQuery";
-        // The crate's client takes TLS from whatever provider the process has. The first to name
-        // one wins, and there is no other than this.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let identity = Identity(endpoint.credentials()?);
         let url = format!("{}/bigquery/v2", endpoint.url());
         let calls = reqwest_of_bigquery::Client::builder()

@@ -1,0 +1,81 @@
+//! Finding a run that ended early, for the job that asks to finish it.
+
+use sluice_contracts::job::{Job, Selection, TableJob, TableName};
+use sluice_contracts::manifest::{Manifest, RunId, Table};
+use sluice_contracts::relation::Relation;
+use sluice_contracts::store::RunStore;
+use sluice_contracts::{Error, Result};
+use sluice_runtime::storage::find_bucket;
+
+/// Finds a run of the job.
+///
+/// # Errors
+/// `Invalid` where the run was planned for something else than the job asks for now: it is finished
+/// as it was planned, so what differs would be passed over.
+pub(crate) async fn find(job: &Job, run: RunId) -> Result<(RunStore, Manifest)> {
+    let store = RunStore::new(find_bucket(&job.bucket)?, run);
+    let manifest = store.manifest().await?;
+    if manifest.job != job.name {
+        return Err(Error::invalid(format!(
+            "resume run `{run}`: it is a run of job `{}`, not of `{}`",
+            manifest.job, job.name
+        )));
+    }
+    if let Some(what) = difference(job, &manifest) {
+        return Err(Error::invalid(format!(
+            "resume run `{run}`: it was planned for another {what}"
+        ))
+        .hint("ask for what it was planned for, or start a new run"));
+    }
+    Ok((store, manifest))
+}
+
+/// What the job asks for and the run was not planned for.
+fn difference(job: &Job, manifest: &Manifest) -> Option<&'static str> {
+    if manifest.source != job.source {
+        return Some("source");
+    }
+    let asked = match &job.selection {
+        Selection::One(only) => vec![TableJob::clone(only)],
+        Selection::Many { .. } => {
+            let Ok((asked, _)) = job.selection.resolve(&names(manifest)) else {
+                return Some("table");
+            };
+            asked
+        }
+    };
+    let planned = |asked: &TableJob| {
+        manifest.tables.iter().any(|table| table.relation == asked.relation)
+            || manifest.refused.iter().any(|table| table.table == asked.relation.to_string())
+    };
+    if !asked.iter().all(planned) {
+        return Some("table");
+    }
+    manifest.tables.iter().find_map(|table| {
+        let asked = asked.iter().find(|asked| asked.relation == table.relation);
+        asked.map_or(Some("table"), |asked| difference_of(asked, table))
+    })
+}
+
+fn difference_of(asked: &TableJob, planned: &Table) -> Option<&'static str> {
+    let columns = || planned.columns.iter().map(|column| column.source_name.as_str());
+    let same_columns = asked.select.as_ref().is_none_or(|asked| columns().eq(asked.iter()));
+    match () {
+        () if asked.target != planned.target => Some("target"),
+        () if asked.filter != planned.filter => Some("condition"),
+        () if asked.write_disposition != planned.write_disposition => Some("write disposition"),
+        () if !same_columns => Some("choice of columns"),
+        () => None,
+    }
+}
+
+fn names(manifest: &Manifest) -> Vec<TableName> {
+    let relations = manifest.tables.iter().map(|table| &table.relation);
+    let named = relations.filter_map(|relation| match relation {
+        Relation::Table { schema, name } => {
+            Some(TableName { schema: schema.clone(), name: name.clone() })
+        }
+        Relation::Query(_) => None,
+    });
+    named.collect()
+}
