@@ -91,13 +91,13 @@ impl Planned {
 async fn plan(job: &Job) -> Result<(RunStore, Manifest)> {
     check_places(job)?;
     let mut manifest = sluice_planner::plan(job, open_source(&job.source)?).await?;
-    // Not before: a job that cannot be planned makes no folder.
-    let bucket = open_bucket(&job.bucket)?;
-    sluice_planner::name_dropped(&bucket, job, &mut manifest).await?;
     let sinks = OpenSinks::of(&manifest).await?;
     for table in &manifest.tables {
         sinks.sink(&table.target)?.check(manifest.run, table).await?;
     }
+    // Not before: a job that is refused makes no folder.
+    let bucket = open_bucket(&job.bucket)?;
+    sluice_planner::name_dropped(&bucket, job, &mut manifest).await?;
     let store = RunStore::new(bucket, manifest.run);
     match store.create_manifest(&manifest).await? {
         Created::First => Ok((store, manifest)),

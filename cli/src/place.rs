@@ -24,7 +24,9 @@ pub(crate) fn source_url(typed: &str) -> Result<String> {
     }
     let path = absolute(Path::new(typed))?;
     if !path.is_file() {
-        return Err(Error::not_found(format!("find source `{typed}`: there is no such file"))
+        // What is meant for a URL may hold a password.
+        let shown = if typed.contains(['=', '@']) { "SOURCE" } else { typed };
+        return Err(Error::not_found(format!("find source `{shown}`: there is no such file"))
             .hint("write `postgres://user@host/database`, or the path of an SQLite file"));
     }
     sqlite_url(&path)
@@ -40,10 +42,13 @@ pub(crate) fn target_url(typed: &str) -> Result<String> {
 /// A name for a job that reads or writes what a URL or a table is called: its last part, as far as
 /// a job's name may have its letters.
 pub(crate) fn job_name(of: &str) -> String {
+    const EXTENSIONS: [&str; 4] = [".db", ".db3", ".sqlite", ".sqlite3"];
     let path = of.split(['?', '#']).next().unwrap_or_default();
     let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let stem = EXTENSIONS.iter().find_map(|extension| last.strip_suffix(extension));
     let known = |c: &char| c.is_ascii_alphanumeric() || *c == '-' || *c == '_';
-    let name: String = last.trim_end_matches(".db").chars().filter(known).take(100).collect();
+    let name: String =
+        stem.unwrap_or(last).replace("%20", "").chars().filter(known).take(100).collect();
     if name.is_empty() || of.starts_with("${") { "copy".to_owned() } else { name }
 }
 
@@ -56,7 +61,7 @@ pub(crate) fn shell_word(path: &Path) -> String {
 
 /// The URL of an SQLite file.
 pub(crate) fn sqlite_url(path: &Path) -> Result<String> {
-    file_url(path).map(|url| format!("sqlite{}", url.trim_start_matches("file")))
+    file_url(path).map(|url| url.replacen("file", "sqlite", 1))
 }
 
 /// The URL of a file or a folder of this machine.
@@ -98,7 +103,7 @@ mod tests {
     #[test]
     fn a_job_is_called_after_its_database_or_table() {
         assert_eq!(job_name("postgres://me@h/shop?sslmode=require"), "shop");
-        assert_eq!(job_name("sqlite:///data/shop.db"), "shop");
+        assert_eq!(job_name("sqlite:///data/my%20shop.sqlite3"), "myshop");
         assert_eq!(job_name("My Orders"), "MyOrders");
         assert_eq!(job_name("${SOURCE_URL}"), "copy");
         assert_eq!(job_name("größe/"), "gre");
@@ -113,5 +118,9 @@ mod tests {
         let said = format!("{}{}", error.chain(), error.remedy().unwrap_or_default());
         assert!(!said.contains("s3cret"), "{said}");
         source_url("postgres://me:${PW}@h/d").unwrap();
+        for odd in ["host=db password=s3cret", "postgres:me:s3cret@h/d"] {
+            let error = source_url(odd).unwrap_err();
+            assert!(!error.chain().contains("s3cret"), "{}", error.chain());
+        }
     }
 }

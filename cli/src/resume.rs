@@ -10,8 +10,9 @@ use sluice_runtime::storage::find_bucket;
 /// Finds a run of the job.
 ///
 /// # Errors
-/// `Invalid` where the run was planned for something else than the job asks for now: it is finished
-/// as it was planned, so what differs would be passed over.
+/// `Invalid` where the run was planned for another source, table, condition, target or write
+/// disposition than the job asks for now, or for other columns than it names: the run is finished as
+/// it was planned, so what differs would be passed over. Settings of single columns are not compared.
 pub(crate) async fn find(job: &Job, run: RunId) -> Result<(RunStore, Manifest)> {
     let store = RunStore::new(find_bucket(&job.bucket)?, run);
     let manifest = store.manifest().await?;
@@ -47,6 +48,7 @@ fn difference(job: &Job, manifest: &Manifest) -> Option<&'static str> {
     let planned = |asked: &TableJob| {
         manifest.tables.iter().any(|table| table.relation == asked.relation)
             || manifest.refused.iter().any(|table| table.table == asked.relation.to_string())
+            || manifest.excluded.iter().any(|table| table.table == asked.relation.to_string())
     };
     if !asked.iter().all(planned) {
         return Some("table");
@@ -59,7 +61,11 @@ fn difference(job: &Job, manifest: &Manifest) -> Option<&'static str> {
 
 fn difference_of(asked: &TableJob, planned: &Table) -> Option<&'static str> {
     let columns = || planned.columns.iter().map(|column| column.source_name.as_str());
-    let same_columns = asked.select.as_ref().is_none_or(|asked| columns().eq(asked.iter()));
+    // SQLite finds a column whatever the case of its name.
+    let same = |(asked, planned): (&String, &str)| asked.eq_ignore_ascii_case(planned);
+    let same_columns = asked.select.as_ref().is_none_or(|asked| {
+        asked.len() == planned.columns.len() && asked.iter().zip(columns()).all(same)
+    });
     match () {
         () if asked.target != planned.target => Some("target"),
         () if asked.filter != planned.filter => Some("condition"),
@@ -69,13 +75,16 @@ fn difference_of(asked: &TableJob, planned: &Table) -> Option<&'static str> {
     }
 }
 
+/// The tables that the source had, as far as the job means them.
 fn names(manifest: &Manifest) -> Vec<TableName> {
-    let relations = manifest.tables.iter().map(|table| &table.relation);
-    let named = relations.filter_map(|relation| match relation {
+    let moved = manifest.tables.iter().filter_map(|table| match &table.relation {
         Relation::Table { schema, name } => {
             Some(TableName { schema: schema.clone(), name: name.clone() })
         }
         Relation::Query(_) => None,
     });
-    named.collect()
+    let refused = manifest.refused.iter().map(|table| &table.table);
+    let excluded = manifest.excluded.iter().map(|table| &table.table);
+    let others = refused.chain(excluded).filter_map(|name| TableName::parse(name).ok());
+    moved.chain(others).collect()
 }

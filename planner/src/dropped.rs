@@ -2,7 +2,7 @@
 
 use sluice_contracts::Result;
 use sluice_contracts::job::{Excluded, Job, Selection, TableName};
-use sluice_contracts::manifest::Manifest;
+use sluice_contracts::manifest::{Manifest, Table};
 use sluice_contracts::relation::Relation;
 use sluice_contracts::store::{Bucket, RunStore};
 
@@ -22,12 +22,12 @@ pub async fn name_dropped(bucket: &Bucket, job: &Job, manifest: &mut Manifest) -
         if !same || last.run == manifest.run {
             continue;
         }
-        for table in last.tables {
-            // A pattern that does not mean the table says nothing about the source.
-            let Relation::Table { schema, name } = table.relation else { continue };
-            if !job.selection.means(&TableName { schema, name }) {
-                continue;
-            }
+        // A run of other tables says nothing about these.
+        let mut meant = last.tables.into_iter().filter(|table| means(job, table)).peekable();
+        if meant.peek().is_none() {
+            continue;
+        }
+        for table in meant {
             let known = manifest.tables.iter().any(|now| now.name == table.name)
                 || manifest.refused.iter().any(|now| now.table == table.name)
                 || manifest.excluded.iter().any(|now| now.table == table.name);
@@ -40,4 +40,14 @@ pub async fn name_dropped(bucket: &Bucket, job: &Job, manifest: &mut Manifest) -
         return Ok(());
     }
     Ok(())
+}
+
+/// Whether a pattern of the job means the table.
+fn means(job: &Job, table: &Table) -> bool {
+    match &table.relation {
+        Relation::Table { schema, name } => {
+            job.selection.means(&TableName { schema: schema.clone(), name: name.clone() })
+        }
+        Relation::Query(_) => false,
+    }
 }

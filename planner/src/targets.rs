@@ -52,7 +52,7 @@ impl Warehouses {
         let found = self.known.iter().find(|(known, _)| *known == scheme);
         found.map(|(_, target)| &**target).ok_or_else(|| {
             let known: Vec<&str> = self.known.iter().map(|(known, _)| *known).collect();
-            unknown_scheme("target", scheme, "writes", &known)
+            unknown_scheme("target", scheme, "writes", &known, "bigquery")
         })
     }
 }

@@ -1,7 +1,7 @@
 //! `sluice copy`: tables, or the rows of a query, without a job file.
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use sluice_contracts::error::Doing as _;
@@ -12,7 +12,7 @@ use sluice_contracts::job::{
 use sluice_contracts::{Error, Kind, Result};
 use sluice_planner::strategy_names;
 
-use super::job::yaml;
+use super::job::{write_new, yaml};
 use super::run::answer;
 use super::target::check_target;
 use crate::answer::Answer;
@@ -45,7 +45,7 @@ pub(crate) async fn copy(options: &Copy) -> Result<Answer> {
 
 /// Adds where the keys are that a hint names: a command has none.
 fn with_job_file(error: Error) -> Error {
-    const KEYS: [&str; 5] = ["`columns.", "`source.", "`target.", "`tables`", "`partitioning."];
+    const KEYS: [&str; 4] = ["`columns.", "`source.", "`tables`", "`partitioning."];
     match error.remedy() {
         Some(hint) if KEYS.iter().any(|key| hint.contains(key)) => {
             let hint = format!("in a job file, as `sluice init` writes one: {hint}");
@@ -60,6 +60,10 @@ fn job_file(options: &Copy) -> Result<JobFile> {
     let source = source_url(&options.source)?;
     let target = target_url(&options.target)?;
     check_target(&target)?;
+    if options.bucket.is_none() && !target.starts_with("file://") {
+        return Err(Error::invalid(format!("copy into `{target}`: it is loaded from a bucket"))
+            .hint("name one that part files may lie in: `--bucket gs://bucket/prefix`"));
+    }
     let (select, filter) = (options.columns.clone(), options.filter.clone());
     let partitioning =
         PartitioningFile { column: options.partition_by.clone(), ..PartitioningFile::default() };
@@ -196,10 +200,13 @@ fn require_table(target: &str) -> Result<()> {
 fn require_free(path: &Path, text: &str) -> Result<()> {
     let refused = |why: &str| {
         Error::invalid(format!("save the job: `{}` {why}", path.display()))
-            .hint("delete it, or give `--save` the name of another file")
+            .hint("give `--save` the name of another file")
     };
     match fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound && path.as_os_str() != "-" => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound && path.as_os_str() != "-" => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            if folder.is_none_or(Path::is_dir) { Ok(()) } else { Err(refused("has no folder")) }
+        }
         Ok(there) if there.is_file() => match fs::read(path) {
             Ok(there) if there == text.as_bytes() => Ok(()),
             _ => Err(refused("holds something else")),
@@ -212,12 +219,7 @@ fn require_free(path: &Path, text: &str) -> Result<()> {
 
 /// Writes the job file, where it is not there yet.
 fn save(path: &Path, text: &str) -> Result<()> {
-    let what = || format!("write `{}`", path.display());
-    match fs::File::create_new(path) {
-        Ok(mut file) => file.write_all(text.as_bytes()).doing(Kind::Denied, what),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => require_free(path, text),
-        Err(error) => Err(error).doing(Kind::Denied, what),
-    }
+    if write_new(path, text)? { Ok(()) } else { require_free(path, text) }
 }
 
 #[cfg(test)]
@@ -310,17 +312,29 @@ mod tests {
     #[test]
     fn a_target_in_bigquery_is_a_dataset_or_a_table() {
         let target = |line: &[&str]| document(line)["target"]["table"].clone();
-        assert_eq!(target(&[SHOP, "a.t", "bigquery://p/d"]), "bigquery://p/d/t");
-        assert_eq!(target(&[SHOP, "a.t", "bigquery://p/d/u"]), "bigquery://p/d/u");
-        assert!(typed(&[SHOP, "a.*", "bigquery://p/d/u"]).is_err());
-        assert!(typed(&[SHOP, "select 1", "bigquery://p/d"]).is_err());
+        let bucket = ["--bucket", "gs://lake"];
+        let line = |what: &'static [&'static str]| [&[SHOP], what, &bucket].concat();
+        assert_eq!(target(&line(&["a.t", "bigquery://p/d"])), "bigquery://p/d/t");
+        assert_eq!(target(&line(&["a.t", "bigquery://p/d/u"])), "bigquery://p/d/u");
+        assert!(typed(&line(&["a.*", "bigquery://p/d/u"])).is_err());
+        assert!(typed(&line(&["select 1", "bigquery://p/d"])).is_err());
+        let error = typed(&[SHOP, "a.t", "bigquery://p/d"]).unwrap_err();
+        assert!(error.remedy().is_some_and(|hint| hint.contains("--bucket gs://")));
     }
 
     #[test]
     fn the_saved_job_is_the_one_that_is_carried_out() {
-        let file =
-            typed(&[SHOP, "public.orders", "/w", "--where", "note <> 'a: \"b\" # c'"]).unwrap();
-        let read = Job::parse("saved", &yaml(&file).unwrap()).unwrap();
-        assert_eq!(read, serde_json::to_value(&file).unwrap());
+        let long = format!("note <> 'a: \"b\" # c' and id in ({})", "1234567, ".repeat(30) + "0)");
+        let query = "select 'a  b' as a,\n\n  2 as b -- c\nfrom orders \n";
+        for line in [
+            &[SHOP, "public.orders", "/w", "--where", &long][..],
+            &[SHOP, "null", "/w", "--columns", "on,1e3, x,~"],
+            &[SHOP, query, "/w/true", "--where", "a = 'b'\nor c\t= '\u{1F600}'"],
+        ] {
+            let file = typed(line).unwrap();
+            let text = yaml(&file).unwrap();
+            let read = Job::parse("saved", &text).unwrap();
+            assert_eq!(read, serde_json::to_value(&file).unwrap(), "{text}");
+        }
     }
 }

@@ -1,18 +1,15 @@
 //! `sluice init`: a job file for the tables that a source has.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 
 use serde_json::json;
-use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::{Partitioning, TableJob, TableName, WriteDisposition};
-use sluice_contracts::{Error, Kind, Result};
+use sluice_contracts::{Error, Result};
 use sluice_sources::{Description, Listing, Survey};
 
-use super::job::open_source;
-use super::target::check_target;
+use super::job::{open_source, write_new};
+use super::target::check_dataset;
 use crate::answer::Answer;
 use crate::arguments::Init;
 use crate::figures::{count, size, thousands};
@@ -24,7 +21,7 @@ const LOOKED_AT: usize = 200;
 pub(crate) async fn init(options: &Init) -> Result<Answer> {
     let source = source_url(&options.source)?;
     let target = target_url(&options.target)?;
-    check_target(&target)?;
+    check_dataset(&target)?;
     let to_file = options.output.as_os_str() != "-";
     if to_file && options.output.exists() {
         return Err(refused(&options.output));
@@ -45,6 +42,8 @@ pub(crate) async fn init(options: &Init) -> Result<Answer> {
             let description = describe(survey.as_mut(), table).await;
             tables.push(Candidate::new(table, description, &tables));
         }
+        // Says so where the connection was lost: its tables were not refused.
+        survey.connections().await?;
         require_one(opened.label(), &tables)?;
     }
     let text = job_file(&Findings { source: &source, target: &target, listing: &listing, tables });
@@ -52,13 +51,17 @@ pub(crate) async fn init(options: &Init) -> Result<Answer> {
     if !to_file {
         return Answer::new(&document, text);
     }
-    create(&options.output, &text)?;
+    if !write_new(&options.output, &text)? {
+        return Err(refused(&options.output));
+    }
     let path = shell_word(&options.output);
-    let said = format!(
-        "wrote `{path}` for `{}`, which has {}\n\n  sluice plan {path}\n  sluice run {path}\n",
-        opened.label(),
-        count(listing.tables.len() as u64, "table"),
-    );
+    let tables = count(listing.tables.len() as u64, "table");
+    let next = if target.starts_with("file://") {
+        format!("  sluice plan {path}\n  sluice run {path}\n")
+    } else {
+        format!("name the bucket in it, then\n\n  sluice plan {path}\n")
+    };
+    let said = format!("wrote `{path}` for `{}`, which has {tables}\n\n{next}", opened.label());
     Answer::new(&document, said)
 }
 
@@ -68,12 +71,11 @@ fn require_one(label: &str, tables: &[Candidate<'_>]) -> Result<()> {
         return Ok(());
     }
     let what = format!("find tables of `{label}`: of {} none can be moved", tables.len());
-    let error = Error::new(Kind::Denied, what);
     Err(match tables.iter().find_map(|table| table.description.as_ref().err()) {
-        Some(first) => error
-            .hint(first.remedy().unwrap_or("the first error says why").to_owned())
-            .because(std::io::Error::other(first.chain())),
-        None => error,
+        Some(first) => Error::new(first.kind(), what)
+            .because(first.chain())
+            .hint(first.remedy().unwrap_or("`sluice copy` says more of each").to_owned()),
+        None => Error::not_found(what),
     })
 }
 
@@ -93,7 +95,8 @@ impl<'a> Candidate<'a> {
     ) -> Self {
         // Names that differ in their case only are one folder on some disks.
         let moved = || before.iter().filter(|other| other.description.is_ok());
-        let taken = |name: &str| moved().any(|other| other.called().eq_ignore_ascii_case(name));
+        let taken =
+            |name: &str| moved().any(|other| other.called().to_lowercase() == name.to_lowercase());
         let own = table.target_name();
         let prefix = table.schema.as_ref().map_or(String::new(), |schema| format!("{schema}_"));
         let with_schema = TableName { schema: None, name: format!("{prefix}{own}") }.target_name();
@@ -125,16 +128,6 @@ async fn describe(survey: &mut dyn Survey, table: &TableName) -> Result<Descript
     survey.describe(&job).await
 }
 
-/// Creates the file, and never overwrites one.
-fn create(path: &Path, text: &str) -> Result<()> {
-    let what = || format!("write `{}`", path.display());
-    match fs::File::create_new(path) {
-        Ok(mut file) => file.write_all(text.as_bytes()).doing(Kind::Denied, what),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(refused(path)),
-        Err(error) => Err(error).doing(Kind::Denied, what),
-    }
-}
-
 fn refused(path: &Path) -> Error {
     Error::invalid(format!("write `{}`: it is there already", path.display()))
         .hint("delete it, or name another file with `--output`")
@@ -160,7 +153,7 @@ fn write_job(text: &mut String, findings: &Findings<'_>) -> std::fmt::Result {
     let Findings { source, target, listing, tables } = findings;
     writeln!(text, "# Written by `sluice init`. `sluice plan` shows what a run would do, and")?;
     writeln!(text, "# `sluice schema job` has every key.")?;
-    writeln!(text, "name: {}", job_name(source))?;
+    writeln!(text, "name: {}", scalar(&job_name(source)))?;
     writeln!(text, "source:\n  url: {}", scalar(source))?;
     writeln!(text, "# All of them are read at one moment.\ntables:")?;
     if tables.is_empty() {
@@ -170,7 +163,7 @@ fn write_job(text: &mut String, findings: &Findings<'_>) -> std::fmt::Result {
         write_table(text, table)?;
     }
     for (table, reason) in &listing.excluded {
-        writeln!(text, "  # left out: {table}: {}", one_line(reason))?;
+        writeln!(text, "  # left out: {}", one_line(&format!("{table}: {reason}")))?;
     }
     writeln!(text, "target:\n  dataset: {}", scalar(target))?;
     writeln!(text, "  write_disposition: truncate   # or append, empty")?;

@@ -1,6 +1,6 @@
 //! Job files, read and written, and the sources that they name.
 
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,6 +18,16 @@ pub(crate) fn read_job(path: &Path) -> Result<Job> {
 /// A job as a file: without what is left at its default.
 pub(crate) fn yaml(job: &JobFile) -> Result<String> {
     serde_saphyr::to_string(job).doing(Kind::Bug, || format!("write job `{}` as YAML", job.name))
+}
+
+/// Writes a file that is not there yet; whether it was not.
+pub(super) fn write_new(path: &Path, text: &str) -> Result<bool> {
+    let what = || format!("write `{}`", path.display());
+    match std::fs::File::create_new(path) {
+        Ok(mut file) => file.write_all(text.as_bytes()).doing(Kind::Denied, what).map(|()| true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error).doing(Kind::Denied, what),
+    }
 }
 
 /// The text of a job file, or of standard input for `-`, and its name for messages.

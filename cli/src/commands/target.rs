@@ -73,6 +73,12 @@ pub(crate) fn check_target(target: &str) -> Result<()> {
     kind(target).map(drop)
 }
 
+/// Checks that the URL names a dataset, which tables can be added to.
+pub(crate) fn check_dataset(target: &str) -> Result<()> {
+    // Of a bucket that every kind can be loaded from.
+    (kind(target)?.check)(&format!("{target}/table"), "gs://bucket")
+}
+
 /// Checks, without opening them, that the bucket and the target of a job can be opened and go
 /// together.
 pub(crate) fn check_places(job: &Job) -> Result<()> {
@@ -116,7 +122,7 @@ fn kind(target: &str) -> Result<&'static SinkKind> {
     let scheme = target.split_once("://").map_or("", |(scheme, _)| scheme);
     SINKS.iter().find(|known| known.scheme == scheme).ok_or_else(|| {
         let known: Vec<&str> = SINKS.iter().map(|known| known.scheme).collect();
-        unknown_scheme("target", scheme, "writes", &known)
+        unknown_scheme("target", scheme, "writes", &known, "bigquery")
     })
 }
 

@@ -1,4 +1,5 @@
-//! The planner of a cloud, in a build without one: it has the functions of the client and no value.
+//! The client of a planner, in a build without Google Cloud: it has the same functions, so that those
+//! who call them compile, and they cannot be called.
 
 use serde_json::{Map, Value};
 use sluice_contracts::Result;

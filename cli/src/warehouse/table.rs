@@ -50,10 +50,10 @@ impl Place {
             return Err(Error::invalid(format!("read target `{target}`: it names no table"))
                 .hint("write `file:///warehouse/dataset/table`"));
         };
-        if parent.join(RUNS).is_file() {
+        if let Some(table) = parent.ancestors().find(|folder| folder.join(RUNS).is_file()) {
             return Err(Error::invalid(format!(
                 "read target `{target}`: it would lie in the table `{}`",
-                parent.display()
+                table.display()
             ))
             .hint("a table is a folder without others in it: write it beside that one"));
         }

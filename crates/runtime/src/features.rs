@@ -2,13 +2,11 @@
 
 use sluice_contracts::Error;
 
-/// Schemes of Google Cloud's URLs. The feature `google` brings them.
-const GOOGLE: &[&str] = &["gs", "bigquery"];
-
 /// The error for a URL whose scheme this build does not know. `kind` says what the URL names, such
-/// as `bucket`; `does` is what this build does with the `known` ones, such as `stores in`.
-pub fn unknown_scheme(kind: &str, scheme: &str, does: &str, known: &[&str]) -> Error {
-    if !cfg!(feature = "google") && GOOGLE.contains(&scheme) {
+/// as `bucket`; `does` is what this build does with the `known` ones, such as `stores in`; `google` is
+/// the one that a build with Google Cloud knows.
+pub fn unknown_scheme(kind: &str, scheme: &str, does: &str, known: &[&str], google: &str) -> Error {
+    if scheme == google {
         return without_google(format!("open {kind} `{scheme}://`"));
     }
     let known: Vec<String> = known.iter().map(|known| format!("`{known}://`")).collect();
@@ -28,15 +26,16 @@ mod tests {
 
     #[test]
     fn an_unknown_scheme_is_answered_with_the_known_ones() {
-        let error = unknown_scheme("bucket", "s3", "stores in", &["file", "gs"]);
+        let error = unknown_scheme("bucket", "s3", "stores in", &["file", "gs"], "gs");
         assert_eq!(error.to_string(), "unknown bucket `s3://`");
         assert_eq!(error.remedy(), Some("this build stores in `file://`, `gs://`"));
+        let target = unknown_scheme("target", "gs", "writes", &["file"], "bigquery");
+        assert_eq!(target.remedy(), Some("this build writes `file://`"));
     }
 
-    #[cfg(not(feature = "google"))]
     #[test]
     fn a_url_of_google_is_answered_with_the_feature() {
-        let error = unknown_scheme("bucket", "gs", "stores in", &["file"]);
+        let error = unknown_scheme("bucket", "gs", "stores in", &["file"], "gs");
         let said = error.to_string();
         assert_eq!(said, "open bucket `gs://`: this build does not include Google Cloud");
         assert!(error.remedy().is_some_and(|hint| hint.contains("--features google")));

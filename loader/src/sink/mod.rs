@@ -68,7 +68,7 @@ impl Warehouses {
         let found = self.0.iter().find(|(known, _)| *known == scheme);
         found.map(|(_, sink)| sink.clone()).ok_or_else(|| {
             let known: Vec<&str> = self.0.iter().map(|(known, _)| *known).collect();
-            unknown_scheme("target", scheme, "writes", &known)
+            unknown_scheme("target", scheme, "writes", &known, "bigquery")
         })
     }
 }

@@ -110,16 +110,16 @@ struct Check<'s> {
     problems: Vec<Problem>,
 }
 
-impl Check<'_> {
+impl<'s> Check<'s> {
     fn say(&mut self, path: &str, what: impl Into<String>) {
         self.problems.push(Problem::new(path, what));
     }
 
-    fn value(&mut self, path: &str, schema: &Value, value: &Value) {
+    fn value(&mut self, path: &str, schema: &'s Value, value: &Value) {
         if let Some(name) = schema.get("$ref").and_then(Value::as_str) {
-            let named = name.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
-            return match named {
-                Some(named) => self.value(path, &named.clone(), value),
+            let root = self.root;
+            return match name.strip_prefix('#').and_then(|pointer| root.pointer(pointer)) {
+                Some(named) => self.value(path, named, value),
                 None => self.say(path, format!("job schema is broken: `{name}` leads nowhere")),
             };
         }
@@ -146,7 +146,7 @@ impl Check<'_> {
     }
 
     /// A mapping of known keys, or one of any keys to values of one kind.
-    fn object(&mut self, path: &str, schema: &Value, value: &Value) {
+    fn object(&mut self, path: &str, schema: &'s Value, value: &Value) {
         let known = schema.get("properties").and_then(Value::as_object);
         let others = schema.get("additionalProperties").filter(|others| others.is_object());
         let mut unknown = Vec::new();

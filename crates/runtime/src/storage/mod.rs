@@ -55,7 +55,7 @@ fn scheme(url: &str) -> Result<&'static Scheme> {
     let name = url.split_once("://").map_or("", |(name, _)| name);
     SCHEMES.iter().find(|known| known.name == name).ok_or_else(|| {
         let known: Vec<&str> = SCHEMES.iter().map(|known| known.name).collect();
-        unknown_scheme("bucket", name, "stores in", &known)
+        unknown_scheme("bucket", name, "stores in", &known, "gs")
     })
 }
 
