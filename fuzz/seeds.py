@@ -13,7 +13,7 @@ import sys
 
 import psycopg
 
-TARGET = pathlib.Path(__file__).parent / "fuzz_targets/copy_decoder.rs"
+TARGET = pathlib.Path(__file__).parent / "fuzz_targets/check.rs"
 # By name: the columns as `encoding[:TARGET]`, with [] for an array, a query, and the size of the pieces.
 SEEDS = {
     "money": (["money", "money:Bignumeric", "money[]"], "VALUES ('1.25'::money, '-92233720368547758.08'::money, '{1,2}'::money[]), (NULL, 0::money, '{}')", 7),

@@ -1,0 +1,113 @@
+//! What has to hold of every input: no stream makes the COPY decoder panic, where its pieces end
+//! changes nothing, and what it makes of a stream is what a reader of the format as plain as can be
+//! finds in it.
+//!
+//! An input is: how many columns; a byte for each (type, 64 for an array, 128 for the policy
+//! `fail`); the size of the pieces; the stream.
+
+use TargetType::{
+    Bignumeric, Bool, Bytes, Date, Datetime, Float64, Geography, Int64, Json, Numeric,
+    String as Text, Time, Timestamp,
+};
+use arrow_array::RecordBatch;
+use sluice_contracts::schema::{Column, Decimal, OnInvalid, TargetType};
+use sluice_sources::CopyDecoder;
+
+use crate::plain;
+
+/// Encoding, target, and precision and scale, or zeros. Append only, up to 64: the corpus counts
+/// on it.
+const SCALARS: &[(&str, TargetType, (u8, u8))] = &[
+    ("int2", Int64, (0, 0)),
+    ("int4", Int64, (0, 0)),
+    ("int8", Int64, (0, 0)),
+    ("int8", Float64, (0, 0)),
+    ("int8", Numeric, (19, 0)),
+    ("int8", Bignumeric, (76, 38)),
+    ("oid", Int64, (0, 0)),
+    ("float4", Float64, (0, 0)),
+    ("float8", Float64, (0, 0)),
+    ("numeric", Numeric, (12, 2)),
+    ("numeric", Numeric, (38, 9)),
+    ("numeric", Bignumeric, (76, 38)),
+    ("numeric", Int64, (0, 0)),
+    ("bool", Bool, (0, 0)),
+    ("text", Text, (0, 0)),
+    ("text", Bytes, (0, 0)),
+    ("char", Text, (0, 0)),
+    ("bytea", Bytes, (0, 0)),
+    ("date", Date, (0, 0)),
+    ("time", Time, (0, 0)),
+    ("timestamp", Datetime, (0, 0)),
+    ("timestamptz", Timestamp, (0, 0)),
+    ("uuid", Text, (0, 0)),
+    ("uuid", Bytes, (0, 0)),
+    ("json", Json, (0, 0)),
+    ("jsonb", Json, (0, 0)),
+    ("money", Numeric, (19, 2)),
+    ("money", Bignumeric, (22, 3)),
+    ("interval", Text, (0, 0)),
+    ("char", Bytes, (0, 0)),
+    ("composite", Json, (0, 0)),
+    ("array_json", Json, (0, 0)),
+    ("geometry", Geography, (0, 0)),
+    ("geography", Geography, (0, 0)),
+    ("geometry", Bytes, (0, 0)),
+    ("vector", Float64, (0, 0)),
+    ("jsonb", Text, (0, 0)),
+    ("numeric", Bignumeric, (58, 20)),
+    ("inet", Text, (0, 0)),
+    ("enum", Text, (0, 0)),
+];
+
+/// Panics where it does not hold.
+pub(crate) fn check(input: &[u8]) {
+    let Some((columns, input)) = columns(input) else { return };
+    let Some((piece, stream)) = input.split_first() else { return };
+    let whole = decode(&columns, stream, stream.len().max(1));
+    let pieced = decode(&columns, stream, usize::from(*piece).max(1));
+    assert_eq!(whole, pieced);
+    if let Ok((batches, invalid)) = whole {
+        plain::check(&columns, stream, &batches, &invalid);
+    }
+}
+
+fn columns(input: &[u8]) -> Option<(Vec<Column>, &[u8])> {
+    let (count, rest) = input.split_first()?;
+    let (choices, rest) = rest.split_at_checked(usize::from(count % 9))?;
+    let columns = choices.iter().enumerate().map(|(index, choice)| {
+        let choice = usize::from(*choice);
+        let (encoding, target_type, (precision, scale)) = SCALARS[choice % 64 % SCALARS.len()];
+        Column {
+            name: format!("c{index}"),
+            source_name: format!("c{index}"),
+            source_type: encoding.to_owned(),
+            encoding: encoding.to_owned(),
+            target_type,
+            repeated: choice & 64 != 0 || encoding == "vector",
+            decimal: (precision > 0).then_some(Decimal { precision, scale }),
+            on_invalid: if choice & 128 == 0 { OnInvalid::Null } else { OnInvalid::Fail },
+            invalid: None,
+        }
+    });
+    Some((columns.collect(), rest))
+}
+
+fn decode(
+    columns: &[Column],
+    stream: &[u8],
+    piece: usize,
+) -> Result<(Vec<RecordBatch>, Vec<u64>), String> {
+    let mut decoder = CopyDecoder::new(columns).map_err(|error| error.chain())?;
+    let mut batches = Vec::new();
+    for mut chunk in stream.chunks(piece) {
+        while !chunk.is_empty() {
+            batches.extend(decoder.feed(&mut chunk).map_err(|error| error.chain())?);
+        }
+    }
+    batches.extend(decoder.finish().map_err(|error| error.chain())?);
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    assert_eq!(decoder.rows(), rows as u64);
+    assert_eq!(decoder.bytes(), stream.len() as u64);
+    Ok((batches, decoder.invalid().to_vec()))
+}
