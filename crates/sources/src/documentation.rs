@@ -3,8 +3,6 @@
 
 use sluice_contracts::schema::TargetType;
 
-use crate::{postgres, sqlite};
-
 /// One type of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypeRow {
@@ -42,9 +40,4 @@ pub struct Example {
     pub source: &'static str,
     /// The same in the target, as its own literal without quotes; empty where the type is refused.
     pub target: &'static str,
-}
-
-/// Every type of every source, families together, in the order of the documentation.
-pub fn type_documentation() -> Vec<TypeRow> {
-    [postgres::type_documentation(), sqlite::type_documentation()].concat()
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use sluice_contracts::{Error, Result};
 
 pub use builder::{BatchBuilder, ColumnBuilder, Invalid, ListColumn, arrow_schema};
-pub use documentation::{Becomes, Example, TypeRow, type_documentation};
+pub use documentation::{Becomes, Example, TypeRow};
 pub use postgres::CopyDecoder;
 pub use source::{
     Batches, Description, Distribution, Join, Key, Listing, NoConnectionLeft, Piece, Reader,
@@ -23,6 +23,11 @@ pub use source::{
 
 /// Every kind of source.
 pub const SOURCES: &[&dyn SourceKind] = &[&postgres::Postgres, &sqlite::Sqlite];
+
+/// Every type of every source, families together, in the order of the documentation.
+pub fn type_documentation() -> Vec<TypeRow> {
+    SOURCES.iter().flat_map(|kind| kind.types()).collect()
+}
 
 /// Opens the source that a job's URL names. Nothing is connected yet.
 ///

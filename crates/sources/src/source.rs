@@ -11,10 +11,15 @@ use sluice_contracts::schema::Column;
 use sluice_contracts::unit::{Cut, KeyType, Unit};
 use sluice_contracts::{Error, Result};
 
+use crate::documentation::TypeRow;
+
 /// A kind of source, chosen by its URL's scheme.
 pub trait SourceKind: Sync {
     /// Schemes of its URLs.
     fn schemes(&self) -> &'static [&'static str];
+
+    /// What the documentation says of its types.
+    fn types(&self) -> Vec<TypeRow>;
 
     /// A source of this kind. Checks the URL, connects to nothing.
     fn open(&self, url: &str) -> Result<Arc<dyn Source>>;

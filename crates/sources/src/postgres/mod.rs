@@ -21,10 +21,9 @@ use async_trait::async_trait;
 use sluice_contracts::{Error, Result};
 use sqlx::postgres::PgConnectOptions;
 
-pub use copy::CopyDecoder;
-pub(crate) use type_table::type_documentation;
-
+use crate::documentation::TypeRow;
 use crate::source::{Join, Reader, Source, SourceKind, Survey};
+pub use copy::CopyDecoder;
 
 /// The kind.
 #[derive(Debug)]
@@ -33,6 +32,10 @@ pub(crate) struct Postgres;
 impl SourceKind for Postgres {
     fn schemes(&self) -> &'static [&'static str] {
         &["postgres", "postgresql"]
+    }
+
+    fn types(&self) -> Vec<TypeRow> {
+        type_table::type_documentation()
     }
 
     fn open(&self, url: &str) -> Result<Arc<dyn Source>> {

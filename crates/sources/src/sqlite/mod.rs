@@ -28,10 +28,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sluice_contracts::{Error, Result};
 
-pub(crate) use self::type_table::type_documentation;
-
 use self::reader::SqliteReader;
 use self::survey::SqliteSurvey;
+use crate::documentation::TypeRow;
 use crate::source::{Join, Reader, Source, SourceKind, Survey};
 
 /// The kind.
@@ -41,6 +40,10 @@ pub(crate) struct Sqlite;
 impl SourceKind for Sqlite {
     fn schemes(&self) -> &'static [&'static str] {
         &["sqlite"]
+    }
+
+    fn types(&self) -> Vec<TypeRow> {
+        type_table::type_documentation()
     }
 
     fn open(&self, url: &str) -> Result<Arc<dyn Source>> {

@@ -368,8 +368,4 @@ impl Field {
 }
 
 #[cfg(test)]
-mod encode;
-#[cfg(test)]
-mod round_trip;
-#[cfg(test)]
-mod stream;
+mod tests;

@@ -3,24 +3,25 @@
 use sluice_contracts::schema::{Decimal, TargetType};
 use sluice_contracts::{Error, Result};
 
-use super::Row;
-use super::resolve::{PgType, cannot_become};
+use super::pg_type::PgType;
 
 use TargetType::{Bignumeric, Int64, Numeric};
 
 /// A target type, its digits, and which values it cannot hold.
 pub(super) type Outcome = (TargetType, Option<Decimal>, Option<String>);
 
-/// What a `numeric` becomes.
+/// What a `numeric` becomes. `None` where it cannot become the wanted type.
+///
+/// # Errors
+/// `Invalid` where no type of the target has its digits and the job wants none in particular.
 pub(super) fn decimal(
     column: &str,
     pg: &PgType<'_>,
-    row: &Row,
     wanted: Option<TargetType>,
-) -> Result<Outcome> {
+) -> Result<Option<Outcome>> {
     let declared = Declared::of(pg.typmod);
     let exact = declared.and_then(Declared::decimal).filter(|d| d.target_type().is_some());
-    let outcome = |to, decimal, invalid: String| Ok((to, decimal, Some(invalid)));
+    let outcome = |to, decimal, invalid: String| Ok(Some((to, decimal, Some(invalid))));
     // The server keeps infinity out of a numeric whose size is declared.
     let never = if declared.is_some() { "NaN" } else { "NaN, infinity" };
     match (wanted, exact, declared) {
@@ -51,7 +52,7 @@ pub(super) fn decimal(
             let (decimal, beyond) = clipped(declared, Decimal::BIGNUMERIC);
             outcome(Bignumeric, Some(decimal), format!("{never}, {beyond}"))
         }
-        (Some(_), _, _) => Err(cannot_become(column, pg, Some(row), wanted)),
+        (Some(_), _, _) => Ok(None),
     }
 }
 

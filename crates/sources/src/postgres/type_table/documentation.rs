@@ -13,7 +13,7 @@ const ARRAY: &str = "NULL elements, more than one dimension, a lower bound other
                      the element's type cannot hold";
 
 /// The rows of the documentation: the types, then what is made of any type.
-pub(crate) fn type_documentation() -> Vec<TypeRow> {
+pub(in crate::postgres) fn type_documentation() -> Vec<TypeRow> {
     let types = FAMILIES.iter().flat_map(|(family, rows)| rows.iter().map(|row| of(family, row)));
     types.chain(made()).collect()
 }

@@ -8,6 +8,7 @@ mod extensions;
 mod forms;
 mod internals;
 mod numbers;
+mod pg_type;
 mod places;
 mod resolve;
 mod suspicion;
@@ -19,9 +20,10 @@ mod times;
 use sluice_contracts::schema::{Column, Decimal, TargetType};
 use sluice_contracts::{Error, Result};
 
-pub(crate) use documentation::type_documentation;
+pub(super) use documentation::type_documentation;
 pub(super) use forms::expression;
-pub(super) use resolve::{Arrays, PgType, resolve};
+pub(super) use pg_type::{Arrays, PgType};
+pub(super) use resolve::resolve;
 pub(super) use suspicion::{suspicion, suspicion_of_element};
 
 use crate::documentation::Example;

@@ -8,6 +8,7 @@ use super::digits::{self, Outcome};
 use super::forms::{
     ARRAY_JSON, BOUNDED_JSON, MONEY_ARRAY_TEXT, MONEY_TEXT, SERVER_JSON, SERVER_TEXT,
 };
+use super::pg_type::{Arrays, PgType};
 use super::{COMPOSITE, Row, Wire};
 
 use TargetType::{Bignumeric, Bytes, Geography, Json, Numeric, String as Text};
@@ -15,39 +16,6 @@ use TargetType::{Bignumeric, Bytes, Geography, Json, Numeric, String as Text};
 /// What makes a whole array invalid.
 pub(super) const ARRAYS: &str =
     "NULL elements, more than one dimension, a lower bound other than 1";
-
-/// A column's type as the catalogue has it.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::postgres) struct PgType<'a> {
-    /// The text of `format_type()`.
-    pub display: &'a str,
-    /// `typname` below every domain; of the element for arrays.
-    pub base: &'a str,
-    /// The extension that `base` belongs to; empty for the server's own types.
-    pub extension: &'a str,
-    /// `typtype` of `base`.
-    pub typtype: char,
-    /// Of the column or its domain; -1 for none.
-    pub typmod: i32,
-    /// Whether it is an array of `base`.
-    pub arrays: Arrays,
-    /// What inside of a composite the server's JSON does not hold exactly, and why.
-    pub inexact: Option<&'a str>,
-    /// Whether a composite has arrays inside of it.
-    pub has_arrays: bool,
-}
-
-/// How many arrays a type is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::postgres) enum Arrays {
-    /// None.
-    #[default]
-    None,
-    /// An array of one dimension, as far as its declaration says.
-    One,
-    /// An array that is declared with more dimensions, or of arrays.
-    Deep,
-}
 
 /// What a column becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +66,8 @@ pub(in crate::postgres) fn resolve(
         return document(column, pg, row, wanted);
     }
     let (target_type, decimal, invalid) = match row.wire {
-        Wire::Numeric => digits::decimal(column, pg, row, wanted)?,
+        Wire::Numeric => digits::decimal(column, pg, wanted)?
+            .ok_or_else(|| cannot_become(column, pg, Some(row), wanted))?,
         _ => plain(column, pg, row, wanted)?,
     };
     let array = pg.arrays == Arrays::One;
@@ -222,7 +191,7 @@ fn no_way_but_text(column: &str, pg: &PgType<'_>, reason: &str) -> Error {
     )
 }
 
-pub(super) fn cannot_become(
+fn cannot_become(
     column: &str,
     pg: &PgType<'_>,
     row: Option<&Row>,

@@ -4,7 +4,8 @@ use sluice_contracts::Result;
 use sluice_contracts::job::ColumnFile;
 use sluice_contracts::schema::{Column, OnInvalid, TargetType};
 
-use super::resolve::{ARRAYS, Arrays, PgType, Resolved, resolve};
+use super::pg_type::{Arrays, PgType};
+use super::resolve::{ARRAYS, Resolved, resolve};
 use super::{FAMILIES, expression, rows, wire_of};
 
 const PLAIN: PgType<'_> = PgType {

@@ -16,7 +16,7 @@ const DECIMALS: &[(&str, [&str; 2])] = &[
 const UNTYPED: &[&str] = &["", "ANY", "NUM"];
 
 /// Every declared type that is known, and those that the plan refuses.
-pub(crate) fn type_documentation() -> Vec<TypeRow> {
+pub(in crate::sqlite) fn type_documentation() -> Vec<TypeRow> {
     let mut rows = Vec::new();
     for row in TYPES {
         rows.extend(row.names.iter().map(|name| named(name, row.family, row.example)));

@@ -8,7 +8,7 @@ mod encoding;
 
 use sluice_contracts::schema::{Decimal, TargetType};
 
-pub(crate) use documentation::type_documentation;
+pub(super) use documentation::type_documentation;
 pub(super) use encoding::Encoding;
 
 use super::moment::Spelling;

@@ -8,7 +8,7 @@ use sluice_contracts::manifest::Table;
 use sluice_contracts::unit::Unit;
 
 use super::encode::{array, cell, column, decode, numeric, stream, stream_of};
-use super::{CopyDecoder, HEADER};
+use crate::postgres::copy::{CopyDecoder, HEADER};
 
 /// What becomes of one value, by hand-made bytes.
 fn check(pg: &str, wanted: Option<TargetType>, wire: &[u8], expected: &str) {

@@ -13,8 +13,8 @@ use sluice_contracts::Result;
 use sluice_contracts::job::ColumnFile;
 use sluice_contracts::schema::{Column, OnInvalid, TargetType};
 
-use super::super::type_table::{Arrays, PgType, resolve};
-use super::CopyDecoder;
+use crate::postgres::copy::CopyDecoder;
+use crate::postgres::type_table::{Arrays, PgType, resolve};
 
 /// A column `c` of a type, or of an array of it, as the planner describes it.
 pub(super) fn column(pg: &str, wanted: Option<TargetType>) -> Column {
