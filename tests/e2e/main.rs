@@ -4,12 +4,6 @@
 mod bad_days;
 mod bigquery;
 mod cloud;
-mod cloud_executions;
-mod cloud_faults;
-mod cloud_run;
-mod cloud_scale;
-mod cloud_signals;
-mod cloud_users;
 mod commands;
 mod copy;
 mod database;

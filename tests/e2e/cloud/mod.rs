@@ -1,6 +1,13 @@
 //! The whole job on Google Cloud: planner, tasks and loader as processes, from a request to a table
 //! in BigQuery.
 
+mod executions;
+mod faults;
+mod run;
+mod scale;
+mod signals;
+mod users;
+
 use std::time::Duration;
 
 use serde_json::json;

@@ -9,7 +9,7 @@ use sluice_tests::cloud::orders::Shop;
 use sluice_tests::cloud::world::{Setting, World};
 use sluice_tests::faults::counted;
 
-use crate::cloud_faults::spoil;
+use super::faults::spoil;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_execution_that_never_starts_is_cancelled_and_another_started() {
