@@ -9,8 +9,8 @@ use sluice_tests::sluice::Site;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
-use crate::bad_days::{kill_half_way, start};
-use crate::database::{job, related, states};
+use crate::crashes::{kill_half_way, start};
+use crate::many_tables::{job, related, states};
 
 /// Tables that [`migration`] holds.
 const HELD: [&str; 2] = ["shop.t3", "shop.t7"];

@@ -1,22 +1,22 @@
 //! Whole jobs, from the command line to the last value.
 #![expect(clippy::expect_used, reason = "a test that cannot go on has to stop and say why")]
 
-mod bad_days;
 mod bigquery;
 mod cloud;
 mod commands;
+mod concurrent_changes;
+mod connection_limits;
 mod copy;
-mod database;
+mod crashes;
 mod demo;
 mod exactness;
 mod fidelity;
 mod installed;
-mod interference;
 mod locks;
-mod moment;
-mod one_connection;
+mod many_tables;
 mod postgres;
 mod shop;
+mod snapshot;
 mod standby;
 mod storage;
 mod submit;

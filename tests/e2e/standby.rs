@@ -9,9 +9,9 @@ use sluice_tests::postgres::Database;
 use sluice_tests::proxy::Proxy;
 use sluice_tests::sluice::Site;
 
-use crate::bad_days::start;
-use crate::moment::{ACCOUNTS, BALANCE, SLOW, Writers, accounts, figures};
+use crate::crashes::start;
 use crate::shop;
+use crate::snapshot::{ACCOUNTS, BALANCE, SLOW, Writers, accounts, figures};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_is_read_at_one_moment_while_its_primary_is_written_to() {

@@ -16,7 +16,7 @@ use sluice_tests::oracle::{Expected, assert_same};
 use sluice_tests::postgres::Database;
 use sluice_tests::sluice::{Site, other_program};
 
-use crate::bad_days::{kill_half_way, resume, slow_orders, start};
+use crate::crashes::{kill_half_way, resume, slow_orders, start};
 
 const MANIFEST: &str = "gs://bucket/runs/0193f2c4-7d3a-7c51-9f0e-2b6a4c1d8e90/manifest.json";
 

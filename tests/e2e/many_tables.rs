@@ -11,7 +11,7 @@ use sluice_tests::postgres::Database;
 use sluice_tests::proxy::Proxy;
 use sluice_tests::sluice::Site;
 
-use crate::bad_days::start;
+use crate::crashes::start;
 
 /// Twelve tables of which each but the first refers to the one before.
 const TABLES: usize = 12;

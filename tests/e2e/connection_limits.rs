@@ -9,8 +9,8 @@ use sluice_tests::postgres::Database;
 use sluice_tests::proxy::Proxy;
 use sluice_tests::sluice::Site;
 
-use crate::bad_days::{kill_half_way, resume, slow_orders, start};
-use crate::database::{founding_token, job, related, states};
+use crate::crashes::{kill_half_way, resume, slow_orders, start};
+use crate::many_tables::{founding_token, job, related, states};
 
 /// Tables and views that fail while they are read: one by the reader's judgement, in the midst of
 /// the rows that the server sends, one before the first row, and one after some.

@@ -14,7 +14,7 @@ use sluice_tests::postgres::Database;
 use sluice_tests::proxy::Proxy;
 use sluice_tests::sluice::{Ended, Site};
 
-use crate::bad_days::{founder, start, wait_for_receipts};
+use crate::crashes::{founder, start, wait_for_receipts};
 use crate::shop;
 
 pub(crate) const ACCOUNTS: i64 = 20_000;

@@ -10,7 +10,7 @@ use sluice_tests::oracle::{Expected, assert_same};
 use sluice_tests::postgres::Database;
 use sluice_tests::sluice::Site;
 
-use crate::bad_days::{kill_half_way, resume, slow_orders, start};
+use crate::crashes::{kill_half_way, resume, slow_orders, start};
 use crate::shop;
 
 #[tokio::test(flavor = "multi_thread")]
