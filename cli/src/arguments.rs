@@ -102,7 +102,7 @@ pub(crate) struct Copy {
     /// Names and patterns of tables, such as `public.*`, or one query
     #[arg(required = true, value_name = "TABLE")]
     pub(crate) tables: Vec<String>,
-    /// Folder, or URL of a dataset, that the tables go to
+    /// Folder of the tables, or URL of the dataset, to write to
     pub(crate) target: String,
     /// Read only the rows that meet a condition, in the source's language
     #[arg(long = "where", value_name = "CONDITION")]
@@ -155,7 +155,7 @@ impl From<Disposition> for WriteDisposition {
 pub(crate) struct Init {
     /// URL of the source, or the path of an SQLite file
     pub(crate) source: String,
-    /// Folder, or URL of a dataset, that the tables shall go to
+    /// Folder of the tables, or URL of the dataset, that the job writes to
     #[arg(default_value = "warehouse")]
     pub(crate) target: String,
     /// Job file to write, or `-` for standard output

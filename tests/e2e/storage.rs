@@ -161,7 +161,7 @@ async fn an_upload_that_fails_leaves_nothing_and_tells_no_secret() {
     assert!(!text.contains("upload_id"), "{text}");
     assert_absent(&bucket.store.head(&name).await);
     assert_eq!(cloud.gateway().count("PUT", PIECES), 3, "what is refused is not asked again");
-    assert_eq!(cloud.gateway().count("DELETE", PIECES), 1, "the session is told to end");
+    assert_eq!(cloud.gateway().count("DELETE", PIECES), 1, "the upload is told to end");
 }
 
 #[tokio::test]

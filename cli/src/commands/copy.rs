@@ -43,7 +43,7 @@ pub(crate) async fn copy(options: &Copy) -> Result<Answer> {
     answer(run.carry_out(again).await?)
 }
 
-/// Adds where the keys are that a hint names: a command has none.
+/// Tells the reader to use a job file where a hint names a key that `copy` has no option for.
 fn with_job_file(error: Error) -> Error {
     const KEYS: [&str; 4] = ["`columns.", "`source.", "`tables`", "`partitioning."];
     match error.remedy() {

@@ -79,11 +79,11 @@ fn require_one(label: &str, tables: &[Candidate<'_>]) -> Result<()> {
     })
 }
 
-/// A table as far as it could be described, and what it shall be called.
+/// A table of the source, its description, and its name in the dataset.
 struct Candidate<'a> {
     table: &'a TableName,
     description: Result<Description>,
-    /// Its name in the dataset, where its own is taken already.
+    /// The name that the file gives it, where another table has taken its own.
     name: Option<String>,
 }
 
@@ -133,7 +133,7 @@ fn refused(path: &Path) -> Error {
         .hint("delete it, or name another file with `--output`")
 }
 
-/// What the source has, and where it shall go.
+/// The source, its tables, and the dataset that the job writes to.
 struct Findings<'a> {
     source: &'a str,
     target: &'a str,

@@ -15,7 +15,7 @@ use bytes::Bytes;
 /// An answer of the service.
 pub(super) type Answered = (StatusCode, HeaderMap, Bytes);
 
-/// The last answer to a piece of each upload, by the path of its session.
+/// The last answer to a piece of each upload, by the path that the upload has.
 #[derive(Debug, Default)]
 pub(super) struct Sessions(Mutex<HashMap<String, Answered>>);
 
