@@ -39,16 +39,15 @@ pub(crate) fn target_url(typed: &str) -> Result<String> {
     Ok(url[..scheme].to_owned() + url[scheme..].trim_end_matches('/'))
 }
 
-/// A name for a job that reads or writes what a URL or a table is called: its last part, as far as
-/// a job's name may have its letters.
+/// A name for a job, from what was typed for a source, a table or a target: the last part of it, with
+/// the letters that a job's name may have.
 pub(crate) fn job_name(of: &str) -> String {
     const EXTENSIONS: [&str; 4] = [".db", ".db3", ".sqlite", ".sqlite3"];
     let path = of.split(['?', '#']).next().unwrap_or_default();
     let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     let stem = EXTENSIONS.iter().find_map(|extension| last.strip_suffix(extension));
     let known = |c: &char| c.is_ascii_alphanumeric() || *c == '-' || *c == '_';
-    let name: String =
-        stem.unwrap_or(last).replace("%20", "").chars().filter(known).take(100).collect();
+    let name: String = stem.unwrap_or(last).chars().filter(known).take(100).collect();
     if name.is_empty() || of.starts_with("${") { "copy".to_owned() } else { name }
 }
 
@@ -103,7 +102,8 @@ mod tests {
     #[test]
     fn a_job_is_called_after_its_database_or_table() {
         assert_eq!(job_name("postgres://me@h/shop?sslmode=require"), "shop");
-        assert_eq!(job_name("sqlite:///data/my%20shop.sqlite3"), "myshop");
+        assert_eq!(job_name("./data/my shop.sqlite3"), "myshop");
+        assert_eq!(job_name("."), "copy");
         assert_eq!(job_name("My Orders"), "MyOrders");
         assert_eq!(job_name("${SOURCE_URL}"), "copy");
         assert_eq!(job_name("größe/"), "gre");

@@ -72,8 +72,8 @@ fn job_file(options: &Copy) -> Result<JobFile> {
     let mut file = JobFile {
         name: job_name(match &what {
             What::Table(name) => &name.name,
-            What::Tables(_) => &source,
-            What::Query(_) => &target,
+            What::Tables(_) => &options.source,
+            What::Query(_) => &options.target,
         }),
         source: SourceFile { url: source, table: None, query: None, columns: None, filter: None },
         tables: None,
@@ -182,8 +182,10 @@ fn parts_of_bigquery(target: &str) -> Option<usize> {
 
 fn refuse_table(target: &str) -> Result<()> {
     match parts_of_bigquery(target) {
-        Some(3) => Err(Error::invalid(format!("copy several tables into `{target}`: it is one"))
-            .hint("write the dataset alone: `bigquery://project/dataset`")),
+        Some(3) => {
+            Err(Error::invalid(format!("copy several tables into `{target}`: it names one table"))
+                .hint("write the dataset alone: `bigquery://project/dataset`"))
+        }
         _ => Ok(()),
     }
 }

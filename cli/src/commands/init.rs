@@ -46,7 +46,13 @@ pub(crate) async fn init(options: &Init) -> Result<Answer> {
         survey.connections().await?;
         require_one(opened.label(), &tables)?;
     }
-    let text = job_file(&Findings { source: &source, target: &target, listing: &listing, tables });
+    let text = job_file(&Findings {
+        typed: &options.source,
+        source: &source,
+        target: &target,
+        listing: &listing,
+        tables,
+    });
     let document = json!({ "tables": listing.tables.len(), "job": text });
     if !to_file {
         return Answer::new(&document, text);
@@ -135,6 +141,8 @@ fn refused(path: &Path) -> Error {
 
 /// The source, its tables, and the dataset that the job writes to.
 struct Findings<'a> {
+    /// The source as it was typed, which the job is named after.
+    typed: &'a str,
     source: &'a str,
     target: &'a str,
     listing: &'a Listing,
@@ -150,10 +158,10 @@ fn job_file(findings: &Findings<'_>) -> String {
 }
 
 fn write_job(text: &mut String, findings: &Findings<'_>) -> std::fmt::Result {
-    let Findings { source, target, listing, tables } = findings;
+    let Findings { typed, source, target, listing, tables } = findings;
     writeln!(text, "# Written by `sluice init`. `sluice plan` shows what a run would do, and")?;
     writeln!(text, "# `sluice schema job` has every key.")?;
-    writeln!(text, "name: {}", scalar(&job_name(source)))?;
+    writeln!(text, "name: {}", scalar(&job_name(typed)))?;
     writeln!(text, "source:\n  url: {}", scalar(source))?;
     writeln!(text, "# All of them are read at one moment.\ntables:")?;
     if tables.is_empty() {
