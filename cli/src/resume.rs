@@ -2,7 +2,6 @@
 
 use sluice_contracts::job::{Job, Selection, TableJob, TableName};
 use sluice_contracts::manifest::{Manifest, RunId, Table};
-use sluice_contracts::relation::Relation;
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::storage::find_bucket;
@@ -77,12 +76,7 @@ fn difference_of(asked: &TableJob, planned: &Table) -> Option<&'static str> {
 
 /// The tables that the source had, as far as the job means them.
 fn names(manifest: &Manifest) -> Vec<TableName> {
-    let moved = manifest.tables.iter().filter_map(|table| match &table.relation {
-        Relation::Table { schema, name } => {
-            Some(TableName { schema: schema.clone(), name: name.clone() })
-        }
-        Relation::Query(_) => None,
-    });
+    let moved = manifest.tables.iter().filter_map(|table| TableName::of(&table.relation));
     let refused = manifest.refused.iter().map(|table| &table.table);
     let excluded = manifest.excluded.iter().map(|table| &table.table);
     let others = refused.chain(excluded).filter_map(|name| TableName::parse(name).ok());

@@ -3,7 +3,6 @@
 use sluice_contracts::Result;
 use sluice_contracts::job::{Excluded, Job, Selection, TableName};
 use sluice_contracts::manifest::{Manifest, Table};
-use sluice_contracts::relation::Relation;
 use sluice_contracts::store::{Bucket, RunStore};
 
 /// Runs that are looked through for the job's last one.
@@ -23,11 +22,14 @@ pub async fn name_dropped(bucket: &Bucket, job: &Job, manifest: &mut Manifest) -
             continue;
         }
         // A run of other tables says nothing about these.
-        let mut meant = last.tables.into_iter().filter(|table| means(job, table)).peekable();
-        if meant.peek().is_none() {
+        let means = |table: &Table| {
+            TableName::of(&table.relation).is_some_and(|name| job.selection.means(&name))
+        };
+        let mut moved = last.tables.into_iter().filter(means).peekable();
+        if moved.peek().is_none() {
             continue;
         }
-        for table in meant {
+        for table in moved {
             let known = manifest.tables.iter().any(|now| now.name == table.name)
                 || manifest.refused.iter().any(|now| now.table == table.name)
                 || manifest.excluded.iter().any(|now| now.table == table.name);
@@ -40,14 +42,4 @@ pub async fn name_dropped(bucket: &Bucket, job: &Job, manifest: &mut Manifest) -
         return Ok(());
     }
     Ok(())
-}
-
-/// Whether a pattern of the job means the table.
-fn means(job: &Job, table: &Table) -> bool {
-    match &table.relation {
-        Relation::Table { schema, name } => {
-            job.selection.means(&TableName { schema: schema.clone(), name: name.clone() })
-        }
-        Relation::Query(_) => false,
-    }
 }

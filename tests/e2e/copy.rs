@@ -244,7 +244,7 @@ async fn a_database_without_tables_has_no_job_file() {
     let Some(database) = Database::fresh().await else { return };
     let site = Site::new();
     database.execute("CREATE TABLE wide (amount numeric(100, 50))").await;
-    site.sluice(["init", &database.url()]).await.refused(64, &["none can be moved", "amount"]);
+    site.sluice(["init", &database.url()]).await.refused(64, &["none of 1 can be moved", "amount"]);
     database.execute("DROP TABLE wide").await;
     let ended = site.sluice(["init", &database.url()]).await;
     ended.refused(1, &["there are none"]);

@@ -204,8 +204,11 @@ fn require_free(path: &Path, text: &str) -> Result<()> {
         Error::invalid(format!("save the job: `{}` {why}", path.display()))
             .hint("give `--save` the name of another file")
     };
+    if path.as_os_str() == "-" {
+        return Err(refused("is no name for a file"));
+    }
     match fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound && path.as_os_str() != "-" => {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
             if folder.is_none_or(Path::is_dir) { Ok(()) } else { Err(refused("has no folder")) }
         }
@@ -214,7 +217,6 @@ fn require_free(path: &Path, text: &str) -> Result<()> {
             _ => Err(refused("holds something else")),
         },
         Ok(_) => Err(refused("is no file")),
-        Err(_) if path.as_os_str() == "-" => Err(refused("is no name for a file")),
         Err(error) => Err(error).doing(Kind::Denied, || format!("read `{}`", path.display())),
     }
 }

@@ -44,7 +44,9 @@ pub(crate) async fn init(options: &Init) -> Result<Answer> {
         }
         // Says so where the connection was lost: its tables were not refused.
         survey.connections().await?;
-        require_one(opened.label(), &tables)?;
+        if tables.iter().all(|table| table.description.is_err()) {
+            return Err(none_can_be_moved(opened.label(), tables));
+        }
     }
     let text = job_file(&Findings {
         typed: &options.source,
@@ -71,18 +73,13 @@ pub(crate) async fn init(options: &Init) -> Result<Answer> {
     Answer::new(&document, said)
 }
 
-/// A file that moves nothing is of no use.
-fn require_one(label: &str, tables: &[Candidate<'_>]) -> Result<()> {
-    if tables.iter().any(|table| table.description.is_ok()) {
-        return Ok(());
-    }
-    let what = format!("find tables of `{label}`: of {} none can be moved", tables.len());
-    Err(match tables.iter().find_map(|table| table.description.as_ref().err()) {
-        Some(first) => Error::new(first.kind(), what)
-            .because(first.chain())
-            .hint(first.remedy().unwrap_or("`sluice copy` says more of each").to_owned()),
+/// The first reason of many, with its hint: a file that moves nothing is of no use.
+fn none_can_be_moved(label: &str, tables: Vec<Candidate<'_>>) -> Error {
+    let what = format!("find tables of `{label}`: none of {} can be moved", tables.len());
+    match tables.into_iter().find_map(|table| table.description.err()) {
+        Some(first) => first.during(what),
         None => Error::not_found(what),
-    })
+    }
 }
 
 /// A table of the source, its description, and its name in the dataset.

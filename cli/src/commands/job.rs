@@ -20,7 +20,7 @@ pub(crate) fn yaml(job: &JobFile) -> Result<String> {
     serde_saphyr::to_string(job).doing(Kind::Bug, || format!("write job `{}` as YAML", job.name))
 }
 
-/// Writes a file that is not there yet; whether it was not.
+/// Creates a file, and returns whether it did: one that exists stays as it is.
 pub(super) fn write_new(path: &Path, text: &str) -> Result<bool> {
     let what = || format!("write `{}`", path.display());
     match std::fs::File::create_new(path) {

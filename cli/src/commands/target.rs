@@ -75,7 +75,7 @@ pub(crate) fn check_target(target: &str) -> Result<()> {
 
 /// Checks that the URL names a dataset, which tables can be added to.
 pub(crate) fn check_dataset(target: &str) -> Result<()> {
-    // Of a bucket that every kind can be loaded from.
+    // Every kind of target can be loaded from this bucket.
     (kind(target)?.check)(&format!("{target}/table"), "gs://bucket")
 }
 

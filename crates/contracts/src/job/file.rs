@@ -142,7 +142,7 @@ pub struct TargetFile {
     pub write_disposition: WriteDisposition,
 }
 
-/// What a file that is written leaves out, as its reader fills it in.
+/// Whether a value is the default, which a written file leaves out.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

@@ -91,6 +91,16 @@ impl TableName {
         }
     }
 
+    /// The name of a relation that is a table; none for a query.
+    pub fn of(relation: &Relation) -> Option<Self> {
+        match relation {
+            Relation::Table { schema, name } => {
+                Some(Self { schema: schema.clone(), name: name.clone() })
+            }
+            Relation::Query(_) => None,
+        }
+    }
+
     /// The relation of that name.
     pub fn relation(&self) -> Relation {
         Relation::Table { schema: self.schema.clone(), name: self.name.clone() }
