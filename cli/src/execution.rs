@@ -1,6 +1,7 @@
 //! Carrying out a job: plan, launch, watch, commit.
 
 use std::path::Path;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use sluice_contracts::error::Doing as _;
@@ -8,13 +9,13 @@ use sluice_contracts::job::Job;
 use sluice_contracts::manifest::{Manifest, RunId};
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
-use sluice_loader::{Census, Outcome, Progress, census, error_of, table_endings, tasks_to_start};
+use sluice_loader::{Census, Outcome, census, error_of, table_endings, tasks_to_start};
 use sluice_planner::launch::Launcher as _;
 use sluice_runtime::storage::open_bucket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::commands::{self, OpenSinks, check_places, open_source};
+use crate::commands::{self, check_places, open_source, open_targets};
 use crate::launch::{ChildProcesses, Event};
 use crate::place::shell_word;
 use crate::progress::Display;
@@ -24,7 +25,7 @@ use crate::summary::RunReport;
 /// Executions of a run before its gaps are reported. More than one is needed only where the
 /// snapshot was lost, and some tasks had ended before the next one was taken.
 const EXECUTIONS: u32 = 3;
-/// Time between two looks at a warehouse that is at work.
+/// Time between two checks of a target that is at work.
 const LOOK: Duration = Duration::from_secs(1);
 /// Time between two lines of progress where there is no terminal.
 const TICK: Duration = Duration::from_secs(2);
@@ -91,9 +92,9 @@ impl Planned {
 async fn plan(job: &Job) -> Result<(RunStore, Manifest)> {
     check_places(job)?;
     let mut manifest = sluice_planner::plan(job, open_source(&job.source)?).await?;
-    let sinks = OpenSinks::of(&manifest).await?;
+    let targets = open_targets(&manifest).await?;
     for table in &manifest.tables {
-        sinks.sink(&table.target)?.check(manifest.run, table).await?;
+        targets.find(&table.target)?.check(manifest.run, table).await?;
     }
     // Not before: a job that is refused makes no folder.
     let bucket = open_bucket(&job.bucket)?;
@@ -107,7 +108,7 @@ async fn plan(job: &Job) -> Result<(RunStore, Manifest)> {
 
 async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Outcome> {
     let doing = |error: Error| error.during(format!("run `{}`", manifest.run));
-    let sinks = OpenSinks::of(manifest).await?;
+    let targets = open_targets(manifest).await?;
     for _ in 0..EXECUTIONS {
         let census = census(store, manifest).await?;
         if census.is_complete() {
@@ -121,9 +122,9 @@ async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Out
         }
     }
     let outcome = loop {
-        match sluice_loader::commit(store, &|target: &str| sinks.sink(target)).await? {
-            Progress::Done(outcome) => break outcome,
-            Progress::Pending => tokio::time::sleep(LOOK).await,
+        match sluice_loader::commit(store, &targets).await? {
+            Poll::Ready(outcome) => break outcome,
+            Poll::Pending => tokio::time::sleep(LOOK).await,
         }
     };
     if outcome.is_whole() {

@@ -22,7 +22,6 @@ mod render;
 mod resume;
 mod status;
 mod summary;
-mod warehouse;
 mod watch;
 
 use std::ffi::OsString;

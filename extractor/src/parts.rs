@@ -10,9 +10,9 @@ use parquet::schema::types::ColumnPath;
 use sluice_contracts::manifest::{Table, UnitRef};
 use sluice_contracts::receipt::Part;
 use sluice_contracts::schema::TargetType;
+use sluice_contracts::schema::arrow_schema;
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Kind, Result};
-use sluice_sources::arrow_schema;
 
 use crate::bare;
 use crate::upload::{Outbox, Upload};

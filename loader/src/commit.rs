@@ -1,7 +1,7 @@
 //! From receipts to visible tables.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::task::Poll;
 
 use chrono::Utc;
 use sluice_contracts::ending::{Verdict, Word};
@@ -9,18 +9,15 @@ use sluice_contracts::manifest::{Manifest, Table};
 use sluice_contracts::receipt::Commit;
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
+use sluice_targets::{Load, Loaded, Prepared, Targets};
 
 use crate::census::{Census, census, census_of};
 use crate::outcome::{Outcome, TableOutcome};
 use crate::parts::collect_parts;
-use crate::sink::{Load, Loaded, Prepared, Progress, Sink};
-
-/// Opens the sink that a target's URL names.
-pub type Sinks<'a> = dyn Fn(&str) -> Result<Arc<dyn Sink>> + Send + Sync + 'a;
 
 /// Makes every table of a run visible.
 ///
-/// `Pending` where a warehouse is still at work: the same call, repeated in a while, goes on from
+/// `Pending` where a target is still at work: the same call, repeated in a while, goes on from
 /// there. The second commit of a run changes nothing. A table that was given up, or that its target
 /// refuses, keeps none of the others back, unless the run is `all_or_nothing`: its error is in
 /// the outcome.
@@ -30,7 +27,7 @@ pub type Sinks<'a> = dyn Fn(&str) -> Result<Arc<dyn Sink>> + Send + Sync + 'a;
 /// # Errors
 /// `Transient` where units that were not given up have no receipt yet, and the failure of a run
 /// that was decided against. Nothing is visible then.
-pub async fn commit(store: &RunStore, sinks: &Sinks<'_>) -> Result<Progress<Outcome>> {
+pub async fn commit(store: &RunStore, targets: &Targets) -> Result<Poll<Outcome>> {
     let manifest = store.manifest().await?;
     check_targets(&manifest)?;
     let (census, given_up) = match store.verdict().await? {
@@ -41,13 +38,13 @@ pub async fn commit(store: &RunStore, sinks: &Sinks<'_>) -> Result<Progress<Outc
             (census, given_up)
         }
     };
-    let run = Run { store, manifest: &manifest, census: &census, sinks };
+    let run = Run { store, manifest: &manifest, census: &census, targets };
     let results = if manifest.all_or_nothing {
         run.commit_together().await
     } else {
         run.commit_each(given_up).await
     };
-    let Progress::Done(mut results) = results else { return Ok(Progress::Pending) };
+    let Poll::Ready(mut results) = results else { return Ok(Poll::Pending) };
     let mut tables = Vec::with_capacity(manifest.tables.len());
     for table in &manifest.tables {
         let Some(mut result) = results.remove(&table.index) else { continue };
@@ -59,7 +56,7 @@ pub async fn commit(store: &RunStore, sinks: &Sinks<'_>) -> Result<Progress<Outc
         }
         tables.push(TableOutcome { table: table.index, result });
     }
-    Ok(Progress::Done(Outcome { generation: census.generation, tables }))
+    Ok(Poll::Ready(Outcome { generation: census.generation, tables }))
 }
 
 /// Deletes the parts of a run that nobody loads any more. Those that stay behind cost space and
@@ -100,13 +97,13 @@ struct Run<'a> {
     store: &'a RunStore,
     manifest: &'a Manifest,
     census: &'a Census,
-    sinks: &'a Sinks<'a>,
+    targets: &'a Targets,
 }
 
 impl Run<'_> {
-    /// One table after another; a warehouse works on several at once. Those that are given up are
+    /// One table after another; a target works on several at once. Those that are given up are
     /// passed over.
-    async fn commit_each(&self, mut given_up: BTreeMap<u32, Error>) -> Progress<Results> {
+    async fn commit_each(&self, mut given_up: BTreeMap<u32, Error>) -> Poll<Results> {
         let mut results = Results::new();
         let mut pending = false;
         for table in &self.manifest.tables {
@@ -115,35 +112,31 @@ impl Run<'_> {
                 None => self.commit_table(table).await,
             };
             match result {
-                Ok(Progress::Done(commit)) => _ = results.insert(table.index, Ok(commit)),
-                Ok(Progress::Pending) => pending = true,
+                Ok(Poll::Ready(commit)) => _ = results.insert(table.index, Ok(commit)),
+                Ok(Poll::Pending) => pending = true,
                 Err(error) => _ = results.insert(table.index, Err(error)),
             }
         }
-        if pending { Progress::Pending } else { Progress::Done(results) }
+        if pending { Poll::Pending } else { Poll::Ready(results) }
     }
 
-    async fn commit_table(&self, table: &Table) -> Result<Progress<Commit>> {
+    async fn commit_table(&self, table: &Table) -> Result<Poll<Commit>> {
         match self.prepare(table).await? {
-            Progress::Done(Step::Committed(commit)) => Ok(Progress::Done(commit)),
-            Progress::Done(Step::Prepared(prepared)) => self.publish(table, prepared).await,
-            Progress::Pending => Ok(Progress::Pending),
+            Poll::Ready(Step::Committed(commit)) => Ok(Poll::Ready(commit)),
+            Poll::Ready(Step::Prepared(prepared)) => self.publish(table, prepared).await,
+            Poll::Pending => Ok(Poll::Pending),
         }
     }
 
-    async fn publish(
-        &self,
-        table: &Table,
-        prepared: Box<dyn Prepared>,
-    ) -> Result<Progress<Commit>> {
+    async fn publish(&self, table: &Table, prepared: Box<dyn Prepared>) -> Result<Poll<Commit>> {
         match prepared.publish().await? {
-            Progress::Done(loaded) => self.record(table, loaded).await.map(Progress::Done),
-            Progress::Pending => Ok(Progress::Pending),
+            Poll::Ready(loaded) => self.record(table, loaded).await.map(Poll::Ready),
+            Poll::Pending => Ok(Poll::Pending),
         }
     }
 
     /// Every table up to its last step, and only then the last steps.
-    async fn commit_together(&self) -> Progress<Results> {
+    async fn commit_together(&self) -> Poll<Results> {
         let mut tables: Vec<&Table> = self.manifest.tables.iter().collect();
         // Two runs that wait for each other's targets would wait for ever.
         tables.sort_by_key(|table| &table.target);
@@ -151,27 +144,27 @@ impl Run<'_> {
         let mut pending = false;
         for table in &tables {
             match self.prepare(table).await {
-                Ok(Progress::Done(step)) => steps.push((*table, step)),
-                Ok(Progress::Pending) => pending = true,
-                Err(error) => return Progress::Done(self.none_but(&tables, table, error)),
+                Ok(Poll::Ready(step)) => steps.push((*table, step)),
+                Ok(Poll::Pending) => pending = true,
+                Err(error) => return Poll::Ready(self.none_but(&tables, table, error)),
             }
         }
         if pending {
-            return Progress::Pending;
+            return Poll::Pending;
         }
         let mut results = Results::new();
         for (table, step) in steps {
             let result = match step {
-                Step::Committed(commit) => Ok(Progress::Done(commit)),
+                Step::Committed(commit) => Ok(Poll::Ready(commit)),
                 Step::Prepared(prepared) => self.publish(table, prepared).await,
             };
             match result {
-                Ok(Progress::Done(commit)) => _ = results.insert(table.index, Ok(commit)),
-                Ok(Progress::Pending) => pending = true,
+                Ok(Poll::Ready(commit)) => _ = results.insert(table.index, Ok(commit)),
+                Ok(Poll::Pending) => pending = true,
                 Err(error) => _ = results.insert(table.index, Err(error)),
             }
         }
-        if pending { Progress::Pending } else { Progress::Done(results) }
+        if pending { Poll::Pending } else { Poll::Ready(results) }
     }
 
     /// Why no table is visible: one of them failed.
@@ -189,9 +182,9 @@ impl Run<'_> {
     }
 
     /// Everything but the last step, for all receipts of a table and nothing else.
-    async fn prepare(&self, table: &Table) -> Result<Progress<Step>> {
+    async fn prepare(&self, table: &Table) -> Result<Poll<Step>> {
         if let Some(commit) = self.store.commit(table.index).await? {
-            return Ok(Progress::Done(Step::Committed(commit)));
+            return Ok(Poll::Ready(Step::Committed(commit)));
         }
         let run = self.manifest.run;
         let (generation, receipts) = (self.census.generation, &self.census.receipts);
@@ -210,9 +203,9 @@ impl Run<'_> {
             rows,
             staged: self.manifest.all_or_nothing && self.manifest.tables.len() > 1,
         };
-        Ok(match (self.sinks)(&table.target)?.prepare(&load).await? {
-            Progress::Done(prepared) => Progress::Done(Step::Prepared(prepared)),
-            Progress::Pending => Progress::Pending,
+        Ok(match self.targets.find(&table.target)?.prepare(&load).await? {
+            Poll::Ready(prepared) => Poll::Ready(Step::Prepared(prepared)),
+            Poll::Pending => Poll::Pending,
         })
     }
 

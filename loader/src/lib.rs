@@ -1,7 +1,7 @@
 //! All receipts there? Counts agree? Then every table becomes visible, once.
 //!
 //! ```text
-//! manifest + receipts of one generation -> Load -> Sink -> commits/<table>.json
+//! manifest + receipts of one generation -> Load -> Target -> commits/<table>.json
 //! a signal -> Service::look -> verdict.json -> the same -> committed.json -> announced.json
 //! ```
 
@@ -18,17 +18,15 @@ mod outcome;
 mod parts;
 #[cfg(feature = "service")]
 mod signals;
-pub mod sink;
 #[cfg(test)]
 #[cfg(feature = "service")]
 mod tests;
 
 pub use advance::{Service, Standing};
 pub use census::{Census, census, tasks_to_start};
-pub use commit::{Sinks, commit, delete_parts};
+pub use commit::{commit, delete_parts};
 #[cfg(feature = "service")]
 pub use config::Config;
 #[cfg(feature = "service")]
 pub use http::{health, router};
 pub use outcome::{Outcome, TableOutcome, error_of, table_endings};
-pub use sink::{Load, Loaded, Prepared, Progress, Sink, Warehouses};

@@ -5,17 +5,16 @@ use std::sync::Arc;
 
 use sluice_contracts::Result;
 use sluice_contracts::ending::Announcer;
-use sluice_loader::sink::bigquery::BigQuerySink;
-use sluice_loader::{Config, Service, Sink, Warehouses};
+use sluice_loader::{Config, Service};
 use sluice_runtime::google::Endpoints;
 use sluice_runtime::google::announcer::PubSub;
-use sluice_runtime::google::bigquery::BigQuery;
 use sluice_runtime::google::checks::{CloudTasks, QueueConfig};
 use sluice_runtime::google::executions::CloudRun;
 use sluice_runtime::http::{Callers, Traces, serve};
 use sluice_runtime::report;
 use sluice_runtime::storage::find_bucket;
 use sluice_runtime::telemetry::{self, Audience};
+use sluice_targets::{BigQuery, Targets};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -36,13 +35,12 @@ async fn answer_requests() -> Result<()> {
         Some(topic) => Some(Arc::new(PubSub::new(&endpoints, topic).await?)),
         None => None,
     };
-    let bigquery = BigQuerySink::new(BigQuery::new(&endpoints.bigquery()).await?);
     let service = Service {
         executions: Arc::new(CloudRun::new(&endpoints, &config.sluice_extractor_job).await?),
         checks: Arc::new(CloudTasks::new(&endpoints, &queue).await?),
         announcer,
         bucket: find_bucket(&config.sluice_bucket)?,
-        warehouses: Warehouses::new(vec![("bigquery", Arc::new(bigquery) as Arc<dyn Sink>)]),
+        targets: Targets::open(&[&BigQuery]).await?,
         deadline: config.deadline()?,
     };
     let router = sluice_loader::router(Arc::new(service));

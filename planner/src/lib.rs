@@ -15,8 +15,6 @@ mod request;
 #[cfg(feature = "service")]
 pub mod service;
 pub mod strategy;
-#[cfg(feature = "service")]
-pub mod targets;
 #[cfg(test)]
 #[cfg(feature = "service")]
 mod tests;

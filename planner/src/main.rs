@@ -6,7 +6,6 @@ use std::sync::Arc;
 use sluice_contracts::Result;
 use sluice_contracts::ending::Announcer;
 use sluice_planner::service::{Ports, Service};
-use sluice_planner::targets::Warehouses;
 use sluice_planner::{Config, http, variable};
 use sluice_runtime::google::Endpoints;
 use sluice_runtime::google::announcer::PubSub;
@@ -16,6 +15,7 @@ use sluice_runtime::http::{Callers, Traces, serve};
 use sluice_runtime::report;
 use sluice_runtime::storage::open_bucket;
 use sluice_runtime::telemetry::{self, Audience};
+use sluice_targets::{BigQuery, Targets};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -41,7 +41,7 @@ async fn answer_requests() -> Result<()> {
         parallelism: config.sluice_parallelism,
         checks: Arc::new(CloudTasks::new(&endpoints, &QueueConfig::from_env()?).await?),
         announcer,
-        targets: Arc::new(Warehouses::connect(&endpoints).await?),
+        targets: Targets::open(&[&BigQuery]).await?,
         variable,
         planner_url: config.planner_url().to_owned(),
         loader_url: config.loader_url().to_owned(),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use arrow_array::builder::{Int64Builder, ListBuilder, StringBuilder};
@@ -15,8 +16,7 @@ use sluice_contracts::manifest::{RunId, UnitRef};
 use sluice_contracts::receipt::Part;
 use sluice_contracts::schema::{Column, OnInvalid, TargetType};
 use sluice_contracts::{Kind, Result};
-use sluice_loader::sink::bigquery::BigQuerySink;
-use sluice_loader::{Load, Loaded, Progress, Sink as _};
+use sluice_targets::{Load, Loaded, Target as _};
 use sluice_tests::cloud::bigquery::{DATASET, PROJECT, Warehouse};
 use sluice_tests::cloud::clients::bq;
 use sluice_tests::cloud::gateway::{Fault, Trouble};
@@ -104,9 +104,9 @@ fn put(warehouse: &Warehouse, path: &str, bytes: &[u8]) {
 /// What a loader does that is called again as long as BigQuery is at work.
 async fn loaded(warehouse: &Warehouse, load: &Load) -> Result<Loaded> {
     for _ in 0..100 {
-        let sink = BigQuerySink::new(warehouse.client().await);
-        if let Progress::Done(prepared) = sink.prepare(load).await?
-            && let Progress::Done(loaded) = prepared.publish().await?
+        let target = warehouse.client().await;
+        if let Poll::Ready(prepared) = target.prepare(load).await?
+            && let Poll::Ready(loaded) = prepared.publish().await?
         {
             return Ok(loaded);
         }
@@ -227,11 +227,11 @@ async fn a_staged_load_is_invisible_until_it_is_published() {
         load.staged = true;
         let before =
             if warehouse.tables().await.is_empty() { vec![] } else { ids(&warehouse).await };
-        let sink = BigQuerySink::new(warehouse.client().await);
-        let mut prepared = sink.prepare(&load).await;
-        while let Ok(Progress::Pending) = prepared {
+        let target = warehouse.client().await;
+        let mut prepared = target.prepare(&load).await;
+        while let Ok(Poll::Pending) = prepared {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            prepared = sink.prepare(&load).await;
+            prepared = target.prepare(&load).await;
         }
         assert!(prepared.is_ok(), "{prepared:?}");
         let staged = warehouse.tables().await;

@@ -20,21 +20,23 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sluice-contracts", &[]),
     ("sluice-runtime", &["sluice-contracts"]),
     ("sluice-sources", &["sluice-contracts"]),
-    ("sluice-planner", &["sluice-contracts", "sluice-sources", "sluice-runtime"]),
+    ("sluice-targets", &["sluice-contracts", "sluice-runtime"]),
+    ("sluice-planner", &["sluice-contracts", "sluice-sources", "sluice-targets", "sluice-runtime"]),
     ("sluice-extractor", &["sluice-contracts", "sluice-sources", "sluice-runtime"]),
-    ("sluice-loader", &["sluice-contracts", "sluice-runtime"]),
+    ("sluice-loader", &["sluice-contracts", "sluice-targets", "sluice-runtime"]),
     (
         "sluice",
         &[
             "sluice-contracts",
             "sluice-sources",
+            "sluice-targets",
             "sluice-runtime",
             "sluice-planner",
             "sluice-extractor",
             "sluice-loader",
         ],
     ),
-    ("sluice-tests", &["sluice-contracts", "sluice-runtime", "sluice-loader", "sluice"]),
+    ("sluice-tests", &["sluice-contracts", "sluice-targets", "sluice-runtime", "sluice"]),
 ];
 
 #[test]

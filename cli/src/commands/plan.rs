@@ -2,9 +2,10 @@
 
 use sluice_contracts::manifest::{RunId, Table};
 use sluice_contracts::{Error, Result};
+use sluice_targets::Targets;
 
 use super::job::{open_source, read_job};
-use super::target::{OpenSinks, check_places};
+use super::target::{check_places, open_targets};
 use crate::answer::Answer;
 use crate::arguments::Plan;
 use crate::render::plan::{PlanReport, render};
@@ -20,10 +21,10 @@ pub(crate) async fn plan(options: &Plan) -> Result<Answer> {
     {
         tracing::warn!("could not look at the last run: {}", error.chain());
     }
-    let sinks = OpenSinks::of(&manifest).await;
+    let targets = open_targets(&manifest).await;
     let run = manifest.run;
     for table in &mut manifest.tables {
-        match look_at_target(&sinks, run, table).await {
+        match check_target(&targets, run, table).await {
             Ok(warnings) => table.warnings.extend(warnings),
             Err(why) => table.warnings.push(format!("a run would be refused now: {why}")),
         }
@@ -32,16 +33,15 @@ pub(crate) async fn plan(options: &Plan) -> Result<Answer> {
 }
 
 /// What a load would do to a table's target that nobody may want; why there would be none.
-async fn look_at_target(
-    sinks: &Result<OpenSinks>,
+async fn check_target(
+    targets: &Result<Targets>,
     run: RunId,
     table: &Table,
 ) -> Result<Vec<String>, String> {
-    let sinks = sinks.as_ref().map_err(Error::chain)?;
-    let look = async {
-        let sink = sinks.sink(&table.target)?;
-        sink.check(run, table).await?;
-        sink.warnings(table).await
+    let targets = targets.as_ref().map_err(Error::chain)?;
+    let checked = match targets.find(&table.target) {
+        Ok(target) => target.check(run, table).await,
+        Err(error) => Err(error),
     };
-    look.await.map_err(|error: Error| error.chain())
+    checked.map_err(|error| error.chain())
 }

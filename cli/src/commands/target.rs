@@ -1,82 +1,20 @@
-//! From a target's URL to its sink.
+//! The targets that a job names.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
+use sluice_contracts::Result;
 use sluice_contracts::job::{Job, Selection};
 use sluice_contracts::manifest::Manifest;
-use sluice_contracts::{Error, Result};
-use sluice_loader::Sink;
-use sluice_runtime::features::unknown_scheme;
-use sluice_runtime::storage::{check_bucket, folder};
-
-use crate::warehouse::Warehouse;
-
-/// A kind of warehouse.
-struct SinkKind {
-    /// How the URLs of its tables begin, before `://`.
-    scheme: &'static str,
-    /// Opens it. Nothing is asked of it yet.
-    open: fn() -> BoxFuture<'static, Result<Arc<dyn Sink>>>,
-    /// Reads the URL of a table, whose parts would lie in a bucket.
-    check: fn(&str, &str) -> Result<()>,
-}
-
-/// Every kind of warehouse.
-const SINKS: &[SinkKind] = &[
-    SinkKind {
-        scheme: "file",
-        open: || async { Ok(Arc::new(Warehouse) as Arc<dyn Sink>) }.boxed(),
-        check: |table, _| folder(table).map(drop),
-    },
-    #[cfg(feature = "google")]
-    bigquery::SINK,
-];
-
-#[cfg(feature = "google")]
-mod bigquery {
-    use std::sync::Arc;
-
-    use futures::FutureExt as _;
-    use sluice_contracts::Error;
-    use sluice_loader::Sink;
-    use sluice_loader::sink::bigquery::BigQuerySink;
-    use sluice_runtime::google::Endpoints;
-    use sluice_runtime::google::bigquery::{BigQuery, TableId};
-
-    use super::SinkKind;
-
-    pub(super) const SINK: SinkKind = SinkKind {
-        scheme: TableId::SCHEME,
-        open: || {
-            async {
-                let bigquery = BigQuery::new(&Endpoints::from_env()?.bigquery()).await?;
-                Ok(Arc::new(BigQuerySink::new(bigquery)) as Arc<dyn Sink>)
-            }
-            .boxed()
-        },
-        check: |table, bucket| {
-            TableId::parse(table)?;
-            if bucket.starts_with("gs://") {
-                return Ok(());
-            }
-            Err(Error::invalid(format!("load `{table}` from bucket `{bucket}`"))
-                .hint("BigQuery loads from Cloud Storage alone: write `bucket: gs://...`"))
-        },
-    };
-}
+use sluice_runtime::storage::check_bucket;
+use sluice_targets::{TARGETS, Targets, kind_of};
 
 /// Checks that there are targets of this URL's kind.
 pub(crate) fn check_target(target: &str) -> Result<()> {
-    kind(target).map(drop)
+    kind_of(TARGETS, target).map(drop)
 }
 
 /// Checks that the URL names a dataset, which tables can be added to.
 pub(crate) fn check_dataset(target: &str) -> Result<()> {
     // Every kind of target can be loaded from this bucket.
-    (kind(target)?.check)(&format!("{target}/table"), "gs://bucket")
+    kind_of(TARGETS, target)?.check_url(&format!("{target}/table"), "gs://bucket")
 }
 
 /// Checks, without opening them, that the bucket and the target of a job can be opened and go
@@ -84,46 +22,20 @@ pub(crate) fn check_dataset(target: &str) -> Result<()> {
 pub(crate) fn check_places(job: &Job) -> Result<()> {
     check_bucket(&job.bucket)?;
     let target = job.selection.target();
-    let kind = kind(target)?;
+    let kind = kind_of(TARGETS, target)?;
     match &job.selection {
-        Selection::One(_) => (kind.check)(target, &job.bucket),
+        Selection::One(_) => kind.check_url(target, &job.bucket),
         // Of a dataset the names of its tables are made later, and of allowed characters.
         Selection::Many { .. } => {
-            (kind.check)(&format!("{}/table", target.trim_end_matches('/')), &job.bucket)
+            kind.check_url(&format!("{}/table", target.trim_end_matches('/')), &job.bucket)
         }
     }
 }
 
-/// The sinks of a run's targets, each opened once.
-#[derive(Debug)]
-pub(crate) struct OpenSinks(BTreeMap<&'static str, Arc<dyn Sink>>);
-
-impl OpenSinks {
-    /// Opens those that the tables of a run need.
-    pub(crate) async fn of(manifest: &Manifest) -> Result<Self> {
-        let mut sinks = BTreeMap::new();
-        for table in &manifest.tables {
-            let kind = kind(&table.target)?;
-            if !sinks.contains_key(kind.scheme) {
-                sinks.insert(kind.scheme, (kind.open)().await?);
-            }
-        }
-        Ok(Self(sinks))
-    }
-
-    /// The sink that a target's URL names.
-    pub(crate) fn sink(&self, target: &str) -> Result<Arc<dyn Sink>> {
-        let opened = self.0.get(kind(target)?.scheme);
-        opened.map(Arc::clone).ok_or_else(|| Error::bug(format!("find the sink of `{target}`")))
-    }
-}
-
-fn kind(target: &str) -> Result<&'static SinkKind> {
-    let scheme = target.split_once("://").map_or("", |(scheme, _)| scheme);
-    SINKS.iter().find(|known| known.scheme == scheme).ok_or_else(|| {
-        let known: Vec<&str> = SINKS.iter().map(|known| known.scheme).collect();
-        unknown_scheme("target", scheme, "writes", &known, "bigquery")
-    })
+/// Opens the targets that the tables of a run need.
+pub(crate) async fn open_targets(manifest: &Manifest) -> Result<Targets> {
+    let urls: Vec<&str> = manifest.tables.iter().map(|table| table.target.as_str()).collect();
+    Targets::open_for(TARGETS, &urls).await
 }
 
 #[cfg(test)]

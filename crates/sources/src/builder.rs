@@ -9,62 +9,13 @@ use arrow_array::builder::{
 };
 use arrow_array::{ArrayRef, ListArray, RecordBatch, RecordBatchOptions};
 use arrow_buffer::{NullBuffer, OffsetBuffer};
-use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use sluice_contracts::schema::{Column, Decimal, TargetType};
+use arrow_schema::{Field, SchemaRef};
+use sluice_contracts::schema::{Column, Decimal, TargetType, arrow_schema, digits, scalar_type};
 use sluice_contracts::{Error, Result};
 
 /// Why a value cannot be held by its column's type. Names the reason, never the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Invalid(pub &'static str);
-
-/// The Arrow schema of a table's part files. Every field is nullable, as every target column is.
-///
-/// Parquet's JSON annotation would make BigQuery load BYTES, so JSON is plain text here.
-pub fn arrow_schema(columns: &[Column]) -> SchemaRef {
-    let fields: Vec<Field> =
-        columns.iter().map(|column| Field::new(&column.name, arrow_type(column), true)).collect();
-    Arc::new(Schema::new(fields))
-}
-
-fn arrow_type(column: &Column) -> DataType {
-    let scalar = scalar_type(column.target_type, column.decimal);
-    if column.repeated {
-        // `element` is the name that Parquet's specification gives the inner field.
-        DataType::List(Arc::new(Field::new("element", scalar, true)))
-    } else {
-        scalar
-    }
-}
-
-fn scalar_type(target: TargetType, decimal: Option<Decimal>) -> DataType {
-    match target {
-        TargetType::Int64 => DataType::Int64,
-        TargetType::Float64 => DataType::Float64,
-        TargetType::Numeric | TargetType::Bignumeric => {
-            let decimal = digits(target, decimal);
-            let scale = i8::try_from(decimal.scale).unwrap_or(i8::MAX);
-            if decimal.precision <= 38 {
-                DataType::Decimal128(decimal.precision, scale)
-            } else {
-                DataType::Decimal256(decimal.precision, scale)
-            }
-        }
-        TargetType::Bool => DataType::Boolean,
-        TargetType::String | TargetType::Json | TargetType::Geography => DataType::Utf8,
-        TargetType::Bytes => DataType::Binary,
-        TargetType::Date => DataType::Date32,
-        TargetType::Time => DataType::Time64(TimeUnit::Microsecond),
-        TargetType::Datetime => DataType::Timestamp(TimeUnit::Microsecond, None),
-        TargetType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-    }
-}
-
-fn digits(target: TargetType, decimal: Option<Decimal>) -> Decimal {
-    decimal.unwrap_or(match target {
-        TargetType::Bignumeric => Decimal::BIGNUMERIC,
-        _ => Decimal::NUMERIC,
-    })
-}
 
 /// One column of a batch under construction.
 #[derive(Debug)]

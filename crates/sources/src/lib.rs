@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use sluice_contracts::{Error, Result};
 
-pub use builder::{BatchBuilder, ColumnBuilder, Invalid, ListColumn, arrow_schema};
+pub use builder::{BatchBuilder, ColumnBuilder, Invalid, ListColumn};
 pub use documentation::{Becomes, Example, TypeRow};
 pub use postgres::CopyDecoder;
 pub use source::{

@@ -29,8 +29,8 @@ impl Look {
         Self { what: "sweep", since, shortest: TASKS }
     }
 
-    /// Looks at warehouses that load, which give no notice.
-    pub(super) fn for_warehouses(since: DateTime<Utc>) -> Self {
+    /// Looks at targets that load, which give no notice.
+    pub(super) fn for_targets(since: DateTime<Utc>) -> Self {
         Self { what: "load", since, shortest: PACES[0] }
     }
 
@@ -89,6 +89,6 @@ mod tests {
         // Asked by the look that is due, and by a clock that is a little behind it.
         assert_eq!(look(0.0, 60.0).name, "sweep-20-4");
         assert_eq!(look(0.0, 59.0).name, "sweep-20-4");
-        assert_eq!(Look::for_warehouses(at(0.0)).at(run, at(0.5)).name, "load-5-1");
+        assert_eq!(Look::for_targets(at(0.0)).at(run, at(0.5)).name, "load-5-1");
     }
 }

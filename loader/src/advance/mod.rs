@@ -5,6 +5,7 @@ mod launching;
 mod looks;
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -14,13 +15,13 @@ use sluice_contracts::launch::Executions;
 use sluice_contracts::manifest::{Manifest, RunId};
 use sluice_contracts::store::{Bucket, Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
+use sluice_targets::Targets;
 use tracing::Instrument as _;
 
 use crate::census::{Stock, census_of, name_missing, stock};
 use crate::commit::{check_targets, commit};
 use crate::failures::{Failures, fatal};
 use crate::outcome::table_endings;
-use crate::sink::{Progress, Warehouses};
 use launching::Watched;
 use looks::Look;
 
@@ -36,7 +37,7 @@ pub struct Service {
     /// Where the documents of all runs lie.
     pub bucket: Bucket,
     /// Where tables go.
-    pub warehouses: Warehouses,
+    pub targets: Targets,
     /// How long a run may take, from its plan until all its receipts are there.
     pub deadline: Duration,
 }
@@ -50,7 +51,7 @@ pub enum Standing {
     Planning,
     /// Its tasks are at work.
     Extracting,
-    /// A warehouse is at work.
+    /// A target is at work.
     Loading,
     /// Nothing is left to do.
     Ended,
@@ -74,7 +75,7 @@ impl Service {
     ///
     /// Safe to be killed at any point, to be called at any time, and by any number of callers at
     /// once: what was decided lies in the run's documents, and who comes second adopts it. It
-    /// waits for nobody: tasks and warehouses are asked how far they are, and asked again by the
+    /// waits for nobody: tasks and targets are asked how far they are, and asked again by the
     /// next look.
     ///
     /// # Errors
@@ -156,7 +157,7 @@ impl Service {
         })
     }
 
-    /// Loads what was decided for, as far as the warehouses are.
+    /// Loads what was decided for, as far as the targets are.
     async fn load(
         &self,
         store: &RunStore,
@@ -164,14 +165,13 @@ impl Service {
         now: DateTime<Utc>,
     ) -> Result<Standing> {
         let manifest = store.manifest().await?;
-        let open = |target: &str| self.warehouses.open(target);
-        let tables = match commit(store, &open).await {
-            Ok(Progress::Pending) => {
-                let look = Look::for_warehouses(verdict.at);
+        let tables = match commit(store, &self.targets).await {
+            Ok(Poll::Pending) => {
+                let look = Look::for_targets(verdict.at);
                 self.checks.ask(&look.at(store.run(), now)).await?;
                 return Ok(Standing::Loading);
             }
-            Ok(Progress::Done(outcome)) => {
+            Ok(Poll::Ready(outcome)) => {
                 let endings = table_endings(&manifest, &outcome);
                 let transient =
                     |table: crate::TableOutcome| table.result.err().filter(Error::is_transient);

@@ -17,7 +17,7 @@ use sluice_contracts::{Error, Kind, Result};
 
 use super::faults::{Faults, Shaky};
 use super::world::{Recorder, World, manifest};
-use crate::{Service, Sink, Standing, Warehouses};
+use crate::{Service, Standing};
 
 /// A cloud with one run in it.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl Cloud {
     /// A loader, one of many, of which a call goes wrong.
     pub(super) fn loader(&self, faults: &Faults) -> Service {
         let store = Shaky { inner: self.memory.clone(), faults: faults.clone() };
-        let sink = Recorder { faults: faults.clone(), ..self.world.sink.clone() };
+        let target = Recorder { faults: faults.clone(), ..self.world.target.clone() };
         Service {
             executions: Arc::new(Platform { faults: faults.clone(), ..self.platform.clone() }),
             checks: Arc::new(Queue { faults: faults.clone(), ..self.queue.clone() }),
@@ -96,7 +96,7 @@ impl Cloud {
                 prefix: "".into(),
                 url: "file:///bucket".into(),
             },
-            warehouses: Warehouses::new(vec![("file", Arc::new(sink) as Arc<dyn Sink>)]),
+            targets: target.targets(),
             deadline: Duration::from_hours(24),
         }
     }

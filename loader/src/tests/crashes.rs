@@ -58,7 +58,7 @@ async fn every_call(
 async fn a_run_that_is_complete_is_loaded_once() {
     let setting = async || {
         let mut cloud = Cloud::at_work(&[2, 1], Consistency::Snapshot).await;
-        cloud.world.sink.pending = 1;
+        cloud.world.target.pending = 1;
         cloud.world.prove_all(0).await;
         cloud.end("e0", 0);
         cloud

@@ -101,11 +101,11 @@ async fn a_table_that_is_refused_keeps_no_other_back() {
     let mut world = World::new(&[1, 1]).await;
     world.found(0).await;
     world.prove_all(0).await;
-    world.sink.refuse = Some("t0");
+    world.target.refuse = Some("t0");
     let outcome = world.commit().await.unwrap();
     assert!(outcome.tables[0].result.is_err() && outcome.tables[1].result.is_ok());
 
-    world.sink.refuse = None;
+    world.target.refuse = None;
     assert!(world.commit().await.unwrap().is_whole());
     assert_eq!(world.loads().len(), 2);
 }
@@ -194,14 +194,14 @@ async fn all_or_nothing_is_nothing_when_one_table_fails() {
     assert_eq!(world.commit().await.unwrap_err().kind(), Kind::Transient);
 
     world.prove(0, at(2, 0)).await;
-    world.sink.refuse = Some("t1");
+    world.target.refuse = Some("t1");
     let outcome = world.commit().await.unwrap();
     let kinds: Vec<Kind> =
         outcome.tables.iter().map(|table| table.result.as_ref().unwrap_err().kind()).collect();
     assert_eq!(kinds, [Kind::Conflict, Kind::Data, Kind::Conflict]);
     assert!(world.loads().is_empty());
 
-    world.sink.refuse = None;
+    world.target.refuse = None;
     assert!(world.commit().await.unwrap().is_whole());
     assert_eq!(world.loads().len(), 3);
 }

@@ -25,7 +25,7 @@ const MOMENTS: [Moment; 4] = [Moment::Early, Moment::Extracted, Moment::Ended, M
 /// A run of two tables, loads that take a while, and looks at these moments.
 async fn carry(looks: &[usize; 4], together: usize, seed: u64) -> Cloud {
     let mut cloud = Cloud::at_work(&[3, 2], Consistency::Snapshot).await;
-    cloud.world.sink.pending = u32::try_from(seed % 4).unwrap();
+    cloud.world.target.pending = u32::try_from(seed % 4).unwrap();
     for (moment, times) in MOMENTS.into_iter().zip(looks) {
         match moment {
             Moment::Early => cloud.world.prove(0, super::at(0, 1)).await,
@@ -107,7 +107,7 @@ async fn a_look_that_is_not_the_last_asks_for_one_more_whoever_looks() {
 #[tokio::test]
 async fn a_load_that_takes_a_while_is_looked_at_again() {
     let mut cloud = Cloud::at_work(&[2], Consistency::Snapshot).await;
-    cloud.world.sink.pending = 3;
+    cloud.world.target.pending = 3;
     cloud.world.prove_all(0).await;
     for _ in 0..3 {
         assert_eq!(cloud.look().await.unwrap(), Standing::Loading);

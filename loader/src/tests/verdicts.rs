@@ -66,7 +66,7 @@ async fn a_run_that_was_decided_against_is_never_loaded() {
 #[tokio::test]
 async fn a_snapshot_that_is_complete_later_changes_nothing() {
     let mut cloud = Cloud::at_work(&[2, 1], Consistency::Snapshot).await;
-    cloud.world.sink.pending = 2;
+    cloud.world.target.pending = 2;
     cloud.world.prove_all(0).await;
     assert_eq!(cloud.look().await.unwrap(), Standing::Loading);
     cloud.world.found(1).await;
@@ -163,7 +163,7 @@ async fn receipts_of_an_older_attempt_count_and_those_of_another_unit_end_the_ru
 #[tokio::test]
 async fn a_target_that_refuses_is_told_of_as_its_tables_failure() {
     let mut cloud = Cloud::at_work(&[1, 1], Consistency::Snapshot).await;
-    cloud.world.sink.refuse = Some("t0");
+    cloud.world.target.refuse = Some("t0");
     cloud.world.prove_all(0).await;
     assert_eq!(cloud.look().await.unwrap(), Standing::Ended);
     let event = cloud.world.store.announced().await.unwrap().unwrap();

@@ -1,7 +1,8 @@
-//! A run whose tasks are played by the tests, and a warehouse that remembers.
+//! A run whose tasks are played by the tests, and a target that remembers.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -11,15 +12,16 @@ use sluice_contracts::manifest::{Manifest, RunId, Table, UnitRef};
 use sluice_contracts::receipt::{Failure, Part, Receipt, Snapshot};
 use sluice_contracts::store::{Bucket, RunStore, storage_error};
 use sluice_contracts::{Error, Kind, Result};
+use sluice_targets::{Load, Loaded, Prepared, Target, Targets};
 
 use super::faults::Faults;
-use crate::{Load, Loaded, Outcome, Prepared, Progress, Sink, commit};
+use crate::{Outcome, commit};
 
-/// A warehouse that loads by itself, as BigQuery does: a load is asked for, is at work for a while,
-/// and is visible once however often it was asked for.
 /// By run, table and generation.
 type AtWork = HashMap<(RunId, u32, u32), u32>;
 
+/// A target that loads by itself, as BigQuery does: a load is asked for, is at work for a while,
+/// and is visible once however often it was asked for.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Recorder {
     /// What became visible, in order.
@@ -33,6 +35,11 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
+    /// The only one that is open.
+    pub(super) fn targets(&self) -> Targets {
+        Targets::new(vec![("file", Arc::new(self.clone()))])
+    }
+
     pub(super) fn loads(&self) -> Vec<Load> {
         self.loads.lock().unwrap().clone()
     }
@@ -67,21 +74,21 @@ impl Recorder {
 }
 
 #[async_trait]
-impl Sink for Recorder {
-    async fn check(&self, _: RunId, _: &Table) -> Result<()> {
-        Ok(())
+impl Target for Recorder {
+    async fn check(&self, _: RunId, _: &Table) -> Result<Vec<String>> {
+        Ok(Vec::new())
     }
 
-    async fn prepare(&self, load: &Load) -> Result<Progress<Box<dyn Prepared>>> {
+    async fn prepare(&self, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {
         if self.refuse.is_some_and(|target| load.target.ends_with(target)) {
             return Err(Error::data("the table has rows"));
         }
         self.check_parts(load).await?;
         self.faults.call(async || Ok(self.is_at_work(load))).await.map(|at_work| {
             if at_work {
-                return Progress::Pending;
+                return Poll::Pending;
             }
-            Progress::Done(Box::new(Recorded { recorder: self.clone(), load: load.clone() }) as _)
+            Poll::Ready(Box::new(Recorded { recorder: self.clone(), load: load.clone() }) as _)
         })
     }
 }
@@ -94,14 +101,14 @@ struct Recorded {
 
 #[async_trait]
 impl Prepared for Recorded {
-    async fn publish(self: Box<Self>) -> Result<Progress<Loaded>> {
+    async fn publish(self: Box<Self>) -> Result<Poll<Loaded>> {
         let Self { recorder, load } = *self;
         let loaded = Loaded { snapshot: load.snapshot, rows: load.rows };
         let publish = async || {
             if !recorder.is_visible(&load) {
                 recorder.loads.lock().unwrap().push(load.clone());
             }
-            Ok(Progress::Done(loaded))
+            Ok(Poll::Ready(loaded))
         };
         recorder.faults.call(publish).await
     }
@@ -112,7 +119,7 @@ impl Prepared for Recorded {
 pub(super) struct World {
     pub(super) store: RunStore,
     pub(super) manifest: Manifest,
-    pub(super) sink: Recorder,
+    pub(super) target: Recorder,
 }
 
 impl World {
@@ -127,7 +134,7 @@ impl World {
         let bucket = Bucket { store, prefix: "".into(), url: "file:///bucket".into() };
         let store = RunStore::new(bucket, manifest.run);
         store.create_manifest(&manifest).await.unwrap();
-        Self { store, manifest, sink: Recorder::default() }
+        Self { store, manifest, target: Recorder::default() }
     }
 
     pub(super) async fn found(&self, generation: u32) {
@@ -200,16 +207,14 @@ impl World {
     }
 
     pub(super) async fn commit(&self) -> Result<Outcome> {
-        let sink = self.sink.clone();
-        let sinks = move |_: &str| Ok(Arc::new(sink.clone()) as Arc<dyn Sink>);
-        match commit(&self.store, &sinks).await? {
-            Progress::Done(outcome) => Ok(outcome),
-            Progress::Pending => panic!("a recorder is never at work"),
+        match commit(&self.store, &self.target.targets()).await? {
+            Poll::Ready(outcome) => Ok(outcome),
+            Poll::Pending => panic!("a recorder is never at work"),
         }
     }
 
     pub(super) fn loads(&self) -> Vec<Load> {
-        self.sink.loads()
+        self.target.loads()
     }
 
     pub(super) async fn part_is_there(&self, generation: u32, unit: UnitRef) -> bool {

@@ -16,18 +16,18 @@ use sluice_contracts::manifest::{Manifest, RunId};
 use sluice_contracts::request::{Request, Reservation};
 use sluice_contracts::store::{Bucket, Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
+use sluice_targets::Targets;
 use tokio::sync::Semaphore;
 
 pub use status::{Links, Stage, Status, TableStatus};
 
 use crate::launch::cloud_run;
 use crate::request::{RunRequest, Wanted};
-use crate::targets::Targets;
 use crate::{name_dropped, plan_run, strategy_names};
 
 /// Plannings at once: each holds a connection to its source, and its catalogue in memory.
 const PLANNINGS: usize = 5;
-/// Targets that are looked at at once.
+/// Targets that are checked at once.
 const CHECKS: usize = 16;
 /// Tries of a run's planning before a failure that may pass is taken for one that does not.
 const MOST_TRIES: u32 = 10;
@@ -48,7 +48,7 @@ pub struct Ports {
     /// Who is told how a run ended, if anybody.
     pub announcer: Option<Arc<dyn Announcer>>,
     /// Where runs go.
-    pub targets: Arc<dyn Targets>,
+    pub targets: Targets,
     /// Looks an environment variable up that a source's URL names.
     pub variable: fn(&str) -> Option<String>,
     /// The planner's own URL, without a slash at the end.
@@ -144,7 +144,7 @@ impl Service {
             ))
             .hint(format!("leave `bucket` out, or write `{own}`")));
         }
-        self.ports.targets.know(job.selection.target())?;
+        self.ports.targets.find(job.selection.target())?;
         Ok(document)
     }
 
@@ -226,9 +226,10 @@ impl Service {
     /// Refuses a run that could not be loaded, before a row is read.
     async fn check_targets(&self, manifest: &mut Manifest) -> Result<()> {
         let run = manifest.run;
-        // A list, since a lazy one would hold its closure while it waits.
-        let checks: Vec<_> =
-            manifest.tables.iter().map(|table| self.ports.targets.check(run, table)).collect();
+        let mut checks = Vec::with_capacity(manifest.tables.len());
+        for table in &manifest.tables {
+            checks.push(self.ports.targets.find(&table.target)?.check(run, table));
+        }
         let warnings: Vec<Vec<String>> =
             stream::iter(checks).buffered(CHECKS).try_collect().await?;
         for (table, warnings) in manifest.tables.iter_mut().zip(warnings) {

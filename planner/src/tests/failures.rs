@@ -39,7 +39,7 @@ async fn at_every_step(wrong: Option<Kind>, check: impl AsyncFn(&World, RunId, F
         loop {
             let world = World::new();
             world.put_job("shop", &job().to_string()).await;
-            *world.looks.wrong.lock().unwrap() = wrong;
+            *world.target.wrong.lock().unwrap() = wrong;
             world.faults.arm(steps, fault);
             let run = carry_through(&world).await;
             let fired = world.faults.disarm();
@@ -95,7 +95,7 @@ async fn a_run_that_cannot_be_planned_fails_once_whatever_fails_on_the_way() {
 async fn a_failure_that_may_pass_ends_the_run_at_the_tenth_try() {
     let world = World::new();
     let run = run_of(&world.call(&json!({"job": job()})).await.unwrap());
-    *world.looks.wrong.lock().unwrap() = Some(Kind::Transient);
+    *world.target.wrong.lock().unwrap() = Some(Kind::Transient);
     for tries in 0..9 {
         let answer = world.plan(run, tries).await.unwrap();
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{tries}");
@@ -105,7 +105,7 @@ async fn a_failure_that_may_pass_ends_the_run_at_the_tenth_try() {
     assert_eq!(world.plan(run, 9).await.unwrap().status, StatusCode::NO_CONTENT);
     assert_eq!(world.listener.heard().len(), 1);
     // What passes later comes too late.
-    *world.looks.wrong.lock().unwrap() = None;
+    *world.target.wrong.lock().unwrap() = None;
     assert_eq!(world.plan(run, 10).await.unwrap().status, StatusCode::NO_CONTENT);
     assert_eq!(world.platform.all(), 0);
 }

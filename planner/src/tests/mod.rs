@@ -21,11 +21,12 @@ use serde_json::{Value, json};
 use sluice_contracts::launch::Claim;
 use sluice_contracts::manifest::RunId;
 use sluice_contracts::store::{Bucket, RunStore};
+use sluice_targets::{Target, Targets};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
 use self::faults::{Faults, Faulty};
-use self::ports::{Listener, Looks, Platform, Queue};
+use self::ports::{Checked, Listener, Platform, Queue};
 use crate::http::api;
 use crate::service::{Ports, Service};
 
@@ -49,7 +50,7 @@ struct World {
     platform: Arc<Platform>,
     queue: Arc<Queue>,
     listener: Arc<Listener>,
-    looks: Arc<Looks>,
+    target: Arc<Checked>,
     faults: Arc<Faults>,
     api: Router,
 }
@@ -75,7 +76,7 @@ impl World {
         let platform = Arc::new(Platform::new(Arc::clone(&faults)));
         let queue = Arc::new(Queue::new(Arc::clone(&faults)));
         let listener = Arc::new(Listener::new(Arc::clone(&faults)));
-        let looks = Arc::new(Looks::new(Arc::clone(&faults)));
+        let target = Arc::new(Checked::new(Arc::clone(&faults)));
         let service = Service::new(Ports {
             bucket: bucket("sluice", &spoilt),
             jobs: bucket("sluice/jobs", &spoilt),
@@ -83,7 +84,7 @@ impl World {
             parallelism: 100,
             checks: queue.clone(),
             announcer: Some(listener.clone()),
-            targets: looks.clone(),
+            targets: Targets::new(vec![("bigquery", Arc::clone(&target) as Arc<dyn Target>)]),
             variable: |name| (name == "SOURCE_URL").then(|| DATABASE.1.clone()),
             planner_url: "https://planner.example".to_owned(),
             loader_url: "https://loader.example".to_owned(),
@@ -94,7 +95,7 @@ impl World {
             platform,
             queue,
             listener,
-            looks,
+            target,
             faults,
             api: api(Arc::new(service)),
         }

@@ -1,6 +1,7 @@
 //! Ports that remember what they were asked.
 
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use async_trait::async_trait;
 use chrono::DateTime;
@@ -9,9 +10,9 @@ use sluice_contracts::ending::{Announcer, RunEvent};
 use sluice_contracts::launch::{ExecutionState, Executions};
 use sluice_contracts::manifest::{RunId, Table};
 use sluice_contracts::{Error, Kind, Result};
+use sluice_targets::{Load, Prepared, Target};
 
 use super::faults::Faults;
-use crate::targets::Targets;
 
 fn lost() -> Error {
     Error::transient("call: the network is gone")
@@ -157,37 +158,34 @@ impl Announcer for Listener {
     }
 }
 
-/// Targets that are as they should be, unless told otherwise.
+/// A target that takes every table, unless told otherwise.
 #[derive(Debug)]
-pub(super) struct Looks {
+pub(super) struct Checked {
     faults: Arc<Faults>,
-    /// What is wrong with every target.
+    /// What is wrong with every table.
     pub(super) wrong: Mutex<Option<Kind>>,
 }
 
-impl Looks {
+impl Checked {
     pub(super) fn new(faults: Arc<Faults>) -> Self {
         Self { faults, wrong: Mutex::default() }
     }
 }
 
 #[async_trait]
-impl Targets for Looks {
-    fn know(&self, target: &str) -> Result<()> {
-        if target.starts_with("bigquery://") {
-            return Ok(());
-        }
-        Err(Error::invalid("unknown target").hint("this build writes `bigquery://`"))
-    }
-
+impl Target for Checked {
     async fn check(&self, _: RunId, table: &Table) -> Result<Vec<String>> {
-        let look = async {
+        let check = async {
             match *self.wrong.lock().unwrap() {
                 Some(kind) => Err(Error::new(kind, format!("look at `{}`", table.target))
                     .hint("make the dataset")),
                 None => Ok(vec!["its policies are lost".to_owned()]),
             }
         };
-        self.faults.call(lost, look).await
+        self.faults.call(lost, check).await
+    }
+
+    async fn prepare(&self, _: &Load) -> Result<Poll<Box<dyn Prepared>>> {
+        panic!("the planner loads nothing")
     }
 }

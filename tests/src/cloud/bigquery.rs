@@ -11,7 +11,7 @@ use object_store::local::LocalFileSystem;
 use serde_json::{Value, json};
 use sluice_contracts::store::Bucket;
 use sluice_runtime::google::Endpoints;
-use sluice_runtime::google::bigquery::BigQuery;
+use sluice_targets::BigQueryTarget;
 use tempfile::TempDir;
 
 use super::gateway::Gateway;
@@ -94,11 +94,11 @@ impl Warehouse {
     }
 
     /// BigQuery as the programs call it.
-    pub async fn client(&self) -> BigQuery {
+    pub async fn client(&self) -> BigQueryTarget {
         let endpoints: Endpoints =
             serde_json::from_value(json!({"sluice_bigquery_endpoint": self.url()}))
                 .expect("endpoints of an environment");
-        BigQuery::new(&endpoints.bigquery()).await.expect("a client needs no server")
+        BigQueryTarget::new(&endpoints.bigquery()).await.expect("a client needs no server")
     }
 
     /// Where the objects lie as files that the server finds below `gs://`: a bucket, a folder.

@@ -2,7 +2,6 @@
 
 #[cfg(feature = "service")]
 pub mod announcer;
-pub mod bigquery;
 #[cfg(feature = "service")]
 pub mod checks;
 #[cfg(feature = "service")]

@@ -9,11 +9,10 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use sluice_contracts::schema::{Column, TargetType};
+use sluice_contracts::schema::{Column, TargetType, arrow_schema};
 use uuid::Uuid;
 
 use super::encode::{array, cell, column, date, decode, numeric, stream_of, timestamp};
-use crate::builder::arrow_schema;
 
 /// A value on the wire, and as text.
 type Value = (Vec<u8>, String);

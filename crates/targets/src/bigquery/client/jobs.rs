@@ -1,0 +1,172 @@
+//! Jobs: work that BigQuery does by itself, under a name that we give it.
+
+use std::collections::BTreeMap;
+
+use gcp_bigquery_client::model::job::Job;
+use gcp_bigquery_client::model::job_configuration::JobConfiguration;
+use gcp_bigquery_client::model::job_configuration_table_copy::JobConfigurationTableCopy;
+use gcp_bigquery_client::model::job_reference::JobReference;
+use serde_json::{Value, json};
+use sluice_contracts::error::Doing as _;
+use sluice_contracts::{Kind, Result};
+
+use super::refusal::{Refusal, is_passing};
+use super::{Client, TableId};
+
+/// What a job is found by. BigQuery takes each name once: of two callers that start a job of one
+/// name, one starts it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::bigquery) struct JobName {
+    /// The project that is billed.
+    pub project: String,
+    /// The location of the dataset that the job works on.
+    pub location: String,
+    /// Letters, digits, `-` and `_`.
+    pub id: String,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::bigquery) struct JobReport {
+    /// Whether it has ended.
+    pub ended: bool,
+    /// Why it failed, where it did.
+    pub failure: Option<JobFailure>,
+    /// Rows that a load has written.
+    pub rows: Option<u64>,
+    /// The labels that it was started with.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Why a job failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::bigquery) struct JobFailure {
+    /// The reason, from the list in the documentation.
+    /// <https://cloud.google.com/bigquery/docs/error-messages>
+    pub reason: String,
+    /// BigQuery's own words. They may hold a cell's value.
+    pub message: String,
+    /// What of the job was wrong, as a file.
+    pub place: Option<String>,
+}
+
+impl JobFailure {
+    /// Whether the same job under another name may succeed.
+    pub(in crate::bigquery) fn is_passing(&self) -> bool {
+        is_passing(&self.reason)
+    }
+}
+
+/// One table copied over another, as one step.
+#[derive(Debug, Clone)]
+pub(in crate::bigquery) struct Copy {
+    /// The table that is copied.
+    pub from: TableId,
+    /// The table that is written.
+    pub to: TableId,
+    /// BigQuery's write disposition.
+    pub write_disposition: &'static str,
+}
+
+/// Labels of a job.
+pub(in crate::bigquery) type Labels = BTreeMap<String, String>;
+
+impl Client {
+    /// A job by its name; nothing where none of that name was started.
+    pub(in crate::bigquery) async fn job(&self, name: &JobName) -> Result<Option<JobReport>> {
+        self.identity.token().await?;
+        let found = self.typed.job().get_job(&name.project, &name.id, Some(&name.location)).await;
+        match found.map_err(Refusal::from) {
+            Ok(job) => Ok(Some(report(job))),
+            Err(refusal) if refusal.is_not_found() => Ok(None),
+            Err(refusal) => Err(refusal.during(format!("look for job `{}`", name.id))),
+        }
+    }
+
+    /// Starts a load or a query, as `kind` says. Nothing where a job of that name was started
+    /// before.
+    pub(in crate::bigquery) async fn start(
+        &self,
+        name: &JobName,
+        labels: &Labels,
+        kind: &str,
+        configuration: &Value,
+    ) -> Result<Option<JobReport>> {
+        let body = json!({
+            "jobReference": {
+                "projectId": name.project,
+                "jobId": name.id,
+                "location": name.location,
+            },
+            "configuration": {kind: configuration, "labels": labels},
+        });
+        let path = format!("projects/{}/jobs", name.project);
+        match self.call(reqwest::Method::POST, &path, Some(&body)).await? {
+            Ok(job) => {
+                let job: Job = serde_json::from_value(job).doing(Kind::Transient, || {
+                    format!("read BigQuery's answer to job `{}`", name.id)
+                })?;
+                Ok(Some(report(job)))
+            }
+            Err(refusal) => not_started(name, refusal),
+        }
+    }
+
+    /// Starts a copy, as [`Client::start`].
+    pub(in crate::bigquery) async fn start_copy(
+        &self,
+        name: &JobName,
+        labels: &Labels,
+        copy: &Copy,
+    ) -> Result<Option<JobReport>> {
+        self.identity.token().await?;
+        let configuration = JobConfiguration {
+            copy: Some(JobConfigurationTableCopy {
+                source_table: Some(copy.from.reference()),
+                destination_table: Some(copy.to.reference()),
+                create_disposition: Some("CREATE_IF_NEEDED".into()),
+                write_disposition: Some(copy.write_disposition.into()),
+                ..Default::default()
+            }),
+            labels: Some(labels.clone().into_iter().collect()),
+            ..Default::default()
+        };
+        let reference = JobReference {
+            job_id: Some(name.id.clone()),
+            location: Some(name.location.clone()),
+            project_id: Some(name.project.clone()),
+        };
+        let job = Job {
+            configuration: Some(configuration),
+            job_reference: Some(reference),
+            ..Default::default()
+        };
+        match self.typed.job().insert(&name.project, job).await.map_err(Refusal::from) {
+            Ok(job) => Ok(Some(report(job))),
+            Err(refusal) => not_started(name, refusal),
+        }
+    }
+}
+
+fn not_started(name: &JobName, refusal: Refusal) -> Result<Option<JobReport>> {
+    if refusal.is_taken() {
+        return Ok(None);
+    }
+    Err(refusal.during(format!("start job `{}`", name.id)))
+}
+
+fn report(job: Job) -> JobReport {
+    let status = job.status.unwrap_or_default();
+    let load = job.statistics.and_then(|statistics| statistics.load);
+    let labels = job.configuration.and_then(|configuration| configuration.labels);
+    JobReport {
+        ended: status.state.as_deref() == Some("DONE"),
+        failure: status.error_result.map(|error| JobFailure {
+            reason: error.reason.unwrap_or_default(),
+            message: error.message.unwrap_or_default(),
+            place: error.location,
+        }),
+        rows: load.and_then(|load| load.output_rows?.parse().ok()),
+        labels: labels.into_iter().flatten().collect(),
+    }
+}

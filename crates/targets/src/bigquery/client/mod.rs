@@ -1,0 +1,156 @@
+//! Calls of BigQuery's REST API.
+//!
+//! The client crate is asked wherever its types hold what BigQuery says. Tables and load jobs go
+//! over REST: the crate's table knows neither a column's default value, its digits nor RANGE, so
+//! writing back what it read would lose them, and its load job cannot ask for list inference.
+
+mod identity;
+mod jobs;
+mod refusal;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gcp_bigquery_client::client_builder::ClientBuilder;
+use serde_json::Value;
+use sluice_contracts::error::Doing as _;
+use sluice_contracts::{Error, Kind, Result};
+use sluice_runtime::google::Endpoint;
+
+use super::address::TableId;
+use identity::Identity;
+use refusal::{Refusal, carried_out};
+
+pub(super) use jobs::{Copy, JobFailure, JobName, JobReport, Labels};
+
+/// How long one call may take. A job goes on by itself, so none takes long.
+const CALL: Duration = Duration::from_mins(1);
+
+/// A client of BigQuery.
+#[derive(Clone)]
+pub(super) struct Client {
+    typed: gcp_bigquery_client::Client,
+    http: reqwest::Client,
+    identity: Identity,
+    url: String,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client of BigQuery as it answers at `endpoint`. Calls nothing yet.
+    pub(super) async fn new(endpoint: &Endpoint) -> Result<Self> {
+        let what = || "make a client of BigQuery";
+        let identity = Identity(endpoint.credentials()?);
+        let url = format!("{}/bigquery/v2", endpoint.url());
+        let calls = reqwest_of_bigquery::Client::builder()
+            .timeout(CALL)
+            .build()
+            .doing(Kind::Denied, what)?;
+        let typed = ClientBuilder::new()
+            .with_client(calls)
+            .with_v2_base_url(url.clone())
+            .build_from_authenticator(Arc::new(identity.clone()))
+            .await
+            .doing(Kind::Denied, what)?;
+        let http = reqwest::Client::builder().timeout(CALL).build().doing(Kind::Denied, what)?;
+        Ok(Self { typed, http, identity, url })
+    }
+
+    /// Where the dataset's tables lie: `US`, `europe-west3`, ...
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such dataset.
+    pub(super) async fn location(&self, id: &TableId) -> Result<String> {
+        let name = id.dataset_name();
+        self.identity.token().await?;
+        let found = self.typed.dataset().get(&id.project, &id.dataset).await;
+        let dataset = found.map_err(|source| {
+            let refusal = Refusal::from(source);
+            let missing = refusal.is_not_found();
+            let error = refusal.during(format!("find dataset `{name}`"));
+            if missing {
+                error.hint(format!("make it: `bq --location=LOCATION mk {name}`"))
+            } else {
+                error
+            }
+        })?;
+        dataset.location.ok_or_else(|| {
+            Error::bug(format!("find dataset `{name}`: BigQuery did not say where it lies"))
+        })
+    }
+
+    /// A table as BigQuery describes it; `None` where it does not exist.
+    /// <https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#Table>
+    pub(super) async fn table(&self, id: &TableId) -> Result<Option<Value>> {
+        let path = format!("{}/{}", tables(id), id.table);
+        match self.call(reqwest::Method::GET, &path, None).await? {
+            Ok(table) => Ok(Some(table)),
+            Err(refusal) if refusal.is_not_found() => Ok(None),
+            Err(refusal) => Err(refusal.during(format!("describe table `{id}`"))),
+        }
+    }
+
+    /// Makes a table. `Ok` where it is there already.
+    pub(super) async fn create_table(&self, id: &TableId, table: &Value) -> Result<()> {
+        match self.call(reqwest::Method::POST, &tables(id), Some(table)).await? {
+            Ok(_) => Ok(()),
+            Err(refusal) if refusal.is_taken() => Ok(()),
+            Err(refusal) => Err(refusal.during(format!("make table `{id}`"))),
+        }
+    }
+
+    /// Changes what `change` names of a table, and nothing else.
+    pub(super) async fn change_table(&self, id: &TableId, change: &Value) -> Result<()> {
+        let path = format!("{}/{}", tables(id), id.table);
+        let changed = self.call(reqwest::Method::PATCH, &path, Some(change)).await?;
+        changed.map(|_| ()).map_err(|refusal| refusal.during(format!("change table `{id}`")))
+    }
+
+    /// Deletes a table. `Ok` where there is none.
+    pub(super) async fn delete_table(&self, id: &TableId) -> Result<()> {
+        self.identity.token().await?;
+        let deleted = self.typed.table().delete(&id.project, &id.dataset, &id.table).await;
+        match deleted.map_err(Refusal::from) {
+            Ok(()) => Ok(()),
+            Err(refusal) if refusal.is_not_found() => Ok(()),
+            Err(refusal) => Err(refusal.during(format!("delete table `{id}`"))),
+        }
+    }
+
+    /// One call of the REST API.
+    ///
+    /// # Errors
+    /// The outer one where there is no access token.
+    async fn call(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Result<Value, Refusal>> {
+        let token = self.identity.token().await?;
+        let mut request =
+            self.http.request(method, format!("{}/{path}", self.url)).bearer_auth(token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = async {
+            let response = carried_out(request.send().await?).await?;
+            response.json().await.map_err(Refusal::from)
+        };
+        Ok(answer.await)
+    }
+}
+
+/// The path of a dataset's tables. None of the letters that names are made of needs escaping but
+/// those that the HTTP client escapes by itself.
+fn tables(id: &TableId) -> String {
+    format!("projects/{}/datasets/{}/tables", id.project, id.dataset)
+}

@@ -1,0 +1,69 @@
+//! Why a job failed, without BigQuery's own words: they may hold a cell's value.
+
+use sluice_contracts::{Error, Kind};
+
+use super::client::{JobFailure, JobName};
+use crate::target::Load;
+
+/// The failure of a job, by who must act on it.
+/// <https://cloud.google.com/bigquery/docs/error-messages#errortable>
+pub(super) fn error(load: Option<&Load>, name: &JobName, failure: &JobFailure) -> Error {
+    let job = format!(
+        "`bq --location={} show -j {}:{}` shows BigQuery's own words",
+        name.location, name.project, name.id
+    );
+    match failure.reason.as_str() {
+        "duplicate" => Error::data("table has rows but write disposition is `empty`")
+            .hint("use `truncate` to replace them or `append` to keep them"),
+        "accessDenied" | "billingNotEnabled" | "billingTierLimitExceeded" | "blocked" => {
+            Error::new(
+                Kind::Denied,
+                format!("BigQuery may not do it, for the reason `{}`", failure.reason),
+            )
+            .hint(format!(
+                "the loader's identity has to read the bucket and write the dataset \
+             (`roles/storage.objectViewer`, `roles/bigquery.dataEditor`); {job}"
+            ))
+        }
+        "stopped" => Error::new(Kind::Denied, "somebody cancelled BigQuery's job")
+            .hint("start the run again"),
+        reason => {
+            let place = place(load, failure).unwrap_or_default();
+            Error::data(format!("BigQuery refused the parts{place}, for the reason `{reason}`"))
+                .hint(format!("nothing was made visible; {job}"))
+        }
+    }
+}
+
+/// The column and the file that BigQuery names, where they are ours.
+fn place(load: Option<&Load>, failure: &JobFailure) -> Option<String> {
+    let load = load?;
+    let JobFailure { message, place, .. } = failure;
+    let place = place.as_deref().unwrap_or_default();
+    let names = |name: &str| {
+        ["Field {}", "field {}", "(field: {})", "Column {}", "column {}", "'{}'", "\"{}\"", "`{}`"]
+            .iter()
+            .any(|form| has_word(message, &form.replace("{}", name)))
+    };
+    let column = load.columns.iter().map(|column| &column.name).find(|name| names(name));
+    let part = load
+        .parts
+        .iter()
+        .map(|part| &part.path)
+        .find(|path| message.contains(path.as_str()) || place.contains(path.as_str()));
+    match (column, part) {
+        (Some(column), Some(part)) => Some(format!(" at column `{column}` of `{part}`")),
+        (Some(column), None) => Some(format!(" at column `{column}`")),
+        (None, Some(part)) => Some(format!(" at `{part}`")),
+        (None, None) => None,
+    }
+}
+
+/// Whether a text holds a word, and not only the beginning of a longer one.
+fn has_word(text: &str, word: &str) -> bool {
+    text.match_indices(word).any(|(at, _)| {
+        let after = text[at + word.len()..].chars().next();
+        after.is_none_or(|c| !(c.is_alphanumeric() || c == '_'))
+            || word.ends_with(['\'', '"', '`', ')'])
+    })
+}

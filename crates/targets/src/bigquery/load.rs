@@ -1,0 +1,131 @@
+//! One table of a run on its way to being visible.
+
+use std::task::Poll;
+
+use async_trait::async_trait;
+use sluice_contracts::job::WriteDisposition;
+use sluice_contracts::{Error, Result};
+use sluice_runtime::figures::thousands;
+
+use super::address::TableId;
+use super::attempts::{AttemptState, Attempts, Owner};
+use super::client::Client;
+use super::existing::ExistingTable;
+use super::job::{self, Write};
+use super::parts;
+use super::schema::SchemaMatch;
+use crate::target::{Load, Loaded, Prepared};
+
+/// Names the load in an error.
+pub(super) fn during(load: &Load, error: Error) -> Error {
+    error.during(format!("load run `{}` into `{}`", load.run, load.target))
+}
+
+/// The load of one table.
+#[derive(Debug)]
+pub(super) struct TableLoad {
+    pub(super) client: Client,
+    pub(super) load: Load,
+    pub(super) id: TableId,
+    pub(super) location: String,
+}
+
+#[async_trait]
+impl Prepared for TableLoad {
+    async fn publish(self: Box<Self>) -> Result<Poll<Loaded>> {
+        let published =
+            if self.load.staged { self.publish_staged().await } else { self.load().await };
+        published.map_err(|error| during(&self.load, error))
+    }
+}
+
+impl TableLoad {
+    /// Everything but the last step.
+    pub(super) async fn prepare(client: &Client, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {
+        let id = TableId::parse(&load.target)?;
+        let location = client.location(&id).await?;
+        let this = Self { client: client.clone(), load: load.clone(), id, location };
+        if load.staged && this.stage().await?.is_pending() {
+            return Ok(Poll::Pending);
+        }
+        Ok(Poll::Ready(Box::new(this)))
+    }
+
+    /// The attempts at the step that readers see.
+    pub(super) fn visible(&self) -> Attempts<'_> {
+        Attempts::visible(&self.client, &self.id, &self.location, Owner::of(&self.load))
+    }
+
+    /// Loads the parts into the table itself.
+    async fn load(&self) -> Result<Poll<Loaded>> {
+        let attempts = self.visible();
+        let free = match attempts.look().await? {
+            AttemptState::Free(free) => free,
+            AttemptState::Running => return Ok(Poll::Pending),
+            AttemptState::Done(loaded) => {
+                return self.require_rows(loaded, VISIBLE).map(Poll::Ready);
+            }
+        };
+        let existing = self.admit().await?;
+        if self.load.parts.is_empty()
+            && existing.is_some()
+            && self.load.disposition != WriteDisposition::Truncate
+        {
+            // Neither its rows nor its columns change.
+            return Ok(Poll::Ready(Loaded { snapshot: self.load.snapshot, rows: 0 }));
+        }
+        parts::require_whole(&self.load).await?;
+        let write = self.make_room(existing.as_ref()).await?;
+        let (kind, configuration) =
+            job::configuration(&self.load, &self.id, existing.as_ref(), write)?;
+        match attempts.start(free, kind, &configuration).await? {
+            Poll::Ready(loaded) => self.require_rows(loaded, VISIBLE).map(Poll::Ready),
+            Poll::Pending => Ok(Poll::Pending),
+        }
+    }
+
+    /// The target as it is now, where this load may change it.
+    pub(super) async fn admit(&self) -> Result<Option<ExistingTable>> {
+        let Load { disposition, columns, .. } = &self.load;
+        ExistingTable::admitting(&self.client, &self.id, *disposition, columns).await
+    }
+
+    /// How the rows go into the table as it is now, which is given the columns that it lacks.
+    /// They are NULL to readers until the load is done.
+    async fn make_room(&self, existing: Option<&ExistingTable>) -> Result<Write> {
+        let columns = &self.load.columns;
+        match (self.load.disposition, existing) {
+            (WriteDisposition::Append, _) => Ok(Write::Append),
+            (WriteDisposition::Empty, _) => Ok(Write::Empty),
+            (WriteDisposition::Truncate, None) => Ok(Write::Replace),
+            (WriteDisposition::Truncate, Some(existing)) => match existing.compare(columns) {
+                SchemaMatch::Same => Ok(Write::ReplaceRows),
+                SchemaMatch::Wider(new) => {
+                    let schema = existing.wider_schema(columns, &new);
+                    let change = serde_json::json!({"schema": schema});
+                    self.client.change_table(&self.id, &change).await?;
+                    Ok(Write::ReplaceRows)
+                }
+                SchemaMatch::Different(_) => Ok(Write::Replace),
+            },
+        }
+    }
+
+    /// Compares what BigQuery counted with what the receipts say. Rows of another generation are
+    /// compared by whoever loaded them.
+    pub(super) fn require_rows(&self, loaded: Loaded, hint: &'static str) -> Result<Loaded> {
+        if loaded.snapshot == self.load.snapshot && loaded.rows != self.load.rows {
+            return Err(Error::bug(format!(
+                "check run `{}`: loaded {} rows, receipts say {}",
+                self.load.run,
+                thousands(loaded.rows),
+                thousands(self.load.rows)
+            ))
+            .hint(hint));
+        }
+        Ok(loaded)
+    }
+}
+
+pub(super) const VISIBLE: &str = "this is our bug, and the rows are visible: `FOR SYSTEM_TIME AS OF` shows the \
+                       table as it was. Please report it with the run's manifest";

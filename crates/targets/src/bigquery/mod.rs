@@ -1,0 +1,129 @@
+//! Tables of BigQuery: `bigquery://project/dataset/table`.
+//!
+//! ```text
+//! parts in the bucket --load job--> the table
+//! parts in the bucket --load job--> a staging table --copy job--> the table     where the load is staged
+//! ```
+//!
+//! A job's creation, truncation and appending is one step to readers. Jobs have names that are
+//! made of the run and the table, and BigQuery takes a name once: see [`attempts`].
+
+mod address;
+mod attempts;
+mod client;
+mod existing;
+mod failure;
+mod job;
+mod load;
+mod parts;
+mod schema;
+mod staging;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use async_trait::async_trait;
+use sluice_contracts::job::WriteDisposition;
+use sluice_contracts::manifest::{RunId, Table};
+use sluice_contracts::{Error, Result};
+use sluice_runtime::google::{Endpoint, Endpoints};
+
+use super::target::{Load, Prepared, Target, TargetKind};
+use address::TableId;
+use attempts::{AttemptState, Attempts, Owner};
+use client::Client;
+use existing::ExistingTable;
+use load::TableLoad;
+use schema::SchemaMatch;
+
+/// BigQuery.
+#[derive(Debug)]
+pub struct BigQuery;
+
+#[async_trait]
+impl TargetKind for BigQuery {
+    fn scheme(&self) -> &'static str {
+        TableId::SCHEME
+    }
+
+    fn check_url(&self, table: &str, bucket: &str) -> Result<()> {
+        TableId::parse(table)?;
+        if bucket.starts_with("gs://") {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("load `{table}` from bucket `{bucket}`"))
+            .hint("BigQuery loads from Cloud Storage alone: write `bucket: gs://...`"))
+    }
+
+    async fn open(&self) -> Result<Arc<dyn Target>> {
+        Ok(Arc::new(BigQueryTarget::new(&Endpoints::from_env()?.bigquery()).await?))
+    }
+}
+
+/// The tables of BigQuery, as it answers at one address.
+#[derive(Debug, Clone)]
+pub struct BigQueryTarget {
+    client: Client,
+}
+
+impl BigQueryTarget {
+    /// BigQuery as it answers at `endpoint`. Calls nothing yet.
+    pub async fn new(endpoint: &Endpoint) -> Result<Self> {
+        Ok(Self { client: Client::new(endpoint).await? })
+    }
+
+    /// Whether a table of a run is loaded already.
+    async fn is_loaded(&self, run: RunId, table: &Table) -> Result<bool> {
+        let id = TableId::parse(&table.target)?;
+        let location = self.client.location(&id).await?;
+        let owner = Owner { run, table: table.index, generation: 0, load: None };
+        let attempts = Attempts::visible(&self.client, &id, &location, owner);
+        Ok(matches!(attempts.look().await?, AttemptState::Done(_)))
+    }
+
+    async fn admit(&self, table: &Table) -> Result<Option<ExistingTable>> {
+        let id = TableId::parse(&table.target)?;
+        ExistingTable::admitting(&self.client, &id, table.write_disposition, &table.columns).await
+    }
+}
+
+#[async_trait]
+impl Target for BigQueryTarget {
+    async fn check(&self, run: RunId, table: &Table) -> Result<Vec<String>> {
+        match self.admit(table).await {
+            Ok(existing) => Ok(warnings(table, existing.as_ref())),
+            // What the run has loaded may be what is refused now, such as rows in an empty table.
+            Err(_) if matches!(self.is_loaded(run, table).await, Ok(true)) => Ok(Vec::new()),
+            Err(error) => Err(error.during(format!("load into `{}`", table.target))),
+        }
+    }
+
+    async fn prepare(&self, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {
+        let prepared = TableLoad::prepare(&self.client, load).await;
+        prepared.map_err(|error| load::during(load, error))
+    }
+}
+
+/// What of the rows will differ from the source, and what of the existing table will be lost.
+fn warnings(table: &Table, existing: Option<&ExistingTable>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for column in table.columns.iter().filter(|column| column.repeated) {
+        warnings.push(format!(
+            "column `{}`: BigQuery has no NULL arrays and makes them empty",
+            column.name
+        ));
+    }
+    if table.write_disposition == WriteDisposition::Truncate
+        && let Some(existing) = existing
+        && let SchemaMatch::Different(difference) = existing.compare(&table.columns)
+    {
+        warnings.push(format!(
+            "the target's columns differ ({difference}): they are replaced too, and their default \
+             values, the table's constraints, and the descriptions and policies of columns that \
+             change are lost"
+        ));
+    }
+    warnings
+}

@@ -1,0 +1,64 @@
+//! The parts of a load, as the bucket has them.
+
+use std::collections::HashMap;
+
+use futures::TryStreamExt as _;
+use object_store::path::Path;
+use sluice_contracts::layout::Layout;
+use sluice_contracts::store::storage_error;
+use sluice_contracts::{Error, Result};
+
+use crate::target::Load;
+
+/// Most objects that one load job takes.
+/// <https://cloud.google.com/bigquery/quotas#load_jobs>
+const MOST: usize = 10_000;
+
+/// Compares the objects with their receipts, by one listing. Cloud Storage compared their
+/// checksums when it took them.
+pub(super) async fn require_whole(load: &Load) -> Result<()> {
+    if load.parts.is_empty() {
+        return Ok(());
+    }
+    let below = Layout::new(&load.bucket.prefix, load.run).parts();
+    let sizes: HashMap<Path, u64> = load
+        .bucket
+        .store
+        .list(Some(&below))
+        .map_ok(|object| (object.location, object.size))
+        .try_collect()
+        .await
+        .map_err(|source| storage_error(format!("list `{below}`"), source))?;
+    for part in &load.parts {
+        let wrong = match sizes.get(&Path::from(part.path.as_str())) {
+            Some(size) if *size == part.bytes => continue,
+            Some(size) => format!("it has {size} bytes, and its receipt says {}", part.bytes),
+            None => "it is not in the bucket".to_owned(),
+        };
+        return Err(Error::data(format!("check part `{}`: {wrong}", part.path)).hint(
+            "the bucket's object is not what was written; nothing was made visible; start the run \
+             again",
+        ));
+    }
+    Ok(())
+}
+
+/// The parts as BigQuery finds them.
+pub(super) fn uris(load: &Load) -> Result<Vec<String>> {
+    let bucket = load.bucket.url.strip_prefix("gs://").and_then(|rest| rest.split('/').next());
+    let Some(bucket) = bucket.filter(|name| !name.is_empty()) else {
+        return Err(Error::invalid(format!(
+            "BigQuery does not load from bucket `{}`",
+            load.bucket.url
+        ))
+        .hint("write `bucket: gs://...` in the job"));
+    };
+    if load.parts.len() > MOST {
+        return Err(Error::invalid(format!(
+            "the table has {} parts, and one load takes {MOST}",
+            load.parts.len()
+        ))
+        .hint("a larger `partitioning.target_rows` makes fewer parts"));
+    }
+    Ok(load.parts.iter().map(|part| format!("gs://{bucket}/{}", part.path)).collect())
+}

@@ -1,0 +1,183 @@
+//! Once, whatever happens to jobs and loaders.
+
+use std::task::Poll;
+
+use serde_json::json;
+use sluice_contracts::job::WriteDisposition::{Append, Empty, Truncate};
+use sluice_contracts::{Kind, Result};
+
+use super::recorder::{Recorder, done, failed, running};
+use super::{ID, RUN, TAGS, advance, columns, load, loaded};
+use crate::target::Loaded;
+
+fn refused(result: Result<Poll<Loaded>>) -> (Kind, String) {
+    let error = result.expect_err("the load should be refused");
+    (error.kind(), format!("{}\n{}", error.chain(), error.remedy().unwrap_or_default()))
+}
+
+fn job(number: u32) -> String {
+    format!("sluice_{RUN}_7_{number}")
+}
+
+#[tokio::test]
+async fn the_same_load_is_adopted_once_its_parts_are_gone() {
+    let recorder = Recorder::default();
+    let mut load = load(Append, columns(&[ID])).await;
+    assert_eq!(loaded(&recorder, &load).await, Loaded { snapshot: 0, rows: 3 });
+    load.bucket.store = std::sync::Arc::new(object_store::memory::InMemory::new());
+    assert_eq!(loaded(&recorder, &load).await, Loaded { snapshot: 0, rows: 3 });
+    assert_eq!(recorder.jobs(), [job(0)]);
+}
+
+#[tokio::test]
+async fn a_job_that_another_loader_started_meanwhile_is_adopted() {
+    let recorder = Recorder::default();
+    let load = load(Append, columns(&[ID])).await;
+    loaded(&recorder, &load).await;
+    // Looked before the other had started its job, and started its own after.
+    recorder.hides_jobs(1);
+    let target = recorder.serve().await;
+    assert!(matches!(advance(&target, &load).await, Ok(Poll::Pending)));
+    assert_eq!(loaded(&recorder, &load).await.rows, 3);
+    assert_eq!(recorder.jobs(), [job(0)]);
+}
+
+#[tokio::test]
+async fn a_job_on_its_way_is_waited_for_by_whoever_asks() {
+    let recorder = Recorder::default();
+    recorder.ends(running());
+    let load = load(Append, columns(&[ID])).await;
+    for _ in 0..3 {
+        let target = recorder.serve().await;
+        assert!(matches!(advance(&target, &load).await, Ok(Poll::Pending)));
+    }
+    recorder.now_ends(&job(0), &done(3));
+    assert_eq!(loaded(&recorder, &load).await.rows, 3);
+    assert_eq!(recorder.jobs(), [job(0)]);
+}
+
+#[tokio::test]
+async fn a_job_that_fails_for_a_passing_reason_burns_its_name_and_no_more_than_five_do() {
+    let recorder = Recorder::default();
+    let target = recorder.serve().await;
+    let load = load(Append, columns(&[ID])).await;
+    for number in 0..5 {
+        recorder.ends(failed("backendError", "try again"));
+        assert!(matches!(advance(&target, &load).await, Ok(Poll::Pending)));
+        assert_eq!(recorder.jobs().len(), number + 1);
+    }
+    let (kind, said) = refused(advance(&target, &load).await);
+    assert_eq!(kind, Kind::Denied);
+    assert!(said.contains("BigQuery failed 5 times, the last time for the reason"), "{said}");
+    // One that has not come to an end yet keeps the next from being tried.
+    recorder.now_ends(&job(3), &running());
+    assert!(matches!(advance(&target, &load).await, Ok(Poll::Pending)));
+    recorder.now_ends(&job(3), &done(3));
+    assert_eq!(loaded(&recorder, &load).await.rows, 3);
+}
+
+#[tokio::test]
+async fn a_load_of_another_generation_counts_and_its_failure_does_not() {
+    let recorder = Recorder::default();
+    let mut load = load(Append, columns(&[ID])).await;
+    recorder.ends(failed("invalid", "the parts of this generation are broken"));
+    let target = recorder.serve().await;
+    let (kind, _) = refused(advance(&target, &load).await);
+    assert_eq!(kind, Kind::Data);
+    let (kind, _) = refused(advance(&target, &load).await);
+    assert_eq!(kind, Kind::Data, "a refusal is final");
+    load.snapshot = 1;
+    assert_eq!(loaded(&recorder, &load).await, Loaded { snapshot: 1, rows: 3 });
+    load.snapshot = 2;
+    load.rows = 4;
+    assert_eq!(loaded(&recorder, &load).await, Loaded { snapshot: 1, rows: 3 });
+    assert_eq!(recorder.jobs(), [job(0), job(1)]);
+}
+
+#[tokio::test]
+async fn another_count_than_the_receipts_is_never_taken() {
+    for staged in [false, true] {
+        let recorder = Recorder::default();
+        recorder.ends(done(1204));
+        let mut load = load(Truncate, columns(&[ID])).await;
+        load.staged = staged;
+        let target = recorder.serve().await;
+        for _ in 0..2 {
+            let (kind, said) = refused(advance(&target, &load).await);
+            assert_eq!(kind, Kind::Bug);
+            let expected = format!("check run `{RUN}`: loaded 1,204 rows, receipts say 3");
+            assert!(said.contains(&expected), "{said}");
+            assert_eq!(said.contains("nothing was made visible"), staged, "{said}");
+        }
+        assert!(!recorder.asked().to_string().contains("\"copy\""), "{}", recorder.asked());
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_column_and_the_part_and_no_value() {
+    let recorder = Recorder::default();
+    let part = format!("etl/runs/{RUN}/parts/2.parquet");
+    let words = format!(
+        "Error while reading data, error message: Field tags: cannot convert value 'secret' \
+         File: gs://lake/{part}"
+    );
+    recorder.ends(failed("invalid", &words));
+    let load = load(Truncate, columns(&[ID, TAGS])).await;
+    let target = recorder.serve().await;
+    let (kind, said) = refused(advance(&target, &load).await);
+    assert_eq!(kind, Kind::Data);
+    assert!(said.contains(&format!("at column `tags` of `{part}`")), "{said}");
+    assert!(said.contains(&format!("`bq --location=EU show -j shop:{}`", job(0))), "{said}");
+    assert!(!said.contains("secret"), "{said}");
+}
+
+#[tokio::test]
+async fn rows_that_came_in_after_the_check_are_refused_in_the_same_words() {
+    let recorder = Recorder::default();
+    recorder.ends(failed("duplicate", "Already Exists: Table shop:sales.orders"));
+    let load = load(Empty, columns(&[ID])).await;
+    let target = recorder.serve().await;
+    let (kind, said) = refused(advance(&target, &load).await);
+    assert_eq!(kind, Kind::Data);
+    assert!(said.contains("table has rows but write disposition is `empty`"), "{said}");
+}
+
+#[tokio::test]
+async fn parts_that_are_not_whole_start_no_job() {
+    for staged in [false, true] {
+        let recorder = Recorder::default();
+        let target = recorder.serve().await;
+        let mut whole = load(Truncate, columns(&[ID])).await;
+        whole.staged = staged;
+        let mut truncated = whole.clone();
+        truncated.parts[1].bytes = 5;
+        let mut missing = whole.clone();
+        missing.parts[0].path.push_str(".gone");
+        for (load, expected) in [
+            (truncated, "it has 4 bytes, and its receipt says 5"),
+            (missing, "it is not in the bucket"),
+        ] {
+            let (kind, said) = refused(advance(&target, &load).await);
+            assert_eq!(kind, Kind::Data);
+            assert!(said.contains(expected), "{expected}\nis not in\n{said}");
+        }
+        assert_eq!(recorder.asked(), json!([]));
+    }
+}
+
+#[tokio::test]
+async fn what_one_job_cannot_take_is_said() {
+    let recorder = Recorder::default();
+    let target = recorder.serve().await;
+    let mut many = load(Truncate, columns(&[ID])).await;
+    let part = many.parts[0].clone();
+    many.parts = vec![part; 10_001];
+    let (kind, said) = refused(advance(&target, &many).await);
+    assert_eq!(kind, Kind::Invalid);
+    assert!(said.contains("the table has 10001 parts, and one load takes 10000"), "{said}");
+    let mut elsewhere = load(Truncate, columns(&[ID])).await;
+    elsewhere.bucket.url = "file:///bucket".into();
+    let (kind, said) = refused(advance(&target, &elsewhere).await);
+    assert_eq!(kind, Kind::Invalid);
+    assert!(said.contains("BigQuery does not load from bucket `file:///bucket`"), "{said}");
+}

@@ -1,0 +1,89 @@
+//! What BigQuery is asked for, and what its answers come to.
+
+mod attempts;
+mod check;
+mod recorder;
+mod requests;
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
+use sluice_contracts::Result;
+use sluice_contracts::job::WriteDisposition;
+use sluice_contracts::receipt::Part;
+use sluice_contracts::schema::{Column, OnInvalid, TargetType};
+use sluice_contracts::store::Bucket;
+
+use super::BigQueryTarget;
+use crate::target::{Load, Loaded, Target as _};
+use recorder::Recorder;
+
+const RUN: &str = "0193f2c4-7d3a-7c51-9f0e-2b6a4c1d8e90";
+
+/// A load of two parts of three rows together, both in the bucket.
+async fn load(disposition: WriteDisposition, columns: Vec<Column>) -> Load {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let mut parts = Vec::new();
+    for (number, rows) in [(1, 2), (2, 1)] {
+        let path = format!("etl/runs/{RUN}/parts/{number}.parquet");
+        store.put(&path.as_str().into(), PutPayload::from_static(b"rows")).await.unwrap();
+        parts.push(Part { path, rows, bytes: 4, crc32c: 0 });
+    }
+    Load {
+        run: RUN.parse().unwrap(),
+        job: "Nightly".into(),
+        table: 7,
+        snapshot: 0,
+        target: "bigquery://shop/sales/orders".into(),
+        disposition,
+        columns,
+        bucket: Bucket { store, prefix: "etl".into(), url: "gs://lake/etl".into() },
+        parts,
+        rows: 3,
+        staged: false,
+    }
+}
+
+/// The same without a row.
+async fn load_of_nothing(disposition: WriteDisposition) -> Load {
+    let load = load(disposition, columns(&[ID, TAGS])).await;
+    Load { parts: vec![], rows: 0, ..load }
+}
+
+const ID: (&str, TargetType) = ("id", TargetType::Int64);
+const TAGS: (&str, TargetType) = ("tags", TargetType::String);
+
+/// Columns; `tags` is an array.
+fn columns(wanted: &[(&str, TargetType)]) -> Vec<Column> {
+    let column = |(name, target_type): &(&str, TargetType)| Column {
+        name: (*name).to_owned(),
+        source_name: (*name).to_owned(),
+        source_type: String::new(),
+        encoding: String::new(),
+        target_type: *target_type,
+        repeated: *name == "tags",
+        decimal: None,
+        on_invalid: OnInvalid::Fail,
+        invalid: None,
+    };
+    wanted.iter().map(column).collect()
+}
+
+/// One call of the loader's.
+async fn advance(target: &BigQueryTarget, load: &Load) -> Result<Poll<Loaded>> {
+    match target.prepare(load).await? {
+        Poll::Ready(prepared) => prepared.publish().await,
+        Poll::Pending => Ok(Poll::Pending),
+    }
+}
+
+/// A load that has to be done at the first call.
+async fn loaded(recorder: &Recorder, load: &Load) -> Loaded {
+    let target = recorder.serve().await;
+    match advance(&target, load).await.unwrap() {
+        Poll::Ready(loaded) => loaded,
+        Poll::Pending => panic!("it is done"),
+    }
+}

@@ -1,0 +1,167 @@
+//! A BigQuery that does no work, and remembers what it was asked for.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{Method, StatusCode, Uri};
+use serde_json::{Value, json};
+use sluice_runtime::google::Endpoints;
+use tokio::net::TcpListener;
+
+use super::super::BigQueryTarget;
+
+/// What it knows.
+#[derive(Debug, Default)]
+struct State {
+    /// Tables and jobs by the path that they are found at.
+    known: BTreeMap<String, Value>,
+    /// How the next jobs end: their status and statistics.
+    endings: VecDeque<Value>,
+    /// Looks at jobs that are to find nothing, as if they came before the job did.
+    blind: usize,
+    /// Everything that changes something, in order.
+    asked: Vec<Value>,
+}
+
+/// The recorder.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Recorder(Arc<Mutex<State>>);
+
+impl Recorder {
+    /// Listens, and is the BigQuery of the returned target.
+    pub(super) async fn serve(&self) -> BigQueryTarget {
+        let recorder = self.clone();
+        let router = Router::new().fallback(move |method: Method, uri: Uri, body: Bytes| {
+            let (status, answer) = recorder.answer(&method, uri.path(), &body);
+            async move { (status, answer.to_string()) }
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let endpoints: Endpoints =
+            serde_json::from_value(json!({"sluice_bigquery_endpoint": url})).unwrap();
+        BigQueryTarget::new(&endpoints.bigquery()).await.unwrap()
+    }
+
+    /// Has the table `orders` stand as this document says.
+    pub(super) fn stands(&self, table: Value) {
+        self.0.lock().unwrap().known.insert("/datasets/sales/tables/orders".into(), table);
+    }
+
+    /// Ends the next job this way.
+    pub(super) fn ends(&self, ending: Value) {
+        self.0.lock().unwrap().endings.push_back(ending);
+    }
+
+    /// Has the next looks at jobs find nothing.
+    pub(super) fn hides_jobs(&self, looks: usize) {
+        self.0.lock().unwrap().blind = looks;
+    }
+
+    /// Changes how a job has ended.
+    pub(super) fn now_ends(&self, id: &str, ending: &Value) {
+        let mut state = self.0.lock().unwrap();
+        let job = state.known.get_mut(&format!("/jobs/{id}")).unwrap();
+        merge(job, ending);
+    }
+
+    /// What it was asked to do, in order.
+    pub(super) fn asked(&self) -> Value {
+        self.0.lock().unwrap().asked.clone().into()
+    }
+
+    /// The ids of all jobs.
+    pub(super) fn jobs(&self) -> Vec<String> {
+        let state = self.0.lock().unwrap();
+        state.known.keys().filter_map(|path| path.strip_prefix("/jobs/")).map(Into::into).collect()
+    }
+
+    fn answer(&self, method: &Method, path: &str, body: &[u8]) -> (StatusCode, Value) {
+        let mut state = self.0.lock().unwrap();
+        let path = path.strip_prefix("/bigquery/v2/projects/shop").unwrap_or(path);
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        if method != Method::GET {
+            let asked = format!("{method} {path}");
+            state.asked.push(match body {
+                Value::Null => json!(asked),
+                ref body => json!({asked: body}),
+            });
+        }
+        match (method.as_str(), path) {
+            ("GET", "/datasets/sales") => {
+                let reference = json!({"projectId": "shop", "datasetId": "sales"});
+                (StatusCode::OK, json!({"datasetReference": reference, "location": "EU"}))
+            }
+            ("GET", path) if path.starts_with("/jobs/") && state.blind > 0 => {
+                state.blind -= 1;
+                refusal(StatusCode::NOT_FOUND, "notFound")
+            }
+            ("GET", path) => match state.known.get(path) {
+                Some(document) => (StatusCode::OK, document.clone()),
+                None => refusal(StatusCode::NOT_FOUND, "notFound"),
+            },
+            ("POST", "/jobs") => {
+                let id = body["jobReference"]["jobId"].as_str().unwrap_or_default();
+                let path = format!("/jobs/{id}");
+                if state.known.contains_key(&path) {
+                    return refusal(StatusCode::CONFLICT, "duplicate");
+                }
+                let mut job = body;
+                // Only a load says how many rows it has written.
+                let usual = match job["configuration"]["load"] {
+                    Value::Null => json!({"status": {"state": "DONE"}}),
+                    _ => done(3),
+                };
+                merge(&mut job, &state.endings.pop_front().unwrap_or(usual));
+                state.known.insert(path, job.clone());
+                (StatusCode::OK, job)
+            }
+            ("POST", path) => {
+                let id = body["tableReference"]["tableId"].as_str().unwrap_or_default();
+                let path = format!("{path}/{id}");
+                state.known.insert(path, body.clone());
+                (StatusCode::OK, body)
+            }
+            ("PATCH", path) => {
+                let mut table = state.known.get(path).cloned().unwrap_or_default();
+                merge(&mut table, &body);
+                state.known.insert(path.to_owned(), table.clone());
+                (StatusCode::OK, table)
+            }
+            (_, path) => {
+                state.known.remove(path);
+                (StatusCode::NO_CONTENT, Value::Null)
+            }
+        }
+    }
+}
+
+/// A job that has written so many rows.
+pub(super) fn done(rows: u64) -> Value {
+    let load = json!({"outputRows": rows.to_string()});
+    json!({"status": {"state": "DONE"}, "statistics": {"load": load}})
+}
+
+/// A job that is on its way.
+pub(super) fn running() -> Value {
+    json!({"status": {"state": "RUNNING"}})
+}
+
+/// A job that failed.
+pub(super) fn failed(reason: &str, message: &str) -> Value {
+    let error = json!({"reason": reason, "message": message});
+    json!({"status": {"state": "DONE", "errorResult": error}})
+}
+
+fn refusal(status: StatusCode, reason: &str) -> (StatusCode, Value) {
+    let errors = json!([{"reason": reason}]);
+    (status, json!({"error": {"code": status.as_u16(), "message": "no", "errors": errors}}))
+}
+
+fn merge(into: &mut Value, more: &Value) {
+    for (key, value) in more.as_object().into_iter().flatten() {
+        into[key] = value.clone();
+    }
+}

@@ -1,0 +1,84 @@
+//! Folders of Parquet files: `file:///warehouse/dataset/table`.
+//!
+//! ```text
+//! <dataset>/<table>/_schema.json            the table's schema, as `bq show --schema` prints it
+//! <dataset>/<table>/_runs.json              the runs that were loaded, the newest last
+//! <dataset>/<table>/<run>-00001.parquet     the rows
+//! <dataset>/.<table>.lock                   held while a run is loaded
+//! <dataset>/.<table>.<run>/                 the next state of the table, while it is being built
+//! ```
+//!
+//! A load builds the whole next state beside the table, of hard links where it can, and then
+//! exchanges the two folders in one step of the file system.
+
+mod address;
+mod client;
+mod existing;
+mod history;
+mod load;
+mod parts;
+mod schema;
+mod staging;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use async_trait::async_trait;
+use sluice_contracts::Result;
+use sluice_contracts::manifest::{RunId, Table};
+
+use super::target::{Load, Prepared, Target, TargetKind};
+use address::TablePath;
+use existing::ExistingTable;
+use load::TableLoad;
+
+/// A folder of Parquet files for each table.
+#[derive(Debug)]
+pub struct Folder;
+
+#[async_trait]
+impl TargetKind for Folder {
+    fn scheme(&self) -> &'static str {
+        "file"
+    }
+
+    fn check_url(&self, table: &str, _bucket: &str) -> Result<()> {
+        sluice_runtime::storage::folder(table).map(drop)
+    }
+
+    async fn open(&self) -> Result<Arc<dyn Target>> {
+        Ok(Arc::new(FolderTarget))
+    }
+}
+
+/// The folders of this machine.
+#[derive(Debug)]
+struct FolderTarget;
+
+#[async_trait]
+impl Target for FolderTarget {
+    async fn check(&self, run: RunId, table: &Table) -> Result<Vec<String>> {
+        let (target, index) = (table.target.clone(), table.index);
+        let (disposition, columns) = (table.write_disposition, table.columns.clone());
+        let doing = format!("load into `{target}`");
+        let check = move || {
+            let existing = ExistingTable::open(TablePath::of(&target)?)?;
+            match existing.loaded(run, index)? {
+                Some(_) => Ok(Vec::new()),
+                None => existing.admit(disposition, &columns).map(|()| Vec::new()),
+            }
+        };
+        client::blocking(check).await.map_err(|error| error.during(doing))
+    }
+
+    async fn prepare(&self, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {
+        let doing = format!("load run `{}` into `{}`", load.run, load.target);
+        let load = load.clone();
+        match client::blocking(move || TableLoad::prepare(&load)).await {
+            Ok(prepared) => Ok(Poll::Ready(Box::new(prepared))),
+            Err(error) => Err(error.during(doing)),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Comparing a table's columns with a job's.
+
+use std::fs::File;
+use std::path::Path;
+
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use parquet::schema::types::Type;
+use serde_json::Value;
+use sluice_contracts::error::Doing as _;
+use sluice_contracts::schema::{Column, arrow_schema};
+use sluice_contracts::{Kind, Result};
+
+use super::client;
+
+/// Name of the file that holds the table's schema.
+pub(super) const SCHEMA: &str = "_schema.json";
+
+/// The Parquet schema of part files with these columns.
+pub(super) fn parquet_schema(columns: &[Column]) -> Result<Type> {
+    let schema = arrow_schema(columns);
+    let described = ArrowSchemaConverter::new()
+        .convert(&schema)
+        .doing(Kind::Bug, || "describe the columns as a Parquet schema")?;
+    Ok(described.root_schema().clone())
+}
+
+/// Schema and rows of a Parquet file.
+pub(super) fn read_footer(path: &Path) -> Result<(Type, u64)> {
+    let file = File::open(path)
+        .map_err(|source| client::error(format!("read `{}`", path.display()), source))?;
+    let reader = SerializedFileReader::new(file)
+        .doing(Kind::Data, || format!("read the footer of `{}`", path.display()))?;
+    let footer = reader.metadata().file_metadata();
+    let rows = u64::try_from(footer.num_rows())
+        .doing(Kind::Data, || format!("count the rows of `{}`", path.display()))?;
+    Ok((footer.schema_descr().root_schema().clone(), rows))
+}
+
+/// The first column in which two schemas differ.
+pub(super) fn difference(theirs: &Value, ours: &Value) -> Option<String> {
+    let none = Vec::new();
+    let (theirs, ours) = (theirs.as_array().unwrap_or(&none), ours.as_array().unwrap_or(&none));
+    let column = |schema: &[Value], at: usize| {
+        schema.get(at).map(|column| {
+            let text = |key: &str| column.get(key).and_then(Value::as_str).unwrap_or_default();
+            format!("`{}` {} {}", text("name"), text("mode"), text("type"))
+        })
+    };
+    (0..theirs.len().max(ours.len())).find_map(|at| match (column(theirs, at), column(ours, at)) {
+        (theirs, ours) if theirs == ours => None,
+        (Some(theirs), Some(ours)) => Some(format!("it has {theirs} where the job has {ours}")),
+        (Some(theirs), None) => Some(format!("it has {theirs}, which the job does not")),
+        (None, ours) => Some(format!("it lacks {}", ours.unwrap_or_default())),
+    })
+}

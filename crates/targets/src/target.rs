@@ -1,0 +1,102 @@
+//! The port to a target.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::Poll;
+
+use async_trait::async_trait;
+use sluice_contracts::Result;
+use sluice_contracts::job::WriteDisposition;
+use sluice_contracts::manifest::{RunId, Table};
+use sluice_contracts::receipt::Part;
+use sluice_contracts::schema::Column;
+use sluice_contracts::store::Bucket;
+
+/// A kind of target, chosen by the scheme of its tables' URLs.
+#[async_trait]
+pub trait TargetKind: Sync {
+    /// Scheme of its tables' URLs.
+    fn scheme(&self) -> &'static str;
+
+    /// Checks, without connecting, that `table` is the URL of a table of this kind, and that it
+    /// can be loaded from the bucket at the URL `bucket`.
+    fn check_url(&self, table: &str, bucket: &str) -> Result<()>;
+
+    /// A target of this kind. Connects to nothing.
+    async fn open(&self) -> Result<Arc<dyn Target>>;
+}
+
+/// What part files are loaded into: the tables of one kind of target.
+///
+/// What every target promises:
+/// - **Atomic.** A reader of the target sees the table as it was before a load or as it is after,
+///   at every moment, whatever happens to the process that loads. A load that returns an error
+///   has changed nothing that a reader can see.
+/// - **Once per run.** The second load of the same table of the same run changes nothing and
+///   returns what the first made visible, also when both go on at once in two processes.
+/// - **Verified.** The rows of the parts are counted, and the parts compared with their
+///   checksums, before anything becomes visible. A difference is an error of kind `Data`.
+/// - **No waiting.** A target that works by itself is asked to, and then asked how far it is:
+///   [`Poll::Pending`] says that the same call, repeated in a while, goes on from there, in
+///   another process too.
+/// - **No retries.** An error of kind `Transient` says that the caller may. Any other error is
+///   final: the same load answers it again.
+#[async_trait]
+pub trait Target: fmt::Debug + Send + Sync {
+    /// Refuses, before any row is read, what a load would refuse after. Returns what a load would
+    /// do to the table, as it is now, that the user may not want, and what of the table's rows
+    /// will differ from the source.
+    ///
+    /// `Ok` promises nothing: the table may change while the run reads. A table that the run has
+    /// loaded already is never refused.
+    async fn check(&self, run: RunId, table: &Table) -> Result<Vec<String>>;
+
+    /// Does everything but the last step, as far as [`Load::staged`] asks for it: brings the parts
+    /// over, verifies them, and locks the table against other loads where the target can, until
+    /// the result is published or dropped.
+    async fn prepare(&self, load: &Load) -> Result<Poll<Box<dyn Prepared>>>;
+}
+
+/// A load that lacks only its last step. Dropped, it leaves nothing behind that a reader sees.
+#[async_trait]
+pub trait Prepared: fmt::Debug + Send {
+    /// The last step. Of a load that is [staged](Load::staged) it is quick and seldom fails.
+    async fn publish(self: Box<Self>) -> Result<Poll<Loaded>>;
+}
+
+/// One visible step: the parts of one table of a run, and what to do with them.
+#[derive(Debug, Clone)]
+pub struct Load {
+    /// The run.
+    pub run: RunId,
+    /// Name of its job.
+    pub job: String,
+    /// Index of the table in the run's manifest.
+    pub table: u32,
+    /// Generation of the snapshot that the parts were read in.
+    pub snapshot: u32,
+    /// URL of the target.
+    pub target: String,
+    /// What becomes of the rows that the target has.
+    pub disposition: WriteDisposition,
+    /// The table's columns, in the order of the part files.
+    pub columns: Vec<Column>,
+    /// Where the parts lie.
+    pub bucket: Bucket,
+    /// The part files of all units, in the order of the units. None for a table without rows.
+    pub parts: Vec<Part>,
+    /// Rows of all parts.
+    pub rows: u64,
+    /// Whether the last step has to be one that seldom fails, because other tables become visible
+    /// only together with this one. It may cost a second copy of the rows.
+    pub staged: bool,
+}
+
+/// What a load made visible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loaded {
+    /// Generation of the snapshot that is visible.
+    pub snapshot: u32,
+    /// Rows made visible.
+    pub rows: u64,
+}
