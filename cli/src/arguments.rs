@@ -8,8 +8,8 @@ use clap::parser::ValueSource;
 use clap::{
     ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
 };
+use sluice_contracts::documents::RunId;
 use sluice_contracts::job::WriteDisposition;
-use sluice_contracts::manifest::RunId;
 
 /// What `sluice copy` takes.
 const COPIES: &str = "\

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use sluice_contracts::documents::{Manifest, RunId};
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::Job;
-use sluice_contracts::manifest::{Manifest, RunId};
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
-use sluice_loader::{Census, Outcome, census, error_of, table_endings, tasks_to_start};
+use sluice_loader::{Coverage, Outcome, coverage, error_of, table_outcomes, tasks_to_start};
 use sluice_planner::launch::Launcher as _;
 use sluice_runtime::storage::open_bucket;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::commands::{self, check_places, open_source, open_targets};
 use crate::launch::{ChildProcesses, Event};
-use crate::place::shell_word;
+use crate::location::shell_word;
 use crate::progress::Display;
 use crate::resume::find;
 use crate::summary::RunReport;
@@ -76,7 +76,7 @@ impl Planned {
         let seconds = started.elapsed().as_secs_f64();
         let report = RunReport::gather(&store, &manifest, &result, seconds).await;
         let error = result.map_or_else(Some, |outcome| {
-            error_of(manifest.run, &table_endings(&manifest, &outcome))
+            error_of(manifest.run, &table_outcomes(&manifest, &outcome))
         });
         let error = error.map(|error| with_way_out(error, again, manifest.run));
         match (report, error) {
@@ -110,13 +110,13 @@ async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Out
     let doing = |error: Error| error.during(format!("run `{}`", manifest.run));
     let targets = open_targets(manifest).await?;
     for _ in 0..EXECUTIONS {
-        let census = census(store, manifest).await?;
-        if census.is_complete() {
+        let coverage = coverage(store, manifest).await?;
+        if coverage.is_complete() {
             break;
         }
-        let tasks = tasks_to_start(manifest, &census.missing);
-        let ended = launch_and_watch(store, manifest, &census, &tasks).await.map_err(doing)?;
-        require_moment(store, manifest, census.generation).await.map_err(doing)?;
+        let tasks = tasks_to_start(manifest, &coverage.missing);
+        let ended = launch_and_watch(store, manifest, &coverage, &tasks).await.map_err(doing)?;
+        require_moment(store, manifest, coverage.generation).await.map_err(doing)?;
         if ended == Ended::Partly {
             break;
         }
@@ -177,7 +177,7 @@ async fn require_moment(store: &RunStore, manifest: &Manifest, committed: u32) -
 async fn launch_and_watch(
     store: &RunStore,
     manifest: &Manifest,
-    census: &Census,
+    coverage: &Coverage,
     tasks: &[u32],
 ) -> Result<Ended> {
     let program =
@@ -196,7 +196,7 @@ async fn launch_and_watch(
     // The events end with the last task: nobody else may hold their sending side.
     drop(launcher);
 
-    let mut display = Display::new(manifest, census, tasks);
+    let mut display = Display::new(manifest, coverage, tasks);
     let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + TICK, TICK);
     let strict = manifest.all_or_nothing || manifest.tables.len() == 1;
     let mut ended = Ended::Done;

@@ -9,9 +9,9 @@ mod arguments;
 mod commands;
 mod demo;
 mod execution;
-mod figures;
+mod format;
 mod launch;
-mod place;
+mod location;
 #[cfg(feature = "google")]
 mod planner;
 #[cfg(not(feature = "google"))]

@@ -5,10 +5,10 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use sluice_contracts::manifest::Manifest;
-use sluice_loader::Census;
+use sluice_contracts::documents::Manifest;
+use sluice_loader::Coverage;
 
-use crate::figures::{count, duration, size, thousands};
+use crate::format::{count, duration, size, thousands};
 use crate::launch::{Event, Progress};
 
 /// Tasks that get a bar of their own.
@@ -46,8 +46,8 @@ struct Bars {
 }
 
 impl Display {
-    /// Shows the tasks of a run that already has the receipts of `census`.
-    pub(crate) fn new(manifest: &Manifest, census: &Census, tasks: &[u32]) -> Self {
+    /// Shows the tasks of a run that already has the receipts of `coverage`.
+    pub(crate) fn new(manifest: &Manifest, coverage: &Coverage, tasks: &[u32]) -> Self {
         let bars = std::io::stderr().is_terminal().then(|| {
             let all = MultiProgress::new();
             let total = all.add(ProgressBar::new(manifest.estimate.rows));
@@ -65,7 +65,7 @@ impl Display {
         for task in manifest.tasks.iter().filter(|task| tasks.contains(&task.index)) {
             let units = task.units.len() as u64;
             let mut before = Progress::default();
-            for receipt in task.units.iter().filter_map(|unit| census.receipts.get(unit)) {
+            for receipt in task.units.iter().filter_map(|unit| coverage.receipts.get(unit)) {
                 before.add(&Progress {
                     task: task.index,
                     rows: receipt.rows,

@@ -1,7 +1,7 @@
 //! Finding a run that ended early, for the job that asks to finish it.
 
+use sluice_contracts::documents::{Manifest, RunId, Table};
 use sluice_contracts::job::{Job, Selection, TableJob, TableName};
-use sluice_contracts::manifest::{Manifest, RunId, Table};
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::storage::find_bucket;

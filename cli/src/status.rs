@@ -2,11 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sluice_contracts::ending::{Committed, Decision, EventName, RunEvent, Verdict};
-use sluice_contracts::launch::{Claim, Order};
-use sluice_contracts::manifest::Manifest;
-use sluice_contracts::receipt::Failure;
-use sluice_contracts::request::Request;
+use sluice_contracts::documents::{
+    Claim, Committed, Decision, EventName, Failure, Manifest, Order, Request, RunEvent, Verdict,
+};
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Kind, Result};
 

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use sluice_contracts::documents::{Manifest, Receipt, Refused, Table};
 use sluice_contracts::job::Excluded;
-use sluice_contracts::manifest::{Manifest, Refused, Table};
-use sluice_contracts::receipt::Receipt;
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Result};
-use sluice_loader::{Census, Outcome, census};
+use sluice_loader::{Coverage, Outcome, coverage};
 
 /// A run. All figures are from its receipts.
 #[derive(Debug, Clone, Serialize)]
@@ -116,14 +115,14 @@ impl RunReport {
         manifest: &Manifest,
         seconds: f64,
     ) -> Result<Self> {
-        let census = census(store, manifest).await?;
+        let coverage = coverage(store, manifest).await?;
         let mut tables = Vec::with_capacity(manifest.tables.len());
         for table in &manifest.tables {
             let committed = store.commit(table.index).await?.is_some();
-            tables.push(TableReport::of(table, &census, committed));
+            tables.push(TableReport::of(table, &coverage, committed));
         }
         tables.extend(manifest.refused.iter().map(TableReport::refused));
-        let receipts = census.receipts.values();
+        let receipts = coverage.receipts.values();
         Ok(Self {
             run: manifest.run.to_string(),
             job: manifest.job.clone(),
@@ -156,8 +155,8 @@ impl TableReport {
         }
     }
 
-    fn of(table: &Table, census: &Census, committed: bool) -> Self {
-        let receipts: Vec<&Receipt> = census
+    fn of(table: &Table, coverage: &Coverage, committed: bool) -> Self {
+        let receipts: Vec<&Receipt> = coverage
             .receipts
             .iter()
             .filter(|(unit, _)| unit.table == table.index)

@@ -1,8 +1,8 @@
 //! What a task is told by its environment.
 
 use serde::Deserialize;
+use sluice_contracts::documents::RunId;
 use sluice_contracts::layout::Layout;
-use sluice_contracts::manifest::RunId;
 use sluice_contracts::{Error, Result};
 
 /// What a task is told by its environment: Cloud Run's own variables, the manifest's address, and

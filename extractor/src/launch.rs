@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use sluice_contracts::Result;
-use sluice_contracts::launch::{Claim, Order};
-use sluice_contracts::manifest::{Manifest, UnitRef};
+use sluice_contracts::documents::{Claim, Manifest, Order, UnitRef};
 use sluice_contracts::store::{Created, RunStore};
 use uuid::Uuid;
 

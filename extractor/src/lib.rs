@@ -1,20 +1,20 @@
 //! Extractor: a task takes its units, reads them at one moment, writes parts, and proves each unit
 //! with a receipt.
 
-mod bare;
+mod check_requests;
 mod config;
-mod course;
+mod failure_recorder;
 mod launch;
-mod moment;
-mod notices;
-mod others;
+mod no_columns;
 mod parts;
+mod peers;
+mod pending_receipts;
 mod progress;
-mod proof;
 mod retry;
+mod snapshot;
 mod task;
+mod task_state;
 mod upload;
-mod word;
 
 pub use config::Config;
 pub use task::run;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use sluice_contracts::check::Checks;
+use sluice_contracts::ports::Checks;
 use sluice_extractor::Config;
 use sluice_runtime::google::Endpoints;
 use sluice_runtime::google::checks::{CloudTasks, QueueConfig};

@@ -7,14 +7,11 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
-use sluice_contracts::manifest::{Table, UnitRef};
-use sluice_contracts::receipt::Part;
-use sluice_contracts::schema::TargetType;
-use sluice_contracts::schema::arrow_schema;
+use sluice_contracts::documents::{Part, Table, TargetType, UnitRef, arrow_schema};
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Kind, Result};
 
-use crate::bare;
+use crate::no_columns;
 use crate::upload::{Outbox, Upload};
 
 /// A part is closed when it has grown to this many bytes: 32 to 64 MiB is what BigQuery loads
@@ -104,7 +101,7 @@ impl<'a> Parts<'a> {
         if self.bare_rows > 0 {
             let mut upload = Upload::new(&self.store.bucket().store, self.next_path()?);
             let mut outbox = Outbox::default();
-            bare::write(self.bare_rows, &mut outbox)
+            no_columns::write(self.bare_rows, &mut outbox)
                 .map_err(|error| encode_error(upload.path(), error))?;
             upload.send(&mut outbox).await?;
             self.done.push(upload.finish(self.bare_rows).await?);

@@ -19,12 +19,12 @@ const CONNECTION_FOR: Duration = Duration::from_mins(1);
 const TRIES: usize = 16;
 
 /// What is left of a task's patience.
-pub(crate) struct Patience {
+pub(crate) struct RetryBudget {
     delays: Box<dyn Iterator<Item = Duration> + Send>,
     since: Instant,
 }
 
-impl Patience {
+impl RetryBudget {
     pub(crate) fn new() -> Self {
         Self { delays: Box::new(delays()), since: Instant::now() }
     }
@@ -116,7 +116,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_is_not_given_is_not_waited_for_as_long_as_a_network() {
-        let mut patience = Patience::new();
+        let mut patience = RetryBudget::new();
         tokio::time::sleep(CONNECTION_FOR.checked_sub(Duration::from_secs(1)).unwrap()).await;
         assert!(patience.pause(&refused()).is_some());
         tokio::time::sleep(Duration::from_secs(2)).await;

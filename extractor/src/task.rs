@@ -5,32 +5,30 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::Utc;
-use sluice_contracts::check::Checks;
-use sluice_contracts::manifest::{Manifest, Table, UnitRef};
-use sluice_contracts::receipt::Receipt;
+use sluice_contracts::documents::{Manifest, Receipt, Table, Unit, UnitRef};
+use sluice_contracts::ports::Checks;
 use sluice_contracts::store::{Bucket, RunStore};
-use sluice_contracts::unit::Unit;
 use sluice_contracts::{Error, Kind, Result};
 use sluice_sources::Source;
 use tokio::sync::watch;
 
 use crate::Config;
-use crate::course::{Course, Ended, Left};
+use crate::check_requests::CheckRequests;
+use crate::failure_recorder::FailureRecorder;
 use crate::launch::{self, Share};
-use crate::moment::{Joiner, Moment};
-use crate::notices::Notices;
-use crate::others::{GivenUp, Others, Standing};
 use crate::parts::Parts;
+use crate::peers::{Peers, TaskStart, UnreadableTables};
 use crate::progress::Progress;
-use crate::retry::{self, Heard, Patience};
-use crate::word::Word;
+use crate::retry::{self, Heard, RetryBudget};
+use crate::snapshot::{JoinedSnapshot, Joiner};
+use crate::task_state::{LeftSnapshot, TaskEnd, TaskState};
 
 /// How often a table that is locked is tried before it is given up. The source waits for a lock
 /// itself, half a minute where nobody set less.
 const LOCK_TRIES: u32 = 5;
 
 /// Works through one task's share of a launch. `Ok` once each of its units has a receipt, or there
-/// is no use in reading on. Notices of what the loader should look at go to `checks`.
+/// is no use in reading on. CheckRequests of what the loader should look at go to `checks`.
 ///
 /// Safe to call any number of times, concurrently too: units with a receipt are not read again,
 /// and of two receipts the first counts. Retries what is transient, with backoff; records what
@@ -70,37 +68,37 @@ async fn carry_out(
         // The platform may run an attempt twice; the two must not write the same object.
         short(&nonce),
     );
-    let notices = Notices { checks, run: manifest.run };
-    let others = Others {
+    let checks = CheckRequests { checks, run: manifest.run };
+    let others = Peers {
         store: &store,
         manifest: &manifest,
         share: &share,
-        notices: &notices,
+        checks: &checks,
         execution: &config.cloud_run_execution,
         task,
-        given_up: watch::Sender::new(GivenUp::default()),
+        given_up: watch::Sender::new(UnreadableTables::default()),
     };
-    let word = Word { store: &store, config, writer_id };
+    let word = FailureRecorder { store: &store, config, writer_id };
     let worker = Worker { config, store: &store, manifest: &manifest, others, open, word };
-    let mut course = Course::default();
+    let mut course = TaskState::default();
     let mut stop = Heard::told_to_stop();
     let result = tokio::select! {
         result = worker.work(&mut course) => result,
         () = worker.others.called_off() => {
             tracing::info!(task, "the run was called off");
-            Ok(Ended::Done)
+            Ok(TaskEnd::Done)
         }
         () = stop.next() => Err(Error::transient(format!("run task {task}: told to stop"))
             .hint("units with a receipt are kept; running the job again does the rest")),
     };
     match result {
-        Ok(Ended::Done) => Ok(()),
-        Ok(Ended::Failed(error)) => Err(error),
+        Ok(TaskEnd::Done) => Ok(()),
+        Ok(TaskEnd::Failed(error)) => Err(error),
         Err(error) => {
             worker.word.leave(&error, course.at).await;
             let ends_the_run = worker.others.is_strict() || course.at.is_none();
             if ends_the_run && !error.is_transient() {
-                notices.failed(share.launch).await;
+                checks.failed(share.launch).await;
             }
             Err(error)
         }
@@ -111,16 +109,16 @@ struct Worker<'a> {
     config: &'a Config,
     store: &'a RunStore,
     manifest: &'a Manifest,
-    others: Others<'a>,
+    others: Peers<'a>,
     open: Open<'a>,
-    word: Word<'a>,
+    word: FailureRecorder<'a>,
 }
 
 impl Worker<'_> {
     /// Joins the run's moment and reads, again and again while failures are transient.
-    async fn work(&self, course: &mut Course) -> Result<Ended> {
+    async fn work(&self, course: &mut TaskState) -> Result<TaskEnd> {
         let mut progress = Progress::new(self.config.cloud_run_task_index);
-        let mut patience = Patience::new();
+        let mut patience = RetryBudget::new();
         let mut woken = Heard::woken();
         loop {
             let (done, rows) = (progress.units_done(), progress.rows_ever());
@@ -132,8 +130,8 @@ impl Worker<'_> {
                 }
             };
             let error = match result {
-                Ok(Left::Ended(ended)) => return Ok(ended),
-                Ok(Left::Outdated) => {
+                Ok(LeftSnapshot::TaskEnd(ended)) => return Ok(ended),
+                Ok(LeftSnapshot::Outdated) => {
                     course.moment = None;
                     continue;
                 }
@@ -141,7 +139,7 @@ impl Worker<'_> {
             };
             progress.take_back();
             if progress.units_done() > done {
-                patience = Patience::new();
+                patience = RetryBudget::new();
             } else if progress.rows_ever() > rows {
                 patience.restart_clock();
             }
@@ -154,16 +152,16 @@ impl Worker<'_> {
     }
 
     /// Looks how the run stands, and reads what there is to read.
-    async fn begin(&self, course: &mut Course, progress: &mut Progress) -> Result<Left> {
+    async fn begin(&self, course: &mut TaskState, progress: &mut Progress) -> Result<LeftSnapshot> {
         course.at = None;
         match self.others.standing(self.config.cloud_run_task_attempt).await? {
-            Standing::Over => Ok(Left::Ended(course.end())),
-            Standing::GaveUp(failure) => {
+            TaskStart::Over => Ok(LeftSnapshot::TaskEnd(course.end())),
+            TaskStart::GaveUp(failure) => {
                 // The attempt that met it may have died before it said so.
-                self.others.notices.failed(self.others.share.launch).await;
-                Ok(Left::Ended(Ended::Failed(failure.into_error())))
+                self.others.checks.failed(self.others.share.launch).await;
+                Ok(LeftSnapshot::TaskEnd(TaskEnd::Failed(failure.into_error())))
             }
-            Standing::Open(missing) => {
+            TaskStart::Open(missing) => {
                 course.missing = missing;
                 let source = (self.open)(&self.manifest.source)?;
                 self.attempt(source.as_ref(), course, progress).await
@@ -176,9 +174,9 @@ impl Worker<'_> {
     async fn attempt(
         &self,
         source: &dyn Source,
-        course: &mut Course,
+        course: &mut TaskState,
         progress: &mut Progress,
-    ) -> Result<Left> {
+    ) -> Result<LeftSnapshot> {
         let joiner = Joiner {
             source,
             store: self.store,
@@ -193,7 +191,7 @@ impl Worker<'_> {
             Some(broken) => joiner.rejoin(broken).await?,
             None => joiner.join().await?,
         };
-        let Some(fresh) = met.or(&mut course.lost) else { return Ok(Left::Outdated) };
+        let Some(fresh) = met.or(&mut course.lost) else { return Ok(LeftSnapshot::Outdated) };
         let mut moment = course.moment.insert(fresh);
         let mut locked: BTreeMap<u32, (UnitRef, Error)> = BTreeMap::new();
         let mut missing = match course.missing.take() {
@@ -204,7 +202,7 @@ impl Worker<'_> {
         for unit in missing {
             course.at = Some(unit);
             if self.others.outdated(moment).await? {
-                return Ok(Left::Outdated);
+                return Ok(LeftSnapshot::Outdated);
             }
             if locked.contains_key(&unit.table) || self.others.has_given_up(unit.table) {
                 continue;
@@ -233,12 +231,12 @@ impl Worker<'_> {
             }
             course.failed = Some(self.give_up(unit, error).await);
             let generation = moment.generation;
-            let Some(broken) = course.moment.take() else { return Ok(Left::Outdated) };
+            let Some(broken) = course.moment.take() else { return Ok(LeftSnapshot::Outdated) };
             let met = joiner.rejoin(broken).await?;
-            let Some(fresh) = met.or(&mut course.lost) else { return Ok(Left::Outdated) };
+            let Some(fresh) = met.or(&mut course.lost) else { return Ok(LeftSnapshot::Outdated) };
             moment = course.moment.insert(fresh);
             if moment.generation != generation {
-                return Ok(Left::Outdated);
+                return Ok(LeftSnapshot::Outdated);
             }
         }
         if let Some((_, (unit, error))) = locked.pop_first() {
@@ -247,9 +245,9 @@ impl Worker<'_> {
         }
         course.at = None;
         if self.others.wait(moment).await? {
-            return Ok(Left::Outdated);
+            return Ok(LeftSnapshot::Outdated);
         }
-        Ok(Left::Ended(course.end()))
+        Ok(LeftSnapshot::TaskEnd(course.end()))
     }
 
     /// Leaves word that a table cannot be read.
@@ -260,7 +258,7 @@ impl Worker<'_> {
     }
 
     /// Looks whether a unit's table is still what was planned.
-    async fn check(&self, moment: &mut Moment, unit: UnitRef) -> Result<()> {
+    async fn check(&self, moment: &mut JoinedSnapshot, unit: UnitRef) -> Result<()> {
         let (table, _) = self.planned(unit)?;
         let checked = moment.reader.check(table).await;
         checked.map_err(|error| error.during(place(table, unit)))
@@ -276,7 +274,7 @@ impl Worker<'_> {
     /// Reads one unit that was checked, and proves it.
     async fn read(
         &self,
-        moment: &mut Moment,
+        moment: &mut JoinedSnapshot,
         unit: UnitRef,
         progress: &mut Progress,
     ) -> Result<()> {

@@ -9,7 +9,7 @@ use object_store::ObjectStore;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use sluice_contracts::Result;
-use sluice_contracts::receipt::Part;
+use sluice_contracts::documents::Part;
 use sluice_contracts::store::storage_error;
 use tokio::io::AsyncWriteExt;
 

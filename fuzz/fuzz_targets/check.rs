@@ -10,7 +10,7 @@ use TargetType::{
     String as Text, Time, Timestamp,
 };
 use arrow_array::RecordBatch;
-use sluice_contracts::schema::{Column, Decimal, OnInvalid, TargetType};
+use sluice_contracts::documents::{Column, Decimal, OnInvalid, TargetType};
 use sluice_sources::CopyDecoder;
 
 use crate::plain;

@@ -3,7 +3,7 @@
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use sluice_contracts::schema::{Column, TargetType};
+use sluice_contracts::documents::{Column, TargetType};
 
 /// The fields of each row; `None` for NULL. `None` where the stream is not one of the format.
 ///

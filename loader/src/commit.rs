@@ -4,15 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::task::Poll;
 
 use chrono::Utc;
-use sluice_contracts::ending::{Verdict, Word};
-use sluice_contracts::manifest::{Manifest, Table};
-use sluice_contracts::receipt::Commit;
+use sluice_contracts::documents::{Commit, ErrorReport, Manifest, Table, Verdict};
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
 use sluice_targets::{Load, Loaded, Prepared, Targets};
 
-use crate::census::{Census, census, census_of};
-use crate::outcome::{Outcome, TableOutcome};
+use crate::coverage::{Coverage, coverage, coverage_of};
+use crate::outcome::{Outcome, TableCommit};
 use crate::parts::collect_parts;
 
 /// Makes every table of a run visible.
@@ -30,15 +28,15 @@ use crate::parts::collect_parts;
 pub async fn commit(store: &RunStore, targets: &Targets) -> Result<Poll<Outcome>> {
     let manifest = store.manifest().await?;
     check_targets(&manifest)?;
-    let (census, given_up) = match store.verdict().await? {
+    let (coverage, given_up) = match store.verdict().await? {
         Some(verdict) => decided(store, &manifest, verdict).await?,
         None => {
-            let census = census(store, &manifest).await?;
-            let given_up = census.given_up(store, &manifest).await?;
-            (census, given_up)
+            let coverage = coverage(store, &manifest).await?;
+            let given_up = coverage.given_up(store, &manifest).await?;
+            (coverage, given_up)
         }
     };
-    let run = Run { store, manifest: &manifest, census: &census, targets };
+    let run = Run { store, manifest: &manifest, coverage: &coverage, targets };
     let results = if manifest.all_or_nothing {
         run.commit_together().await
     } else {
@@ -54,9 +52,9 @@ pub async fn commit(store: &RunStore, targets: &Targets) -> Result<Poll<Outcome>
             // Another loader was first, and what it had no more use for was missed here.
             result = Ok(commit);
         }
-        tables.push(TableOutcome { table: table.index, result });
+        tables.push(TableCommit { table: table.index, result });
     }
-    Ok(Poll::Ready(Outcome { generation: census.generation, tables }))
+    Ok(Poll::Ready(Outcome { generation: coverage.generation, tables }))
 }
 
 /// Deletes the parts of a run that nobody loads any more. Those that stay behind cost space and
@@ -72,22 +70,22 @@ async fn decided(
     store: &RunStore,
     manifest: &Manifest,
     verdict: Verdict,
-) -> Result<(Census, BTreeMap<u32, Error>)> {
+) -> Result<(Coverage, BTreeMap<u32, Error>)> {
     let Some(generation) = verdict.snapshot else {
-        let failure = verdict.failure.map(Word::into_error);
+        let failure = verdict.failure.map(ErrorReport::into_error);
         return Err(failure.unwrap_or_else(|| {
             Error::data(format!("load run `{}`: it was given up", manifest.run))
         }));
     };
-    let census = census_of(store, manifest, generation).await?;
+    let coverage = coverage_of(store, manifest, generation).await?;
     let given_up = verdict
         .given_up
         .into_iter()
         // One that can be read after all is loaded with the others.
-        .filter(|(table, _)| census.missing.iter().any(|unit| unit.table == *table))
+        .filter(|(table, _)| coverage.missing.iter().any(|unit| unit.table == *table))
         .map(|(table, word)| (table, word.into_error()))
         .collect();
-    Ok((census, given_up))
+    Ok((coverage, given_up))
 }
 
 /// Commits of a run's tables, by their index.
@@ -96,7 +94,7 @@ type Results = BTreeMap<u32, Result<Commit>>;
 struct Run<'a> {
     store: &'a RunStore,
     manifest: &'a Manifest,
-    census: &'a Census,
+    coverage: &'a Coverage,
     targets: &'a Targets,
 }
 
@@ -187,7 +185,7 @@ impl Run<'_> {
             return Ok(Poll::Ready(Step::Committed(commit)));
         }
         let run = self.manifest.run;
-        let (generation, receipts) = (self.census.generation, &self.census.receipts);
+        let (generation, receipts) = (self.coverage.generation, &self.coverage.receipts);
         let (parts, rows) = collect_parts(self.store, table, generation, receipts)
             .map_err(|error| error.during(format!("load run `{run}` into `{}`", table.target)))?;
         let load = Load {

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sluice_contracts::manifest::{Manifest, UnitRef};
-use sluice_contracts::receipt::Failure;
+use sluice_contracts::documents::{Failure, Manifest, UnitRef};
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Kind, Result};
 

@@ -10,11 +10,11 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use chrono::Utc;
 use serde_json::json;
-use sluice_contracts::manifest::RunId;
+use sluice_contracts::documents::RunId;
 use sluice_contracts::{Error, Kind};
 use sluice_runtime::http::Problem;
 
-use crate::advance::{Service, Standing};
+use crate::reconcile::{Service, Stage};
 use crate::signals::run_of_message;
 
 /// Most bytes of a body. A message of Pub/Sub has ten million at most, and grows by a third in
@@ -55,7 +55,7 @@ async fn execution(State(service): State<Arc<Service>>, body: Bytes) -> Response
 
 async fn look(service: &Service, run: RunId) -> Response {
     match service.look(run, Utc::now()).await {
-        Ok(Standing::Unknown) => acknowledge(
+        Ok(Stage::Unknown) => acknowledge(
             Error::not_found(format!("find run `{run}`")).hint("look at the run id and the bucket"),
         ),
         Ok(standing) => Json(json!({"run": run, "standing": standing.name()})).into_response(),

@@ -5,28 +5,28 @@
 //! a signal -> Service::look -> verdict.json -> the same -> committed.json -> announced.json
 //! ```
 
-mod advance;
-mod census;
 mod commit;
 #[cfg(feature = "service")]
 mod config;
+mod coverage;
 mod failures;
-mod figures;
 #[cfg(feature = "service")]
 mod http;
+mod metrics;
 mod outcome;
 mod parts;
+mod reconcile;
 #[cfg(feature = "service")]
 mod signals;
 #[cfg(test)]
 #[cfg(feature = "service")]
 mod tests;
 
-pub use advance::{Service, Standing};
-pub use census::{Census, census, tasks_to_start};
 pub use commit::{commit, delete_parts};
 #[cfg(feature = "service")]
 pub use config::Config;
+pub use coverage::{Coverage, coverage, tasks_to_start};
 #[cfg(feature = "service")]
 pub use http::{health, router};
-pub use outcome::{Outcome, TableOutcome, error_of, table_endings};
+pub use outcome::{Outcome, TableCommit, error_of, table_outcomes};
+pub use reconcile::{Service, Stage};

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use sluice_contracts::Result;
-use sluice_contracts::ending::Announcer;
+use sluice_contracts::ports::Announcer;
 use sluice_loader::{Config, Service};
 use sluice_runtime::google::Endpoints;
 use sluice_runtime::google::announcer::PubSub;

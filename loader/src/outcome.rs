@@ -1,8 +1,6 @@
 //! What a commit came to.
 
-use sluice_contracts::ending::{TableEnding, Word};
-use sluice_contracts::manifest::{Manifest, Refused, RunId};
-use sluice_contracts::receipt::Commit;
+use sluice_contracts::documents::{Commit, ErrorReport, Manifest, Refused, RunId, TableOutcome};
 use sluice_contracts::{Error, Kind, Result};
 
 /// What a commit came to.
@@ -11,12 +9,12 @@ pub struct Outcome {
     /// Generation of the snapshot that was committed.
     pub generation: u32,
     /// Every table of the run, in the manifest's order.
-    pub tables: Vec<TableOutcome>,
+    pub tables: Vec<TableCommit>,
 }
 
 /// What became of one table.
 #[derive(Debug)]
-pub struct TableOutcome {
+pub struct TableCommit {
     /// Index of the table in the manifest.
     pub table: u32,
     /// Its commit, or why nothing of it is visible.
@@ -31,24 +29,29 @@ impl Outcome {
 }
 
 /// What became of every table that the job asks for: those of the plan, then those it refused.
-pub fn table_endings(manifest: &Manifest, outcome: &Outcome) -> Vec<TableEnding> {
+pub fn table_outcomes(manifest: &Manifest, outcome: &Outcome) -> Vec<TableOutcome> {
     let planned = outcome.tables.iter().filter_map(|ended| {
         let table = manifest.tables.get(ended.table as usize)?;
         let (rows, failure) = match &ended.result {
             Ok(commit) => (commit.rows, None),
-            Err(error) => (0, Some(Word::from(error))),
+            Err(error) => (0, Some(ErrorReport::from(error))),
         };
-        Some(TableEnding { table: table.name.clone(), target: table.target.clone(), rows, failure })
+        Some(TableOutcome {
+            table: table.name.clone(),
+            target: table.target.clone(),
+            rows,
+            failure,
+        })
     });
-    planned.chain(manifest.refused.iter().map(refused_ending)).collect()
+    planned.chain(manifest.refused.iter().map(refused_outcome)).collect()
 }
 
-pub(crate) fn refused_ending(refused: &Refused) -> TableEnding {
-    TableEnding {
+pub(crate) fn refused_outcome(refused: &Refused) -> TableOutcome {
+    TableOutcome {
         table: refused.table.clone(),
         target: refused.target.clone(),
         rows: 0,
-        failure: Some(Word {
+        failure: Some(ErrorReport {
             // That the others moved makes it a failure of this run, not a job that cannot be done.
             kind: Kind::Data,
             message: refused.message.clone(),
@@ -58,7 +61,7 @@ pub(crate) fn refused_ending(refused: &Refused) -> TableEnding {
 }
 
 /// Why not every table that the job asks for is visible.
-pub fn error_of(run: RunId, tables: &[TableEnding]) -> Option<Error> {
+pub fn error_of(run: RunId, tables: &[TableOutcome]) -> Option<Error> {
     let failed = || tables.iter().filter(|table| table.failure.is_some());
     let first = failed().find_map(|table| table.failure.clone())?.into_error();
     let names: Vec<String> = failed().map(|table| format!("`{}`", table.table)).collect();

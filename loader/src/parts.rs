@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use sluice_contracts::manifest::{Table, UnitRef};
-use sluice_contracts::receipt::{Part, Receipt};
+use sluice_contracts::documents::{Part, Receipt, Table, UnitRef};
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Result};
 

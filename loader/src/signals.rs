@@ -8,9 +8,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use sluice_contracts::documents::RunId;
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::layout::Layout;
-use sluice_contracts::manifest::RunId;
 use sluice_contracts::store::{Bucket, RunStore};
 use sluice_contracts::{Error, Kind, Result};
 

@@ -1,6 +1,6 @@
 //! The arithmetic of cutting a line of keys into ranges of about equal weight.
 
-use sluice_contracts::unit::{Cut, KeyType};
+use sluice_contracts::documents::{Cut, KeyType};
 use sluice_sources::{Distribution, Key, Span};
 
 /// A cut with the rows it is expected to cover.

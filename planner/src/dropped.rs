@@ -1,8 +1,8 @@
 //! Tables that the job moved last time and does not move any more.
 
 use sluice_contracts::Result;
+use sluice_contracts::documents::{Manifest, Table};
 use sluice_contracts::job::{Excluded, Job, Selection, TableName};
-use sluice_contracts::manifest::{Manifest, Table};
 use sluice_contracts::store::{Bucket, RunStore};
 
 /// Runs that are looked through for the job's last one.

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
-use sluice_contracts::manifest::RunId;
+use sluice_contracts::documents::RunId;
 use sluice_contracts::{Error, Kind, Result};
 use sluice_runtime::http::{Callers, Problem, Traces};
 

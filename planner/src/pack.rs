@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use sluice_contracts::documents::{Estimate, Table, Task, UnitRef};
 use sluice_contracts::job::Limits;
-use sluice_contracts::manifest::{Estimate, Table, Task, UnitRef};
 
 use crate::price;
 
@@ -114,9 +114,8 @@ mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
+    use sluice_contracts::documents::{Cut, Relation, Unit};
     use sluice_contracts::job::WriteDisposition;
-    use sluice_contracts::relation::Relation;
-    use sluice_contracts::unit::{Cut, Unit};
 
     use super::*;
 

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use chrono::Utc;
+use sluice_contracts::documents::{Manifest, Refused, RunId, Table, Unit};
 use sluice_contracts::job::{Consistency, Excluded, Job, Limits, Selection, TableJob};
-use sluice_contracts::manifest::{Manifest, Refused, RunId, Table};
-use sluice_contracts::unit::Unit;
 use sluice_contracts::{Error, Result};
 use sluice_sources::{Description, Source, Survey};
 
@@ -281,7 +280,7 @@ async fn cut_pieces(
         let share = share_of(count, piece.rows, description.rows());
         let cuts = if share < 2 && description.pieces.len() > 1 {
             // A leaf that is small anyway is not worth a range.
-            vec![Weighed { cut: sluice_contracts::unit::Cut::Full, rows: as_f64(piece.rows) }]
+            vec![Weighed { cut: sluice_contracts::documents::Cut::Full, rows: as_f64(piece.rows) }]
         } else {
             match strategy.cut(survey, table, piece, &choice, share).await? {
                 Some(cuts) => cuts,
@@ -299,7 +298,8 @@ fn whole_pieces(description: &Description) -> Vec<(Option<String>, Weighed, f64)
         .pieces
         .iter()
         .map(|piece| {
-            let cut = Weighed { cut: sluice_contracts::unit::Cut::Full, rows: as_f64(piece.rows) };
+            let cut =
+                Weighed { cut: sluice_contracts::documents::Cut::Full, rows: as_f64(piece.rows) };
             (piece.leaf.clone(), cut, bytes_per_row(piece.rows, piece.bytes))
         })
         .collect()

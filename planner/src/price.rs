@@ -1,6 +1,6 @@
 //! What units and tasks cost in time and money.
 
-use sluice_contracts::unit::Unit;
+use sluice_contracts::documents::Unit;
 
 /// Rows that one task of one vCPU reads, encodes and writes in a second, where rows are short.
 const ROWS_PER_SECOND: f64 = 400_000.0;

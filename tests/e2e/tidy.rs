@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
-use sluice_contracts::ending::{Committed, RunEvent, Verdict};
-use sluice_contracts::launch::{Claim, Order};
-use sluice_contracts::manifest::Manifest;
-use sluice_contracts::receipt::{Commit, Extracted, Failure, Receipt, Snapshot};
-use sluice_contracts::request::{Request, Reservation};
+use sluice_contracts::documents::{
+    Claim, Commit, Committed, Extracted, Failure, Manifest, Order, Receipt, Request, Reservation,
+    RunEvent, Snapshot, Verdict,
+};
 use sluice_contracts::store::parse_document;
 use sluice_tests::postgres::Database;
 use sluice_tests::sluice::Site;

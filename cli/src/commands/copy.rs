@@ -18,7 +18,7 @@ use super::target::check_target;
 use crate::answer::Answer;
 use crate::arguments::Copy;
 use crate::execution::{Again, Planned};
-use crate::place::{job_name, source_url, target_url};
+use crate::location::{job_name, source_url, target_url};
 
 /// The scheme of targets whose URL has room for a project, a dataset and a table.
 const BIGQUERY: &str = "bigquery://";

@@ -12,8 +12,8 @@ use super::job::{open_source, write_new};
 use super::target::check_dataset;
 use crate::answer::Answer;
 use crate::arguments::Init;
-use crate::figures::{count, size, thousands};
-use crate::place::{job_name, shell_word, source_url, target_url};
+use crate::format::{count, size, thousands};
+use crate::location::{job_name, shell_word, source_url, target_url};
 
 /// Tables that are looked at one by one. Of more, the file names the patterns alone.
 const LOOKED_AT: usize = 200;

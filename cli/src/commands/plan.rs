@@ -1,6 +1,6 @@
 //! `sluice plan`: what a run would do.
 
-use sluice_contracts::manifest::{RunId, Table};
+use sluice_contracts::documents::{RunId, Table};
 use sluice_contracts::{Error, Result};
 use sluice_targets::Targets;
 

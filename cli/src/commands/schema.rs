@@ -2,9 +2,8 @@
 
 use schemars::schema_for;
 use sluice_contracts::Result;
+use sluice_contracts::documents::{Manifest, Receipt};
 use sluice_contracts::job::job_schema;
-use sluice_contracts::manifest::Manifest;
-use sluice_contracts::receipt::Receipt;
 use sluice_sources::type_documentation;
 
 use crate::answer::Answer;

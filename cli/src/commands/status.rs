@@ -1,6 +1,6 @@
 //! `sluice status`: how far a run has come, from its documents or from its planner.
 
-use sluice_contracts::manifest::RunId;
+use sluice_contracts::documents::RunId;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::storage::find_bucket;
 

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::Value;
+use sluice_contracts::documents::RunId;
 use sluice_contracts::job::Job;
-use sluice_contracts::manifest::RunId;
 use sluice_contracts::{Error, Result};
 
 use super::job::read_text;

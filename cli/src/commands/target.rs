@@ -1,8 +1,8 @@
 //! The targets that a job names.
 
 use sluice_contracts::Result;
+use sluice_contracts::documents::Manifest;
 use sluice_contracts::job::{Job, Selection};
-use sluice_contracts::manifest::Manifest;
 use sluice_runtime::storage::check_bucket;
 use sluice_targets::{TARGETS, Targets, kind_of};
 

@@ -16,8 +16,8 @@ use crate::answer::Answer;
 use crate::arguments::Demo;
 use crate::commands::{read_job, yaml};
 use crate::execution::{Again, Planned};
-use crate::figures::{count, duration, thousands};
-use crate::place::{file_url, sqlite_url};
+use crate::format::{count, duration, thousands};
+use crate::location::{file_url, sqlite_url};
 use crate::progress::say;
 use crate::render::run::render;
 

@@ -13,8 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::Utc;
-use sluice_contracts::launch::{Claim, Order};
-use sluice_contracts::receipt::Failure;
+use sluice_contracts::documents::{Claim, Failure, Order};
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
 use sluice_planner::launch::Launcher;

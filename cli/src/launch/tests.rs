@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use sluice_contracts::manifest::RunId;
+use sluice_contracts::documents::RunId;
 use tempfile::TempDir;
 
 use super::*;

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 use sluice_contracts::Result;
-use sluice_contracts::manifest::RunId;
+use sluice_contracts::documents::RunId;
 use sluice_runtime::features::without_google;
 
 /// What an answer says.

@@ -4,13 +4,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use sluice_contracts::documents::{Column, Manifest, OnInvalid, Table, Unit};
 use sluice_contracts::job::Consistency;
-use sluice_contracts::manifest::{Manifest, Table};
-use sluice_contracts::schema::{Column, OnInvalid};
-use sluice_contracts::unit::Unit;
 
 use super::run::write_excluded;
-use crate::figures::{bar, count, dollars, duration, size, thousands, width};
+use crate::format::{bar, count, dollars, duration, size, thousands, width};
 
 /// Lines of a histogram. More units than that share a line with their neighbours.
 const LINES: usize = 32;

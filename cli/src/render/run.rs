@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sluice_contracts::job::Excluded;
 
-use crate::figures::{count, duration, size, thousands, width};
+use crate::format::{count, duration, size, thousands, width};
 use crate::summary::{RunReport, TableReport};
 
 /// A run of which something is committed, for a person.

@@ -3,10 +3,9 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use sluice_contracts::ending::{Decision, Verdict};
-use sluice_contracts::receipt::Failure;
+use sluice_contracts::documents::{Decision, Failure, Verdict};
 
-use crate::figures::{count, duration, size, thousands, width};
+use crate::format::{count, duration, size, thousands, width};
 use crate::status::StatusReport;
 use crate::summary::{State, TableReport};
 
@@ -127,7 +126,7 @@ fn write_ending(text: &mut String, report: &StatusReport) -> std::fmt::Result {
         writeln!(text, "{} {}", report.state.name(), time(committed))?;
     }
     if let Some(announced) = announced {
-        writeln!(text, "`{}` told {}", announced.event.name(), time(announced.at))?;
+        writeln!(text, "announced `{}` {}", announced.event.name(), time(announced.at))?;
     }
     Ok(())
 }

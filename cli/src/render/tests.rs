@@ -4,11 +4,10 @@ use std::fmt::Write as _;
 
 use clap::CommandFactory as _;
 use serde_json::json;
-use sluice_contracts::manifest::Manifest;
-use sluice_contracts::schema::TargetType;
+use sluice_contracts::documents::{Manifest, TargetType};
 use sluice_sources::{Becomes, Example, TypeRow};
 
-use super::{plan, run, status, story, told, type_page};
+use super::{plan, planner_status, run, status, timeline, type_page};
 use crate::arguments::Arguments;
 use crate::status::{Announced, Launch, Requested, Stage, StatusReport};
 use crate::summary::{RunReport, State, TableReport};
@@ -242,14 +241,14 @@ fn a_status_in_the_cloud() {
     }))
     .unwrap();
     status.announced =
-        Some(Announced { event: sluice_contracts::ending::EventName::Failed, at: at(9) });
-    let story = story::story(&status).join("\n");
-    insta::assert_snapshot!(format!("{}\n---- told\n{story}", status::render(&status)));
+        Some(Announced { event: sluice_contracts::documents::EventName::Failed, at: at(9) });
+    let lines = timeline::timeline(&status).join("\n");
+    insta::assert_snapshot!(format!("{}\n---- timeline\n{lines}", status::render(&status)));
 }
 
 #[test]
 fn a_run_as_its_planner_tells_of_it() {
-    let told: told::Told = serde_json::from_value(json!({
+    let told: planner_status::PlannerStatus = serde_json::from_value(json!({
         "run": "0193f2c4-7d3a-7c51-9f0e-2b6a4c1d8e90", "job": "shop", "state": "failed",
         "run_key": "nightly", "requested": "2024-02-01T03:00:00Z", "units": 12, "units_done": 7,
         "rows": 1_234_567,
@@ -263,9 +262,9 @@ fn a_run_as_its_planner_tells_of_it() {
         "links": {"run": "https://planner.example/runs/0193f2c4", "log": "https://logs.example/"}
     }))
     .unwrap();
-    let story = told::story(&told).join("\n");
-    insta::assert_snapshot!(format!("{}\n---- told\n{story}", told::render(&told)));
-    let bare: told::Told =
+    let lines = planner_status::timeline(&told).join("\n");
+    insta::assert_snapshot!(format!("{}\n---- timeline\n{lines}", planner_status::render(&told)));
+    let bare: planner_status::PlannerStatus =
         serde_json::from_value(json!({"run": "0193", "state": "planning", "more": 1})).unwrap();
-    insta::assert_snapshot!(told::render(&bare));
+    insta::assert_snapshot!(planner_status::render(&bare));
 }

@@ -2,14 +2,14 @@
 
 use async_trait::async_trait;
 use sluice_contracts::Result;
-use sluice_contracts::manifest::RunId;
+use sluice_contracts::documents::RunId;
 use sluice_contracts::store::{Bucket, RunStore};
 
-use super::remembering::remembering;
+use super::caching_store::caching;
 use super::{Look, Window};
 use crate::answer::Answer;
 use crate::render::status::render;
-use crate::render::story::story;
+use crate::render::timeline::timeline;
 use crate::status::StatusReport;
 
 /// Looks into the bucket.
@@ -21,7 +21,7 @@ pub(crate) struct DocumentsWindow {
 impl DocumentsWindow {
     /// Shows a run of a bucket.
     pub(crate) fn new(bucket: Bucket, run: RunId) -> Self {
-        Self { store: RunStore::new(remembering(bucket), run) }
+        Self { store: RunStore::new(caching(bucket), run) }
     }
 }
 
@@ -30,6 +30,6 @@ impl Window for DocumentsWindow {
     async fn look(&mut self) -> Result<Look> {
         let report = StatusReport::read(&self.store).await?;
         let answer = Answer::new(&report, render(&report))?;
-        Ok(Look { story: story(&report), end: report.end(), answer })
+        Ok(Look { timeline: timeline(&report), end: report.end(), answer })
     }
 }

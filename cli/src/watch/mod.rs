@@ -1,8 +1,8 @@
 //! Following a run until it has ended.
 
+mod caching_store;
 mod documents;
 mod planner;
-mod remembering;
 
 use std::collections::HashSet;
 use std::io::Write as _;
@@ -31,7 +31,7 @@ pub(crate) trait Window: Send {
 #[derive(Debug)]
 pub(crate) struct Look {
     /// What has happened so far, a line each. A line that changes, or that is new, is news.
-    pub(crate) story: Vec<String>,
+    pub(crate) timeline: Vec<String>,
     /// How the run ended, where it has.
     pub(crate) end: Option<End>,
     /// The whole of it.
@@ -59,7 +59,7 @@ async fn follow_at(window: &mut dyn Window, mut pace: Pace) -> Result<Answer> {
     loop {
         match window.look().await {
             Ok(look) => {
-                let mut news = look.story.iter().filter(|line| !said.contains(*line)).peekable();
+                let mut news = look.timeline.iter().filter(|line| !said.contains(*line)).peekable();
                 pace.after(news.peek().is_some());
                 news.for_each(|line| say(line));
                 match look.end {
@@ -67,7 +67,7 @@ async fn follow_at(window: &mut dyn Window, mut pace: Pace) -> Result<Answer> {
                     Some(End::Failed(error)) => return Ok(look.answer.because(Some(error))),
                     None => {}
                 }
-                said = look.story.into_iter().collect();
+                said = look.timeline.into_iter().collect();
                 lost = 0;
             }
             // What was seen once is there: the network will come back.
@@ -144,7 +144,7 @@ mod tests {
 
     fn look(line: &str, end: Option<End>) -> Result<Look> {
         let answer = Answer::new(&serde_json::json!({}), String::new())?;
-        Ok(Look { story: vec![line.to_owned()], end, answer })
+        Ok(Look { timeline: vec![line.to_owned()], end, answer })
     }
 
     async fn follow_quickly(looks: Vec<Result<Look>>) -> Result<Answer> {

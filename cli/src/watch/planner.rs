@@ -1,14 +1,14 @@
-//! A run as its planner tells of it.
+//! A run as its planner describes it.
 
 use async_trait::async_trait;
 use serde_json::Value;
-use sluice_contracts::manifest::RunId;
+use sluice_contracts::documents::RunId;
 use sluice_contracts::{Error, Result};
 
 use super::{End, Look, Window, of_run};
 use crate::answer::Answer;
 use crate::planner::{Document, Planner};
-use crate::render::told::{Told, render, story};
+use crate::render::planner_status::{PlannerStatus, render, timeline};
 
 /// Asks the planner.
 #[derive(Debug)]
@@ -34,15 +34,16 @@ impl Window for PlannerWindow {
 }
 
 fn seen(document: &Document) -> Result<Look> {
-    let told: Told = serde_json::from_value(Value::Object(document.clone())).map_err(|source| {
-        Error::data("read the answer")
-            .because(source)
-            .hint("look at the planner's URL and its version")
-    })?;
-    let end = match told.state.as_str() {
+    let status: PlannerStatus =
+        serde_json::from_value(Value::Object(document.clone())).map_err(|source| {
+            Error::data("read the answer")
+                .because(source)
+                .hint("look at the planner's URL and its version")
+        })?;
+    let end = match status.state.as_str() {
         "finished" => Some(End::Finished),
-        "failed" => Some(End::Failed(of_run(&told.run, told.error()))),
+        "failed" => Some(End::Failed(of_run(&status.run, status.error()))),
         _ => None,
     };
-    Ok(Look { story: story(&told), end, answer: Answer::new(document, render(&told))? })
+    Ok(Look { timeline: timeline(&status), end, answer: Answer::new(document, render(&status))? })
 }

@@ -27,7 +27,7 @@ use std::fmt::Write as _;
 use object_store::path::Path;
 use sha2::{Digest as _, Sha256};
 
-use crate::manifest::{RunId, UnitRef};
+use crate::documents::{RunId, UnitRef};
 
 /// Name of the document at the head of a run.
 const MANIFEST: &str = "manifest.json";

@@ -1,7 +1,8 @@
 //! Carrying a launch out: whoever ordered it, one execution reads its tasks.
 
 use chrono::Utc;
-use sluice_contracts::launch::{Claim, Executions, Order};
+use sluice_contracts::documents::{Claim, Order};
+use sluice_contracts::ports::Executions;
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Result};
 
@@ -88,8 +89,8 @@ mod tests {
 
     use async_trait::async_trait;
     use object_store::memory::InMemory;
-    use sluice_contracts::launch::ExecutionState;
-    use sluice_contracts::manifest::RunId;
+    use sluice_contracts::documents::RunId;
+    use sluice_contracts::ports::ExecutionState;
     use sluice_contracts::store::Bucket;
 
     use super::*;

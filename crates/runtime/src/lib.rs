@@ -2,7 +2,7 @@
 //! calling Google's services, answering requests, and carrying launches out.
 
 pub mod features;
-pub mod figures;
+pub mod format;
 #[cfg(feature = "google")]
 pub mod google;
 #[cfg(feature = "service")]

@@ -10,7 +10,7 @@ use arrow_array::builder::{
 use arrow_array::{ArrayRef, ListArray, RecordBatch, RecordBatchOptions};
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{Field, SchemaRef};
-use sluice_contracts::schema::{Column, Decimal, TargetType, arrow_schema, digits, scalar_type};
+use sluice_contracts::documents::{Column, Decimal, TargetType, arrow_schema, digits, scalar_type};
 use sluice_contracts::{Error, Result};
 
 /// Why a value cannot be held by its column's type. Names the reason, never the value.

@@ -1,7 +1,7 @@
 //! What the documentation says of each type of each source, out of the tables that plan and read
 //! them.
 
-use sluice_contracts::schema::TargetType;
+use sluice_contracts::documents::TargetType;
 
 /// One type of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use sluice_contracts::documents::Column;
 use sluice_contracts::job::{LONGEST_COLUMN_NAME, is_reserved_column_name, refused_column_name};
-use sluice_contracts::schema::Column;
 use sluice_contracts::{Error, Result};
 
 /// The target's name for a column: `wanted`, if the job asks for one, or the source's name as
@@ -58,7 +58,7 @@ fn mapped(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use sluice_contracts::schema::{OnInvalid, TargetType};
+    use sluice_contracts::documents::{OnInvalid, TargetType};
 
     use super::*;
 

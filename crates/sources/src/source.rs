@@ -5,10 +5,8 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
+use sluice_contracts::documents::{Column, Cut, KeyType, Table, Unit};
 use sluice_contracts::job::{TableJob, TableName};
-use sluice_contracts::manifest::Table;
-use sluice_contracts::schema::Column;
-use sluice_contracts::unit::{Cut, KeyType, Unit};
 use sluice_contracts::{Error, Result};
 
 use crate::documentation::TypeRow;

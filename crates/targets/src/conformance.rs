@@ -11,12 +11,11 @@ use arrow_array::{Int64Array, RecordBatch};
 use async_trait::async_trait;
 use object_store::{ObjectStoreExt as _, PutPayload};
 use parquet::arrow::ArrowWriter;
+use sluice_contracts::documents::{
+    Column, OnInvalid, Part, Relation, RunId, Table, TargetType, UnitRef, arrow_schema,
+};
 use sluice_contracts::job::WriteDisposition::{self, Append, Empty, Truncate};
 use sluice_contracts::layout::Layout;
-use sluice_contracts::manifest::{RunId, Table, UnitRef};
-use sluice_contracts::receipt::Part;
-use sluice_contracts::relation::Relation;
-use sluice_contracts::schema::{Column, OnInvalid, TargetType, arrow_schema};
 use sluice_contracts::store::Bucket;
 use sluice_contracts::{Error, Kind, Result};
 

@@ -6,10 +6,8 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use sluice_contracts::Result;
+use sluice_contracts::documents::{Column, Part, RunId, Table};
 use sluice_contracts::job::WriteDisposition;
-use sluice_contracts::manifest::{RunId, Table};
-use sluice_contracts::receipt::Part;
-use sluice_contracts::schema::Column;
 use sluice_contracts::store::Bucket;
 
 /// A kind of target, chosen by the scheme of its tables' URLs.

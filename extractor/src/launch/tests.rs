@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use object_store::memory::InMemory;
-use sluice_contracts::manifest::RunId;
+use sluice_contracts::documents::RunId;
 use sluice_contracts::store::Bucket;
 
 use super::*;

@@ -11,10 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::{join, join_all};
 use rustix::process::{Signal, getpid, kill_process};
-use sluice_contracts::check::Check;
-use sluice_contracts::ending::{self, Verdict};
-use sluice_contracts::manifest::RunId;
-use sluice_contracts::receipt::Snapshot;
+use sluice_contracts::documents::{ErrorReport, RunId, Snapshot, Verdict};
+use sluice_contracts::ports::Check;
 
 use super::*;
 use crate::launch::tests::manifest;
@@ -33,12 +31,12 @@ struct World {
     told: Arc<Told>,
 }
 
-/// Takes notices, each with the receipts that there were.
+/// Takes checks, each with the receipts that there were.
 #[derive(Debug)]
 struct Told {
     store: RunStore,
     manifest: Manifest,
-    notices: Mutex<Vec<(String, usize)>>,
+    checks: Mutex<Vec<(String, usize)>>,
 }
 
 #[async_trait]
@@ -46,7 +44,7 @@ impl Checks for Told {
     async fn ask(&self, check: &Check) -> Result<()> {
         assert_eq!((check.run, check.after), (self.manifest.run, Duration::ZERO));
         let receipts = self.store.receipted(&self.manifest, 0).await?.len();
-        self.notices.lock().unwrap().push((check.name.clone(), receipts));
+        self.checks.lock().unwrap().push((check.name.clone(), receipts));
         Ok(())
     }
 
@@ -66,7 +64,7 @@ impl World {
         let store = RunStore::new(bucket, manifest.run);
         store.create_manifest(&manifest).await.unwrap();
         let told =
-            Told { store: store.clone(), manifest: manifest.clone(), notices: Mutex::default() };
+            Told { store: store.clone(), manifest: manifest.clone(), checks: Mutex::default() };
         Self { counted, store, manifest, server, told: Arc::new(told) }
     }
 
@@ -100,12 +98,12 @@ impl World {
         self.store.receipted(&self.manifest, generation).await.unwrap().len()
     }
 
-    /// The notices, each name once, with the receipts that there were at first.
-    fn notices(&self) -> Vec<(String, usize)> {
-        let mut notices = self.told.notices.lock().unwrap().clone();
-        notices.sort();
-        notices.dedup_by(|later, first| later.0 == first.0);
-        notices
+    /// The checks, each name once, with the receipts that there were at first.
+    fn checks(&self) -> Vec<(String, usize)> {
+        let mut checks = self.told.checks.lock().unwrap().clone();
+        checks.sort();
+        checks.dedup_by(|later, first| later.0 == first.0);
+        checks
     }
 }
 
@@ -135,7 +133,7 @@ async fn few_tasks_carry_out_a_plan_of_many_and_tell_the_loader_when_all_is_read
     assert_eq!(world.receipts(0).await, 20);
     assert!(world.server.reads.lock().unwrap().values().all(|reads| *reads == 1));
     assert!(world.store.is_extracted(0).await.unwrap());
-    assert_eq!(world.notices(), [notice("notice-0-0", 20)]);
+    assert_eq!(world.checks(), [notice("notice-0-0", 20)]);
 
     // One that comes late reads nothing.
     let connections = world.server.connections();
@@ -178,7 +176,7 @@ async fn an_error_for_good_ends_all_tasks_of_a_strict_run_within_seconds() {
     assert!(started.elapsed() < 10 * SECOND, "{:?}", started.elapsed());
     let failed: Vec<bool> = ended.iter().map(Result::is_err).collect();
     assert_eq!(failed, [false, false, true, false]);
-    assert_eq!(world.notices(), [notice("failed-0", 0)]);
+    assert_eq!(world.checks(), [notice("failed-0", 0)]);
     assert!(!world.store.is_extracted(0).await.unwrap());
     assert_eq!(world.store.failures().await.unwrap().len(), 1);
 
@@ -205,14 +203,14 @@ async fn a_table_that_cannot_be_read_holds_up_no_other_until_it_is_mended() {
     assert_eq!(failed, [false, false, true]);
     assert_eq!(world.receipts(0).await, 6);
     assert!(world.store.is_extracted(0).await.unwrap());
-    assert_eq!(world.notices(), [notice("notice-0-0", 6)]);
+    assert_eq!(world.checks(), [notice("notice-0-0", 6)]);
 
     // Nobody holds the snapshot any more, so everything is read again.
     *broken.lock().unwrap() = false;
     let ended = world.execution("e2", 4).await;
     assert!(ended.iter().all(Result::is_ok), "{ended:?}");
     assert_eq!(world.receipts(1).await, 7);
-    assert_eq!(world.notices(), [notice("notice-0-0", 6), notice("notice-1-1", 6)]);
+    assert_eq!(world.checks(), [notice("notice-0-0", 6), notice("notice-1-1", 6)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -228,7 +226,7 @@ async fn what_may_go_better_next_time_is_told_nobody() {
         let others = [0, 2].map(|task| world.attempt("e", (task, 3), 0));
         let (others, ()) = join(join_all(others), async {
             tokio::time::sleep(300 * SECOND).await;
-            assert_eq!(world.notices(), []);
+            assert_eq!(world.checks(), []);
             *fails.lock().unwrap() = false;
             assert!(world.attempt("e", (1, 3), 1).await.is_ok());
         })
@@ -237,7 +235,7 @@ async fn what_may_go_better_next_time_is_told_nobody() {
     }))
     .await;
     assert!(ended.unwrap_err().is_transient());
-    assert_eq!(world.notices(), [notice("notice-0-0", 3)]);
+    assert_eq!(world.checks(), [notice("notice-0-0", 3)]);
     assert_eq!(world.receipts(0).await, 3);
 }
 
@@ -274,7 +272,7 @@ async fn a_run_that_was_read_by_tasks_which_died_at_once_is_not_read_again() {
     }
     assert!(world.attempt("e", (0, 2), 1).await.is_ok());
     assert_eq!(world.server.connections(), 0);
-    assert_eq!(world.notices(), [notice("notice-0-0", 4)]);
+    assert_eq!(world.checks(), [notice("notice-0-0", 4)]);
     assert!(world.store.is_extracted(0).await.unwrap());
 }
 
@@ -315,14 +313,14 @@ async fn a_run_that_was_decided_ends_its_tasks() {
     let started = tokio::time::Instant::now();
     let (ended, ()) = join(world.execution("e", 2), async {
         tokio::time::sleep(20 * SECOND).await;
-        let decided = ending::Word::from(&Error::invalid("decided"));
+        let decided = ErrorReport::from(&Error::invalid("decided"));
         let verdict = Verdict::fail(decided, Utc::now());
         world.store.create_verdict(&verdict).await.unwrap();
     })
     .await;
     assert!(ended.iter().all(Result::is_ok), "{ended:?}");
     assert!(started.elapsed() < 25 * SECOND, "{:?}", started.elapsed());
-    assert_eq!(world.notices(), []);
+    assert_eq!(world.checks(), []);
 }
 
 #[tokio::test]

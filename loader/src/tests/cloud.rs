@@ -7,17 +7,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use object_store::memory::InMemory;
-use sluice_contracts::check::{Check, Checks};
-use sluice_contracts::ending::{Announcer, RunEvent};
+use sluice_contracts::documents::{Claim, Manifest, Order, RunEvent, RunId};
 use sluice_contracts::job::Consistency;
-use sluice_contracts::launch::{Claim, ExecutionState, Executions, Order};
-use sluice_contracts::manifest::{Manifest, RunId};
+use sluice_contracts::ports::{Announcer, Check, Checks, ExecutionState, Executions};
 use sluice_contracts::store::Bucket;
 use sluice_contracts::{Error, Kind, Result};
 
 use super::faults::{Faults, Shaky};
 use super::world::{Recorder, World, manifest};
-use crate::{Service, Standing};
+use crate::{Service, Stage};
 
 /// A cloud with one run in it.
 #[derive(Debug)]
@@ -106,7 +104,7 @@ impl Cloud {
     }
 
     /// A look by a loader of which nothing goes wrong.
-    pub(super) async fn look(&self) -> Result<Standing> {
+    pub(super) async fn look(&self) -> Result<Stage> {
         self.loader(&Faults::default()).look(self.run(), self.now).await
     }
 
@@ -119,8 +117,8 @@ impl Cloud {
     pub(super) async fn look_to_the_end(&mut self) {
         for _ in 0..100 {
             match self.look().await {
-                Ok(Standing::Ended) => return,
-                Ok(Standing::Loading) => self.pass(TimeDelta::seconds(5)),
+                Ok(Stage::Ended) => return,
+                Ok(Stage::Loading) => self.pass(TimeDelta::seconds(5)),
                 other => panic!("{other:?}"),
             }
         }
@@ -323,7 +321,7 @@ pub(super) fn with_tasks(units: &[u32], consistency: Consistency) -> Manifest {
     let tasks = manifest
         .units()
         .zip(0..)
-        .map(|(unit, index)| sluice_contracts::manifest::Task { index, units: vec![unit] });
+        .map(|(unit, index)| sluice_contracts::documents::Task { index, units: vec![unit] });
     manifest.tasks = tasks.collect();
     manifest
 }

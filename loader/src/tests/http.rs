@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sluice_contracts::Kind;
+use sluice_contracts::documents::RunId;
 use sluice_contracts::job::Consistency;
-use sluice_contracts::manifest::RunId;
 use tower::ServiceExt as _;
 
 use super::cloud::Cloud;

@@ -11,9 +11,9 @@ mod world;
 
 use chrono::DateTime;
 use sluice_contracts::Kind;
-use sluice_contracts::receipt::{Commit, Receipt};
+use sluice_contracts::documents::{Commit, Receipt};
 
-use crate::{census, delete_parts};
+use crate::{coverage, delete_parts};
 use world::{World, at, manifest};
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn a_second_table_follows_the_generation_of_the_first() {
     world.prove_all(1).await;
     let first = Commit { version: 1, table: 0, snapshot: 0, rows: 10, at: DateTime::UNIX_EPOCH };
     world.store.create_commit(&first).await.unwrap();
-    assert_eq!(census(&world.store, &world.manifest).await.unwrap().generation, 0);
+    assert_eq!(coverage(&world.store, &world.manifest).await.unwrap().generation, 0);
     world.commit().await.unwrap();
     let loads = world.loads();
     assert_eq!((loads.len(), loads[0].table, loads[0].snapshot), (1, 1, 0));

@@ -5,7 +5,7 @@ use sluice_contracts::job::Consistency;
 
 use super::cloud::Cloud;
 use super::faults::Faults;
-use crate::Standing;
+use crate::Stage;
 
 /// When a signal comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ async fn carry(looks: &[usize; 4], together: usize, seed: u64) -> Cloud {
             for standing in futures::future::join_all(looks).await {
                 let standing = standing.unwrap();
                 assert!(
-                    (moment == Moment::Early) == (standing == Standing::Extracting),
+                    (moment == Moment::Early) == (standing == Stage::Extracting),
                     "{moment:?}: {standing:?}"
                 );
             }
@@ -97,7 +97,7 @@ async fn a_look_that_is_not_the_last_asks_for_one_more_whoever_looks() {
     let loader = cloud.loader(&Faults::mixed(7));
     let looks = (0..5).map(|_| loader.look(cloud.run(), cloud.now));
     for standing in futures::future::join_all(looks).await {
-        assert_eq!(standing.unwrap(), Standing::Extracting);
+        assert_eq!(standing.unwrap(), Stage::Extracting);
     }
     assert_eq!(cloud.queue.kinds(), ["sweep"], "five signals are one look more");
     let after = cloud.queue.asked()[0].after;
@@ -110,13 +110,13 @@ async fn a_load_that_takes_a_while_is_looked_at_again() {
     cloud.world.target.pending = 3;
     cloud.world.prove_all(0).await;
     for _ in 0..3 {
-        assert_eq!(cloud.look().await.unwrap(), Standing::Loading);
+        assert_eq!(cloud.look().await.unwrap(), Stage::Loading);
         cloud.pass(TimeDelta::seconds(6));
     }
     assert_eq!(cloud.queue.kinds(), ["load"; 3]);
-    assert_eq!(cloud.look().await.unwrap(), Standing::Ended);
+    assert_eq!(cloud.look().await.unwrap(), Stage::Ended);
     assert_eq!(cloud.queue.kinds(), ["load"; 3], "nothing is asked for after the end");
-    assert_eq!(cloud.look().await.unwrap(), Standing::Ended);
+    assert_eq!(cloud.look().await.unwrap(), Stage::Ended);
     assert_eq!(cloud.topic.heard().len(), 1, "what was told is not told again");
     cloud.assert_loaded("").await;
 }
@@ -125,7 +125,7 @@ async fn a_load_that_takes_a_while_is_looked_at_again() {
 async fn a_run_that_nobody_knows_is_left_alone() {
     let cloud = Cloud::at_work(&[1], Consistency::Snapshot).await;
     let loader = cloud.loader(&Faults::default());
-    let unknown = sluice_contracts::manifest::RunId::generate();
-    assert_eq!(loader.look(unknown, cloud.now).await.unwrap(), Standing::Unknown);
+    let unknown = sluice_contracts::documents::RunId::generate();
+    assert_eq!(loader.look(unknown, cloud.now).await.unwrap(), Stage::Unknown);
     assert!(cloud.queue.asked().is_empty());
 }

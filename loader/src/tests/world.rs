@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt as _};
-use sluice_contracts::manifest::{Manifest, RunId, Table, UnitRef};
-use sluice_contracts::receipt::{Failure, Part, Receipt, Snapshot};
+use sluice_contracts::documents::{
+    Failure, Manifest, Part, Receipt, RunId, Snapshot, Table, UnitRef,
+};
 use sluice_contracts::store::{Bucket, RunStore, storage_error};
 use sluice_contracts::{Error, Kind, Result};
 use sluice_targets::{Load, Loaded, Prepared, Target, Targets};

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use chrono::Utc;
 use sluice_contracts::Result;
-use sluice_contracts::check::{Check, Checks};
-use sluice_contracts::launch::{Executions, Order};
-use sluice_contracts::manifest::Manifest;
+use sluice_contracts::documents::{Manifest, Order};
+use sluice_contracts::ports::{Check, Checks, Executions};
 use sluice_contracts::store::RunStore;
 
 /// Time from a launch to the first look at its run. Its tasks say themselves when they are done;

@@ -2,8 +2,9 @@
 
 use chrono::Utc;
 use serde_json::Value;
-use sluice_contracts::ending::{Decision, EventName, RunEvent, TableEnding, Verdict, Word};
-use sluice_contracts::request::Request;
+use sluice_contracts::documents::{
+    Decision, ErrorReport, EventName, Request, RunEvent, TableOutcome, Verdict,
+};
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Result};
 
@@ -17,7 +18,7 @@ impl Service {
         request: &Request,
         error: &Error,
     ) -> Result<()> {
-        let own = Verdict::fail(Word::from(error), Utc::now());
+        let own = Verdict::fail(ErrorReport::from(error), Utc::now());
         let verdict = match store.create_verdict(&own).await? {
             Created::First => {
                 tracing::error!(
@@ -79,7 +80,7 @@ pub(super) fn job_name(request: &Request) -> &str {
 }
 
 /// What becomes of each table of a run of which nothing is loaded. Empty where it has no plan.
-async fn endings(store: &RunStore, verdict: &Verdict) -> Result<Vec<TableEnding>> {
+async fn endings(store: &RunStore, verdict: &Verdict) -> Result<Vec<TableOutcome>> {
     let manifest = match store.manifest().await {
         Ok(manifest) => manifest,
         Err(error) if error.kind() == sluice_contracts::Kind::NotFound => return Ok(Vec::new()),
@@ -88,6 +89,6 @@ async fn endings(store: &RunStore, verdict: &Verdict) -> Result<Vec<TableEnding>
     let planned = manifest.tables.into_iter().map(|table| (table.name, table.target));
     let refused = manifest.refused.into_iter().map(|table| (table.table, table.target));
     let ending =
-        |(table, target)| TableEnding { table, target, rows: 0, failure: verdict.failure.clone() };
+        |(table, target)| TableOutcome { table, target, rows: 0, failure: verdict.failure.clone() };
     Ok(planned.chain(refused).map(ending).collect())
 }

@@ -4,8 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sluice_contracts::ending::{Committed, Decision, Word};
-use sluice_contracts::manifest::{Manifest, RunId, UnitRef};
+use sluice_contracts::documents::{Committed, Decision, ErrorReport, Manifest, RunId, UnitRef};
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Kind, Result};
 
@@ -55,7 +54,7 @@ pub struct Status {
     pub tables: Vec<TableStatus>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub failure: Option<Word>,
+    pub failure: Option<ErrorReport>,
     /// Where to look further.
     pub links: Links,
 }
@@ -78,7 +77,7 @@ pub struct TableStatus {
     pub rows: u64,
     /// Why it is not visible.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub failure: Option<Word>,
+    pub failure: Option<ErrorReport>,
 }
 
 /// Where to look further.
@@ -180,7 +179,7 @@ async fn stage(
     store: &RunStore,
     committed: Option<&Committed>,
     planned: bool,
-) -> Result<(Stage, Option<Word>)> {
+) -> Result<(Stage, Option<ErrorReport>)> {
     if let Some(committed) = committed {
         let stage = if committed.is_whole() { Stage::Finished } else { Stage::Failed };
         return Ok((stage, None));
@@ -231,7 +230,7 @@ fn tables(
         units: 0,
         units_done: 0,
         rows: 0,
-        failure: Some(Word {
+        failure: Some(ErrorReport {
             kind: table.kind,
             message: table.message.clone(),
             hint: table.hint.clone(),

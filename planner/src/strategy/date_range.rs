@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use sluice_contracts::Result;
+use sluice_contracts::documents::KeyType;
 use sluice_contracts::job::TableJob;
-use sluice_contracts::unit::KeyType;
 use sluice_sources::{Description, Piece, Survey};
 
 use super::{Choice, Fit, Strategy, cut_ranges, fit_range};

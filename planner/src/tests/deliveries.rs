@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
-use sluice_contracts::manifest::RunId;
+use sluice_contracts::documents::RunId;
 
 use super::{Answer, World, job, post, run_of};
 

@@ -3,8 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::json;
 use sluice_contracts::Kind;
-use sluice_contracts::ending::{Decision, EventName};
-use sluice_contracts::manifest::RunId;
+use sluice_contracts::documents::{Decision, EventName, RunId};
 
 use super::faults::Fault;
 use super::{World, job, run_of};
@@ -132,7 +131,7 @@ async fn a_run_that_fails_after_its_launch_is_cancelled_unless_it_is_to_be_loade
     world.plan(run, 0).await.unwrap();
     let claim = world.assert_launched(run).await;
     let store = world.store(run);
-    let verdict = sluice_contracts::ending::Verdict {
+    let verdict = sluice_contracts::documents::Verdict {
         version: 1,
         decision: Decision::Fail,
         snapshot: None,
@@ -149,7 +148,7 @@ async fn a_run_that_fails_after_its_launch_is_cancelled_unless_it_is_to_be_loade
 
     let other = run_of(&world.call(&json!({"job": job()})).await.unwrap());
     world.plan(other, 0).await.unwrap();
-    let commit = sluice_contracts::ending::Verdict { decision: Decision::Commit, ..verdict };
+    let commit = sluice_contracts::documents::Verdict { decision: Decision::Commit, ..verdict };
     world.store(other).create_verdict(&commit).await.unwrap();
     world.plan(other, 0).await.unwrap();
     assert_eq!(world.platform.cancelled().len(), 1);

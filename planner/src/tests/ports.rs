@@ -5,10 +5,8 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use chrono::DateTime;
-use sluice_contracts::check::{Check, Checks};
-use sluice_contracts::ending::{Announcer, RunEvent};
-use sluice_contracts::launch::{ExecutionState, Executions};
-use sluice_contracts::manifest::{RunId, Table};
+use sluice_contracts::documents::{RunEvent, RunId, Table};
+use sluice_contracts::ports::{Announcer, Check, Checks, ExecutionState, Executions};
 use sluice_contracts::{Error, Kind, Result};
 use sluice_targets::{Load, Prepared, Target};
 

@@ -4,9 +4,9 @@ use axum::http::StatusCode;
 use chrono::DateTime;
 use serde_json::{Value, json};
 use sluice_contracts::Kind;
-use sluice_contracts::ending::{Committed, Decision, TableEnding, Verdict, Word};
-use sluice_contracts::manifest::RunId;
-use sluice_contracts::receipt::{Extracted, Receipt, Snapshot};
+use sluice_contracts::documents::{
+    Committed, Decision, ErrorReport, Extracted, Receipt, RunId, Snapshot, TableOutcome, Verdict,
+};
 
 use super::faults::Fault;
 use super::{World, job, run_of};
@@ -36,15 +36,16 @@ fn receipt(table: u32) -> Receipt {
 }
 
 fn verdict(decision: Decision) -> Verdict {
-    let word = Word { kind: Kind::Denied, message: "the server refuses".to_owned(), hint: None };
+    let word =
+        ErrorReport { kind: Kind::Denied, message: "the server refuses".to_owned(), hint: None };
     match decision {
         Decision::Fail => Verdict::fail(word, LONG_AGO),
         Decision::Commit => Verdict::commit(0, std::collections::BTreeMap::new(), LONG_AGO),
     }
 }
 
-fn committed(failure: Option<Word>) -> Committed {
-    let ending = |table: &str, rows, failure| TableEnding {
+fn committed(failure: Option<ErrorReport>) -> Committed {
+    let ending = |table: &str, rows, failure| TableOutcome {
         table: table.to_owned(),
         target: format!("bigquery://lake/shop/{table}"),
         rows,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use sluice_contracts::Kind;
-use sluice_contracts::ending::EventName;
+use sluice_contracts::documents::EventName;
 use sluice_tests::cloud::gateway::{Fault, Gateway, Trouble};
 use sluice_tests::cloud::orders::Shop;
 use sluice_tests::cloud::program::Program;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sluice_contracts::Kind;
-use sluice_contracts::launch::{ExecutionState, Executions as _};
+use sluice_contracts::ports::{ExecutionState, Executions as _};
 use sluice_runtime::google::Endpoints;
 use sluice_runtime::google::executions::CloudRun as Client;
 use sluice_tests::cloud::Trouble;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use serde_json::json;
-use sluice_contracts::ending::EventName;
+use sluice_contracts::documents::EventName;
 use sluice_tests::cloud::bigquery::Warehouse;
 use sluice_tests::cloud::gateway::{Gateway, Seen};
 use sluice_tests::cloud::world::{Setting, World};

@@ -1,7 +1,7 @@
 //! The users of Google Cloud: a Django view that publishes a message, and an operator at a terminal.
 
 use serde_json::json;
-use sluice_contracts::ending::EventName;
+use sluice_contracts::documents::EventName;
 use sluice_tests::cloud::clients::{Gcloud, bq, in_python};
 use sluice_tests::cloud::orders::Shop;
 use sluice_tests::cloud::pubsub::PubSub;

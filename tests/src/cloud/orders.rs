@@ -1,7 +1,7 @@
 //! A shop whose orders are moved: a table of PostgreSQL, and whether BigQuery has the same.
 
 use serde_json::{Value, json};
-use sluice_contracts::ending::{EventName, RunEvent};
+use sluice_contracts::documents::{EventName, RunEvent};
 
 use super::world::{Setting, World};
 use crate::postgres::Database;

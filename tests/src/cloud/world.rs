@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sluice_contracts::ending::RunEvent;
-use sluice_contracts::manifest::RunId;
+use sluice_contracts::documents::{RunEvent, RunId};
 use sluice_contracts::store::{Bucket, RunStore};
 use sluice_runtime::storage::open_bucket;
 use tempfile::TempDir;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::schema::{OnInvalid, TargetType};
+use crate::documents::{OnInvalid, TargetType};
 
 /// One job: one source, a table or many, one target. YAML, or the same document as JSON.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -6,7 +6,7 @@ use super::file::{PartitioningFile, TablesFile, TargetFile};
 use super::names::TableName;
 use super::validate::Problem;
 use super::{Entry, Job, JobFile, Limits, Partitioning, Selection, TableJob};
-use crate::relation::Relation;
+use crate::documents::Relation;
 
 /// What the file means. Nothing where a problem found before makes it mean nothing.
 pub(super) fn meaning(file: JobFile, problems: &mut Vec<Problem>) -> Option<Job> {

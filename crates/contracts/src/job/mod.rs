@@ -23,7 +23,7 @@ pub use names::TableName;
 pub use selection::{Entry, Excluded, Selection};
 pub use validate::{Problem, Problems, job_schema, nearest_hint};
 
-use crate::relation::Relation;
+use crate::documents::Relation;
 
 /// A job as it is meant: every value checked, every default filled in.
 #[derive(Debug, Clone)]

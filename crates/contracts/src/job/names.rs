@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::relation::Relation;
+use crate::documents::Relation;
 
 /// A table's name, unquoted.
 #[derive(

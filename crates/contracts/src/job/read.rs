@@ -82,7 +82,7 @@ mod tests {
 
     use super::super::{Selection, TableJob};
     use super::*;
-    use crate::schema::OnInvalid;
+    use crate::documents::OnInvalid;
 
     const STRATEGIES: &[&str] = &["full", "date_range", "id_range", "hash", "ctid"];
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::names::TableName;
 use super::{TableJob, WriteDisposition};
+use crate::documents::Relation;
 use crate::error::{Error, Result};
-use crate::relation::Relation;
 
 /// Which tables a job moves.
 #[derive(Debug, Clone)]

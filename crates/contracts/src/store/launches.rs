@@ -1,8 +1,8 @@
 //! The documents of a run's launches.
 
 use super::{Created, RunStore};
+use crate::documents::{Claim, Order};
 use crate::error::Result;
-use crate::launch::{Claim, Order};
 
 impl RunStore {
     /// Orders a launch. Of two that order the same one, the first decides what it is.

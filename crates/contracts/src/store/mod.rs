@@ -1,8 +1,8 @@
 //! The run store: a run's documents, created and never overwritten.
 
 mod document;
-mod endings;
 mod launches;
+mod outcomes;
 mod requests;
 #[cfg(test)]
 mod tests;
@@ -17,10 +17,9 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload}
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::documents::{Commit, Failure, Manifest, Receipt, RunId, Snapshot, UnitRef};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::layout::{Layout, holding_task};
-use crate::manifest::{Manifest, RunId, UnitRef};
-use crate::receipt::{Commit, Failure, Receipt, Snapshot};
 
 pub use document::{parse_document, storage_error};
 

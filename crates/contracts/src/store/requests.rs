@@ -1,9 +1,9 @@
 //! The documents of requests.
 
 use super::{Bucket, Created, RunStore};
+use crate::documents::{Request, Reservation};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
-use crate::request::{Request, Reservation};
 
 impl Bucket {
     /// The text of a job file, where this is a folder of them. `name` has to be a plain one.

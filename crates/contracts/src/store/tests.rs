@@ -4,8 +4,7 @@ use chrono::DateTime;
 use object_store::memory::InMemory;
 
 use super::*;
-use crate::ending::{Decision, Verdict};
-use crate::request::Reservation;
+use crate::documents::{Decision, Reservation, Verdict};
 
 fn bucket() -> Bucket {
     let store = Arc::new(InMemory::new());

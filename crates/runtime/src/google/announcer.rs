@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use google_cloud_pubsub::client::Publisher;
 use google_cloud_pubsub::error::PublishError;
 use google_cloud_pubsub::model::Message;
-use sluice_contracts::ending::{Announcer, RunEvent};
+use sluice_contracts::documents::RunEvent;
 use sluice_contracts::error::Doing as _;
+use sluice_contracts::ports::Announcer;
 use sluice_contracts::{Error, Kind, Result};
 
 use super::Endpoints;

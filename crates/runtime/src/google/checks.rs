@@ -11,9 +11,9 @@ use google_cloud_wkt::{Duration, Timestamp};
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use sluice_contracts::check::{Check, Checks};
+use sluice_contracts::documents::RunId;
 use sluice_contracts::error::Doing as _;
-use sluice_contracts::manifest::RunId;
+use sluice_contracts::ports::{Check, Checks};
 use sluice_contracts::{Error, Kind, Result};
 
 use super::Endpoints;

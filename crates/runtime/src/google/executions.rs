@@ -12,7 +12,7 @@ use google_cloud_run_v2::model::run_job_request::overrides::ContainerOverride;
 use google_cloud_run_v2::model::{EnvVar, Execution};
 use google_cloud_wkt::Timestamp;
 use sluice_contracts::error::Doing as _;
-use sluice_contracts::launch::{ExecutionState, Executions};
+use sluice_contracts::ports::{ExecutionState, Executions};
 use sluice_contracts::{Error, Kind, Result};
 
 use super::Endpoints;

@@ -1,7 +1,6 @@
 //! What the catalog says of a relation.
 
-use sluice_contracts::relation::Relation;
-use sluice_contracts::unit::KeyType;
+use sluice_contracts::documents::{KeyType, Relation};
 use sluice_contracts::{Error, Result};
 use sqlx::postgres::PgConnection;
 use sqlx::postgres::types::Oid;

@@ -1,9 +1,7 @@
 //! Cuts and names as PostgreSQL spells them.
 
 use chrono::{DateTime, NaiveDate};
-use sluice_contracts::manifest::Table;
-use sluice_contracts::relation::Relation;
-use sluice_contracts::unit::{Cut, KeyType, Unit};
+use sluice_contracts::documents::{Cut, KeyType, Relation, Table, Unit};
 use sluice_contracts::{Error, Result};
 
 use super::type_table;

@@ -1,14 +1,14 @@
 //! Where a key's values lie, from statistics or a sample; never from the whole table.
 
+use sluice_contracts::documents::KeyType;
 use sluice_contracts::job::TableJob;
-use sluice_contracts::unit::KeyType;
 use sluice_contracts::{Error, Result};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Row as _, ValueRef as _};
 
 use super::connection::{get, rows};
 use super::dialect::{self, identifier, literal};
-use super::pieces::explain;
+use super::partitions::explain;
 use crate::source::{Distribution, Key, Piece, Span};
 
 /// Pages read for a sample: enough for hundreds of units, and below 1 % of any table that is cut
@@ -161,7 +161,7 @@ async fn estimates(
         }
     };
     let below = |hi: i64| {
-        let cut = sluice_contracts::unit::Cut::Range {
+        let cut = sluice_contracts::documents::Cut::Range {
             column: key.column.clone(),
             key: key.key_type,
             lo: None,

@@ -4,13 +4,13 @@ mod catalog;
 mod columns;
 mod connection;
 mod copy;
+mod copy_connection;
 mod dialect;
 mod distribution;
-mod likely;
-mod line;
 mod listing;
-mod pieces;
+mod partitions;
 mod reader;
+mod statistics_warnings;
 mod survey;
 mod type_table;
 

@@ -6,16 +6,14 @@ use std::time::Duration;
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use bytes::{Buf as _, Bytes};
-use sluice_contracts::manifest::Table;
-use sluice_contracts::relation::Relation;
-use sluice_contracts::unit::Unit;
+use sluice_contracts::documents::{Relation, Table, Unit};
 use sluice_contracts::{Error, Kind, Result};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor};
 
 use super::connection::{execute, failed, get, rows, sqlstate};
 use super::copy::CopyDecoder;
-use super::line::{Line, Received};
+use super::copy_connection::{CopyConnection, Received};
 use super::{dialect, survey};
 use crate::source::{Batches, Join, Reader};
 
@@ -25,7 +23,7 @@ const SILENCE: Duration = Duration::from_mins(2);
 
 /// A connection in a transaction that sees one moment.
 pub(super) struct PgReader {
-    line: Line,
+    line: CopyConnection,
     /// Whether each statement sees a moment of its own.
     independent: bool,
     /// This connection's own export, once asked for.
@@ -54,7 +52,7 @@ impl PgReader {
             }
         }
         Ok(Some(Self {
-            line: Line::Free(connection),
+            line: CopyConnection::Free(connection),
             independent,
             exported: None,
             checked: HashSet::new(),
@@ -234,7 +232,7 @@ impl Reader for PgReader {
 /// The rows of one COPY.
 struct PgBatches<'a> {
     name: &'a str,
-    line: &'a mut Line,
+    line: &'a mut CopyConnection,
     decoder: CopyDecoder,
     /// What of the last message the decoder has not taken yet.
     chunk: Bytes,

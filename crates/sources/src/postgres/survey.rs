@@ -1,18 +1,16 @@
 //! The planning side.
 
 use async_trait::async_trait;
+use sluice_contracts::documents::{Column, Cut, Relation};
 use sluice_contracts::job::{TableJob, nearest_hint};
-use sluice_contracts::relation::Relation;
-use sluice_contracts::schema::Column;
-use sluice_contracts::unit::Cut;
 use sluice_contracts::{Error, Result};
 use sqlx::postgres::PgConnection;
 
 use super::catalog::{self, Found};
 use super::columns::Attribute;
-use super::pieces;
+use super::partitions;
 use super::type_table::{PgType, resolve};
-use super::{dialect, distribution, likely, listing};
+use super::{dialect, distribution, listing, statistics_warnings};
 use crate::naming;
 use crate::source::{Description, Distribution, Key, Listing, Piece, Survey};
 
@@ -40,13 +38,15 @@ impl Survey for PgSurvey {
     async fn describe(&mut self, table: &TableJob) -> Result<Description> {
         let found = catalog::find(&mut self.connection, &table.relation).await?;
         let columns = columns(table, &found)?;
-        let pieces = pieces::find(&mut self.connection, table, &found).await?;
+        let pieces = partitions::find(&mut self.connection, table, &found).await?;
         let mut warnings = pieces.warnings;
         if let Some(oid) = found.oid {
             let tables: Vec<u32> = pieces.leaves.iter().copied().chain([oid]).collect();
             let connection = &mut self.connection;
-            warnings
-                .extend(likely::warnings(connection, &table.relation, &tables, &columns).await?);
+            warnings.extend(
+                statistics_warnings::warnings(connection, &table.relation, &tables, &columns)
+                    .await?,
+            );
         }
         if matches!(found.kind, 'v' | 'q') {
             warnings.push(
@@ -176,7 +176,7 @@ pub(super) async fn shape_now(
         }
     }
     let leaves = match found.oid.filter(|_| "rpmf".contains(found.kind)) {
-        Some(oid) => pieces::leaf_oids(connection, oid).await?,
+        Some(oid) => partitions::leaf_oids(connection, oid).await?,
         None => Vec::new(),
     };
     Ok(shape(&found, planned, &leaves))

@@ -1,9 +1,8 @@
 //! What the database says about a table, a view or a query.
 
 use rusqlite::Connection;
+use sluice_contracts::documents::{KeyType, Relation};
 use sluice_contracts::job::TableName;
-use sluice_contracts::relation::Relation;
-use sluice_contracts::unit::KeyType;
 use sluice_contracts::{Error, Result};
 
 use super::connection::failed;

@@ -1,7 +1,7 @@
 //! Which columns are read, and what each becomes.
 
+use sluice_contracts::documents::{Column, Decimal, OnInvalid, TargetType};
 use sluice_contracts::job::TableJob;
-use sluice_contracts::schema::{Column, Decimal, OnInvalid, TargetType};
 use sluice_contracts::{Error, Result};
 
 use super::catalog::{Form, Found, SourceColumn};

@@ -1,7 +1,7 @@
 //! Exact decimals from text.
 
 use arrow_buffer::i256;
-use sluice_contracts::schema::Decimal;
+use sluice_contracts::documents::Decimal;
 
 use crate::builder::Invalid;
 

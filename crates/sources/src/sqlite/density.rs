@@ -8,7 +8,7 @@ use crate::source::Span;
 pub(super) const LOOK: usize = 32;
 
 /// An index, as a line of integers.
-pub(super) trait Line {
+pub(super) trait KeyIndex {
     /// Up to [`LOOK`] keys from `key` on, ascending.
     fn from(&mut self, key: i64) -> Result<Vec<i64>>;
 
@@ -30,7 +30,7 @@ struct Cell {
 
 /// Where the keys lie. The line is looked at in `cells` even steps; then the part that seems to
 /// hold most is halved, again and again, `refinements` times at most.
-pub(super) fn spans(line: &mut dyn Line, cells: u32, refinements: u32) -> Result<Vec<Span>> {
+pub(super) fn spans(line: &mut dyn KeyIndex, cells: u32, refinements: u32) -> Result<Vec<Span>> {
     let Some(lo) = line.from(i64::MIN)?.first().copied() else { return Ok(Vec::new()) };
     let hi = line.last(i64::MAX)?.unwrap_or(lo).max(lo);
     let width = i128::from(hi) - i128::from(lo) + 1;
@@ -86,7 +86,7 @@ fn smoothed(cells: &[Cell]) -> Vec<Span> {
 
 /// What lies in `lo..=hi`: a cell, or what is before a key of many rows, that key, and a cell after
 /// it.
-fn measure(line: &mut dyn Line, lo: i64, hi: i64) -> Result<Vec<Cell>> {
+fn measure(line: &mut dyn KeyIndex, lo: i64, hi: i64) -> Result<Vec<Cell>> {
     let mut cells = Vec::new();
     let keys = look(line, lo, hi)?;
     let Some(&many) = keys.last() else { return Ok(cells) };
@@ -119,7 +119,7 @@ fn measure(line: &mut dyn Line, lo: i64, hi: i64) -> Result<Vec<Cell>> {
 }
 
 /// One cell from the keys that begin it.
-fn spread(line: &mut dyn Line, keys: &[i64], hi: i64) -> Result<Cell> {
+fn spread(line: &mut dyn KeyIndex, keys: &[i64], hi: i64) -> Result<Cell> {
     let (first, far) = match keys {
         [] => (hi, hi),
         [first, .., far] => (*first, *far),
@@ -136,7 +136,7 @@ fn spread(line: &mut dyn Line, keys: &[i64], hi: i64) -> Result<Cell> {
 }
 
 /// The next keys up to `hi`. What an application stored in another spelling may lie out of order.
-fn look(line: &mut dyn Line, lo: i64, hi: i64) -> Result<Vec<i64>> {
+fn look(line: &mut dyn KeyIndex, lo: i64, hi: i64) -> Result<Vec<i64>> {
     let mut keys = line.from(lo)?;
     keys.retain(|key| (lo..=hi).contains(key));
     keys.sort_unstable();
@@ -165,7 +165,7 @@ mod tests {
     /// Sorted keys in memory; counts the looks.
     struct Keys(Vec<i64>, usize);
 
-    impl Line for Keys {
+    impl KeyIndex for Keys {
         fn from(&mut self, key: i64) -> Result<Vec<i64>> {
             self.1 += 1;
             let start = self.0.partition_point(|k| *k < key);

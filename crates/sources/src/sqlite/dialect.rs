@@ -5,11 +5,10 @@ use std::fmt::Write as _;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _};
-use sluice_contracts::relation::Relation;
-use sluice_contracts::unit::{Cut, KeyType};
+use sluice_contracts::documents::{Cut, KeyType, Relation};
 use sluice_contracts::{Error, Result};
 
-use super::moment::{Spelling, date_text, datetime_text};
+use super::datetime::{TextFormat, date_text, datetime_text};
 
 /// The function that hash cuts are made with, registered by [`register_hash`].
 const HASH: &str = "sluice_hash";
@@ -59,7 +58,7 @@ pub(super) fn filtered(conditions: &[&str]) -> String {
 pub(super) fn predicate(
     cut: &Cut,
     column: &dyn Fn(&str) -> String,
-    spelling: &dyn Fn(&str) -> Spelling,
+    spelling: &dyn Fn(&str) -> TextFormat,
     all: &[&str],
 ) -> Result<String> {
     Ok(match cut {
@@ -93,7 +92,7 @@ pub(super) fn predicate(
 }
 
 /// A key as SQLite's text. Two keys in order have literals in order.
-pub(super) fn literal(key: KeyType, value: i64, spelling: Spelling) -> String {
+pub(super) fn literal(key: KeyType, value: i64, spelling: TextFormat) -> String {
     match key {
         KeyType::Integer => value.to_string(),
         KeyType::Date => format!("'{}'", date_text(value)),
@@ -188,7 +187,7 @@ mod tests {
     use super::*;
 
     fn text(cut: &Cut) -> String {
-        predicate(cut, &quote, &|_| Spelling::T, &["a", "b"]).unwrap()
+        predicate(cut, &quote, &|_| TextFormat::T, &["a", "b"]).unwrap()
     }
 
     #[test]
@@ -208,7 +207,7 @@ mod tests {
         );
         let hash = Cut::Hash { columns: vec![], modulus: 8, remainder: 3 };
         assert_eq!(text(&hash), "sluice_hash(\"a\", \"b\") % 8 = 3");
-        let pages = predicate(&Cut::Ctid { lo: 0, hi: None }, &quote, &|_| Spelling::T, &[]);
+        let pages = predicate(&Cut::Ctid { lo: 0, hi: None }, &quote, &|_| TextFormat::T, &[]);
         assert_eq!(pages.unwrap_err().kind(), sluice_contracts::Kind::Invalid);
     }
 

@@ -3,14 +3,14 @@
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Statement};
 use sluice_contracts::Result;
-use sluice_contracts::unit::KeyType;
+use sluice_contracts::documents::KeyType;
 
 use super::catalog::{Form, Found, SourceColumn};
 use super::connection::failed;
-use super::density::{LOOK, Line, spans};
+use super::datetime::{self, TextFormat, date_text, datetime_text};
+use super::density::{KeyIndex, LOOK, spans};
 use super::dialect::quote;
 use super::estimate::{condition, each_row, row_numbers};
-use super::moment::{self, Spelling, date_text, datetime_text};
 use crate::source::{Distribution, Key, Piece, Span};
 
 /// Even steps in which an index is looked at, and how often the fullest is halved.
@@ -28,7 +28,7 @@ pub(super) fn distribution(
     filter: Option<&str>,
     piece: &Piece,
     key: &Key,
-    spelling: Spelling,
+    spelling: TextFormat,
 ) -> Result<Option<Distribution>> {
     let column = found.column(&key.column)?;
     let numbers = match &found.form {
@@ -112,7 +112,7 @@ fn indexed(
     found: &Found,
     column: &SourceColumn,
     key_type: KeyType,
-    spelling: Spelling,
+    spelling: TextFormat,
 ) -> Result<Option<Distribution>> {
     let name = found.sql(&column.name);
     // Without the hint SQLite may prefer to walk the table in the order of its row numbers.
@@ -169,10 +169,10 @@ fn key_of(key_type: KeyType, value: ValueRef<'_>) -> Option<i64> {
         #[expect(clippy::cast_possible_truncation, reason = "saturates; only sizes depend on it")]
         (KeyType::Integer, ValueRef::Real(value)) => Some(value.floor() as i64),
         (KeyType::Date, ValueRef::Text(text)) => {
-            moment::date(text.get(..10).unwrap_or(text)).map(i64::from)
+            datetime::date(text.get(..10).unwrap_or(text)).map(i64::from)
         }
         (KeyType::Timestamp | KeyType::Timestamptz, ValueRef::Text(text)) => {
-            moment::timestamp(text)
+            datetime::timestamp(text)
         }
         _ => None,
     }
@@ -184,7 +184,7 @@ struct Index<'c> {
     last: Statement<'c>,
     same: Option<(Statement<'c>, Statement<'c>)>,
     key_type: KeyType,
-    spelling: Spelling,
+    spelling: TextFormat,
     title: &'c str,
 }
 
@@ -200,7 +200,7 @@ impl Index<'_> {
     }
 }
 
-impl Line for Index<'_> {
+impl KeyIndex for Index<'_> {
     fn from(&mut self, key: i64) -> Result<Vec<i64>> {
         let bounds = [self.value(key), self.value(i64::MAX)];
         let key_type = self.key_type;
@@ -244,7 +244,7 @@ struct SameKey<'c, 't> {
     title: &'t str,
 }
 
-impl Line for SameKey<'_, '_> {
+impl KeyIndex for SameKey<'_, '_> {
     fn from(&mut self, key: i64) -> Result<Vec<i64>> {
         let rows =
             self.from.query_map((&self.key, key), |row| row.get(0)).and_then(Iterator::collect);

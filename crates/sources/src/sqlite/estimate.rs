@@ -2,13 +2,13 @@
 
 use rusqlite::{Connection, Row, Statement};
 use sluice_contracts::Result;
-use sluice_contracts::schema::Column;
+use sluice_contracts::documents::Column;
 
 use super::catalog::{Form, Found, file_bytes};
 use super::connection::failed;
-use super::density::{LOOK, Line, spans};
+use super::datetime::TextFormat;
+use super::density::{KeyIndex, LOOK, spans};
 use super::dialect::first;
-use super::moment::Spelling;
 use super::sample::{GUESSED_ROW, Sample};
 use crate::source::Span;
 
@@ -30,7 +30,7 @@ pub(super) struct Estimate {
     /// Bytes of those rows' columns.
     pub(super) bytes: u64,
     /// How each column spells its days, where the sample shows it.
-    pub(super) spellings: Vec<Option<Spelling>>,
+    pub(super) spellings: Vec<Option<TextFormat>>,
     /// What the reader of the plan should know.
     pub(super) warnings: Vec<String>,
 }
@@ -207,7 +207,7 @@ struct RowNumbers<'c> {
     title: &'c str,
 }
 
-impl Line for RowNumbers<'_> {
+impl KeyIndex for RowNumbers<'_> {
     fn from(&mut self, key: i64) -> Result<Vec<i64>> {
         let rows = self.from.query_map([key], |row| row.get(0)).and_then(Iterator::collect);
         rows.map_err(|error| failed(error, format!("sample {}", self.title)))

@@ -6,13 +6,13 @@
 mod catalog;
 mod columns;
 mod connection;
+mod datetime;
 mod decimal;
 mod density;
 mod dialect;
 mod distribution;
 mod estimate;
-mod misfit;
-mod moment;
+mod invalid_values;
 mod reader;
 mod sample;
 mod snapshot;

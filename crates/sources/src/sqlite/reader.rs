@@ -6,17 +6,15 @@ use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use sluice_contracts::manifest::Table;
-use sluice_contracts::schema::{Column, OnInvalid};
-use sluice_contracts::unit::Unit;
+use sluice_contracts::documents::{Column, OnInvalid, Table, Unit};
 use sluice_contracts::{Error, Result};
 use tokio::sync::mpsc;
 
 use super::catalog::Found;
 use super::connection::{Handle, Running, failed};
+use super::datetime::TextFormat;
 use super::dialect::predicate;
-use super::misfit::Rows;
-use super::moment::Spelling;
+use super::invalid_values::Rows;
 use super::snapshot;
 use super::type_table::Encoding;
 use super::value::Conversion;
@@ -176,7 +174,7 @@ impl Work {
             .collect::<Result<Vec<_>>>()?;
         let spelling = |key: &str| {
             let place = table.columns.iter().position(|c| c.source_name.eq_ignore_ascii_case(key));
-            place.map_or(Spelling::default(), |place| encodings[place].spelling())
+            place.map_or(TextFormat::default(), |place| encodings[place].spelling())
         };
         let all: Vec<&str> = table.columns.iter().map(|c| c.source_name.as_str()).collect();
         let condition = predicate(&unit.cut, &|name| found.sql(name), &spelling, &all)?;

@@ -3,10 +3,10 @@
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 use sluice_contracts::Result;
-use sluice_contracts::schema::{Column, OnInvalid, TargetType};
+use sluice_contracts::documents::{Column, OnInvalid, TargetType};
 
-use super::misfit::way_out;
-use super::moment::Spelling;
+use super::datetime::TextFormat;
+use super::invalid_values::way_out;
 use super::type_table::Encoding;
 use super::value::Conversion;
 use crate::builder::Invalid;
@@ -18,7 +18,7 @@ pub(super) const GUESSED_ROW: u64 = 64;
 pub(super) struct Sample<'c> {
     columns: Vec<Sampled<'c>>,
     /// How each column spells its days, where a row has shown it.
-    pub(super) spellings: Vec<Option<Spelling>>,
+    pub(super) spellings: Vec<Option<TextFormat>>,
     rows: u32,
     passed: u32,
     bytes: f64,
@@ -65,7 +65,7 @@ impl<'c> Sample<'c> {
                 (sampled.encoding, value)
             {
                 // The last one decides: applications change, and old rows stay.
-                self.spellings[place] = Spelling::of(text).or(self.spellings[place]);
+                self.spellings[place] = TextFormat::of(text).or(self.spellings[place]);
             }
             if passed && let Err(reason) = sampled.conversion.check(sampled.column, value) {
                 sampled.unheld += 1;

@@ -5,17 +5,16 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use sluice_contracts::Result;
+use sluice_contracts::documents::{Cut, Relation};
 use sluice_contracts::job::TableJob;
-use sluice_contracts::relation::Relation;
-use sluice_contracts::unit::Cut;
 
 use super::catalog::{Found, list};
 use super::columns::resolve;
 use super::connection::Handle;
+use super::datetime::TextFormat;
 use super::dialect::{predicate, quote};
 use super::distribution::distribution;
 use super::estimate::estimate;
-use super::moment::Spelling;
 use super::type_table::Encoding;
 use crate::source::{Description, Distribution, Key, Listing, Piece, Survey};
 
@@ -28,7 +27,7 @@ pub(super) struct SqliteSurvey {
     handle: Handle,
     /// How the columns of the table described last spell their days. Predicates for people need
     /// it; readers find it in the plan.
-    spellings: HashMap<String, Spelling>,
+    spellings: HashMap<String, TextFormat>,
 }
 
 impl SqliteSurvey {
@@ -108,7 +107,7 @@ impl Survey for SqliteSurvey {
 }
 
 impl SqliteSurvey {
-    fn spelling(&self, column: &str) -> Spelling {
+    fn spelling(&self, column: &str) -> TextFormat {
         self.spellings.get(&column.to_lowercase()).copied().unwrap_or_default()
     }
 }

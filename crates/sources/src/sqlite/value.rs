@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use rusqlite::types::ValueRef;
 use sluice_contracts::Result;
-use sluice_contracts::schema::{Column, Decimal, TargetType};
+use sluice_contracts::documents::{Column, Decimal, TargetType};
 
+use super::datetime;
 use super::decimal::Unscaled;
-use super::moment;
 use super::type_table::Encoding;
 use crate::builder::{ColumnBuilder, Invalid};
 
@@ -96,12 +96,12 @@ impl Conversion {
             ColumnBuilder::Date(b) => b.append_value(date(value)?),
             ColumnBuilder::Time(b) => {
                 const REASON: &str = "text other than `HH:MM[:SS[.ffffff]]` below 24:00";
-                b.append_value(moment(value, REASON, moment::time)?);
+                b.append_value(moment(value, REASON, datetime::time)?);
             }
             ColumnBuilder::Timestamp(b) if self.target == TargetType::Timestamp => {
                 const REASON: &str =
                     "text other than `YYYY-MM-DD[ HH:MM[:SS[.ffffff]][Z or +HH:MM]]`";
-                b.append_value(moment(value, REASON, moment::timestamp)?);
+                b.append_value(moment(value, REASON, datetime::timestamp)?);
             }
             ColumnBuilder::Timestamp(b) => b.append_value(datetime(value)?),
             ColumnBuilder::Decimal128(b, digits) => {
@@ -213,21 +213,21 @@ fn moment<T>(
 }
 
 fn date(value: ValueRef<'_>) -> Result<i32, Invalid> {
-    moment(value, "text other than `YYYY-MM-DD`", moment::date).map_err(|reason| match value {
-        ValueRef::Text(text) if moment::datetime(text).is_some() => TIMED,
+    moment(value, "text other than `YYYY-MM-DD`", datetime::date).map_err(|reason| match value {
+        ValueRef::Text(text) if datetime::datetime(text).is_some() => TIMED,
         _ if is_zoned(value) => ZONED,
         _ => reason,
     })
 }
 
 fn datetime(value: ValueRef<'_>) -> Result<i64, Invalid> {
-    moment(value, "text other than `YYYY-MM-DD[ HH:MM[:SS[.ffffff]]]`", moment::datetime)
+    moment(value, "text other than `YYYY-MM-DD[ HH:MM[:SS[.ffffff]]]`", datetime::datetime)
         .map_err(|reason| if is_zoned(value) { ZONED } else { reason })
 }
 
 /// Whether it would be a moment, and is no day and time without a zone.
 fn is_zoned(value: ValueRef<'_>) -> bool {
-    matches!(value, ValueRef::Text(text) if moment::timestamp(text).is_some())
+    matches!(value, ValueRef::Text(text) if datetime::timestamp(text).is_some())
 }
 
 /// A number's digits without an allocation. The longest are those of a double: 17 digits, a point,

@@ -13,7 +13,7 @@
 use std::task::Poll;
 
 use serde_json::Value;
-use sluice_contracts::manifest::RunId;
+use sluice_contracts::documents::RunId;
 use sluice_contracts::{Error, Kind, Result};
 
 use super::address::TableId;

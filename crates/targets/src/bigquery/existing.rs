@@ -1,10 +1,10 @@
 //! A table as it is before a load.
 
 use serde_json::{Map, Value, json};
+use sluice_contracts::documents::{Column, TargetType};
 use sluice_contracts::job::WriteDisposition;
-use sluice_contracts::schema::{Column, TargetType};
 use sluice_contracts::{Error, Result};
-use sluice_runtime::figures::thousands;
+use sluice_runtime::format::thousands;
 
 use super::address::TableId;
 use super::client::Client;

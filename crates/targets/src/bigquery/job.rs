@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use sluice_contracts::Result;
-use sluice_contracts::schema::Column;
+use sluice_contracts::documents::Column;
 
 use super::address::TableId;
 use super::existing::{ExistingTable, new_schema};

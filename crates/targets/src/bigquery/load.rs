@@ -5,7 +5,7 @@ use std::task::Poll;
 use async_trait::async_trait;
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
-use sluice_runtime::figures::thousands;
+use sluice_runtime::format::thousands;
 
 use super::address::TableId;
 use super::attempts::{AttemptState, Attempts, Owner};

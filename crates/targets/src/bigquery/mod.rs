@@ -25,8 +25,8 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use async_trait::async_trait;
+use sluice_contracts::documents::{RunId, Table};
 use sluice_contracts::job::WriteDisposition;
-use sluice_contracts::manifest::{RunId, Table};
 use sluice_contracts::{Error, Result};
 use sluice_runtime::google::{Endpoint, Endpoints};
 

@@ -1,7 +1,7 @@
 //! Comparing a table's columns with a job's.
 
 use serde_json::Value;
-use sluice_contracts::schema::Column;
+use sluice_contracts::documents::Column;
 
 /// How the columns of a job compare with those that a table has.
 #[derive(Debug, Clone, PartialEq, Eq)]

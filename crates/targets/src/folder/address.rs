@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use sluice_contracts::manifest::RunId;
+use sluice_contracts::documents::RunId;
 use sluice_contracts::{Error, Result};
 
 use super::client;

@@ -6,12 +6,11 @@ use std::io;
 use std::path::PathBuf;
 
 use serde_json::Value;
+use sluice_contracts::documents::{Column, RunId, bigquery_schema};
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::WriteDisposition;
-use sluice_contracts::manifest::RunId;
-use sluice_contracts::schema::{Column, bigquery_schema};
 use sluice_contracts::{Error, Kind, Result};
-use sluice_runtime::figures::thousands;
+use sluice_runtime::format::thousands;
 
 use super::address::TablePath;
 use super::client;

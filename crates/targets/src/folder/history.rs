@@ -6,8 +6,8 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sluice_contracts::Result;
+use sluice_contracts::documents::RunId;
 use sluice_contracts::job::WriteDisposition;
-use sluice_contracts::manifest::RunId;
 
 use super::client;
 use crate::target::Load;

@@ -27,7 +27,7 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use sluice_contracts::Result;
-use sluice_contracts::manifest::{RunId, Table};
+use sluice_contracts::documents::{RunId, Table};
 
 use super::target::{Load, Prepared, Target, TargetKind};
 use address::TablePath;

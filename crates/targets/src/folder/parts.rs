@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use futures::TryStreamExt as _;
 use object_store::ObjectStoreExt as _;
 use parquet::arrow::ArrowWriter;
+use sluice_contracts::documents::{Column, Part, arrow_schema};
 use sluice_contracts::error::Doing as _;
-use sluice_contracts::receipt::Part;
-use sluice_contracts::schema::{Column, arrow_schema};
 use sluice_contracts::store::{Bucket, storage_error};
 use sluice_contracts::{Error, Kind, Result};
 

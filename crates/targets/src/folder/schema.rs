@@ -7,8 +7,8 @@ use parquet::arrow::ArrowSchemaConverter;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::schema::types::Type;
 use serde_json::Value;
+use sluice_contracts::documents::{Column, arrow_schema};
 use sluice_contracts::error::Doing as _;
-use sluice_contracts::schema::{Column, arrow_schema};
 use sluice_contracts::{Kind, Result};
 
 use super::client;

@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sluice_contracts::documents::{Column, RunId, bigquery_schema};
 use sluice_contracts::error::Doing as _;
-use sluice_contracts::manifest::RunId;
-use sluice_contracts::schema::{Column, bigquery_schema};
 use sluice_contracts::{Error, Kind, Result};
 
 use super::address::TablePath;

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use sluice_contracts::manifest::Table;
-use sluice_contracts::unit::Unit;
+use sluice_contracts::documents::{Table, Unit};
 use sluice_contracts::{Error, Kind, Result};
 use sluice_sources::{Batches, Join, Reader, Source, Survey};
 

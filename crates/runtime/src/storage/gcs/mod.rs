@@ -11,10 +11,10 @@
 mod address;
 mod failure;
 mod listing;
-mod patience;
-mod pieces;
 mod rest;
+mod retry_budget;
 mod store;
+mod unsent;
 mod upload;
 
 use std::sync::Arc;

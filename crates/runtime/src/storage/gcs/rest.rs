@@ -7,7 +7,7 @@ use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
-use super::patience::{Patience, SILENCE};
+use super::retry_budget::{RetryBudget, SILENCE};
 
 /// A client for one bucket.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Rest {
 
     /// Asks for a document, again and again where that may help.
     pub(super) async fn ask<T: DeserializeOwned>(&self, url: &Url) -> Result<T, Failure> {
-        let mut patience = Patience::new();
+        let mut patience = RetryBudget::new();
         loop {
             let failure = match self.try_once(Method::GET, url, |request| request).await {
                 Ok(response) => match response.bytes().await {
@@ -79,7 +79,7 @@ impl Rest {
         url: &Url,
         with: impl Fn(RequestBuilder) -> RequestBuilder + Send + Sync,
     ) -> Result<Response, Failure> {
-        let mut patience = Patience::new();
+        let mut patience = RetryBudget::new();
         loop {
             match self.try_once(method.clone(), url, &with).await {
                 Ok(response) => return Ok(response),

@@ -32,8 +32,8 @@ use tokio::time::timeout;
 
 use super::failure::Failure;
 use super::listing;
-use super::patience::{FIRST_PAUSE, LONGEST_PAUSE, PATIENCE, SILENCE};
 use super::rest::Rest;
+use super::retry_budget::{FIRST_PAUSE, LONGEST_PAUSE, PATIENCE, SILENCE};
 use super::upload::Upload;
 use crate::google::Endpoint;
 

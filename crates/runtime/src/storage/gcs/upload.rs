@@ -19,21 +19,21 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::failure::Failure;
 use super::listing::{self, Described};
-use super::patience::Patience;
-use super::pieces::Pieces;
 use super::rest::Rest;
+use super::retry_budget::RetryBudget;
+use super::unsent::Unsent;
 
 /// An upload, as whoever fills it holds it. Dropping it abandons the upload.
 #[derive(Debug)]
 pub(super) struct Upload {
     path: Path,
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::UnboundedSender<Command>,
 }
 
 /// What the task that sends is asked for. Whoever asks waits for the answer, so what is queued is
 /// bounded by how many parts the filler keeps in flight.
 #[derive(Debug)]
-enum Order {
+enum Command {
     Part(PutPayload, oneshot::Sender<Result<(), Failure>>),
     Complete(oneshot::Sender<Result<PutResult, Failure>>),
     Abort(oneshot::Sender<()>),
@@ -48,7 +48,7 @@ impl Upload {
             name: path.to_string(),
             content_type,
             url: None,
-            pieces: Pieces::default(),
+            pieces: Unsent::default(),
         };
         tokio::spawn(session.run(asked));
         Self { path, orders }
@@ -60,7 +60,7 @@ impl MultipartUpload for Upload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let (answer, answered) = oneshot::channel();
         // Sent here and not in the future: parts arrive in this order, whichever is polled first.
-        let sent = self.orders.send(Order::Part(data, answer));
+        let sent = self.orders.send(Command::Part(data, answer));
         let path = self.path.clone();
         Box::pin(async move {
             drop(sent);
@@ -71,14 +71,14 @@ impl MultipartUpload for Upload {
 
     async fn complete(&mut self) -> object_store::Result<PutResult> {
         let (answer, answered) = oneshot::channel();
-        drop(self.orders.send(Order::Complete(answer)));
+        drop(self.orders.send(Command::Complete(answer)));
         let result = answered.await.unwrap_or(Err(Failure::Ended));
         result.map_err(|failure| failure.at(self.path.as_ref()))
     }
 
     async fn abort(&mut self) -> object_store::Result<()> {
         let (answer, answered) = oneshot::channel();
-        drop(self.orders.send(Order::Abort(answer)));
+        drop(self.orders.send(Command::Abort(answer)));
         // Where nobody answers, the upload has ended already.
         answered.await.unwrap_or_default();
         Ok(())
@@ -92,22 +92,22 @@ struct Session {
     content_type: Option<String>,
     /// Whoever knows it can write: it is not for logs. Absent before the first piece.
     url: Option<Url>,
-    pieces: Pieces,
+    pieces: Unsent,
 }
 
 /// What the service says of an upload.
 #[derive(Debug)]
-enum Progress {
+enum UploadProgress {
     /// It has so many bytes.
     Has(u64),
     Whole(Described),
 }
 
 impl Session {
-    async fn run(mut self, mut asked: mpsc::UnboundedReceiver<Order>) {
+    async fn run(mut self, mut asked: mpsc::UnboundedReceiver<Command>) {
         while let Some(order) = asked.recv().await {
             match order {
-                Order::Part(payload, answer) => {
+                Command::Part(payload, answer) => {
                     payload.into_iter().for_each(|bytes| self.pieces.push(bytes));
                     let result = self.advance(self.pieces.sendable()).await;
                     let failed = result.is_err();
@@ -117,7 +117,7 @@ impl Session {
                         break;
                     }
                 }
-                Order::Complete(answer) => {
+                Command::Complete(answer) => {
                     let result = self.complete().await;
                     if result.is_err() {
                         self.cancel().await;
@@ -125,7 +125,7 @@ impl Session {
                     drop(answer.send(result));
                     return;
                 }
-                Order::Abort(answer) => {
+                Command::Abort(answer) => {
                     self.cancel().await;
                     answer.send(()).unwrap_or_default();
                     return;
@@ -169,7 +169,7 @@ impl Session {
     /// Sends the bytes before `end`; `total` says that they are the last.
     async fn drive(&mut self, end: u64, total: Option<u64>) -> Result<Option<Described>, Failure> {
         let url = self.begun().await?;
-        let mut patience = Patience::new();
+        let mut patience = RetryBudget::new();
         let mut in_doubt = false;
         loop {
             let before = self.pieces.start();
@@ -179,8 +179,8 @@ impl Session {
                 self.put(&url, end, total).await
             };
             match answer {
-                Ok(Progress::Whole(object)) => return Ok(Some(object)),
-                Ok(Progress::Has(has)) => {
+                Ok(UploadProgress::Whole(object)) => return Ok(Some(object)),
+                Ok(UploadProgress::Has(has)) => {
                     if !self.pieces.forget(has) {
                         return Err(Failure::Gibberish("an upload that has other bytes"));
                     }
@@ -188,7 +188,7 @@ impl Session {
                         return Ok(None);
                     }
                     if has > before {
-                        patience = Patience::new();
+                        patience = RetryBudget::new();
                     } else if !in_doubt {
                         patience.wait(Failure::Silence).await?;
                     }
@@ -227,7 +227,12 @@ impl Session {
     }
 
     /// Sends the bytes before `end`.
-    async fn put(&self, url: &Url, end: u64, total: Option<u64>) -> Result<Progress, Failure> {
+    async fn put(
+        &self,
+        url: &Url,
+        end: u64,
+        total: Option<u64>,
+    ) -> Result<UploadProgress, Failure> {
         let start = self.pieces.start();
         let pieces = self.pieces.up_to(end);
         let of = total.map_or_else(|| "*".to_owned(), |total| total.to_string());
@@ -253,7 +258,7 @@ impl Session {
     }
 
     /// Asks how much the service has.
-    async fn ask(&self, url: &Url, total: Option<u64>) -> Result<Progress, Failure> {
+    async fn ask(&self, url: &Url, total: Option<u64>) -> Result<UploadProgress, Failure> {
         let asked = self.rest.try_once(Method::PUT, url, |request| {
             request.header(CONTENT_LENGTH, 0).header(CONTENT_RANGE, "bytes */*")
         });
@@ -262,7 +267,7 @@ impl Session {
             // A session ends with its object: the answer that said so may be the one that was lost.
             Err(gone) if gone.is_absence() && total.is_some() => {
                 match listing::describe(&self.rest, &self.name).await {
-                    Ok(object) if self.is_ours(&object) => Ok(Progress::Whole(object)),
+                    Ok(object) if self.is_ours(&object) => Ok(UploadProgress::Whole(object)),
                     _ => Err(gone),
                 }
             }
@@ -281,17 +286,17 @@ impl Session {
     }
 }
 
-async fn progress(response: Response) -> Result<Progress, Failure> {
+async fn progress(response: Response) -> Result<UploadProgress, Failure> {
     if response.status() == StatusCode::PERMANENT_REDIRECT {
-        let Some(range) = response.headers().get(RANGE) else { return Ok(Progress::Has(0)) };
+        let Some(range) = response.headers().get(RANGE) else { return Ok(UploadProgress::Has(0)) };
         let last = range.to_str().ok().and_then(|range| range.strip_prefix("bytes=0-"));
         let last: Option<u64> = last.and_then(|last| last.parse().ok());
         let last = last.ok_or(Failure::Gibberish("an upload that has no range"))?;
-        return Ok(Progress::Has(last + 1));
+        return Ok(UploadProgress::Has(last + 1));
     }
     let body = response.bytes().await?;
     let object = serde_json::from_slice(&body);
-    object.map(Progress::Whole).map_err(|_| Failure::Gibberish("an object that is none"))
+    object.map(UploadProgress::Whole).map_err(|_| Failure::Gibberish("an object that is none"))
 }
 
 /// A checksum as the service writes it.

@@ -3,14 +3,12 @@
 //! <https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-BINARY-FORMAT>
 
 mod array;
+mod geography;
 mod numeric;
-mod place;
 mod value;
 
 use arrow_array::RecordBatch;
-use sluice_contracts::manifest::Table;
-use sluice_contracts::schema::{Column, OnInvalid, TargetType};
-use sluice_contracts::unit::Unit;
+use sluice_contracts::documents::{Column, OnInvalid, Table, TargetType, Unit};
 use sluice_contracts::{Error, Result};
 
 use super::dialect;

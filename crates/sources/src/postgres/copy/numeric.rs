@@ -1,7 +1,7 @@
 //! Exact decimals of the wire: digits to base 10,000 into scaled integers.
 
 use arrow_buffer::i256;
-use sluice_contracts::schema::Decimal;
+use sluice_contracts::documents::Decimal;
 
 use super::value::Refusal;
 use crate::builder::{ColumnBuilder, Invalid};
@@ -185,7 +185,7 @@ const POWERS: [i128; 39] = {
 
 #[cfg(test)]
 mod tests {
-    use sluice_contracts::schema::{Column, OnInvalid, TargetType};
+    use sluice_contracts::documents::{Column, OnInvalid, TargetType};
 
     use super::*;
 

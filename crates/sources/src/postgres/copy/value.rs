@@ -1,11 +1,11 @@
 //! One value of the wire into one column.
 
 use arrow_buffer::i256;
-use sluice_contracts::schema::Decimal;
+use sluice_contracts::documents::Decimal;
 use uuid::Uuid;
 
 use super::super::type_table::Wire;
-use super::place::{self, Spelling};
+use super::geography::{self, GeographyFormat};
 use super::{array, numeric};
 use crate::builder::{ColumnBuilder, Invalid};
 
@@ -83,10 +83,10 @@ pub(super) fn append(wire: Wire, value: &[u8], into: &mut ColumnBuilder) -> Resu
         (Wire::Json, _) => return Err(Invalid("an array whose lower bound is not 1").into()),
         (Wire::Money, into) => money(i64::from_be_bytes(sized(value)?), into)?,
         (Wire::Geometry, ColumnBuilder::Text(b)) => {
-            b.append_value(place::spelled(value, Spelling::GeoJson)?);
+            b.append_value(geography::spelled(value, GeographyFormat::GeoJson)?);
         }
         (Wire::Geography, ColumnBuilder::Text(b)) => {
-            b.append_value(place::spelled(value, Spelling::Wkt)?);
+            b.append_value(geography::spelled(value, GeographyFormat::Wkt)?);
         }
         (Wire::Int2, into) => integer(i16::from_be_bytes(sized(value)?).into(), into)?,
         (Wire::Int4, into) => integer(i32::from_be_bytes(sized(value)?).into(), into)?,

@@ -1,6 +1,6 @@
 //! The type table as the documentation shows it.
 
-use sluice_contracts::schema::TargetType;
+use sluice_contracts::documents::TargetType;
 
 use super::{FAMILIES, Row};
 use crate::documentation::{Becomes, Example, TypeRow};

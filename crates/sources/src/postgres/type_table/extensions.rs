@@ -1,7 +1,7 @@
 //! Types of extensions.
 
 use super::TargetType::{Bytes, Float64, Geography, Json};
-use super::{Form, Row, TEXT, Target, Wire, all, but, refused, row, text};
+use super::{Row, SelectExpression, TEXT, Target, Wire, all, but, refused, row, text};
 
 const PLACE: &[Target] = &[
     but(
@@ -18,7 +18,7 @@ const ROUNDED: &str = "its text has 15 digits and rounds the others away";
 pub(super) const ROWS: &[Row] = &[
     row("citext", Wire::Text, TEXT, "Grüße", "Grüße").of("citext"),
     Row {
-        form: Form::Each("pg_catalog.to_json({})::pg_catalog.text"),
+        form: SelectExpression::Each("pg_catalog.to_json({})::pg_catalog.text"),
         ..row("hstore", Wire::Json, &[all(Json)], "a=>1, b=>NULL", r#"{"a": "1", "b": null}"#)
             .of("hstore")
     },
@@ -53,11 +53,11 @@ pub(super) const ROWS: &[Row] = &[
     refused("spheroid", ROUNDED).of("postgis").inexact_json(ROUNDED),
     text("raster", "0100...", "0100...").of("postgis_raster"),
     Row {
-        form: Form::Whole("{}::pg_catalog.float4[]"),
+        form: SelectExpression::Whole("{}::pg_catalog.float4[]"),
         ..row("vector", Wire::Float4, FLOATS, "[1,2.5]", "[1.0, 2.5]").of("vector")
     },
     Row {
-        form: Form::Whole("{}::pg_catalog.float4[]"),
+        form: SelectExpression::Whole("{}::pg_catalog.float4[]"),
         ..row("halfvec", Wire::Float4, FLOATS, "[1,2.5]", "[1.0, 2.5]").of("vector")
     },
     text("sparsevec", "{1:1.5,3:2}/5", "{1:1.5,3:2}/5").of("vector"),

@@ -1,7 +1,7 @@
 //! What the server's own catalogue is made of.
 
 use super::TargetType::{Bignumeric, Float64, Int64, Numeric};
-use super::{Form, Row, Target, Wire, all, refused, row, text};
+use super::{Row, SelectExpression, Target, Wire, all, refused, row, text};
 
 const NUMBER: &[Target] = &[all(Int64), all(Float64), all(Numeric), all(Bignumeric)];
 
@@ -12,7 +12,7 @@ macro_rules! named {
     };
     ($name:literal, $catalog:literal, $readable:literal, $example:literal) => {
         Row {
-            form: Form::Each(concat!(
+            form: SelectExpression::Each(concat!(
                 "case when {}::pg_catalog.oid = 0 then '-' when exists (select from pg_catalog.",
                 $readable,
                 " as _named where _named.oid = {}::pg_catalog.oid) then \

@@ -2,32 +2,32 @@
 //!
 //! To add a type: a row in its family's file, and a [`Wire`] where its bytes are like no other's.
 
-mod digits;
 mod documentation;
 mod extensions;
-mod forms;
+mod geometry;
 mod internals;
+mod invalid_values;
 mod numbers;
+mod numeric;
 mod pg_type;
-mod places;
 mod resolve;
-mod suspicion;
+mod select_expressions;
 #[cfg(test)]
 mod tests;
 mod texts;
 mod times;
 
-use sluice_contracts::schema::{Column, Decimal, TargetType};
+use sluice_contracts::documents::{Column, Decimal, TargetType};
 use sluice_contracts::{Error, Result};
 
 pub(super) use documentation::type_documentation;
-pub(super) use forms::expression;
+pub(super) use invalid_values::{suspicion, suspicion_of_element};
 pub(super) use pg_type::{Arrays, PgType};
 pub(super) use resolve::resolve;
-pub(super) use suspicion::{suspicion, suspicion_of_element};
+pub(super) use select_expressions::expression;
 
 use crate::documentation::Example;
-use forms::Form;
+use select_expressions::SelectExpression;
 
 /// How the server sends a value in binary COPY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub(super) struct Row {
     /// How its values are sent.
     pub wire: Wire,
     /// What the query asks the server for.
-    pub form: Form,
+    pub form: SelectExpression,
     /// What it may become, the default first. STRING can be asked of every type, so it stands here
     /// only where what is sent is text anyway.
     pub targets: &'static [Target],
@@ -131,7 +131,7 @@ const fn row(
         name,
         extension: "",
         wire,
-        form: Form::Column,
+        form: SelectExpression::Column,
         targets,
         refused: None,
         inexact_json: None,
@@ -141,12 +141,16 @@ const fn row(
 
 /// A type that is read as the server's own text of it.
 const fn text(name: &'static str, source: &'static str, target: &'static str) -> Row {
-    Row { form: Form::TEXT, ..row(name, Wire::Text, TEXT, source, target) }
+    Row { form: SelectExpression::TEXT, ..row(name, Wire::Text, TEXT, source, target) }
 }
 
 /// A type whose text does not say what its value is.
 const fn refused(name: &'static str, reason: &'static str) -> Row {
-    Row { refused: Some(reason), form: Form::TEXT, ..row(name, Wire::Text, &[], "", "") }
+    Row {
+        refused: Some(reason),
+        form: SelectExpression::TEXT,
+        ..row(name, Wire::Text, &[], "", "")
+    }
 }
 
 impl Row {
@@ -171,7 +175,7 @@ const FAMILIES: &[(&str, &[Row])] = &[
     ("documents and composites", texts::DOCUMENTS),
     ("networks and bits", texts::NETWORKS),
     ("ranges", times::RANGES),
-    ("geometry", places::ROWS),
+    ("geometry", geometry::ROWS),
     ("text search", texts::SEARCH),
     ("identifiers of the server", internals::ROWS),
     ("extensions", extensions::ROWS),
@@ -180,7 +184,7 @@ const FAMILIES: &[(&str, &[Row])] = &[
 
 /// Every row: of the types, and of the texts that can be made of any type.
 fn rows() -> impl Iterator<Item = &'static Row> {
-    FAMILIES.iter().flat_map(|(_, rows)| *rows).chain(forms::ROWS)
+    FAMILIES.iter().flat_map(|(_, rows)| *rows).chain(select_expressions::ROWS)
 }
 
 /// The row of every enumerated type.

@@ -1,14 +1,14 @@
 //! From a column of the catalogue, and what the job wants of it, to what it becomes.
 
+use sluice_contracts::documents::{Decimal, TargetType};
 use sluice_contracts::job::ColumnFile;
-use sluice_contracts::schema::{Decimal, TargetType};
 use sluice_contracts::{Error, Result};
 
-use super::digits::{self, Outcome};
-use super::forms::{
+use super::numeric::{self, NumericTarget};
+use super::pg_type::{Arrays, PgType};
+use super::select_expressions::{
     ARRAY_JSON, BOUNDED_JSON, MONEY_ARRAY_TEXT, MONEY_TEXT, SERVER_JSON, SERVER_TEXT,
 };
-use super::pg_type::{Arrays, PgType};
 use super::{COMPOSITE, Row, Wire};
 
 use TargetType::{Bignumeric, Bytes, Geography, Json, Numeric, String as Text};
@@ -66,7 +66,7 @@ pub(in crate::postgres) fn resolve(
         return document(column, pg, row, wanted);
     }
     let (target_type, decimal, invalid) = match row.wire {
-        Wire::Numeric => digits::decimal(column, pg, wanted)?
+        Wire::Numeric => numeric::decimal(column, pg, wanted)?
             .ok_or_else(|| cannot_become(column, pg, Some(row), wanted))?,
         _ => plain(column, pg, row, wanted)?,
     };
@@ -140,7 +140,12 @@ fn document(
 }
 
 /// A type whose rows of the table say everything.
-fn plain(column: &str, pg: &PgType<'_>, row: &Row, wanted: Option<TargetType>) -> Result<Outcome> {
+fn plain(
+    column: &str,
+    pg: &PgType<'_>,
+    row: &Row,
+    wanted: Option<TargetType>,
+) -> Result<NumericTarget> {
     let target = match wanted {
         None => row.targets.first(),
         Some(to) => row.target(to),
@@ -150,7 +155,7 @@ fn plain(column: &str, pg: &PgType<'_>, row: &Row, wanted: Option<TargetType>) -
         declared_place(column, pg)?;
     }
     let decimal = matches!(target.to, Numeric | Bignumeric).then(|| match row.wire {
-        Wire::Money => digits::of_money(pg.typmod),
+        Wire::Money => numeric::of_money(pg.typmod),
         Wire::Int2 => Decimal { precision: 5, scale: 0 },
         Wire::Int4 | Wire::Oid => Decimal { precision: 10, scale: 0 },
         _ => Decimal { precision: 19, scale: 0 },

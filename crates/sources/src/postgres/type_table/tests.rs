@@ -1,8 +1,8 @@
 //! What each type becomes.
 
 use sluice_contracts::Result;
+use sluice_contracts::documents::{Column, OnInvalid, TargetType};
 use sluice_contracts::job::ColumnFile;
-use sluice_contracts::schema::{Column, OnInvalid, TargetType};
 
 use super::pg_type::{Arrays, PgType};
 use super::resolve::{ARRAYS, Resolved, resolve};

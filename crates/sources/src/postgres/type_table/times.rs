@@ -1,7 +1,7 @@
 //! Dates, times, and ranges.
 
 use super::TargetType::{Date, Datetime, String as Text, Time, Timestamp};
-use super::{Form, Row, Target, Wire, but, row, text};
+use super::{Row, SelectExpression, Target, Wire, but, row, text};
 
 const YEARS: &str = "infinity, years outside 1 to 9999";
 const INTERVAL: &[Target] = &[but(Text, "infinity")];
@@ -25,7 +25,7 @@ pub(super) const ROWS: &[Row] = &[
         "2024-02-29 07:04:56.123456 UTC",
     ),
     Row {
-        form: Form::TEXT,
+        form: SelectExpression::TEXT,
         ..row(
             "interval",
             Wire::Interval,

@@ -5,7 +5,7 @@ use arrow_array::types::Int64Type;
 use proptest::prelude::*;
 use rusqlite::types::Value;
 use serde_json::json;
-use sluice_contracts::unit::KeyType;
+use sluice_contracts::documents::KeyType;
 
 use super::*;
 

@@ -1,7 +1,6 @@
 use serde_json::json;
 use sluice_contracts::Kind;
-use sluice_contracts::schema::{Decimal, OnInvalid, TargetType};
-use sluice_contracts::unit::KeyType;
+use sluice_contracts::documents::{Decimal, KeyType, OnInvalid, TargetType};
 
 use super::*;
 use crate::source::Key;

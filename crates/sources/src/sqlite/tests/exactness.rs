@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::string::string_regex;
 use rusqlite::types::Value;
 use serde_json::json;
-use sluice_contracts::schema::{Column, TargetType};
+use sluice_contracts::documents::{Column, TargetType};
 
 use super::*;
 

@@ -3,10 +3,10 @@
 mod cuts;
 mod describe;
 mod exactness;
-mod forms;
-mod misfits;
-mod moment;
+mod invalid_values;
 mod planning;
+mod relations;
+mod snapshot;
 mod values;
 
 use std::path::PathBuf;
@@ -14,10 +14,8 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use rusqlite::Connection;
+use sluice_contracts::documents::{Cut, Relation, Table, Unit};
 use sluice_contracts::job::{ColumnFile, Partitioning, TableJob, WriteDisposition};
-use sluice_contracts::manifest::Table;
-use sluice_contracts::relation::Relation;
-use sluice_contracts::unit::{Cut, Unit};
 use sluice_contracts::{Error, Result};
 
 use super::*;

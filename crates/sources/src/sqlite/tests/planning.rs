@@ -1,5 +1,5 @@
 use serde_json::json;
-use sluice_contracts::unit::KeyType;
+use sluice_contracts::documents::KeyType;
 
 use super::*;
 use crate::source::{Distribution, Key};

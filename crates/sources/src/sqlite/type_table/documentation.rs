@@ -1,6 +1,6 @@
 //! What the documentation says of the type table.
 
-use sluice_contracts::schema::TargetType;
+use sluice_contracts::documents::TargetType;
 
 use super::{Declared, Encoding, TYPES, declared};
 use crate::documentation::{Becomes, Example, TypeRow};

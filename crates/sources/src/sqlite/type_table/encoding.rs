@@ -1,9 +1,9 @@
 //! How a column's values are meant.
 
-use sluice_contracts::schema::TargetType;
+use sluice_contracts::documents::TargetType;
 use sluice_contracts::{Error, Result};
 
-use crate::sqlite::moment::Spelling;
+use crate::sqlite::datetime::TextFormat;
 
 /// How a column's values are meant, which SQLite's storage alone does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,9 +25,9 @@ pub(in crate::sqlite) enum Encoding {
     /// Times of day, as text.
     Time,
     /// Days with a time, as text.
-    Datetime(Spelling),
+    Datetime(TextFormat),
     /// Moments, as text with or without a zone.
-    Timestamp(Spelling),
+    Timestamp(TextFormat),
     /// JSON documents.
     Json,
     /// Anything: the declared type says nothing, or the job asks for the text of whatever there is.
@@ -44,10 +44,10 @@ impl Encoding {
         Self::Blob,
         Self::Date,
         Self::Time,
-        Self::Datetime(Spelling::Space),
-        Self::Datetime(Spelling::T),
-        Self::Timestamp(Spelling::Space),
-        Self::Timestamp(Spelling::T),
+        Self::Datetime(TextFormat::Space),
+        Self::Datetime(TextFormat::T),
+        Self::Timestamp(TextFormat::Space),
+        Self::Timestamp(TextFormat::T),
         Self::Json,
         Self::Untyped,
     ];
@@ -63,10 +63,10 @@ impl Encoding {
             Self::Blob => "blob",
             Self::Date => "date",
             Self::Time => "time",
-            Self::Datetime(Spelling::Space) => "datetime",
-            Self::Datetime(Spelling::T) => "datetime_t",
-            Self::Timestamp(Spelling::Space) => "timestamp",
-            Self::Timestamp(Spelling::T) => "timestamp_t",
+            Self::Datetime(TextFormat::Space) => "datetime",
+            Self::Datetime(TextFormat::T) => "datetime_t",
+            Self::Timestamp(TextFormat::Space) => "timestamp",
+            Self::Timestamp(TextFormat::T) => "timestamp_t",
             Self::Json => "json",
             Self::Untyped => "untyped",
         }
@@ -81,15 +81,15 @@ impl Encoding {
     }
 
     /// How days with a time are spelled in the column.
-    pub(in crate::sqlite) fn spelling(self) -> Spelling {
+    pub(in crate::sqlite) fn spelling(self) -> TextFormat {
         match self {
             Self::Datetime(spelling) | Self::Timestamp(spelling) => spelling,
-            _ => Spelling::default(),
+            _ => TextFormat::default(),
         }
     }
 
     /// The same with days spelled otherwise, where there are some.
-    pub(in crate::sqlite) fn spelled(self, spelling: Spelling) -> Self {
+    pub(in crate::sqlite) fn spelled(self, spelling: TextFormat) -> Self {
         match self {
             Self::Datetime(_) => Self::Datetime(spelling),
             Self::Timestamp(_) => Self::Timestamp(spelling),

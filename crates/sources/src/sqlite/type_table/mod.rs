@@ -6,12 +6,12 @@
 mod documentation;
 mod encoding;
 
-use sluice_contracts::schema::{Decimal, TargetType};
+use sluice_contracts::documents::{Decimal, TargetType};
 
 pub(super) use documentation::type_documentation;
 pub(super) use encoding::Encoding;
 
-use super::moment::Spelling;
+use super::datetime::TextFormat;
 
 /// One row: declared types, how their values are meant, and what they become.
 struct Row {
@@ -149,14 +149,14 @@ const TYPES: &[Row] = &[
             "DATETIME2",
             "SMALLDATETIME",
         ],
-        encoding: Encoding::Datetime(Spelling::Space),
+        encoding: Encoding::Datetime(TextFormat::Space),
         target: TargetType::Datetime,
         family: "dates and times",
         example: ["'2024-02-29T10:00'", "2024-02-29 10:00:00"],
     },
     Row {
         names: &["TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE", "DATETIMEOFFSET"],
-        encoding: Encoding::Timestamp(Spelling::Space),
+        encoding: Encoding::Timestamp(TextFormat::Space),
         target: TargetType::Timestamp,
         family: "dates and times",
         example: ["'2024-02-29 10:00:00+02:00'", "2024-02-29 08:00:00 UTC"],

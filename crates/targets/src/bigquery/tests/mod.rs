@@ -11,9 +11,8 @@ use std::task::Poll;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use sluice_contracts::Result;
+use sluice_contracts::documents::{Column, OnInvalid, Part, TargetType};
 use sluice_contracts::job::WriteDisposition;
-use sluice_contracts::receipt::Part;
-use sluice_contracts::schema::{Column, OnInvalid, TargetType};
 use sluice_contracts::store::Bucket;
 
 use super::BigQueryTarget;

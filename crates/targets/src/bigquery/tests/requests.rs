@@ -3,8 +3,8 @@
 use std::task::Poll;
 
 use serde_json::{Value, json};
+use sluice_contracts::documents::TargetType;
 use sluice_contracts::job::WriteDisposition::{Append, Empty, Truncate};
-use sluice_contracts::schema::TargetType;
 
 use super::recorder::{Recorder, done};
 use super::{ID, TAGS, columns, load, load_of_nothing, loaded};

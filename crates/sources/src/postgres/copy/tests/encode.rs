@@ -10,8 +10,8 @@ use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, TimeDelta};
 use sluice_contracts::Result;
+use sluice_contracts::documents::{Column, OnInvalid, TargetType};
 use sluice_contracts::job::ColumnFile;
-use sluice_contracts::schema::{Column, OnInvalid, TargetType};
 
 use crate::postgres::copy::CopyDecoder;
 use crate::postgres::type_table::{Arrays, PgType, resolve};

@@ -9,7 +9,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use sluice_contracts::schema::{Column, TargetType, arrow_schema};
+use sluice_contracts::documents::{Column, TargetType, arrow_schema};
 use uuid::Uuid;
 
 use super::encode::{array, cell, column, date, decode, numeric, stream_of, timestamp};

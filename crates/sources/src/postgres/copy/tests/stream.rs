@@ -2,10 +2,7 @@
 
 use proptest::prelude::*;
 use sluice_contracts::Kind;
-use sluice_contracts::schema::{Column, OnInvalid, TargetType};
-
-use sluice_contracts::manifest::Table;
-use sluice_contracts::unit::Unit;
+use sluice_contracts::documents::{Column, OnInvalid, Table, TargetType, Unit};
 
 use super::encode::{array, cell, column, decode, numeric, stream, stream_of};
 use crate::postgres::copy::{CopyDecoder, HEADER};
@@ -326,7 +323,7 @@ fn a_column_that_no_row_of_the_table_reads_is_refused() {
         Column { target_type: TargetType::Bytes, ..plain.clone() },
         Column {
             target_type: TargetType::Numeric,
-            decimal: Some(sluice_contracts::schema::Decimal { precision: 4, scale: 5 }),
+            decimal: Some(sluice_contracts::documents::Decimal { precision: 4, scale: 5 }),
             ..plain
         },
     ] {

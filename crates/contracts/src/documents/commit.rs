@@ -1,0 +1,26 @@
+//! Commits: the proof that a table is visible.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Proof that one table of a run is visible in its target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Commit {
+    /// Version of this document, [`Commit::VERSION`].
+    pub version: u32,
+    /// Index of the table in the manifest.
+    pub table: u32,
+    /// Generation of the snapshot that was committed.
+    pub snapshot: u32,
+    /// Rows made visible by this run.
+    pub rows: u64,
+    /// When, by the loader's clock.
+    pub at: DateTime<Utc>,
+}
+
+impl Commit {
+    /// The version this build writes.
+    pub const VERSION: u32 = 1;
+}

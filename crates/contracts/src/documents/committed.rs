@@ -1,0 +1,44 @@
+//! What became of the tables of a run.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::error_report::ErrorReport;
+
+/// What became of each table of a run that was loaded. Nothing changes after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Committed {
+    /// Version of this document, [`Committed::VERSION`].
+    pub version: u32,
+    /// Every table of the manifest, in its order, then those that the plan refused.
+    pub tables: Vec<TableOutcome>,
+    /// When, by the loader's clock.
+    pub at: DateTime<Utc>,
+}
+
+impl Committed {
+    /// The version this build writes.
+    pub const VERSION: u32 = 1;
+
+    /// Whether every table is visible.
+    pub fn is_whole(&self) -> bool {
+        self.tables.iter().all(|table| table.failure.is_none())
+    }
+}
+
+/// What became of one table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TableOutcome {
+    /// The table.
+    pub table: String,
+    /// URL of the table that it becomes.
+    pub target: String,
+    /// Rows made visible.
+    pub rows: u64,
+    /// Why it is not visible; absent where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<ErrorReport>,
+}

@@ -1,0 +1,62 @@
+//! The end of a run, as it is announced.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::committed::TableOutcome;
+use super::error_report::ErrorReport;
+use super::run_id::RunId;
+
+/// The end of a run, for whoever waits for it. Pub/Sub messages carry it as JSON, with `event`,
+/// `run` and `job` as attributes too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunEvent {
+    /// Version of this document, [`RunEvent::VERSION`].
+    pub version: u32,
+    /// What happened.
+    pub event: EventName,
+    /// The run.
+    pub run: RunId,
+    /// The job.
+    pub job: String,
+    /// What the caller told this request from others by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_key: Option<String>,
+    /// Rows made visible in all tables.
+    pub rows: u64,
+    /// What became of each table. Empty for a run that never was planned.
+    pub tables: Vec<TableOutcome>,
+    /// Why the run failed, where it did as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<ErrorReport>,
+    /// When the run ended, by the clock of who says so.
+    pub at: DateTime<Utc>,
+}
+
+impl RunEvent {
+    /// The version this build writes.
+    pub const VERSION: u32 = 1;
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum EventName {
+    /// Every table is visible.
+    #[serde(rename = "run.finished")]
+    Finished,
+    /// At least one is not.
+    #[serde(rename = "run.failed")]
+    Failed,
+}
+
+impl EventName {
+    /// The word in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Finished => "run.finished",
+            Self::Failed => "run.failed",
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The manifest: the plan of a run, written once.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::relation::Relation;
+use super::run_id::RunId;
+use super::schema::Column;
+use super::unit::Unit;
+use crate::error::Kind;
+use crate::job::{Consistency, Excluded, WriteDisposition};
+
+/// The plan of a run: its tables, their units, and which task reads which.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of this document, [`Manifest::VERSION`].
+    pub version: u32,
+    /// The run that this is the plan of.
+    pub run: RunId,
+    /// Name of the job.
+    pub job: String,
+    /// When it was planned, by the planner's clock.
+    pub planned: DateTime<Utc>,
+    /// The source's URL as the job spells it, environment variables unexpanded.
+    pub source: String,
+    /// Bucket that the run's documents and parts lie in.
+    pub bucket: String,
+    /// Whether all units are read at one moment.
+    pub consistency: Consistency,
+    /// Whether no table becomes visible unless all do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all_or_nothing: bool,
+    /// Executions of the run before it is given up.
+    #[serde(default = "executions_of_version_1")]
+    pub max_executions: u32,
+    /// What the run moves.
+    pub tables: Vec<Table>,
+    /// Tables that the job asks for and the plan refuses: the others move, unless
+    /// `all_or_nothing`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused>,
+    /// Tables that the job leaves out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded: Vec<Excluded>,
+    /// Which task reads which units, heaviest first.
+    pub tasks: Vec<Task>,
+    /// What the whole is expected to take.
+    pub estimate: Estimate,
+}
+
+impl Manifest {
+    /// The version this build writes.
+    pub const VERSION: u32 = 2;
+
+    /// The unit that a reference means.
+    pub fn unit(&self, unit: UnitRef) -> Option<(&Table, &Unit)> {
+        let table = self.tables.get(unit.table as usize)?;
+        Some((table, table.units.get(unit.unit as usize)?))
+    }
+
+    /// Every unit of the run.
+    pub fn units(&self) -> impl Iterator<Item = UnitRef> + '_ {
+        self.tables.iter().flat_map(|table| {
+            table.units.iter().map(|unit| UnitRef { table: table.index, unit: unit.index })
+        })
+    }
+}
+
+/// Version 1 of the manifest had no limit of its own.
+fn executions_of_version_1() -> u32 {
+    3
+}
+
+/// A table that the plan refuses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    /// The table.
+    pub table: String,
+    /// URL of the table it would have become.
+    pub target: String,
+    /// Who must act.
+    pub kind: Kind,
+    /// Why it is refused.
+    pub message: String,
+    /// The remedy, where one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// One table of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    /// Place among the run's tables, from 0.
+    pub index: u32,
+    /// The table's name, or `query`.
+    pub name: String,
+    /// What is read.
+    pub relation: Relation,
+    /// The job's own filter, in the source's language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// URL of the table that it becomes.
+    pub target: String,
+    /// What becomes of the rows that the target has.
+    pub write_disposition: WriteDisposition,
+    /// How it was cut.
+    pub strategy: String,
+    /// Why it was cut so, in one sentence.
+    pub reason: String,
+    /// Its columns, in the order of the part files.
+    pub columns: Vec<Column>,
+    /// Names and types of the columns, and the partitions, as planned: a reader that finds
+    /// another shape refuses to read.
+    pub shape: String,
+    /// Expected rows.
+    pub rows: u64,
+    /// Expected bytes in the source.
+    pub bytes: u64,
+    /// What the reader of the plan should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Its units: disjoint, and covering the table.
+    pub units: Vec<Unit>,
+}
+
+/// One task of the plan. An execution of fewer tasks carries several of them out in each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// Place among the plan's tasks, from 0.
+    pub index: u32,
+    /// Its units, in the order they are read.
+    pub units: Vec<UnitRef>,
+}
+
+/// A unit by its place in the manifest.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
+pub struct UnitRef {
+    /// Index of the table.
+    pub table: u32,
+    /// Index of the unit in the table.
+    pub unit: u32,
+}
+
+/// What a run is expected to take. Printed, never enforced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Estimate {
+    /// Rows of all tables.
+    pub rows: u64,
+    /// Bytes of all tables, in the source.
+    pub bytes: u64,
+    /// Seconds until the slowest task ends.
+    pub seconds: f64,
+    /// US dollars for the Cloud Run tasks, before the free tier.
+    pub dollars: f64,
+}

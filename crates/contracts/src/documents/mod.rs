@@ -1,0 +1,40 @@
+//! The documents that the programs meet in, one file for each.
+//!
+//! A document is created once and never changed. Its version is the first thing that is read of
+//! it, and every version that was ever written still loads.
+
+mod commit;
+mod committed;
+mod error_report;
+mod event;
+mod extracted;
+mod failure;
+mod launch;
+mod manifest;
+mod receipt;
+mod relation;
+mod request;
+mod run_id;
+mod schema;
+mod snapshot;
+mod unit;
+mod verdict;
+
+pub use commit::Commit;
+pub use committed::{Committed, TableOutcome};
+pub use error_report::ErrorReport;
+pub use event::{EventName, RunEvent};
+pub use extracted::Extracted;
+pub use failure::Failure;
+pub use launch::{Claim, Order};
+pub use manifest::{Estimate, Manifest, Refused, Table, Task, UnitRef};
+pub use receipt::{Part, Receipt};
+pub use relation::Relation;
+pub use request::{Request, Reservation};
+pub use run_id::RunId;
+pub use schema::{
+    Column, Decimal, OnInvalid, TargetType, arrow_schema, bigquery_schema, digits, scalar_type,
+};
+pub use snapshot::Snapshot;
+pub use unit::{Cut, KeyType, Unit};
+pub use verdict::{Decision, Verdict};

@@ -1,0 +1,62 @@
+//! Receipts: the proof that a unit is done.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Proof that one unit was read whole in one snapshot and written to the parts it names.
+///
+/// Created once, never overwritten: of two attempts at a unit the first to create its receipt
+/// wins, and the parts of the other are never looked at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// Version of this document, [`Receipt::VERSION`].
+    pub version: u32,
+    /// Index of the table in the manifest.
+    pub table: u32,
+    /// Index of the unit in the table.
+    pub unit: u32,
+    /// Generation of the snapshot that the unit was read in.
+    pub snapshot: u32,
+    /// Task that read it.
+    pub task: u32,
+    /// Attempt of that task.
+    pub attempt: u32,
+    /// Execution that the task belonged to.
+    pub execution: String,
+    /// Rows read, and written.
+    pub rows: u64,
+    /// Bytes received from the source.
+    pub bytes: u64,
+    /// Values replaced by NULL because the target type cannot hold them, by target column.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub invalid: BTreeMap<String, u64>,
+    /// The part files, in the order written. None for a unit without rows.
+    pub parts: Vec<Part>,
+    /// Seconds from the first row asked for to the last part written.
+    pub seconds: f64,
+    /// When it was done, by the task's clock.
+    pub finished: DateTime<Utc>,
+}
+
+impl Receipt {
+    /// The version this build writes.
+    pub const VERSION: u32 = 1;
+}
+
+/// One part file of a unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// Object path in the bucket.
+    pub path: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// CRC-32C of its bytes, the checksum that Cloud Storage keeps of every object.
+    pub crc32c: u32,
+}

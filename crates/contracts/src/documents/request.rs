@@ -1,0 +1,46 @@
+//! Requests: who asked for a run, and for what.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::run_id::RunId;
+
+/// Which run a request led to. The same request, delivered again, finds it and is the same run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reservation {
+    /// Version of this document, [`Reservation::VERSION`].
+    pub version: u32,
+    /// The run.
+    pub run: RunId,
+    /// When the request first came, by the planner's clock.
+    pub at: DateTime<Utc>,
+}
+
+impl Reservation {
+    /// The version this build writes.
+    pub const VERSION: u32 = 1;
+}
+
+/// What was asked for, before anything was planned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// Version of this document, [`Request::VERSION`].
+    pub version: u32,
+    /// The run.
+    pub run: RunId,
+    /// The job file as it was when the request came: one that is changed later changes no run.
+    pub job: serde_json::Value,
+    /// What tells this request from others, as the caller, Pub/Sub or Cloud Scheduler said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_key: Option<String>,
+    /// When the request first came, by the planner's clock.
+    pub at: DateTime<Utc>,
+}
+
+impl Request {
+    /// The version this build writes.
+    pub const VERSION: u32 = 1;
+}

@@ -1,0 +1,9 @@
+//! The ports that more than one program calls, one file for each.
+
+mod announcer;
+mod checks;
+mod executions;
+
+pub use announcer::Announcer;
+pub use checks::{Check, Checks};
+pub use executions::{ExecutionState, Executions};

@@ -1,0 +1,166 @@
+//! The leaves that a table consists of, and how large each one is.
+
+use sluice_contracts::job::TableJob;
+use sluice_contracts::{Error, Result};
+use sqlx::postgres::PgConnection;
+use sqlx::postgres::types::Oid;
+
+use super::catalog::Found;
+use super::connection::{get, rows};
+use super::dialect;
+use crate::source::Piece;
+
+/// What a table consists of.
+#[derive(Debug)]
+pub(super) struct Partitions {
+    pub(super) all: Vec<Piece>,
+    /// Oids of the leaves, for noticing that the table was altered.
+    pub(super) leaves: Vec<u32>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// One table of the tree that a partitioned or inherited table is the root of.
+struct Leaf {
+    oid: u32,
+    name: String,
+    kind: char,
+    pages: Option<u32>,
+    bytes: u64,
+    readable: bool,
+}
+
+/// Finds the pieces of what a table job reads, and asks the server's own planner for their rows.
+pub(super) async fn find(
+    connection: &mut PgConnection,
+    job: &TableJob,
+    found: &Found,
+) -> Result<Partitions> {
+    let mut warnings = Vec::new();
+    let whole = |leaves: Vec<u32>, warnings: Vec<String>, piece: Piece| Partitions {
+        all: vec![piece],
+        leaves,
+        warnings,
+    };
+    let from = dialect::relation(&job.relation);
+    let Some(oid) = found.oid.filter(|_| "rpmf".contains(found.kind)) else {
+        let (rows, width) = explain(connection, &dialect::select("*", &from, filter(job))).await?;
+        let piece = Piece { leaf: None, rows, bytes: rows.saturating_mul(width), pages: None };
+        return Ok(whole(Vec::new(), warnings, piece));
+    };
+    let leaves = leaves(connection, job, oid).await?;
+    let oids: Vec<u32> = leaves.iter().map(|leaf| leaf.oid).collect();
+    if let [only] = leaves.as_slice()
+        && only.oid == oid
+    {
+        let piece = measure(connection, job, only, None, &from).await?;
+        let pages = if found.row_security { None } else { piece.pages };
+        return Ok(whole(oids, warnings, Piece { pages, ..piece }));
+    }
+    // A leaf has privileges and policies of its own; what the parent shows counts.
+    if found.row_security || leaves.iter().any(|leaf| !leaf.readable) {
+        warnings.push(
+            "the partitions may not be read one by one (row security, or no SELECT on one of \
+             them), so the table is cut as a whole"
+                .to_owned(),
+        );
+        let (rows, _) = explain(connection, &dialect::select("*", &from, filter(job))).await?;
+        let bytes = leaves.iter().map(|leaf| leaf.bytes).sum();
+        let piece = Piece { leaf: None, rows, bytes, pages: None };
+        return Ok(whole(oids, warnings, piece));
+    }
+    if leaves.is_empty() {
+        let piece = Piece { leaf: None, rows: 0, bytes: 0, pages: None };
+        return Ok(whole(oids, warnings, piece));
+    }
+    let mut pieces = Vec::with_capacity(leaves.len());
+    for leaf in &leaves {
+        let from = format!("only {}", leaf.name);
+        pieces.push(measure(connection, job, leaf, Some(leaf.name.clone()), &from).await?);
+    }
+    Ok(Partitions { all: pieces, leaves: oids, warnings })
+}
+
+fn filter(job: &TableJob) -> Option<&str> {
+    job.filter.as_deref()
+}
+
+/// Every table of the tree that holds rows itself.
+async fn leaves(connection: &mut PgConnection, job: &TableJob, oid: u32) -> Result<Vec<Leaf>> {
+    let sql = format!(
+        "with recursive tree(oid) as (\
+           select {oid}::oid union select i.inhrelid from tree t \
+           join pg_inherits i on i.inhparent = t.oid) \
+         select c.oid, format('%I.%I', n.nspname, c.relname), c.relkind::text, \
+                case when c.relkind in ('r', 'm') and a.amname = 'heap' then \
+                  pg_relation_size(c.oid) / current_setting('block_size')::bigint end, \
+                case when c.relkind in ('r', 'm') then pg_table_size(c.oid) else 0 end, \
+                has_table_privilege(c.oid, 'select') and not c.relrowsecurity \
+         from tree t join pg_class c on c.oid = t.oid \
+         join pg_namespace n on n.oid = c.relnamespace left join pg_am a on a.oid = c.relam \
+         where c.relkind <> 'p' order by 2"
+    );
+    let what = || format!("list the partitions of `{}`", job.relation);
+    rows(connection, &sql, what)
+        .await?
+        .iter()
+        .map(|row| {
+            let pages: Option<i64> = get(row, 3)?;
+            Ok(Leaf {
+                oid: get::<Oid>(row, 0)?.0,
+                name: get(row, 1)?,
+                kind: get::<String>(row, 2)?.chars().next().unwrap_or(' '),
+                pages: pages.map(|pages| u32::try_from(pages).unwrap_or(u32::MAX)),
+                bytes: u64::try_from(get::<i64>(row, 4)?).unwrap_or(0),
+                readable: get(row, 5)?,
+            })
+        })
+        .collect()
+}
+
+async fn measure(
+    connection: &mut PgConnection,
+    job: &TableJob,
+    leaf: &Leaf,
+    name: Option<String>,
+    from: &str,
+) -> Result<Piece> {
+    let (rows, width) = explain(connection, &dialect::select("*", from, filter(job))).await?;
+    // An empty table that was never analysed is taken for ten pages of rows.
+    let rows = if leaf.pages == Some(0) { 0 } else { rows };
+    let bytes = match job.filter {
+        None if leaf.kind != 'f' => leaf.bytes,
+        _ => rows.saturating_mul(width),
+    };
+    Ok(Piece { leaf: name, rows, bytes, pages: leaf.pages })
+}
+
+/// Rows and bytes of a row that the server's planner expects of a query. Reads no table.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
+pub(super) async fn explain(connection: &mut PgConnection, sql: &str) -> Result<(u64, u64)> {
+    let what = || "ask the server for a plan".to_owned();
+    let found = rows(connection, &format!("explain (format json) {sql}"), what).await?;
+    let row = found.first().ok_or_else(|| Error::bug(what()))?;
+    let text = sqlx::Row::try_get_raw(row, 0)
+        .ok()
+        .and_then(|value| value.as_str().ok().map(str::to_owned))
+        .ok_or_else(|| Error::bug(what()))?;
+    let plan: serde_json::Value =
+        serde_json::from_str(&text).map_err(|source| Error::bug(what()).because(source))?;
+    let number = |key| plan.pointer(&format!("/0/Plan/{key}")).and_then(serde_json::Value::as_f64);
+    match (number("Plan Rows"), number("Plan Width")) {
+        (Some(rows), Some(width)) => Ok((rows as u64, width as u64)),
+        _ => Err(Error::bug(what())),
+    }
+}
+
+/// Oids of every table of the tree that holds rows itself.
+pub(super) async fn leaf_oids(connection: &mut PgConnection, oid: u32) -> Result<Vec<u32>> {
+    let sql = format!(
+        "with recursive tree(oid) as (\
+           select {oid}::oid union select i.inhrelid from tree t \
+           join pg_inherits i on i.inhparent = t.oid) \
+         select c.oid from tree t join pg_class c on c.oid = t.oid where c.relkind <> 'p'"
+    );
+    let what = || "list the partitions".to_owned();
+    rows(connection, &sql, what).await?.iter().map(|row| Ok(get::<Oid>(row, 0)?.0)).collect()
+}

@@ -1,0 +1,41 @@
+//! The last words of an attempt, for whoever decides what becomes of the run.
+
+use chrono::Utc;
+use sluice_contracts::Error;
+use sluice_contracts::documents::{Failure, UnitRef};
+use sluice_contracts::store::RunStore;
+
+use crate::Config;
+
+/// Where an attempt leaves word.
+pub(crate) struct FailureRecorder<'a> {
+    pub(crate) store: &'a RunStore,
+    pub(crate) config: &'a Config,
+    /// Name of this process in the run's documents.
+    pub(crate) writer_id: String,
+}
+
+impl FailureRecorder<'_> {
+    /// Leaves word of what ended this attempt. Failing to do so changes nothing.
+    pub(crate) async fn leave(&self, error: &Error, at: Option<UnitRef>) {
+        let failure = Failure {
+            version: Failure::VERSION,
+            task: self.config.cloud_run_task_index,
+            attempt: self.config.cloud_run_task_attempt,
+            execution: self.config.cloud_run_execution.clone(),
+            unit: at.map(|unit| (unit.table, unit.unit)),
+            kind: error.kind(),
+            message: error.chain(),
+            hint: error.remedy().map(str::to_owned),
+            at: Utc::now(),
+        };
+        // Each table that fails leaves a word of its own.
+        let name = match at {
+            Some(unit) => format!("{}-{}", self.writer_id, unit.table),
+            None => self.writer_id.clone(),
+        };
+        if let Err(error) = self.store.create_failure(&failure, &name).await {
+            tracing::warn!(error = error.chain(), "could not record the failure");
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! What the run's other tasks have done, as far as its documents say.
+//!
+//! A run may have hundreds of tasks, and each of them looks again and again. So they look for
+//! documents by name: that nothing is left, that a newer moment was founded, that the run was
+//! decided. A bucket's listing costs ten times as much, and the receipts of a large run are many
+//! pages of it; it is for the few moments that nothing else can tell.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use chrono::Utc;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use object_store::path::Path;
+use sluice_contracts::documents::{Extracted, Failure, Manifest, UnitRef};
+use sluice_contracts::job::Consistency;
+use sluice_contracts::store::RunStore;
+use sluice_contracts::{Kind, Result};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::check_requests::CheckRequests;
+use crate::launch::{Share, chance};
+use crate::snapshot::JoinedSnapshot;
+
+/// How often a task that has nothing left to read looks whether the others have: so long where it
+/// is alone, and so much longer for each other.
+const WAIT_STEP: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(10)];
+/// How often it counts receipts: whoever did the last unit may have died before it said so.
+const STOCK_STEP: [Duration; 2] = [Duration::from_secs(10), Duration::from_millis(250)];
+/// How often a task looks, whatever it does, whether the run was called off.
+const WATCH_STEP: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(10)];
+/// Every so many of those looks are for what tasks have given up.
+const LOOKS_PER_LISTING: u32 = 4;
+/// How long a task that has nothing left to read holds the snapshot for the others while none of
+/// them proves a unit.
+const WAIT_FOR: Duration = Duration::from_mins(15);
+/// Tasks that are asked for before receipts are counted: it takes only one that still reads to
+/// know that the run is not over.
+const ASKED: usize = 16;
+/// Documents that are read at once.
+const AT_ONCE: usize = 32;
+
+/// The run's tasks, this one among them.
+pub(crate) struct Peers<'a> {
+    pub(crate) store: &'a RunStore,
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) share: &'a Share,
+    pub(crate) checks: &'a CheckRequests,
+    /// Name of this execution: what an earlier one gave up may be mended since.
+    pub(crate) execution: &'a str,
+    /// This task's place in the execution.
+    pub(crate) task: u32,
+    /// What was known of it when somebody last looked.
+    pub(crate) given_up: watch::Sender<UnreadableTables>,
+}
+
+/// What an execution has given up.
+#[derive(Debug, Default)]
+pub(crate) struct UnreadableTables {
+    /// Tables of which a unit cannot be read.
+    tables: HashSet<u32>,
+    /// Why the run cannot go on at all.
+    whole: Option<Failure>,
+    /// The failures that were looked at.
+    known: HashSet<Path>,
+}
+
+/// How a run stands.
+enum Remaining {
+    /// Nothing is left to be read.
+    Over,
+    /// It cannot go on.
+    CalledOff,
+    /// Something is left, and so many receipts were counted, where they were.
+    Open(Option<usize>),
+}
+
+/// What an attempt of a task finds before it begins.
+pub(crate) enum TaskStart {
+    /// There is nothing to do any more.
+    Over,
+    /// An attempt of this very task gave the run up.
+    GaveUp(Failure),
+    /// There may be units to read: those of this task without a receipt, where a generation has
+    /// begun that they could have one of.
+    Open(Option<(u32, Vec<UnitRef>)>),
+}
+
+impl Peers<'_> {
+    /// Whether an error of one table ends the whole run.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.manifest.all_or_nothing || self.manifest.tables.len() == 1
+    }
+
+    /// Whether a newer moment was founded than this one.
+    pub(crate) async fn outdated(&self, moment: &JoinedSnapshot) -> Result<bool> {
+        self.store.is_founded(moment.generation + 1).await
+    }
+
+    /// Whether a unit of the table is known not to be readable, so that its others need not be.
+    pub(crate) fn has_given_up(&self, table: u32) -> bool {
+        self.given_up.borrow().tables.contains(&table)
+    }
+
+    /// Remembers that this task gave a table up.
+    pub(crate) fn gave_up(&self, table: u32) {
+        self.given_up.send_modify(|given_up| given_up.tables.extend([table]));
+    }
+
+    /// How the run stands for a task that is about to join it. A task whose own units are done is
+    /// needed all the same where others are not: they may have to begin again, and it with them.
+    pub(crate) async fn standing(&self, attempt: u32) -> Result<TaskStart> {
+        self.look_for_given_up().await?;
+        if let Some(failure) = self.given_up.borrow().whole.clone() {
+            let own = failure.task == self.task && attempt > 0;
+            return Ok(if own { TaskStart::GaveUp(failure) } else { TaskStart::Over });
+        }
+        if self.store.verdict().await?.is_some() {
+            return Ok(TaskStart::Over);
+        }
+        let Some(generation) = self.store.generation().await? else {
+            return Ok(TaskStart::Open(None));
+        };
+        let missing = self.missing(generation).await?;
+        let readable = missing.iter().any(|unit| !self.has_given_up(unit.table));
+        // That an execution said so before says nothing of what that one gave up.
+        if !readable && matches!(self.take_stock(generation, true).await?, Remaining::Over) {
+            self.say_extracted(generation).await?;
+            return Ok(TaskStart::Over);
+        }
+        Ok(TaskStart::Open(Some((generation, missing))))
+    }
+
+    /// This task's units without a receipt of `generation`, in the order they are read.
+    pub(crate) async fn missing(&self, generation: u32) -> Result<Vec<UnitRef>> {
+        stream::iter(self.share.units.iter().copied())
+            .map(|unit| async move {
+                let receipt = self.store.receipt(generation, unit).await?;
+                Ok(receipt.is_none().then_some(unit))
+            })
+            .buffered(AT_ONCE)
+            .try_filter_map(|missing| async move { Ok(missing) })
+            .try_collect()
+            .await
+    }
+
+    /// Holds the snapshot until every unit that can still be read has a receipt, so that a task
+    /// that starts again finds somebody to join. Says whether a newer moment was founded.
+    pub(crate) async fn wait(&self, moment: &mut JoinedSnapshot) -> Result<bool> {
+        let mut seen = 0;
+        let mut since = Instant::now();
+        // Who proves the last unit of all finds that out at once, and nobody waits for its word.
+        let mut has_proved = !moment.proofs.keeps_any();
+        let mut count_at = self.next_count();
+        loop {
+            if moment.proofs.keeps_any() {
+                moment.proofs.release().await?;
+                has_proved = !moment.proofs.keeps_any();
+            }
+            if has_proved || Instant::now() >= count_at {
+                match self.take_stock(moment.generation, has_proved).await? {
+                    Remaining::Over => {
+                        moment.proofs.finish().await?;
+                        self.say_extracted(moment.generation).await?;
+                        return Ok(false);
+                    }
+                    Remaining::CalledOff => return Ok(false),
+                    Remaining::Open(Some(receipts)) if receipts > seen => {
+                        seen = receipts;
+                        since = Instant::now();
+                    }
+                    Remaining::Open(_) => {}
+                }
+                (has_proved, count_at) = (false, self.next_count());
+            }
+            if self.manifest.consistency == Consistency::None {
+                return Ok(false);
+            }
+            if since.elapsed() >= WAIT_FOR {
+                if !moment.proofs.keeps_any() {
+                    return Ok(false);
+                }
+                moment.proofs.finish().await?;
+                has_proved = true;
+                continue;
+            }
+            tokio::time::sleep(self.pause(WAIT_STEP)).await;
+            if self.store.is_extracted(moment.generation).await? {
+                return Ok(false);
+            }
+            if self.outdated(moment).await? {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Ends when the run has: it was decided what is to become of it, or a task met what ends it.
+    /// Until then keeps up with what tasks give up.
+    pub(crate) async fn called_off(&self) {
+        for look in 1_u32.. {
+            tokio::time::sleep(self.pause(WATCH_STEP)).await;
+            let listed = look.is_multiple_of(LOOKS_PER_LISTING);
+            let called_off = async {
+                if listed {
+                    self.look_for_given_up().await?;
+                }
+                let given_up = self.given_up.borrow().whole.is_some();
+                Ok(given_up || self.store.verdict().await?.is_some())
+            };
+            match called_off.await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => {
+                    let error: sluice_contracts::Error = error;
+                    tracing::debug!(
+                        error = error.chain(),
+                        "could not look whether the run goes on"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Whether anything is left to be read. With `ask_first`, others are asked for before receipts
+    /// are counted.
+    async fn take_stock(&self, generation: u32, ask_first: bool) -> Result<Remaining> {
+        self.look_for_given_up().await?;
+        if self.given_up.borrow().whole.is_some() {
+            return Ok(Remaining::CalledOff);
+        }
+        if ask_first && self.somebody_reads(generation).await? {
+            return Ok(Remaining::Open(None));
+        }
+        let receipts = self.store.receipted(self.manifest, generation).await?;
+        let open = |unit: UnitRef| !receipts.contains(&unit) && !self.has_given_up(unit.table);
+        Ok(if self.manifest.units().any(open) {
+            Remaining::Open(Some(receipts.len()))
+        } else {
+            Remaining::Over
+        })
+    }
+
+    /// Whether one of some other tasks, those after this one, has not done its last unit.
+    async fn somebody_reads(&self, generation: u32) -> Result<bool> {
+        let peers = &self.share.peers;
+        let own = peers.partition_point(|(peer, _)| *peer <= self.task);
+        let last_units = peers.iter().cycle().skip(own).take(peers.len().min(ASKED));
+        let last_units = last_units.filter(|(peer, _)| *peer != self.task).map(|(_, unit)| *unit);
+        stream::iter(last_units.filter(|unit| !self.has_given_up(unit.table)))
+            .map(|unit| async move { Ok(self.store.receipt(generation, unit).await?.is_none()) })
+            .buffer_unordered(ASKED)
+            .try_any(|reads| async move { reads })
+            .await
+    }
+
+    /// Says that nothing of a generation is left to be read. Several may find that out at once.
+    async fn say_extracted(&self, generation: u32) -> Result<()> {
+        let extracted =
+            Extracted { version: Extracted::VERSION, snapshot: generation, at: Utc::now() };
+        self.store.create_extracted(&extracted).await?;
+        self.checks.extracted(self.share.launch, generation).await;
+        Ok(())
+    }
+
+    /// Looks what tasks of this execution gave up for reasons that starting them again will not
+    /// mend.
+    async fn look_for_given_up(&self) -> Result<()> {
+        let mut known = self.given_up.borrow().known.clone();
+        let failures = self.store.failures_beyond(&mut known).await?;
+        let strict = self.is_strict();
+        self.given_up.send_modify(|given_up| {
+            given_up.known.extend(known);
+            for failure in failures {
+                if failure.kind == Kind::Transient || failure.execution != self.execution {
+                    continue;
+                }
+                match failure.unit {
+                    Some((table, _)) if !strict => given_up.tables.extend([table]),
+                    _ if given_up.whole.as_ref().is_some_and(|whole| whole.task == self.task) => {}
+                    _ => given_up.whole = Some(failure),
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// When receipts are to be counted next: not by all tasks at once.
+    fn next_count(&self) -> Instant {
+        Instant::now() + self.pause(STOCK_STEP).mul_f64(0.5 + chance())
+    }
+
+    fn pause(&self, [alone, each]: [Duration; 2]) -> Duration {
+        self.share.pause(alone, each)
+    }
+}

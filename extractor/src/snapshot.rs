@@ -1,0 +1,238 @@
+//! The moment that all units of a run are read at, handed from task to task.
+//!
+//! A snapshot lives as long as any transaction that holds it, and one that joined it can export
+//! it again. So no task's death ends a run:
+//!
+//! 1. The first task to start founds a generation: it takes a snapshot, and publishes an export.
+//! 2. Every other joins by the export of any that lives, and publishes one of its own. So does a
+//!    task that starts again.
+//! 3. A task that holds the snapshot alone reads, but proves nothing: its death would end the
+//!    snapshot and make its receipts worthless. They are kept in the task until every task that has
+//!    units has joined, or, some seconds after its own joining, any other has ([`PendingReceipts`]).
+//! 4. A task holds the snapshot until every unit has a receipt.
+//! 5. Where nobody holds the snapshot any more, the next generation is founded, if units are left.
+//!    One that has joined and is about to say so is given some seconds first.
+//!
+//! So no single death takes anything along that was proved: either another task holds the snapshot,
+//! or the generation has no receipt, and founding the next begins nothing again. Receipts become
+//! worthless, and everything is read again, only when all tasks that had joined are dead.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use sluice_contracts::documents::{Manifest, Snapshot};
+use sluice_contracts::job::Consistency;
+use sluice_contracts::store::{Created, RunStore};
+use sluice_contracts::{Error, Result};
+use sluice_sources::{Join, Reader, Source};
+
+use crate::launch::Share;
+use crate::pending_receipts::PendingReceipts;
+
+/// Holders that are tried before a generation is given up, the newest first.
+const HOLDERS_TRIED: usize = 16;
+/// How often holders are looked for before a generation is given up: one may have joined a moment
+/// ago and be about to say so.
+const LOOKS: u32 = 4;
+/// Generations of a run before it is given up.
+const MOST_GENERATIONS: u32 = 8;
+
+/// A reader at the run's moment, and which generation of it that is.
+pub(crate) struct JoinedSnapshot {
+    pub(crate) reader: Box<dyn Reader>,
+    pub(crate) generation: u32,
+    /// What was read at it.
+    pub(crate) proofs: PendingReceipts,
+}
+
+/// How joining ended.
+pub(crate) enum Joined {
+    /// At a moment.
+    At(Box<JoinedSnapshot>),
+    /// Nobody holds the snapshot of this generation any more. It may be that nobody needs it: others
+    /// have read the last unit and gone while this task was on its way.
+    Lost(u32),
+}
+
+impl Joined {
+    fn at(moment: JoinedSnapshot) -> Self {
+        Self::At(Box::new(moment))
+    }
+
+    /// The moment, or else which generation has none.
+    pub(crate) fn or(self, lost: &mut Option<u32>) -> Option<JoinedSnapshot> {
+        match self {
+            Self::At(moment) => Some(*moment),
+            Self::Lost(generation) => {
+                *lost = Some(generation);
+                None
+            }
+        }
+    }
+}
+
+/// Who joins.
+pub(crate) struct Joiner<'a> {
+    pub(crate) source: &'a dyn Source,
+    pub(crate) store: &'a RunStore,
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) share: &'a Share,
+    pub(crate) task: u32,
+    pub(crate) attempt: u32,
+    /// Name of this process in the run's documents.
+    pub(crate) writer_id: &'a str,
+    /// The generation that nobody held when it was last looked for, and that units are missing of.
+    pub(crate) lost: Option<u32>,
+}
+
+impl Joiner<'_> {
+    /// Joins the run's newest moment, or founds one where there is none, or where it is known to be
+    /// lost.
+    pub(crate) async fn join(&self) -> Result<Joined> {
+        let mut looks = 0;
+        loop {
+            let Some(generation) = self.store.generation().await? else {
+                match self.found(0).await? {
+                    Some(moment) => return Ok(Joined::at(moment)),
+                    None => continue,
+                }
+            };
+            if let Some(moment) = self.join_any(generation).await? {
+                return Ok(Joined::at(moment));
+            }
+            if self.lost != Some(generation) {
+                looks += 1;
+                if looks == LOOKS {
+                    return Ok(Joined::Lost(generation));
+                }
+                tokio::time::sleep(Duration::from_millis(500) * looks).await;
+                continue;
+            }
+            let next = generation + 1;
+            if next >= MOST_GENERATIONS {
+                return Err(Error::data(format!(
+                    "read run `{}` at one moment: {MOST_GENERATIONS} snapshots ended before all \
+                     units were read",
+                    self.store.run()
+                ))
+                .hint(
+                    "the source ends long transactions, or all tasks were killed at once; \
+                     on a standby, set `hot_standby_feedback = on`",
+                ));
+            }
+            if self.store.receipted(self.manifest, generation).await?.is_empty() {
+                tracing::info!(
+                    generation = next,
+                    "nobody holds the snapshot any more, or needs it"
+                );
+            } else {
+                tracing::warn!(
+                    generation = next,
+                    "nobody holds the snapshot any more; beginning again"
+                );
+            }
+            if let Some(moment) = self.found(next).await? {
+                return Ok(Joined::at(moment));
+            }
+        }
+    }
+
+    /// The moment of a reader that met an error, fit for another unit, while it lives; or else what
+    /// joining gives.
+    ///
+    /// A second connection is tried first: on the one there is, what is left of the unit would have
+    /// to be passed over, and that may be most of a large table. But the server need not give a
+    /// second one, and then the first still holds the moment.
+    pub(crate) async fn rejoin(&self, broken: JoinedSnapshot) -> Result<Joined> {
+        let JoinedSnapshot { mut reader, generation, proofs } = broken;
+        if self.manifest.consistency == Consistency::Snapshot
+            && let Ok(token) = reader.export().await
+        {
+            match self.join_token(&token, generation).await {
+                Ok(Some(moment)) => return Ok(Joined::at(JoinedSnapshot { proofs, ..moment })),
+                Ok(None) => {}
+                Err(error) => {
+                    let error = error.chain();
+                    tracing::info!(error, "no second connection; going on with the first");
+                    if reader.recover().await.is_ok() {
+                        return Ok(Joined::at(JoinedSnapshot { reader, generation, proofs }));
+                    }
+                }
+            }
+        }
+        drop(reader);
+        Ok(match self.join().await? {
+            Joined::At(moment) if moment.generation == generation => {
+                Joined::at(JoinedSnapshot { proofs, ..*moment })
+            }
+            joined => joined,
+        })
+    }
+
+    /// Founds a generation; `None` where another task was first.
+    async fn found(&self, generation: u32) -> Result<Option<JoinedSnapshot>> {
+        let join = match self.manifest.consistency {
+            Consistency::Snapshot => Join::Found,
+            Consistency::None => Join::Independent,
+        };
+        let Some(mut reader) = self.source.reader(&self.application(), join).await? else {
+            return Err(Error::bug("found a snapshot"));
+        };
+        let snapshot = self.snapshot(generation, reader.export().await?);
+        Ok(match self.store.create_founder(&snapshot).await? {
+            Created::First => Some(self.moment(reader, generation)),
+            Created::Lost => None,
+        })
+    }
+
+    /// Joins a generation by any of its holders, and becomes one.
+    async fn join_any(&self, generation: u32) -> Result<Option<JoinedSnapshot>> {
+        if self.manifest.consistency == Consistency::None {
+            let reader = self.source.reader(&self.application(), Join::Independent).await?;
+            return Ok(reader.map(|reader| self.moment(reader, generation)));
+        }
+        let holders = self.store.holders(generation).await?;
+        for holder in holders.iter().take(HOLDERS_TRIED) {
+            if let Some(moment) = self.join_token(&holder.token, generation).await? {
+                return Ok(Some(moment));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn join_token(&self, token: &str, generation: u32) -> Result<Option<JoinedSnapshot>> {
+        let reader = self.source.reader(&self.application(), Join::Token(token)).await?;
+        let Some(mut reader) = reader else { return Ok(None) };
+        let snapshot = self.snapshot(generation, reader.export().await?);
+        // A task that lost its connection joins, and says so, more than once.
+        let again = uuid::Uuid::new_v4().simple();
+        self.store.create_holder(&snapshot, &format!("{}-{again}", self.writer_id)).await?;
+        Ok(Some(self.moment(reader, generation)))
+    }
+
+    fn moment(&self, reader: Box<dyn Reader>, generation: u32) -> JoinedSnapshot {
+        let consistency = self.manifest.consistency;
+        let proofs =
+            PendingReceipts::new(self.store, consistency, self.share, generation, self.task);
+        JoinedSnapshot { reader, generation, proofs }
+    }
+
+    /// What the source's operator sees.
+    fn application(&self) -> String {
+        format!("sluice {} {}", self.store.run(), self.task)
+    }
+
+    fn snapshot(&self, generation: u32, token: String) -> Snapshot {
+        Snapshot {
+            version: Snapshot::VERSION,
+            generation,
+            token,
+            task: self.task,
+            attempt: self.attempt,
+            at: Utc::now(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! Which units of a run are done.
+
+use std::collections::{BTreeMap, HashSet};
+
+use sluice_contracts::documents::{Manifest, Receipt, UnitRef};
+use sluice_contracts::job::Consistency;
+use sluice_contracts::store::RunStore;
+use sluice_contracts::{Error, Result};
+
+use crate::failures::Failures;
+
+/// Missing units that a message names before it only counts.
+const NAMED: usize = 10;
+
+/// The receipts of one generation: the one that can be committed, or else the one that has come
+/// furthest.
+#[derive(Debug, Clone)]
+pub struct Coverage {
+    /// The generation.
+    pub generation: u32,
+    /// Its receipts.
+    pub receipts: BTreeMap<UnitRef, Receipt>,
+    /// Units without one.
+    pub missing: Vec<UnitRef>,
+}
+
+impl Coverage {
+    /// Whether every unit has a receipt.
+    pub fn is_complete(&self) -> bool {
+        self.missing.is_empty()
+    }
+
+    /// The tables with missing units that the newest execution gave up, and why. A run of one
+    /// table, or one that is all or nothing, gives up none.
+    ///
+    /// # Errors
+    /// `Transient` where units of other tables are missing, naming them.
+    pub async fn given_up(
+        &self,
+        store: &RunStore,
+        manifest: &Manifest,
+    ) -> Result<BTreeMap<u32, Error>> {
+        if self.is_complete() {
+            return Ok(BTreeMap::new());
+        }
+        let mut tables = Failures::read(store).await?.given_up(manifest).tables;
+        tables.retain(|table, _| self.missing.iter().any(|unit| unit.table == *table));
+        if self.missing.iter().all(|unit| tables.contains_key(&unit.table)) {
+            let errors = tables.into_iter().map(|(table, failure)| (table, failure.into_error()));
+            return Ok(errors.collect());
+        }
+        let load = format!("load run `{}`", manifest.run);
+        Err(Error::transient(format!("{load}: {}", name_missing(manifest, &self.missing))).hint(
+            format!(
+                "`sluice status {} --bucket {}` shows each unit's last error; running the tasks again fills the gap",
+                manifest.run, manifest.bucket
+            ),
+        ))
+    }
+}
+
+/// How far a run is, without what its receipts say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MissingUnits {
+    pub(crate) generation: u32,
+    /// Units without a receipt.
+    pub(crate) missing: Vec<UnitRef>,
+}
+
+/// Names the units that are missing.
+pub(crate) fn name_missing(manifest: &Manifest, missing: &[UnitRef]) -> String {
+    let many_tables = manifest.tables.len() > 1;
+    let mut named: Vec<String> = missing
+        .iter()
+        .take(NAMED)
+        .map(|unit| match manifest.tables.get(unit.table as usize) {
+            Some(table) if many_tables => format!("{} of `{}`", unit.unit, table.name),
+            _ => unit.unit.to_string(),
+        })
+        .collect();
+    if missing.len() > NAMED {
+        named.push(format!("and {} more", missing.len() - NAMED));
+    }
+    let all = manifest.units().count();
+    format!(
+        "{} of {all} work units have a receipt; missing: {}",
+        all - missing.len().min(all),
+        named.join(", ")
+    )
+}
+
+/// The tasks that have something to do where these units are missing and no task is at work.
+pub fn tasks_to_start(manifest: &Manifest, missing: &[UnitRef]) -> Vec<u32> {
+    let missing: HashSet<&UnitRef> = missing.iter().collect();
+    let has_work = |units: &[UnitRef]| {
+        // When a snapshot is lost its receipts are worth nothing, so every task has work again.
+        manifest.consistency == Consistency::Snapshot
+            || units.iter().any(|unit| missing.contains(unit))
+    };
+    manifest.tasks.iter().filter(|task| has_work(&task.units)).map(|task| task.index).collect()
+}
+
+/// Takes missing_units of a run.
+///
+/// A generation that was decided for, or that some table was committed from, is the only one that
+/// the others may be committed from. Otherwise the newest with all receipts counts.
+pub async fn coverage(store: &RunStore, manifest: &Manifest) -> Result<Coverage> {
+    let missing_units = missing_units(store, manifest).await?;
+    coverage_of(store, manifest, missing_units.generation).await
+}
+
+/// The receipts of one generation.
+pub(crate) async fn coverage_of(
+    store: &RunStore,
+    manifest: &Manifest,
+    generation: u32,
+) -> Result<Coverage> {
+    let receipts = store.receipts(manifest, generation).await?;
+    let missing = manifest.units().filter(|unit| !receipts.contains_key(unit)).collect();
+    Ok(Coverage { generation, receipts, missing })
+}
+
+/// As [`coverage`], from the receipts' names alone.
+pub(crate) async fn missing_units(store: &RunStore, manifest: &Manifest) -> Result<MissingUnits> {
+    if let Some(generation) = decided(store).await? {
+        return missing_units_of(store, manifest, generation).await;
+    }
+    let newest = store.generation().await?.unwrap_or(0);
+    let mut furthest: Option<MissingUnits> = None;
+    for generation in (0..=newest).rev() {
+        let missing_units = missing_units_of(store, manifest, generation).await?;
+        if missing_units.missing.is_empty() {
+            return Ok(missing_units);
+        }
+        if furthest.as_ref().is_none_or(|best| best.missing.len() > missing_units.missing.len()) {
+            furthest = Some(missing_units);
+        }
+    }
+    furthest.ok_or_else(|| Error::bug("take missing_units of a run without generations"))
+}
+
+async fn decided(store: &RunStore) -> Result<Option<u32>> {
+    if let Some(generation) = store.verdict().await?.and_then(|verdict| verdict.snapshot) {
+        return Ok(Some(generation));
+    }
+    Ok(store.any_commit().await?.map(|commit| commit.snapshot))
+}
+
+async fn missing_units_of(
+    store: &RunStore,
+    manifest: &Manifest,
+    generation: u32,
+) -> Result<MissingUnits> {
+    let receipted = store.receipted(manifest, generation).await?;
+    let missing = manifest.units().filter(|unit| !receipted.contains(unit)).collect();
+    Ok(MissingUnits { generation, missing })
+}

@@ -1,0 +1,157 @@
+//! The end of a run: told, counted, and tidied up after.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sluice_contracts::documents::{
+    Committed, ErrorReport, EventName, Manifest, RunEvent, TableOutcome, Verdict,
+};
+use sluice_contracts::store::RunStore;
+use sluice_contracts::{Error, Kind, Result};
+
+use super::{Service, Stage, elapsed};
+use crate::commit::delete_parts;
+use crate::metrics::RunMetrics;
+use crate::outcome::{error_of, refused_outcome};
+
+/// How long the end of a failed run waits for its tasks to be cancelled.
+const CANCEL: Duration = Duration::from_mins(10);
+
+impl Service {
+    /// Ends a run whose tables are as they will stay.
+    pub(super) async fn end_committed(
+        &self,
+        store: &RunStore,
+        committed: &Committed,
+    ) -> Result<Stage> {
+        let manifest = store.manifest().await?;
+        let failure = error_of(manifest.run, &committed.tables);
+        let event = RunEvent {
+            version: RunEvent::VERSION,
+            event: if committed.is_whole() { EventName::Finished } else { EventName::Failed },
+            run: manifest.run,
+            job: manifest.job.clone(),
+            run_key: run_key(store).await,
+            rows: committed.tables.iter().map(|table| table.rows).sum(),
+            tables: committed.tables.clone(),
+            failure: failure.as_ref().map(ErrorReport::from),
+            at: committed.at,
+        };
+        self.tell(&event).await?;
+        RunMetrics::gather(store, Some(&manifest)).await.log(&event);
+        // Before the run is done with: what is left behind afterwards nobody looks for.
+        delete_parts(store).await;
+        store.create_announced(&event).await?;
+        Ok(Stage::Ended)
+    }
+
+    /// Ends a run of which nothing becomes visible.
+    pub(super) async fn end_failed(
+        &self,
+        store: &RunStore,
+        verdict: &Verdict,
+        now: DateTime<Utc>,
+    ) -> Result<Stage> {
+        self.cancel_all(store, verdict, now).await?;
+        let manifest = match store.manifest().await {
+            Ok(manifest) => Some(manifest),
+            Err(error) if error.is_transient() => return Err(error),
+            // It never was planned, or that its plan cannot be read is what it failed of.
+            Err(_) => None,
+        };
+        let word = verdict.failure.clone().unwrap_or_else(|| ErrorReport {
+            kind: Kind::Bug,
+            message: format!("run `{}` was given up", store.run()),
+            hint: None,
+        });
+        let event = RunEvent {
+            version: RunEvent::VERSION,
+            event: EventName::Failed,
+            run: store.run(),
+            job: job(store, manifest.as_ref()).await,
+            run_key: run_key(store).await,
+            rows: 0,
+            tables: manifest.as_ref().map_or_else(Vec::new, |manifest| all_failed(manifest, &word)),
+            failure: Some(word),
+            at: verdict.at,
+        };
+        self.tell(&event).await?;
+        RunMetrics::gather(store, manifest.as_ref()).await.log(&event);
+        store.create_announced(&event).await?;
+        Ok(Stage::Ended)
+    }
+
+    /// Tells the run's end to whoever listens. One whose teller dies right after is told twice.
+    async fn tell(&self, event: &RunEvent) -> Result<()> {
+        match &self.announcer {
+            Some(announcer) => announcer.announce(event).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Cancels the run's executions: what they would still read is of no use.
+    async fn cancel_all(
+        &self,
+        store: &RunStore,
+        verdict: &Verdict,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        for launch in 0..store.newest_launch().await?.map_or(0, |newest| newest + 1) {
+            let Some(claim) = store.claim(launch).await? else { continue };
+            match self.executions.cancel(&claim.execution).await {
+                Ok(()) => {}
+                Err(error) if error.is_transient() && elapsed(verdict.at, now) < CANCEL => {
+                    return Err(error);
+                }
+                Err(error) => tracing::warn!(
+                    execution = claim.execution,
+                    error = error.chain(),
+                    "could not cancel an execution of a failed run"
+                ),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What became of each table where the load failed before it came to them.
+pub(super) async fn outcomes_without_load(
+    store: &RunStore,
+    manifest: &Manifest,
+    error: &Error,
+) -> Result<Vec<TableOutcome>> {
+    let mut endings = all_failed(manifest, &ErrorReport::from(error));
+    for (table, ending) in manifest.tables.iter().zip(&mut endings) {
+        if let Some(commit) = store.commit(table.index).await? {
+            ending.rows = commit.rows;
+            ending.failure = None;
+        }
+    }
+    Ok(endings)
+}
+
+/// Every table of a run that failed for `word`, and those that its plan refused.
+fn all_failed(manifest: &Manifest, word: &ErrorReport) -> Vec<TableOutcome> {
+    let planned = manifest.tables.iter().map(|table| TableOutcome {
+        table: table.name.clone(),
+        target: table.target.clone(),
+        rows: 0,
+        failure: Some(word.clone()),
+    });
+    planned.chain(manifest.refused.iter().map(refused_outcome)).collect()
+}
+
+/// What the caller told the request by. A run that was not asked of a planner has no request.
+async fn run_key(store: &RunStore) -> Option<String> {
+    store.request().await.ok().flatten()?.run_key
+}
+
+/// Name of the job, as far as a document says it.
+async fn job(store: &RunStore, manifest: Option<&Manifest>) -> String {
+    if let Some(manifest) = manifest {
+        return manifest.job.clone();
+    }
+    let request = store.request().await.ok().flatten();
+    let name = request.and_then(|request| Some(request.job.get("name")?.as_str()?.to_owned()));
+    name.unwrap_or_default()
+}
