@@ -198,7 +198,7 @@ async fn launch_and_watch(
 
     let mut display = Display::new(manifest, coverage, tasks);
     let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + TICK, TICK);
-    let strict = manifest.all_or_nothing || manifest.tables.len() == 1;
+    let fails_as_a_whole = manifest.fails_as_a_whole();
     let mut ended = Ended::Done;
     let mut failure = None;
     loop {
@@ -207,7 +207,7 @@ async fn launch_and_watch(
                 let Some(event) = event else { break };
                 display.show(&event);
                 match event {
-                    Event::Failed { tables_only: true, .. } if !strict => ended = Ended::Partly,
+                    Event::Failed { tables_only: true, .. } if !fails_as_a_whole => ended = Ended::Partly,
                     Event::Failed { task, error, .. } => {
                         stop.send_replace(true);
                         failure.get_or_insert(error.during(format!("task {task}")));

@@ -5,7 +5,7 @@ use serde::Serialize;
 use sluice_contracts::documents::{
     Claim, Committed, Decision, EventName, Failure, Manifest, Order, Request, RunEvent, Verdict,
 };
-use sluice_contracts::store::RunStore;
+use sluice_contracts::store::{RunStore, Stage};
 use sluice_contracts::{Error, Kind, Result};
 
 use crate::summary::{RunReport, State, TableReport};
@@ -29,37 +29,6 @@ pub(crate) struct StatusReport {
     pub(crate) committed: Option<DateTime<Utc>>,
     pub(crate) announced: Option<Announced>,
     pub(crate) failures: Vec<Failure>,
-}
-
-/// How far a run has come as a whole, in the words of the planner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Stage {
-    /// It was asked for, and has no plan.
-    Planning,
-    /// It has a plan, and nobody carries it out yet.
-    Launching,
-    /// Its units are read.
-    Extracting,
-    /// No unit is left to be read, and its tables become visible.
-    Loading,
-    /// Every table is visible.
-    Finished,
-    /// Some table is not visible, and never will be.
-    Failed,
-}
-
-impl Stage {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Planning => "planning",
-            Self::Launching => "launching",
-            Self::Extracting => "extracting",
-            Self::Loading => "loading",
-            Self::Finished => "finished",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 /// What a planner was asked.
@@ -120,7 +89,13 @@ impl StatusReport {
             failures: store.failures().await?,
         };
         report.add_endings(committed.as_ref());
-        report.state = report.stage(committed.as_ref());
+        report.state = match report.ended_here() {
+            Some(ended) => ended,
+            None => {
+                let verdict = report.verdict.as_ref();
+                store.stage(committed.as_ref(), verdict, planned.is_some()).await?
+            }
+        };
         Ok(report)
     }
 
@@ -138,29 +113,16 @@ impl StatusReport {
         self.requested.is_some() || !self.launches.is_empty()
     }
 
-    fn stage(&self, committed: Option<&Committed>) -> Stage {
+    /// Whether the run has ended on one machine, and how: no loader says so in a document, so the
+    /// last table's commit is the end.
+    fn ended_here(&self) -> Option<Stage> {
         let tables = || self.run.tables.iter();
-        if let Some(committed) = committed {
-            return if committed.is_whole() { Stage::Finished } else { Stage::Failed };
-        }
         let is_over = |state| matches!(state, State::Committed | State::Refused);
-        match &self.verdict {
-            Some(verdict) if verdict.decision == Decision::Fail => return Stage::Failed,
-            Some(_) => return Stage::Loading,
-            None if self.planned.is_none() => return Stage::Planning,
-            // Where no loader says so in a document, the last table's commit is the end.
-            None if !self.is_in_cloud() && tables().all(|table| is_over(table.state)) => {
-                let whole = tables().all(|table| table.state == State::Committed);
-                return if whole { Stage::Finished } else { Stage::Failed };
-            }
-            None => {}
+        if self.is_in_cloud() || self.planned.is_none() || !tables().all(|it| is_over(it.state)) {
+            return None;
         }
-        let claimed = self.launches.iter().any(|launch| launch.execution.is_some());
-        match tables().map(|table| table.units_done).sum::<u64>() {
-            done if done == self.run.units => Stage::Loading,
-            0 if !claimed => Stage::Launching,
-            _ => Stage::Extracting,
-        }
+        let whole = tables().all(|table| table.state == State::Committed);
+        Some(if whole { Stage::Finished } else { Stage::Failed })
     }
 
     /// Says of each table what the loader's last document says.

@@ -1,4 +1,4 @@
-//! CheckRequests: telling the loader that it is worth looking at the run.
+//! Asking the loader to check the run.
 
 use std::sync::Arc;
 use std::time::Duration;

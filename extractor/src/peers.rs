@@ -11,10 +11,10 @@ use std::time::Duration;
 use chrono::Utc;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::path::Path;
-use sluice_contracts::documents::{Extracted, Failure, Manifest, UnitRef};
+use sluice_contracts::Result;
+use sluice_contracts::documents::{Extracted, Failure, Manifest, PermanentFailures, UnitRef};
 use sluice_contracts::job::Consistency;
 use sluice_contracts::store::RunStore;
-use sluice_contracts::{Kind, Result};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -51,17 +51,17 @@ pub(crate) struct Peers<'a> {
     /// This task's place in the execution.
     pub(crate) task: u32,
     /// What was known of it when somebody last looked.
-    pub(crate) given_up: watch::Sender<UnreadableTables>,
+    pub(crate) unreadable: watch::Sender<Unreadable>,
 }
 
-/// What an execution has given up.
+/// What this execution cannot read.
 #[derive(Debug, Default)]
-pub(crate) struct UnreadableTables {
-    /// Tables of which a unit cannot be read.
-    tables: HashSet<u32>,
-    /// Why the run cannot go on at all.
-    whole: Option<Failure>,
-    /// The failures that were looked at.
+pub(crate) struct Unreadable {
+    /// Tables that this task itself failed to read.
+    own: HashSet<u32>,
+    /// What the failures of all tasks say.
+    failures: PermanentFailures,
+    /// The failures that were read.
     known: HashSet<Path>,
 }
 
@@ -79,41 +79,43 @@ enum Remaining {
 pub(crate) enum TaskStart {
     /// There is nothing to do any more.
     Over,
-    /// An attempt of this very task gave the run up.
-    GaveUp(Failure),
+    /// An attempt of this very task met what ends the run.
+    Failed(Failure),
     /// There may be units to read: those of this task without a receipt, where a generation has
     /// begun that they could have one of.
     Open(Option<(u32, Vec<UnitRef>)>),
 }
 
 impl Peers<'_> {
-    /// Whether an error of one table ends the whole run.
-    pub(crate) fn is_strict(&self) -> bool {
-        self.manifest.all_or_nothing || self.manifest.tables.len() == 1
-    }
-
     /// Whether a newer moment was founded than this one.
     pub(crate) async fn outdated(&self, moment: &JoinedSnapshot) -> Result<bool> {
         self.store.is_founded(moment.generation + 1).await
     }
 
     /// Whether a unit of the table is known not to be readable, so that its others need not be.
-    pub(crate) fn has_given_up(&self, table: u32) -> bool {
-        self.given_up.borrow().tables.contains(&table)
+    pub(crate) fn is_unreadable(&self, table: u32) -> bool {
+        let unreadable = self.unreadable.borrow();
+        unreadable.own.contains(&table) || unreadable.failures.tables.contains_key(&table)
     }
 
-    /// Remembers that this task gave a table up.
-    pub(crate) fn gave_up(&self, table: u32) {
-        self.given_up.send_modify(|given_up| given_up.tables.extend([table]));
+    /// Remembers that this task cannot read a table.
+    pub(crate) fn mark_unreadable(&self, table: u32) {
+        self.unreadable.send_modify(|unreadable| unreadable.own.extend([table]));
     }
 
     /// How the run stands for a task that is about to join it. A task whose own units are done is
     /// needed all the same where others are not: they may have to begin again, and it with them.
     pub(crate) async fn standing(&self, attempt: u32) -> Result<TaskStart> {
-        self.look_for_given_up().await?;
-        if let Some(failure) = self.given_up.borrow().whole.clone() {
-            let own = failure.task == self.task && attempt > 0;
-            return Ok(if own { TaskStart::GaveUp(failure) } else { TaskStart::Over });
+        self.read_failures().await?;
+        {
+            let unreadable = self.unreadable.borrow();
+            let own = |failure: &&Failure| failure.task == self.task && attempt > 0;
+            if let Some(failure) = unreadable.failures.run.iter().find(own) {
+                return Ok(TaskStart::Failed(failure.clone()));
+            }
+            if !unreadable.failures.run.is_empty() {
+                return Ok(TaskStart::Over);
+            }
         }
         if self.store.verdict().await?.is_some() {
             return Ok(TaskStart::Over);
@@ -122,7 +124,7 @@ impl Peers<'_> {
             return Ok(TaskStart::Open(None));
         };
         let missing = self.missing(generation).await?;
-        let readable = missing.iter().any(|unit| !self.has_given_up(unit.table));
+        let readable = missing.iter().any(|unit| !self.is_unreadable(unit.table));
         // That an execution said so before says nothing of what that one gave up.
         if !readable && matches!(self.take_stock(generation, true).await?, Remaining::Over) {
             self.say_extracted(generation).await?;
@@ -150,17 +152,17 @@ impl Peers<'_> {
         let mut seen = 0;
         let mut since = Instant::now();
         // Who proves the last unit of all finds that out at once, and nobody waits for its word.
-        let mut has_proved = !moment.proofs.keeps_any();
+        let mut has_proved = !moment.receipts.keeps_any();
         let mut count_at = self.next_count();
         loop {
-            if moment.proofs.keeps_any() {
-                moment.proofs.release().await?;
-                has_proved = !moment.proofs.keeps_any();
+            if moment.receipts.keeps_any() {
+                moment.receipts.release().await?;
+                has_proved = !moment.receipts.keeps_any();
             }
             if has_proved || Instant::now() >= count_at {
                 match self.take_stock(moment.generation, has_proved).await? {
                     Remaining::Over => {
-                        moment.proofs.finish().await?;
+                        moment.receipts.finish().await?;
                         self.say_extracted(moment.generation).await?;
                         return Ok(false);
                     }
@@ -177,10 +179,10 @@ impl Peers<'_> {
                 return Ok(false);
             }
             if since.elapsed() >= WAIT_FOR {
-                if !moment.proofs.keeps_any() {
+                if !moment.receipts.keeps_any() {
                     return Ok(false);
                 }
-                moment.proofs.finish().await?;
+                moment.receipts.finish().await?;
                 has_proved = true;
                 continue;
             }
@@ -202,10 +204,10 @@ impl Peers<'_> {
             let listed = look.is_multiple_of(LOOKS_PER_LISTING);
             let called_off = async {
                 if listed {
-                    self.look_for_given_up().await?;
+                    self.read_failures().await?;
                 }
-                let given_up = self.given_up.borrow().whole.is_some();
-                Ok(given_up || self.store.verdict().await?.is_some())
+                let failed = !self.unreadable.borrow().failures.run.is_empty();
+                Ok(failed || self.store.verdict().await?.is_some())
             };
             match called_off.await {
                 Ok(true) => return,
@@ -224,15 +226,15 @@ impl Peers<'_> {
     /// Whether anything is left to be read. With `ask_first`, others are asked for before receipts
     /// are counted.
     async fn take_stock(&self, generation: u32, ask_first: bool) -> Result<Remaining> {
-        self.look_for_given_up().await?;
-        if self.given_up.borrow().whole.is_some() {
+        self.read_failures().await?;
+        if !self.unreadable.borrow().failures.run.is_empty() {
             return Ok(Remaining::CalledOff);
         }
         if ask_first && self.somebody_reads(generation).await? {
             return Ok(Remaining::Open(None));
         }
         let receipts = self.store.receipted(self.manifest, generation).await?;
-        let open = |unit: UnitRef| !receipts.contains(&unit) && !self.has_given_up(unit.table);
+        let open = |unit: UnitRef| !receipts.contains(&unit) && !self.is_unreadable(unit.table);
         Ok(if self.manifest.units().any(open) {
             Remaining::Open(Some(receipts.len()))
         } else {
@@ -246,7 +248,7 @@ impl Peers<'_> {
         let own = peers.partition_point(|(peer, _)| *peer <= self.task);
         let last_units = peers.iter().cycle().skip(own).take(peers.len().min(ASKED));
         let last_units = last_units.filter(|(peer, _)| *peer != self.task).map(|(_, unit)| *unit);
-        stream::iter(last_units.filter(|unit| !self.has_given_up(unit.table)))
+        stream::iter(last_units.filter(|unit| !self.is_unreadable(unit.table)))
             .map(|unit| async move { Ok(self.store.receipt(generation, unit).await?.is_none()) })
             .buffer_unordered(ASKED)
             .try_any(|reads| async move { reads })
@@ -262,24 +264,13 @@ impl Peers<'_> {
         Ok(())
     }
 
-    /// Looks what tasks of this execution gave up for reasons that starting them again will not
-    /// mend.
-    async fn look_for_given_up(&self) -> Result<()> {
-        let mut known = self.given_up.borrow().known.clone();
+    /// Reads the failures that tasks of this execution have recorded since the last call.
+    async fn read_failures(&self) -> Result<()> {
+        let mut known = self.unreadable.borrow().known.clone();
         let failures = self.store.failures_beyond(&mut known).await?;
-        let strict = self.is_strict();
-        self.given_up.send_modify(|given_up| {
-            given_up.known.extend(known);
-            for failure in failures {
-                if failure.kind == Kind::Transient || failure.execution != self.execution {
-                    continue;
-                }
-                match failure.unit {
-                    Some((table, _)) if !strict => given_up.tables.extend([table]),
-                    _ if given_up.whole.as_ref().is_some_and(|whole| whole.task == self.task) => {}
-                    _ => given_up.whole = Some(failure),
-                }
-            }
+        self.unreadable.send_modify(|unreadable| {
+            unreadable.known.extend(known);
+            unreadable.failures.add(self.manifest, self.execution, failures);
         });
         Ok(())
     }

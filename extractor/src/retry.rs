@@ -18,7 +18,7 @@ const CONNECTION_FOR: Duration = Duration::from_mins(1);
 /// How often it tries without finishing a unit.
 const TRIES: usize = 16;
 
-/// What is left of a task's patience.
+/// What is left of a task's budget.
 pub(crate) struct RetryBudget {
     delays: Box<dyn Iterator<Item = Duration> + Send>,
     since: Instant,
@@ -116,13 +116,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_is_not_given_is_not_waited_for_as_long_as_a_network() {
-        let mut patience = RetryBudget::new();
+        let mut budget = RetryBudget::new();
         tokio::time::sleep(CONNECTION_FOR.checked_sub(Duration::from_secs(1)).unwrap()).await;
-        assert!(patience.pause(&refused()).is_some());
+        assert!(budget.pause(&refused()).is_some());
         tokio::time::sleep(Duration::from_secs(2)).await;
-        assert!(patience.pause(&refused().during("run a task")).is_none());
-        assert!(patience.pause(&Error::transient("connect to `db`")).is_some());
-        assert!(patience.pause(&Error::data("read a value")).is_none());
+        assert!(budget.pause(&refused().during("run a task")).is_none());
+        assert!(budget.pause(&Error::transient("connect to `db`")).is_some());
+        assert!(budget.pause(&Error::data("read a value")).is_none());
     }
 
     #[test]

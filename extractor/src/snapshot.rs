@@ -42,7 +42,7 @@ pub(crate) struct JoinedSnapshot {
     pub(crate) reader: Box<dyn Reader>,
     pub(crate) generation: u32,
     /// What was read at it.
-    pub(crate) proofs: PendingReceipts,
+    pub(crate) receipts: PendingReceipts,
 }
 
 /// How joining ended.
@@ -144,18 +144,18 @@ impl Joiner<'_> {
     /// to be passed over, and that may be most of a large table. But the server need not give a
     /// second one, and then the first still holds the moment.
     pub(crate) async fn rejoin(&self, broken: JoinedSnapshot) -> Result<Joined> {
-        let JoinedSnapshot { mut reader, generation, proofs } = broken;
+        let JoinedSnapshot { mut reader, generation, receipts } = broken;
         if self.manifest.consistency == Consistency::Snapshot
             && let Ok(token) = reader.export().await
         {
             match self.join_token(&token, generation).await {
-                Ok(Some(moment)) => return Ok(Joined::at(JoinedSnapshot { proofs, ..moment })),
+                Ok(Some(moment)) => return Ok(Joined::at(JoinedSnapshot { receipts, ..moment })),
                 Ok(None) => {}
                 Err(error) => {
                     let error = error.chain();
                     tracing::info!(error, "no second connection; going on with the first");
                     if reader.recover().await.is_ok() {
-                        return Ok(Joined::at(JoinedSnapshot { reader, generation, proofs }));
+                        return Ok(Joined::at(JoinedSnapshot { reader, generation, receipts }));
                     }
                 }
             }
@@ -163,7 +163,7 @@ impl Joiner<'_> {
         drop(reader);
         Ok(match self.join().await? {
             Joined::At(moment) if moment.generation == generation => {
-                Joined::at(JoinedSnapshot { proofs, ..*moment })
+                Joined::at(JoinedSnapshot { receipts, ..*moment })
             }
             joined => joined,
         })
@@ -212,9 +212,9 @@ impl Joiner<'_> {
 
     fn moment(&self, reader: Box<dyn Reader>, generation: u32) -> JoinedSnapshot {
         let consistency = self.manifest.consistency;
-        let proofs =
+        let receipts =
             PendingReceipts::new(self.store, consistency, self.share, generation, self.task);
-        JoinedSnapshot { reader, generation, proofs }
+        JoinedSnapshot { reader, generation, receipts }
     }
 
     /// What the source's operator sees.

@@ -17,7 +17,7 @@ use crate::check_requests::CheckRequests;
 use crate::failure_recorder::FailureRecorder;
 use crate::launch::{self, Share};
 use crate::parts::Parts;
-use crate::peers::{Peers, TaskStart, UnreadableTables};
+use crate::peers::{Peers, TaskStart, Unreadable};
 use crate::progress::Progress;
 use crate::retry::{self, Heard, RetryBudget};
 use crate::snapshot::{JoinedSnapshot, Joiner};
@@ -28,7 +28,7 @@ use crate::task_state::{LeftSnapshot, TaskEnd, TaskState};
 const LOCK_TRIES: u32 = 5;
 
 /// Works through one task's share of a launch. `Ok` once each of its units has a receipt, or there
-/// is no use in reading on. CheckRequests of what the loader should look at go to `checks`.
+/// is no use in reading on. The loader is asked for checks of the run through `checks`.
 ///
 /// Safe to call any number of times, concurrently too: units with a receipt are not read again,
 /// and of two receipts the first counts. Retries what is transient, with backoff; records what
@@ -69,22 +69,22 @@ async fn carry_out(
         short(&nonce),
     );
     let checks = CheckRequests { checks, run: manifest.run };
-    let others = Peers {
+    let peers = Peers {
         store: &store,
         manifest: &manifest,
         share: &share,
         checks: &checks,
         execution: &config.cloud_run_execution,
         task,
-        given_up: watch::Sender::new(UnreadableTables::default()),
+        unreadable: watch::Sender::new(Unreadable::default()),
     };
-    let word = FailureRecorder { store: &store, config, writer_id };
-    let worker = Worker { config, store: &store, manifest: &manifest, others, open, word };
-    let mut course = TaskState::default();
+    let failures = FailureRecorder { store: &store, config, writer_id };
+    let worker = Worker { config, store: &store, manifest: &manifest, peers, open, failures };
+    let mut state = TaskState::default();
     let mut stop = Heard::told_to_stop();
     let result = tokio::select! {
-        result = worker.work(&mut course) => result,
-        () = worker.others.called_off() => {
+        result = worker.work(&mut state) => result,
+        () = worker.peers.called_off() => {
             tracing::info!(task, "the run was called off");
             Ok(TaskEnd::Done)
         }
@@ -95,8 +95,8 @@ async fn carry_out(
         Ok(TaskEnd::Done) => Ok(()),
         Ok(TaskEnd::Failed(error)) => Err(error),
         Err(error) => {
-            worker.word.leave(&error, course.at).await;
-            let ends_the_run = worker.others.is_strict() || course.at.is_none();
+            worker.failures.leave(&error, state.at).await;
+            let ends_the_run = manifest.fails_as_a_whole() || state.at.is_none();
             if ends_the_run && !error.is_transient() {
                 checks.failed(share.launch).await;
             }
@@ -109,41 +109,41 @@ struct Worker<'a> {
     config: &'a Config,
     store: &'a RunStore,
     manifest: &'a Manifest,
-    others: Peers<'a>,
+    peers: Peers<'a>,
     open: Open<'a>,
-    word: FailureRecorder<'a>,
+    failures: FailureRecorder<'a>,
 }
 
 impl Worker<'_> {
     /// Joins the run's moment and reads, again and again while failures are transient.
-    async fn work(&self, course: &mut TaskState) -> Result<TaskEnd> {
+    async fn work(&self, state: &mut TaskState) -> Result<TaskEnd> {
         let mut progress = Progress::new(self.config.cloud_run_task_index);
-        let mut patience = RetryBudget::new();
+        let mut budget = RetryBudget::new();
         let mut woken = Heard::woken();
         loop {
             let (done, rows) = (progress.units_done(), progress.rows_ever());
             let result = tokio::select! {
-                result = self.begin(course, &mut progress) => result,
+                result = self.begin(state, &mut progress) => result,
                 () = woken.next() => {
-                    patience.restart_clock();
+                    budget.restart_clock();
                     Err(Error::transient("go on after a pause: connections are lost"))
                 }
             };
             let error = match result {
-                Ok(LeftSnapshot::TaskEnd(ended)) => return Ok(ended),
+                Ok(LeftSnapshot::Ended(ended)) => return Ok(ended),
                 Ok(LeftSnapshot::Outdated) => {
-                    course.moment = None;
+                    state.moment = None;
                     continue;
                 }
                 Err(error) => error,
             };
             progress.take_back();
             if progress.units_done() > done {
-                patience = RetryBudget::new();
+                budget = RetryBudget::new();
             } else if progress.rows_ever() > rows {
-                patience.restart_clock();
+                budget.restart_clock();
             }
-            let Some(delay) = patience.pause(&error) else {
+            let Some(delay) = budget.pause(&error) else {
                 return Err(retry::for_good(error));
             };
             tracing::warn!(error = error.chain(), seconds = delay.as_secs_f64(), "trying again");
@@ -152,19 +152,19 @@ impl Worker<'_> {
     }
 
     /// Looks how the run stands, and reads what there is to read.
-    async fn begin(&self, course: &mut TaskState, progress: &mut Progress) -> Result<LeftSnapshot> {
-        course.at = None;
-        match self.others.standing(self.config.cloud_run_task_attempt).await? {
-            TaskStart::Over => Ok(LeftSnapshot::TaskEnd(course.end())),
-            TaskStart::GaveUp(failure) => {
+    async fn begin(&self, state: &mut TaskState, progress: &mut Progress) -> Result<LeftSnapshot> {
+        state.at = None;
+        match self.peers.standing(self.config.cloud_run_task_attempt).await? {
+            TaskStart::Over => Ok(LeftSnapshot::Ended(state.end())),
+            TaskStart::Failed(failure) => {
                 // The attempt that met it may have died before it said so.
-                self.others.checks.failed(self.others.share.launch).await;
-                Ok(LeftSnapshot::TaskEnd(TaskEnd::Failed(failure.into_error())))
+                self.peers.checks.failed(self.peers.share.launch).await;
+                Ok(LeftSnapshot::Ended(TaskEnd::Failed(failure.into_error())))
             }
             TaskStart::Open(missing) => {
-                course.missing = missing;
+                state.missing = missing;
                 let source = (self.open)(&self.manifest.source)?;
-                self.attempt(source.as_ref(), course, progress).await
+                self.attempt(source.as_ref(), state, progress).await
             }
         }
     }
@@ -174,37 +174,37 @@ impl Worker<'_> {
     async fn attempt(
         &self,
         source: &dyn Source,
-        course: &mut TaskState,
+        state: &mut TaskState,
         progress: &mut Progress,
     ) -> Result<LeftSnapshot> {
         let joiner = Joiner {
             source,
             store: self.store,
             manifest: self.manifest,
-            share: self.others.share,
+            share: self.peers.share,
             task: self.config.cloud_run_task_index,
             attempt: self.config.cloud_run_task_attempt,
-            writer_id: &self.word.writer_id,
-            lost: course.lost,
+            writer_id: &self.failures.writer_id,
+            lost: state.lost,
         };
-        let met = match course.moment.take() {
+        let met = match state.moment.take() {
             Some(broken) => joiner.rejoin(broken).await?,
             None => joiner.join().await?,
         };
-        let Some(fresh) = met.or(&mut course.lost) else { return Ok(LeftSnapshot::Outdated) };
-        let mut moment = course.moment.insert(fresh);
+        let Some(fresh) = met.or(&mut state.lost) else { return Ok(LeftSnapshot::Outdated) };
+        let mut moment = state.moment.insert(fresh);
         let mut locked: BTreeMap<u32, (UnitRef, Error)> = BTreeMap::new();
-        let mut missing = match course.missing.take() {
+        let mut missing = match state.missing.take() {
             Some((generation, missing)) if generation == moment.generation => missing,
-            _ => self.others.missing(moment.generation).await?,
+            _ => self.peers.missing(moment.generation).await?,
         };
-        missing.retain(|unit| !moment.proofs.keeps(*unit));
+        missing.retain(|unit| !moment.receipts.keeps(*unit));
         for unit in missing {
-            course.at = Some(unit);
-            if self.others.outdated(moment).await? {
+            state.at = Some(unit);
+            if self.peers.outdated(moment).await? {
                 return Ok(LeftSnapshot::Outdated);
             }
-            if locked.contains_key(&unit.table) || self.others.has_given_up(unit.table) {
+            if locked.contains_key(&unit.table) || self.peers.is_unreadable(unit.table) {
                 continue;
             }
             let error = match self.check(moment, unit).await {
@@ -214,46 +214,46 @@ impl Worker<'_> {
                 },
                 // On a connection that works: it is the table that keeps the task waiting.
                 Err(error) if error.is_transient() && moment.reader.recover().await.is_ok() => {
-                    let refusals = course.refusals.entry(unit.table).or_default();
+                    let refusals = state.refusals.entry(unit.table).or_default();
                     *refusals += 1;
-                    if *refusals < LOCK_TRIES || self.others.is_strict() {
+                    if *refusals < LOCK_TRIES || self.manifest.fails_as_a_whole() {
                         tracing::warn!(error = error.chain(), "leaving a table for later");
                         locked.insert(unit.table, (unit, error));
                         continue;
                     }
-                    course.failed = Some(self.give_up(unit, still_locked(&error)).await);
+                    state.failed = Some(self.give_up(unit, still_locked(&error)).await);
                     continue;
                 }
                 Err(error) => error,
             };
-            if error.is_transient() || self.others.is_strict() {
+            if error.is_transient() || self.manifest.fails_as_a_whole() {
                 return Err(error);
             }
-            course.failed = Some(self.give_up(unit, error).await);
+            state.failed = Some(self.give_up(unit, error).await);
             let generation = moment.generation;
-            let Some(broken) = course.moment.take() else { return Ok(LeftSnapshot::Outdated) };
+            let Some(broken) = state.moment.take() else { return Ok(LeftSnapshot::Outdated) };
             let met = joiner.rejoin(broken).await?;
-            let Some(fresh) = met.or(&mut course.lost) else { return Ok(LeftSnapshot::Outdated) };
-            moment = course.moment.insert(fresh);
+            let Some(fresh) = met.or(&mut state.lost) else { return Ok(LeftSnapshot::Outdated) };
+            moment = state.moment.insert(fresh);
             if moment.generation != generation {
                 return Ok(LeftSnapshot::Outdated);
             }
         }
         if let Some((_, (unit, error))) = locked.pop_first() {
-            course.at = Some(unit);
+            state.at = Some(unit);
             return Err(error);
         }
-        course.at = None;
-        if self.others.wait(moment).await? {
+        state.at = None;
+        if self.peers.wait(moment).await? {
             return Ok(LeftSnapshot::Outdated);
         }
-        Ok(LeftSnapshot::TaskEnd(course.end()))
+        Ok(LeftSnapshot::Ended(state.end()))
     }
 
     /// Leaves word that a table cannot be read.
     async fn give_up(&self, unit: UnitRef, error: Error) -> Error {
-        self.word.leave(&error, Some(unit)).await;
-        self.others.gave_up(unit.table);
+        self.failures.leave(&error, Some(unit)).await;
+        self.peers.mark_unreadable(unit.table);
         error
     }
 
@@ -283,7 +283,7 @@ impl Worker<'_> {
         let result = async {
             let started = Instant::now();
             let mut parts =
-                Parts::new(self.store, moment.generation, unit, &self.word.writer_id, table);
+                Parts::new(self.store, moment.generation, unit, &self.failures.writer_id, table);
             let mut batches = moment.reader.read(table, found).await?;
             while let Some(batch) = batches.next().await? {
                 let (more, total) = (batch.num_rows() as u64, batches.bytes());
@@ -318,7 +318,7 @@ impl Worker<'_> {
                 finished: Utc::now(),
             };
             let seconds = receipt.seconds;
-            moment.proofs.prove(receipt).await?;
+            moment.receipts.prove(receipt).await?;
             tracing::info!(
                 table = table.name,
                 unit = unit.unit,
@@ -351,7 +351,7 @@ fn still_locked(error: &Error) -> Error {
         .hint(hint)
 }
 
-/// The end of a name, which is what tells it from others.
+/// The end of a name, which is what tells it from peers.
 fn short(name: &str) -> String {
     let tail: Vec<char> = name.chars().rev().filter(char::is_ascii_alphanumeric).take(12).collect();
     tail.into_iter().rev().collect()

@@ -42,7 +42,7 @@ impl TaskState {
 /// Why a moment was left.
 pub(crate) enum LeftSnapshot {
     /// Nothing is left to do.
-    TaskEnd(TaskEnd),
+    Ended(TaskEnd),
     /// A newer moment was founded meanwhile, or nobody holds it any more.
     Outdated,
 }

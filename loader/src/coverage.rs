@@ -43,7 +43,7 @@ impl Coverage {
         if self.is_complete() {
             return Ok(BTreeMap::new());
         }
-        let mut tables = Failures::read(store).await?.given_up(manifest).tables;
+        let mut tables = Failures::read(store).await?.permanent(manifest).tables;
         tables.retain(|table, _| self.missing.iter().any(|unit| unit.table == *table));
         if self.missing.iter().all(|unit| tables.contains_key(&unit.table)) {
             let errors = tables.into_iter().map(|(table, failure)| (table, failure.into_error()));

@@ -1,10 +1,8 @@
 //! What ended a run's tasks, in their own words.
 
-use std::collections::BTreeMap;
-
-use sluice_contracts::documents::{Failure, Manifest, UnitRef};
+use sluice_contracts::documents::{Failure, Manifest, PermanentFailures, UnitRef};
 use sluice_contracts::store::RunStore;
-use sluice_contracts::{Error, Kind, Result};
+use sluice_contracts::{Error, Result};
 
 /// Missing units whose last error a message repeats.
 const QUOTED: usize = 3;
@@ -18,15 +16,6 @@ pub(crate) struct Failures {
     /// The newest execution, as far as one is known.
     newest: Option<String>,
     failures: Vec<Failure>,
-}
-
-/// What the newest execution gave up for reasons that starting it again will not mend.
-#[derive(Debug, Default)]
-pub(crate) struct GivenUp {
-    /// Tables of which a unit cannot be read.
-    pub(crate) tables: BTreeMap<u32, Failure>,
-    /// Why the run cannot go on at all.
-    pub(crate) all: Option<Failure>,
 }
 
 impl Failures {
@@ -45,23 +34,13 @@ impl Failures {
         Ok(Self { newest, failures })
     }
 
-    /// What the newest execution gave up. A run of one table, or one that is all or nothing, gives
-    /// up all of it or nothing; so does one whose task failed before it came to a table.
-    pub(crate) fn given_up(&self, manifest: &Manifest) -> GivenUp {
-        let strict = manifest.all_or_nothing || manifest.tables.len() == 1;
-        let mut given_up = GivenUp::default();
-        for failure in &self.failures {
-            if failure.kind == Kind::Transient || Some(&failure.execution) != self.newest.as_ref() {
-                continue;
-            }
-            match failure.unit {
-                Some((table, _)) if !strict => {
-                    given_up.tables.entry(table).or_insert_with(|| failure.clone());
-                }
-                _ => _ = given_up.all.get_or_insert_with(|| failure.clone()),
-            }
+    /// What the newest execution cannot read.
+    pub(crate) fn permanent(&self, manifest: &Manifest) -> PermanentFailures {
+        let mut permanent = PermanentFailures::default();
+        if let Some(newest) = &self.newest {
+            permanent.add(manifest, newest, self.failures.iter().cloned());
         }
-        given_up
+        permanent
     }
 
     /// The last word of a few of these units, or else of the run.

@@ -14,7 +14,7 @@ use sluice_contracts::documents::RunId;
 use sluice_contracts::{Error, Kind};
 use sluice_runtime::http::Problem;
 
-use crate::reconcile::{Service, Stage};
+use crate::reconcile::{RunState, Service};
 use crate::signals::run_of_message;
 
 /// Most bytes of a body. A message of Pub/Sub has ten million at most, and grows by a third in
@@ -55,10 +55,10 @@ async fn execution(State(service): State<Arc<Service>>, body: Bytes) -> Response
 
 async fn look(service: &Service, run: RunId) -> Response {
     match service.look(run, Utc::now()).await {
-        Ok(Stage::Unknown) => acknowledge(
+        Ok(RunState::Unknown) => acknowledge(
             Error::not_found(format!("find run `{run}`")).hint("look at the run id and the bucket"),
         ),
-        Ok(standing) => Json(json!({"run": run, "standing": standing.name()})).into_response(),
+        Ok(state) => Json(json!({"run": run, "state": state.name()})).into_response(),
         Err(error) if error.is_transient() => Problem(error).into_response(),
         Err(error) => acknowledge(error),
     }

@@ -29,4 +29,4 @@ pub use coverage::{Coverage, coverage, tasks_to_start};
 #[cfg(feature = "service")]
 pub use http::{health, router};
 pub use outcome::{Outcome, TableCommit, error_of, table_outcomes};
-pub use reconcile::{Service, Stage};
+pub use reconcile::{RunState, Service};

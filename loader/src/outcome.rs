@@ -51,12 +51,8 @@ pub(crate) fn refused_outcome(refused: &Refused) -> TableOutcome {
         table: refused.table.clone(),
         target: refused.target.clone(),
         rows: 0,
-        failure: Some(ErrorReport {
-            // That the others moved makes it a failure of this run, not a job that cannot be done.
-            kind: Kind::Data,
-            message: refused.message.clone(),
-            hint: refused.hint.clone(),
-        }),
+        // That the others moved makes it a failure of this run, not a job that cannot be done.
+        failure: Some(ErrorReport { kind: Kind::Data, ..refused.report() }),
     }
 }
 

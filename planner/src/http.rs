@@ -11,11 +11,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
 use sluice_contracts::documents::RunId;
+use sluice_contracts::store::Stage;
 use sluice_contracts::{Error, Kind, Result};
 use sluice_runtime::http::{Callers, Problem, Traces};
 
 use crate::request::RunRequest;
-use crate::service::{Links, Service, Stage, Turned};
+use crate::service::{Links, Service, Turned};
 
 /// Largest body of a request.
 const LARGEST_BODY: usize = 1 << 20;

@@ -46,7 +46,7 @@ pub async fn plan_run(run: RunId, job: &Job, source: Arc<dyn Source>) -> Result<
                 log_table(run, &planned);
                 tables.push(planned);
             }
-            Err(error) if is_strict(job) => return Err(doing(error)),
+            Err(error) if job.fails_as_a_whole() => return Err(doing(error)),
             // One that is locked holds nobody up. A lost connection does: it is noticed below.
             Err(error) => refused.push(refuse(table, &error)),
         }
@@ -126,11 +126,6 @@ async fn select(job: &Job, survey: &mut dyn Survey) -> Result<(Vec<TableJob>, Ve
         }
     }
     Ok((tables, excluded))
-}
-
-/// Whether one table that cannot be moved ends the run.
-fn is_strict(job: &Job) -> bool {
-    job.all_or_nothing || matches!(job.selection, Selection::One(_))
 }
 
 fn refuse(table: &TableJob, error: &Error) -> Refused {

@@ -9,8 +9,9 @@ use sluice_sources::{Becomes, Example, TypeRow};
 
 use super::{plan, planner_status, run, status, timeline, type_page};
 use crate::arguments::Arguments;
-use crate::status::{Announced, Launch, Requested, Stage, StatusReport};
+use crate::status::{Announced, Launch, Requested, StatusReport};
 use crate::summary::{RunReport, State, TableReport};
+use sluice_contracts::store::Stage;
 
 /// A plan with everything in it that is rendered in a way of its own.
 fn manifest(units: u32) -> Manifest {

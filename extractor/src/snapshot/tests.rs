@@ -178,7 +178,7 @@ fn receipt(moment: &JoinedSnapshot, unit: u32) -> Receipt {
 
 async fn read(moment: &mut JoinedSnapshot, unit: u32) {
     let receipt = receipt(moment, unit);
-    moment.proofs.prove(receipt).await.unwrap();
+    moment.receipts.prove(receipt).await.unwrap();
 }
 
 fn unit(unit: u32) -> UnitRef {
@@ -191,8 +191,8 @@ async fn a_founder_that_dies_before_anybody_has_joined_has_proved_nothing() {
     let mut founder = world.join(0).await;
     read(&mut founder, 0).await;
     tokio::time::sleep(Duration::from_hours(1)).await;
-    founder.proofs.release().await.unwrap();
-    assert!(founder.proofs.keeps(unit(0)));
+    founder.receipts.release().await.unwrap();
+    assert!(founder.receipts.keeps(unit(0)));
     assert_eq!(world.receipts(0).await, 0);
     drop(founder);
 
@@ -201,7 +201,7 @@ async fn a_founder_that_dies_before_anybody_has_joined_has_proved_nothing() {
     read(&mut other, 1).await;
     assert_eq!(world.receipts(1).await, 0);
     let _again = world.join(0).await;
-    other.proofs.release().await.unwrap();
+    other.receipts.release().await.unwrap();
     assert_eq!(world.receipts(1).await, 1);
 }
 
@@ -214,7 +214,7 @@ async fn a_founder_proves_what_it_has_read_once_everybody_has_joined() {
     read(&mut founder, 1).await;
     assert_eq!(world.receipts(0).await, 0, "the third has not joined");
     let mut third = world.join(2).await;
-    founder.proofs.release().await.unwrap();
+    founder.receipts.release().await.unwrap();
     assert_eq!(world.receipts(0).await, 2);
 
     // Whoever is killed now takes nothing along.
@@ -234,8 +234,8 @@ async fn a_task_that_does_not_come_is_not_waited_for_where_another_has() {
     read(&mut second, 1).await;
     assert_eq!(world.receipts(0).await, 0);
     tokio::time::sleep(Duration::from_secs(4)).await;
-    founder.proofs.release().await.unwrap();
-    second.proofs.release().await.unwrap();
+    founder.receipts.release().await.unwrap();
+    second.receipts.release().await.unwrap();
     assert_eq!(world.receipts(0).await, 2);
 }
 
@@ -253,19 +253,19 @@ async fn what_was_kept_outlives_a_connection_and_not_its_moment() {
     let mut founder = world.join(0).await;
     read(&mut founder, 0).await;
     let founder = world.rejoin(0, founder).await;
-    assert_eq!((founder.generation, founder.proofs.keeps(unit(0))), (0, true));
+    assert_eq!((founder.generation, founder.receipts.keeps(unit(0))), (0, true));
 
     // Its connection is lost, and nobody else has one to the moment.
     world.server.exports.lock().unwrap().clear();
     let lost = JoinedSnapshot { reader: Box::new(Lost), ..founder };
     let mut founder = world.rejoin(0, lost).await;
-    assert_eq!((founder.generation, founder.proofs.keeps(unit(0))), (1, false));
+    assert_eq!((founder.generation, founder.receipts.keeps(unit(0))), (1, false));
 
     // Another founded a newer moment: what is kept is worth nothing, whoever joins.
     read(&mut founder, 0).await;
     let newer = world.joiner(1).found(2).await.unwrap().unwrap();
     world.store.create_holder(&world.joiner(1).snapshot(1, "x".into()), "w").await.unwrap();
-    founder.proofs.release().await.unwrap();
+    founder.receipts.release().await.unwrap();
     assert_eq!((newer.generation, world.receipts(1).await), (2, 0));
 }
 

@@ -9,7 +9,7 @@ use sluice_contracts::documents::{
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Kind, Result};
 
-use super::{Service, Stage, elapsed};
+use super::{RunState, Service, elapsed};
 use crate::commit::delete_parts;
 use crate::metrics::RunMetrics;
 use crate::outcome::{error_of, refused_outcome};
@@ -23,7 +23,7 @@ impl Service {
         &self,
         store: &RunStore,
         committed: &Committed,
-    ) -> Result<Stage> {
+    ) -> Result<RunState> {
         let manifest = store.manifest().await?;
         let failure = error_of(manifest.run, &committed.tables);
         let event = RunEvent {
@@ -42,7 +42,7 @@ impl Service {
         // Before the run is done with: what is left behind afterwards nobody looks for.
         delete_parts(store).await;
         store.create_announced(&event).await?;
-        Ok(Stage::Ended)
+        Ok(RunState::Ended)
     }
 
     /// Ends a run of which nothing becomes visible.
@@ -51,7 +51,7 @@ impl Service {
         store: &RunStore,
         verdict: &Verdict,
         now: DateTime<Utc>,
-    ) -> Result<Stage> {
+    ) -> Result<RunState> {
         self.cancel_all(store, verdict, now).await?;
         let manifest = match store.manifest().await {
             Ok(manifest) => Some(manifest),
@@ -78,7 +78,7 @@ impl Service {
         self.tell(&event).await?;
         RunMetrics::gather(store, manifest.as_ref()).await.log(&event);
         store.create_announced(&event).await?;
-        Ok(Stage::Ended)
+        Ok(RunState::Ended)
     }
 
     /// Tells the run's end to whoever listens. One whose teller dies right after is told twice.

@@ -9,7 +9,7 @@ use sluice_contracts::{Error, Result};
 use sluice_runtime::launch::carry_out;
 
 use super::requeue::Requeue;
-use super::{Decided, Judge, Stage, elapsed};
+use super::{Decided, Judge, RunState, elapsed};
 use crate::coverage::{MissingUnits, tasks_to_start};
 use crate::failures::Failures;
 
@@ -105,7 +105,7 @@ impl Judge<'_> {
         tracing::warn!(launch = next, reason = order.reason, "launching the tasks again");
         match self.carry_out(order).await? {
             Watched::Impossible(error) => Ok(self.fail(&error)),
-            _ => Ok(Decided::Open(Stage::Extracting, Requeue::for_tasks(self.now))),
+            _ => Ok(Decided::Open(RunState::Extracting, Requeue::for_tasks(self.now))),
         }
     }
 

@@ -42,7 +42,7 @@ pub struct Service {
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub enum RunState {
     /// There is no such run.
     Unknown,
     /// It has no plan yet.
@@ -55,7 +55,7 @@ pub enum Stage {
     Ended,
 }
 
-impl Stage {
+impl RunState {
     /// The word in answers.
     pub fn name(self) -> &'static str {
         match self {
@@ -78,12 +78,12 @@ impl Service {
     ///
     /// # Errors
     /// `Transient` where the same call may succeed; another look is asked for whatever the error.
-    pub async fn look(&self, run: RunId, now: DateTime<Utc>) -> Result<Stage> {
+    pub async fn look(&self, run: RunId, now: DateTime<Utc>) -> Result<RunState> {
         let span = tracing::info_span!("look", run = %run);
         async {
             let result = self.reconcile(run, now).await;
             match &result {
-                Ok(standing) => tracing::info!(standing = standing.name(), "looked at a run"),
+                Ok(state) => tracing::info!(state = state.name(), "looked at a run"),
                 Err(_) => self.look_after_failure(run, now).await,
             }
             result
@@ -93,10 +93,10 @@ impl Service {
     }
 
     /// As [`Service::look`], without another look where it fails.
-    async fn reconcile(&self, run: RunId, now: DateTime<Utc>) -> Result<Stage> {
+    async fn reconcile(&self, run: RunId, now: DateTime<Utc>) -> Result<RunState> {
         let store = RunStore::new(self.bucket.clone(), run);
         if store.announced().await?.is_some() {
-            return Ok(Stage::Ended);
+            return Ok(RunState::Ended);
         }
         if let Some(committed) = store.committed().await? {
             return self.end_committed(&store, &committed).await;
@@ -105,11 +105,11 @@ impl Service {
             Some(verdict) => verdict,
             None => match self.decide(&store, now).await? {
                 Decided::Verdict(verdict) => decide_once(&store, verdict).await?,
-                Decided::Open(standing, look) => {
+                Decided::Open(state, look) => {
                     self.checks.ask(&look.at(run, now)).await?;
-                    return Ok(standing);
+                    return Ok(state);
                 }
-                Decided::Unknown => return Ok(Stage::Unknown),
+                Decided::Unknown => return Ok(RunState::Unknown),
             },
         };
         match verdict.decision {
@@ -142,7 +142,7 @@ impl Service {
             let error = error.because(Error::transient("it was never planned"));
             return Ok(Decided::Verdict(Verdict::fail(ErrorReport::from(&error), now)));
         }
-        Ok(Decided::Open(Stage::Planning, Requeue::for_tasks(request.at)))
+        Ok(Decided::Open(RunState::Planning, Requeue::for_tasks(request.at)))
     }
 
     /// The error of a run that takes too long.
@@ -156,13 +156,18 @@ impl Service {
     }
 
     /// Loads what was decided for, as far as the targets are.
-    async fn load(&self, store: &RunStore, verdict: &Verdict, now: DateTime<Utc>) -> Result<Stage> {
+    async fn load(
+        &self,
+        store: &RunStore,
+        verdict: &Verdict,
+        now: DateTime<Utc>,
+    ) -> Result<RunState> {
         let manifest = store.manifest().await?;
         let tables = match commit(store, &self.targets).await {
             Ok(Poll::Pending) => {
                 let look = Requeue::for_targets(verdict.at);
                 self.checks.ask(&look.at(store.run(), now)).await?;
-                return Ok(Stage::Loading);
+                return Ok(RunState::Loading);
             }
             Ok(Poll::Ready(outcome)) => {
                 let endings = table_outcomes(&manifest, &outcome);
@@ -191,7 +196,7 @@ enum Decided {
     /// This is to become of it.
     Verdict(Verdict),
     /// Nothing yet: look again.
-    Open(Stage, Requeue),
+    Open(RunState, Requeue),
     /// There is no such run.
     Unknown,
 }
@@ -233,7 +238,7 @@ impl Judge<'_> {
             return Ok(decided);
         }
         let (launch, why) = match self.watch().await? {
-            Watched::Open(look) => return Ok(Decided::Open(Stage::Extracting, look)),
+            Watched::Open(look) => return Ok(Decided::Open(RunState::Extracting, look)),
             Watched::Impossible(error) => return Ok(self.fail(&error)),
             Watched::Ended { launch, why } => (launch, why),
         };
@@ -251,8 +256,8 @@ impl Judge<'_> {
             return self.commit(missing_units, Vec::new()).await.map(Some);
         }
         let failures = Failures::read(self.store).await?;
-        let given_up = failures.given_up(self.manifest);
-        if let Some(failure) = given_up.all {
+        let given_up = failures.permanent(self.manifest);
+        if let Some(failure) = given_up.run.into_iter().next() {
             return Ok(Some(self.fail(&fatal(self.manifest, failure))));
         }
         if missing_units.missing.iter().all(|unit| given_up.tables.contains_key(&unit.table)) {

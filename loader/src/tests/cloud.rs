@@ -15,7 +15,7 @@ use sluice_contracts::{Error, Kind, Result};
 
 use super::faults::{Faults, Shaky};
 use super::world::{Recorder, World, manifest};
-use crate::{Service, Stage};
+use crate::{RunState, Service};
 
 /// A cloud with one run in it.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl Cloud {
     }
 
     /// A look by a loader of which nothing goes wrong.
-    pub(super) async fn look(&self) -> Result<Stage> {
+    pub(super) async fn look(&self) -> Result<RunState> {
         self.loader(&Faults::default()).look(self.run(), self.now).await
     }
 
@@ -117,8 +117,8 @@ impl Cloud {
     pub(super) async fn look_to_the_end(&mut self) {
         for _ in 0..100 {
             match self.look().await {
-                Ok(Stage::Ended) => return,
-                Ok(Stage::Loading) => self.pass(TimeDelta::seconds(5)),
+                Ok(RunState::Ended) => return,
+                Ok(RunState::Loading) => self.pass(TimeDelta::seconds(5)),
                 other => panic!("{other:?}"),
             }
         }

@@ -7,7 +7,7 @@ use sluice_contracts::job::Consistency;
 use super::at;
 use super::cloud::Cloud;
 use super::faults::{FAULTS, Fault, Faults};
-use crate::Stage;
+use crate::RunState;
 
 /// Looks with a loader of which one call goes wrong, until one look makes none of it. Says how
 /// many there were.
@@ -28,7 +28,7 @@ async fn every_call(
                     biased;
                     () = faults.died() => {}
                     result = loader.look(cloud.run(), cloud.now) => match result {
-                        Ok(Stage::Ended) => break,
+                        Ok(RunState::Ended) => break,
                         Ok(_) => {}
                         Err(error) => assert!(error.is_transient(), "{case}: {}", error.chain()),
                     },
@@ -117,7 +117,7 @@ async fn gaps_are_launched_again_by_one_execution_that_counts() {
                     biased;
                     () = faults.died() => {}
                     result = loader.look(cloud.run(), cloud.now) => {
-                        assert_ne!(result.ok(), Some(Stage::Ended), "{case}");
+                        assert_ne!(result.ok(), Some(RunState::Ended), "{case}");
                     }
                 }
                 // Longer than a launch may be without a claim.

@@ -46,11 +46,11 @@ async fn a_check_and_an_execution_lead_to_a_look() {
         };
         let sound = Faults::default();
         let (status, body_1) = post(&cloud, &sound, &path, body.clone()).await;
-        assert_eq!((status, &body_1["standing"]), (StatusCode::OK, &json!("extracting")));
+        assert_eq!((status, &body_1["state"]), (StatusCode::OK, &json!("extracting")));
         // That it failed is not believed: its tasks did all there was to do.
         cloud.world.prove_all(0).await;
         let (status, body_2) = post(&cloud, &sound, &path, body).await;
-        assert_eq!((status, &body_2["standing"]), (StatusCode::OK, &json!("ended")));
+        assert_eq!((status, &body_2["state"]), (StatusCode::OK, &json!("ended")));
         assert_eq!(body_2["run"], cloud.run().to_string());
         cloud.assert_loaded(&path).await;
     }
@@ -105,7 +105,7 @@ async fn what_an_operator_has_to_mend_is_looked_at_again_later() {
     assert!(cloud.world.store.announced().await.unwrap().is_none());
     cloud.topic.mend();
     let (_, body) = post(&cloud, &Faults::default(), &path, String::new()).await;
-    assert_eq!(body["standing"], "ended");
+    assert_eq!(body["state"], "ended");
     cloud.assert_loaded("").await;
 }
 

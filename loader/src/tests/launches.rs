@@ -6,7 +6,7 @@ use sluice_contracts::job::Consistency;
 
 use super::at;
 use super::cloud::{Cloud, with_tasks};
-use crate::Stage;
+use crate::RunState;
 
 #[tokio::test]
 async fn only_tasks_with_gaps_are_launched_again_where_no_snapshot_holds_them_together() {
@@ -18,7 +18,7 @@ async fn only_tasks_with_gaps_are_launched_again_where_no_snapshot_holds_them_to
                 cloud.world.prove(0, at(0, unit)).await;
             }
             cloud.end("e0", 1);
-            assert_eq!(cloud.look().await.unwrap(), Stage::Extracting);
+            assert_eq!(cloud.look().await.unwrap(), RunState::Extracting);
             let order = cloud.world.store.order(1).await.unwrap().unwrap();
             let wanted: Vec<u32> = match consistency {
                 Consistency::None => (0..4).filter(|unit| done & (1 << unit) == 0).collect(),
@@ -54,7 +54,7 @@ async fn after_the_last_execution_the_run_fails_and_names_its_gaps() {
             cloud.pass(TimeDelta::minutes(1));
             cloud.look().await.unwrap();
         }
-        assert_eq!(cloud.look().await.unwrap(), Stage::Ended);
+        assert_eq!(cloud.look().await.unwrap(), RunState::Ended);
         let said = cloud.assert_failed("").await;
         let many =
             if executions == 1 { "1 execution" } else { &format!("{executions} executions") };
@@ -74,18 +74,18 @@ async fn an_execution_that_never_starts_is_cancelled_and_another_one_started() {
     cloud.claim(0, "e0", cloud.now).await;
     cloud.platform.add("e0", cloud.now);
     cloud.pass(TimeDelta::minutes(14));
-    assert_eq!(cloud.look().await.unwrap(), Stage::Extracting);
+    assert_eq!(cloud.look().await.unwrap(), RunState::Extracting);
     assert!(cloud.platform.started().is_empty());
     for launch in 1..3 {
         cloud.pass(TimeDelta::minutes(15));
-        assert_eq!(cloud.look().await.unwrap(), Stage::Extracting);
+        assert_eq!(cloud.look().await.unwrap(), RunState::Extracting);
         assert_eq!(cloud.platform.started().len(), launch);
         assert_eq!(cloud.platform.cancelled().len(), launch);
         let order = cloud.world.store.order(u32::try_from(launch).unwrap()).await.unwrap().unwrap();
         assert!(order.reason.contains("did not start in 15 minutes"), "{}", order.reason);
     }
     cloud.pass(TimeDelta::minutes(15));
-    assert_eq!(cloud.look().await.unwrap(), Stage::Ended);
+    assert_eq!(cloud.look().await.unwrap(), RunState::Ended);
     let said = cloud.assert_failed("").await;
     assert!(said.contains("did not start in 15 minutes: 0 of 2 work units"), "{said}");
 }
@@ -122,7 +122,7 @@ async fn what_cannot_be_started_fails_and_what_may_be_is_tried_again() {
     assert_eq!(cloud.queue.kinds(), ["again"]);
     cloud.pass(TimeDelta::minutes(3));
     cloud.platform.refuse(Kind::Denied);
-    assert_eq!(cloud.look().await.unwrap(), Stage::Ended);
+    assert_eq!(cloud.look().await.unwrap(), RunState::Ended);
     let said = cloud.assert_failed("").await;
     assert!(said.contains("launch 1 of run"), "{said}");
 }
@@ -132,9 +132,9 @@ async fn a_run_that_takes_too_long_is_cancelled_and_fails() {
     let mut cloud = Cloud::at_work(&[2], Consistency::Snapshot).await;
     cloud.world.prove(0, at(0, 1)).await;
     cloud.pass(TimeDelta::hours(23));
-    assert_eq!(cloud.look().await.unwrap(), Stage::Extracting);
+    assert_eq!(cloud.look().await.unwrap(), RunState::Extracting);
     cloud.pass(TimeDelta::hours(1));
-    assert_eq!(cloud.look().await.unwrap(), Stage::Ended);
+    assert_eq!(cloud.look().await.unwrap(), RunState::Ended);
     assert_eq!(cloud.platform.cancelled(), ["e0"]);
     let said = cloud.assert_failed("").await;
     assert!(said.contains("not extracted within 24 hours: 1 of 2 work units"), "{said}");
@@ -145,10 +145,10 @@ async fn an_execution_that_the_platform_forgot_is_given_time_and_then_replaced()
     let mut cloud = Cloud::at_work(&[2], Consistency::None).await;
     cloud.order(1, vec![1], cloud.now).await;
     cloud.claim(1, "forgotten", cloud.now).await;
-    assert_eq!(cloud.look().await.unwrap(), Stage::Extracting);
+    assert_eq!(cloud.look().await.unwrap(), RunState::Extracting);
     assert!(cloud.platform.started().is_empty());
     cloud.pass(TimeDelta::minutes(16));
-    assert_eq!(cloud.look().await.unwrap(), Stage::Extracting);
+    assert_eq!(cloud.look().await.unwrap(), RunState::Extracting);
     assert_eq!(cloud.platform.started(), [(2, 2)]);
 }
 

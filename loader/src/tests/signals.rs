@@ -5,7 +5,7 @@ use sluice_contracts::job::Consistency;
 
 use super::cloud::Cloud;
 use super::faults::Faults;
-use crate::Stage;
+use crate::RunState;
 
 /// When a signal comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,11 +37,11 @@ async fn carry(looks: &[usize; 4], together: usize, seed: u64) -> Cloud {
             let mixed = Faults::mixed(seed + number as u64 * 1000);
             let loaders = vec![cloud.loader(&mixed); together];
             let looks = loaders.iter().map(|loader| loader.look(cloud.run(), cloud.now));
-            for standing in futures::future::join_all(looks).await {
-                let standing = standing.unwrap();
+            for state in futures::future::join_all(looks).await {
+                let state = state.unwrap();
                 assert!(
-                    (moment == Moment::Early) == (standing == Stage::Extracting),
-                    "{moment:?}: {standing:?}"
+                    (moment == Moment::Early) == (state == RunState::Extracting),
+                    "{moment:?}: {state:?}"
                 );
             }
             cloud.pass(TimeDelta::seconds(3));
@@ -96,8 +96,8 @@ async fn a_look_that_is_not_the_last_asks_for_one_more_whoever_looks() {
     let cloud = Cloud::at_work(&[2], Consistency::Snapshot).await;
     let loader = cloud.loader(&Faults::mixed(7));
     let looks = (0..5).map(|_| loader.look(cloud.run(), cloud.now));
-    for standing in futures::future::join_all(looks).await {
-        assert_eq!(standing.unwrap(), Stage::Extracting);
+    for state in futures::future::join_all(looks).await {
+        assert_eq!(state.unwrap(), RunState::Extracting);
     }
     assert_eq!(cloud.queue.kinds(), ["sweep"], "five signals are one look more");
     let after = cloud.queue.asked()[0].after;
@@ -110,13 +110,13 @@ async fn a_load_that_takes_a_while_is_looked_at_again() {
     cloud.world.target.pending = 3;
     cloud.world.prove_all(0).await;
     for _ in 0..3 {
-        assert_eq!(cloud.look().await.unwrap(), Stage::Loading);
+        assert_eq!(cloud.look().await.unwrap(), RunState::Loading);
         cloud.pass(TimeDelta::seconds(6));
     }
     assert_eq!(cloud.queue.kinds(), ["load"; 3]);
-    assert_eq!(cloud.look().await.unwrap(), Stage::Ended);
+    assert_eq!(cloud.look().await.unwrap(), RunState::Ended);
     assert_eq!(cloud.queue.kinds(), ["load"; 3], "nothing is asked for after the end");
-    assert_eq!(cloud.look().await.unwrap(), Stage::Ended);
+    assert_eq!(cloud.look().await.unwrap(), RunState::Ended);
     assert_eq!(cloud.topic.heard().len(), 1, "what was told is not told again");
     cloud.assert_loaded("").await;
 }
@@ -126,6 +126,6 @@ async fn a_run_that_nobody_knows_is_left_alone() {
     let cloud = Cloud::at_work(&[1], Consistency::Snapshot).await;
     let loader = cloud.loader(&Faults::default());
     let unknown = sluice_contracts::documents::RunId::generate();
-    assert_eq!(loader.look(unknown, cloud.now).await.unwrap(), Stage::Unknown);
+    assert_eq!(loader.look(unknown, cloud.now).await.unwrap(), RunState::Unknown);
     assert!(cloud.queue.asked().is_empty());
 }

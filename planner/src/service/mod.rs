@@ -11,12 +11,12 @@ use serde_json::Value;
 use sluice_contracts::documents::{Manifest, Request, Reservation, RunId};
 use sluice_contracts::job::Job;
 use sluice_contracts::ports::{Announcer, Checks, Executions};
-use sluice_contracts::store::{Bucket, Created, RunStore};
+use sluice_contracts::store::{Bucket, Created, RunStore, Stage};
 use sluice_contracts::{Error, Kind, Result};
 use sluice_targets::Targets;
 use tokio::sync::Semaphore;
 
-pub use status::{Links, Stage, Status, TableStatus};
+pub use status::{Links, Status, TableStatus};
 
 use crate::launch::cloud_run;
 use crate::request::{RunRequest, Wanted};

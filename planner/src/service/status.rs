@@ -4,30 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sluice_contracts::documents::{Committed, Decision, ErrorReport, Manifest, RunId, UnitRef};
-use sluice_contracts::store::RunStore;
+use sluice_contracts::documents::{Committed, ErrorReport, Manifest, RunId, UnitRef};
+use sluice_contracts::store::{RunStore, Stage};
 use sluice_contracts::{Error, Kind, Result};
 
 use super::Service;
 use super::ending::job_name;
-
-/// How far a run has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// It was asked for.
-    Planning,
-    /// It has a plan, and no execution yet.
-    Launching,
-    /// Tasks read its units.
-    Extracting,
-    /// No unit is left to be read.
-    Loading,
-    /// Every table is visible.
-    Finished,
-    /// At least one table is not visible, and will not be.
-    Failed,
-}
 
 /// A run, for whoever asks how it is.
 #[derive(Debug, Serialize)]
@@ -115,7 +97,8 @@ impl Service {
             None => HashSet::new(),
         };
         let committed = store.committed().await?;
-        let (state, failure) = stage(&store, committed.as_ref(), manifest.is_some()).await?;
+        let verdict = store.verdict().await?;
+        let state = store.stage(committed.as_ref(), verdict.as_ref(), manifest.is_some()).await?;
         let tables = tables(manifest.as_ref(), &done, committed.as_ref());
         let job = manifest
             .as_ref()
@@ -131,7 +114,8 @@ impl Service {
             units_done: tables.iter().map(|table| table.units_done).sum(),
             rows: tables.iter().map(|table| table.rows).sum(),
             tables,
-            failure,
+            // Once tables were loaded, each says itself why it is not visible.
+            failure: verdict.filter(|_| committed.is_none()).and_then(|verdict| verdict.failure),
             links: Links {
                 manifest: manifest.is_some().then(|| store.manifest_url()),
                 log: self.log_url(&store).await,
@@ -144,8 +128,8 @@ impl Service {
     pub(crate) async fn stage(&self, run: RunId) -> Result<Stage> {
         let store = self.store(run);
         let planned = plan_of(&store).await?.is_some();
-        let (stage, _) = stage(&store, store.committed().await?.as_ref(), planned).await?;
-        Ok(stage)
+        let (committed, verdict) = (store.committed().await?, store.verdict().await?);
+        store.stage(committed.as_ref(), verdict.as_ref(), planned).await
     }
 
     /// The links that every run has.
@@ -175,35 +159,6 @@ async fn plan_of(store: &RunStore) -> Result<Option<Manifest>> {
     }
 }
 
-async fn stage(
-    store: &RunStore,
-    committed: Option<&Committed>,
-    planned: bool,
-) -> Result<(Stage, Option<ErrorReport>)> {
-    if let Some(committed) = committed {
-        let stage = if committed.is_whole() { Stage::Finished } else { Stage::Failed };
-        return Ok((stage, None));
-    }
-    if let Some(verdict) = store.verdict().await? {
-        return Ok(match verdict.decision {
-            Decision::Commit => (Stage::Loading, None),
-            Decision::Fail => (Stage::Failed, verdict.failure),
-        });
-    }
-    if !planned {
-        return Ok((Stage::Planning, None));
-    }
-    let generation = store.generation().await?;
-    let stage = match generation {
-        Some(generation) if store.is_extracted(generation).await? => Stage::Loading,
-        // Whoever began a generation has been launched, by us or by hand.
-        Some(_) => Stage::Extracting,
-        None if store.claim(0).await?.is_some() => Stage::Extracting,
-        None => Stage::Launching,
-    };
-    Ok((stage, None))
-}
-
 fn tables(
     manifest: Option<&Manifest>,
     done: &HashSet<UnitRef>,
@@ -230,11 +185,7 @@ fn tables(
         units: 0,
         units_done: 0,
         rows: 0,
-        failure: Some(ErrorReport {
-            kind: table.kind,
-            message: table.message.clone(),
-            hint: table.hint.clone(),
-        }),
+        failure: Some(table.report()),
     });
     let mut tables: Vec<TableStatus> = planned.chain(refused).collect();
     // They are in the manifest's order, with those that the plan refused last.

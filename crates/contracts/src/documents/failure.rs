@@ -1,9 +1,13 @@
 //! Failures: what ended an attempt of a task.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::error_report::ErrorReport;
+use super::manifest::Manifest;
 use crate::error::{Error, Kind};
 
 /// What ended an attempt of a task.
@@ -36,12 +40,43 @@ impl Failure {
     /// The version this build writes.
     pub const VERSION: u32 = 1;
 
-    /// The task's own words as an error.
+    /// The failure as an error.
     pub fn into_error(self) -> Error {
-        let error = Error::new(self.kind, self.message);
-        match self.hint {
-            Some(hint) => error.hint(hint),
-            None => error,
+        ErrorReport { kind: self.kind, message: self.message, hint: self.hint }.into_error()
+    }
+}
+
+/// What an execution cannot read: its tasks met errors that another attempt would meet again.
+///
+/// Every program that asks what was given up asks here, so that tasks stop reading a table if and
+/// only if the loader goes on without it.
+#[derive(Debug, Clone, Default)]
+pub struct PermanentFailures {
+    /// The first failure of each table of which a unit cannot be read, by the table's index.
+    pub tables: BTreeMap<u32, Failure>,
+    /// Failures that end the whole run: those of a run that fails as a whole, and those of tasks
+    /// that came to no table.
+    pub run: Vec<Failure>,
+}
+
+impl PermanentFailures {
+    /// Adds those of `failures` that are of this execution and not transient.
+    pub fn add(
+        &mut self,
+        manifest: &Manifest,
+        execution: &str,
+        failures: impl IntoIterator<Item = Failure>,
+    ) {
+        for failure in failures {
+            if failure.kind == Kind::Transient || failure.execution != execution {
+                continue;
+            }
+            match failure.unit {
+                Some((table, _)) if !manifest.fails_as_a_whole() => {
+                    self.tables.entry(table).or_insert(failure);
+                }
+                _ => self.run.push(failure),
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::error_report::ErrorReport;
 use super::relation::Relation;
 use super::run_id::RunId;
 use super::schema::Column;
@@ -54,6 +55,12 @@ impl Manifest {
     /// The version this build writes.
     pub const VERSION: u32 = 2;
 
+    /// Whether the failure of one table ends the whole run: it is all or nothing, or moves no
+    /// other table.
+    pub fn fails_as_a_whole(&self) -> bool {
+        self.all_or_nothing || self.tables.len() == 1
+    }
+
     /// The unit that a reference means.
     pub fn unit(&self, unit: UnitRef) -> Option<(&Table, &Unit)> {
         let table = self.tables.get(unit.table as usize)?;
@@ -88,6 +95,13 @@ pub struct Refused {
     /// The remedy, where one is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+}
+
+impl Refused {
+    /// Why the table is refused.
+    pub fn report(&self) -> ErrorReport {
+        ErrorReport { kind: self.kind, message: self.message.clone(), hint: self.hint.clone() }
+    }
 }
 
 /// One table of a run.

@@ -25,7 +25,7 @@ pub use committed::{Committed, TableOutcome};
 pub use error_report::ErrorReport;
 pub use event::{EventName, RunEvent};
 pub use extracted::Extracted;
-pub use failure::Failure;
+pub use failure::{Failure, PermanentFailures};
 pub use launch::{Claim, Order};
 pub use manifest::{Estimate, Manifest, Refused, Table, Task, UnitRef};
 pub use receipt::{Part, Receipt};

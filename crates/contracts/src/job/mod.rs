@@ -1,20 +1,20 @@
 //! Jobs: what the user asks for.
 
-mod check;
 mod column_name;
+mod constraints;
 mod file;
-mod meaning;
+mod legacy_keys;
+mod lower;
 mod names;
 mod read;
-mod seed;
 mod selection;
 mod validate;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use check::holds_password;
 pub use column_name::{LONGEST_COLUMN_NAME, is_reserved_column_name, refused_column_name};
+pub use constraints::holds_password;
 pub use file::{
     ColumnFile, Consistency, JobFile, LimitsFile, PartitioningFile, SourceFile, TablesFile,
     TargetFile, WriteDisposition,
@@ -44,6 +44,14 @@ pub struct Job {
     pub consistency: Consistency,
     /// When the job runs, as five cron fields.
     pub schedule: Option<String>,
+}
+
+impl Job {
+    /// Whether one table that cannot be moved ends the whole run: it is all or nothing, or moves no
+    /// other table.
+    pub fn fails_as_a_whole(&self) -> bool {
+        self.all_or_nothing || matches!(self.selection, Selection::One(_))
+    }
 }
 
 /// One table of a job.

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::check::{check_combinations, check_words};
-use super::meaning::meaning;
-use super::seed::take_seed_names;
+use super::constraints::{check_combinations, check_words};
+use super::legacy_keys::take_seed_names;
+use super::lower::lower;
 use super::validate::{Problem, Problems, against_schema};
 use super::{Job, JobFile};
 use crate::error::{Doing, Error, Kind, Result};
@@ -52,7 +52,7 @@ impl Job {
             .doing(Kind::Invalid, || format!("read job `{name}`"))?;
         problems.extend(check_words(&value, strategies));
         problems.extend(check_combinations(&file));
-        match meaning(file, &mut problems) {
+        match lower(file, &mut problems) {
             Some(job) if problems.is_empty() => Ok(job),
             _ => rejected(problems),
         }

@@ -4,6 +4,7 @@ mod document;
 mod launches;
 mod outcomes;
 mod requests;
+mod stage;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use crate::error::{Doing, Error, Kind, Result};
 use crate::layout::{Layout, holding_task};
 
 pub use document::{parse_document, storage_error};
+pub use stage::Stage;
 
 /// Documents that are read at once, where many are.
 const READ_AT_ONCE: usize = 32;

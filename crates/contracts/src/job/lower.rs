@@ -9,7 +9,7 @@ use super::{Entry, Job, JobFile, Limits, Partitioning, Selection, TableJob};
 use crate::documents::Relation;
 
 /// What the file means. Nothing where a problem found before makes it mean nothing.
-pub(super) fn meaning(file: JobFile, problems: &mut Vec<Problem>) -> Option<Job> {
+pub(super) fn lower(file: JobFile, problems: &mut Vec<Problem>) -> Option<Job> {
     let defaults = Limits::default();
     let finish_within: Option<Duration> =
         file.limits.finish_within.and_then(|typed| humantime::parse_duration(&typed).ok());
