@@ -9,7 +9,9 @@ use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::Job;
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
-use sluice_loader::{Coverage, Outcome, coverage, error_of, table_outcomes, tasks_to_start};
+use sluice_loader::{
+    Coverage, Outcome, RunView, coverage, error_of, table_outcomes, tasks_to_start,
+};
 use sluice_planner::launch::Launcher as _;
 use sluice_runtime::storage::open_bucket;
 use tokio::signal::unix::{SignalKind, signal};
@@ -121,8 +123,10 @@ async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Out
             break;
         }
     }
+    // After the tasks: what was read of the run before they ended is of no use.
+    let view = RunView::new(store.clone());
     let outcome = loop {
-        match sluice_loader::commit(store, &targets).await? {
+        match sluice_loader::commit(&view, &targets).await? {
             Poll::Ready(outcome) => break outcome,
             Poll::Pending => tokio::time::sleep(LOOK).await,
         }

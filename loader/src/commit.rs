@@ -1,6 +1,7 @@
 //! From receipts to visible tables.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::task::Poll;
 
 use chrono::Utc;
@@ -9,9 +10,10 @@ use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
 use sluice_targets::{Load, Loaded, Prepared, Targets};
 
-use crate::coverage::{Coverage, coverage, coverage_of};
+use crate::coverage::Coverage;
 use crate::outcome::{Outcome, TableCommit};
 use crate::parts::collect_parts;
+use crate::view::RunView;
 
 /// Makes every table of a run visible.
 ///
@@ -25,13 +27,13 @@ use crate::parts::collect_parts;
 /// # Errors
 /// `Transient` where units that were not given up have no receipt yet, and the failure of a run
 /// that was decided against. Nothing is visible then.
-pub async fn commit(store: &RunStore, targets: &Targets) -> Result<Poll<Outcome>> {
-    let manifest = store.manifest().await?;
+pub async fn commit(view: &RunView, targets: &Targets) -> Result<Poll<Outcome>> {
+    let (store, manifest) = (view.store(), view.manifest().await?);
     check_targets(&manifest)?;
-    let (coverage, given_up) = match store.verdict().await? {
-        Some(verdict) => decided(store, &manifest, verdict).await?,
+    let (coverage, given_up) = match view.verdict().await? {
+        Some(verdict) => decided(view, &verdict).await?,
         None => {
-            let coverage = coverage(store, &manifest).await?;
+            let coverage = view.coverage().await?;
             let given_up = coverage.given_up(store, &manifest).await?;
             (coverage, given_up)
         }
@@ -67,23 +69,22 @@ pub async fn delete_parts(store: &RunStore) {
 
 /// What a verdict says is loaded, and which tables may be passed over.
 async fn decided(
-    store: &RunStore,
-    manifest: &Manifest,
-    verdict: Verdict,
-) -> Result<(Coverage, BTreeMap<u32, Error>)> {
+    view: &RunView,
+    verdict: &Verdict,
+) -> Result<(Arc<Coverage>, BTreeMap<u32, Error>)> {
     let Some(generation) = verdict.snapshot else {
-        let failure = verdict.failure.map(ErrorReport::into_error);
+        let failure = verdict.failure.clone().map(ErrorReport::into_error);
         return Err(failure.unwrap_or_else(|| {
-            Error::data(format!("load run `{}`: it was given up", manifest.run))
+            Error::data(format!("load run `{}`: it was given up", view.store().run()))
         }));
     };
-    let coverage = coverage_of(store, manifest, generation).await?;
+    let coverage = view.coverage_of(generation).await?;
     let given_up = verdict
         .given_up
-        .into_iter()
+        .iter()
         // One that can be read after all is loaded with the others.
-        .filter(|(table, _)| coverage.missing.iter().any(|unit| unit.table == *table))
-        .map(|(table, word)| (table, word.into_error()))
+        .filter(|(table, _)| coverage.missing.iter().any(|unit| unit.table == **table))
+        .map(|(table, report)| (*table, report.clone().into_error()))
         .collect();
     Ok((coverage, given_up))
 }

@@ -59,12 +59,11 @@ impl Coverage {
     }
 }
 
-/// How far a run is, without what its receipts say.
+/// The units without a receipt of a generation, from the names of its receipts alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MissingUnits {
     pub(crate) generation: u32,
-    /// Units without a receipt.
-    pub(crate) missing: Vec<UnitRef>,
+    pub(crate) units: Vec<UnitRef>,
 }
 
 /// Names the units that are missing.
@@ -100,13 +99,14 @@ pub fn tasks_to_start(manifest: &Manifest, missing: &[UnitRef]) -> Vec<u32> {
     manifest.tasks.iter().filter(|task| has_work(&task.units)).map(|task| task.index).collect()
 }
 
-/// Takes missing_units of a run.
-///
-/// A generation that was decided for, or that some table was committed from, is the only one that
-/// the others may be committed from. Otherwise the newest with all receipts counts.
+/// The receipts of the generation that can be committed, or else of the one that has come
+/// furthest.
 pub async fn coverage(store: &RunStore, manifest: &Manifest) -> Result<Coverage> {
-    let missing_units = missing_units(store, manifest).await?;
-    coverage_of(store, manifest, missing_units.generation).await
+    let generation = match store.verdict().await?.and_then(|verdict| verdict.snapshot) {
+        Some(generation) => generation,
+        None => best_generation(store, manifest).await?.generation,
+    };
+    coverage_of(store, manifest, generation).await
 }
 
 /// The receipts of one generation.
@@ -120,38 +120,34 @@ pub(crate) async fn coverage_of(
     Ok(Coverage { generation, receipts, missing })
 }
 
-/// As [`coverage`], from the receipts' names alone.
-pub(crate) async fn missing_units(store: &RunStore, manifest: &Manifest) -> Result<MissingUnits> {
-    if let Some(generation) = decided(store).await? {
-        return missing_units_of(store, manifest, generation).await;
+/// The generation to commit of a run without a verdict, and what it lacks.
+///
+/// A generation that some table was committed from is the only one that the others may be committed
+/// from. Otherwise it is the newest with all receipts, or else the one that has come furthest.
+pub(crate) async fn best_generation(store: &RunStore, manifest: &Manifest) -> Result<MissingUnits> {
+    if let Some(commit) = store.any_commit().await? {
+        return missing_units(store, manifest, commit.snapshot).await;
     }
     let newest = store.generation().await?.unwrap_or(0);
     let mut furthest: Option<MissingUnits> = None;
     for generation in (0..=newest).rev() {
-        let missing_units = missing_units_of(store, manifest, generation).await?;
-        if missing_units.missing.is_empty() {
-            return Ok(missing_units);
+        let missing = missing_units(store, manifest, generation).await?;
+        if missing.units.is_empty() {
+            return Ok(missing);
         }
-        if furthest.as_ref().is_none_or(|best| best.missing.len() > missing_units.missing.len()) {
-            furthest = Some(missing_units);
+        if furthest.as_ref().is_none_or(|best| best.units.len() > missing.units.len()) {
+            furthest = Some(missing);
         }
     }
-    furthest.ok_or_else(|| Error::bug("take missing_units of a run without generations"))
+    furthest.ok_or_else(|| Error::bug("choose a generation of a run that has none"))
 }
 
-async fn decided(store: &RunStore) -> Result<Option<u32>> {
-    if let Some(generation) = store.verdict().await?.and_then(|verdict| verdict.snapshot) {
-        return Ok(Some(generation));
-    }
-    Ok(store.any_commit().await?.map(|commit| commit.snapshot))
-}
-
-async fn missing_units_of(
+async fn missing_units(
     store: &RunStore,
     manifest: &Manifest,
     generation: u32,
 ) -> Result<MissingUnits> {
     let receipted = store.receipted(manifest, generation).await?;
-    let missing = manifest.units().filter(|unit| !receipted.contains(unit)).collect();
-    Ok(MissingUnits { generation, missing })
+    let units = manifest.units().filter(|unit| !receipted.contains(unit)).collect();
+    Ok(MissingUnits { generation, units })
 }

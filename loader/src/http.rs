@@ -40,21 +40,21 @@ pub fn health() -> Router {
 
 async fn check(State(service): State<Arc<Service>>, Path(run): Path<String>) -> Response {
     match run.parse() {
-        Ok(run) => look(&service, run).await,
+        Ok(run) => answer(&service, run).await,
         Err(error) => acknowledge(error),
     }
 }
 
 async fn execution(State(service): State<Arc<Service>>, body: Bytes) -> Response {
     match run_of_message(&body, &service.bucket) {
-        Ok(Some(run)) => look(&service, run).await,
+        Ok(Some(run)) => answer(&service, run).await,
         Ok(None) => Json(json!({"ignored": "about no run of this bucket"})).into_response(),
         Err(error) => acknowledge(error),
     }
 }
 
-async fn look(service: &Service, run: RunId) -> Response {
-    match service.look(run, Utc::now()).await {
+async fn answer(service: &Service, run: RunId) -> Response {
+    match service.check(run, Utc::now()).await {
         Ok(RunState::Unknown) => acknowledge(
             Error::not_found(format!("find run `{run}`")).hint("look at the run id and the bucket"),
         ),
@@ -69,7 +69,7 @@ fn acknowledge(error: Error) -> Response {
     let text = error.chain();
     match error.kind() {
         Kind::Invalid | Kind::NotFound => tracing::warn!(error = text, "ignored a message"),
-        _ => tracing::error!(error = text, hint = error.remedy(), "could not look at a run"),
+        _ => tracing::error!(error = text, hint = error.remedy(), "could not check a run"),
     }
     Problem(error).under(StatusCode::OK)
 }

@@ -21,6 +21,7 @@ mod signals;
 #[cfg(test)]
 #[cfg(feature = "service")]
 mod tests;
+mod view;
 
 pub use commit::{commit, delete_parts};
 #[cfg(feature = "service")]
@@ -30,3 +31,4 @@ pub use coverage::{Coverage, coverage, tasks_to_start};
 pub use http::{health, router};
 pub use outcome::{Outcome, TableCommit, error_of, table_outcomes};
 pub use reconcile::{RunState, Service};
+pub use view::RunView;

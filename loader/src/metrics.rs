@@ -3,12 +3,11 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use sluice_contracts::documents::{EventName, Manifest, RunEvent};
-use sluice_contracts::store::RunStore;
+use sluice_contracts::documents::{EventName, RunEvent};
 use sluice_contracts::{Kind, Result};
 
-use crate::coverage::coverage;
 use crate::failures::Failures;
+use crate::view::RunView;
 
 /// The numbers of one run. Those that could not be read are zero: the run has ended all the same.
 #[derive(Debug, Default)]
@@ -23,20 +22,21 @@ pub(crate) struct RunMetrics {
 }
 
 impl RunMetrics {
-    pub(crate) async fn gather(store: &RunStore, manifest: Option<&Manifest>) -> Self {
+    pub(crate) async fn gather(view: &RunView) -> Self {
         let mut metrics = Self::default();
-        let Some(manifest) = manifest else { return metrics };
-        if let Err(error) = metrics.read(store, manifest).await {
+        if let Err(error) = metrics.read(view).await {
             tracing::warn!(error = error.chain(), "could not count what a run came to");
         }
         metrics
     }
 
-    async fn read(&mut self, store: &RunStore, manifest: &Manifest) -> Result<()> {
+    async fn read(&mut self, view: &RunView) -> Result<()> {
+        let store = view.store();
+        self.decided = view.verdict().await?.map(|verdict| verdict.at);
+        let Some(manifest) = view.readable_manifest().await? else { return Ok(()) };
         self.planned = Some(manifest.planned);
-        self.decided = store.verdict().await?.map(|verdict| verdict.at);
         self.launches = store.newest_launch().await?.map_or(0, |newest| newest + 1);
-        let coverage = coverage(store, manifest).await?;
+        let coverage = view.coverage().await?;
         let receipts = || coverage.receipts.values();
         self.units = coverage.receipts.len();
         self.bytes = receipts().map(|receipt| receipt.bytes).sum();

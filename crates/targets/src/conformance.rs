@@ -2,13 +2,10 @@
 //!
 //! An adapter's test brings a [`Fixture`] and calls [`all`], or single functions where the real
 //! system can only be imitated in part.
-#![cfg_attr(
-    not(test),
-    expect(
-        clippy::expect_used,
-        clippy::panic,
-        reason = "a test that cannot go on has to stop and say why"
-    )
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has to stop and say why"
 )]
 
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //! conformance suite asks for nothing else.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use arrow_array::Int64Array;
@@ -23,10 +23,16 @@ type Tables = BTreeMap<String, (Vec<i64>, BTreeMap<RunId, Loaded>)>;
 #[derive(Debug, Clone, Default)]
 struct Memory(Arc<Mutex<Tables>>);
 
+impl Memory {
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[async_trait]
 impl Target for Memory {
     async fn check(&self, run: RunId, table: &Table) -> Result<Vec<String>> {
-        let tables = self.0.lock().expect("no test panics with the lock");
+        let tables = self.tables();
         let Some((rows, runs)) = tables.get(&table.target) else { return Ok(Vec::new()) };
         if !runs.contains_key(&run) {
             admit(rows, table.write_disposition)?;
@@ -36,7 +42,7 @@ impl Target for Memory {
 
     async fn prepare(&self, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {
         let known = {
-            let tables = self.0.lock().expect("no test panics with the lock");
+            let tables = self.tables();
             tables.get(&load.target).is_some_and(|(_, runs)| runs.contains_key(&load.run))
         };
         let ids = if known { Vec::new() } else { read(load).await? };
@@ -56,7 +62,7 @@ struct Step {
 impl Prepared for Step {
     async fn publish(self: Box<Self>) -> Result<Poll<Loaded>> {
         let Self { memory, load, ids } = *self;
-        let mut tables = memory.0.lock().expect("no test panics with the lock");
+        let mut tables = memory.tables();
         let (rows, runs) = tables.entry(load.target).or_default();
         if let Some(loaded) = runs.get(&load.run) {
             return Ok(Poll::Ready(*loaded));
@@ -91,7 +97,8 @@ async fn read(load: &Load) -> Result<Vec<i64>> {
         if bytes.len() as u64 != part.bytes || crc32c::crc32c(&bytes) != part.crc32c {
             return Err(wrong());
         }
-        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(|file| file.build());
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
+            .and_then(ParquetRecordBatchReaderBuilder::build);
         for batch in reader.map_err(|source| wrong().because(source))? {
             let batch = batch.map_err(|source| wrong().because(source))?;
             let column = batch.column(0).as_any().downcast_ref::<Int64Array>().ok_or_else(wrong)?;
@@ -119,7 +126,7 @@ impl Fixture for Bench {
     }
 
     async fn ids(&self, table: &str) -> Option<Vec<i64>> {
-        let tables = self.0.0.lock().expect("no test panics with the lock");
+        let tables = self.0.tables();
         tables.get(table).map(|(rows, _)| rows.clone())
     }
 }

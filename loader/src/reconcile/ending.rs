@@ -13,6 +13,7 @@ use super::{RunState, Service, elapsed};
 use crate::commit::delete_parts;
 use crate::metrics::RunMetrics;
 use crate::outcome::{error_of, refused_outcome};
+use crate::view::RunView;
 
 /// How long the end of a failed run waits for its tasks to be cancelled.
 const CANCEL: Duration = Duration::from_mins(10);
@@ -21,10 +22,10 @@ impl Service {
     /// Ends a run whose tables are as they will stay.
     pub(super) async fn end_committed(
         &self,
-        store: &RunStore,
+        view: &RunView,
         committed: &Committed,
     ) -> Result<RunState> {
-        let manifest = store.manifest().await?;
+        let (store, manifest) = (view.store(), view.manifest().await?);
         let failure = error_of(manifest.run, &committed.tables);
         let event = RunEvent {
             version: RunEvent::VERSION,
@@ -38,7 +39,7 @@ impl Service {
             at: committed.at,
         };
         self.tell(&event).await?;
-        RunMetrics::gather(store, Some(&manifest)).await.log(&event);
+        RunMetrics::gather(view).await.log(&event);
         // Before the run is done with: what is left behind afterwards nobody looks for.
         delete_parts(store).await;
         store.create_announced(&event).await?;
@@ -48,18 +49,15 @@ impl Service {
     /// Ends a run of which nothing becomes visible.
     pub(super) async fn end_failed(
         &self,
-        store: &RunStore,
+        view: &RunView,
         verdict: &Verdict,
         now: DateTime<Utc>,
     ) -> Result<RunState> {
+        let store = view.store();
         self.cancel_all(store, verdict, now).await?;
-        let manifest = match store.manifest().await {
-            Ok(manifest) => Some(manifest),
-            Err(error) if error.is_transient() => return Err(error),
-            // It never was planned, or that its plan cannot be read is what it failed of.
-            Err(_) => None,
-        };
-        let word = verdict.failure.clone().unwrap_or_else(|| ErrorReport {
+        // It never was planned, or that its plan cannot be read is what it failed of.
+        let manifest = view.readable_manifest().await?;
+        let report = verdict.failure.clone().unwrap_or_else(|| ErrorReport {
             kind: Kind::Bug,
             message: format!("run `{}` was given up", store.run()),
             hint: None,
@@ -68,15 +66,17 @@ impl Service {
             version: RunEvent::VERSION,
             event: EventName::Failed,
             run: store.run(),
-            job: job(store, manifest.as_ref()).await,
+            job: job(store, manifest.as_deref()).await,
             run_key: run_key(store).await,
             rows: 0,
-            tables: manifest.as_ref().map_or_else(Vec::new, |manifest| all_failed(manifest, &word)),
-            failure: Some(word),
+            tables: manifest
+                .as_deref()
+                .map_or_else(Vec::new, |manifest| all_failed(manifest, &report)),
+            failure: Some(report),
             at: verdict.at,
         };
         self.tell(&event).await?;
-        RunMetrics::gather(store, manifest.as_ref()).await.log(&event);
+        RunMetrics::gather(view).await.log(&event);
         store.create_announced(&event).await?;
         Ok(RunState::Ended)
     }
@@ -130,13 +130,13 @@ pub(super) async fn outcomes_without_load(
     Ok(endings)
 }
 
-/// Every table of a run that failed for `word`, and those that its plan refused.
-fn all_failed(manifest: &Manifest, word: &ErrorReport) -> Vec<TableOutcome> {
+/// Every table of a run that failed for the reason `report`, and those that its plan refused.
+fn all_failed(manifest: &Manifest, report: &ErrorReport) -> Vec<TableOutcome> {
     let planned = manifest.tables.iter().map(|table| TableOutcome {
         table: table.name.clone(),
         target: table.target.clone(),
         rows: 0,
-        failure: Some(word.clone()),
+        failure: Some(report.clone()),
     });
     planned.chain(manifest.refused.iter().map(refused_outcome)).collect()
 }

@@ -8,8 +8,9 @@ use sluice_contracts::ports::ExecutionState;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::launch::carry_out;
 
+use super::decide::{Decided, Undecided};
 use super::requeue::Requeue;
-use super::{Decided, Judge, RunState, elapsed};
+use super::{RunState, elapsed};
 use crate::coverage::{MissingUnits, tasks_to_start};
 use crate::failures::Failures;
 
@@ -33,7 +34,7 @@ pub(super) enum Watched {
     Impossible(Error),
 }
 
-impl Judge<'_> {
+impl Undecided<'_> {
     /// How the newest launch is. One that was ordered, and never started, is started.
     pub(super) async fn watch(&self) -> Result<Watched> {
         let Some(launch) = self.store.newest_launch().await? else {
@@ -83,7 +84,7 @@ impl Judge<'_> {
         &self,
         launch: u32,
         why: &str,
-        missing_units: &MissingUnits,
+        missing: &MissingUnits,
     ) -> Result<Decided> {
         let failures = Failures::read(self.store).await?;
         let next = launch + 1;
@@ -91,16 +92,15 @@ impl Judge<'_> {
         if next >= self.manifest.max_executions {
             let executions = if next == 1 { "execution" } else { "executions" };
             let what = format!("run `{run}`: given up after {next} {executions}: {why}");
-            return Ok(self.fail(&self.incomplete(&what, missing_units, &failures, None)));
+            return Ok(self.fail(&self.incomplete(&what, missing, &failures, None)));
         }
-        let tasks = tasks_to_start(self.manifest, &missing_units.missing);
+        let tasks = tasks_to_start(self.manifest, &missing.units);
         if tasks.is_empty() {
             let what = format!("run `{run}`: no task of its plan reads what is missing");
             let hint = "the manifest was changed; ask for the job again".to_owned();
-            return Ok(self.fail(&self.incomplete(&what, missing_units, &failures, Some(hint))));
+            return Ok(self.fail(&self.incomplete(&what, missing, &failures, Some(hint))));
         }
-        let missing = missing_units.missing.len();
-        let all = self.manifest.units().count();
+        let (missing, all) = (missing.units.len(), self.manifest.units().count());
         let order = self.order(next, tasks, format!("{why}; {missing} of {all} units are missing"));
         tracing::warn!(launch = next, reason = order.reason, "launching the tasks again");
         match self.carry_out(order).await? {

@@ -1,4 +1,4 @@
-//! When a run is looked at again.
+//! When a run is checked again.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use sluice_contracts::ports::Check;
 
 use super::{Service, elapsed};
 
-/// Seconds between two looks, the longer the longer a run has been at it.
+/// Seconds between two checks, the longer the longer a run has been at it.
 const PACES: [i64; 6] = [5, 10, 20, 60, 120, 300];
-/// Shortest pace for tasks, which give a notice when they are done.
+/// Shortest pace for tasks, which ask for a check when they are done.
 const TASKS: i64 = 20;
 /// Pace after a failure, which the queue repeats by itself too.
 const FAILURES: i64 = 300;
 
-/// The pace at which a run is looked at.
+/// The pace at which a run is checked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Requeue {
     what: &'static str,
@@ -24,26 +24,26 @@ pub(super) struct Requeue {
 }
 
 impl Requeue {
-    /// Looks at the tasks of an execution.
+    /// Checks the tasks of an execution.
     pub(super) fn for_tasks(since: DateTime<Utc>) -> Self {
         Self { what: "sweep", since, shortest: TASKS }
     }
 
-    /// Looks at targets that load, which give no notice.
+    /// Checks targets that load, which ask for nothing.
     pub(super) fn for_targets(since: DateTime<Utc>) -> Self {
         Self { what: "load", since, shortest: PACES[0] }
     }
 
-    /// The next look after `now`.
+    /// The next check after `now`.
     ///
-    /// Looks lie on a grid in time, and have their names from it. So any number of callers who ask
-    /// for the next one ask for the same, and a signal that comes five times leads to one look and
+    /// Checks lie on a grid in time, and have their names from it. So any number of callers who ask
+    /// for the next one ask for the same, and a signal that comes five times leads to one check and
     /// not to five chains of them.
     pub(super) fn at(self, run: RunId, now: DateTime<Utc>) -> Check {
         let age = i64::try_from(elapsed(self.since, now).as_secs()).unwrap_or(i64::MAX);
         let usual = PACES.into_iter().rfind(|pace| pace.saturating_mul(4) <= age).unwrap_or(0);
         let pace = usual.max(self.shortest);
-        // Never the look that is being answered, should its clock be a little ahead of ours.
+        // Never the check that is being answered, should its clock be a little ahead of ours.
         let slot = (now.timestamp() + pace / 2).div_euclid(pace) + 1;
         let due = DateTime::from_timestamp(slot * pace, 0).unwrap_or(now);
         let after = (due - now).to_std().unwrap_or(Duration::ZERO);
@@ -52,18 +52,18 @@ impl Requeue {
 }
 
 impl Service {
-    /// Asks for another look at a run that could not be looked at. The queue repeats what was
+    /// Asks for another check of a run that could not be checked. The queue repeats what was
     /// asked of it, but not for ever, and Pub/Sub's messages are not its own.
-    pub(super) async fn look_after_failure(&self, run: RunId, now: DateTime<Utc>) {
+    pub(super) async fn check_after_failure(&self, run: RunId, now: DateTime<Utc>) {
         let since = run.since().unwrap_or(now);
         // By then its end was decided long ago, or somebody has to mend what keeps it from us.
         if elapsed(since, now) >= self.deadline.saturating_mul(2) {
-            tracing::error!("gave up looking at a run");
+            tracing::error!("gave up checking a run");
             return;
         }
-        let look = Requeue { what: "again", since, shortest: FAILURES };
-        if let Err(error) = self.checks.ask(&look.at(run, now)).await {
-            tracing::warn!(error = error.chain(), "could not ask for another look");
+        let requeue = Requeue { what: "again", since, shortest: FAILURES };
+        if let Err(error) = self.checks.ask(&requeue.at(run, now)).await {
+            tracing::warn!(error = error.chain(), "could not ask for another check");
         }
     }
 }
@@ -78,17 +78,17 @@ mod tests {
     }
 
     #[test]
-    fn looks_grow_apart_and_who_asks_at_once_asks_for_the_same() {
+    fn checks_grow_apart_and_who_asks_at_once_asks_for_the_same() {
         let run = RunId::generate();
-        let look = |since: f64, now: f64| Requeue::for_tasks(at(since)).at(run, at(now));
-        assert_eq!(look(0.0, 1.0).name, "sweep-20-1");
-        assert_eq!(look(0.0, 1.0).after, Duration::from_secs(19));
-        assert_eq!(look(0.0, 9.9).name, "sweep-20-1");
-        assert_eq!(look(0.0, 299.0).name, "sweep-60-6");
-        assert_eq!(look(0.0, 9000.0).name, "sweep-300-31");
-        // Asked by the look that is due, and by a clock that is a little behind it.
-        assert_eq!(look(0.0, 60.0).name, "sweep-20-4");
-        assert_eq!(look(0.0, 59.0).name, "sweep-20-4");
+        let check = |since: f64, now: f64| Requeue::for_tasks(at(since)).at(run, at(now));
+        assert_eq!(check(0.0, 1.0).name, "sweep-20-1");
+        assert_eq!(check(0.0, 1.0).after, Duration::from_secs(19));
+        assert_eq!(check(0.0, 9.9).name, "sweep-20-1");
+        assert_eq!(check(0.0, 299.0).name, "sweep-60-6");
+        assert_eq!(check(0.0, 9000.0).name, "sweep-300-31");
+        // Asked by the check that is due, and by a clock that is a little behind it.
+        assert_eq!(check(0.0, 60.0).name, "sweep-20-4");
+        assert_eq!(check(0.0, 59.0).name, "sweep-20-4");
         assert_eq!(Requeue::for_targets(at(0.0)).at(run, at(0.5)).name, "load-5-1");
     }
 }

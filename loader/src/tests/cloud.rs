@@ -104,8 +104,8 @@ impl Cloud {
     }
 
     /// A look by a loader of which nothing goes wrong.
-    pub(super) async fn look(&self) -> Result<RunState> {
-        self.loader(&Faults::default()).look(self.run(), self.now).await
+    pub(super) async fn check(&self) -> Result<RunState> {
+        self.loader(&Faults::default()).check(self.run(), self.now).await
     }
 
     pub(super) fn pass(&mut self, time: TimeDelta) {
@@ -114,9 +114,9 @@ impl Cloud {
     }
 
     /// Looks again and again, as the queue would, until the run has ended.
-    pub(super) async fn look_to_the_end(&mut self) {
+    pub(super) async fn check_to_the_end(&mut self) {
         for _ in 0..100 {
-            match self.look().await {
+            match self.check().await {
                 Ok(RunState::Ended) => return,
                 Ok(RunState::Loading) => self.pass(TimeDelta::seconds(5)),
                 other => panic!("{other:?}"),

@@ -27,7 +27,7 @@ async fn every_call(
                 tokio::select! {
                     biased;
                     () = faults.died() => {}
-                    result = loader.look(cloud.run(), cloud.now) => match result {
+                    result = loader.check(cloud.run(), cloud.now) => match result {
                         Ok(RunState::Ended) => break,
                         Ok(_) => {}
                         Err(error) => assert!(error.is_transient(), "{case}: {}", error.chain()),
@@ -36,7 +36,7 @@ async fn every_call(
                 cloud.pass(TimeDelta::seconds(10));
             }
             // Whatever went wrong, the queue still knows of the run, or it has ended.
-            cloud.look_to_the_end().await;
+            cloud.check_to_the_end().await;
             ended(&cloud, &case).await;
             if matches!(fault, Fault::DieBefore | Fault::DieAfter)
                 && cloud.world.store.committed().await.unwrap().is_some()
@@ -116,7 +116,7 @@ async fn gaps_are_launched_again_by_one_execution_that_counts() {
                 tokio::select! {
                     biased;
                     () = faults.died() => {}
-                    result = loader.look(cloud.run(), cloud.now) => {
+                    result = loader.check(cloud.run(), cloud.now) => {
                         assert_ne!(result.ok(), Some(RunState::Ended), "{case}");
                     }
                 }
@@ -134,7 +134,7 @@ async fn gaps_are_launched_again_by_one_execution_that_counts() {
             // The execution that counts does the rest.
             cloud.world.prove_all(0).await;
             cloud.end(&claim.execution, 0);
-            cloud.look_to_the_end().await;
+            cloud.check_to_the_end().await;
             cloud.assert_loaded(&case).await;
             if faults.calls() <= call {
                 break;

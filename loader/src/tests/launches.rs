@@ -18,7 +18,7 @@ async fn only_tasks_with_gaps_are_launched_again_where_no_snapshot_holds_them_to
                 cloud.world.prove(0, at(0, unit)).await;
             }
             cloud.end("e0", 1);
-            assert_eq!(cloud.look().await.unwrap(), RunState::Extracting);
+            assert_eq!(cloud.check().await.unwrap(), RunState::Extracting);
             let order = cloud.world.store.order(1).await.unwrap().unwrap();
             let wanted: Vec<u32> = match consistency {
                 Consistency::None => (0..4).filter(|unit| done & (1 << unit) == 0).collect(),
@@ -52,9 +52,9 @@ async fn after_the_last_execution_the_run_fails_and_names_its_gaps() {
             cloud.world.fail(&claim.execution, Kind::Transient, at(0, 7)).await;
             cloud.end(&claim.execution, 1);
             cloud.pass(TimeDelta::minutes(1));
-            cloud.look().await.unwrap();
+            cloud.check().await.unwrap();
         }
-        assert_eq!(cloud.look().await.unwrap(), RunState::Ended);
+        assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
         let said = cloud.assert_failed("").await;
         let many =
             if executions == 1 { "1 execution" } else { &format!("{executions} executions") };
@@ -74,18 +74,18 @@ async fn an_execution_that_never_starts_is_cancelled_and_another_one_started() {
     cloud.claim(0, "e0", cloud.now).await;
     cloud.platform.add("e0", cloud.now);
     cloud.pass(TimeDelta::minutes(14));
-    assert_eq!(cloud.look().await.unwrap(), RunState::Extracting);
+    assert_eq!(cloud.check().await.unwrap(), RunState::Extracting);
     assert!(cloud.platform.started().is_empty());
     for launch in 1..3 {
         cloud.pass(TimeDelta::minutes(15));
-        assert_eq!(cloud.look().await.unwrap(), RunState::Extracting);
+        assert_eq!(cloud.check().await.unwrap(), RunState::Extracting);
         assert_eq!(cloud.platform.started().len(), launch);
         assert_eq!(cloud.platform.cancelled().len(), launch);
         let order = cloud.world.store.order(u32::try_from(launch).unwrap()).await.unwrap().unwrap();
         assert!(order.reason.contains("did not start in 15 minutes"), "{}", order.reason);
     }
     cloud.pass(TimeDelta::minutes(15));
-    assert_eq!(cloud.look().await.unwrap(), RunState::Ended);
+    assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
     let said = cloud.assert_failed("").await;
     assert!(said.contains("did not start in 15 minutes: 0 of 2 work units"), "{said}");
 }
@@ -95,21 +95,21 @@ async fn a_launch_that_nobody_claims_is_started_again() {
     let mut cloud = Cloud::planned(with_tasks(&[2], Consistency::Snapshot)).await;
     cloud.order(0, vec![1], cloud.now).await;
     cloud.pass(TimeDelta::seconds(100));
-    cloud.look().await.unwrap();
+    cloud.check().await.unwrap();
     assert!(cloud.platform.started().is_empty(), "its planner may be about to");
     cloud.pass(TimeDelta::seconds(30));
-    cloud.look().await.unwrap();
-    cloud.look().await.unwrap();
+    cloud.check().await.unwrap();
+    cloud.check().await.unwrap();
     assert_eq!(cloud.platform.started(), [(0, 1)], "as it was ordered, once");
 }
 
 #[tokio::test]
 async fn a_plan_that_nobody_launched_is_launched() {
     let mut cloud = Cloud::planned(with_tasks(&[3], Consistency::Snapshot)).await;
-    cloud.look().await.unwrap();
+    cloud.check().await.unwrap();
     assert!(cloud.platform.started().is_empty(), "its planner is about to");
     cloud.pass(TimeDelta::minutes(3));
-    cloud.look().await.unwrap();
+    cloud.check().await.unwrap();
     assert_eq!(cloud.platform.started(), [(0, 3)]);
 }
 
@@ -118,11 +118,11 @@ async fn what_cannot_be_started_fails_and_what_may_be_is_tried_again() {
     let mut cloud = Cloud::at_work(&[2], Consistency::Snapshot).await;
     cloud.end("e0", 1);
     cloud.platform.refuse(Kind::Transient);
-    assert_eq!(cloud.look().await.unwrap_err().kind(), Kind::Transient);
+    assert_eq!(cloud.check().await.unwrap_err().kind(), Kind::Transient);
     assert_eq!(cloud.queue.kinds(), ["again"]);
     cloud.pass(TimeDelta::minutes(3));
     cloud.platform.refuse(Kind::Denied);
-    assert_eq!(cloud.look().await.unwrap(), RunState::Ended);
+    assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
     let said = cloud.assert_failed("").await;
     assert!(said.contains("launch 1 of run"), "{said}");
 }
@@ -132,9 +132,9 @@ async fn a_run_that_takes_too_long_is_cancelled_and_fails() {
     let mut cloud = Cloud::at_work(&[2], Consistency::Snapshot).await;
     cloud.world.prove(0, at(0, 1)).await;
     cloud.pass(TimeDelta::hours(23));
-    assert_eq!(cloud.look().await.unwrap(), RunState::Extracting);
+    assert_eq!(cloud.check().await.unwrap(), RunState::Extracting);
     cloud.pass(TimeDelta::hours(1));
-    assert_eq!(cloud.look().await.unwrap(), RunState::Ended);
+    assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
     assert_eq!(cloud.platform.cancelled(), ["e0"]);
     let said = cloud.assert_failed("").await;
     assert!(said.contains("not extracted within 24 hours: 1 of 2 work units"), "{said}");
@@ -145,10 +145,10 @@ async fn an_execution_that_the_platform_forgot_is_given_time_and_then_replaced()
     let mut cloud = Cloud::at_work(&[2], Consistency::None).await;
     cloud.order(1, vec![1], cloud.now).await;
     cloud.claim(1, "forgotten", cloud.now).await;
-    assert_eq!(cloud.look().await.unwrap(), RunState::Extracting);
+    assert_eq!(cloud.check().await.unwrap(), RunState::Extracting);
     assert!(cloud.platform.started().is_empty());
     cloud.pass(TimeDelta::minutes(16));
-    assert_eq!(cloud.look().await.unwrap(), RunState::Extracting);
+    assert_eq!(cloud.check().await.unwrap(), RunState::Extracting);
     assert_eq!(cloud.platform.started(), [(2, 2)]);
 }
 
@@ -156,9 +156,9 @@ async fn an_execution_that_the_platform_forgot_is_given_time_and_then_replaced()
 async fn what_was_read_just_before_the_end_counts() {
     let mut cloud = Cloud::at_work(&[2], Consistency::None).await;
     cloud.world.prove_all(0).await;
-    // The look that sees the end takes missing_units again before it launches anything.
+    // The check that sees the end counts the missing units again before it launches anything.
     cloud.end("e0", 1);
-    cloud.look_to_the_end().await;
+    cloud.check_to_the_end().await;
     assert!(cloud.platform.started().is_empty());
     cloud.assert_loaded("").await;
 }

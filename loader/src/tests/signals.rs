@@ -36,7 +36,7 @@ async fn carry(looks: &[usize; 4], together: usize, seed: u64) -> Cloud {
         for number in 0..*times {
             let mixed = Faults::mixed(seed + number as u64 * 1000);
             let loaders = vec![cloud.loader(&mixed); together];
-            let looks = loaders.iter().map(|loader| loader.look(cloud.run(), cloud.now));
+            let looks = loaders.iter().map(|loader| loader.check(cloud.run(), cloud.now));
             for state in futures::future::join_all(looks).await {
                 let state = state.unwrap();
                 assert!(
@@ -61,7 +61,7 @@ async fn each_signal_alone_suffices_however_often_it_comes() {
                     looks[only] = times;
                     // The loader's own looks follow the last one that came from outside.
                     let mut cloud = carry(&looks, together, seed).await;
-                    cloud.look_to_the_end().await;
+                    cloud.check_to_the_end().await;
                     let case = format!("{:?} x{times} by {together}, {seed}", MOMENTS[only]);
                     cloud.assert_loaded(&case).await;
                     cloud.assert_tidy(&case).await;
@@ -82,7 +82,7 @@ async fn signals_come_together_early_and_again() {
         for together in 1..=3 {
             let seed = (number * 3 + together) as u64;
             let mut cloud = carry(&looks, together, seed).await;
-            cloud.look_to_the_end().await;
+            cloud.check_to_the_end().await;
             cloud.assert_loaded(&format!("{looks:?} by {together}")).await;
             cases += 1;
         }
@@ -95,7 +95,7 @@ async fn signals_come_together_early_and_again() {
 async fn a_look_that_is_not_the_last_asks_for_one_more_whoever_looks() {
     let cloud = Cloud::at_work(&[2], Consistency::Snapshot).await;
     let loader = cloud.loader(&Faults::mixed(7));
-    let looks = (0..5).map(|_| loader.look(cloud.run(), cloud.now));
+    let looks = (0..5).map(|_| loader.check(cloud.run(), cloud.now));
     for state in futures::future::join_all(looks).await {
         assert_eq!(state.unwrap(), RunState::Extracting);
     }
@@ -110,13 +110,13 @@ async fn a_load_that_takes_a_while_is_looked_at_again() {
     cloud.world.target.pending = 3;
     cloud.world.prove_all(0).await;
     for _ in 0..3 {
-        assert_eq!(cloud.look().await.unwrap(), RunState::Loading);
+        assert_eq!(cloud.check().await.unwrap(), RunState::Loading);
         cloud.pass(TimeDelta::seconds(6));
     }
     assert_eq!(cloud.queue.kinds(), ["load"; 3]);
-    assert_eq!(cloud.look().await.unwrap(), RunState::Ended);
+    assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
     assert_eq!(cloud.queue.kinds(), ["load"; 3], "nothing is asked for after the end");
-    assert_eq!(cloud.look().await.unwrap(), RunState::Ended);
+    assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
     assert_eq!(cloud.topic.heard().len(), 1, "what was told is not told again");
     cloud.assert_loaded("").await;
 }
@@ -126,6 +126,6 @@ async fn a_run_that_nobody_knows_is_left_alone() {
     let cloud = Cloud::at_work(&[1], Consistency::Snapshot).await;
     let loader = cloud.loader(&Faults::default());
     let unknown = sluice_contracts::documents::RunId::generate();
-    assert_eq!(loader.look(unknown, cloud.now).await.unwrap(), RunState::Unknown);
+    assert_eq!(loader.check(unknown, cloud.now).await.unwrap(), RunState::Unknown);
     assert!(cloud.queue.asked().is_empty());
 }

@@ -29,9 +29,9 @@ async fn of_two_loaders_that_decide_otherwise_one_decides_for_both() {
                 tokio::task::yield_now().await;
             }
             cloud.world.prove(0, at(0, 1)).await;
-            two.look(cloud.run(), late - TimeDelta::minutes(1)).await
+            two.check(cloud.run(), late - TimeDelta::minutes(1)).await
         };
-        let (first, second) = tokio::join!(one.look(cloud.run(), late), finish);
+        let (first, second) = tokio::join!(one.check(cloud.run(), late), finish);
         assert_eq!((first.unwrap(), second.unwrap()), (RunState::Ended, RunState::Ended));
         let verdict = cloud.world.store.verdict().await.unwrap().unwrap();
         match verdict.decision {
@@ -56,7 +56,7 @@ async fn a_run_that_was_decided_against_is_never_loaded() {
         ErrorReport { kind: Kind::Denied, message: "plan".into(), hint: Some("grant it".into()) };
     cloud.world.store.create_verdict(&Verdict::fail(word, cloud.now)).await.unwrap();
     cloud.world.prove_all(0).await;
-    assert_eq!(cloud.look().await.unwrap(), RunState::Ended);
+    assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
     assert_eq!(cloud.assert_failed("").await, "plan");
     assert_eq!(cloud.world.commit().await.unwrap_err().kind(), Kind::Denied);
     assert!(cloud.world.loads().is_empty());
@@ -67,10 +67,10 @@ async fn a_snapshot_that_is_complete_later_changes_nothing() {
     let mut cloud = Cloud::at_work(&[2, 1], Consistency::Snapshot).await;
     cloud.world.target.pending = 2;
     cloud.world.prove_all(0).await;
-    assert_eq!(cloud.look().await.unwrap(), RunState::Loading);
+    assert_eq!(cloud.check().await.unwrap(), RunState::Loading);
     cloud.world.found(1).await;
     cloud.world.prove_all(1).await;
-    cloud.look_to_the_end().await;
+    cloud.check_to_the_end().await;
     let loads = cloud.world.loads();
     assert_eq!(loads.len(), 2, "no table is loaded from both");
     assert!(loads.iter().all(|load| load.snapshot == 0));
@@ -88,7 +88,7 @@ async fn a_failure_for_good_starts_nothing_again() {
         }
         let failure = failure("e0", unit, 0);
         cloud.world.store.create_failure(&failure, "w").await.unwrap();
-        assert_eq!(cloud.look().await.unwrap(), RunState::Ended);
+        assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
         assert!(cloud.platform.started().is_empty());
         // One table of two is passed over; a task that came to none of them speaks for all.
         assert_eq!(cloud.world.loads().len(), usize::from(unit.is_some()));
@@ -112,12 +112,12 @@ async fn claims_say_which_execution_is_the_newest_and_not_the_clocks_of_tasks() 
         let mut old = failure("e0", Some((0, 0)), 0);
         old.at = cloud.now + TimeDelta::minutes(minutes);
         cloud.world.store.create_failure(&old, "old").await.unwrap();
-        assert_eq!(cloud.look().await.unwrap(), RunState::Extracting, "{minutes}");
+        assert_eq!(cloud.check().await.unwrap(), RunState::Extracting, "{minutes}");
         // What the newest gave up is given up, even if its clock is behind.
         let mut new = failure("e1", Some((0, 0)), 0);
         new.at = cloud.now - TimeDelta::minutes(minutes);
         cloud.world.store.create_failure(&new, "new").await.unwrap();
-        assert_eq!(cloud.look().await.unwrap(), RunState::Ended, "{minutes}");
+        assert_eq!(cloud.check().await.unwrap(), RunState::Ended, "{minutes}");
         cloud.assert_failed("").await;
         cases += 2;
     }
@@ -131,7 +131,7 @@ async fn a_claim_by_a_clock_that_is_off_is_neither_late_nor_early() {
         cloud.order(0, vec![0], cloud.now).await;
         cloud.claim(0, "e0", cloud.now + TimeDelta::minutes(minutes)).await;
         cloud.platform.add("e0", cloud.now);
-        assert_eq!(cloud.look().await.unwrap(), RunState::Extracting, "{minutes}");
+        assert_eq!(cloud.check().await.unwrap(), RunState::Extracting, "{minutes}");
         assert!(cloud.platform.started().is_empty() && cloud.platform.cancelled().is_empty());
     }
 }
@@ -145,7 +145,7 @@ async fn receipts_of_an_older_attempt_count_and_those_of_another_unit_end_the_ru
     cloud.world.store.bucket().store.put(&part.into(), "rows".into()).await.unwrap();
     cloud.world.store.create_receipt(&older).await.unwrap();
     cloud.world.prove(0, at(0, 1)).await;
-    assert_eq!(cloud.look().await.unwrap(), RunState::Ended);
+    assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
     cloud.assert_loaded("").await;
 
     let cloud = Cloud::at_work(&[2], Consistency::Snapshot).await;
@@ -154,7 +154,7 @@ async fn receipts_of_an_older_attempt_count_and_those_of_another_unit_end_the_ru
     let foreign = serde_json::to_vec(&cloud.world.receipt(0, at(0, 0))).unwrap();
     let path = store.layout().receipt(0, at(0, 1));
     store.bucket().store.put(&path, foreign.into()).await.unwrap();
-    assert_eq!(cloud.look().await.unwrap(), RunState::Ended);
+    assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
     let said = cloud.assert_failed("").await;
     assert!(said.contains("it is the receipt of another unit"), "{said}");
 }
@@ -164,7 +164,7 @@ async fn a_target_that_refuses_is_told_of_as_its_tables_failure() {
     let mut cloud = Cloud::at_work(&[1, 1], Consistency::Snapshot).await;
     cloud.world.target.refuse = Some("t0");
     cloud.world.prove_all(0).await;
-    assert_eq!(cloud.look().await.unwrap(), RunState::Ended);
+    assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
     let event = cloud.world.store.announced().await.unwrap().unwrap();
     assert_eq!(event.rows, 10);
     let message = event.failure.unwrap().message;
@@ -185,10 +185,10 @@ async fn a_run_without_a_plan_is_waited_for_and_not_for_ever() {
     };
     store.create_request(&request).await.unwrap();
     let loader = Arc::new(cloud.loader(&Faults::default()));
-    assert_eq!(loader.look(run, cloud.now).await.unwrap(), RunState::Planning);
+    assert_eq!(loader.check(run, cloud.now).await.unwrap(), RunState::Planning);
     assert_eq!(cloud.queue.kinds(), ["sweep"]);
     cloud.pass(TimeDelta::hours(24));
-    assert_eq!(loader.look(run, cloud.now).await.unwrap(), RunState::Ended);
+    assert_eq!(loader.check(run, cloud.now).await.unwrap(), RunState::Ended);
     let event = store.announced().await.unwrap().unwrap();
     assert_eq!((event.job.as_str(), event.run_key.as_deref()), ("orders", Some("nightly")));
     assert!(event.failure.unwrap().message.contains("it was never planned"));

@@ -16,7 +16,7 @@ use sluice_contracts::{Error, Kind, Result};
 use sluice_targets::{Load, Loaded, Prepared, Target, Targets};
 
 use super::faults::Faults;
-use crate::{Outcome, commit};
+use crate::{Outcome, RunView, commit};
 
 /// By run, table and generation.
 type AtWork = HashMap<(RunId, u32, u32), u32>;
@@ -208,7 +208,7 @@ impl World {
     }
 
     pub(super) async fn commit(&self) -> Result<Outcome> {
-        match commit(&self.store, &self.target.targets()).await? {
+        match commit(&RunView::new(self.store.clone()), &self.target.targets()).await? {
             Poll::Ready(outcome) => Ok(outcome),
             Poll::Pending => panic!("a recorder is never at work"),
         }

@@ -1,0 +1,181 @@
+//! Deciding what becomes of a run that has no verdict.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use sluice_contracts::documents::{ErrorReport, Manifest, RunId, Verdict};
+use sluice_contracts::store::{Created, RunStore};
+use sluice_contracts::{Error, Kind, Result};
+
+use super::launching::Watched;
+use super::requeue::Requeue;
+use super::{RunState, Service, Step, elapsed, follow, gone};
+use crate::commit::check_targets;
+use crate::coverage::{MissingUnits, best_generation, name_missing};
+use crate::failures::{Failures, fatal};
+use crate::view::RunView;
+
+/// What can be said of a run without a verdict.
+pub(super) enum Decided {
+    /// This is to become of it.
+    Verdict(Verdict),
+    /// Nothing yet: check again.
+    Open(RunState, Requeue),
+    /// There is no such run.
+    Unknown,
+}
+
+impl Service {
+    /// Decides what becomes of a run, if that can be said, and says so in a document.
+    pub(super) async fn decide(&self, view: &RunView, now: DateTime<Utc>) -> Result<Step> {
+        let decided = match view.manifest().await {
+            Ok(manifest) => {
+                let store = view.store();
+                Undecided { service: self, view, store, manifest: &manifest, now }.decide().await
+            }
+            Err(error) if error.kind() == Kind::NotFound => self.unplanned(view.store(), now).await,
+            Err(error) => Err(error),
+        };
+        match decided {
+            Ok(Decided::Verdict(verdict)) => decide_once(view, verdict).await.map(follow),
+            Ok(Decided::Open(state, requeue)) => Ok(Step::Wait(state, requeue)),
+            Ok(Decided::Unknown) => Ok(Step::Nothing(RunState::Unknown)),
+            // Documents never change: one that is wrong stays wrong.
+            Err(error) if matches!(error.kind(), Kind::Data | Kind::Bug) => {
+                let verdict = Verdict::fail(ErrorReport::from(&error), now);
+                decide_once(view, verdict).await.map(follow)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A run without a plan is the planner's, who is asked for it again and again; but not for
+    /// ever.
+    async fn unplanned(&self, store: &RunStore, now: DateTime<Utc>) -> Result<Decided> {
+        let Some(request) = store.request().await? else { return Ok(Decided::Unknown) };
+        if let Some(error) = self.overdue(store.run(), request.at, now) {
+            let error = error.because(Error::transient("it was never planned"));
+            return Ok(Decided::Verdict(Verdict::fail(ErrorReport::from(&error), now)));
+        }
+        Ok(Decided::Open(RunState::Planning, Requeue::for_tasks(request.at)))
+    }
+
+    /// The error of a run that takes too long.
+    fn overdue(&self, run: RunId, since: DateTime<Utc>, now: DateTime<Utc>) -> Option<Error> {
+        let hours = self.deadline.as_secs_f64() / 3600.0;
+        (elapsed(since, now) >= self.deadline).then(|| {
+            Error::transient(format!("run `{run}`: not extracted within {hours} hours")).hint(
+                "ask for the job again with more tasks, or raise the loader's `SLUICE_RUN_DEADLINE`",
+            )
+        })
+    }
+}
+
+/// The verdict that counts: this one, or the one that was there before it.
+async fn decide_once(view: &RunView, verdict: Verdict) -> Result<Arc<Verdict>> {
+    let verdict = match view.store().create_verdict(&verdict).await? {
+        Created::First => {
+            tracing::info!(decision = ?verdict.decision, "decided what becomes of a run");
+            verdict
+        }
+        Created::Lost => gone(view.store().verdict().await?, "the verdict")?,
+    };
+    Ok(view.keep_verdict(verdict))
+}
+
+/// A run that has a plan and no verdict.
+pub(super) struct Undecided<'a> {
+    pub(super) service: &'a Service,
+    pub(super) view: &'a RunView,
+    pub(super) store: &'a RunStore,
+    pub(super) manifest: &'a Manifest,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl Undecided<'_> {
+    async fn decide(&self) -> Result<Decided> {
+        if let Err(error) = check_targets(self.manifest) {
+            return Ok(self.fail(&error));
+        }
+        let missing = best_generation(self.store, self.manifest).await?;
+        if let Some(decided) = self.settle(&missing).await? {
+            return Ok(decided);
+        }
+        let (launch, why) = match self.watch().await? {
+            Watched::Open(look) => return Ok(Decided::Open(RunState::Extracting, look)),
+            Watched::Impossible(error) => return Ok(self.fail(&error)),
+            Watched::Ended { launch, why } => (launch, why),
+        };
+        // What its tasks did before they ended may have been missed before.
+        let missing = best_generation(self.store, self.manifest).await?;
+        if let Some(decided) = self.settle(&missing).await? {
+            return Ok(decided);
+        }
+        self.launch_again(launch, &why, &missing).await
+    }
+
+    /// Whether a run can be decided about, however its tasks are.
+    async fn settle(&self, missing: &MissingUnits) -> Result<Option<Decided>> {
+        if missing.units.is_empty() {
+            return self.commit(missing, Vec::new()).await.map(Some);
+        }
+        let failures = Failures::read(self.store).await?;
+        let given_up = failures.permanent(self.manifest);
+        if let Some(failure) = given_up.run.into_iter().next() {
+            return Ok(Some(self.fail(&fatal(self.manifest, failure))));
+        }
+        if missing.units.iter().all(|unit| given_up.tables.contains_key(&unit.table)) {
+            let tables = given_up
+                .tables
+                .into_iter()
+                .filter(|(table, _)| missing.units.iter().any(|unit| unit.table == *table))
+                .map(|(table, failure)| (table, ErrorReport::from(&failure.into_error())))
+                .collect();
+            return self.commit(missing, tables).await.map(Some);
+        }
+        let overdue = self.service.overdue(self.manifest.run, self.manifest.planned, self.now);
+        Ok(overdue.map(|error| {
+            let hint = error.remedy().map(str::to_owned);
+            self.fail(&self.incomplete(&error.to_string(), missing, &failures, hint))
+        }))
+    }
+
+    /// That the run is loaded, once its receipts can be read.
+    async fn commit(
+        &self,
+        missing: &MissingUnits,
+        given_up: Vec<(u32, ErrorReport)>,
+    ) -> Result<Decided> {
+        self.view.coverage_of(missing.generation).await?;
+        let given_up = given_up.into_iter().collect();
+        Ok(Decided::Verdict(Verdict::commit(missing.generation, given_up, self.now)))
+    }
+
+    pub(super) fn fail(&self, error: &Error) -> Decided {
+        Decided::Verdict(Verdict::fail(ErrorReport::from(error), self.now))
+    }
+
+    /// The error of a run that ends with units missing: which, and the last word of each.
+    pub(super) fn incomplete(
+        &self,
+        what: &str,
+        missing: &MissingUnits,
+        failures: &Failures,
+        hint: Option<String>,
+    ) -> Error {
+        let mut text = format!("{what}: {}", name_missing(self.manifest, &missing.units));
+        let words = failures.last_words(&missing.units);
+        for failure in &words {
+            text.push_str("; ");
+            text.push_str(&failure.message);
+        }
+        let kind = words.last().map_or(Kind::Transient, |failure| failure.kind);
+        let remedy = words.iter().rev().find_map(|failure| failure.hint.clone()).or(hint);
+        Error::new(kind, text).hint(remedy.unwrap_or_else(|| {
+            format!(
+                "`sluice status {} --bucket {}` shows each unit's last error; when its cause is mended, ask for the job again",
+                self.manifest.run, self.manifest.bucket
+            )
+        }))
+    }
+}
