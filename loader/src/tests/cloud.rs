@@ -28,6 +28,8 @@ pub(super) struct Cloud {
     pub(super) topic: Topic,
     /// Now, by the clock of platform and loader.
     pub(super) now: DateTime<Utc>,
+    /// How often the loaders have read each object.
+    pub(super) reads: Arc<Mutex<BTreeMap<String, u32>>>,
 }
 
 /// Where tasks run: an execution is as the test says.
@@ -78,12 +80,13 @@ impl Cloud {
         let platform = Platform::default();
         *platform.clock.lock().unwrap() = now;
         let (queue, topic) = (Queue::default(), Topic::default());
-        Self { world, memory, platform, queue, topic, now }
+        Self { world, memory, platform, queue, topic, now, reads: Arc::default() }
     }
 
     /// A loader, one of many, of which a call goes wrong.
     pub(super) fn loader(&self, faults: &Faults) -> Service {
-        let store = Shaky { inner: self.memory.clone(), faults: faults.clone() };
+        let (inner, reads) = (self.memory.clone(), self.reads.clone());
+        let store = Shaky { inner, faults: faults.clone(), reads };
         let target = Recorder { faults: faults.clone(), ..self.world.target.clone() };
         Service {
             executions: Arc::new(Platform { faults: faults.clone(), ..self.platform.clone() }),

@@ -1,8 +1,9 @@
 //! Faults: what fails, or dies, at which call of a port; and a store that suffers them.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
@@ -119,6 +120,8 @@ impl Faults {
 pub(super) struct Shaky {
     pub(super) inner: Arc<InMemory>,
     pub(super) faults: Faults,
+    /// How often each object was read.
+    pub(super) reads: Arc<Mutex<BTreeMap<String, u32>>>,
 }
 
 impl fmt::Display for Shaky {
@@ -166,6 +169,7 @@ impl ObjectStore for Shaky {
         location: &Path,
         options: GetOptions,
     ) -> object_store::Result<GetResult> {
+        *self.reads.lock().unwrap().entry(location.to_string()).or_default() += 1;
         self.call(async || self.inner.get_opts(location, options).await).await
     }
 

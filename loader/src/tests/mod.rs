@@ -12,8 +12,10 @@ mod world;
 use chrono::DateTime;
 use sluice_contracts::Kind;
 use sluice_contracts::documents::{Commit, Receipt};
+use sluice_contracts::job::Consistency;
 
-use crate::{coverage, delete_parts};
+use crate::{RunState, coverage, delete_parts};
+use cloud::Cloud;
 use world::{World, at, manifest};
 
 #[tokio::test]
@@ -56,6 +58,20 @@ async fn missing_units_are_named() {
     let world = World::new(&[20, 1]).await;
     let said = world.commit().await.unwrap_err().chain();
     assert!(said.ends_with("8 of `t0`, 9 of `t0`, and 11 more"), "{said}");
+}
+
+#[tokio::test]
+async fn a_check_reads_each_document_once() {
+    let cloud = Cloud::at_work(&[40, 2], Consistency::None).await;
+    cloud.world.prove_all(0).await;
+    assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
+    let reads = cloud.reads.lock().unwrap();
+    let of = |part: &str| -> Vec<u32> {
+        reads.iter().filter(|(path, _)| path.contains(part)).map(|(_, times)| *times).collect()
+    };
+    assert_eq!(of("/receipts/"), [1; 42]);
+    assert_eq!(of("/manifest.json"), [1]);
+    assert_eq!(of("/verdict.json"), [1], "before it was written");
 }
 
 #[tokio::test]
