@@ -14,7 +14,7 @@ use sluice_contracts::documents::RunId;
 use sluice_contracts::{Error, Kind};
 use sluice_runtime::http::Problem;
 
-use crate::reconcile::{RunState, Service};
+use crate::reconcile::{Loader, RunState};
 use crate::signals::run_of_message;
 
 /// Most bytes of a body. A message of Pub/Sub has ten million at most, and grows by a third in
@@ -25,7 +25,7 @@ const BODY: usize = 16 << 20;
 ///
 /// Both deliver again whatever is not answered with success. So only what may come out otherwise
 /// the next time is answered with 503, and everything else with 200, a problem in its body.
-pub fn router(service: Arc<Service>) -> Router {
+pub fn router(service: Arc<Loader>) -> Router {
     Router::new()
         .route("/runs/{run}/check", post(check))
         .route("/executions", post(execution))
@@ -38,14 +38,14 @@ pub fn health() -> Router {
     Router::new().route("/healthz", get(async || "ok\n"))
 }
 
-async fn check(State(service): State<Arc<Service>>, Path(run): Path<String>) -> Response {
+async fn check(State(service): State<Arc<Loader>>, Path(run): Path<String>) -> Response {
     match run.parse() {
         Ok(run) => answer(&service, run).await,
         Err(error) => acknowledge(error),
     }
 }
 
-async fn execution(State(service): State<Arc<Service>>, body: Bytes) -> Response {
+async fn execution(State(service): State<Arc<Loader>>, body: Bytes) -> Response {
     match run_of_message(&body, &service.bucket) {
         Ok(Some(run)) => answer(&service, run).await,
         Ok(None) => Json(json!({"ignored": "about no run of this bucket"})).into_response(),
@@ -53,7 +53,7 @@ async fn execution(State(service): State<Arc<Service>>, body: Bytes) -> Response
     }
 }
 
-async fn answer(service: &Service, run: RunId) -> Response {
+async fn answer(service: &Loader, run: RunId) -> Response {
     match service.check(run, Utc::now()).await {
         Ok(RunState::Unknown) => acknowledge(
             Error::not_found(format!("find run `{run}`")).hint("look at the run id and the bucket"),

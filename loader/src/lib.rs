@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! manifest + receipts of one generation -> Load -> Target -> commits/<table>.json
-//! a signal -> Service::look -> verdict.json -> the same -> committed.json -> announced.json
+//! a signal -> Loader::look -> verdict.json -> the same -> committed.json -> announced.json
 //! ```
 
 mod commit;
@@ -30,5 +30,5 @@ pub use coverage::{Coverage, coverage, tasks_to_start};
 #[cfg(feature = "service")]
 pub use http::{health, router};
 pub use outcome::{Outcome, TableCommit, error_of, table_outcomes};
-pub use reconcile::{RunState, Service};
+pub use reconcile::{Loader, RunState};
 pub use view::RunView;

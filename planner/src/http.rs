@@ -16,19 +16,19 @@ use sluice_contracts::{Error, Kind, Result};
 use sluice_runtime::http::{Callers, Problem, Traces};
 
 use crate::request::RunRequest;
-use crate::service::{Links, Service, Turned};
+use crate::service::{Links, Planner, Turned};
 
 /// Largest body of a request.
 const LARGEST_BODY: usize = 1 << 20;
 
 /// The service behind its addresses: callers are checked everywhere but for `/healthz`.
-pub fn router(service: Arc<Service>, callers: Callers, traces: Traces) -> Router {
+pub fn router(service: Arc<Planner>, callers: Callers, traces: Traces) -> Router {
     let health = Router::new().route("/healthz", get(async || "ok\n"));
     traces.follow(callers.guard(api(service))).merge(health)
 }
 
 /// The addresses, open to everybody.
-pub(crate) fn api(service: Arc<Service>) -> Router {
+pub(crate) fn api(service: Arc<Planner>) -> Router {
     Router::new()
         .route("/runs", post(call))
         .route("/pubsub", post(push))
@@ -50,7 +50,7 @@ struct Accepted {
 }
 
 /// `POST /runs`: a run, asked for by a person, a program or Cloud Scheduler.
-async fn call(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Response {
+async fn call(State(service): State<Arc<Planner>>, headers: HeaderMap, body: Body) -> Response {
     let request = whole(body).and_then(|body| RunRequest::from_call(&headers, &body));
     match accept(&service, request).await {
         Ok(response) => response,
@@ -60,7 +60,7 @@ async fn call(State(service): State<Arc<Service>>, headers: HeaderMap, body: Bod
 
 /// `POST /pubsub`: a run, asked for by a message. One that is wrong is answered with success, or
 /// it would be delivered again and again.
-async fn push(State(service): State<Arc<Service>>, body: Body) -> Response {
+async fn push(State(service): State<Arc<Planner>>, body: Body) -> Response {
     let request = whole(body).and_then(|body| RunRequest::from_push(&body));
     match accept(&service, request).await {
         Ok(response) => response,
@@ -69,7 +69,7 @@ async fn push(State(service): State<Arc<Service>>, body: Body) -> Response {
     }
 }
 
-async fn accept(service: &Service, request: Result<RunRequest>) -> Result<Response, Turned> {
+async fn accept(service: &Planner, request: Result<RunRequest>) -> Result<Response, Turned> {
     let request = request.map_err(Turned::of_request)?;
     let (run, state) = service.accept(&request).await?;
     let accepted = Accepted { run, state, links: service.links(run) };
@@ -78,7 +78,7 @@ async fn accept(service: &Service, request: Result<RunRequest>) -> Result<Respon
 
 /// `POST /runs/{run}/plan`: Cloud Tasks calls until it is answered with success.
 async fn plan(
-    State(service): State<Arc<Service>>,
+    State(service): State<Arc<Planner>>,
     Path(run): Path<String>,
     headers: HeaderMap,
 ) -> Response {
@@ -101,7 +101,7 @@ async fn plan(
 
 /// `GET /runs/{run}`: how a run is.
 async fn status(
-    State(service): State<Arc<Service>>,
+    State(service): State<Arc<Planner>>,
     Path(run): Path<String>,
 ) -> Result<Response, Problem> {
     let status = service.status(run.parse()?).await?;

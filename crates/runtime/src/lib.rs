@@ -9,5 +9,7 @@ pub mod google;
 pub mod http;
 pub mod launch;
 pub mod report;
+#[cfg(feature = "service")]
+pub mod service;
 pub mod storage;
 pub mod telemetry;

@@ -9,7 +9,7 @@ use sluice_contracts::{Error, Kind, Result};
 
 use super::launching::Watched;
 use super::requeue::Requeue;
-use super::{RunState, Service, Step, elapsed, follow, gone};
+use super::{Loader, RunState, Step, elapsed, follow, gone};
 use crate::commit::check_targets;
 use crate::coverage::{MissingUnits, best_generation, name_missing};
 use crate::failures::{Failures, fatal};
@@ -25,7 +25,7 @@ pub(super) enum Decided {
     Unknown,
 }
 
-impl Service {
+impl Loader {
     /// Decides what becomes of a run, if that can be said, and says so in a document.
     pub(super) async fn decide(&self, view: &RunView, now: DateTime<Utc>) -> Result<Step> {
         let decided = match view.manifest().await {
@@ -85,7 +85,7 @@ async fn decide_once(view: &RunView, verdict: Verdict) -> Result<Arc<Verdict>> {
 
 /// A run that has a plan and no verdict.
 pub(super) struct Undecided<'a> {
-    pub(super) service: &'a Service,
+    pub(super) service: &'a Loader,
     pub(super) view: &'a RunView,
     pub(super) store: &'a RunStore,
     pub(super) manifest: &'a Manifest,

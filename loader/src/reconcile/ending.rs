@@ -9,7 +9,7 @@ use sluice_contracts::documents::{
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Kind, Result};
 
-use super::{RunState, Service, elapsed};
+use super::{Loader, RunState, elapsed};
 use crate::commit::delete_parts;
 use crate::metrics::RunMetrics;
 use crate::outcome::{error_of, refused_outcome};
@@ -18,7 +18,7 @@ use crate::view::RunView;
 /// How long the end of a failed run waits for its tasks to be cancelled.
 const CANCEL: Duration = Duration::from_mins(10);
 
-impl Service {
+impl Loader {
     /// Ends a run whose tables are as they will stay.
     pub(super) async fn end_committed(
         &self,

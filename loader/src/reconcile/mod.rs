@@ -25,7 +25,7 @@ use requeue::Requeue;
 
 /// The loader: whatever it is asked about a run, it does what the run's documents say is next.
 #[derive(Debug, Clone)]
-pub struct Service {
+pub struct Loader {
     /// Where tasks run.
     pub executions: Arc<dyn Executions>,
     /// Whom it asks to be called again.
@@ -82,7 +82,7 @@ enum Step {
     Announce(Committed),
 }
 
-impl Service {
+impl Loader {
     /// Takes a run as far as it can come now, and asks for another check where that is not its
     /// end.
     ///
@@ -108,7 +108,7 @@ impl Service {
         .await
     }
 
-    /// As [`Service::check`], without another check where it fails.
+    /// As [`Loader::check`], without another check where it fails.
     async fn reconcile(&self, view: &RunView, now: DateTime<Utc>) -> Result<RunState> {
         match self.next_step(view, now).await? {
             Step::Nothing(state) => Ok(state),

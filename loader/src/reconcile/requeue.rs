@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sluice_contracts::documents::RunId;
 use sluice_contracts::ports::Check;
 
-use super::{Service, elapsed};
+use super::{Loader, elapsed};
 
 /// Seconds between two checks, the longer the longer a run has been at it.
 const PACES: [i64; 6] = [5, 10, 20, 60, 120, 300];
@@ -51,7 +51,7 @@ impl Requeue {
     }
 }
 
-impl Service {
+impl Loader {
     /// Asks for another check of a run that could not be checked. The queue repeats what was
     /// asked of it, but not for ever, and Pub/Sub's messages are not its own.
     pub(super) async fn check_after_failure(&self, run: RunId, now: DateTime<Utc>) {

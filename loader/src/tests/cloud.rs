@@ -15,7 +15,7 @@ use sluice_contracts::{Error, Kind, Result};
 
 use super::faults::{Faults, Shaky};
 use super::world::{Recorder, World, manifest};
-use crate::{RunState, Service};
+use crate::{Loader, RunState};
 
 /// A cloud with one run in it.
 #[derive(Debug)]
@@ -84,11 +84,11 @@ impl Cloud {
     }
 
     /// A loader, one of many, of which a call goes wrong.
-    pub(super) fn loader(&self, faults: &Faults) -> Service {
+    pub(super) fn loader(&self, faults: &Faults) -> Loader {
         let (inner, reads) = (self.memory.clone(), self.reads.clone());
         let store = Shaky { inner, faults: faults.clone(), reads };
         let target = Recorder { faults: faults.clone(), ..self.world.target.clone() };
-        Service {
+        Loader {
             executions: Arc::new(Platform { faults: faults.clone(), ..self.platform.clone() }),
             checks: Arc::new(Queue { faults: faults.clone(), ..self.queue.clone() }),
             announcer: Some(Arc::new(Topic { faults: faults.clone(), ..self.topic.clone() })),

@@ -8,9 +8,9 @@ use sluice_contracts::documents::{
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Result};
 
-use super::Service;
+use super::Planner;
 
-impl Service {
+impl Planner {
     /// Ends a run that cannot be planned or launched, unless its end was decided before.
     pub(super) async fn give_up(
         &self,

@@ -57,7 +57,7 @@ pub struct Ports {
 /// The planner as a service. Every method may be called any number of times at once, and killed at
 /// any point: called again it goes on from the documents that are there.
 #[derive(Debug)]
-pub struct Service {
+pub struct Planner {
     ports: Ports,
     plannings: Semaphore,
 }
@@ -81,7 +81,7 @@ impl Turned {
     }
 }
 
-impl Service {
+impl Planner {
     /// A service that works with `ports`.
     pub fn new(ports: Ports) -> Self {
         Self { ports, plannings: Semaphore::new(PLANNINGS) }

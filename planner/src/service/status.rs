@@ -8,7 +8,7 @@ use sluice_contracts::documents::{Committed, ErrorReport, Manifest, RunId, UnitR
 use sluice_contracts::store::{RunStore, Stage};
 use sluice_contracts::{Error, Kind, Result};
 
-use super::Service;
+use super::Planner;
 use super::ending::job_name;
 
 /// A run, for whoever asks how it is.
@@ -77,7 +77,7 @@ pub struct Links {
     pub loader: String,
 }
 
-impl Service {
+impl Planner {
     /// How far a run has come, and what it is made of.
     pub(crate) async fn status(&self, run: RunId) -> Result<Status> {
         let store = self.store(run);

@@ -27,7 +27,7 @@ use tower::ServiceExt as _;
 use self::faults::{Faults, Faulty};
 use self::ports::{Checked, Listener, Platform, Queue};
 use crate::http::api;
-use crate::service::{Ports, Service};
+use crate::service::{Planner, Ports};
 
 /// A database of two small tables, the same for every test.
 static DATABASE: LazyLock<(TempDir, String)> = LazyLock::new(|| {
@@ -76,7 +76,7 @@ impl World {
         let queue = Arc::new(Queue::new(Arc::clone(&faults)));
         let listener = Arc::new(Listener::new(Arc::clone(&faults)));
         let target = Arc::new(Checked::new(Arc::clone(&faults)));
-        let service = Service::new(Ports {
+        let service = Planner::new(Ports {
             bucket: bucket("sluice", &spoilt),
             jobs: bucket("sluice/jobs", &spoilt),
             executions: platform.clone(),

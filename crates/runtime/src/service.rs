@@ -1,0 +1,121 @@
+//! What the planner and the loader do alike as Cloud Run services: the settings that both have,
+//! the adapters of Google's services, and the service's life.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use axum::Router;
+use serde::Deserialize;
+use sluice_contracts::ports::{Announcer, Checks, Executions};
+use sluice_contracts::store::Bucket;
+use sluice_contracts::{Error, Result};
+
+use crate::google::Endpoints;
+use crate::google::announcer::PubSub;
+use crate::google::checks::{CloudTasks, QueueConfig};
+use crate::google::executions::CloudRun;
+use crate::http::serve;
+use crate::report;
+use crate::storage::find_bucket;
+use crate::telemetry::{self, Audience};
+
+/// The settings that every service has.
+#[derive(Debug, Deserialize)]
+struct ServiceConfig {
+    /// `PORT`: where requests come in, set by Cloud Run.
+    #[serde(default = "usual_port")]
+    port: u16,
+    /// `SLUICE_BUCKET`: URL of the bucket, with its prefix, that all runs lie in.
+    sluice_bucket: String,
+    /// `SLUICE_EXTRACTOR_JOB`: the Cloud Run Job whose executions carry runs out,
+    /// `projects/<project>/locations/<location>/jobs/<job>`.
+    sluice_extractor_job: String,
+    /// `SLUICE_TOPIC`: the Pub/Sub topic that hears of each run's end.
+    sluice_topic: Option<String>,
+}
+
+fn usual_port() -> u16 {
+    8080
+}
+
+fn invalid(source: envy::Error) -> Error {
+    Error::invalid("read the service's environment")
+        .because(source)
+        .hint("`SLUICE_BUCKET` and `SLUICE_EXTRACTOR_JOB` have to be set; see docs/services.md")
+}
+
+/// What a service works with, as its environment names it.
+#[derive(Debug)]
+pub struct Service {
+    /// The bucket that all runs lie in.
+    pub bucket: Bucket,
+    /// URL of the bucket.
+    pub bucket_url: String,
+    /// Where tasks run.
+    pub executions: Arc<dyn Executions>,
+    /// The queue that calls the planner and the loader.
+    pub checks: Arc<dyn Checks>,
+    /// Where the loader answers.
+    pub loader_url: String,
+    /// Who hears of each run's end, if anybody.
+    pub announcer: Option<Arc<dyn Announcer>>,
+    /// Where it listens.
+    pub port: u16,
+}
+
+impl Service {
+    /// Reads the environment, and makes a client of each of Google's services.
+    ///
+    /// # Errors
+    /// `Invalid` where a variable is missing or not what it has to be.
+    pub async fn from_env() -> Result<Self> {
+        let config: ServiceConfig = envy::from_env().map_err(invalid)?;
+        let (endpoints, queue) = (Endpoints::from_env()?, QueueConfig::from_env()?);
+        let announcer: Option<Arc<dyn Announcer>> = match &config.sluice_topic {
+            Some(topic) => Some(Arc::new(PubSub::new(&endpoints, topic).await?)),
+            None => None,
+        };
+        Ok(Self {
+            bucket: find_bucket(&config.sluice_bucket)?,
+            bucket_url: config.sluice_bucket,
+            executions: Arc::new(CloudRun::new(&endpoints, &config.sluice_extractor_job).await?),
+            checks: Arc::new(CloudTasks::new(&endpoints, &queue).await?),
+            loader_url: queue.sluice_loader_url,
+            announcer,
+            port: config.port,
+        })
+    }
+}
+
+/// Runs a service to its end: its logs are for machines, and a failure decides the exit code.
+pub async fn run(router: impl Future<Output = Result<(Router, u16)>>) -> ExitCode {
+    telemetry::init(Audience::Machine);
+    let served = async {
+        let (router, port) = router.await?;
+        serve(router, port).await
+    };
+    match Box::pin(served).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report::failed(&error, Audience::Machine),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<ServiceConfig> {
+        let all = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        envy::from_iter(all).map_err(invalid)
+    }
+
+    #[test]
+    fn what_is_not_set_has_a_default_or_is_named() {
+        let config = read(&[("SLUICE_BUCKET", "gs://lake"), ("SLUICE_EXTRACTOR_JOB", "j")]);
+        let config = config.unwrap();
+        assert_eq!((config.port, config.sluice_topic.as_deref()), (8080, None));
+        let error = read(&[("SLUICE_EXTRACTOR_JOB", "j")]).unwrap_err();
+        assert!(error.chain().contains("sluice_bucket"), "{}", error.chain());
+        assert!(error.remedy().is_some_and(|hint| hint.contains("docs/services.md")));
+    }
+}
