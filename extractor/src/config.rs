@@ -9,7 +9,7 @@ use sluice_contracts::{Error, Result};
 /// the launch.
 /// <https://cloud.google.com/run/docs/container-contract#jobs-env-vars>
 #[derive(Debug, Clone, Deserialize)]
-pub struct Config {
+pub struct TaskConfig {
     /// `CLOUD_RUN_TASK_INDEX`: which of the execution's tasks this is.
     pub cloud_run_task_index: u32,
     /// `CLOUD_RUN_TASK_COUNT`: tasks of the execution.
@@ -25,7 +25,7 @@ pub struct Config {
     pub sluice_launch: Option<u32>,
 }
 
-impl Config {
+impl TaskConfig {
     /// Reads the environment.
     ///
     /// # Errors
@@ -51,15 +51,10 @@ impl Config {
 
     fn split_manifest(&self) -> Result<(String, RunId)> {
         let url = &self.sluice_manifest;
-        let split = || {
-            let (bucket, below) = url.rsplit_once("/runs/")?;
-            let path = object_store::path::Path::from(format!("runs/{below}"));
-            let (_, run) = Layout::of_manifest(&path)?;
-            Some((bucket.to_owned(), run))
-        };
-        split().ok_or_else(|| {
+        let split = Layout::of_manifest_url(url).map(|(bucket, run)| (bucket.to_owned(), run));
+        split.ok_or_else(|| {
             Error::invalid(format!("read `SLUICE_MANIFEST`: `{url}` is no manifest's URL"))
-                .hint("it ends in `/runs/<run>/manifest.json`")
+                .hint(format!("write `{}`", Layout::MANIFEST_URL))
         })
     }
 }
@@ -68,8 +63,8 @@ impl Config {
 mod tests {
     use super::*;
 
-    fn config(manifest: &str) -> Config {
-        Config {
+    fn config(manifest: &str) -> TaskConfig {
+        TaskConfig {
             cloud_run_task_index: 0,
             cloud_run_task_count: 1,
             cloud_run_task_attempt: 0,

@@ -5,12 +5,12 @@ use sluice_contracts::Error;
 use sluice_contracts::documents::{Failure, UnitRef};
 use sluice_contracts::store::RunStore;
 
-use crate::Config;
+use crate::TaskConfig;
 
 /// Where an attempt leaves word.
 pub(crate) struct FailureRecorder<'a> {
     pub(crate) store: &'a RunStore,
-    pub(crate) config: &'a Config,
+    pub(crate) config: &'a TaskConfig,
     /// Name of this process in the run's documents.
     pub(crate) writer_id: String,
 }

@@ -16,7 +16,7 @@ use sluice_contracts::documents::{Claim, Manifest, Order, UnitRef};
 use sluice_contracts::store::{Created, RunStore};
 use uuid::Uuid;
 
-use crate::Config;
+use crate::TaskConfig;
 
 /// Starts are spread over this long for each task of the execution: a bucket that was quiet serves
 /// some thousand requests a second, and not all of them for the same few documents.
@@ -42,7 +42,7 @@ impl Share {
     pub(crate) async fn take(
         store: &RunStore,
         manifest: &Manifest,
-        config: &Config,
+        config: &TaskConfig,
     ) -> Result<Option<Self>> {
         let launches = Launches { store, manifest, execution: &config.cloud_run_execution };
         let launch = match config.sluice_launch {

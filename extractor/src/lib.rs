@@ -16,5 +16,5 @@ mod task;
 mod task_state;
 mod upload;
 
-pub use config::Config;
+pub use config::TaskConfig;
 pub use task::run;

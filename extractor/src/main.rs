@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use sluice_contracts::ports::Checks;
-use sluice_extractor::Config;
+use sluice_extractor::TaskConfig;
 use sluice_runtime::google::Endpoints;
 use sluice_runtime::google::checks::{CloudTasks, QueueConfig};
 use sluice_runtime::report;
@@ -20,7 +20,7 @@ async fn main() -> ExitCode {
 }
 
 async fn extract() -> sluice_contracts::Result<()> {
-    let config = Config::from_env()?;
+    let config = TaskConfig::from_env()?;
     let bucket = sluice_runtime::storage::find_bucket(&config.bucket_url()?)?;
     sluice_extractor::run(config, bucket, checks().await?).await
 }

@@ -12,7 +12,7 @@ use sluice_contracts::{Error, Kind, Result};
 use sluice_sources::Source;
 use tokio::sync::watch;
 
-use crate::Config;
+use crate::TaskConfig;
 use crate::check_requests::CheckRequests;
 use crate::failure_recorder::FailureRecorder;
 use crate::launch::{self, Share};
@@ -33,7 +33,11 @@ const LOCK_TRIES: u32 = 5;
 /// Safe to call any number of times, concurrently too: units with a receipt are not read again,
 /// and of two receipts the first counts. Retries what is transient, with backoff; records what
 /// ended it in the run's documents. Ends on SIGTERM, keeping the receipts.
-pub async fn run(config: Config, bucket: Bucket, checks: Option<Arc<dyn Checks>>) -> Result<()> {
+pub async fn run(
+    config: TaskConfig,
+    bucket: Bucket,
+    checks: Option<Arc<dyn Checks>>,
+) -> Result<()> {
     let open = |url: &str| sluice_sources::open(url, &environment);
     carry_out(&config, bucket, checks, &open).await
 }
@@ -42,7 +46,7 @@ pub async fn run(config: Config, bucket: Bucket, checks: Option<Arc<dyn Checks>>
 type Open<'a> = &'a dyn Fn(&str) -> Result<Arc<dyn Source>>;
 
 async fn carry_out(
-    config: &Config,
+    config: &TaskConfig,
     bucket: Bucket,
     checks: Option<Arc<dyn Checks>>,
     open: Open<'_>,
@@ -106,7 +110,7 @@ async fn carry_out(
 }
 
 struct Worker<'a> {
-    config: &'a Config,
+    config: &'a TaskConfig,
     store: &'a RunStore,
     manifest: &'a Manifest,
     peers: Peers<'a>,

@@ -9,13 +9,13 @@ use sluice_contracts::{Error, Kind, Result};
 /// What the loader is told by its environment, beside what every service is told
 /// ([`sluice_runtime::service`]) and who may call it.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Config {
+pub struct LoaderConfig {
     /// `SLUICE_RUN_DEADLINE`: how long a run may take until all its receipts are there, as `90m`.
     #[serde(default = "usual_deadline")]
     sluice_run_deadline: String,
 }
 
-impl Config {
+impl LoaderConfig {
     /// Reads the environment.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ fn usual_deadline() -> String {
 mod tests {
     use super::*;
 
-    fn config(deadline: &str) -> Result<Config> {
+    fn config(deadline: &str) -> Result<LoaderConfig> {
         let variables = [("SLUICE_RUN_DEADLINE", deadline)];
         envy::from_iter(variables.map(|(name, value)| (name.to_owned(), value.to_owned())))
             .doing(Kind::Invalid, || "read")
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_deadline_that_is_not_set_is_a_day() {
-        let config: Config = envy::from_iter(std::iter::empty()).unwrap();
+        let config: LoaderConfig = envy::from_iter(std::iter::empty()).unwrap();
         assert_eq!(config.deadline().unwrap(), Duration::from_hours(24));
     }
 }

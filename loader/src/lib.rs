@@ -25,7 +25,7 @@ mod view;
 
 pub use commit::{commit, delete_parts};
 #[cfg(feature = "service")]
-pub use config::Config;
+pub use config::LoaderConfig;
 pub use coverage::{Coverage, coverage, tasks_to_start};
 #[cfg(feature = "service")]
 pub use http::{health, router};

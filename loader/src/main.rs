@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use sluice_loader::{Config, Loader};
+use sluice_loader::{Loader, LoaderConfig};
 use sluice_runtime::http::{Callers, Traces};
 use sluice_runtime::service;
 use sluice_targets::{BigQuery, Targets};
@@ -11,7 +11,7 @@ use sluice_targets::{BigQuery, Targets};
 #[tokio::main]
 async fn main() -> ExitCode {
     service::run(async {
-        let config = Config::from_env()?;
+        let config = LoaderConfig::from_env()?;
         let shared = service::Service::from_env().await?;
         let callers = Callers::from_env(&shared.loader_url)?;
         let (traces, port) = (Traces::from_env()?, shared.port);

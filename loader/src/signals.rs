@@ -58,8 +58,7 @@ pub(crate) fn run_of_message(body: &[u8], bucket: &Bucket) -> Result<Option<RunI
 
 /// The run of a manifest in this bucket.
 fn run_of_manifest(url: &str, bucket: &Bucket) -> Option<RunId> {
-    let path = url.get(url.rfind("/runs/")? + 1..)?;
-    let (_, run) = Layout::of_manifest(&path.into())?;
+    let (_, run) = Layout::of_manifest_url(url)?;
     (RunStore::new(bucket.clone(), run).manifest_url() == url).then_some(run)
 }
 

@@ -6,7 +6,7 @@ use sluice_contracts::{Error, Result};
 /// What the planner is told by its environment, beside what every service is told
 /// ([`sluice_runtime::service`]) and who may call it.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Config {
+pub struct PlannerConfig {
     /// `SLUICE_JOBS`: URL of the folder with job files.
     sluice_jobs: Option<String>,
     /// `SLUICE_PARALLELISM`: most tasks of the Cloud Run Job that run at once.
@@ -16,7 +16,7 @@ pub struct Config {
     sluice_planner_url: String,
 }
 
-impl Config {
+impl PlannerConfig {
     /// Reads the environment.
     ///
     /// # Errors
@@ -67,9 +67,9 @@ mod tests {
 
     const NEEDED: [(&str, &str); 1] = [("SLUICE_PLANNER_URL", "https://planner.example/")];
 
-    fn read(more: &[(&str, &str)]) -> Result<Config> {
+    fn read(more: &[(&str, &str)]) -> Result<PlannerConfig> {
         let all = NEEDED.iter().chain(more).map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        envy::from_iter::<_, Config>(all).map_err(invalid)?.checked()
+        envy::from_iter::<_, PlannerConfig>(all).map_err(invalid)?.checked()
     }
 
     #[test]
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let nothing = std::iter::empty::<(String, String)>();
-        let error = envy::from_iter::<_, Config>(nothing).map_err(invalid).unwrap_err();
+        let error = envy::from_iter::<_, PlannerConfig>(nothing).map_err(invalid).unwrap_err();
         assert!(error.chain().contains("sluice_planner_url"), "{}", error.chain());
         assert!(read(&[("SLUICE_PARALLELISM", "0")]).is_err());
         assert!(read(&[("SLUICE_PARALLELISM", "many")]).is_err());

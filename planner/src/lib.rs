@@ -20,7 +20,7 @@ pub mod strategy;
 mod tests;
 
 #[cfg(feature = "service")]
-pub use config::{Config, variable};
+pub use config::{PlannerConfig, variable};
 pub use cut::Weighed;
 pub use dropped::name_dropped;
 pub use plan::{plan, plan_run};

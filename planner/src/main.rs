@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use sluice_planner::service::{Planner, Ports};
-use sluice_planner::{Config, http, variable};
+use sluice_planner::{PlannerConfig, http, variable};
 use sluice_runtime::http::{Callers, Traces};
 use sluice_runtime::service;
 use sluice_runtime::storage::open_bucket;
@@ -13,7 +13,7 @@ use sluice_targets::{BigQuery, Targets};
 #[tokio::main]
 async fn main() -> ExitCode {
     service::run(async {
-        let config = Config::from_env()?;
+        let config = PlannerConfig::from_env()?;
         let shared = service::Service::from_env().await?;
         let callers = Callers::from_env(config.planner_url())?;
         let port = shared.port;

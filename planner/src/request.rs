@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use sluice_contracts::job::{Problem, Problems, nearest_hint};
+use sluice_contracts::job::{JobProblem, JobProblems, nearest_hint};
 use sluice_contracts::{Error, Result};
 
 /// Keys of a request's body.
@@ -154,7 +154,7 @@ fn read_body(bytes: &[u8]) -> Result<Body> {
     let mut problems = Vec::new();
     let job = match body.remove("job") {
         None => {
-            problems.push(Problem::new("job", "missing").hint(example));
+            problems.push(JobProblem::new("job", "missing").hint(example));
             None
         }
         Some(job) => read_job(job).map_err(|problem| problems.push(problem)).ok(),
@@ -164,32 +164,32 @@ fn read_body(bytes: &[u8]) -> Result<Body> {
         Some(Value::String(key)) if (1..=LONGEST_KEY).contains(&key.len()) => Some(key),
         Some(_) => {
             let what = format!("must be a text of 1 to {LONGEST_KEY} bytes");
-            problems.push(Problem::new("run_key", what));
+            problems.push(JobProblem::new("run_key", what));
             None
         }
     };
     let known = KEYS.map(str::to_owned);
     for key in body.keys() {
-        problems.push(Problem::new(key, "unknown key").hint(nearest_hint(key, &known)));
+        problems.push(JobProblem::new(key, "unknown key").hint(nearest_hint(key, &known)));
     }
     match (job, problems.as_slice()) {
         (Some(job), []) => Ok(Body { job, run_key }),
-        (_, [Problem { hint: Some(hint), .. }]) => {
+        (_, [JobProblem { hint: Some(hint), .. }]) => {
             let hint = hint.clone();
-            Err(Error::invalid("read the request").because(Problems(problems)).hint(hint))
+            Err(Error::invalid("read the request").because(JobProblems(problems)).hint(hint))
         }
-        _ => Err(Error::invalid("read the request").because(Problems(problems))),
+        _ => Err(Error::invalid("read the request").because(JobProblems(problems))),
     }
 }
 
-fn read_job(job: Value) -> Result<Wanted, Problem> {
+fn read_job(job: Value) -> Result<Wanted, JobProblem> {
     match job {
         Value::String(name) if is_plain(&name) => Ok(Wanted::Named(name)),
-        Value::String(_) => Err(Problem::new("job", "is no job's name").hint(format!(
+        Value::String(_) => Err(JobProblem::new("job", "is no job's name").hint(format!(
             "a name has 1 to {LONGEST_NAME} letters, digits, `-` and `_`, and no ending"
         ))),
         Value::Object(_) => Ok(Wanted::Inline(job)),
-        _ => Err(Problem::new("job", "must be a job's name, or a job")),
+        _ => Err(JobProblem::new("job", "must be a job's name, or a job")),
     }
 }
 

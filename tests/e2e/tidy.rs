@@ -1,6 +1,6 @@
 //! Rules about the tree itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,7 +35,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sluice-loader",
         ],
     ),
-    ("sluice-tests", &["sluice-contracts", "sluice-targets", "sluice-runtime", "sluice"]),
+    ("sluice-tests", &["sluice-contracts", "sluice-targets", "sluice-runtime"]),
 ];
 
 #[test]
@@ -80,15 +80,66 @@ fn crates_depend_on_each_other_as_drawn() {
         let name = package["name"].as_str().unwrap_or_default();
         let allowed = arrows.get(name).unwrap_or_else(|| panic!("`{name}` has no place in ARROWS"));
         seen += 1;
-        for dependency in package["dependencies"].as_array().into_iter().flatten() {
-            let on = dependency["name"].as_str().unwrap_or_default();
-            assert!(
-                !arrows.contains_key(on) || allowed.contains(&on),
-                "`{name}` must not depend on `{on}`"
-            );
-        }
+        let used: BTreeSet<&str> = package["dependencies"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|dependency| dependency["name"].as_str())
+            .filter(|on| arrows.contains_key(on))
+            .collect();
+        assert_eq!(used, allowed.iter().copied().collect(), "what `{name}` depends on");
     }
     assert_eq!(seen, ARROWS.len(), "ARROWS names a crate that there is not");
+}
+
+#[test]
+fn the_architecture_draws_the_same_arrows() {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the page is there");
+    let (_, section) = page.split_once("\n## Arrows\n").expect("the page has arrows");
+    let (_, block) = section.split_once("```\n").expect("the arrows are drawn");
+    let (block, _) = block.split_once("```").expect("the drawing ends");
+    let mut drawn: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for line in block.lines().filter(|line| !line.trim().is_empty()) {
+        let steps: Vec<Vec<&str>> =
+            line.split(" <- ").map(|step| step.split(',').map(str::trim).collect()).collect();
+        for pair in steps.windows(2) {
+            for (on, by) in pair[0].iter().flat_map(|on| pair[1].iter().map(move |by| (*on, *by))) {
+                drawn.entry(by).or_default().push(on);
+            }
+        }
+    }
+    let short = |name: &'static str| match name {
+        "sluice" => "cli",
+        name => name.trim_start_matches("sluice-"),
+    };
+    for (name, on) in ARROWS {
+        let mut expected: Vec<&str> = on.iter().map(|on| short(on)).collect();
+        let mut found = drawn.remove(short(name)).unwrap_or_default();
+        expected.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, expected, "the arrows of `{name}` in ARCHITECTURE.md");
+    }
+    assert!(drawn.is_empty(), "ARCHITECTURE.md draws crates that do not exist: {drawn:?}");
+}
+
+#[test]
+fn a_public_type_has_a_name_of_its_own() {
+    let mut places: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for path in production() {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        for line in text.lines() {
+            let name = ["pub struct ", "pub enum ", "pub trait ", "pub type "]
+                .iter()
+                .find_map(|begin| line.strip_prefix(begin))
+                .map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next());
+            if let Some(Some(name)) = name {
+                places.entry(name.to_owned()).or_default().push(path.clone());
+            }
+        }
+    }
+    assert!(places.len() > 100, "the types are found: {}", places.len());
+    places.retain(|_, paths| paths.len() > 1);
+    assert!(places.is_empty(), "one word for one thing: {places:#?}");
 }
 
 #[test]
@@ -277,7 +328,8 @@ fn links(text: &str) -> Vec<String> {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    // Without `..`: paths below it are told apart by their folders' names.
+    fs::canonicalize(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).expect("the tree is there")
 }
 
 /// Every file of Rust, of tests too.
@@ -291,13 +343,13 @@ fn sources() -> Vec<PathBuf> {
 }
 
 fn production() -> Vec<PathBuf> {
-    let tests = root().join("tests");
-    sources()
+    let found: Vec<PathBuf> = sources()
         .into_iter()
-        .filter(|path| !path.starts_with(&tests))
         .filter(|path| !path.components().any(|part| part.as_os_str() == "tests"))
         .filter(|path| path.file_stem().is_none_or(|name| name != "tests"))
-        .collect()
+        .collect();
+    assert!(found.len() > 100, "the programs' code was not found");
+    found
 }
 
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use sluice_contracts::{Error, Result};
-use sluice_extractor::Config;
+use sluice_extractor::TaskConfig;
 use sluice_runtime::report;
 use sluice_runtime::telemetry::{self, Audience};
 
@@ -39,7 +39,7 @@ async fn run() -> Result<()> {
     if is_orphan() {
         return Err(Error::transient("run a task: its run is gone"));
     }
-    let config = Config::from_env()?;
+    let config = TaskConfig::from_env()?;
     let bucket = sluice_runtime::storage::find_bucket(&config.bucket_url()?)?;
     sluice_extractor::run(config, bucket, None).await
 }

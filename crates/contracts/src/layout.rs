@@ -49,14 +49,14 @@ impl Layout {
         prefix.clone().join("runs")
     }
 
-    /// Splits a manifest's path into the bucket's prefix and the run.
-    pub fn of_manifest(path: &Path) -> Option<(Path, RunId)> {
-        let parts: Vec<_> = path.parts().collect();
-        let [prefix @ .., runs, run, manifest] = parts.as_slice() else { return None };
-        if runs.as_ref() != "runs" || manifest.as_ref() != MANIFEST {
-            return None;
-        }
-        Some((prefix.iter().cloned().collect(), run.as_ref().parse().ok()?))
+    /// How the URL of a manifest looks, for messages.
+    pub const MANIFEST_URL: &str = "BUCKET/runs/RUN/manifest.json";
+
+    /// Splits a manifest's URL into the URL of its bucket, prefix included, and the run.
+    pub fn of_manifest_url(url: &str) -> Option<(&str, RunId)> {
+        let (bucket, below) = url.rsplit_once("/runs/")?;
+        let (run, manifest) = below.split_once('/')?;
+        (manifest == MANIFEST).then_some((bucket, run.parse().ok()?))
     }
 
     /// The job file of that name in a folder of job files.
@@ -212,12 +212,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_manifest_path_names_its_bucket_prefix_and_run() {
+    fn a_manifest_url_names_its_bucket_and_run() {
         let run = RunId::generate();
-        let prefix = Path::from("some/prefix");
-        let path = Layout::new(&prefix, run).manifest();
-        assert_eq!(Layout::of_manifest(&path), Some((prefix, run)));
-        assert_eq!(Layout::of_manifest(&Path::from("runs/x/manifest.json")), None);
+        let of =
+            |url: &str| Layout::of_manifest_url(url).map(|(bucket, run)| (bucket.to_owned(), run));
+        let url = format!("gs://lake/runs/old/runs/{run}/manifest.json");
+        assert_eq!(of(&url), Some(("gs://lake/runs/old".to_owned(), run)));
+        for wrong in ["gs://lake/runs/x/manifest.json", "gs://lake/manifest.json", "gs://lake"] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+        assert_eq!(of(&format!("gs://lake/runs/{run}/other.json")), None);
     }
 
     #[test]

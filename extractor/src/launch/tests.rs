@@ -34,7 +34,7 @@ impl World {
         launch: Option<u32>,
         (task, count): (u32, u32),
     ) -> Option<Share> {
-        let config = Config {
+        let config = TaskConfig {
             cloud_run_task_index: task,
             cloud_run_task_count: count,
             cloud_run_task_attempt: 0,

@@ -75,7 +75,7 @@ impl World {
         (task, count): (u32, u32),
         attempt: u32,
     ) -> Result<()> {
-        let config = Config {
+        let config = TaskConfig {
             cloud_run_task_index: task,
             cloud_run_task_count: count,
             cloud_run_task_attempt: attempt,
@@ -147,7 +147,7 @@ async fn tasks_of_an_execution_that_nobody_claimed_for_end_without_a_look_at_the
     let started = tokio::time::Instant::now();
     let (one, two) = join(world.execution("e1", 2), async {
         tokio::time::sleep(SECOND / 2).await;
-        let config = Config {
+        let config = TaskConfig {
             cloud_run_task_index: 0,
             cloud_run_task_count: 2,
             cloud_run_task_attempt: 0,

@@ -5,11 +5,11 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
 use super::column_name::refused_column_name;
-use super::validate::{Problem, nearest_hint};
+use super::validate::{JobProblem, nearest_hint};
 use super::{ColumnFile, JobFile};
 
 /// Values whose words the schema does not know.
-pub(super) fn check_words(value: &Value, strategies: &[&str]) -> Vec<Problem> {
+pub(super) fn check_words(value: &Value, strategies: &[&str]) -> Vec<JobProblem> {
     let mut problems = Vec::new();
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
     let entries = value.pointer("/tables").and_then(Value::as_array).map_or(0, Vec::len);
@@ -24,7 +24,7 @@ pub(super) fn check_words(value: &Value, strategies: &[&str]) -> Vec<Problem> {
                 .map(str::to_owned)
                 .collect();
             problems.push(
-                Problem::new(place, format!("unknown value `{typed}`"))
+                JobProblem::new(place, format!("unknown value `{typed}`"))
                     .hint(nearest_hint(typed, &known)),
             );
         }
@@ -35,14 +35,14 @@ pub(super) fn check_words(value: &Value, strategies: &[&str]) -> Vec<Problem> {
             || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'))
     {
         problems.push(
-            Problem::new("name", "must be 1 to 100 letters, digits, `-` or `_`")
+            JobProblem::new("name", "must be 1 to 100 letters, digits, `-` or `_`")
                 .hint("the name becomes part of object and job names"),
         );
     }
     for pointer in ["/target/table", "/target/dataset", "/bucket", "/name", "/source/table"] {
         if text(pointer).is_some_and(|typed| typed.contains("${")) {
             problems.push(
-                Problem::new(pointer[1..].replace('/', "."), "holds an environment variable")
+                JobProblem::new(pointer[1..].replace('/', "."), "holds an environment variable")
                     .hint("environment variables are read in `source.url` only"),
             );
         }
@@ -51,7 +51,7 @@ pub(super) fn check_words(value: &Value, strategies: &[&str]) -> Vec<Problem> {
         && humantime::parse_duration(typed).is_err()
     {
         problems.push(
-            Problem::new("limits.finish_within", format!("`{typed}` is not a duration"))
+            JobProblem::new("limits.finish_within", format!("`{typed}` is not a duration"))
                 .hint("write `90s`, `10m` or `2h`"),
         );
     }
@@ -59,13 +59,14 @@ pub(super) fn check_words(value: &Value, strategies: &[&str]) -> Vec<Problem> {
         && typed.split_whitespace().count() != 5
     {
         problems.push(
-            Problem::new("schedule", "is not five cron fields").hint("for 3 at night: `0 3 * * *`"),
+            JobProblem::new("schedule", "is not five cron fields")
+                .hint("for 3 at night: `0 3 * * *`"),
         );
     }
     if let Some(url) = text("/source/url")
         && holds_password(url)
     {
-        problems.push(Problem::new("source.url", "holds a password").hint(
+        problems.push(JobProblem::new("source.url", "holds a password").hint(
             "put it in an environment variable: `postgres://user:${DB_PASSWORD}@host/db`, or the whole URL in `${SOURCE_URL}`",
         ));
     }
@@ -95,17 +96,18 @@ fn is_variable(text: &str) -> bool {
 }
 
 /// Keys that are right alone and wrong together.
-pub(super) fn check_combinations(file: &JobFile) -> Vec<Problem> {
+pub(super) fn check_combinations(file: &JobFile) -> Vec<JobProblem> {
     let mut problems = Vec::new();
     let source = &file.source;
     match (&source.table, &source.query) {
         (None, None) if file.tables.is_none() => {
-            problems.push(Problem::new("source", "names neither a table nor a query").hint(
+            problems.push(JobProblem::new("source", "names neither a table nor a query").hint(
                 "add `source.table: public.events`, `source.query: \"select ...\"` or `tables`",
             ));
         }
         (Some(_), Some(_)) => problems.push(
-            Problem::new("source.query", "stands beside `source.table`").hint("keep one of them"),
+            JobProblem::new("source.query", "stands beside `source.table`")
+                .hint("keep one of them"),
         ),
         _ => {}
     }
@@ -117,7 +119,7 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<Problem> {
     let strategy = file.partitioning.strategy.as_deref().unwrap_or("auto");
     if source.query.is_some() && strategy == "ctid" {
         problems.push(
-            Problem::new(
+            JobProblem::new(
                 "partitioning.strategy",
                 "`ctid` cuts a table's pages, and a query has none",
             )
@@ -126,14 +128,17 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<Problem> {
     }
     if matches!(strategy, "full" | "ctid") && file.partitioning.column.is_some() {
         problems.push(
-            Problem::new("partitioning.column", format!("strategy `{strategy}` cuts by no column"))
-                .hint("leave the column out, or the strategy"),
+            JobProblem::new(
+                "partitioning.column",
+                format!("strategy `{strategy}` cuts by no column"),
+            )
+            .hint("leave the column out, or the strategy"),
         );
     }
     if let Some(columns) = &source.columns {
         for (at, name) in columns.iter().enumerate() {
             if columns[..at].contains(name) {
-                problems.push(Problem::new(
+                problems.push(JobProblem::new(
                     format!("source.columns.{at}"),
                     format!("`{name}` stands twice"),
                 ));
@@ -141,7 +146,7 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<Problem> {
         }
         for name in file.columns.keys().filter(|name| !columns.contains(name)) {
             problems.push(
-                Problem::new(format!("columns.{name}"), "is not among `source.columns`")
+                JobProblem::new(format!("columns.{name}"), "is not among `source.columns`")
                     .hint("add it there, or leave its settings out"),
             );
         }
@@ -150,18 +155,19 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<Problem> {
 }
 
 /// Names in the target are such as it takes, and no two columns have the same.
-fn check_names(path: &str, columns: &BTreeMap<String, ColumnFile>, problems: &mut Vec<Problem>) {
+fn check_names(path: &str, columns: &BTreeMap<String, ColumnFile>, problems: &mut Vec<JobProblem>) {
     let mut seen: HashMap<String, &str> = HashMap::new();
     for (column, asked) in columns {
         let Some(name) = &asked.name else { continue };
         let place = format!("{path}.{column}.name");
         if let Some(reason) = refused_column_name(name) {
             problems.push(
-                Problem::new(place, format!("`{name}` is no column name in BigQuery")).hint(reason),
+                JobProblem::new(place, format!("`{name}` is no column name in BigQuery"))
+                    .hint(reason),
             );
         } else if let Some(first) = seen.insert(name.to_ascii_lowercase(), column) {
             problems.push(
-                Problem::new(place, format!("`{first}` has the name `{name}` too"))
+                JobProblem::new(place, format!("`{first}` has the name `{name}` too"))
                     .hint("names that differ in their case only are the same in BigQuery"),
             );
         }
@@ -169,25 +175,25 @@ fn check_names(path: &str, columns: &BTreeMap<String, ColumnFile>, problems: &mu
 }
 
 /// What belongs to one table does not stand beside `tables`.
-fn check_tables(file: &JobFile, problems: &mut Vec<Problem>) {
+fn check_tables(file: &JobFile, problems: &mut Vec<JobProblem>) {
     let source = &file.source;
     let Some(tables) = &file.tables else {
         if file.target.table.is_none() {
-            problems.push(Problem::new("target.table", "missing").hint("add `table`"));
+            problems.push(JobProblem::new("target.table", "missing").hint("add `table`"));
         }
         if file.target.dataset.is_some() {
             problems.push(
-                Problem::new("target.dataset", "is for `tables`").hint("name `target.table`"),
+                JobProblem::new("target.dataset", "is for `tables`").hint("name `target.table`"),
             );
         }
         return;
     };
     if tables.is_empty() {
-        problems.push(Problem::new("tables", "is empty").hint("add `- table: public.*`"));
+        problems.push(JobProblem::new("tables", "is empty").hint("add `- table: public.*`"));
     }
     if file.target.dataset.is_none() {
         problems.push(
-            Problem::new("target.dataset", "missing")
+            JobProblem::new("target.dataset", "missing")
                 .hint("`tables` become tables of a dataset: `dataset: file:///warehouse/shop`"),
         );
     }
@@ -209,7 +215,7 @@ fn check_tables(file: &JobFile, problems: &mut Vec<Problem>) {
     for (path, stands) in of_one_table {
         if stands {
             problems.push(
-                Problem::new(path, "stands beside `tables`").hint("move it into an entry there"),
+                JobProblem::new(path, "stands beside `tables`").hint("move it into an entry there"),
             );
         }
     }

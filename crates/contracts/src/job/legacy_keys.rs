@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::validate::Problem;
+use super::validate::JobProblem;
 
 /// Field names of the system before this one: where each may stand, and what it is called here.
 const SEED_NAMES: &[(&str, &[&str])] = &[
@@ -15,7 +15,7 @@ const SEED_NAMES: &[(&str, &[&str])] = &[
 
 /// Moves the seed's field names to where this job file has them. They are accepted at the top and
 /// inside `source`.
-pub(super) fn take_seed_names(value: &mut Value) -> Vec<Problem> {
+pub(super) fn take_seed_names(value: &mut Value) -> Vec<JobProblem> {
     let mut problems = Vec::new();
     let Some(root) = value.as_object_mut() else { return problems };
     for (old, path) in SEED_NAMES {
@@ -24,8 +24,9 @@ pub(super) fn take_seed_names(value: &mut Value) -> Vec<Problem> {
             && let Some(inner) = source.remove(*old)
         {
             if found.is_some() {
-                problems
-                    .push(Problem::new(*old, "stands at the top and in `source`").hint("keep one"));
+                problems.push(
+                    JobProblem::new(*old, "stands at the top and in `source`").hint("keep one"),
+                );
             }
             found = Some((format!("source.{old}"), inner));
         }
@@ -40,7 +41,7 @@ pub(super) fn take_seed_names(value: &mut Value) -> Vec<Problem> {
         }
         if section_value.contains_key(*key) {
             problems.push(
-                Problem::new(place, format!("means the same as `{section}.{key}`"))
+                JobProblem::new(place, format!("means the same as `{section}.{key}`"))
                     .hint("keep one"),
             );
             continue;

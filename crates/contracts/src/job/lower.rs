@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::file::{PartitioningFile, TablesFile, TargetFile};
 use super::names::TableName;
-use super::validate::Problem;
+use super::validate::JobProblem;
 use super::{Entry, Job, JobFile, Limits, Partitioning, Selection, TableJob};
 use crate::documents::Relation;
 
 /// What the file means. Nothing where a problem found before makes it mean nothing.
-pub(super) fn lower(file: JobFile, problems: &mut Vec<Problem>) -> Option<Job> {
+pub(super) fn lower(file: JobFile, problems: &mut Vec<JobProblem>) -> Option<Job> {
     let defaults = Limits::default();
     let finish_within: Option<Duration> =
         file.limits.finish_within.and_then(|typed| humantime::parse_duration(&typed).ok());
@@ -38,7 +38,7 @@ pub(super) fn lower(file: JobFile, problems: &mut Vec<Problem>) -> Option<Job> {
         }))
     };
     let Some(bucket) = file.bucket.or_else(|| bucket_beside(&selection)) else {
-        problems.push(Problem::new("bucket", "missing").hint(
+        problems.push(JobProblem::new("bucket", "missing").hint(
             "add `bucket: gs://bucket/prefix`; it may be left out only where the target is a folder",
         ));
         return None;
@@ -68,7 +68,7 @@ fn bucket_beside(selection: &Selection) -> Option<String> {
 fn many(
     tables: Vec<TablesFile>,
     target: TargetFile,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<JobProblem>,
 ) -> Option<Selection> {
     let mut entries = Vec::with_capacity(tables.len());
     for (at, file) in tables.into_iter().enumerate() {
@@ -112,11 +112,11 @@ fn partitioning(file: PartitioningFile) -> Partitioning {
     }
 }
 
-fn table_name(path: &str, typed: &str, problems: &mut Vec<Problem>) -> Option<TableName> {
+fn table_name(path: &str, typed: &str, problems: &mut Vec<JobProblem>) -> Option<TableName> {
     match TableName::parse(typed) {
         Ok(name) => Some(name),
         Err(what) => {
-            problems.push(Problem::new(path, what).hint(
+            problems.push(JobProblem::new(path, what).hint(
                 "write `schema.table`; quote a part that holds a dot: `\"my.schema\".table`",
             ));
             None

@@ -21,7 +21,7 @@ pub use file::{
 };
 pub use names::TableName;
 pub use selection::{Entry, Excluded, Selection};
-pub use validate::{Problem, Problems, job_schema, nearest_hint};
+pub use validate::{JobProblem, JobProblems, job_schema, nearest_hint};
 
 use crate::documents::Relation;
 

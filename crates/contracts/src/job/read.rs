@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::constraints::{check_combinations, check_words};
 use super::legacy_keys::take_seed_names;
 use super::lower::lower;
-use super::validate::{Problem, Problems, against_schema};
+use super::validate::{JobProblem, JobProblems, against_schema};
 use super::{Job, JobFile};
 use crate::error::{Doing, Error, Kind, Result};
 
@@ -34,13 +34,13 @@ impl Job {
         let mut problems = take_seed_names(&mut value);
         take_bare_null(&mut value);
         problems.extend(against_schema(&value));
-        let rejected = |problems: Vec<Problem>| {
+        let rejected = |problems: Vec<JobProblem>| {
             let error = Error::invalid(format!("read job `{name}`"));
             let error = match problems.as_slice() {
-                [Problem { hint: Some(hint), .. }] => error.hint(hint.clone()),
+                [JobProblem { hint: Some(hint), .. }] => error.hint(hint.clone()),
                 _ => error,
             };
-            Err(error.because(Problems(problems)))
+            Err(error.because(JobProblems(problems)))
         };
         // What the schema refuses cannot be read as a job file, so only what can be known without
         // reading it is reported next to it.

@@ -10,7 +10,7 @@ use super::JobFile;
 
 /// One thing wrong with a job file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct JobProblem {
     /// Where, as `target.write_disposition`; empty for the whole file.
     pub path: String,
     /// What is wrong.
@@ -19,7 +19,7 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
-impl Problem {
+impl JobProblem {
     /// A problem at `path`.
     pub fn new(path: impl Into<String>, what: impl Into<String>) -> Self {
         Self { path: path.into(), what: what.into(), hint: None }
@@ -35,9 +35,9 @@ impl Problem {
 
 /// All that is wrong with a job file.
 #[derive(Debug, Clone, Default)]
-pub struct Problems(pub Vec<Problem>);
+pub struct JobProblems(pub Vec<JobProblem>);
 
-impl fmt::Display for Problems {
+impl fmt::Display for JobProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let [only] = self.0.as_slice() {
             return write_place(f, only);
@@ -54,7 +54,7 @@ impl fmt::Display for Problems {
     }
 }
 
-fn write_place(f: &mut fmt::Formatter<'_>, problem: &Problem) -> fmt::Result {
+fn write_place(f: &mut fmt::Formatter<'_>, problem: &JobProblem) -> fmt::Result {
     if problem.path.is_empty() {
         f.write_str(&problem.what)
     } else {
@@ -62,7 +62,7 @@ fn write_place(f: &mut fmt::Formatter<'_>, problem: &Problem) -> fmt::Result {
     }
 }
 
-impl std::error::Error for Problems {}
+impl std::error::Error for JobProblems {}
 
 /// The JSON Schema (draft 2020-12) of a job file.
 pub fn job_schema() -> Value {
@@ -97,7 +97,7 @@ fn absent_rather_than_null(schema: &mut schemars::Schema) {
 ///
 /// Knows the keywords that [`job_schema`] has, and no others. An instance's value is never printed
 /// where it might be a URL with credentials.
-pub(super) fn against_schema(value: &Value) -> Vec<Problem> {
+pub(super) fn against_schema(value: &Value) -> Vec<JobProblem> {
     let root = job_schema();
     let mut check = Check { root: &root, problems: Vec::new() };
     check.value("", &root, value);
@@ -107,12 +107,12 @@ pub(super) fn against_schema(value: &Value) -> Vec<Problem> {
 /// A walk through a document and its schema, side by side.
 struct Check<'s> {
     root: &'s Value,
-    problems: Vec<Problem>,
+    problems: Vec<JobProblem>,
 }
 
 impl<'s> Check<'s> {
     fn say(&mut self, path: &str, what: impl Into<String>) {
-        self.problems.push(Problem::new(path, what));
+        self.problems.push(JobProblem::new(path, what));
     }
 
     fn value(&mut self, path: &str, schema: &'s Value, value: &Value) {
@@ -159,13 +159,13 @@ impl<'s> Check<'s> {
         let known: Vec<String> = known.into_iter().flatten().map(|(key, _)| key.clone()).collect();
         for key in unknown {
             let hint = nearest_hint(key, &known);
-            self.problems.push(Problem::new(join(path, key), "unknown key").hint(hint));
+            self.problems.push(JobProblem::new(join(path, key), "unknown key").hint(hint));
         }
         let required = schema.get("required").and_then(Value::as_array);
         for key in required.into_iter().flatten().filter_map(Value::as_str) {
             if value.get(key).is_none() {
                 let hint = format!("add `{key}`");
-                self.problems.push(Problem::new(join(path, key), "missing").hint(hint));
+                self.problems.push(JobProblem::new(join(path, key), "missing").hint(hint));
             }
         }
     }
@@ -180,7 +180,7 @@ impl<'s> Check<'s> {
             words.iter().filter_map(|word| word.as_str().map(str::to_owned)).collect();
         let typed = value.as_str().unwrap_or("a value that is not text");
         let hint = nearest_hint(typed, &known);
-        self.problems.push(Problem::new(path, format!("unknown value `{typed}`")).hint(hint));
+        self.problems.push(JobProblem::new(path, format!("unknown value `{typed}`")).hint(hint));
     }
 
     fn range(&mut self, path: &str, schema: &Value, value: &Value) {
