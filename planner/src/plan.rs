@@ -147,15 +147,17 @@ async fn plan_table(survey: &mut dyn Survey, index: u32, table: &TableJob) -> Re
     };
     let units = (0_u32..)
         .zip(cutting.units)
-        .map(|(index, (leaf, weighed, row_bytes))| Unit {
-            index,
-            leaf,
-            predicate: survey.predicate(&weighed.cut),
-            rows: whole(weighed.rows),
-            bytes: whole(weighed.rows * row_bytes),
-            cut: weighed.cut,
+        .map(|(index, (leaf, weighed, row_bytes))| {
+            Ok(Unit {
+                index,
+                leaf,
+                predicate: survey.predicate(&weighed.cut)?,
+                rows: whole(weighed.rows),
+                bytes: whole(weighed.rows * row_bytes),
+                cut: weighed.cut,
+            })
         })
-        .collect();
+        .collect::<Result<_>>()?;
     Ok(Table {
         index,
         name: table.relation.to_string(),

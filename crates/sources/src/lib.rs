@@ -7,6 +7,7 @@ mod documentation;
 mod naming;
 mod postgres;
 mod source;
+mod sql;
 mod sqlite;
 
 use std::sync::Arc;

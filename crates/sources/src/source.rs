@@ -108,7 +108,10 @@ pub trait Survey: Send {
     ) -> Result<Option<Distribution>>;
 
     /// A cut as a predicate of the source's language; empty for all rows.
-    fn predicate(&self, cut: &Cut) -> String;
+    ///
+    /// # Errors
+    /// `Invalid` for a cut that the source does not know.
+    fn predicate(&self, cut: &Cut) -> Result<String>;
 }
 
 /// The tables of a source.

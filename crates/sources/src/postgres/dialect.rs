@@ -5,14 +5,12 @@ use sluice_contracts::documents::{Cut, KeyType, Relation, Table, Unit};
 use sluice_contracts::{Error, Result};
 
 use super::type_table;
+use crate::sql::{self, Dialect};
+
+pub(super) use crate::sql::quoted as identifier;
 
 /// The alias of whatever is read.
 const ALIAS: &str = "_sluice";
-
-/// A name in double quotes.
-pub(super) fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
 
 /// Text in single quotes. With `standard_conforming_strings`, the default since 9.1, a backslash
 /// is a backslash; the `E` form says so whatever the setting.
@@ -37,36 +35,38 @@ pub(super) fn relation(relation: &Relation) -> String {
 }
 
 /// A cut as a condition; empty for all rows.
-pub(super) fn predicate(cut: &Cut) -> String {
-    match cut {
-        Cut::Full => String::new(),
-        Cut::Null { column } => format!("{} is null", identifier(column)),
-        Cut::Range { column, key, lo, hi } => {
-            let column = identifier(column);
-            let lo = lo.map(|lo| format!("{column} >= {}", key_literal(*key, lo)));
-            let hi = hi.map(|hi| format!("{column} < {}", key_literal(*key, hi)));
-            match (lo, hi) {
-                (Some(lo), Some(hi)) => format!("{lo} and {hi}"),
-                (Some(one), None) | (None, Some(one)) => one,
-                // Every key, but no NULL: that is another unit's.
-                (None, None) => format!("{column} is not null"),
-            }
-        }
-        Cut::Hash { columns, modulus, remainder } => {
-            let row = if columns.is_empty() {
-                format!("({ALIAS}.*)")
-            } else {
-                let columns: Vec<String> = columns.iter().map(|name| identifier(name)).collect();
-                format!("row({})", columns.join(", "))
-            };
-            format!(
-                "(hashtextextended({row}::text, 0) % {modulus} + {modulus}) % {modulus} = {remainder}"
-            )
-        }
-        Cut::Ctid { lo, hi: Some(hi) } => {
-            format!("ctid >= '({lo},0)'::tid and ctid < '({hi},0)'::tid")
-        }
-        Cut::Ctid { lo, hi: None } => format!("ctid >= '({lo},0)'::tid"),
+pub(super) fn predicate(cut: &Cut) -> Result<String> {
+    sql::predicate(&PostgresDialect, cut)
+}
+
+/// The dialect.
+struct PostgresDialect;
+
+impl Dialect for PostgresDialect {
+    fn column(&self, name: &str) -> String {
+        identifier(name)
+    }
+
+    fn key(&self, _: &str, key: KeyType, value: i64) -> String {
+        key_literal(key, value)
+    }
+
+    fn hash(&self, columns: &[String], modulus: u32, remainder: u32) -> String {
+        let row = match columns {
+            [] => format!("({ALIAS}.*)"),
+            columns => format!("row({})", columns.join(", ")),
+        };
+        format!(
+            "(hashtextextended({row}::text, 0) % {modulus} + {modulus}) % {modulus} = {remainder}"
+        )
+    }
+
+    fn pages(&self, lo: u32, hi: Option<u32>) -> Result<String> {
+        let lo = format!("ctid >= '({lo},0)'::tid");
+        Ok(match hi {
+            Some(hi) => format!("{lo} and ctid < '({hi},0)'::tid"),
+            None => lo,
+        })
     }
 }
 
@@ -121,7 +121,7 @@ pub(super) fn copy(table: &Table, unit: &Unit) -> Result<String> {
         .iter()
         .map(|column| type_table::expression(column, &identifier(&column.source_name)))
         .collect();
-    let predicate = predicate(&unit.cut);
+    let predicate = predicate(&unit.cut)?;
     if predicate != unit.predicate {
         return Err(Error::data(format!(
             "read unit {} of `{}`: its predicate is not the one of its cut",
@@ -129,22 +129,22 @@ pub(super) fn copy(table: &Table, unit: &Unit) -> Result<String> {
         ))
         .hint("the manifest was changed, or written by another version; start the run again"));
     }
-    let rows = rows_of(table, unit, None);
+    let rows = rows_of(table, unit, None)?;
     Ok(format!("copy (select {} {rows}) to stdout (format binary)", columns.join(", ")))
 }
 
 /// A query for the rows of a unit that meet a condition.
-pub(super) fn search(table: &Table, unit: &Unit, condition: &str) -> String {
-    format!("select * {}", rows_of(table, unit, Some(condition)))
+pub(super) fn search(table: &Table, unit: &Unit, condition: &str) -> Result<String> {
+    Ok(format!("select * {}", rows_of(table, unit, Some(condition))?))
 }
 
 /// From FROM on: the rows of a unit, or those that meet one more condition.
-fn rows_of(table: &Table, unit: &Unit, condition: Option<&str>) -> String {
+fn rows_of(table: &Table, unit: &Unit, condition: Option<&str>) -> Result<String> {
     let from = match &unit.leaf {
         Some(leaf) => format!("only {leaf}"),
         None => relation(&table.relation),
     };
-    let predicate = predicate(&unit.cut);
+    let predicate = predicate(&unit.cut)?;
     let mut conditions = Vec::new();
     conditions.extend(table.filter.as_ref().map(|filter| format!("(\n{filter}\n)")));
     conditions.extend((!predicate.is_empty()).then(|| format!("({predicate})")));
@@ -154,7 +154,7 @@ fn rows_of(table: &Table, unit: &Unit, condition: Option<&str>) -> String {
         sql.push_str(" where ");
         sql.push_str(&conditions.join(" and "));
     }
-    sql
+    Ok(sql)
 }
 
 /// `select` of columns of what a table job reads, with its filter.
@@ -169,7 +169,8 @@ mod tests {
 
     #[test]
     fn predicates_are_half_open_and_quoted() {
-        let range = |key, lo, hi| predicate(&Cut::Range { column: "Id\"".into(), key, lo, hi });
+        let range =
+            |key, lo, hi| predicate(&Cut::Range { column: "Id\"".into(), key, lo, hi }).unwrap();
         assert_eq!(
             range(KeyType::Integer, Some(i64::MIN), Some(7)),
             r#""Id""" >= '-9223372036854775808'::int8 and "Id""" < '7'::int8"#
@@ -185,7 +186,7 @@ mod tests {
             r#""Id""" >= '-infinity'::timestamp"#
         );
         assert_eq!(
-            predicate(&Cut::Ctid { lo: 0, hi: Some(4) }),
+            predicate(&Cut::Ctid { lo: 0, hi: Some(4) }).unwrap(),
             "ctid >= '(0,0)'::tid and ctid < '(4,0)'::tid"
         );
     }

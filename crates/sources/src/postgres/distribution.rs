@@ -167,13 +167,13 @@ async fn estimates(
             lo: None,
             hi: Some(hi),
         };
-        let mut filter = format!("({})", dialect::predicate(&cut));
+        let mut filter = format!("({})", dialect::predicate(&cut)?);
         if let Some(own) = &table.filter {
             filter = format!("(\n{own}\n) and {filter}");
         }
-        dialect::select("*", relation, Some(&filter))
+        Ok::<_, Error>(dialect::select("*", relation, Some(&filter)))
     };
-    let total = as_f64(explain(connection, &below(highest)).await?.0);
+    let total = as_f64(explain(connection, &below(highest)?).await?.0);
     let enough = (total / ESTIMATED_SPANS).max(1.0);
     let mut spans = Vec::new();
     let mut open = vec![(lowest, highest, 0.0, total)];
@@ -190,7 +190,7 @@ async fn estimates(
         }
         questions -= 1;
         let middle = i64::midpoint(lo, hi) + 1;
-        let rows_middle = as_f64(explain(connection, &below(middle)).await?.0);
+        let rows_middle = as_f64(explain(connection, &below(middle)?).await?.0);
         open.push((middle, hi, rows_middle, rows_hi));
         open.push((lo, middle - 1, rows_lo, rows_middle));
     }

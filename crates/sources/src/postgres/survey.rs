@@ -13,6 +13,7 @@ use super::type_table::{PgType, resolve};
 use super::{dialect, distribution, listing, statistics_warnings};
 use crate::naming;
 use crate::source::{Description, Distribution, Key, Listing, Piece, Survey};
+use crate::sql::chosen;
 
 /// A connection for planning.
 pub(super) struct PgSurvey {
@@ -74,7 +75,7 @@ impl Survey for PgSurvey {
         distribution::find(&mut self.connection, table, piece, key).await
     }
 
-    fn predicate(&self, cut: &Cut) -> String {
+    fn predicate(&self, cut: &Cut) -> Result<String> {
         dialect::predicate(cut)
     }
 }
@@ -90,18 +91,10 @@ fn columns(table: &TableJob, found: &Found) -> Result<Vec<Column>> {
         ))
         .hint(nearest_hint(name, &names))
     };
-    let attribute = |name: &str| found.attributes.iter().find(|a| a.name == name);
-    for name in table.columns.keys().map(String::as_str).chain(table.partitioning.column.as_deref())
-    {
-        attribute(name).ok_or_else(|| absent(name))?;
-    }
-    let selected: Vec<&Attribute> = match &table.select {
-        None => found.attributes.iter().collect(),
-        Some(names) => names
-            .iter()
-            .map(|name| attribute(name).ok_or_else(|| absent(name)))
-            .collect::<Result<_>>()?,
-    };
+    let selected = chosen(table, &found.attributes, |name| {
+        let attribute = found.attributes.iter().find(|attribute| attribute.name == name);
+        attribute.ok_or_else(|| absent(name))
+    })?;
     let columns = selected
         .into_iter()
         .map(|attribute| column(attribute, table))

@@ -7,16 +7,11 @@ use sluice_contracts::{Error, Result};
 use super::catalog::{Form, Found, SourceColumn};
 use super::type_table::{Encoding, declared};
 use crate::naming::{refuse_collisions, target_name};
+use crate::sql::chosen;
 
 /// The job's columns in its order, or all of the relation's.
 pub(super) fn resolve(job: &TableJob, found: &Found) -> Result<Vec<Column>> {
-    for name in job.columns.keys() {
-        found.column(name)?;
-    }
-    let chosen: Vec<&SourceColumn> = match &job.select {
-        Some(names) => names.iter().map(|name| found.column(name)).collect::<Result<_>>()?,
-        None => found.columns.iter().collect(),
-    };
+    let chosen = chosen(job, &found.columns, |name| found.column(name))?;
     let columns: Vec<Column> =
         chosen.into_iter().map(|column| resolve_one(job, found, column)).collect::<Result<_>>()?;
     refuse_collisions(&columns)?;

@@ -5,20 +5,18 @@ use std::fmt::Write as _;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _};
-use sluice_contracts::documents::{Cut, KeyType, Relation};
+use sluice_contracts::documents::{KeyType, Relation};
 use sluice_contracts::{Error, Result};
 
 use super::datetime::{TextFormat, date_text, datetime_text};
+use crate::sql::Dialect;
+
+pub(super) use crate::sql::quoted as quote;
 
 /// The function that hash cuts are made with, registered by [`register_hash`].
 const HASH: &str = "sluice_hash";
 /// SQLite builds of the last decades take at least this many arguments.
 const MAX_ARGUMENTS: usize = 100;
-
-/// A name in double quotes.
-pub(super) fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
 
 /// What stands before a column's name. A bare name in double quotes that no column has would be
 /// text to SQLite; with its table before it, it is an error.
@@ -50,45 +48,42 @@ pub(super) fn filtered(conditions: &[&str]) -> String {
     clause
 }
 
-/// A cut as a condition; empty for all rows.
+/// The dialect, for the columns of one relation.
 ///
 /// SQLite orders NULL, numbers, text, blobs: ranges cover whatever is stored, because all of them
-/// compare in that one order and their bounds ascend in it. `column` writes a column's name,
-/// `spelling` says how its days are written, `all` are the columns of the whole row.
-pub(super) fn predicate(
-    cut: &Cut,
-    column: &dyn Fn(&str) -> String,
-    spelling: &dyn Fn(&str) -> TextFormat,
-    all: &[&str],
-) -> Result<String> {
-    Ok(match cut {
-        Cut::Full => String::new(),
-        Cut::Null { column: key } => format!("{} IS NULL", column(key)),
-        Cut::Range { column: key, key: key_type, lo, hi } => {
-            let (name, spelling) = (column(key), spelling(key));
-            let bound = |value: i64| literal(*key_type, value, spelling);
-            match (lo, hi) {
-                (None, None) => format!("{name} IS NOT NULL"),
-                (Some(lo), None) => format!("{name} >= {}", bound(*lo)),
-                (None, Some(hi)) => format!("{name} < {}", bound(*hi)),
-                (Some(lo), Some(hi)) => {
-                    format!("{name} >= {} AND {name} < {}", bound(*lo), bound(*hi))
-                }
-            }
-        }
-        Cut::Hash { columns, modulus, remainder } => {
-            let names: Vec<String> = if columns.is_empty() {
-                all.iter().map(|name| column(name)).collect()
-            } else {
-                columns.iter().map(|name| column(name)).collect()
-            };
-            format!("{} % {modulus} = {remainder}", hash_call(&names))
-        }
-        Cut::Ctid { .. } => {
-            return Err(Error::invalid("cut by pages: SQLite does not show where a row lies")
-                .hint("use strategy `id_range`, `date_range`, `hash` or `full`"));
-        }
-    })
+/// compare in that one order and their bounds ascend in it.
+pub(super) struct SqliteDialect<'a> {
+    /// Writes a column's name.
+    pub(super) name: &'a dyn Fn(&str) -> String,
+    /// How a column's days and times are written.
+    pub(super) format: &'a dyn Fn(&str) -> TextFormat,
+    /// The columns of the whole row.
+    pub(super) all: &'a [&'a str],
+}
+
+impl Dialect for SqliteDialect<'_> {
+    fn column(&self, name: &str) -> String {
+        (self.name)(name)
+    }
+
+    fn key(&self, column: &str, key: KeyType, value: i64) -> String {
+        literal(key, value, (self.format)(column))
+    }
+
+    fn hash(&self, columns: &[String], modulus: u32, remainder: u32) -> String {
+        let call = if columns.is_empty() {
+            let all: Vec<String> = self.all.iter().map(|name| self.column(name)).collect();
+            hash_call(&all)
+        } else {
+            hash_call(columns)
+        };
+        format!("{call} % {modulus} = {remainder}")
+    }
+
+    fn pages(&self, _: u32, _: Option<u32>) -> Result<String> {
+        Err(Error::invalid("cut by pages: SQLite does not show where a row lies")
+            .hint("use strategy `id_range`, `date_range`, `hash` or `full`"))
+    }
 }
 
 /// A key as SQLite's text. Two keys in order have literals in order.
@@ -184,21 +179,25 @@ pub(super) fn first<T: rusqlite::types::FromSql>(
 
 #[cfg(test)]
 mod tests {
+    use sluice_contracts::documents::Cut;
+
     use super::*;
+    use crate::sql::predicate;
 
     fn text(cut: &Cut) -> String {
-        predicate(cut, &quote, &|_| TextFormat::T, &["a", "b"]).unwrap()
+        let columns = SqliteDialect { name: &quote, format: &|_| TextFormat::T, all: &["a", "b"] };
+        predicate(&columns, cut).unwrap()
     }
 
     #[test]
     fn cuts_are_half_open_conditions() {
         let range = |key, lo, hi| text(&Cut::Range { column: "k\"".into(), key, lo, hi });
         assert_eq!(text(&Cut::Full), "");
-        assert_eq!(text(&Cut::Null { column: "k".into() }), "\"k\" IS NULL");
-        assert_eq!(range(KeyType::Integer, None, None), "\"k\"\"\" IS NOT NULL");
+        assert_eq!(text(&Cut::Null { column: "k".into() }), "\"k\" is null");
+        assert_eq!(range(KeyType::Integer, None, None), "\"k\"\"\" is not null");
         assert_eq!(
             range(KeyType::Integer, Some(i64::MIN), Some(7)),
-            "\"k\"\"\" >= -9223372036854775808 AND \"k\"\"\" < 7"
+            "\"k\"\"\" >= -9223372036854775808 and \"k\"\"\" < 7"
         );
         assert_eq!(range(KeyType::Date, Some(0), None), "\"k\"\"\" >= '1970-01-01'");
         assert_eq!(
@@ -207,7 +206,8 @@ mod tests {
         );
         let hash = Cut::Hash { columns: vec![], modulus: 8, remainder: 3 };
         assert_eq!(text(&hash), "sluice_hash(\"a\", \"b\") % 8 = 3");
-        let pages = predicate(&Cut::Ctid { lo: 0, hi: None }, &quote, &|_| TextFormat::T, &[]);
+        let columns = SqliteDialect { name: &quote, format: &|_| TextFormat::T, all: &[] };
+        let pages = predicate(&columns, &Cut::Ctid { lo: 0, hi: None });
         assert_eq!(pages.unwrap_err().kind(), sluice_contracts::Kind::Invalid);
     }
 

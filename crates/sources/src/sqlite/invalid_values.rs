@@ -8,10 +8,11 @@ use sluice_contracts::documents::{Column, Cut, Decimal, Relation, Table, TargetT
 
 use super::catalog::{Form, Found};
 use super::datetime::TextFormat;
-use super::dialect::{predicate, quote};
+use super::dialect::{SqliteDialect, quote};
 use super::type_table::Encoding;
 use super::value::{TIMED, ZONED};
 use crate::builder::Invalid;
+use crate::sql::predicate;
 
 /// Whole numbers up to this one are doubles.
 const EXACT: i64 = 1 << 53;
@@ -39,7 +40,8 @@ impl Rows {
                 let encoding = column.and_then(|column| Encoding::parse(&column.encoding).ok());
                 encoding.map_or(TextFormat::default(), Encoding::spelling)
             };
-            covered.extend(predicate(&unit.cut, &quote, &spelling, &[]));
+            let columns = SqliteDialect { name: &quote, format: &spelling, all: &[] };
+            covered.extend(predicate(&columns, &unit.cut));
         }
         let names = match &found.form {
             Form::Rowid(name) if found.columns.iter().any(|column| column.name == *name) => {

@@ -13,13 +13,14 @@ use tokio::sync::mpsc;
 use super::catalog::Found;
 use super::connection::{Handle, Running, failed};
 use super::datetime::TextFormat;
-use super::dialect::predicate;
+use super::dialect::SqliteDialect;
 use super::invalid_values::Rows;
 use super::snapshot;
 use super::type_table::Encoding;
 use super::value::Conversion;
 use crate::builder::{BatchBuilder, Invalid};
 use crate::source::{Batches, Join, Reader};
+use crate::sql::predicate;
 
 /// Batches that wait for their reader. More would cost memory and save no time.
 const WAITING: usize = 2;
@@ -177,7 +178,9 @@ impl Work {
             place.map_or(TextFormat::default(), |place| encodings[place].spelling())
         };
         let all: Vec<&str> = table.columns.iter().map(|c| c.source_name.as_str()).collect();
-        let condition = predicate(&unit.cut, &|name| found.sql(name), &spelling, &all)?;
+        let name = |column: &str| found.sql(column);
+        let condition =
+            predicate(&SqliteDialect { name: &name, format: &spelling, all: &all }, &unit.cut)?;
         let names: Vec<String> = all.iter().map(|name| found.sql(name)).collect();
         let expressions = if names.is_empty() { "NULL".to_owned() } else { names.join(", ") };
         let filter = table.filter.as_deref().unwrap_or_default();

@@ -12,11 +12,12 @@ use super::catalog::{Found, list};
 use super::columns::resolve;
 use super::connection::Handle;
 use super::datetime::TextFormat;
-use super::dialect::{predicate, quote};
+use super::dialect::{SqliteDialect, quote};
 use super::distribution::distribution;
 use super::estimate::estimate;
 use super::type_table::Encoding;
 use crate::source::{Description, Distribution, Key, Listing, Piece, Survey};
+use crate::sql::predicate;
 
 /// All columns, for people.
 const ALL: &str = "*";
@@ -99,10 +100,10 @@ impl Survey for SqliteSurvey {
             .await
     }
 
-    fn predicate(&self, cut: &Cut) -> String {
+    fn predicate(&self, cut: &Cut) -> Result<String> {
         let name = |column: &str| if column == ALL { ALL.to_owned() } else { quote(column) };
-        predicate(cut, &name, &|column| self.spelling(column), &[ALL])
-            .unwrap_or_else(|error| error.to_string())
+        let format = |column: &str| self.spelling(column);
+        predicate(&SqliteDialect { name: &name, format: &format, all: &[ALL] }, cut)
     }
 }
 

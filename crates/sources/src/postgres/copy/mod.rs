@@ -95,7 +95,8 @@ impl CopyDecoder {
         let mut decoder = Self::new(&table.columns)?;
         for (field, column) in decoder.columns.iter_mut().zip(&table.columns) {
             let condition = suspicion(column, &dialect::identifier(&column.source_name));
-            field.search = condition.map(|condition| dialect::search(table, unit, &condition));
+            field.search =
+                condition.map(|condition| dialect::search(table, unit, &condition)).transpose()?;
         }
         Ok(decoder)
     }

@@ -1,0 +1,79 @@
+//! What sources that are asked in SQL write alike: names, cuts as conditions, and the columns that
+//! a job chooses.
+
+use sluice_contracts::Result;
+use sluice_contracts::documents::{Cut, KeyType};
+use sluice_contracts::job::TableJob;
+
+/// How one kind of source writes what differs between them.
+pub(crate) trait Dialect {
+    /// The name of a column.
+    fn column(&self, name: &str) -> String;
+
+    /// A key as a constant of its column's type, so that an index on the column can be used. Two
+    /// keys in order have constants in order.
+    fn key(&self, column: &str, key: KeyType, value: i64) -> String;
+
+    /// The condition that the hash of these columns, or of the whole row where there are none,
+    /// leaves `remainder`. The hash is never negative, and the same in every process of a run.
+    fn hash(&self, columns: &[String], modulus: u32, remainder: u32) -> String;
+
+    /// The condition that a row lies on the pages `lo <= page < hi`; open where `hi` is absent.
+    ///
+    /// # Errors
+    /// `Invalid` where the source does not show where a row lies.
+    fn pages(&self, lo: u32, hi: Option<u32>) -> Result<String>;
+}
+
+/// A cut as a condition; empty for all rows.
+///
+/// # Errors
+/// `Invalid` for a cut that the source does not know.
+pub(crate) fn predicate(dialect: &dyn Dialect, cut: &Cut) -> Result<String> {
+    Ok(match cut {
+        Cut::Full => String::new(),
+        Cut::Null { column } => format!("{} is null", dialect.column(column)),
+        Cut::Range { column, key, lo, hi } => {
+            let name = dialect.column(column);
+            let lo = lo.map(|lo| format!("{name} >= {}", dialect.key(column, *key, lo)));
+            let hi = hi.map(|hi| format!("{name} < {}", dialect.key(column, *key, hi)));
+            match (lo, hi) {
+                (Some(lo), Some(hi)) => format!("{lo} and {hi}"),
+                (Some(one), None) | (None, Some(one)) => one,
+                // Every key, but no NULL: that is another unit's.
+                (None, None) => format!("{name} is not null"),
+            }
+        }
+        Cut::Hash { columns, modulus, remainder } => {
+            let names: Vec<String> = columns.iter().map(|name| dialect.column(name)).collect();
+            dialect.hash(&names, *modulus, *remainder)
+        }
+        Cut::Ctid { lo, hi } => dialect.pages(*lo, *hi)?,
+    })
+}
+
+/// A name in double quotes, as the standard has it.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// The columns that a job reads, in its order; all that there are where it names none.
+///
+/// `find` looks a column up by the name in the job.
+///
+/// # Errors
+/// What `find` says of a column that the job names anywhere and that does not exist.
+pub(crate) fn chosen<'c, C>(
+    job: &TableJob,
+    all: &'c [C],
+    find: impl Fn(&str) -> Result<&'c C>,
+) -> Result<Vec<&'c C>> {
+    let typed = job.columns.keys().map(String::as_str);
+    for name in typed.chain(job.partitioning.column.as_deref()) {
+        find(name)?;
+    }
+    match &job.select {
+        Some(names) => names.iter().map(|name| find(name)).collect(),
+        None => Ok(all.iter().collect()),
+    }
+}
