@@ -5,6 +5,7 @@ mod bigquery;
 mod cloud;
 mod commands;
 mod concurrent_changes;
+mod conformance;
 mod connection_limits;
 mod copy;
 mod crashes;

@@ -35,7 +35,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sluice-loader",
         ],
     ),
-    ("sluice-tests", &["sluice-contracts", "sluice-targets", "sluice-runtime"]),
+    ("sluice-tests", &["sluice-contracts", "sluice-sources", "sluice-targets", "sluice-runtime"]),
 ];
 
 #[test]

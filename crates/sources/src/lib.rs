@@ -3,6 +3,8 @@
 //! To add a source: a folder with the same files as its siblings, and one line in [`SOURCES`].
 
 mod builder;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod documentation;
 mod naming;
 mod postgres;

@@ -99,13 +99,15 @@ pub trait Survey: Send {
     /// Where the keys of one piece lie. An approximation: cuts made from it are right whatever it
     /// says, only their sizes are not.
     ///
-    /// `None` where finding out would read too much of the table.
+    /// `None` where finding out would read too much of the table, or where it has no keys.
     async fn distribution(
         &mut self,
-        table: &TableJob,
-        piece: &Piece,
-        key: &Key,
-    ) -> Result<Option<Distribution>>;
+        _table: &TableJob,
+        _piece: &Piece,
+        _key: &Key,
+    ) -> Result<Option<Distribution>> {
+        Ok(None)
+    }
 
     /// A cut as a predicate of the source's language; empty for all rows.
     ///
@@ -228,8 +230,11 @@ pub trait Reader: Send {
     ) -> Result<Box<dyn Batches + 'a>>;
 
     /// Called after a unit's last batch and before its receipt: fails where what was read may not
-    /// have been the moment that this reader joined.
-    async fn confirm(&mut self) -> Result<()>;
+    /// have been the moment that this reader joined. Nothing to do where a moment cannot be lost
+    /// without an error of the reading itself.
+    async fn confirm(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Makes the reader fit for another unit after an error, on the connection that it has and at
     /// the moment that it sees. Its export stays what it was.
@@ -239,8 +244,11 @@ pub trait Reader: Send {
     /// given, is told from the loss of the connection by this: after the first it succeeds.
     ///
     /// # Errors
-    /// Where the connection or its moment is lost. Then the reader is to be dropped.
-    async fn recover(&mut self) -> Result<()>;
+    /// Where the connection or its moment is lost. Then the reader is to be dropped. Nothing to do
+    /// where a reader holds no connection between units.
+    async fn recover(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The rows of one unit, in batches of bounded size.

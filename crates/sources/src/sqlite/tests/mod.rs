@@ -19,6 +19,7 @@ use sluice_contracts::job::{ColumnFile, Partitioning, TableJob, WriteDisposition
 use sluice_contracts::{Error, Result};
 
 use super::*;
+use crate::conformance::{self, Fixture, ROWS};
 use crate::source::{Batches, Description};
 
 /// A database in a folder that goes away with it.
@@ -125,6 +126,49 @@ fn rows(batches: &[RecordBatch]) -> usize {
 
 fn told(error: &Error) -> String {
     format!("{} | {}", error.chain(), error.remedy().unwrap_or("-"))
+}
+
+/// A source, and the file to change below it.
+struct FileFixture(Arc<dyn Source>, PathBuf);
+
+impl FileFixture {
+    fn write(&self, sql: &str) {
+        Connection::open(&self.1).unwrap().execute_batch(sql).unwrap();
+    }
+}
+
+#[async_trait]
+impl Fixture for FileFixture {
+    fn source(&self) -> Arc<dyn Source> {
+        Arc::clone(&self.0)
+    }
+
+    fn relation(&self) -> Relation {
+        Relation::Table { schema: None, name: "t".into() }
+    }
+
+    fn missing_relation(&self) -> Relation {
+        Relation::Table { schema: None, name: "absent".into() }
+    }
+
+    async fn insert(&self, id: i64) {
+        self.write(&format!("INSERT INTO t VALUES ({id}, 'x')"));
+    }
+
+    async fn alter(&self) {
+        self.write("ALTER TABLE t DROP COLUMN note");
+    }
+}
+
+#[tokio::test]
+async fn a_database_file_does_what_every_source_has_to() {
+    let database = Database::new(&format!(
+        "PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, note TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {ROWS})
+         INSERT INTO t SELECT i, iif(i % 7 = 0, NULL, 'x') FROM n;"
+    ));
+    let file = database.folder.path().join("a b?.db");
+    conformance::all(&FileFixture(database.source(), file)).await;
 }
 
 #[test]

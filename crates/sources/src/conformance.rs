@@ -1,0 +1,237 @@
+//! The suite that every source passes: what [`Source`] promises, seen by a planner and a reader.
+//!
+//! An adapter's test brings a [`Fixture`] and calls [`all`].
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has to stop and say why"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::Int64Array;
+use async_trait::async_trait;
+use sluice_contracts::documents::{Cut, KeyType, Relation, Table, Unit};
+use sluice_contracts::job::{Partitioning, TableJob, WriteDisposition};
+use sluice_contracts::{Error, Kind, Result};
+
+use crate::source::{Description, Join, Reader, Source, Survey};
+
+/// Rows of the table that a fixture has.
+pub const ROWS: i64 = 1_000;
+
+/// A source under test, with one table: `id`, a 64-bit key from 1 to [`ROWS`], and `note`, a text
+/// that is NULL in every seventh row.
+#[async_trait]
+pub trait Fixture: Sync {
+    /// The source.
+    fn source(&self) -> Arc<dyn Source>;
+
+    /// The table.
+    fn relation(&self) -> Relation;
+
+    /// A table that does not exist.
+    fn missing_relation(&self) -> Relation;
+
+    /// Adds a row with this `id`.
+    async fn insert(&self, id: i64);
+
+    /// Takes `note` away from the table.
+    async fn alter(&self);
+}
+
+/// The whole suite. It changes the table, so a fixture is used once.
+pub async fn all(fixture: &dyn Fixture) {
+    a_table_is_described(fixture).await;
+    every_cut_covers_every_row_once(fixture).await;
+    a_reader_recovers_from_a_unit_that_it_left(fixture).await;
+    what_is_confirmed_is_of_one_moment(fixture).await;
+    an_altered_table_is_refused(fixture).await;
+}
+
+/// The columns, and at least one piece, of a table that exists.
+pub async fn a_table_is_described(fixture: &dyn Fixture) {
+    let mut survey = survey(fixture).await;
+    let described = survey.describe(&job(fixture.relation())).await.expect("the table exists");
+    let names: Vec<&str> = described.columns.iter().map(|it| it.source_name.as_str()).collect();
+    assert_eq!(names, ["id", "note"]);
+    assert!(!described.pieces.is_empty() && !described.shape.is_empty());
+    let chosen = TableJob { select: Some(vec!["note".into()]), ..job(fixture.relation()) };
+    let described = survey.describe(&chosen).await.expect("the column exists");
+    assert_eq!(described.columns.len(), 1);
+    let absent = TableJob { select: Some(vec!["absent".into()]), ..job(fixture.relation()) };
+    assert_eq!(refusal(survey.describe(&absent).await).kind(), Kind::NotFound);
+    assert_eq!(
+        refusal(survey.describe(&job(fixture.missing_relation())).await).kind(),
+        Kind::NotFound
+    );
+}
+
+/// Units of each kind of cut are disjoint and cover the table.
+pub async fn every_cut_covers_every_row_once(fixture: &dyn Fixture) {
+    let mut survey = survey(fixture).await;
+    let job = job(fixture.relation());
+    let described = survey.describe(&job).await.expect("the table exists");
+    let mut ways = vec![vec![Cut::Full]];
+    if described.keys.iter().any(|key| key.column == "id" && key.key_type == KeyType::Integer) {
+        ways.push(ranges(&[None, Some(1), Some(17), Some(900), None]));
+        ways.push(ranges(&[None, Some(i64::MIN), Some(i64::MAX), None]));
+    }
+    let columns = described.identity.clone();
+    let hash = |remainder| Cut::Hash { columns: columns.clone(), modulus: 4, remainder };
+    if survey.predicate(&hash(0)).is_ok() {
+        ways.push((0..4).map(hash).collect());
+    }
+    if let Some(pages) = described.pieces.iter().filter_map(|piece| piece.pages).max() {
+        let half = pages / 2;
+        ways.push(vec![Cut::Ctid { lo: 0, hi: Some(half) }, Cut::Ctid { lo: half, hi: None }]);
+    }
+    let table = planned(&job, &described);
+    let mut reader = reader(fixture, Join::Found).await;
+    reader.check(&table).await.expect("the table is as it was described");
+    for cuts in ways {
+        let mut ids = Vec::new();
+        for piece in &described.pieces {
+            for cut in &cuts {
+                let predicate = survey.predicate(cut).expect("the source knows the cut");
+                let unit = unit(cut.clone(), piece.leaf.clone(), predicate);
+                ids.extend(read(reader.as_mut(), &table, &unit).await);
+            }
+        }
+        ids.sort_unstable();
+        assert!(ids.iter().copied().eq(1..=ROWS), "{cuts:?} covers {} rows", ids.len());
+    }
+    reader.confirm().await.expect("nobody has changed the table");
+}
+
+/// A unit that is left before its end takes neither the reader nor its moment along.
+pub async fn a_reader_recovers_from_a_unit_that_it_left(fixture: &dyn Fixture) {
+    let (table, whole) = whole(fixture).await;
+    let mut reader = reader(fixture, Join::Found).await;
+    let token = reader.export().await.expect("a reader exports its moment");
+    drop(reader.read(&table, &whole).await.expect("the unit can be read"));
+    reader.recover().await.expect("the connection is fine");
+    assert_eq!(read(reader.as_mut(), &table, &whole).await.len(), as_count(ROWS));
+    assert_eq!(reader.export().await.expect("it still exports"), token);
+}
+
+/// A reader sees the moment that it joined, or says that it cannot vouch for it.
+pub async fn what_is_confirmed_is_of_one_moment(fixture: &dyn Fixture) {
+    let (table, whole) = whole(fixture).await;
+    let mut first = reader(fixture, Join::Found).await;
+    let token = first.export().await.expect("a reader exports its moment");
+    assert!(!token.is_empty());
+    let mut joined = reader(fixture, Join::Token(&token)).await;
+    fixture.insert(ROWS + 1).await;
+    for reader in [&mut first, &mut joined] {
+        let rows = read(reader.as_mut(), &table, &whole).await.len();
+        assert!(rows == as_count(ROWS) || reader.confirm().await.is_err(), "{rows} rows");
+    }
+    drop((first, joined));
+    // Nobody holds the moment any more: it is gone, unless anybody can read at it at any time.
+    if let Ok(Some(mut late)) = fixture.source().reader("late", Join::Token(&token)).await {
+        let rows = read(late.as_mut(), &table, &whole).await.len();
+        assert!(rows == as_count(ROWS) || late.confirm().await.is_err(), "{rows} rows");
+    }
+    let mut now = reader(fixture, Join::Independent).await;
+    assert_eq!(read(now.as_mut(), &table, &whole).await.len(), as_count(ROWS + 1));
+    assert_eq!(now.export().await.expect("there is nothing to export"), "");
+}
+
+/// A table with other columns than were planned is not read.
+pub async fn an_altered_table_is_refused(fixture: &dyn Fixture) {
+    let (table, _) = whole(fixture).await;
+    fixture.alter().await;
+    let mut reader = reader(fixture, Join::Found).await;
+    let error = reader.check(&table).await.expect_err("the table was altered");
+    assert_eq!(error.kind(), Kind::Data, "{}", error.chain());
+}
+
+async fn survey(fixture: &dyn Fixture) -> Box<dyn Survey> {
+    fixture.source().survey("conformance").await.expect("the source answers")
+}
+
+async fn reader(fixture: &dyn Fixture, join: Join<'_>) -> Box<dyn Reader> {
+    let joined = fixture.source().reader("conformance", join).await.expect("the source answers");
+    joined.expect("the moment is there to be joined")
+}
+
+/// The table as one unit.
+async fn whole(fixture: &dyn Fixture) -> (Table, Unit) {
+    let job = job(fixture.relation());
+    let described = survey(fixture).await.describe(&job).await.expect("the table exists");
+    (planned(&job, &described), unit(Cut::Full, None, String::new()))
+}
+
+/// The ids of a unit's rows.
+async fn read(reader: &mut dyn Reader, table: &Table, unit: &Unit) -> Vec<i64> {
+    let mut batches = reader.read(table, unit).await.expect("the unit can be read");
+    let mut ids = Vec::new();
+    loop {
+        match batches.next().await {
+            Ok(Some(batch)) => {
+                let column = batch.column(0).as_any().downcast_ref::<Int64Array>();
+                ids.extend(column.expect("`id` is INT64").values());
+            }
+            Ok(None) => return ids,
+            Err(error) => panic!("the unit should be read to its end: {}", error.chain()),
+        }
+    }
+}
+
+fn job(relation: Relation) -> TableJob {
+    TableJob {
+        relation,
+        select: None,
+        filter: None,
+        partitioning: Partitioning::default(),
+        columns: BTreeMap::new(),
+        target: String::new(),
+        write_disposition: WriteDisposition::Truncate,
+    }
+}
+
+fn planned(job: &TableJob, described: &Description) -> Table {
+    Table {
+        index: 0,
+        name: job.relation.to_string(),
+        relation: job.relation.clone(),
+        filter: None,
+        target: String::new(),
+        write_disposition: job.write_disposition,
+        strategy: "full".into(),
+        reason: String::new(),
+        columns: described.columns.clone(),
+        shape: described.shape.clone(),
+        rows: described.rows(),
+        bytes: described.bytes(),
+        warnings: Vec::new(),
+        units: Vec::new(),
+    }
+}
+
+fn unit(cut: Cut, leaf: Option<String>, predicate: String) -> Unit {
+    Unit { index: 0, leaf, cut, predicate, rows: 0, bytes: 0 }
+}
+
+/// Half-open ranges of `id` between these bounds, and one unit for NULL.
+fn ranges(bounds: &[Option<i64>]) -> Vec<Cut> {
+    let range = |pair: &[Option<i64>]| Cut::Range {
+        column: "id".into(),
+        key: KeyType::Integer,
+        lo: pair[0],
+        hi: pair[1],
+    };
+    let mut cuts: Vec<Cut> = bounds.windows(2).map(range).collect();
+    cuts.push(Cut::Null { column: "id".into() });
+    cuts
+}
+
+fn refusal(described: Result<Description>) -> Error {
+    described.expect_err("the table should not be described")
+}
+
+fn as_count(rows: i64) -> usize {
+    usize::try_from(rows).expect("a count is not negative")
+}

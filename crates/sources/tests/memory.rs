@@ -1,0 +1,175 @@
+//! The smallest source: one table in memory, every version of which can be read at any time. It
+//! shows what an adapter has to do, and that the conformance suite asks for nothing else.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use async_trait::async_trait;
+use sluice_contracts::documents::{Column, Cut, OnInvalid, Relation, Table, TargetType, Unit};
+use sluice_contracts::job::TableJob;
+use sluice_contracts::{Error, Result};
+use sluice_sources::conformance::{self, Fixture, ROWS};
+use sluice_sources::{Batches, Description, Join, Listing, Piece, Reader, Source, Survey};
+
+#[derive(Debug, Default)]
+struct State {
+    versions: Vec<Vec<i64>>,
+    columns: Vec<&'static str>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Memory(Arc<Mutex<State>>);
+
+impl Memory {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Source for Memory {
+    fn label(&self) -> &'static str {
+        "memory"
+    }
+
+    async fn survey(&self, _: &str) -> Result<Box<dyn Survey>> {
+        Ok(Box::new(self.clone()))
+    }
+
+    async fn reader(&self, _: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>> {
+        let newest = self.state().versions.len() - 1;
+        let version = match join {
+            Join::Token(token) => token.parse().map_err(|_| Error::data("read the token"))?,
+            Join::Found | Join::Independent => newest,
+        };
+        let exported = if matches!(join, Join::Independent) { None } else { Some(version) };
+        Ok(Some(Box::new(View { memory: self.clone(), version, exported })))
+    }
+}
+
+#[async_trait]
+impl Survey for Memory {
+    async fn tables(&mut self) -> Result<Listing> {
+        Ok(Listing::default())
+    }
+
+    async fn describe(&mut self, job: &TableJob) -> Result<Description> {
+        let known = self.state().columns.clone();
+        let names: Vec<&str> = match &job.select {
+            Some(names) => names.iter().map(String::as_str).collect(),
+            None => known.clone(),
+        };
+        if job.relation != self.relation() || names.iter().any(|name| !known.contains(name)) {
+            return Err(Error::not_found("describe the table: it does not exist"));
+        }
+        Ok(Description {
+            columns: names.into_iter().map(column).collect(),
+            shape: known.join(","),
+            keys: Vec::new(),
+            identity: Vec::new(),
+            pieces: vec![Piece { leaf: None, rows: 1, bytes: 1, pages: None }],
+            warnings: Vec::new(),
+        })
+    }
+
+    fn predicate(&self, cut: &Cut) -> Result<String> {
+        match cut {
+            Cut::Full => Ok(String::new()),
+            _ => Err(Error::invalid("cut a table in memory")),
+        }
+    }
+}
+
+fn column(name: &str) -> Column {
+    Column {
+        name: name.into(),
+        source_name: name.into(),
+        source_type: String::new(),
+        encoding: String::new(),
+        target_type: if name == "id" { TargetType::Int64 } else { TargetType::String },
+        repeated: false,
+        decimal: None,
+        on_invalid: OnInvalid::Fail,
+        invalid: None,
+    }
+}
+
+/// A connection that sees one version.
+struct View {
+    memory: Memory,
+    version: usize,
+    exported: Option<usize>,
+}
+
+#[async_trait]
+impl Reader for View {
+    async fn export(&mut self) -> Result<String> {
+        Ok(self.exported.map(|version| version.to_string()).unwrap_or_default())
+    }
+
+    async fn check(&mut self, table: &Table) -> Result<()> {
+        if table.shape == self.memory.state().columns.join(",") {
+            return Ok(());
+        }
+        Err(Error::data("check the table: it was altered"))
+    }
+
+    async fn read<'a>(&'a mut self, _: &'a Table, _: &'a Unit) -> Result<Box<dyn Batches + 'a>> {
+        Ok(Box::new(Once(Some(self.memory.state().versions[self.version].clone()))))
+    }
+}
+
+/// All rows in one batch.
+struct Once(Option<Vec<i64>>);
+
+#[async_trait]
+impl Batches for Once {
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        let Some(rows) = self.0.take() else { return Ok(None) };
+        let notes: StringArray = rows.iter().map(|id| (id % 7 != 0).then_some("x")).collect();
+        let columns: [(&str, ArrayRef); 2] =
+            [("id", Arc::new(Int64Array::from(rows))), ("note", Arc::new(notes))];
+        let batch = RecordBatch::try_from_iter(columns);
+        batch.map(Some).map_err(|source| Error::bug("make a batch").because(source))
+    }
+
+    fn bytes(&self) -> u64 {
+        0
+    }
+
+    fn invalid(&self) -> &[u64] {
+        &[0, 0]
+    }
+}
+
+#[async_trait]
+impl Fixture for Memory {
+    fn source(&self) -> Arc<dyn Source> {
+        Arc::new(self.clone())
+    }
+
+    fn relation(&self) -> Relation {
+        Relation::Table { schema: None, name: "rows".into() }
+    }
+
+    fn missing_relation(&self) -> Relation {
+        Relation::Table { schema: None, name: "absent".into() }
+    }
+
+    async fn insert(&self, id: i64) {
+        let mut state = self.state();
+        let mut rows = state.versions.last().cloned().unwrap_or_default();
+        rows.push(id);
+        state.versions.push(rows);
+    }
+
+    async fn alter(&self) {
+        self.state().columns.pop();
+    }
+}
+
+#[tokio::test]
+async fn a_table_in_memory_does_what_every_source_has_to() {
+    let state = State { versions: vec![(1..=ROWS).collect()], columns: vec!["id", "note"] };
+    conformance::all(&Memory(Arc::new(Mutex::new(state)))).await;
+}

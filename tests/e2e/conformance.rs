@@ -1,0 +1,86 @@
+//! The suites of the ports, on adapters that need a server.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sluice_contracts::documents::Relation;
+use sluice_contracts::store::Bucket;
+use sluice_sources::conformance::{Fixture as SourceFixture, ROWS};
+use sluice_sources::{Source, conformance as source};
+use sluice_targets::conformance::Fixture as TargetFixture;
+use sluice_targets::{BigQueryTarget, Target, conformance as target};
+use sluice_tests::cloud::bigquery::Warehouse;
+use sluice_tests::postgres::Database;
+
+struct Postgres(Database, Arc<dyn Source>);
+
+#[async_trait]
+impl SourceFixture for Postgres {
+    fn source(&self) -> Arc<dyn Source> {
+        Arc::clone(&self.1)
+    }
+
+    fn relation(&self) -> Relation {
+        Relation::Table { schema: Some("public".into()), name: "rows".into() }
+    }
+
+    fn missing_relation(&self) -> Relation {
+        Relation::Table { schema: Some("public".into()), name: "absent".into() }
+    }
+
+    async fn insert(&self, id: i64) {
+        self.0.execute(&format!("INSERT INTO rows VALUES ({id}, 'x')")).await;
+    }
+
+    async fn alter(&self) {
+        self.0.execute("ALTER TABLE rows DROP COLUMN note").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_does_what_every_source_has_to() {
+    let Some(database) = Database::fresh().await else { return };
+    database
+        .execute(&format!(
+            "CREATE TABLE rows (id bigint PRIMARY KEY, note text);
+             INSERT INTO rows SELECT i, CASE WHEN i % 7 = 0 THEN NULL ELSE 'x' END
+             FROM generate_series(1, {ROWS}) i; ANALYZE rows"
+        ))
+        .await;
+    let source = sluice_sources::open(&database.url(), &|_| None).expect("the URL is right");
+    source::all(&Postgres(database, source)).await;
+}
+
+struct BigQuery(Warehouse, BigQueryTarget);
+
+#[async_trait]
+impl TargetFixture for BigQuery {
+    fn target(&self) -> &dyn Target {
+        &self.1
+    }
+
+    fn bucket(&self) -> Bucket {
+        self.0.bucket()
+    }
+
+    fn table(&self, name: &str) -> String {
+        Warehouse::target(name)
+    }
+
+    async fn ids(&self, table: &str) -> Option<Vec<i64>> {
+        let name = Path::new(table).file_name()?.to_str()?;
+        if !self.0.tables().await.iter().any(|known| known == name) {
+            return None;
+        }
+        let rows = self.0.query(&format!("SELECT id FROM `sales.{name}` ORDER BY id")).await;
+        Some(rows.iter().map(|id| id.parse().expect("`id` is INT64")).collect())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bigquery_does_what_every_target_has_to() {
+    let Some(warehouse) = Warehouse::start().await else { return };
+    let target = warehouse.client().await;
+    target::all(&BigQuery(warehouse, target)).await;
+}
