@@ -118,7 +118,7 @@ async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Out
         }
         let tasks = tasks_to_start(manifest, &coverage.missing);
         let ended = launch_and_watch(store, manifest, &coverage, &tasks).await.map_err(doing)?;
-        require_moment(store, manifest, coverage.generation).await.map_err(doing)?;
+        require_one_snapshot(store, manifest, coverage.generation).await.map_err(doing)?;
         if ended == Ended::Partly {
             break;
         }
@@ -162,7 +162,7 @@ enum Ended {
 
 /// Refuses to go on where some tables are visible as of a moment that is gone: the others could
 /// only be read at a later one.
-async fn require_moment(store: &RunStore, manifest: &Manifest, committed: u32) -> Result<()> {
+async fn require_one_snapshot(store: &RunStore, manifest: &Manifest, committed: u32) -> Result<()> {
     let newest = store.generation().await?.unwrap_or(0);
     for table in &manifest.tables {
         if newest > committed && store.commit(table.index).await?.is_some() {

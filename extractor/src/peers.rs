@@ -88,8 +88,8 @@ pub(crate) enum TaskStart {
 
 impl Peers<'_> {
     /// Whether a newer moment was founded than this one.
-    pub(crate) async fn outdated(&self, moment: &JoinedSnapshot) -> Result<bool> {
-        self.store.is_founded(moment.generation + 1).await
+    pub(crate) async fn outdated(&self, snapshot: &JoinedSnapshot) -> Result<bool> {
+        self.store.is_founded(snapshot.generation + 1).await
     }
 
     /// Whether a unit of the table is known not to be readable, so that its others need not be.
@@ -148,22 +148,22 @@ impl Peers<'_> {
 
     /// Holds the snapshot until every unit that can still be read has a receipt, so that a task
     /// that starts again finds somebody to join. Says whether a newer moment was founded.
-    pub(crate) async fn wait(&self, moment: &mut JoinedSnapshot) -> Result<bool> {
+    pub(crate) async fn wait(&self, snapshot: &mut JoinedSnapshot) -> Result<bool> {
         let mut seen = 0;
         let mut since = Instant::now();
         // Who proves the last unit of all finds that out at once, and nobody waits for its word.
-        let mut has_proved = !moment.receipts.keeps_any();
+        let mut has_proved = !snapshot.receipts.keeps_any();
         let mut count_at = self.next_count();
         loop {
-            if moment.receipts.keeps_any() {
-                moment.receipts.release().await?;
-                has_proved = !moment.receipts.keeps_any();
+            if snapshot.receipts.keeps_any() {
+                snapshot.receipts.release().await?;
+                has_proved = !snapshot.receipts.keeps_any();
             }
             if has_proved || Instant::now() >= count_at {
-                match self.take_stock(moment.generation, has_proved).await? {
+                match self.take_stock(snapshot.generation, has_proved).await? {
                     Remaining::Over => {
-                        moment.receipts.finish().await?;
-                        self.say_extracted(moment.generation).await?;
+                        snapshot.receipts.finish().await?;
+                        self.say_extracted(snapshot.generation).await?;
                         return Ok(false);
                     }
                     Remaining::CalledOff => return Ok(false),
@@ -179,18 +179,18 @@ impl Peers<'_> {
                 return Ok(false);
             }
             if since.elapsed() >= WAIT_FOR {
-                if !moment.receipts.keeps_any() {
+                if !snapshot.receipts.keeps_any() {
                     return Ok(false);
                 }
-                moment.receipts.finish().await?;
+                snapshot.receipts.finish().await?;
                 has_proved = true;
                 continue;
             }
             tokio::time::sleep(self.pause(WAIT_STEP)).await;
-            if self.store.is_extracted(moment.generation).await? {
+            if self.store.is_extracted(snapshot.generation).await? {
                 return Ok(false);
             }
-            if self.outdated(moment).await? {
+            if self.outdated(snapshot).await? {
                 return Ok(true);
             }
         }

@@ -55,14 +55,14 @@ pub(crate) enum Joined {
 }
 
 impl Joined {
-    fn at(moment: JoinedSnapshot) -> Self {
-        Self::At(Box::new(moment))
+    fn at(snapshot: JoinedSnapshot) -> Self {
+        Self::At(Box::new(snapshot))
     }
 
     /// The moment, or else which generation has none.
     pub(crate) fn or(self, lost: &mut Option<u32>) -> Option<JoinedSnapshot> {
         match self {
-            Self::At(moment) => Some(*moment),
+            Self::At(snapshot) => Some(*snapshot),
             Self::Lost(generation) => {
                 *lost = Some(generation);
                 None
@@ -93,12 +93,12 @@ impl Joiner<'_> {
         loop {
             let Some(generation) = self.store.generation().await? else {
                 match self.found(0).await? {
-                    Some(moment) => return Ok(Joined::at(moment)),
+                    Some(snapshot) => return Ok(Joined::at(snapshot)),
                     None => continue,
                 }
             };
-            if let Some(moment) = self.join_any(generation).await? {
-                return Ok(Joined::at(moment));
+            if let Some(snapshot) = self.join_any(generation).await? {
+                return Ok(Joined::at(snapshot));
             }
             if self.lost != Some(generation) {
                 looks += 1;
@@ -131,8 +131,8 @@ impl Joiner<'_> {
                     "nobody holds the snapshot any more; beginning again"
                 );
             }
-            if let Some(moment) = self.found(next).await? {
-                return Ok(Joined::at(moment));
+            if let Some(snapshot) = self.found(next).await? {
+                return Ok(Joined::at(snapshot));
             }
         }
     }
@@ -149,7 +149,9 @@ impl Joiner<'_> {
             && let Ok(token) = reader.export().await
         {
             match self.join_token(&token, generation).await {
-                Ok(Some(moment)) => return Ok(Joined::at(JoinedSnapshot { receipts, ..moment })),
+                Ok(Some(snapshot)) => {
+                    return Ok(Joined::at(JoinedSnapshot { receipts, ..snapshot }));
+                }
                 Ok(None) => {}
                 Err(error) => {
                     let error = error.chain();
@@ -162,8 +164,8 @@ impl Joiner<'_> {
         }
         drop(reader);
         Ok(match self.join().await? {
-            Joined::At(moment) if moment.generation == generation => {
-                Joined::at(JoinedSnapshot { receipts, ..*moment })
+            Joined::At(snapshot) if snapshot.generation == generation => {
+                Joined::at(JoinedSnapshot { receipts, ..*snapshot })
             }
             joined => joined,
         })
@@ -172,15 +174,15 @@ impl Joiner<'_> {
     /// Founds a generation; `None` where another task was first.
     async fn found(&self, generation: u32) -> Result<Option<JoinedSnapshot>> {
         let join = match self.manifest.consistency {
-            Consistency::Snapshot => Join::Found,
+            Consistency::Snapshot => Join::New,
             Consistency::None => Join::Independent,
         };
         let Some(mut reader) = self.source.reader(&self.application(), join).await? else {
             return Err(Error::bug("found a snapshot"));
         };
-        let snapshot = self.snapshot(generation, reader.export().await?);
+        let snapshot = self.document(generation, reader.export().await?);
         Ok(match self.store.create_founder(&snapshot).await? {
-            Created::First => Some(self.moment(reader, generation)),
+            Created::First => Some(self.joined(reader, generation)),
             Created::Lost => None,
         })
     }
@@ -189,12 +191,12 @@ impl Joiner<'_> {
     async fn join_any(&self, generation: u32) -> Result<Option<JoinedSnapshot>> {
         if self.manifest.consistency == Consistency::None {
             let reader = self.source.reader(&self.application(), Join::Independent).await?;
-            return Ok(reader.map(|reader| self.moment(reader, generation)));
+            return Ok(reader.map(|reader| self.joined(reader, generation)));
         }
         let holders = self.store.holders(generation).await?;
         for holder in holders.iter().take(HOLDERS_TRIED) {
-            if let Some(moment) = self.join_token(&holder.token, generation).await? {
-                return Ok(Some(moment));
+            if let Some(snapshot) = self.join_token(&holder.token, generation).await? {
+                return Ok(Some(snapshot));
             }
         }
         Ok(None)
@@ -203,14 +205,14 @@ impl Joiner<'_> {
     async fn join_token(&self, token: &str, generation: u32) -> Result<Option<JoinedSnapshot>> {
         let reader = self.source.reader(&self.application(), Join::Token(token)).await?;
         let Some(mut reader) = reader else { return Ok(None) };
-        let snapshot = self.snapshot(generation, reader.export().await?);
+        let snapshot = self.document(generation, reader.export().await?);
         // A task that lost its connection joins, and says so, more than once.
         let again = uuid::Uuid::new_v4().simple();
         self.store.create_holder(&snapshot, &format!("{}-{again}", self.writer_id)).await?;
-        Ok(Some(self.moment(reader, generation)))
+        Ok(Some(self.joined(reader, generation)))
     }
 
-    fn moment(&self, reader: Box<dyn Reader>, generation: u32) -> JoinedSnapshot {
+    fn joined(&self, reader: Box<dyn Reader>, generation: u32) -> JoinedSnapshot {
         let consistency = self.manifest.consistency;
         let receipts =
             PendingReceipts::new(self.store, consistency, self.share, generation, self.task);
@@ -222,7 +224,7 @@ impl Joiner<'_> {
         format!("sluice {} {}", self.store.run(), self.task)
     }
 
-    fn snapshot(&self, generation: u32, token: String) -> Snapshot {
+    fn document(&self, generation: u32, token: String) -> Snapshot {
         Snapshot {
             version: Snapshot::VERSION,
             generation,

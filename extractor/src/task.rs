@@ -136,7 +136,7 @@ impl Worker<'_> {
             let error = match result {
                 Ok(LeftSnapshot::Ended(ended)) => return Ok(ended),
                 Ok(LeftSnapshot::Outdated) => {
-                    state.moment = None;
+                    state.snapshot = None;
                     continue;
                 }
                 Err(error) => error,
@@ -191,33 +191,33 @@ impl Worker<'_> {
             writer_id: &self.failures.writer_id,
             lost: state.lost,
         };
-        let met = match state.moment.take() {
+        let met = match state.snapshot.take() {
             Some(broken) => joiner.rejoin(broken).await?,
             None => joiner.join().await?,
         };
         let Some(fresh) = met.or(&mut state.lost) else { return Ok(LeftSnapshot::Outdated) };
-        let mut moment = state.moment.insert(fresh);
+        let mut snapshot = state.snapshot.insert(fresh);
         let mut locked: BTreeMap<u32, (UnitRef, Error)> = BTreeMap::new();
         let mut missing = match state.missing.take() {
-            Some((generation, missing)) if generation == moment.generation => missing,
-            _ => self.peers.missing(moment.generation).await?,
+            Some((generation, missing)) if generation == snapshot.generation => missing,
+            _ => self.peers.missing(snapshot.generation).await?,
         };
-        missing.retain(|unit| !moment.receipts.keeps(*unit));
+        missing.retain(|unit| !snapshot.receipts.keeps(*unit));
         for unit in missing {
             state.at = Some(unit);
-            if self.peers.outdated(moment).await? {
+            if self.peers.outdated(snapshot).await? {
                 return Ok(LeftSnapshot::Outdated);
             }
             if locked.contains_key(&unit.table) || self.peers.is_unreadable(unit.table) {
                 continue;
             }
-            let error = match self.check(moment, unit).await {
-                Ok(()) => match self.read(moment, unit, progress).await {
+            let error = match self.check(snapshot, unit).await {
+                Ok(()) => match self.read(snapshot, unit, progress).await {
                     Ok(()) => continue,
                     Err(error) => error,
                 },
                 // On a connection that works: it is the table that keeps the task waiting.
-                Err(error) if error.is_transient() && moment.reader.recover().await.is_ok() => {
+                Err(error) if error.is_transient() && snapshot.reader.recover().await.is_ok() => {
                     let refusals = state.refusals.entry(unit.table).or_default();
                     *refusals += 1;
                     if *refusals < LOCK_TRIES || self.manifest.fails_as_a_whole() {
@@ -234,12 +234,12 @@ impl Worker<'_> {
                 return Err(error);
             }
             state.failed = Some(self.give_up(unit, error).await);
-            let generation = moment.generation;
-            let Some(broken) = state.moment.take() else { return Ok(LeftSnapshot::Outdated) };
+            let generation = snapshot.generation;
+            let Some(broken) = state.snapshot.take() else { return Ok(LeftSnapshot::Outdated) };
             let met = joiner.rejoin(broken).await?;
             let Some(fresh) = met.or(&mut state.lost) else { return Ok(LeftSnapshot::Outdated) };
-            moment = state.moment.insert(fresh);
-            if moment.generation != generation {
+            snapshot = state.snapshot.insert(fresh);
+            if snapshot.generation != generation {
                 return Ok(LeftSnapshot::Outdated);
             }
         }
@@ -248,7 +248,7 @@ impl Worker<'_> {
             return Err(error);
         }
         state.at = None;
-        if self.peers.wait(moment).await? {
+        if self.peers.wait(snapshot).await? {
             return Ok(LeftSnapshot::Outdated);
         }
         Ok(LeftSnapshot::Ended(state.end()))
@@ -262,9 +262,9 @@ impl Worker<'_> {
     }
 
     /// Looks whether a unit's table is still what was planned.
-    async fn check(&self, moment: &mut JoinedSnapshot, unit: UnitRef) -> Result<()> {
+    async fn check(&self, snapshot: &mut JoinedSnapshot, unit: UnitRef) -> Result<()> {
         let (table, _) = self.planned(unit)?;
-        let checked = moment.reader.check(table).await;
+        let checked = snapshot.reader.check(table).await;
         checked.map_err(|error| error.during(place(table, unit)))
     }
 
@@ -278,7 +278,7 @@ impl Worker<'_> {
     /// Reads one unit that was checked, and proves it.
     async fn read(
         &self,
-        moment: &mut JoinedSnapshot,
+        snapshot: &mut JoinedSnapshot,
         unit: UnitRef,
         progress: &mut Progress,
     ) -> Result<()> {
@@ -287,8 +287,8 @@ impl Worker<'_> {
         let result = async {
             let started = Instant::now();
             let mut parts =
-                Parts::new(self.store, moment.generation, unit, &self.failures.writer_id, table);
-            let mut batches = moment.reader.read(table, found).await?;
+                Parts::new(self.store, snapshot.generation, unit, &self.failures.writer_id, table);
+            let mut batches = snapshot.reader.read(table, found).await?;
             while let Some(batch) = batches.next().await? {
                 let (more, total) = (batch.num_rows() as u64, batches.bytes());
                 parts.write(&batch).await?;
@@ -305,12 +305,12 @@ impl Worker<'_> {
                 .map(|(column, count)| (column.name.clone(), *count))
                 .collect();
             drop(batches);
-            moment.reader.confirm().await?;
+            snapshot.reader.confirm().await?;
             let receipt = Receipt {
                 version: Receipt::VERSION,
                 table: unit.table,
                 unit: unit.unit,
-                snapshot: moment.generation,
+                snapshot: snapshot.generation,
                 task: self.config.cloud_run_task_index,
                 attempt: self.config.cloud_run_task_attempt,
                 execution: self.config.cloud_run_execution.clone(),
@@ -322,7 +322,7 @@ impl Worker<'_> {
                 finished: Utc::now(),
             };
             let seconds = receipt.seconds;
-            moment.receipts.prove(receipt).await?;
+            snapshot.receipts.prove(receipt).await?;
             tracing::info!(
                 table = table.name,
                 unit = unit.unit,

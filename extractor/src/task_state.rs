@@ -19,7 +19,7 @@ pub(crate) enum TaskEnd {
 #[derive(Default)]
 pub(crate) struct TaskState {
     /// The moment that the last attempt left.
-    pub(crate) moment: Option<JoinedSnapshot>,
+    pub(crate) snapshot: Option<JoinedSnapshot>,
     /// The generation whose snapshot nobody held when the last attempt looked.
     pub(crate) lost: Option<u32>,
     /// The units that have no receipt of a generation, as far as was looked before joining.

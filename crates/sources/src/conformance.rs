@@ -88,7 +88,7 @@ pub async fn every_cut_covers_every_row_once(fixture: &dyn Fixture) {
         ways.push(vec![Cut::Ctid { lo: 0, hi: Some(half) }, Cut::Ctid { lo: half, hi: None }]);
     }
     let table = planned(&job, &described);
-    let mut reader = reader(fixture, Join::Found).await;
+    let mut reader = reader(fixture, Join::New).await;
     reader.check(&table).await.expect("the table is as it was described");
     for cuts in ways {
         let mut ids = Vec::new();
@@ -108,7 +108,7 @@ pub async fn every_cut_covers_every_row_once(fixture: &dyn Fixture) {
 /// A unit that is left before its end takes neither the reader nor its moment along.
 pub async fn a_reader_recovers_from_a_unit_that_it_left(fixture: &dyn Fixture) {
     let (table, whole) = whole(fixture).await;
-    let mut reader = reader(fixture, Join::Found).await;
+    let mut reader = reader(fixture, Join::New).await;
     let token = reader.export().await.expect("a reader exports its moment");
     drop(reader.read(&table, &whole).await.expect("the unit can be read"));
     reader.recover().await.expect("the connection is fine");
@@ -119,7 +119,7 @@ pub async fn a_reader_recovers_from_a_unit_that_it_left(fixture: &dyn Fixture) {
 /// A reader sees the moment that it joined, or says that it cannot vouch for it.
 pub async fn what_is_confirmed_is_of_one_moment(fixture: &dyn Fixture) {
     let (table, whole) = whole(fixture).await;
-    let mut first = reader(fixture, Join::Found).await;
+    let mut first = reader(fixture, Join::New).await;
     let token = first.export().await.expect("a reader exports its moment");
     assert!(!token.is_empty());
     let mut joined = reader(fixture, Join::Token(&token)).await;
@@ -143,7 +143,7 @@ pub async fn what_is_confirmed_is_of_one_moment(fixture: &dyn Fixture) {
 pub async fn an_altered_table_is_refused(fixture: &dyn Fixture) {
     let (table, _) = whole(fixture).await;
     fixture.alter().await;
-    let mut reader = reader(fixture, Join::Found).await;
+    let mut reader = reader(fixture, Join::New).await;
     let error = reader.check(&table).await.expect_err("the table was altered");
     assert_eq!(error.kind(), Kind::Data, "{}", error.chain());
 }

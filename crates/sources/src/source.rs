@@ -69,7 +69,7 @@ impl NoConnectionLeft {
 #[derive(Debug, Clone, Copy)]
 pub enum Join<'a> {
     /// A moment of its own, now.
-    Found,
+    New,
     /// The moment that another reader exported as this token.
     Token(&'a str),
     /// Whatever each unit's own transaction sees.

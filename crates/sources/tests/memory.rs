@@ -40,7 +40,7 @@ impl Source for Memory {
         let newest = self.state().versions.len() - 1;
         let version = match join {
             Join::Token(token) => token.parse().map_err(|_| Error::data("read the token"))?,
-            Join::Found | Join::Independent => newest,
+            Join::New | Join::Independent => newest,
         };
         let exported = if matches!(join, Join::Independent) { None } else { Some(version) };
         Ok(Some(Box::new(View { memory: self.clone(), version, exported })))

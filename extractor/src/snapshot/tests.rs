@@ -94,8 +94,8 @@ impl World {
         let mut lost = None;
         loop {
             let joiner = Joiner { lost, ..self.joiner(task) };
-            if let Some(moment) = joiner.join().await.unwrap().or(&mut lost) {
-                return moment;
+            if let Some(snapshot) = joiner.join().await.unwrap().or(&mut lost) {
+                return snapshot;
             }
         }
     }
@@ -103,7 +103,7 @@ impl World {
     /// Its connection meets an error.
     async fn rejoin(&self, task: u32, broken: JoinedSnapshot) -> JoinedSnapshot {
         match self.joiner(task).rejoin(broken).await.unwrap() {
-            Joined::At(moment) => *moment,
+            Joined::At(snapshot) => *snapshot,
             Joined::Lost(_) => self.join(task).await,
         }
     }
@@ -158,12 +158,12 @@ fn manifest(tasks: &[u32]) -> Manifest {
 }
 
 /// A unit that a task has read.
-fn receipt(moment: &JoinedSnapshot, unit: u32) -> Receipt {
+fn receipt(snapshot: &JoinedSnapshot, unit: u32) -> Receipt {
     Receipt {
         version: Receipt::VERSION,
         table: 0,
         unit,
-        snapshot: moment.generation,
+        snapshot: snapshot.generation,
         task: 0,
         attempt: 0,
         execution: "e".into(),
@@ -176,9 +176,9 @@ fn receipt(moment: &JoinedSnapshot, unit: u32) -> Receipt {
     }
 }
 
-async fn read(moment: &mut JoinedSnapshot, unit: u32) {
-    let receipt = receipt(moment, unit);
-    moment.receipts.prove(receipt).await.unwrap();
+async fn read(snapshot: &mut JoinedSnapshot, unit: u32) {
+    let receipt = receipt(snapshot, unit);
+    snapshot.receipts.prove(receipt).await.unwrap();
 }
 
 fn unit(unit: u32) -> UnitRef {

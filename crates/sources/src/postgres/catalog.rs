@@ -14,7 +14,7 @@ use crate::source::Key;
 
 /// A relation as found.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct CatalogEntry {
     /// Its oid; none for a query.
     pub(super) oid: Option<u32>,
     /// `pg_class.relkind`; `q` for a query.
@@ -30,14 +30,17 @@ pub(super) struct Found {
 }
 
 /// Looks a relation up.
-pub(super) async fn find(connection: &mut PgConnection, relation: &Relation) -> Result<Found> {
+pub(super) async fn find(
+    connection: &mut PgConnection,
+    relation: &Relation,
+) -> Result<CatalogEntry> {
     match relation {
         Relation::Table { .. } => find_table(connection, relation).await,
         Relation::Query(sql) => find_query(connection, sql).await,
     }
 }
 
-async fn find_table(connection: &mut PgConnection, relation: &Relation) -> Result<Found> {
+async fn find_table(connection: &mut PgConnection, relation: &Relation) -> Result<CatalogEntry> {
     let what = || format!("describe table `{relation}`");
     let name = dialect::literal(&dialect::relation(relation));
     let sql = format!(
@@ -90,11 +93,11 @@ async fn find_table(connection: &mut PgConnection, relation: &Relation) -> Resul
         }
     }
     let row_security = get::<bool>(row, 2)?;
-    Ok(Found { oid: Some(oid), kind, row_security, attributes, primary, indexed })
+    Ok(CatalogEntry { oid: Some(oid), kind, row_security, attributes, primary, indexed })
 }
 
 /// A query's columns, from the server's own description of its result.
-async fn find_query(connection: &mut PgConnection, sql: &str) -> Result<Found> {
+async fn find_query(connection: &mut PgConnection, sql: &str) -> Result<CatalogEntry> {
     let what = || "describe query".to_owned();
     // On lines of its own, so that a comment at its end does not swallow the rest.
     let wrapped = format!("select * from (\n{sql}\n) as q");
@@ -129,7 +132,7 @@ async fn find_query(connection: &mut PgConnection, sql: &str) -> Result<Found> {
             .hint("give one of them another name in the query: `select a.id as a_id, ...`"));
         }
     }
-    Ok(Found {
+    Ok(CatalogEntry {
         oid: None,
         kind: 'q',
         row_security: false,
@@ -162,7 +165,7 @@ async fn not_found(connection: &mut PgConnection, relation: &Relation) -> Result
     Ok(Error::not_found(format!("describe table `{relation}`: there is no such table")).hint(hint))
 }
 
-impl Found {
+impl CatalogEntry {
     /// Columns that it can be cut by.
     pub(super) fn keys(&self) -> Vec<Key> {
         self.attributes

@@ -5,7 +5,7 @@ use sluice_contracts::{Error, Result};
 use sqlx::postgres::PgConnection;
 use sqlx::postgres::types::Oid;
 
-use super::catalog::Found;
+use super::catalog::CatalogEntry;
 use super::connection::{get, rows};
 use super::dialect;
 use crate::source::Piece;
@@ -33,7 +33,7 @@ struct Leaf {
 pub(super) async fn find(
     connection: &mut PgConnection,
     job: &TableJob,
-    found: &Found,
+    found: &CatalogEntry,
 ) -> Result<Partitions> {
     let mut warnings = Vec::new();
     let whole = |leaves: Vec<u32>, warnings: Vec<String>, piece: Piece| Partitions {

@@ -6,7 +6,7 @@ use sluice_contracts::job::{TableJob, nearest_hint};
 use sluice_contracts::{Error, Result};
 use sqlx::postgres::PgConnection;
 
-use super::catalog::{self, Found};
+use super::catalog::{self, CatalogEntry};
 use super::columns::Attribute;
 use super::partitions;
 use super::type_table::{PgType, resolve};
@@ -81,7 +81,7 @@ impl Survey for PgSurvey {
 }
 
 /// The columns that the job asks for, with what they become.
-fn columns(table: &TableJob, found: &Found) -> Result<Vec<Column>> {
+fn columns(table: &TableJob, found: &CatalogEntry) -> Result<Vec<Column>> {
     let during = |error: Error| error.during(format!("describe table `{}`", table.relation));
     let names: Vec<String> = found.attributes.iter().map(|a| a.name.clone()).collect();
     let absent = |name: &str| {
@@ -132,7 +132,7 @@ fn column(attribute: &Attribute, table: &TableJob) -> Result<Column> {
 
 /// What must be the same when the table is read: the columns that are read, by name and type, and
 /// the leaves.
-fn shape(found: &Found, columns: &[Column], leaves: &[u32]) -> String {
+fn shape(found: &CatalogEntry, columns: &[Column], leaves: &[u32]) -> String {
     let columns: Vec<String> = columns
         .iter()
         .map(|column| {

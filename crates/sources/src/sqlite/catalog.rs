@@ -12,7 +12,7 @@ use crate::source::{Key, Listing};
 
 /// A relation as the database has it.
 #[derive(Debug, Clone)]
-pub(super) struct Found {
+pub(super) struct CatalogEntry {
     /// For messages: "table `events`" or "the query".
     pub(super) title: String,
     /// Name without quotes; empty for a query.
@@ -53,7 +53,7 @@ pub(super) struct SourceColumn {
     pub(super) index: Option<String>,
 }
 
-impl Found {
+impl CatalogEntry {
     /// Looks a relation up.
     pub(super) fn look_up(connection: &Connection, relation: &Relation) -> Result<Self> {
         match relation {
@@ -139,7 +139,7 @@ fn table(
     relation: &Relation,
     schema: Option<&str>,
     wanted: &str,
-) -> Result<Found> {
+) -> Result<CatalogEntry> {
     let doing = || format!("describe table `{wanted}`");
     if let Some(schema) = schema.filter(|schema| !schema.eq_ignore_ascii_case("main")) {
         return Err(Error::not_found(format!(
@@ -163,7 +163,7 @@ fn table(
     };
     let columns = columns(connection, &name).map_err(|error| failed(error, doing()))?;
     let form = if without_rowid { Form::WithoutRowid } else { Form::Derived };
-    let mut found = Found {
+    let mut found = CatalogEntry {
         title: format!("{} `{name}`", if kind == "view" { "view" } else { "table" }),
         from: from(relation),
         qualifier: qualifier(relation),
@@ -200,7 +200,7 @@ fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<SourceC
 /// Finds the row number's name, and which columns an index begins with.
 fn indexes(
     connection: &Connection,
-    found: &mut Found,
+    found: &mut CatalogEntry,
     without_rowid: bool,
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare(
@@ -249,7 +249,7 @@ fn indexes(
     Ok(())
 }
 
-fn query(connection: &Connection, relation: &Relation) -> Result<Found> {
+fn query(connection: &Connection, relation: &Relation) -> Result<CatalogEntry> {
     let doing = "describe the query";
     let sql = format!("SELECT * FROM {}", from(relation));
     let statement = connection.prepare(&sql).map_err(|error| failed(error, doing))?;
@@ -273,7 +273,7 @@ fn query(connection: &Connection, relation: &Relation) -> Result<Found> {
             .hint("give each column a name of its own with `AS`"));
         }
     }
-    Ok(Found {
+    Ok(CatalogEntry {
         title: "the query".to_owned(),
         name: String::new(),
         from: from(relation),

@@ -4,13 +4,13 @@ use sluice_contracts::documents::{Column, Decimal, OnInvalid, TargetType};
 use sluice_contracts::job::TableJob;
 use sluice_contracts::{Error, Result};
 
-use super::catalog::{Form, Found, SourceColumn};
+use super::catalog::{CatalogEntry, Form, SourceColumn};
 use super::type_table::{Encoding, declared};
 use crate::naming::{refuse_collisions, target_name};
 use crate::sql::chosen;
 
 /// The job's columns in its order, or all of the relation's.
-pub(super) fn resolve(job: &TableJob, found: &Found) -> Result<Vec<Column>> {
+pub(super) fn resolve(job: &TableJob, found: &CatalogEntry) -> Result<Vec<Column>> {
     let chosen = chosen(job, &found.columns, |name| found.column(name))?;
     let columns: Vec<Column> =
         chosen.into_iter().map(|column| resolve_one(job, found, column)).collect::<Result<_>>()?;
@@ -18,7 +18,7 @@ pub(super) fn resolve(job: &TableJob, found: &Found) -> Result<Vec<Column>> {
     Ok(columns)
 }
 
-fn resolve_one(job: &TableJob, found: &Found, source: &SourceColumn) -> Result<Column> {
+fn resolve_one(job: &TableJob, found: &CatalogEntry, source: &SourceColumn) -> Result<Column> {
     let name = &source.name;
     let asked = job.columns.get(name).or_else(|| {
         let same = |(other, _): &(&String, _)| other.eq_ignore_ascii_case(name);
@@ -64,7 +64,7 @@ fn full_width(target: TargetType) -> Option<Decimal> {
 }
 
 fn refuse_unfit(
-    found: &Found,
+    found: &CatalogEntry,
     source: &SourceColumn,
     encoding: Encoding,
     wanted: TargetType,
@@ -86,7 +86,7 @@ fn refuse_unfit(
     .hint(format!("set `columns.{name}.type` to one of {}`STRING`", fit.concat())))
 }
 
-fn unknown(found: &Found, source: &SourceColumn) -> Error {
+fn unknown(found: &CatalogEntry, source: &SourceColumn) -> Error {
     let (name, title) = (&source.name, &found.title);
     let encoding = declared(&source.declared).encoding;
     let what = if source.declared.is_empty() {

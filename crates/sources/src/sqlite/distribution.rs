@@ -5,7 +5,7 @@ use rusqlite::{Connection, Statement};
 use sluice_contracts::Result;
 use sluice_contracts::documents::KeyType;
 
-use super::catalog::{Form, Found, SourceColumn};
+use super::catalog::{CatalogEntry, Form, SourceColumn};
 use super::connection::failed;
 use super::datetime::{self, TextFormat, date_text, datetime_text};
 use super::density::{KeyIndex, LOOK, spans};
@@ -24,7 +24,7 @@ const SAMPLE: u32 = 256;
 /// Looks into the index, or at rows far apart. `None` where it would take reading much.
 pub(super) fn distribution(
     connection: &Connection,
-    found: &Found,
+    found: &CatalogEntry,
     filter: Option<&str>,
     piece: &Piece,
     key: &Key,
@@ -67,7 +67,7 @@ fn scaled(mut keys: Distribution, piece: &Piece) -> Distribution {
 /// From rows that lie evenly among all.
 fn sampled(
     connection: &Connection,
-    found: &Found,
+    found: &CatalogEntry,
     filter: Option<&str>,
     key: &Key,
     rowid: &str,
@@ -109,7 +109,7 @@ fn between(keys: &[i64]) -> Vec<Span> {
 /// From looks into the index alone. `None` where SQLite does not use it for ranges of this key.
 fn indexed(
     connection: &Connection,
-    found: &Found,
+    found: &CatalogEntry,
     column: &SourceColumn,
     key_type: KeyType,
     spelling: TextFormat,

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row, Statement};
 use sluice_contracts::Result;
 use sluice_contracts::documents::Column;
 
-use super::catalog::{Form, Found, file_bytes};
+use super::catalog::{CatalogEntry, Form, file_bytes};
 use super::connection::failed;
 use super::datetime::TextFormat;
 use super::density::{KeyIndex, LOOK, spans};
@@ -38,7 +38,7 @@ pub(super) struct Estimate {
 /// Looks at statistics, the rows' numbers and a few rows.
 pub(super) fn estimate(
     connection: &Connection,
-    found: &Found,
+    found: &CatalogEntry,
     columns: &[Column],
     filter: Option<&str>,
 ) -> Result<Estimate> {
@@ -99,7 +99,7 @@ pub(super) fn estimate(
 /// Where the rows' numbers lie.
 pub(super) fn row_numbers(
     connection: &Connection,
-    found: &Found,
+    found: &CatalogEntry,
     rowid: &str,
 ) -> Result<Vec<Span>> {
     let name = found.sql(rowid);
@@ -120,7 +120,7 @@ pub(super) fn row_numbers(
 /// Hands `each` at most `count` rows that lie evenly among all, by their numbers.
 pub(super) fn each_row(
     connection: &Connection,
-    found: &Found,
+    found: &CatalogEntry,
     expressions: &str,
     numbers: &[Span],
     count: u32,
@@ -170,7 +170,7 @@ fn evenly(spans: &[Span], count: u32) -> Vec<i64> {
 }
 
 /// The columns, and last whether the row meets the filter.
-fn expressions(found: &Found, columns: &[Column], filter: Option<&str>) -> String {
+fn expressions(found: &CatalogEntry, columns: &[Column], filter: Option<&str>) -> String {
     let mut expressions: String =
         columns.iter().map(|column| found.sql(&column.source_name) + ", ").collect();
     expressions.push_str(&condition(filter));

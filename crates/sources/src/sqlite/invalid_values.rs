@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use rusqlite::types::ValueRef;
 use sluice_contracts::documents::{Column, Cut, Decimal, Relation, Table, TargetType, Unit};
 
-use super::catalog::{Form, Found};
+use super::catalog::{CatalogEntry, Form};
 use super::datetime::TextFormat;
 use super::dialect::{SqliteDialect, quote};
 use super::type_table::Encoding;
@@ -30,7 +30,7 @@ pub(super) struct Rows {
 
 impl Rows {
     /// Those of `unit`.
-    pub(super) fn of(table: &Table, unit: &Unit, found: &Found) -> Self {
+    pub(super) fn of(table: &Table, unit: &Unit, found: &CatalogEntry) -> Self {
         let mut covered: Vec<String> =
             table.filter.iter().map(|filter| format!("({})", filter.trim())).collect();
         // The function that hash cuts are made with is unknown outside of this program.

@@ -10,7 +10,7 @@ use sluice_contracts::documents::{Column, OnInvalid, Table, Unit};
 use sluice_contracts::{Error, Result};
 use tokio::sync::mpsc;
 
-use super::catalog::Found;
+use super::catalog::CatalogEntry;
 use super::connection::{Handle, Running, failed};
 use super::datetime::TextFormat;
 use super::dialect::SqliteDialect;
@@ -41,7 +41,7 @@ impl SqliteReader {
         let handle = Handle::open(path.clone(), label.clone()).await?;
         let wanted = match join {
             Join::Independent => return Ok(Self { handle, path, label, token: None }),
-            Join::Found => None,
+            Join::New => None,
             Join::Token(token) => Some(token.to_owned()),
         };
         let (place, name) = (path.clone(), label.clone());
@@ -64,7 +64,7 @@ impl Reader for SqliteReader {
             (table.relation.clone(), table.name.clone(), table.shape.clone());
         self.handle
             .call(move |connection| {
-                let found = Found::look_up(connection, &relation)
+                let found = CatalogEntry::look_up(connection, &relation)
                     .map_err(|error| refuse_absent(error, &name))?;
                 refuse_altered(&name, &planned, &found.shape())
             })
@@ -77,7 +77,7 @@ impl Reader for SqliteReader {
         unit: &'a Unit,
     ) -> Result<Box<dyn Batches + 'a>> {
         let relation = table.relation.clone();
-        let found = self.handle.call(move |c| Found::look_up(c, &relation)).await?;
+        let found = self.handle.call(move |c| CatalogEntry::look_up(c, &relation)).await?;
         let work = Work::new(table, unit, &found)?;
         let (batches, received) = mpsc::channel(WAITING);
         let running = self.handle.start(move |connection| {
@@ -167,7 +167,7 @@ struct Work {
 }
 
 impl Work {
-    fn new(table: &Table, unit: &Unit, found: &Found) -> Result<Self> {
+    fn new(table: &Table, unit: &Unit, found: &CatalogEntry) -> Result<Self> {
         let encodings = table
             .columns
             .iter()

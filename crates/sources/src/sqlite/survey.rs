@@ -8,7 +8,7 @@ use sluice_contracts::Result;
 use sluice_contracts::documents::{Cut, Relation};
 use sluice_contracts::job::TableJob;
 
-use super::catalog::{Found, list};
+use super::catalog::{CatalogEntry, list};
 use super::columns::resolve;
 use super::connection::Handle;
 use super::datetime::TextFormat;
@@ -49,7 +49,7 @@ impl Survey for SqliteSurvey {
         let description = self
             .handle
             .call(move |connection| {
-                let found = Found::look_up(connection, &job.relation)?;
+                let found = CatalogEntry::look_up(connection, &job.relation)?;
                 let mut columns = resolve(&job, &found)?;
                 let sizes = estimate(connection, &found, &columns, job.filter.as_deref())?;
                 for (column, spelling) in columns.iter_mut().zip(sizes.spellings) {
@@ -94,7 +94,7 @@ impl Survey for SqliteSurvey {
         let spelling = self.spelling(&key.column);
         self.handle
             .call(move |connection| {
-                let found = Found::look_up(connection, &job.relation)?;
+                let found = CatalogEntry::look_up(connection, &job.relation)?;
                 distribution(connection, &found, job.filter.as_deref(), &piece, &key, spelling)
             })
             .await

@@ -48,7 +48,7 @@ impl Database {
     }
 
     async fn reader(&self) -> Box<dyn Reader> {
-        self.source().reader("test", Join::Found).await.unwrap().unwrap()
+        self.source().reader("test", Join::New).await.unwrap().unwrap()
     }
 
     /// All rows that a cut covers.

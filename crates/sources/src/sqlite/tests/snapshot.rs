@@ -72,7 +72,7 @@ async fn looking_at_the_file_does_not_drop_the_locks_on_it() {
 async fn a_locked_database_is_worth_another_attempt() {
     let database = Database::new(TABLE);
     database.connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
-    let error = database.source().reader("test", Join::Found).await.map(|_| ()).unwrap_err();
+    let error = database.source().reader("test", Join::New).await.map(|_| ()).unwrap_err();
     assert!(error.is_transient(), "{}", told(&error));
 }
 
