@@ -264,7 +264,7 @@ async fn what_was_kept_outlives_a_connection_and_not_its_moment() {
     // Another founded a newer moment: what is kept is worth nothing, whoever joins.
     read(&mut founder, 0).await;
     let newer = world.joiner(1).found(2).await.unwrap().unwrap();
-    world.store.create_holder(&world.joiner(1).snapshot(1, "x".into()), "w").await.unwrap();
+    world.store.create_holder(&world.joiner(1).document(1, "x".into()), "w").await.unwrap();
     founder.receipts.release().await.unwrap();
     assert_eq!((newer.generation, world.receipts(1).await), (2, 0));
 }
