@@ -1,0 +1,119 @@
+//! What decoding a stream of PostgreSQL's binary `COPY` takes, column by column.
+//!
+//! `cargo bench -p sluice-sources` prints a table: the best of several passes over one stream in
+//! memory. Compare two builds side by side, in one session: the numbers of a machine move.
+#![expect(clippy::expect_used, reason = "a benchmark that cannot go on has to stop and say why")]
+
+use std::time::{Duration, Instant};
+
+use sluice_contracts::documents::{Column, Decimal, OnInvalid, TargetType};
+use sluice_sources::CopyDecoder;
+
+const ROWS: u32 = 200_000;
+const PASSES: u32 = 7;
+/// The stream comes in pieces of this size, as from a socket.
+const PIECE: usize = 64 << 10;
+
+/// A column's encoding, its target, and its value in a row.
+struct Case {
+    encoding: &'static str,
+    target_type: TargetType,
+    value: fn(u32) -> Vec<u8>,
+}
+
+const CASES: &[Case] = &[
+    Case {
+        encoding: "int8",
+        target_type: TargetType::Int64,
+        value: |row| i64::from(row).to_be_bytes().to_vec(),
+    },
+    Case {
+        encoding: "float8",
+        target_type: TargetType::Float64,
+        value: |row| f64::from(row).to_be_bytes().to_vec(),
+    },
+    Case {
+        encoding: "text",
+        target_type: TargetType::String,
+        value: |row| format!("customer {row} of the shop").into_bytes(),
+    },
+    Case {
+        encoding: "timestamptz",
+        target_type: TargetType::Timestamp,
+        value: |row| (700_000_000_000_000 + i64::from(row)).to_be_bytes().to_vec(),
+    },
+    Case { encoding: "numeric", target_type: TargetType::Numeric, value: numeric },
+    Case {
+        encoding: "jsonb",
+        target_type: TargetType::Json,
+        value: |row| format!("\u{1}{{\"id\": {row}}}").into_bytes(),
+    },
+];
+
+/// An amount with two digits after the point.
+/// <https://github.com/postgres/postgres/blob/REL_17_STABLE/src/backend/utils/adt/numeric.c>, `numeric_send`
+fn numeric(row: u32) -> Vec<u8> {
+    let whole = i16::try_from(row % 10_000).unwrap_or_default();
+    let cents = i16::try_from(row % 100 * 100).unwrap_or_default();
+    [2_i16, 0, 0, 2, whole, cents].iter().flat_map(|word| word.to_be_bytes()).collect()
+}
+
+fn main() {
+    println!("| column | target | ns a row | MB/s |");
+    println!("| --- | --- | --- | --- |");
+    for case in CASES {
+        let stream = stream(case.value);
+        let best = (0..PASSES).map(|_| pass(case, &stream)).min().unwrap_or(Duration::MAX);
+        let nanoseconds = best.as_secs_f64() * 1e9 / f64::from(ROWS);
+        let bytes = f64::from(u32::try_from(stream.len()).expect("the stream is small"));
+        let megabytes = bytes / 1e6 / best.as_secs_f64();
+        println!(
+            "| {} | {} | {nanoseconds:.1} | {megabytes:.0} |",
+            case.encoding, case.target_type
+        );
+    }
+}
+
+/// A stream of rows with one column.
+fn stream(value: fn(u32) -> Vec<u8>) -> Vec<u8> {
+    let mut stream = b"PGCOPY\n\xff\r\n\0".to_vec();
+    stream.extend([0; 8]);
+    for row in 0..ROWS {
+        let value = value(row);
+        stream.extend(1_i16.to_be_bytes());
+        stream.extend(i32::try_from(value.len()).expect("a value is short").to_be_bytes());
+        stream.extend(value);
+    }
+    stream.extend((-1_i16).to_be_bytes());
+    stream
+}
+
+/// Decodes the stream once, and checks that no row is lost.
+fn pass(case: &Case, stream: &[u8]) -> Duration {
+    let column = Column {
+        name: "c".into(),
+        source_name: "c".into(),
+        source_type: case.encoding.into(),
+        encoding: case.encoding.into(),
+        target_type: case.target_type,
+        repeated: false,
+        decimal: (case.target_type == TargetType::Numeric).then_some(Decimal::NUMERIC),
+        on_invalid: OnInvalid::Fail,
+        invalid: None,
+    };
+    let mut decoder = CopyDecoder::new(&[column]).expect("the encoding is known");
+    let mut rows = 0;
+    let began = Instant::now();
+    for mut piece in stream.chunks(PIECE) {
+        while !piece.is_empty() {
+            if let Some(batch) = decoder.feed(&mut piece).expect("the stream is right") {
+                rows += batch.num_rows();
+            }
+        }
+    }
+    let last = decoder.finish().expect("the stream is whole");
+    let took = began.elapsed();
+    rows += last.map_or(0, |batch| batch.num_rows());
+    assert_eq!(rows, ROWS as usize);
+    took
+}
