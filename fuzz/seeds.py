@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes inputs for the fuzz target `copy_decoder` out of streams that a PostgreSQL server sends.
+"""Writes inputs for the fuzz target `copy_decoder` from streams that a PostgreSQL server sends.
 
     seeds.py URL FOLDER
 
@@ -14,7 +14,7 @@ import sys
 import psycopg
 
 TARGET = pathlib.Path(__file__).parent / "fuzz_targets/check.rs"
-# By name: the columns as `encoding[:TARGET]`, with [] for an array, a query, and the size of the pieces.
+# By name: the columns as `encoding[:TARGET]`, with [] for an array; a query; the size of the pieces.
 SEEDS = {
     "money": (["money", "money:Bignumeric", "money[]"], "VALUES ('1.25'::money, '-92233720368547758.08'::money, '{1,2}'::money[]), (NULL, 0::money, '{}')", 7),
     "intervals": (["interval", "interval[]"], "VALUES ('P1Y2M3DT4H5M6.789S'::text, '{P0Y,PT-1S}'::text[]), ('infinity', '{-infinity}')", 11),

@@ -4,13 +4,13 @@
     oracle.py sqlite FILE (--table TABLE | --query SQL) --parquet DIR
 
 Shares no code with Sluice: the Parquet side is read by pyarrow, the other side by the database's
-own client. Compared are the number of rows and, for every column, the NULLs, the lowest and the
-highest value, and either the exact sum or, where there is nothing to add, a sum of hashes over the
-values' canonical texts, which does not depend on their order. Up to a million rows (or
-ORACLE_ROW_LIMIT) a sum of hashes over whole rows is compared as well, so that values cannot have
+own client. It compares the number of rows and, for every column, the number of NULLs, the lowest and
+the highest value, and either the exact sum or, for values that cannot be added, a sum of hashes over
+the values' canonical texts, which does not depend on their order. For up to a million rows (or
+ORACLE_ROW_LIMIT) it also compares a sum of hashes over whole rows, which shows whether values have
 changed rows.
 
-Exit code 0 if all of it is equal, 1 if anything differs (each difference is printed), 2 if the
+Exit code 0 if everything is equal, 1 if anything differs (each difference is printed), 2 if the
 comparison could not be made.
 """
 
@@ -37,8 +37,8 @@ SEPARATOR = "\x1f"
 decimal.getcontext().prec = 200
 
 
-# The kinds a column is compared as; each kind has one canonical text per value, that both sides
-# can compute without losing anything.
+# The kind as which a column is compared. Each kind has one canonical text per value, which both sides
+# can compute without loss.
 def kind_of(arrow_type):
     t = arrow_type
     if pa.types.is_dictionary(t):
@@ -117,7 +117,7 @@ def hash_of(text):
 
 
 class Facts:
-    """What is known of one column."""
+    """The facts about one column."""
 
     def __init__(self, kind):
         self.kind = kind
@@ -127,14 +127,14 @@ class Facts:
         self.total = 0
 
     def add(self, text):
-        """One more value, as canonical text."""
+        """Adds a value, as canonical text."""
         if text == NULL:
             self.nulls += 1
             return
         self.merge(0, text, text, decimal.Decimal(text) if self.adds(text) else hash_of(text))
 
     def merge(self, nulls, low, high, total):
-        """What is known of more values."""
+        """Adds the facts about more values."""
         self.nulls += nulls
         self.total += total
         if low is not None and (self.low is None or self.order(low) < self.order(self.low)):
@@ -175,7 +175,7 @@ def batches(files):
 
 
 def canonical_array(kind, array):
-    """The canonical texts of a whole array, for the kinds that pyarrow can write itself."""
+    """The canonical texts of a whole array, for the kinds that pyarrow itself can format."""
     if kind == "text":
         return array.cast(pa.string())
     if kind in ("bool", "date"):
@@ -186,7 +186,7 @@ def canonical_array(kind, array):
 
 
 def add_at_once(facts, array):
-    """The same as adding value by value, as fast as pyarrow and DuckDB can."""
+    """Adds a whole array, as if value by value, but at the speed of pyarrow and DuckDB."""
     if facts.kind in ADDED and (facts.kind == "integer" or array.type.bit_width <= 128):
         if array.null_count < len(array):
             bounds = pc.min_max(array)
@@ -258,7 +258,7 @@ def postgres_text(kind, expression):
             f"'{NULL}'), E'\\x1f' ORDER BY o) FROM unnest({expression}) WITH ORDINALITY AS u (e, o)), '') || '}}' END"
         )
     if kind == "decimal":
-        # Trailing zeros of the fraction do not count; `trim_scale` is not in every version.
+        # Removes trailing zeros of the fraction; not every version has `trim_scale`.
         text = f"({expression})::numeric::text"
         return (
             f"CASE WHEN strpos({text}, '.') > 0 THEN rtrim(rtrim({text}, '0'), '.') ELSE {text} END"
@@ -391,7 +391,7 @@ def differences(source, parquet):
     found = []
     if source.rows != parquet.rows:
         found.append(f"rows: source {source.rows}, parquet {parquet.rows}")
-    # A table without rows has no part files, and so no columns to look at.
+    # A table without rows has no part files, and so no columns to compare.
     if parquet.columns or source.rows:
         if list(source.columns) != list(parquet.columns):
             found.append(f"columns: source {list(source.columns)}, parquet {list(parquet.columns)}")
@@ -408,7 +408,7 @@ def differences(source, parquet):
 
 
 def remembered(path, kinds, with_rows):
-    """What an earlier comparison of the same kind has found in the source."""
+    """What an earlier comparison of the same kind found in the source."""
     if not path or not os.path.exists(path):
         return None
     with open(path, "rb") as file:

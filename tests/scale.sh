@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
-# The big runs for the record. Not part of `./test`: they take most of an hour.
+# The large measurements. They are not part of `./test`, because they take most of an hour.
 #
 #   tests/scale.sh                       all parts
-#   tests/scale.sh tables memory         some of them
+#   tests/scale.sh tables memory         some parts
 #   tests/scale.sh stop                  stops the server and deletes its data
 #
 # parts: tables    events (5,000,000 rows) and TPC-H lineitem (scale 1), by every strategy
 #        kills     200 runs, each with a task killed at a random moment
-#        memory    peak of a task with 5,000,000 rows in one unit and in a hundred
-#        transfers 200 runs, killed too, while writers move money between the accounts that are read
+#        memory    peak memory of a task with 5,000,000 rows in one unit and in a hundred
+#        transfers 200 runs with killed tasks, while writers move money between the accounts that are read
 #        database  eighty related tables in one run while they are written to, against pg_dump
 #        planning  time and pages read to plan 5,000,000 rows
 #        types     thousands of values of every type, from this machine's PostgreSQL and the newest
 #        cloud     10,000 units on 500 tasks through the emulators of Google's services
-#        fidelity  what Sluice and other programs make of values that are easily changed
+#        fidelity  what Sluice and other programs turn values into that are easily changed
 #
-# SCALE_DIR    where the server's data and the runs lie
+# SCALE_DIR    the folder of the server's data and the runs
 # SCALE_URL    a server that has `events` and `lineitem` already, instead of one of its own
-# SCALE_KILLS  runs of the parts `kills` and `transfers`
-# SCALE_VALUES values of each type for the part `types`
+# SCALE_KILLS  number of runs of the parts `kills` and `transfers`
+# SCALE_VALUES number of values of each type for the part `types`
 # SCALE_NEWER_URL  the newest PostgreSQL, instead of the one of the Python packages
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -43,7 +43,7 @@ if [ "${1:-}" = stop ]; then
 fi
 
 if [ ! -x .venv/bin/python ]; then
-    printf 'error: find .venv: not there\n\nhint: run ./test once, it makes it\n' >&2
+    printf 'error: find .venv: not there\n\nhint: run ./test once, which makes it\n' >&2
     exit 1
 fi
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \

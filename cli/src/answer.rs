@@ -1,4 +1,4 @@
-//! What a command says in the end: to a person, or as one JSON object.
+//! The result of a command: as text for people, or as one JSON object.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -60,7 +60,7 @@ impl Answer {
     }
 }
 
-/// Arguments that say nothing, or ask for help.
+/// Arguments that cannot be parsed, or that ask for help.
 pub(crate) fn unparsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     if !error.use_stderr() {
         print(&error.render().to_string());

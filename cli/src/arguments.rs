@@ -25,10 +25,10 @@ query has no name of its own: it becomes TARGET itself, and so does a table wher
 bigquery://project/dataset/table. Passwords come from PGPASSWORD, from ~/.pgpass, or from a variable
 that the URL names: 'postgres://me:${DB_PASSWORD}@host/shop'.";
 
-/// Whom a planner sees.
+/// As which caller a planner is called.
 const TOKEN: &str = "\
 Over https the planner is called as the service account or the machine that this runs as.
-A person's own credentials are none for a service: put an identity token into SLUICE_TOKEN,
+A service does not accept a person's own credentials: put an identity token into SLUICE_TOKEN,
 such as `gcloud auth print-identity-token` prints.";
 
 /// Moves whole tables, in parallel, into a warehouse.
@@ -192,7 +192,7 @@ pub(crate) struct Submit {
     /// URL of the planner
     #[arg(long, value_name = "URL", env = "SLUICE_PLANNER", hide_env_values = true)]
     pub(crate) planner: Option<String>,
-    /// What tells this request from others: the same key again starts no second run
+    /// Key of this request: the same key again starts no second run
     #[arg(long, value_name = "KEY")]
     pub(crate) run_key: Option<String>,
     /// Follow the run until it has ended
@@ -210,7 +210,7 @@ pub(crate) struct Status {
     /// Job file that names the bucket
     #[arg(long, value_name = "JOB")]
     pub(crate) job: Option<PathBuf>,
-    /// URL of the planner that the run was asked of, to ask it instead
+    /// URL of the run's planner, to ask it instead
     #[arg(long, value_name = "URL", env = "SLUICE_PLANNER", hide_env_values = true)]
     pub(crate) planner: Option<String>,
     /// Follow the run until it has ended, and fail if it failed
@@ -219,8 +219,8 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    /// Leaves one place to look at: what was typed goes before what the environment says, and
-    /// the run's own documents before what a planner tells of them.
+    /// Keeps one place to look at: arguments go before the environment, and the run's own documents
+    /// before a planner.
     fn take_one_place(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         const PLACES: [&str; 3] = ["job", "bucket", "planner"];
         let is_typed = |place: &&str| matches.value_source(place) == Some(ValueSource::CommandLine);

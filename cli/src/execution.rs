@@ -24,8 +24,8 @@ use crate::progress::Display;
 use crate::resume::find;
 use crate::summary::RunReport;
 
-/// Executions of a run before its gaps are reported. More than one is needed only where the
-/// snapshot was lost, and some tasks had ended before the next one was taken.
+/// Executions of a run before its gaps are reported. More than one is needed only if the snapshot
+/// was lost, and some tasks had ended before the next one was taken.
 const EXECUTIONS: u32 = 3;
 /// Time between two checks of a target that is at work.
 const LOOK: Duration = Duration::from_secs(1);
@@ -71,7 +71,7 @@ impl Planned {
     /// Carries it out.
     ///
     /// # Errors
-    /// Where there is nothing to report; failures of the run are in [`Finished`].
+    /// If there is nothing to report; failures of the run are in [`Finished`].
     pub(crate) async fn carry_out(self, again: Again<'_>) -> Result<Finished> {
         let Self { started, store, manifest } = self;
         let result = extract_and_commit(&store, &manifest).await;
@@ -123,7 +123,7 @@ async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Out
             break;
         }
     }
-    // After the tasks: what was read of the run before they ended is of no use.
+    // After the tasks: what was read of the run before they ended is out of date.
     let view = RunView::new(store.clone());
     let outcome = loop {
         match sluice_loader::commit(&view, &targets).await? {
@@ -138,8 +138,8 @@ async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Out
     Ok(outcome)
 }
 
-/// Removes the halves of parts that killed tasks left in a bucket that is a folder. They are no
-/// objects, so the run's own deletion of its parts passes them over.
+/// Removes the unfinished parts that killed tasks left in a bucket that is a folder. They are not
+/// objects, so the run's own deletion of its parts skips them.
 fn sweep(store: &RunStore) {
     let Ok(bucket) = sluice_runtime::storage::folder(&store.bucket().url) else { return };
     let parts = bucket.join(store.layout().parts().as_ref());
@@ -160,14 +160,14 @@ enum Ended {
     Partly,
 }
 
-/// Refuses to go on where some tables are visible as of a moment that is gone: the others could
-/// only be read at a later one.
+/// Refuses to go on if some tables are visible as of a snapshot that is gone: the others could only
+/// be read at a later one.
 async fn require_one_snapshot(store: &RunStore, manifest: &Manifest, committed: u32) -> Result<()> {
     let newest = store.generation().await?.unwrap_or(0);
     for table in &manifest.tables {
         if newest > committed && store.commit(table.index).await?.is_some() {
             return Err(Error::data(format!(
-                "`{}` is committed as of a snapshot that nobody holds any more",
+                "`{}` is committed as of a snapshot that no task holds any more",
                 table.name
             ))
             .hint("start the job again: a new run reads all its tables at one moment"));
@@ -176,7 +176,7 @@ async fn require_one_snapshot(store: &RunStore, manifest: &Manifest, committed: 
     Ok(())
 }
 
-/// One execution, to its end. When a task fails for good, and not for some tables of many, the
+/// One execution, to its end. When a task fails for good, and not only for some tables of many, the
 /// others are asked to stop: what they have finished stays.
 async fn launch_and_watch(
     store: &RunStore,
@@ -197,7 +197,7 @@ async fn launch_and_watch(
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
     launcher.launch(&store.manifest_url(), tasks).await?;
-    // The events end with the last task: nobody else may hold their sending side.
+    // The events end with the last task: nothing else may hold their sending side.
     drop(launcher);
 
     let mut display = Display::new(manifest, coverage, tasks);
@@ -237,7 +237,7 @@ fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
     signal(kind).doing(Kind::Bug, || "listen for signals")
 }
 
-/// Adds how to go on, where the error does not say so itself and going on may help.
+/// Adds how to go on, if the error does not say so itself and going on may help.
 fn with_way_out(error: Error, again: Again<'_>, run: RunId) -> Error {
     let helps = matches!(error.kind(), Kind::Transient | Kind::Denied | Kind::NotFound);
     if error.remedy().is_some() || !helps {

@@ -1,8 +1,8 @@
 //! `sluice`: the three programs on one machine, with adapters that need no cloud.
 //!
-//! A folder is the bucket, child processes are the tasks, and the warehouse is a folder of
-//! Parquet files. What the programs do is theirs; what lies here is the adapters, the commands
-//! and what people read.
+//! A folder is the bucket, child processes are the tasks, and the target is a folder of Parquet
+//! files. The programs have crates of their own; this one has the adapters, the commands and what
+//! people read.
 
 mod answer;
 mod arguments;

@@ -10,7 +10,7 @@ use url::Url;
 /// The URL of a source.
 ///
 /// # Errors
-/// `Invalid` for a path of no file, and for a URL that spells a password out.
+/// `NotFound` for a path without a file, and `Invalid` for a URL that holds a password.
 pub(crate) fn source_url(typed: &str) -> Result<String> {
     if typed.contains("://") || typed.starts_with("${") {
         if holds_password(typed) {
@@ -24,7 +24,7 @@ pub(crate) fn source_url(typed: &str) -> Result<String> {
     }
     let path = absolute(Path::new(typed))?;
     if !path.is_file() {
-        // What is meant for a URL may hold a password.
+        // Text that was meant to be a URL may hold a password.
         let shown = if typed.contains(['=', '@']) { "SOURCE" } else { typed };
         return Err(Error::not_found(format!("find source `{shown}`: there is no such file"))
             .hint("write `postgres://user@host/database`, or the path of an SQLite file"));

@@ -103,7 +103,7 @@ impl Display {
         }
     }
 
-    /// Shows how far it has come, where nothing else does.
+    /// Shows how far the run has come, if no event does.
     pub(crate) fn tick(&mut self) {
         match &self.bars {
             Some(bars) => bars.total.tick(),
@@ -176,7 +176,7 @@ impl Display {
     fn say(&self, text: &str) {
         match &self.bars {
             Some(bars) => {
-                // A terminal that is gone cannot be told so.
+                // There is no place left to report that the terminal is gone.
                 let _ = bars.all.println(text);
             }
             None => say(text),

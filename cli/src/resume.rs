@@ -9,9 +9,9 @@ use sluice_runtime::storage::find_bucket;
 /// Finds a run of the job.
 ///
 /// # Errors
-/// `Invalid` where the run was planned for another source, table, condition, target or write
-/// disposition than the job asks for now, or for other columns than it names: the run is finished as
-/// it was planned, so what differs would be passed over. Settings of single columns are not compared.
+/// `Invalid` if the run was planned for another source, table, condition, target or write
+/// disposition than the job asks for now, or for other columns than it names: the run is finished
+/// as it was planned, so differences would be ignored. Settings of single columns are not compared.
 pub(crate) async fn find(job: &Job, run: RunId) -> Result<(RunStore, Manifest)> {
     let store = RunStore::new(find_bucket(&job.bucket)?, run);
     let manifest = store.manifest().await?;
@@ -74,7 +74,7 @@ fn difference_of(asked: &TableJob, planned: &Table) -> Option<&'static str> {
     }
 }
 
-/// The tables that the source had, as far as the job means them.
+/// The tables that the source had, as far as the job selects them.
 fn names(manifest: &Manifest) -> Vec<TableName> {
     let moved = manifest.tables.iter().filter_map(|table| TableName::of(&table.relation));
     let refused = manifest.refused.iter().map(|table| &table.table);

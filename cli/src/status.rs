@@ -18,9 +18,9 @@ pub(crate) struct StatusReport {
     #[serde(flatten)]
     pub(crate) run: RunReport,
     pub(crate) bucket: String,
-    /// Of a run that a planner in the cloud was asked for.
+    /// The request, if a planner in the cloud was asked for the run.
     pub(crate) requested: Option<Requested>,
-    /// When the plan was made; nothing before.
+    /// When the plan was made; absent before.
     pub(crate) planned: Option<DateTime<Utc>>,
     /// Executions in the cloud.
     pub(crate) launches: Vec<Launch>,
@@ -43,7 +43,7 @@ pub(crate) struct Requested {
 pub(crate) struct Launch {
     #[serde(rename = "launch")]
     pub(crate) number: u32,
-    /// What was ordered; nothing where a person executed the tasks.
+    /// When it was ordered; absent if a person executed the tasks.
     pub(crate) ordered: Option<DateTime<Utc>>,
     pub(crate) tasks: Option<u64>,
     pub(crate) reason: Option<String>,
@@ -52,7 +52,7 @@ pub(crate) struct Launch {
     pub(crate) claimed: Option<DateTime<Utc>>,
 }
 
-/// What was told of the run's end.
+/// What was announced of the run's end.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Announced {
     pub(crate) event: EventName,
@@ -172,7 +172,7 @@ async fn of_manifest(store: &RunStore, manifest: &Manifest) -> Result<RunReport>
     RunReport::of_documents(store, manifest, seconds).await
 }
 
-/// A run of which nothing is known but what was asked for.
+/// A run of which only the request is known.
 fn unplanned(request: &Request) -> RunReport {
     let job = request.job.get("name").and_then(serde_json::Value::as_str);
     let since = Utc::now() - request.at;

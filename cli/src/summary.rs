@@ -1,4 +1,4 @@
-//! What came of a run, from its documents.
+//! The results of a run, from its documents.
 
 use std::collections::BTreeMap;
 
@@ -62,7 +62,7 @@ pub(crate) enum State {
     Extracted,
     /// It is visible.
     Committed,
-    /// Nothing of it is visible, and nobody works on it.
+    /// Nothing of it is visible, and no task works on it.
     Failed,
     /// The plan refused it.
     Refused,

@@ -1,11 +1,11 @@
-//! What a task is told by its environment.
+//! What a task reads from its environment.
 
 use serde::Deserialize;
 use sluice_contracts::documents::RunId;
 use sluice_contracts::layout::Layout;
 use sluice_contracts::{Error, Result};
 
-/// What a task is told by its environment: Cloud Run's own variables, the manifest's address, and
+/// What a task reads from its environment: Cloud Run's own variables, the manifest's address, and
 /// the launch.
 /// <https://cloud.google.com/run/docs/container-contract#jobs-env-vars>
 #[derive(Debug, Clone, Deserialize)]
@@ -14,13 +14,13 @@ pub struct TaskConfig {
     pub cloud_run_task_index: u32,
     /// `CLOUD_RUN_TASK_COUNT`: tasks of the execution.
     pub cloud_run_task_count: u32,
-    /// `CLOUD_RUN_TASK_ATTEMPT`: how often this task was started before.
+    /// `CLOUD_RUN_TASK_ATTEMPT`: how many times this task was started before.
     pub cloud_run_task_attempt: u32,
     /// `CLOUD_RUN_EXECUTION`: name of the execution.
     pub cloud_run_execution: String,
     /// `SLUICE_MANIFEST`: URL of the manifest.
     pub sluice_manifest: String,
-    /// `SLUICE_LAUNCH`: which of the run's launches this execution was started for. Absent where a
+    /// `SLUICE_LAUNCH`: which of the run's launches this execution was started for. Absent if a
     /// person started it.
     pub sluice_launch: Option<u32>,
 }
@@ -29,22 +29,22 @@ impl TaskConfig {
     /// Reads the environment.
     ///
     /// # Errors
-    /// `Invalid` where a variable is missing or no number.
+    /// `Invalid` if a variable is missing or is not a number.
     pub fn from_env() -> Result<Self> {
         envy::from_env().map_err(|source| {
             Error::invalid("read the task's environment").because(source).hint(
-                "Cloud Run sets `CLOUD_RUN_TASK_INDEX` and its sisters; \
+                "Cloud Run sets `CLOUD_RUN_TASK_INDEX` and the like; \
                  `SLUICE_MANIFEST` is the URL of a run's manifest",
             )
         })
     }
 
-    /// URL of the bucket that the manifest lies in.
+    /// URL of the manifest's bucket.
     pub fn bucket_url(&self) -> Result<String> {
         self.split_manifest().map(|(bucket, _)| bucket)
     }
 
-    /// The run that the manifest is the plan of.
+    /// The run that the manifest belongs to.
     pub(crate) fn run(&self) -> Result<RunId> {
         self.split_manifest().map(|(_, run)| run)
     }
@@ -53,7 +53,7 @@ impl TaskConfig {
         let url = &self.sluice_manifest;
         let split = Layout::of_manifest_url(url).map(|(bucket, run)| (bucket.to_owned(), run));
         split.ok_or_else(|| {
-            Error::invalid(format!("read `SLUICE_MANIFEST`: `{url}` is no manifest's URL"))
+            Error::invalid(format!("read `SLUICE_MANIFEST`: `{url}` is not a manifest's URL"))
                 .hint(format!("write `{}`", Layout::MANIFEST_URL))
         })
     }
@@ -85,6 +85,6 @@ mod tests {
     #[test]
     fn another_url_is_refused() {
         let error = config("file:///data/bucket/manifest.json").bucket_url().unwrap_err();
-        assert!(error.to_string().contains("is no manifest's URL"));
+        assert!(error.to_string().contains("is not a manifest's URL"));
     }
 }

@@ -1,4 +1,4 @@
-//! The last words of an attempt, for whoever decides what becomes of the run.
+//! Records the failure of an attempt, for the program that decides the run's outcome.
 
 use chrono::Utc;
 use sluice_contracts::Error;
@@ -7,7 +7,7 @@ use sluice_contracts::store::RunStore;
 
 use crate::TaskConfig;
 
-/// Where an attempt leaves word.
+/// Where an attempt records its failure.
 pub(crate) struct FailureRecorder<'a> {
     pub(crate) store: &'a RunStore,
     pub(crate) config: &'a TaskConfig,
@@ -16,7 +16,7 @@ pub(crate) struct FailureRecorder<'a> {
 }
 
 impl FailureRecorder<'_> {
-    /// Leaves word of what ended this attempt. Failing to do so changes nothing.
+    /// Records the error that ended this attempt. Failing to record it changes nothing.
     pub(crate) async fn leave(&self, error: &Error, at: Option<UnitRef>) {
         let failure = Failure {
             version: Failure::VERSION,
@@ -29,7 +29,7 @@ impl FailureRecorder<'_> {
             hint: error.remedy().map(str::to_owned),
             at: Utc::now(),
         };
-        // Each table that fails leaves a word of its own.
+        // Each table that fails has a record of its own.
         let name = match at {
             Some(unit) => format!("{}-{}", self.writer_id, unit.table),
             None => self.writer_id.clone(),

@@ -1,12 +1,12 @@
 //! Which launch of the run this execution carries out, and which units are this task's share of it.
 //!
-//! To start an execution is not idempotent: a program that dies between starting one and saying so
-//! leads to a second. A claim decides between them, and whoever creates it first decides what it
-//! says. Of two executions of one launch, the tasks of the one that it does not name end quietly.
+//! Starting an execution is not idempotent: a program that dies between starting one and recording
+//! that leads to a second. A claim decides between them: it names one execution, and the first
+//! claim to be created counts. The tasks of the other execution end quietly.
 //!
-//! An execution that a person started was told no launch. It takes the first that nobody has
-//! claimed. Where nothing was ordered for that one, it orders all tasks, so that none of its tasks
-//! finds another order there than the one before it.
+//! An execution that a person started has no launch in its environment. It takes the first launch
+//! without a claim. If that launch has no order, the execution orders all tasks, so that each of
+//! its tasks finds the same order.
 
 use std::time::Duration;
 
@@ -18,18 +18,18 @@ use uuid::Uuid;
 
 use crate::TaskConfig;
 
-/// Starts are spread over this long for each task of the execution: a bucket that was quiet serves
-/// some thousand requests a second, and not all of them for the same few documents.
+/// Starts are spread over this long for each task of the execution: a bucket that was idle serves
+/// some thousand requests a second, and fewer for the same few documents.
 const SPREAD: Duration = Duration::from_millis(5);
 /// The longest spread.
 const MOST_SPREAD: Duration = Duration::from_secs(10);
-/// An execution of so few tasks starts them at once.
+/// An execution of at most this many tasks starts them at once.
 const FEW: u32 = 16;
 
 /// What one task of an execution has to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Share {
-    /// Place of the launch among the run's.
+    /// Index of the launch among the run's launches.
     pub(crate) launch: u32,
     /// Tasks of the execution that have units to read, each with the unit that it reads last.
     pub(crate) peers: Vec<(u32, UnitRef)>,
@@ -38,7 +38,7 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// This task's share; `None` where another execution carries the launch out.
+    /// This task's share; `None` if another execution carries the launch out.
     pub(crate) async fn take(
         store: &RunStore,
         manifest: &Manifest,
@@ -80,8 +80,8 @@ impl Share {
         Self { launch, peers, units: units_of(task).collect() }
     }
 
-    /// A pause that is so long for one task, and longer the more tasks there are: a hundred tasks
-    /// shall not ask for the same document a hundred times as often.
+    /// A pause of `alone`, and `each` for every task of the execution: a hundred tasks must not ask
+    /// for the same document a hundred times as often.
     pub(crate) fn pause(&self, alone: Duration, each: Duration) -> Duration {
         alone + each * u32::try_from(self.peers.len()).unwrap_or(u32::MAX)
     }
@@ -107,7 +107,8 @@ impl Launches<'_> {
     /// Whether this execution carries a launch out.
     async fn claim(&self, launch: u32) -> Result<bool> {
         loop {
-            // All tasks of an execution come here. Looking first leaves the writing to a few.
+            // All tasks of an execution come here. Because they read first, only a few of them
+            // write.
             if let Some(claim) = self.store.claim(launch).await? {
                 return Ok(claim.execution == self.execution);
             }
@@ -123,7 +124,7 @@ impl Launches<'_> {
         }
     }
 
-    /// The first launch that is this execution's, or becomes it.
+    /// The first launch that this execution has claimed or can claim.
     async fn first_free(&self) -> Result<u32> {
         let mut launch = 0;
         loop {
@@ -137,7 +138,7 @@ impl Launches<'_> {
         }
     }
 
-    /// Orders all tasks where nothing else was ordered.
+    /// Orders all tasks if the launch has no order.
     async fn order_all(&self, launch: u32) -> Result<()> {
         if self.store.order(launch).await?.is_some() {
             return Ok(());
@@ -162,7 +163,7 @@ pub(crate) fn head_start(task_count: u32) -> Duration {
     spread.mul_f64(chance())
 }
 
-/// A number from 0 to below 1 that no other task has.
+/// A number from 0 to below 1 that differs from task to task.
 pub(crate) fn chance() -> f64 {
     let (_, low) = Uuid::new_v4().as_u64_pair();
     // The two highest bits of this half are the same in every such id.

@@ -1,5 +1,5 @@
-//! Extractor: a task takes its units, reads them at one moment, writes parts, and proves each unit
-//! with a receipt.
+//! Extractor: a task takes its units, reads them at one snapshot, writes parts, and proves each
+//! unit with a receipt.
 
 mod check_requests;
 mod config;

@@ -25,7 +25,7 @@ async fn extract() -> sluice_contracts::Result<()> {
     sluice_extractor::run(config, bucket, checks().await?).await
 }
 
-/// Where the loader is told that the run is worth a look; nowhere, where no queue is set.
+/// Where the loader is asked to check the run; nowhere if no queue is set.
 async fn checks() -> sluice_contracts::Result<Option<Arc<dyn Checks>>> {
     let Some(queue) = QueueConfig::if_set()? else { return Ok(None) };
     Ok(Some(Arc::new(CloudTasks::new(&Endpoints::from_env()?, &queue).await?)))

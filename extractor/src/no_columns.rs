@@ -1,4 +1,4 @@
-//! The part file of a table without columns: nothing but how many rows there are.
+//! The part file of a table without columns, which holds only the number of rows.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use parquet::file::metadata::{
 };
 use parquet::schema::types::{SchemaDescriptor, Type};
 
-/// Writes a Parquet file of `rows` rows and no column. An encoder learns how many rows there are
-/// from its columns, so the footer is written by itself; the format allows it
+/// Writes a Parquet file of `rows` rows and no columns. An encoder takes the number of rows from
+/// its columns, so this writes the footer by itself; the format allows it
 /// (<https://parquet.apache.org/docs/file-format/>).
 pub(crate) fn write(rows: u64, into: &mut impl Write) -> Result<()> {
     let rows = i64::try_from(rows)?;

@@ -79,7 +79,7 @@ impl<'a> Parts<'a> {
         let path = open.upload.path();
         open.encoder.write(batch).map_err(|error| encode_error(path, error))?;
         open.rows += batch.num_rows() as u64;
-        // Encoded pages count with what they weigh, the page in progress with what it holds.
+        // Encoded pages count with their encoded size, the open page with the data that it holds.
         let growing = open.encoder.in_progress_size();
         if growing >= ROW_GROUP_BYTES || open.encoder.memory_size() >= 2 * ROW_GROUP_BYTES {
             open.encoder.flush().map_err(|error| encode_error(path, error))?;
@@ -144,7 +144,7 @@ fn properties(table: &Table) -> WriterProperties {
         .set_offset_index_disabled(true)
         .set_created_by(concat!("sluice ", env!("CARGO_PKG_VERSION")).to_owned());
     for column in &table.columns {
-        // Nobody skips row groups by the least JSON document, and comparing texts costs time.
+        // No reader skips row groups by their least JSON document, and comparing texts costs time.
         if matches!(column.target_type, TargetType::String | TargetType::Json | TargetType::Bytes) {
             let mut path = vec![column.name.clone()];
             if column.repeated {

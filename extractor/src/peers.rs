@@ -1,9 +1,9 @@
 //! What the run's other tasks have done, as far as its documents say.
 //!
-//! A run may have hundreds of tasks, and each of them looks again and again. So they look for
-//! documents by name: that nothing is left, that a newer moment was founded, that the run was
-//! decided. A bucket's listing costs ten times as much, and the receipts of a large run are many
-//! pages of it; it is for the few moments that nothing else can tell.
+//! A run may have hundreds of tasks, and each of them checks again and again. So they read
+//! documents by name: that nothing is left, that a newer generation was founded, that the run has a
+//! verdict. Listing a bucket costs ten times as much, and the receipts of a large run fill many
+//! pages; tasks list only what no single document says.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -22,20 +22,21 @@ use crate::check_requests::CheckRequests;
 use crate::launch::{Share, chance};
 use crate::snapshot::JoinedSnapshot;
 
-/// How often a task that has nothing left to read looks whether the others have: so long where it
-/// is alone, and so much longer for each other.
+/// How often a task that has nothing left to read checks whether other tasks have: the first
+/// duration, and the second for each task of the execution.
 const WAIT_STEP: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(10)];
-/// How often it counts receipts: whoever did the last unit may have died before it said so.
+/// How often it counts receipts: the task that did the last unit may have died before it reported
+/// that.
 const STOCK_STEP: [Duration; 2] = [Duration::from_secs(10), Duration::from_millis(250)];
-/// How often a task looks, whatever it does, whether the run was called off.
+/// How often each task checks whether the run was called off.
 const WATCH_STEP: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(10)];
-/// Every so many of those looks are for what tasks have given up.
+/// One in this many of those checks also lists what tasks have given up.
 const LOOKS_PER_LISTING: u32 = 4;
 /// How long a task that has nothing left to read holds the snapshot for the others while none of
 /// them proves a unit.
 const WAIT_FOR: Duration = Duration::from_mins(15);
-/// Tasks that are asked for before receipts are counted: it takes only one that still reads to
-/// know that the run is not over.
+/// Tasks that are looked up before receipts are counted: one that still reads is enough to know
+/// that the run is not over.
 const ASKED: usize = 16;
 /// Documents that are read at once.
 const AT_ONCE: usize = 32;
@@ -46,11 +47,11 @@ pub(crate) struct Peers<'a> {
     pub(crate) manifest: &'a Manifest,
     pub(crate) share: &'a Share,
     pub(crate) checks: &'a CheckRequests,
-    /// Name of this execution: what an earlier one gave up may be mended since.
+    /// Name of this execution: what an earlier one gave up may be fixed since.
     pub(crate) execution: &'a str,
     /// This task's place in the execution.
     pub(crate) task: u32,
-    /// What was known of it when somebody last looked.
+    /// What this execution cannot read, as of the last check.
     pub(crate) unreadable: watch::Sender<Unreadable>,
 }
 
@@ -65,13 +66,13 @@ pub(crate) struct Unreadable {
     known: HashSet<Path>,
 }
 
-/// How a run stands.
+/// The state of a run.
 enum Remaining {
     /// Nothing is left to be read.
     Over,
     /// It cannot go on.
     CalledOff,
-    /// Something is left, and so many receipts were counted, where they were.
+    /// Something is left. Holds the number of receipts, if they were counted.
     Open(Option<usize>),
 }
 
@@ -79,20 +80,20 @@ enum Remaining {
 pub(crate) enum TaskStart {
     /// There is nothing to do any more.
     Over,
-    /// An attempt of this very task met what ends the run.
+    /// An earlier attempt of this task met an error that ends the run.
     Failed(Failure),
-    /// There may be units to read: those of this task without a receipt, where a generation has
-    /// begun that they could have one of.
+    /// There may be units to read. If a generation was founded, holds it and this task's units
+    /// without a receipt of it.
     Open(Option<(u32, Vec<UnitRef>)>),
 }
 
 impl Peers<'_> {
-    /// Whether a newer moment was founded than this one.
+    /// Whether a newer generation was founded than that of this snapshot.
     pub(crate) async fn outdated(&self, snapshot: &JoinedSnapshot) -> Result<bool> {
         self.store.is_founded(snapshot.generation + 1).await
     }
 
-    /// Whether a unit of the table is known not to be readable, so that its others need not be.
+    /// Whether a unit of the table is known to be unreadable, so that its others need not be read.
     pub(crate) fn is_unreadable(&self, table: u32) -> bool {
         let unreadable = self.unreadable.borrow();
         unreadable.own.contains(&table) || unreadable.failures.tables.contains_key(&table)
@@ -103,8 +104,8 @@ impl Peers<'_> {
         self.unreadable.send_modify(|unreadable| unreadable.own.extend([table]));
     }
 
-    /// How the run stands for a task that is about to join it. A task whose own units are done is
-    /// needed all the same where others are not: they may have to begin again, and it with them.
+    /// The state of the run for a task that is about to join it. A task whose own units are done is
+    /// still needed while others are not: all of them may have to begin again.
     pub(crate) async fn standing(&self, attempt: u32) -> Result<TaskStart> {
         self.read_failures().await?;
         {
@@ -125,7 +126,7 @@ impl Peers<'_> {
         };
         let missing = self.missing(generation).await?;
         let readable = missing.iter().any(|unit| !self.is_unreadable(unit.table));
-        // That an execution said so before says nothing of what that one gave up.
+        // An earlier execution's report does not count: what that one gave up may be readable now.
         if !readable && matches!(self.take_stock(generation, true).await?, Remaining::Over) {
             self.say_extracted(generation).await?;
             return Ok(TaskStart::Over);
@@ -147,11 +148,12 @@ impl Peers<'_> {
     }
 
     /// Holds the snapshot until every unit that can still be read has a receipt, so that a task
-    /// that starts again finds somebody to join. Says whether a newer moment was founded.
+    /// that starts again finds a holder to join. Returns whether a newer generation was founded.
     pub(crate) async fn wait(&self, snapshot: &mut JoinedSnapshot) -> Result<bool> {
         let mut seen = 0;
         let mut since = Instant::now();
-        // Who proves the last unit of all finds that out at once, and nobody waits for its word.
+        // The task that proves the last unit of all checks at once, so that the others need not
+        // wait.
         let mut has_proved = !snapshot.receipts.keeps_any();
         let mut count_at = self.next_count();
         loop {
@@ -196,8 +198,8 @@ impl Peers<'_> {
         }
     }
 
-    /// Ends when the run has: it was decided what is to become of it, or a task met what ends it.
-    /// Until then keeps up with what tasks give up.
+    /// Returns when the run has a verdict, or a task met an error that ends the run. Until then it
+    /// keeps up with what tasks give up.
     pub(crate) async fn called_off(&self) {
         for look in 1_u32.. {
             tokio::time::sleep(self.pause(WATCH_STEP)).await;
@@ -216,15 +218,15 @@ impl Peers<'_> {
                     let error: sluice_contracts::Error = error;
                     tracing::debug!(
                         error = error.chain(),
-                        "could not look whether the run goes on"
+                        "could not check whether the run goes on"
                     );
                 }
             }
         }
     }
 
-    /// Whether anything is left to be read. With `ask_first`, others are asked for before receipts
-    /// are counted.
+    /// Whether anything is left to be read. With `ask_first`, other tasks are looked up before
+    /// receipts are counted.
     async fn take_stock(&self, generation: u32, ask_first: bool) -> Result<Remaining> {
         self.read_failures().await?;
         if !self.unreadable.borrow().failures.run.is_empty() {
@@ -242,7 +244,7 @@ impl Peers<'_> {
         })
     }
 
-    /// Whether one of some other tasks, those after this one, has not done its last unit.
+    /// Whether any of the next few tasks after this one has not done its last unit.
     async fn somebody_reads(&self, generation: u32) -> Result<bool> {
         let peers = &self.share.peers;
         let own = peers.partition_point(|(peer, _)| *peer <= self.task);
@@ -255,7 +257,7 @@ impl Peers<'_> {
             .await
     }
 
-    /// Says that nothing of a generation is left to be read. Several may find that out at once.
+    /// Reports that nothing of a generation is left to read. Several tasks may do so at once.
     async fn say_extracted(&self, generation: u32) -> Result<()> {
         let extracted =
             Extracted { version: Extracted::VERSION, snapshot: generation, at: Utc::now() };

@@ -1,4 +1,4 @@
-//! When a unit that was read is proved: not while its snapshot would end with this task.
+//! Receipts that wait: no unit is proved while its snapshot would end with this task.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::launch::Share;
 
-/// How long receipts wait for tasks that have not joined, once any other has.
+/// How long receipts wait for tasks that have not joined, once any other task has.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// One task's receipts of one generation, on their way to the run's documents.
@@ -23,13 +23,13 @@ pub(crate) struct PendingReceipts {
     tasks: BTreeSet<u32>,
     /// When this task joined.
     since: Instant,
-    /// Whether receipts are worth something from now on.
+    /// Whether receipts may be created from now on.
     shared: bool,
     kept: Vec<Receipt>,
 }
 
 impl PendingReceipts {
-    /// Of a task that has just published its hold of the generation's snapshot.
+    /// For a task that has just published that it holds the generation's snapshot.
     pub(crate) fn new(
         store: &RunStore,
         consistency: Consistency,
@@ -48,7 +48,7 @@ impl PendingReceipts {
         }
     }
 
-    /// Creates a unit's receipt, or keeps it until that is worth something.
+    /// Creates a unit's receipt, or keeps it until other tasks hold the snapshot too.
     pub(crate) async fn prove(&mut self, receipt: Receipt) -> Result<()> {
         self.kept.push(receipt);
         self.release().await
@@ -64,7 +64,7 @@ impl PendingReceipts {
         !self.kept.is_empty()
     }
 
-    /// Creates the receipts that were kept, if they are worth something by now.
+    /// Creates the receipts that were kept, if other tasks hold the snapshot by now.
     pub(crate) async fn release(&mut self) -> Result<()> {
         if self.kept.is_empty() {
             return Ok(());
@@ -75,7 +75,7 @@ impl PendingReceipts {
         if self.shared { self.finish().await } else { Ok(()) }
     }
 
-    /// Creates the receipts that were kept, for nobody waits any longer.
+    /// Creates the receipts that were kept, whether or not other tasks hold the snapshot.
     pub(crate) async fn finish(&mut self) -> Result<()> {
         while let Some(receipt) = self.kept.last() {
             if self.store.create_receipt(receipt).await? == Created::Lost {

@@ -1,10 +1,10 @@
-//! How far a task has come, for whoever watches its log.
+//! How far a task has come, for readers of its log.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Says at most once in a while how far the task has come.
+/// Logs, at most once in a while, how far the task has come.
 pub(crate) struct Progress {
     task: u32,
     rows: u64,
@@ -12,7 +12,7 @@ pub(crate) struct Progress {
     units_done: u64,
     /// Rows and bytes of the units that are done.
     proved: (u64, u64),
-    /// Rows that were read, those of units that failed too.
+    /// Rows that were read, including those of units that failed.
     ever: u64,
     said: Instant,
 }
@@ -54,7 +54,7 @@ impl Progress {
         self.units_done
     }
 
-    /// Rows that were read, those of units that failed too.
+    /// Rows that were read, including those of units that failed.
     pub(crate) fn rows_ever(&self) -> u64 {
         self.ever
     }

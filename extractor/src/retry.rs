@@ -12,10 +12,10 @@ use tokio::time::Instant;
 /// How long a task goes on trying without reading anything: a new path into a private network can
 /// take two minutes to open.
 const RETRY_FOR: Duration = Duration::from_secs(150);
-/// The same where the source gives no connection: it was planned to give one, and whoever has taken
-/// it may need it for hours, while the run's other tasks wait for this one's units.
+/// The same if the source gives no connection: the plan counted on one, and the client that has
+/// taken it may need it for hours, while the run's other tasks wait for this one's units.
 const CONNECTION_FOR: Duration = Duration::from_mins(1);
-/// How often it tries without finishing a unit.
+/// How many times it tries without finishing a unit.
 const TRIES: usize = 16;
 
 /// What is left of a task's budget.
@@ -34,7 +34,7 @@ impl RetryBudget {
         self.since = Instant::now();
     }
 
-    /// The pause before the next try after an error; `None` where there shall be none.
+    /// The pause before the next try after an error; `None` if it must not try again.
     pub(crate) fn pause(&mut self, error: &Error) -> Option<Duration> {
         let longest = if NoConnectionLeft::caused(error) { CONNECTION_FOR } else { RETRY_FOR };
         let pause = self.delays.next().filter(|_| error.is_transient());
@@ -42,8 +42,8 @@ impl RetryBudget {
     }
 }
 
-/// An error that is not tried again. Another attempt of the task would get no connection either, and
-/// the whole run would wait for each.
+/// Makes the error permanent if the source gave no connection: another attempt of the task would
+/// get none either, and the whole run would wait for each.
 pub(crate) fn for_good(error: Error) -> Error {
     if !NoConnectionLeft::caused(&error) {
         return error;
@@ -55,7 +55,7 @@ pub(crate) fn for_good(error: Error) -> Error {
     hint.into_iter().fold(denied, Error::hint)
 }
 
-/// Growing and jittered.
+/// Growing, jittered pauses.
 fn delays() -> impl Iterator<Item = Duration> {
     backon::ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(500))
@@ -75,8 +75,8 @@ impl Heard {
     }
 
     /// The task goes on after a pause: SIGCONT. Cloud Run stops a task, with SIGTSTP, to move it to
-    /// another machine. Its connections do not move with it, and nobody says so: a read that waits
-    /// for the source would wait for ever.
+    /// another machine. Its connections do not move with it, and nothing reports that: a read that
+    /// waits for the source would wait forever.
     ///
     /// <https://cloud.google.com/run/docs/configuring/vpc-direct-vpc>
     pub(crate) fn woken() -> Self {

@@ -1,21 +1,21 @@
-//! The moment that all units of a run are read at, handed from task to task.
+//! The snapshot that all units of a run are read at, handed from task to task.
 //!
-//! A snapshot lives as long as any transaction that holds it, and one that joined it can export
-//! it again. So no task's death ends a run:
+//! A snapshot lives as long as any transaction that holds it, and a transaction that joined it can
+//! export it again. So no task's death ends a run:
 //!
 //! 1. The first task to start founds a generation: it takes a snapshot, and publishes an export.
-//! 2. Every other joins by the export of any that lives, and publishes one of its own. So does a
-//!    task that starts again.
+//! 2. Every other task joins by the export of any task that lives, and publishes an export of its
+//!    own. So does a task that starts again.
 //! 3. A task that holds the snapshot alone reads, but proves nothing: its death would end the
-//!    snapshot and make its receipts worthless. They are kept in the task until every task that has
-//!    units has joined, or, some seconds after its own joining, any other has ([`PendingReceipts`]).
+//!    snapshot and make its receipts worthless. It keeps them until every task that has units has
+//!    joined, or, some seconds after it joined, any other task has ([`PendingReceipts`]).
 //! 4. A task holds the snapshot until every unit has a receipt.
-//! 5. Where nobody holds the snapshot any more, the next generation is founded, if units are left.
-//!    One that has joined and is about to say so is given some seconds first.
+//! 5. If no task holds the snapshot any more and units are left, the next generation is founded. A
+//!    task that has joined and is about to publish that is given some seconds first.
 //!
-//! So no single death takes anything along that was proved: either another task holds the snapshot,
-//! or the generation has no receipt, and founding the next begins nothing again. Receipts become
-//! worthless, and everything is read again, only when all tasks that had joined are dead.
+//! So no single death loses anything that was proved: either another task holds the snapshot, or
+//! the generation has no receipt that the next one could make worthless. Receipts become worthless,
+//! and everything is read again, only when all tasks that had joined are dead.
 
 use std::time::Duration;
 
@@ -31,26 +31,26 @@ use crate::pending_receipts::PendingReceipts;
 
 /// Holders that are tried before a generation is given up, the newest first.
 const HOLDERS_TRIED: usize = 16;
-/// How often holders are looked for before a generation is given up: one may have joined a moment
-/// ago and be about to say so.
+/// How often holders are looked for before a generation is given up: a task may have just joined
+/// and be about to publish that.
 const LOOKS: u32 = 4;
 /// Generations of a run before it is given up.
 const MOST_GENERATIONS: u32 = 8;
 
-/// A reader at the run's moment, and which generation of it that is.
+/// A reader at the run's snapshot, and the generation of that snapshot.
 pub(crate) struct JoinedSnapshot {
     pub(crate) reader: Box<dyn Reader>,
     pub(crate) generation: u32,
-    /// What was read at it.
+    /// Receipts of what was read at it.
     pub(crate) receipts: PendingReceipts,
 }
 
 /// How joining ended.
 pub(crate) enum Joined {
-    /// At a moment.
+    /// At a snapshot.
     At(Box<JoinedSnapshot>),
-    /// Nobody holds the snapshot of this generation any more. It may be that nobody needs it: others
-    /// have read the last unit and gone while this task was on its way.
+    /// No task holds the snapshot of this generation any more. Perhaps no task needs it: others may
+    /// have read the last unit and ended while this task was joining.
     Lost(u32),
 }
 
@@ -59,7 +59,7 @@ impl Joined {
         Self::At(Box::new(snapshot))
     }
 
-    /// The moment, or else which generation has none.
+    /// The snapshot; if it is lost, `lost` becomes its generation.
     pub(crate) fn or(self, lost: &mut Option<u32>) -> Option<JoinedSnapshot> {
         match self {
             Self::At(snapshot) => Some(*snapshot),
@@ -71,7 +71,7 @@ impl Joined {
     }
 }
 
-/// Who joins.
+/// A task that joins.
 pub(crate) struct Joiner<'a> {
     pub(crate) source: &'a dyn Source,
     pub(crate) store: &'a RunStore,
@@ -81,12 +81,12 @@ pub(crate) struct Joiner<'a> {
     pub(crate) attempt: u32,
     /// Name of this process in the run's documents.
     pub(crate) writer_id: &'a str,
-    /// The generation that nobody held when it was last looked for, and that units are missing of.
+    /// The generation that no task held at the last check, and of which units are missing.
     pub(crate) lost: Option<u32>,
 }
 
 impl Joiner<'_> {
-    /// Joins the run's newest moment, or founds one where there is none, or where it is known to be
+    /// Joins the run's newest generation, or founds one if none exists or the newest is known to be
     /// lost.
     pub(crate) async fn join(&self) -> Result<Joined> {
         let mut looks = 0;
@@ -123,12 +123,12 @@ impl Joiner<'_> {
             if self.store.receipted(self.manifest, generation).await?.is_empty() {
                 tracing::info!(
                     generation = next,
-                    "nobody holds the snapshot any more, or needs it"
+                    "no task holds the snapshot any more, or needs it"
                 );
             } else {
                 tracing::warn!(
                     generation = next,
-                    "nobody holds the snapshot any more; beginning again"
+                    "no task holds the snapshot any more; beginning again"
                 );
             }
             if let Some(snapshot) = self.found(next).await? {
@@ -137,12 +137,12 @@ impl Joiner<'_> {
         }
     }
 
-    /// The moment of a reader that met an error, fit for another unit, while it lives; or else what
-    /// joining gives.
+    /// Makes a reader that met an error fit for another unit, while its snapshot lives; joins again
+    /// otherwise.
     ///
-    /// A second connection is tried first: on the one there is, what is left of the unit would have
-    /// to be passed over, and that may be most of a large table. But the server need not give a
-    /// second one, and then the first still holds the moment.
+    /// A second connection is tried first: on the first, the rest of the unit would have to be
+    /// skipped, and that may be most of a large table. But the server may refuse a second one; then
+    /// the first still holds the snapshot.
     pub(crate) async fn rejoin(&self, broken: JoinedSnapshot) -> Result<Joined> {
         let JoinedSnapshot { mut reader, generation, receipts } = broken;
         if self.manifest.consistency == Consistency::Snapshot
@@ -171,7 +171,7 @@ impl Joiner<'_> {
         })
     }
 
-    /// Founds a generation; `None` where another task was first.
+    /// Founds a generation; `None` if another task was first.
     async fn found(&self, generation: u32) -> Result<Option<JoinedSnapshot>> {
         let join = match self.manifest.consistency {
             Consistency::Snapshot => Join::New,
@@ -206,7 +206,7 @@ impl Joiner<'_> {
         let reader = self.source.reader(&self.application(), Join::Token(token)).await?;
         let Some(mut reader) = reader else { return Ok(None) };
         let snapshot = self.document(generation, reader.export().await?);
-        // A task that lost its connection joins, and says so, more than once.
+        // A task that lost its connection joins, and publishes that, more than once.
         let again = uuid::Uuid::new_v4().simple();
         self.store.create_holder(&snapshot, &format!("{}-{again}", self.writer_id)).await?;
         Ok(Some(self.joined(reader, generation)))
@@ -219,7 +219,7 @@ impl Joiner<'_> {
         JoinedSnapshot { reader, generation, receipts }
     }
 
-    /// What the source's operator sees.
+    /// The name that the source's operator sees.
     fn application(&self) -> String {
         format!("sluice {} {}", self.store.run(), self.task)
     }

@@ -24,15 +24,15 @@ use crate::snapshot::{JoinedSnapshot, Joiner};
 use crate::task_state::{LeftSnapshot, TaskEnd, TaskState};
 
 /// How often a table that is locked is tried before it is given up. The source waits for a lock
-/// itself, half a minute where nobody set less.
+/// itself, half a minute unless less is set.
 const LOCK_TRIES: u32 = 5;
 
-/// Works through one task's share of a launch. `Ok` once each of its units has a receipt, or there
-/// is no use in reading on. The loader is asked for checks of the run through `checks`.
+/// Works through one task's share of a launch. `Ok` once each of its units has a receipt, or
+/// reading on is of no use. The loader is asked for checks of the run through `checks`.
 ///
-/// Safe to call any number of times, concurrently too: units with a receipt are not read again,
-/// and of two receipts the first counts. Retries what is transient, with backoff; records what
-/// ended it in the run's documents. Ends on SIGTERM, keeping the receipts.
+/// Safe to call any number of times, concurrently too: units with a receipt are not read again, and
+/// of two receipts the first counts. Retries what is transient, with backoff; records the error
+/// that ended it in the run's documents. Ends on SIGTERM, keeping the receipts.
 pub async fn run(
     config: TaskConfig,
     bucket: Bucket,
@@ -92,7 +92,7 @@ async fn carry_out(
             tracing::info!(task, "the run was called off");
             Ok(TaskEnd::Done)
         }
-        () = stop.next() => Err(Error::transient(format!("run task {task}: told to stop"))
+        () = stop.next() => Err(Error::transient(format!("run task {task}: asked to stop"))
             .hint("units with a receipt are kept; running the job again does the rest")),
     };
     match result {
@@ -119,7 +119,7 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Joins the run's moment and reads, again and again while failures are transient.
+    /// Joins the run's snapshot and reads, again and again while failures are transient.
     async fn work(&self, state: &mut TaskState) -> Result<TaskEnd> {
         let mut progress = Progress::new(self.config.cloud_run_task_index);
         let mut budget = RetryBudget::new();
@@ -155,13 +155,13 @@ impl Worker<'_> {
         }
     }
 
-    /// Looks how the run stands, and reads what there is to read.
+    /// Checks the state of the run, and reads what is left to read.
     async fn begin(&self, state: &mut TaskState, progress: &mut Progress) -> Result<LeftSnapshot> {
         state.at = None;
         match self.peers.standing(self.config.cloud_run_task_attempt).await? {
             TaskStart::Over => Ok(LeftSnapshot::Ended(state.end())),
             TaskStart::Failed(failure) => {
-                // The attempt that met it may have died before it said so.
+                // The attempt that met it may have died before it reported that.
                 self.peers.checks.failed(self.peers.share.launch).await;
                 Ok(LeftSnapshot::Ended(TaskEnd::Failed(failure.into_error())))
             }
@@ -173,8 +173,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Reads what is missing, until it is done or an error that concerns more than one table. A
-    /// table that is locked is left for the next attempt.
+    /// Reads what is missing, until all is read or an error concerns more than one table. A table
+    /// that is locked is left for the next attempt.
     async fn attempt(
         &self,
         source: &dyn Source,
@@ -216,7 +216,7 @@ impl Worker<'_> {
                     Ok(()) => continue,
                     Err(error) => error,
                 },
-                // On a connection that works: it is the table that keeps the task waiting.
+                // The connection works, so it is the table that keeps the task waiting.
                 Err(error) if error.is_transient() && snapshot.reader.recover().await.is_ok() => {
                     let refusals = state.refusals.entry(unit.table).or_default();
                     *refusals += 1;
@@ -254,14 +254,14 @@ impl Worker<'_> {
         Ok(LeftSnapshot::Ended(state.end()))
     }
 
-    /// Leaves word that a table cannot be read.
+    /// Records that a table cannot be read.
     async fn give_up(&self, unit: UnitRef, error: Error) -> Error {
         self.failures.leave(&error, Some(unit)).await;
         self.peers.mark_unreadable(unit.table);
         error
     }
 
-    /// Looks whether a unit's table is still what was planned.
+    /// Checks that a unit's table is still as it was planned.
     async fn check(&self, snapshot: &mut JoinedSnapshot, unit: UnitRef) -> Result<()> {
         let (table, _) = self.planned(unit)?;
         let checked = snapshot.reader.check(table).await;
@@ -347,7 +347,7 @@ fn place(table: &Table, unit: UnitRef) -> String {
     format!("unit {} of {} of table `{}`", unit.unit, table.units.len(), table.name)
 }
 
-/// The same for good: whoever holds the lock has to act, and no other table waits for that.
+/// Makes the error permanent: the lock's holder has to act, and no other table waits for that.
 fn still_locked(error: &Error) -> Error {
     let hint = error.remedy().unwrap_or("run the job again when the table is free").to_owned();
     Error::new(Kind::Denied, format!("wait for a table, {LOCK_TRIES} times"))
@@ -355,7 +355,7 @@ fn still_locked(error: &Error) -> Error {
         .hint(hint)
 }
 
-/// The end of a name, which is what tells it from peers.
+/// The end of a name, which is the part that differs from its peers'.
 fn short(name: &str) -> String {
     let tail: Vec<char> = name.chars().rev().filter(char::is_ascii_alphanumeric).take(12).collect();
     tail.into_iter().rev().collect()

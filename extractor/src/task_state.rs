@@ -7,26 +7,27 @@ use sluice_contracts::documents::UnitRef;
 
 use crate::snapshot::JoinedSnapshot;
 
-/// How a task ended that could go on to its end.
+/// How a task ended that no error stopped early.
 pub(crate) enum TaskEnd {
     /// Every unit has a receipt, or is not needed any more.
     Done,
-    /// Something cannot be read: some tables of many, or the run as a whole. There is word of it.
+    /// Something cannot be read: some tables of many, or the run as a whole. The failure is
+    /// recorded.
     Failed(Error),
 }
 
 /// How far a task has come, from one of its attempts at the source to the next.
 #[derive(Default)]
 pub(crate) struct TaskState {
-    /// The moment that the last attempt left.
+    /// The snapshot that the last attempt left.
     pub(crate) snapshot: Option<JoinedSnapshot>,
-    /// The generation whose snapshot nobody held when the last attempt looked.
+    /// The generation whose snapshot no task held when the last attempt checked.
     pub(crate) lost: Option<u32>,
-    /// The units that have no receipt of a generation, as far as was looked before joining.
+    /// A generation, and the units without a receipt of it, as of the check before joining.
     pub(crate) missing: Option<(u32, Vec<UnitRef>)>,
     /// The unit that is being read.
     pub(crate) at: Option<UnitRef>,
-    /// How often each table's lock was not given.
+    /// How often the lock of each table was refused.
     pub(crate) refusals: BTreeMap<u32, u32>,
     /// Why the last of the tables that cannot be read was given up.
     pub(crate) failed: Option<Error>,
@@ -39,10 +40,10 @@ impl TaskState {
     }
 }
 
-/// Why a moment was left.
+/// Why a snapshot was left.
 pub(crate) enum LeftSnapshot {
     /// Nothing is left to do.
     Ended(TaskEnd),
-    /// A newer moment was founded meanwhile, or nobody holds it any more.
+    /// A newer generation was founded meanwhile, or no task holds the snapshot any more.
     Outdated,
 }

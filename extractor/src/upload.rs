@@ -15,8 +15,8 @@ use tokio::io::AsyncWriteExt;
 
 /// Bytes of a part sent to the bucket at once.
 const UPLOAD_BYTES: usize = 5 << 20;
-/// Bytes of a piece. What was sent is given back piece by piece, and pieces this small leave no
-/// gaps behind that the allocator would keep: one buffer a row group doubled the peak of a task.
+/// Bytes of a piece. Memory is freed piece by piece as it is sent, and pieces this small leave no
+/// gaps that the allocator would keep: one buffer for each row group doubled the peak of a task.
 const PIECE_BYTES: usize = 256 << 10;
 
 /// What the encoder has written and the upload has not taken yet.
@@ -88,7 +88,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Makes the part whole in the bucket.
+    /// Completes the part in the bucket.
     pub(crate) async fn finish(mut self, rows: u64) -> Result<Part> {
         self.inner.shutdown().await.map_err(|error| {
             let what = format!("write `{}`", self.path);

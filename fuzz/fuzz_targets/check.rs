@@ -1,9 +1,9 @@
-//! What has to hold of every input: no stream makes the COPY decoder panic, where its pieces end
-//! changes nothing, and what it makes of a stream is what a reader of the format as plain as can be
-//! finds in it.
+//! What has to hold for every input: no stream makes the COPY decoder panic, the result does not
+//! depend on where the pieces of a stream end, and the rows are those that a simple reader of the
+//! format finds in the stream.
 //!
-//! An input is: how many columns; a byte for each (type, 64 for an array, 128 for the policy
-//! `fail`); the size of the pieces; the stream.
+//! An input consists of the number of columns; a byte for each column (its type, plus 64 for an
+//! array, plus 128 for the policy `fail`); the size of the pieces; the stream.
 
 use TargetType::{
     Bignumeric, Bool, Bytes, Date, Datetime, Float64, Geography, Int64, Json, Numeric,
@@ -15,8 +15,8 @@ use sluice_sources::CopyDecoder;
 
 use crate::plain;
 
-/// Encoding, target, and precision and scale, or zeros. Append only, up to 64: the corpus counts
-/// on it.
+/// Encoding, target type, and precision and scale or zeros. Only append to this list, up to 64
+/// entries: the corpus refers to entries by number.
 const SCALARS: &[(&str, TargetType, (u8, u8))] = &[
     ("int2", Int64, (0, 0)),
     ("int4", Int64, (0, 0)),
@@ -60,7 +60,7 @@ const SCALARS: &[(&str, TargetType, (u8, u8))] = &[
     ("enum", Text, (0, 0)),
 ];
 
-/// Panics where it does not hold.
+/// Panics if any of this does not hold.
 pub(crate) fn check(input: &[u8]) {
     let Some((columns, input)) = columns(input) else { return };
     let Some((piece, stream)) = input.split_first() else { return };

@@ -1,4 +1,4 @@
-//! The decoder of PostgreSQL's binary COPY, fed with anything.
+//! Feeds any bytes to the decoder of PostgreSQL's binary COPY.
 
 #![no_main]
 

@@ -1,11 +1,11 @@
-//! A reader of the COPY format as plain as can be, to compare with.
+//! A simple reader of the COPY format, to compare the decoder with.
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use sluice_contracts::documents::{Column, TargetType};
 
-/// The fields of each row; `None` for NULL. `None` where the stream is not one of the format.
+/// The fields of each row, with `None` for NULL. Returns `None` if the stream is not in the format.
 ///
 /// <https://www.postgresql.org/docs/current/sql-copy.html>, "Binary Format".
 fn rows(stream: &[u8], columns: usize) -> Option<Vec<Vec<Option<&[u8]>>>> {
@@ -43,7 +43,7 @@ fn take_i32(rest: &mut &[u8]) -> Option<i32> {
     Some(i32::from_be_bytes(*bytes))
 }
 
-/// Panics where the batches hold anything else than the stream.
+/// Panics unless the batches hold what the stream holds.
 pub(crate) fn check(columns: &[Column], stream: &[u8], batches: &[RecordBatch], invalid: &[u64]) {
     let rows = rows(stream, columns.len()).expect("what was decoded is a stream of the format");
     assert_eq!(rows.len(), batches.iter().map(RecordBatch::num_rows).sum::<usize>());
@@ -64,7 +64,7 @@ pub(crate) fn check(columns: &[Column], stream: &[u8], batches: &[RecordBatch], 
     }
 }
 
-/// Compares what is a copy of the field's bytes.
+/// Compares the values that are a copy of the field's bytes.
 fn same(column: &Column, array: &ArrayRef, row: usize, field: &[u8]) {
     if column.repeated {
         return;

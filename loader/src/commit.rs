@@ -17,16 +17,15 @@ use crate::view::RunView;
 
 /// Makes every table of a run visible.
 ///
-/// `Pending` where a target is still at work: the same call, repeated in a while, goes on from
-/// there. The second commit of a run changes nothing. A table that was given up, or that its target
-/// refuses, keeps none of the others back, unless the run is `all_or_nothing`: its error is in
-/// the outcome.
+/// `Pending` while a target is still at work: the same call, repeated later, goes on from there. A
+/// second commit of a run changes nothing. A table that was given up, or that its target refuses,
+/// does not stop the others, unless the run is `all_or_nothing`: its error is in the outcome.
 ///
-/// Where the run has a verdict it is followed; where it has none, what its receipts say now is.
+/// If the run has a verdict, the commit follows it; otherwise it follows what the receipts say now.
 ///
 /// # Errors
-/// `Transient` where units that were not given up have no receipt yet, and the failure of a run
-/// that was decided against. Nothing is visible then.
+/// `Transient` if units that were not given up have no receipt yet; the run's failure if its
+/// verdict is to fail. Nothing is visible then.
 pub async fn commit(view: &RunView, targets: &Targets) -> Result<Poll<Outcome>> {
     let (store, manifest) = (view.store(), view.manifest().await?);
     check_targets(&manifest)?;
@@ -51,7 +50,7 @@ pub async fn commit(view: &RunView, targets: &Targets) -> Result<Poll<Outcome>> 
         if result.is_err()
             && let Some(commit) = store.commit(table.index).await?
         {
-            // Another loader was first, and what it had no more use for was missed here.
+            // Another loader was first, and has already deleted something that this one needed.
             result = Ok(commit);
         }
         tables.push(TableCommit { table: table.index, result });
@@ -59,15 +58,15 @@ pub async fn commit(view: &RunView, targets: &Targets) -> Result<Poll<Outcome>> 
     Ok(Poll::Ready(Outcome { generation: coverage.generation, tables }))
 }
 
-/// Deletes the parts of a run that nobody loads any more. Those that stay behind cost space and
-/// nothing else.
+/// Deletes the parts of a run, which no loader needs any more. Parts that stay behind cost space
+/// and nothing else.
 pub async fn delete_parts(store: &RunStore) {
     if let Err(error) = store.delete_parts().await {
         tracing::warn!(run = %store.run(), "parts are left in the bucket: {}", error.chain());
     }
 }
 
-/// What a verdict says is loaded, and which tables may be passed over.
+/// The receipts that a verdict says to load, and the tables that may be skipped.
 async fn decided(
     view: &RunView,
     verdict: &Verdict,
@@ -82,7 +81,7 @@ async fn decided(
     let given_up = verdict
         .given_up
         .iter()
-        // One that can be read after all is loaded with the others.
+        // A table that could be read after all is loaded with the others.
         .filter(|(table, _)| coverage.missing.iter().any(|unit| unit.table == **table))
         .map(|(table, report)| (*table, report.clone().into_error()))
         .collect();
@@ -100,8 +99,8 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// One table after another; a target works on several at once. Those that are given up are
-    /// passed over.
+    /// Commits one table after another; a target works on several at once. Tables that were given
+    /// up are skipped.
     async fn commit_each(&self, mut given_up: BTreeMap<u32, Error>) -> Poll<Results> {
         let mut results = Results::new();
         let mut pending = false;
@@ -134,10 +133,10 @@ impl Run<'_> {
         }
     }
 
-    /// Every table up to its last step, and only then the last steps.
+    /// Commits every table up to its last step, and only then takes the last steps.
     async fn commit_together(&self) -> Poll<Results> {
         let mut tables: Vec<&Table> = self.manifest.tables.iter().collect();
-        // Two runs that wait for each other's targets would wait for ever.
+        // Two runs that wait for each other's targets would wait forever.
         tables.sort_by_key(|table| &table.target);
         let mut steps = Vec::with_capacity(tables.len());
         let mut pending = false;
@@ -180,7 +179,7 @@ impl Run<'_> {
         results
     }
 
-    /// Everything but the last step, for all receipts of a table and nothing else.
+    /// Does everything but the last step, for all receipts of a table and nothing else.
     async fn prepare(&self, table: &Table) -> Result<Poll<Step>> {
         if let Some(commit) = self.store.commit(table.index).await? {
             return Ok(Poll::Ready(Step::Committed(commit)));
@@ -208,7 +207,7 @@ impl Run<'_> {
         })
     }
 
-    /// Says that a table is visible. Of two that say so the first is believed.
+    /// Records that a table is visible. Of two records the first counts.
     async fn record(&self, table: &Table, loaded: Loaded) -> Result<Commit> {
         let commit = Commit {
             version: Commit::VERSION,
@@ -236,7 +235,7 @@ enum Step {
     Prepared(Box<dyn Prepared>),
 }
 
-/// Two tables of a run that replace each other would be a silent loss.
+/// Refuses two tables that have one target: one would silently replace the other.
 pub(crate) fn check_targets(manifest: &Manifest) -> Result<()> {
     let mut seen = HashSet::new();
     for table in &manifest.tables {

@@ -1,4 +1,4 @@
-//! What the service is told by its environment.
+//! What the service reads from its environment.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use serde::Deserialize;
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::{Error, Kind, Result};
 
-/// What the loader is told by its environment, beside what every service is told
-/// ([`sluice_runtime::service`]) and who may call it.
+/// What the loader reads from its environment, besides the settings of every service
+/// ([`sluice_runtime::service`]) and those of its callers.
 #[derive(Debug, Clone, Deserialize)]
 pub struct LoaderConfig {
     /// `SLUICE_RUN_DEADLINE`: how long a run may take until all its receipts are there, as `90m`.
@@ -19,7 +19,7 @@ impl LoaderConfig {
     /// Reads the environment.
     ///
     /// # Errors
-    /// `Invalid` where a variable is not what it has to be.
+    /// `Invalid` if a variable has a wrong value.
     pub fn from_env() -> Result<Self> {
         let config: Self =
             envy::from_env().doing(Kind::Invalid, || "read the loader's environment")?;

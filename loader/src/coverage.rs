@@ -9,7 +9,7 @@ use sluice_contracts::{Error, Result};
 
 use crate::failures::Failures;
 
-/// Missing units that a message names before it only counts.
+/// Missing units that a message names; it counts the others.
 const NAMED: usize = 10;
 
 /// The receipts of one generation: the one that can be committed, or else the one that has come
@@ -34,7 +34,7 @@ impl Coverage {
     /// table, or one that is all or nothing, gives up none.
     ///
     /// # Errors
-    /// `Transient` where units of other tables are missing, naming them.
+    /// `Transient` if units of other tables are missing, naming them.
     pub async fn given_up(
         &self,
         store: &RunStore,
@@ -88,7 +88,7 @@ pub(crate) fn name_missing(manifest: &Manifest, missing: &[UnitRef]) -> String {
     )
 }
 
-/// The tasks that have something to do where these units are missing and no task is at work.
+/// The tasks that have something to do if these units are missing and no task is at work.
 pub fn tasks_to_start(manifest: &Manifest, missing: &[UnitRef]) -> Vec<u32> {
     let missing: HashSet<&UnitRef> = missing.iter().collect();
     let has_work = |units: &[UnitRef]| {
@@ -120,10 +120,10 @@ pub(crate) async fn coverage_of(
     Ok(Coverage { generation, receipts, missing })
 }
 
-/// The generation to commit of a run without a verdict, and what it lacks.
+/// The generation to commit of a run without a verdict, and the units that it lacks.
 ///
-/// A generation that some table was committed from is the only one that the others may be committed
-/// from. Otherwise it is the newest with all receipts, or else the one that has come furthest.
+/// If some table was committed from a generation, the others may be committed from that one only.
+/// Otherwise it is the newest with all receipts, or else the one that has come furthest.
 pub(crate) async fn best_generation(store: &RunStore, manifest: &Manifest) -> Result<MissingUnits> {
     if let Some(commit) = store.any_commit().await? {
         return missing_units(store, manifest, commit.snapshot).await;

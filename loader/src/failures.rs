@@ -1,4 +1,4 @@
-//! What ended a run's tasks, in their own words.
+//! The failures that ended a run's tasks, as the tasks recorded them.
 
 use sluice_contracts::documents::{Failure, Manifest, PermanentFailures, UnitRef};
 use sluice_contracts::store::RunStore;
@@ -9,8 +9,8 @@ const QUOTED: usize = 3;
 
 /// The failures of a run, those of its newest execution last.
 ///
-/// Executions are ordered by the launches that they claimed. Only where none did, as in runs of
-/// a Sluice that knew no launches, does the clock of their tasks say which is the newest.
+/// Executions are ordered by the launches that they claimed. Only if none claimed one, as in runs
+/// of a Sluice without launches, do the clocks of their tasks decide which is the newest.
 #[derive(Debug)]
 pub(crate) struct Failures {
     /// The newest execution, as far as one is known.
@@ -25,7 +25,7 @@ impl Failures {
         for launch in 0..store.newest_launch().await?.map_or(0, |newest| newest + 1) {
             claimed.extend(store.claim(launch).await?.map(|claim| claim.execution));
         }
-        // Tasks' clocks tell attempts of one task apart, and nothing else.
+        // Tasks' clocks order the attempts of one task, and nothing else.
         failures.sort_by_key(|failure| {
             let place = claimed.iter().position(|execution| *execution == failure.execution);
             (place, failure.attempt)
@@ -43,7 +43,7 @@ impl Failures {
         permanent
     }
 
-    /// The last word of a few of these units, or else of the run.
+    /// The last failure of a few of these units, or else of the run.
     pub(crate) fn last_words(&self, units: &[UnitRef]) -> Vec<&Failure> {
         let mut words: Vec<&Failure> = Vec::new();
         for unit in units {
@@ -73,12 +73,10 @@ pub(crate) fn fatal(manifest: &Manifest, failure: Failure) -> Error {
     if error.remedy().is_some() {
         return error;
     }
-    error.hint(
-        "starting it again would not mend it; when its cause is mended, ask for the job again",
-    )
+    error.hint("starting it again would not fix it; when its cause is fixed, ask for the job again")
 }
 
-/// Where a task was, to be put after the run's name. A task says so itself once it reads.
+/// Where a task was, to be put after the run's name. Once a task reads, its own message says so.
 fn place(manifest: &Manifest, failure: &Failure) -> String {
     let named = failure
         .unit

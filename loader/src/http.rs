@@ -18,13 +18,14 @@ use crate::reconcile::{Loader, RunState};
 use crate::signals::run_of_message;
 
 /// Most bytes of a body. A message of Pub/Sub has ten million at most, and grows by a third in
-/// base64: one that is refused for its size would be delivered again for ever.
+/// base64: one that is refused for its size would be delivered again forever.
 const BODY: usize = 16 << 20;
 
-/// Answers what Cloud Tasks and Pub/Sub send. Whoever calls has been let in before.
+/// Answers what Cloud Tasks and Pub/Sub send. Callers are checked before.
 ///
-/// Both deliver again whatever is not answered with success. So only what may come out otherwise
-/// the next time is answered with 503, and everything else with 200, a problem in its body.
+/// Both deliver again whatever is not answered with success. So only an error that may not occur
+/// the next time is answered with 503, and everything else with 200, an error as a problem in the
+/// body.
 pub fn router(service: Arc<Loader>) -> Router {
     Router::new()
         .route("/runs/{run}/check", post(check))
@@ -33,7 +34,7 @@ pub fn router(service: Arc<Loader>) -> Router {
         .with_state(service)
 }
 
-/// Says that the service is up, to whoever asks.
+/// Says that the service is up, without a check of the caller.
 pub fn health() -> Router {
     Router::new().route("/healthz", get(async || "ok\n"))
 }
@@ -48,7 +49,7 @@ async fn check(State(service): State<Arc<Loader>>, Path(run): Path<String>) -> R
 async fn execution(State(service): State<Arc<Loader>>, body: Bytes) -> Response {
     match run_of_message(&body, &service.bucket) {
         Ok(Some(run)) => answer(&service, run).await,
-        Ok(None) => Json(json!({"ignored": "about no run of this bucket"})).into_response(),
+        Ok(None) => Json(json!({"ignored": "not about a run of this bucket"})).into_response(),
         Err(error) => acknowledge(error),
     }
 }
@@ -64,7 +65,7 @@ async fn answer(service: &Loader, run: RunId) -> Response {
     }
 }
 
-/// Takes a message off whoever would deliver it again in vain.
+/// Accepts a message that would be delivered again in vain.
 fn acknowledge(error: Error) -> Response {
     let text = error.chain();
     match error.kind() {

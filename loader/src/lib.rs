@@ -1,8 +1,8 @@
-//! All receipts there? Counts agree? Then every table becomes visible, once.
+//! Loader: once all receipts exist and all counts agree, every table becomes visible, once.
 //!
 //! ```text
 //! manifest + receipts of one generation -> Load -> Target -> commits/<table>.json
-//! a signal -> Loader::look -> verdict.json -> the same -> committed.json -> announced.json
+//! a signal -> Loader::check -> verdict.json -> the same -> committed.json -> announced.json
 //! ```
 
 mod commit;

@@ -1,4 +1,4 @@
-//! What a run came to, in the numbers that dashboards and alerts are built on.
+//! The results of a run, in the numbers that dashboards and alerts are built on.
 
 use std::collections::HashSet;
 
@@ -25,7 +25,7 @@ impl RunMetrics {
     pub(crate) async fn gather(view: &RunView) -> Self {
         let mut metrics = Self::default();
         if let Err(error) = metrics.read(view).await {
-            tracing::warn!(error = error.chain(), "could not count what a run came to");
+            tracing::warn!(error = error.chain(), "could not count the results of a run");
         }
         metrics
     }
@@ -50,8 +50,8 @@ impl RunMetrics {
         Ok(())
     }
 
-    /// One line a run, at least once. Seconds are between the clocks of planner and loader: those
-    /// of tasks are not asked.
+    /// Logs one line for each run, at least once. Seconds are by the clocks of planner and loader;
+    /// those of tasks are not used.
     pub(crate) fn log(&self, event: &RunEvent) {
         let between = |from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>| {
             let milliseconds = (to? - from?).num_milliseconds().max(0);
@@ -89,7 +89,7 @@ impl RunMetrics {
     }
 }
 
-/// The word for a kind in documents.
+/// The name of a kind in documents.
 fn name(kind: Kind) -> String {
     let word = serde_json::to_value(kind).unwrap_or_default();
     word.as_str().unwrap_or_default().to_owned()

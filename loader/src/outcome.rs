@@ -1,9 +1,9 @@
-//! What a commit came to.
+//! The result of a commit.
 
 use sluice_contracts::documents::{Commit, ErrorReport, Manifest, Refused, RunId, TableOutcome};
 use sluice_contracts::{Error, Kind, Result};
 
-/// What a commit came to.
+/// The result of a commit.
 #[derive(Debug)]
 pub struct Outcome {
     /// Generation of the snapshot that was committed.
@@ -12,7 +12,7 @@ pub struct Outcome {
     pub tables: Vec<TableCommit>,
 }
 
-/// What became of one table.
+/// The result of one table.
 #[derive(Debug)]
 pub struct TableCommit {
     /// Index of the table in the manifest.
@@ -28,7 +28,7 @@ impl Outcome {
     }
 }
 
-/// What became of every table that the job asks for: those of the plan, then those it refused.
+/// The outcome of every table that the job asks for: those of the plan, then those it refused.
 pub fn table_outcomes(manifest: &Manifest, outcome: &Outcome) -> Vec<TableOutcome> {
     let planned = outcome.tables.iter().filter_map(|ended| {
         let table = manifest.tables.get(ended.table as usize)?;
@@ -51,7 +51,7 @@ pub(crate) fn refused_outcome(refused: &Refused) -> TableOutcome {
         table: refused.table.clone(),
         target: refused.target.clone(),
         rows: 0,
-        // That the others moved makes it a failure of this run, not a job that cannot be done.
+        // The other tables moved, so this is a failure of the run, not a job that cannot be done.
         failure: Some(ErrorReport { kind: Kind::Data, ..refused.report() }),
     }
 }

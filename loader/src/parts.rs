@@ -9,7 +9,7 @@ use sluice_contracts::{Error, Result};
 /// The parts of a table in the order of its units, and their rows.
 ///
 /// # Errors
-/// `Data` where a receipt is missing, of another snapshot, or contradicts itself.
+/// `Data` if a receipt is missing, of another snapshot, or contradicts itself.
 pub(crate) fn collect_parts(
     store: &RunStore,
     table: &Table,

@@ -1,9 +1,9 @@
-//! What tells the loader that an execution has ended.
+//! The messages that say that an execution has ended.
 //!
 //! Cloud Run writes an entry into the audit log when an execution ends, a sink of Cloud Logging
-//! publishes it, and Pub/Sub pushes it here. It is a hint that something has happened to a run,
-//! and nothing else of it is believed: such entries come late, twice, and for executions that
-//! have not ended.
+//! publishes it, and Pub/Sub pushes it here. The entry is a hint that something has happened to a
+//! run, and nothing else in it is used: such entries come late, twice, and for executions that have
+//! not ended.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -29,10 +29,10 @@ struct Message {
     data: String,
 }
 
-/// The run that a pushed audit log entry is about; nothing where it is about none of ours.
+/// The run that a pushed audit log entry is about; `None` if it is not about a run of this bucket.
 ///
 /// # Errors
-/// `Invalid` where the body is no such message. Delivered again it would be none again.
+/// `Invalid` if the body is not such a message. Delivering it again would not help.
 pub(crate) fn run_of_message(body: &[u8], bucket: &Bucket) -> Result<Option<RunId>> {
     let hint = "the endpoint takes what Pub/Sub pushes: `{\"message\": {\"data\": \"<base64>\"}}`";
     let envelope: Envelope = serde_json::from_slice(body)
@@ -50,8 +50,8 @@ pub(crate) fn run_of_message(body: &[u8], bucket: &Bucket) -> Result<Option<RunI
     let run = payload.manifest().and_then(|url| run_of_manifest(url, bucket));
     let execution = payload.execution().unwrap_or_default();
     match run {
-        Some(run) => tracing::info!(%run, execution, "heard of an execution"),
-        None => tracing::info!(execution, "heard of an execution that is none of ours"),
+        Some(run) => tracing::info!(%run, execution, "received a signal of an execution"),
+        None => tracing::info!(execution, "received a signal of an execution that is not ours"),
     }
     Ok(run)
 }
@@ -87,7 +87,7 @@ impl Payload {
         named.or_else(|| Some(self.resource_name.rsplit_once("/executions/")?.1))
     }
 
-    /// The manifest that the execution's container is told of.
+    /// The manifest in the environment of the execution's container.
     fn manifest(&self) -> Option<&str> {
         // The API's versions nest a template in a template, or do not.
         let places = ["/spec/template/spec/containers", "/template/containers"];

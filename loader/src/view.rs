@@ -1,7 +1,7 @@
 //! One run as its documents describe it, each document read at most once.
 //!
 //! Documents never change, so what a check has read of a run holds until its end. A document that
-//! did not exist is looked for again.
+//! did not exist is read again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -44,7 +44,7 @@ impl RunView {
         }
     }
 
-    /// The plan; `None` where there is none, or one that this build cannot read.
+    /// The plan; `None` if it does not exist, or this build cannot read it.
     pub(crate) async fn readable_manifest(&self) -> Result<Option<Arc<Manifest>>> {
         match self.manifest().await {
             Ok(manifest) => Ok(Some(manifest)),
@@ -53,7 +53,7 @@ impl RunView {
         }
     }
 
-    /// What was decided, if anything was.
+    /// The verdict, if there is one.
     pub(crate) async fn verdict(&self) -> Result<Option<Arc<Verdict>>> {
         match self.verdict.get() {
             Some(verdict) => Ok(Some(verdict)),
@@ -61,7 +61,7 @@ impl RunView {
         }
     }
 
-    /// Takes over the verdict that this loader has written, or found written.
+    /// Keeps the verdict that this loader has written, or found written.
     pub(crate) fn keep_verdict(&self, verdict: Verdict) -> Arc<Verdict> {
         self.verdict.keep(verdict)
     }
@@ -89,7 +89,7 @@ impl RunView {
     }
 }
 
-/// A document that was read, once it was.
+/// A document, once it was read.
 #[derive(Debug)]
 struct Kept<T>(Mutex<Option<Arc<T>>>);
 

@@ -1,10 +1,10 @@
-//! What the service is told by its environment.
+//! What the service reads from its environment.
 
 use serde::Deserialize;
 use sluice_contracts::{Error, Result};
 
-/// What the planner is told by its environment, beside what every service is told
-/// ([`sluice_runtime::service`]) and who may call it.
+/// What the planner reads from its environment, besides the settings of every service
+/// ([`sluice_runtime::service`]) and those of its callers.
 #[derive(Debug, Clone, Deserialize)]
 pub struct PlannerConfig {
     /// `SLUICE_JOBS`: URL of the folder with job files.
@@ -20,7 +20,7 @@ impl PlannerConfig {
     /// Reads the environment.
     ///
     /// # Errors
-    /// `Invalid` where a variable is missing or not what it has to be.
+    /// `Invalid` if a variable is missing or has a wrong value.
     pub fn from_env() -> Result<Self> {
         envy::from_env::<Self>().map_err(invalid)?.checked()
     }
@@ -45,7 +45,7 @@ impl PlannerConfig {
     }
 }
 
-/// Looks a variable up that a job's source names.
+/// Looks up a variable that a job's source names.
 #[expect(clippy::disallowed_methods, reason = "the job file chooses the variables")]
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()

@@ -12,8 +12,9 @@ pub struct Weighed {
     pub rows: f64,
 }
 
-/// Cuts a key's line into about `count` ranges of equal weight, open at both ends, and one unit
-/// for NULL where the column allows it. Disjoint and covering whatever the distribution says.
+/// Cuts a key's line into about `count` ranges of equal weight, open at both ends, and one unit for
+/// NULL if the column allows it. The units are disjoint and cover the key, whatever the
+/// distribution says.
 pub(crate) fn ranges(key: &Key, distribution: &Distribution, count: u32) -> Vec<Weighed> {
     let spans = &distribution.spans;
     let bounds = snap(key.key_type, boundaries(spans, count));
@@ -63,7 +64,7 @@ fn boundaries(spans: &[Span], count: u32) -> Vec<i64> {
             next += step;
         }
         if span.lo == span.hi && span.rows >= step && at + 1 < spans.len() {
-            // A single key that fills a unit alone takes no neighbours in.
+            // A single key that fills a unit alone is not joined with its neighbours.
             push(i128::from(span.hi) + 1);
         }
         before = after;

@@ -1,4 +1,4 @@
-//! What the service answers to whom.
+//! The requests that the service answers.
 
 use std::sync::Arc;
 
@@ -21,13 +21,13 @@ use crate::service::{Links, Planner, Turned};
 /// Largest body of a request.
 const LARGEST_BODY: usize = 1 << 20;
 
-/// The service behind its addresses: callers are checked everywhere but for `/healthz`.
+/// The service's addresses: callers are checked at all of them but `/healthz`.
 pub fn router(service: Arc<Planner>, callers: Callers, traces: Traces) -> Router {
     let health = Router::new().route("/healthz", get(async || "ok\n"));
     traces.follow(callers.guard(api(service))).merge(health)
 }
 
-/// The addresses, open to everybody.
+/// The addresses, without a check of callers.
 pub(crate) fn api(service: Arc<Planner>) -> Router {
     Router::new()
         .route("/runs", post(call))
@@ -41,7 +41,7 @@ pub(crate) fn api(service: Arc<Planner>) -> Router {
 
 type Body = Result<Bytes, BytesRejection>;
 
-/// What a request was taken on as.
+/// The answer to an accepted request.
 #[derive(Serialize)]
 struct Accepted {
     run: RunId,
@@ -58,8 +58,8 @@ async fn call(State(service): State<Arc<Planner>>, headers: HeaderMap, body: Bod
     }
 }
 
-/// `POST /pubsub`: a run, asked for by a message. One that is wrong is answered with success, or
-/// it would be delivered again and again.
+/// `POST /pubsub`: a run, asked for by a message. A wrong message is answered with success;
+/// otherwise it would be delivered again and again.
 async fn push(State(service): State<Arc<Planner>>, body: Body) -> Response {
     let request = whole(body).and_then(|body| RunRequest::from_push(&body));
     match accept(&service, request).await {
@@ -89,7 +89,7 @@ async fn plan(
     match service.plan(run, tries(&headers)).await {
         Ok(true) => StatusCode::NO_CONTENT.into_response(),
         Ok(false) => {
-            drop_message(Error::not_found(format!("find run `{run}`: nobody asked for it")))
+            drop_message(Error::not_found(format!("find run `{run}`: no request asked for it")))
         }
         Err(error) => {
             let (error, problem) = (error.chain(), Problem(error));
@@ -99,7 +99,7 @@ async fn plan(
     }
 }
 
-/// `GET /runs/{run}`: how a run is.
+/// `GET /runs/{run}`: the state of a run.
 async fn status(
     State(service): State<Arc<Planner>>,
     Path(run): Path<String>,

@@ -18,7 +18,7 @@ const SMALL_ROWS: u64 = 1_000_000;
 const SMALL_BYTES: u64 = 1 << 30;
 /// Rows to aim at for each unit, where the job does not say.
 const TARGET_ROWS: u64 = 50_000;
-/// Most rows of a unit that more units are made for, past the hundred that [`TARGET_ROWS`] gives.
+/// Most rows of a unit: a table gets more than the hundred units of [`TARGET_ROWS`] to stay below.
 const MOST_ROWS: u64 = 500_000;
 /// Most units of a table: every unit is a query, a part file and a receipt.
 const MOST_UNITS: u64 = 10_000;
@@ -27,12 +27,12 @@ const MOST_UNITS: u64 = 10_000;
 /// tasks. Nothing is written and nothing is started.
 ///
 /// # Errors
-/// `Invalid` where the job asks for what cannot be done, before the first row is read.
+/// `Invalid`, before the first row is read, if the job asks for what cannot be done.
 pub async fn plan(job: &Job, source: Arc<dyn Source>) -> Result<Manifest> {
     plan_run(RunId::generate(), job, source).await
 }
 
-/// Plans a run that has its name already, as [`plan`].
+/// Plans a run that already has its id, like [`plan`].
 pub async fn plan_run(run: RunId, job: &Job, source: Arc<dyn Source>) -> Result<Manifest> {
     let doing = |error: Error| error.during(format!("plan job `{}`", job.name));
     let mut survey = source.survey(&format!("sluice {run} plan")).await?;
@@ -47,7 +47,7 @@ pub async fn plan_run(run: RunId, job: &Job, source: Arc<dyn Source>) -> Result<
                 tables.push(planned);
             }
             Err(error) if job.fails_as_a_whole() => return Err(doing(error)),
-            // One that is locked holds nobody up. A lost connection does: it is noticed below.
+            // A locked table does not stop the others. A lost connection does; it is found below.
             Err(error) => refused.push(refuse(table, &error)),
         }
     }
@@ -112,7 +112,7 @@ fn log_table(run: RunId, table: &Table) {
     );
 }
 
-/// The tables that the job means, and those that it leaves out.
+/// The tables that the job selects, and those that it leaves out.
 async fn select(job: &Job, survey: &mut dyn Survey) -> Result<(Vec<TableJob>, Vec<Excluded>)> {
     if let Selection::One(_) = job.selection {
         return job.selection.resolve(&[]);
@@ -236,7 +236,7 @@ async fn cut_by_choice(
                 }
                 Fit::Costly(..) | Fit::No(_) => continue,
             };
-            // A column that the job names decides, so a strategy that cuts by none is skipped.
+            // If the job names a column, a strategy that cuts by no column is skipped.
             if named && choice.key.is_none() && choice.columns.is_empty() {
                 continue;
             }
@@ -262,7 +262,7 @@ async fn cut_by_choice(
     Ok(Cutting { strategy: "full", reason, units: whole_pieces(description) })
 }
 
-/// Cuts every piece, in proportion to its rows. `None` where the source cannot say where.
+/// Cuts every piece, in proportion to its rows. `None` if the source cannot say where to cut.
 async fn cut_pieces(
     survey: &mut dyn Survey,
     table: &TableJob,

@@ -6,7 +6,7 @@ use sluice_contracts::documents::Unit;
 const ROWS_PER_SECOND: f64 = 400_000.0;
 /// Source bytes that such a task handles in a second, where rows are long.
 const BYTES_PER_SECOND: f64 = 60e6;
-/// Seconds that a unit costs beside its rows: a query, a file, a receipt.
+/// Seconds that a unit costs besides its rows: a query, a file, a receipt.
 const UNIT_SECONDS: f64 = 0.1;
 /// US dollars for a second of a task with 1 vCPU and 2 GiB in a tier 1 region.
 /// <https://cloud.google.com/run/pricing>

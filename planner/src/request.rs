@@ -1,4 +1,4 @@
-//! Requests for runs: what is asked for, and what tells one request from another.
+//! Requests for runs: what is asked for, and the key that identifies a request.
 
 use axum::http::HeaderMap;
 use base64::Engine as _;
@@ -20,23 +20,23 @@ const LONGEST_KEY: usize = 1_000;
 pub(crate) struct RunRequest {
     /// The job.
     pub(crate) job: Wanted,
-    /// What tells the request from others; without it, it is always another one.
+    /// The key that identifies the request; a request without one is always new.
     pub(crate) key: Option<Key>,
 }
 
 /// The job that a request names or brings.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Wanted {
-    /// The job file of this name, which has no path in it.
+    /// The job file of this name. The name contains no path.
     Named(String),
     /// The job itself.
     Inline(Value),
 }
 
-/// What tells a request from others.
+/// The key that identifies a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Key {
-    /// What the caller says, for all requests for one job.
+    /// The caller's own key, among all requests for one job.
     Caller(String),
     /// The message, delivered at least once.
     Message {
@@ -45,9 +45,9 @@ pub(crate) enum Key {
         /// Its id.
         id: String,
     },
-    /// The time that Cloud Scheduler meant, whenever it called.
+    /// The time in Cloud Scheduler's schedule, whenever it called.
     Scheduled {
-        /// Its job, not ours.
+        /// Cloud Scheduler's job, not Sluice's.
         job: String,
         /// The time.
         time: String,
@@ -65,7 +65,7 @@ impl RunRequest {
     /// Reads the envelope that a push subscription wraps around a message.
     /// <https://cloud.google.com/pubsub/docs/push#receive_push>
     pub(crate) fn from_push(envelope: &[u8]) -> Result<Self> {
-        // The parser would show values of what it does not understand.
+        // The parser's error would show values of the message.
         let parsed = serde_json::from_slice(envelope).map_err(|_| {
             Error::invalid("read the message: it is not in the envelope of a push subscription")
                 .hint("this address is for Pub/Sub; send a request itself to `POST /runs`")
@@ -83,7 +83,8 @@ impl RunRequest {
         Ok(Self { job, key: Some(key) })
     }
 
-    /// The key under which a run is reserved. Two jobs may have requests of one key: a date, say.
+    /// The key under which a run is reserved. Requests for two jobs may have the same key, such as
+    /// a date.
     pub(crate) fn reservation_key(&self) -> Option<String> {
         let job = match &self.job {
             Wanted::Named(name) => name.as_str(),
@@ -97,7 +98,7 @@ impl RunRequest {
         Some(Value::from(parts.to_vec()).to_string())
     }
 
-    /// The key in the caller's own words.
+    /// The key as the caller knows it.
     pub(crate) fn run_key(&self) -> Option<String> {
         Some(match self.key.as_ref()? {
             Key::Caller(key) => key.clone(),
@@ -145,11 +146,11 @@ struct Body {
 fn read_body(bytes: &[u8]) -> Result<Body> {
     let example = "send `{\"job\": \"name\"}`, or a job in place of the name";
     let value: Value = serde_json::from_slice(bytes).map_err(|source| {
-        // The parser names the place and what it expected, never what stands there.
+        // The parser names the place and what it expected, never the value there.
         Error::invalid("read the request: not well-formed JSON").because(source).hint(example)
     })?;
     let Value::Object(mut body) = value else {
-        return Err(Error::invalid("read the request: it is no mapping").hint(example));
+        return Err(Error::invalid("read the request: it is not a mapping").hint(example));
     };
     let mut problems = Vec::new();
     let job = match body.remove("job") {
@@ -185,7 +186,7 @@ fn read_body(bytes: &[u8]) -> Result<Body> {
 fn read_job(job: Value) -> Result<Wanted, JobProblem> {
     match job {
         Value::String(name) if is_plain(&name) => Ok(Wanted::Named(name)),
-        Value::String(_) => Err(JobProblem::new("job", "is no job's name").hint(format!(
+        Value::String(_) => Err(JobProblem::new("job", "is not a job's name").hint(format!(
             "a name has 1 to {LONGEST_NAME} letters, digits, `-` and `_`, and no ending"
         ))),
         Value::Object(_) => Ok(Wanted::Inline(job)),

@@ -1,4 +1,5 @@
-//! BigQuery: a run's parts become a table once, whatever the table was before and whoever loads.
+//! BigQuery: a run's part files become a table once, whatever the table was before and however many
+//! loaders load it.
 
 use std::fs;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use sluice_tests::cloud::clients::bq;
 use sluice_tests::cloud::gateway::{Fault, Trouble};
 use sluice_tests::cloud::storage::BUCKET;
 
-/// The columns of every part.
+/// The columns of every part file.
 fn columns() -> Vec<Column> {
     let column = |(name, target_type): (&str, TargetType)| Column {
         name: name.into(),
@@ -68,7 +69,7 @@ fn parquet(ids: &[i64]) -> Vec<u8> {
     writer.into_inner().expect("a file has an end")
 }
 
-/// A load of one part for each slice of ids, which are in the bucket.
+/// A load with one part file in the bucket for each slice of ids.
 fn load(warehouse: &Warehouse, disposition: WriteDisposition, parts: &[&[i64]]) -> Load {
     let (run, bucket) = (RunId::generate(), warehouse.bucket());
     let layout = Layout::new(&bucket.prefix, run);
@@ -99,7 +100,7 @@ fn put(warehouse: &Warehouse, path: &str, bytes: &[u8]) {
     fs::write(file, bytes).expect("the bucket can be written");
 }
 
-/// What a loader does that is called again as long as BigQuery is at work.
+/// Loads as a loader does, which is called again until BigQuery is done.
 async fn loaded(warehouse: &Warehouse, load: &Load) -> Result<Loaded> {
     for _ in 0..100 {
         let target = warehouse.client().await;
@@ -110,7 +111,7 @@ async fn loaded(warehouse: &Warehouse, load: &Load) -> Result<Loaded> {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("the load goes on for ever");
+    panic!("the load never ends");
 }
 
 async fn refused(warehouse: &Warehouse, load: &Load) -> (Kind, String) {
@@ -134,7 +135,7 @@ async fn each_disposition_does_what_its_name_says() {
     assert_eq!(made, Loaded { snapshot: 0, rows: 3 });
     let tags = "SELECT CONCAT(name, ARRAY_TO_STRING(tags, '')) FROM `sales.orders` WHERE id = 3";
     assert_eq!(warehouse.query(tags).await, ["äab"]);
-    // The same run again, its parts gone.
+    // The same run again, after its part files were deleted.
     fs::remove_dir_all(warehouse.objects().join(BUCKET).join("runs")).expect("there are parts");
     assert_eq!(loaded(&warehouse, &first).await.expect("it was loaded"), made);
 
@@ -151,7 +152,10 @@ async fn each_disposition_does_what_its_name_says() {
     fewer.columns.truncate(2);
     let (kind, said) = refused(&warehouse, &fewer).await;
     assert_eq!(kind, Kind::Data);
-    assert!(said.contains("it has `at` NULLABLE TIMESTAMP, which the job has not"), "{said}");
+    assert!(
+        said.contains("column `at` NULLABLE TIMESTAMP exists in the table and not in the job"),
+        "{said}"
+    );
 
     loaded(&warehouse, &load(&warehouse, Truncate, &[&[7]])).await.expect("rows are replaced");
     assert_eq!(ids(&warehouse).await, ["7"]);
@@ -164,21 +168,21 @@ async fn each_disposition_does_what_its_name_says() {
 async fn a_table_is_changed_once_on_bad_days_too() {
     let Some(warehouse) = Warehouse::start().await else { return };
     let insert = |skip, trouble| Fault { method: "POST", path: "/jobs", skip, times: 1, trouble };
-    // Two loaders see no job and start one each; the second comes a little later.
+    // Two loaders see no load job and start one each, the second a little later.
     warehouse.gateway().fault(insert(1, Trouble::Delay(Duration::from_millis(800))));
     let racing = load(&warehouse, Append, &[&[1, 2]]);
     let (one, other) = tokio::join!(loaded(&warehouse, &racing), loaded(&warehouse, &racing));
     assert_eq!(one.expect("one loads"), other.expect("the other adopts"));
     assert_eq!(ids(&warehouse).await, ["1", "2"]);
 
-    // BigQuery has the job, and its answer is lost.
+    // BigQuery has the load job, but its answer is lost.
     warehouse.gateway().fault(insert(0, Trouble::CutAfter));
     let lost = load(&warehouse, Append, &[&[3]]);
     assert_eq!(refused(&warehouse, &lost).await.0, Kind::Transient);
     loaded(&warehouse, &lost).await.expect("the job is found");
     assert_eq!(ids(&warehouse).await, ["1", "2", "3"]);
 
-    // The first name is burnt by a load of parts that nobody has any more.
+    // The first name is already used by a load job whose part files no longer exist.
     let burnt = load(&warehouse, Append, &[&[4]]);
     let name = json!({"projectId": PROJECT, "jobId": format!("sluice_{}_0_0", burnt.run)});
     let into = json!({"projectId": PROJECT, "datasetId": DATASET, "tableId": "orders"});

@@ -1,4 +1,4 @@
-//! What people and programs read: help, plans, errors, exit codes, JSON.
+//! The command's output for people and programs: help, plans, errors, exit codes, JSON.
 
 use serde_json::{Value, json};
 use sluice_tests::postgres::Database;
@@ -6,7 +6,7 @@ use sluice_tests::sluice::{Ended, Site};
 
 use crate::shop;
 
-/// Compares what was said with its snapshot, without what differs from run to run.
+/// Compares the output with the stored one, without the parts that differ from run to run.
 fn assert_said(name: &str, site: &Site, ended: &Ended) {
     let mut settings = insta::Settings::clone_current();
     settings.set_omit_expression(true);
@@ -175,7 +175,7 @@ async fn a_plan_says_how_and_why() {
     let ended = site.sluice(["plan".as_ref(), job.as_os_str()]).await;
     assert_eq!(ended.code, Some(0), "{ended}");
     for word in ["id_range", "numeric(12,2)", "NUMERIC", "20,000"] {
-        assert!(ended.stdout.contains(word), "`{word}` was not said: {ended}");
+        assert!(ended.stdout.contains(word), "`{word}` was not printed: {ended}");
     }
 }
 

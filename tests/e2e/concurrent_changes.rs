@@ -1,4 +1,4 @@
-//! Tables and documents that change while a run is under way, and runs that meet.
+//! Tables and documents that change during a run, and runs at the same time.
 
 use std::fs;
 use std::path::Path;
@@ -46,7 +46,7 @@ async fn a_column_that_nobody_planned_waits_for_the_next_plan() {
     assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
 }
 
-/// Starts a run, ends it when it is planned, and alters its table. The run's name.
+/// Starts a run, kills it once it is planned, alters its table, and returns the run's name.
 async fn altered_when_planned(
     database: &Database,
     site: &Site,
@@ -56,7 +56,7 @@ async fn altered_when_planned(
     let running = start(site, job);
     assert!(faults::wait_for_tasks(running.id, Duration::from_secs(30)).await, "no task started");
     let run = kill_half_way(site, running, 0).await;
-    // Sessions whose client died may hold the table a little longer.
+    // Sessions of killed clients may hold the table a little longer.
     database
         .execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -76,7 +76,7 @@ async fn rows_changed_during_a_run_are_seen_at_one_moment() {
     while site.newest_run().is_none_or(|run| site.documents(&run, "snapshots").is_empty()) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // Every row moves to another unit, half of them vanish, and some are new.
+    // Every row moves to another unit, half of the rows vanish, and some are new.
     database
         .execute(
             "DELETE FROM orders WHERE paid;
@@ -94,14 +94,14 @@ async fn rows_changed_during_a_run_are_seen_at_one_moment() {
 async fn documents_that_are_not_what_they_should_be() {
     let Some(database) = Database::fresh().await else { return };
     let (_proxy, site, job) = slow_orders(&database).await;
-    // Every unit is done, but somebody else's files lie where the table should be.
+    // Every unit is done, but the target's folder holds files of another program.
     let running = start(&site, &job);
     assert!(faults::wait_for_tasks(running.id, Duration::from_secs(30)).await, "no task started");
     let folder = site.table("orders");
-    fs::create_dir_all(&folder).expect("the warehouse can be written");
-    fs::write(folder.join("precious.txt"), "not ours").expect("the warehouse can be written");
+    fs::create_dir_all(&folder).expect("the folder can be written");
+    fs::write(folder.join("precious.txt"), "not ours").expect("the folder can be written");
     running.ended().await.refused(1, &["was not written by Sluice"]);
-    fs::remove_dir_all(&folder).expect("the warehouse can be written");
+    fs::remove_dir_all(&folder).expect("the folder can be written");
     let run = site.newest_run().expect("there is a run");
 
     let receipts = site.documents(&run, "receipts");
@@ -120,7 +120,7 @@ async fn documents_that_are_not_what_they_should_be() {
         (first, b"{\"hello\": \"world\"}".to_vec(), 1, "not written by Sluice"),
         (first, text(second).into_bytes(), 1, "another unit"),
         (first, fewer.into_bytes(), 1, "rows"),
-        // A newer version is no damage: another build reads it.
+        // A newer version is not damage: a newer build reads it.
         (first, newer.into_bytes(), 64, "has version 999"),
         (&manifest, text(&manifest).as_bytes()[..100].to_vec(), 1, "truncated"),
         (&manifest, text(first).into_bytes(), 1, "not written by Sluice"),
@@ -179,7 +179,7 @@ async fn write_dispositions_hold() {
     run("truncate").await.succeeded();
     assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
 
-    // A table of another shape is replaced, but nothing can be added to it.
+    // A table of another shape can be replaced, but not appended to.
     database.execute("ALTER TABLE orders ALTER COLUMN customer_id TYPE text").await;
     run("append").await.refused(1, &["customer_id"]);
     run("truncate").await.succeeded();

@@ -1,4 +1,4 @@
-//! The suites of the ports, on adapters that need a server.
+//! The suites of the ports, run on the adapters that need a server.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A role that may open one connection only, or less than the run was planned with.
+//! A role that may open only one connection, or fewer connections than the run was planned with.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use sluice_tests::sluice::Site;
 use crate::crashes::{kill_half_way, resume, slow_orders, start};
 use crate::many_tables::{founding_token, job, related, states};
 
-/// Tables and views that fail while they are read: one by the reader's judgement, in the midst of
-/// the rows that the server sends, one before the first row, and one after some.
+/// Tables and views that fail while they are read: in the first the reader refuses a value in the
+/// middle of the rows, the second fails before the first row, and the third after some rows.
 const BROKEN: &[&str] = &["shop.a_bad", "shop.b_constant", "shop.m_halves"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,7 +47,8 @@ async fn tables_that_fail_cost_the_run_neither_its_moment_nor_its_connection() {
     let job = job(&site, &json!({"tables": tables, "limits": {"max_tasks": 1}}));
     let running = site.start(["run".as_ref(), "--json".as_ref(), job.as_os_str()]);
     founding_token(&site).await;
-    // A second moment would show the update. The view is used as it is now, at whatever moment.
+    // A second snapshot would show the update. Every snapshot uses the view's definition as it is
+    // now.
     database
         .execute(
             "UPDATE shop.t2 SET name = 'late';

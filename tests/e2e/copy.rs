@@ -1,4 +1,4 @@
-//! Tables that move without a job file, and the job file that is written for them.
+//! Moving tables without a job file, and the job file that is written for them.
 
 use std::fs;
 use std::process::Stdio;
@@ -28,7 +28,7 @@ async fn one_line_moves_a_table_and_saves_the_job_that_moves_it_again() {
     assert_eq!(answer["job"], "orders");
     assert_same(Expected::Table(&database, "orders"), &folder).await;
 
-    // The same job may be saved again, and nothing else is lost to it.
+    // The same job may be saved again, but `--save` does not replace another file.
     fs::write(site.path().join("latin.txt"), b"caf\xe9").expect("a file can be written");
     let latin = ["copy", &url, "orders", "./there", "--save", "latin.txt"];
     site.sluice(latin).await.refused(64, &["`latin.txt`"]);
@@ -93,14 +93,14 @@ async fn patterns_lists_and_queries_are_moved_too() {
     let query = "SELECT status, count(*) AS orders FROM orders GROUP BY 1";
     site.sluice(["copy", &url, query, "all/by_status"]).await.succeeded();
     assert_same(Expected::Query(&database, query), &site.path().join("all/by_status")).await;
-    // A table has no other in it.
+    // A table's folder cannot contain another table.
     let inside = site.sluice(["copy", &url, "lines", "all/by_status"]).await;
     inside.refused(64, &["would lie in the table"]);
     let deeper = site.sluice(["copy", &url, "lines", "all/by_status/a/b"]).await;
     deeper.refused(64, &["would lie in the table"]);
     site.sluice(["copy", &url, query, "all/by_status"]).await.succeeded();
 
-    // What another command left out is not gone from the database.
+    // Tables that another command left out are not reported as missing from the database.
     let answer = site.sluice(["copy", &url, "crm.*", "all", "--json"]).await.answer();
     assert_eq!(answer["excluded"].as_array().map(Vec::len), Some(0), "{answer:#}");
     database.execute("DROP TABLE lines").await;
@@ -171,7 +171,7 @@ async fn a_copy_that_ended_early_is_finished_by_the_same_line() {
     let run = ended.answer()["run"].as_str().unwrap_or_default().to_owned();
     let again = site.sluice(["copy", &url, "t", "w", "--json", "--resume", &run]).await;
     assert_eq!(again.answer()["run"], run.as_str());
-    // The run is finished as it was planned: nobody may think that something else was done.
+    // A run is finished as it was planned, so a command that asks for something else is refused.
     let named = format!("{}_2", database.name());
     for (other, word) in [
         (vec!["copy", &url, "u", "w"], "of job `t`"),

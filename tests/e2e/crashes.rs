@@ -16,10 +16,10 @@ use sluice_tests::sluice::{Site, Started};
 use crate::shop;
 
 const ROWS: u32 = 20_000;
-/// A connection through the proxy needs some seconds for the table at this speed.
+/// At this speed, a connection through the proxy needs some seconds for the table.
 const SLOW: usize = 400_000;
 
-/// A job that reads `orders` through a slow network in twenty units and three tasks.
+/// A job that reads `orders` through a slow network, in twenty units and three tasks.
 pub(crate) async fn slow_orders(database: &Database) -> (Proxy, Site, PathBuf) {
     shop::orders(database, ROWS).await;
     let proxy = Proxy::slow(database.address(), SLOW).await;
@@ -33,16 +33,16 @@ pub(crate) fn start(site: &Site, job: &Path) -> Started {
     site.start(["run".as_ref(), job.as_os_str()])
 }
 
-/// Finishes a run that was left half done.
+/// Resumes an unfinished run.
 pub(crate) fn resume(site: &Site, job: &Path, run: &str) -> Started {
     site.start(["run".as_ref(), job.as_os_str(), "--resume".as_ref(), run.as_ref()])
 }
 
-/// Waits until the run has `count` receipts, then kills it and its tasks. The run's name.
+/// Waits until the run has `count` receipts, kills it and its tasks, and returns the run's name.
 pub(crate) async fn kill_half_way(site: &Site, running: Started, count: usize) -> String {
     let run = wait_for_receipts(site, count).await;
     faults::kill(running.id);
-    // A task may be on its way into life at this moment, so one look is not enough.
+    // A task may be starting at this moment, so searching once is not enough.
     for _ in 0..3 {
         for task in faults::tasks_below(site.path()) {
             faults::kill(task);
@@ -53,7 +53,7 @@ pub(crate) async fn kill_half_way(site: &Site, running: Started, count: usize) -
     run
 }
 
-/// Waits until the newest run has `count` receipts. The run's name.
+/// Waits until the newest run has `count` receipts, and returns the run's name.
 pub(crate) async fn wait_for_receipts(site: &Site, count: usize) -> String {
     for _ in 0..6000 {
         if let Some(run) = site.newest_run()
@@ -106,7 +106,7 @@ async fn a_killed_run_is_finished_by_another() {
     assert_eq!(ended.code, Some(0), "{ended}");
     assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
 
-    // Once more: there is nothing left to do.
+    // Resume once more: nothing is left to do.
     let again = resume(&site, &job, &run).ended().await;
     assert_eq!(again.code, Some(0), "{again}");
     assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
@@ -147,15 +147,15 @@ async fn a_snapshot_outlives_the_task_that_took_it() {
     let Some(database) = Database::fresh().await else { return };
     let (_proxy, site, job) = slow_orders(&database).await;
     let running = start(&site, &job);
-    // What is proved is held by another task too.
+    // Once a receipt exists, another task holds the snapshot too.
     let run = wait_for_receipts(&site, 1).await;
     let victim = founder(&running, &site, &run);
-    // A new moment would not show these rows.
+    // A new snapshot would not show these rows.
     database.execute("DELETE FROM orders WHERE id % 2 = 0").await;
     assert!(faults::kill(victim));
     let ended = running.ended().await;
     assert_eq!(ended.code, Some(0), "{ended}");
-    assert!(site.documents(&run, "receipts/0001").is_empty(), "a second moment was read");
+    assert!(site.documents(&run, "receipts/0001").is_empty(), "a second snapshot was read");
     assert!(ended.stdout.contains("20,000 rows"), "{ended}");
 }
 
@@ -213,7 +213,7 @@ async fn tasks_that_are_moved_to_another_machine_read_on() {
     let run = wait_for_receipts(&site, 1).await;
     let tasks = faults::tasks_of(running.id);
     let [first, second, ..] = tasks.as_slice() else { panic!("the run is over already") };
-    // One whose connection is dead when it wakes, and one that finds it as it was.
+    // The first task wakes to a dead connection, the second to a working one.
     assert!(faults::freeze(*first));
     tokio::time::sleep(Duration::from_millis(500)).await;
     proxy.cut();
@@ -224,7 +224,7 @@ async fn tasks_that_are_moved_to_another_machine_read_on() {
     assert!(faults::thaw(*second));
     let ended = running.ended().await;
     assert_eq!(ended.code, Some(0), "{ended}");
-    // Both are the processes that they were.
+    // Both tasks continued; neither was started again.
     assert!(site.documents(&run, "failures").is_empty(), "{ended}");
     assert!(!ended.stderr.contains("is repeated"), "{ended}");
     assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
@@ -262,7 +262,7 @@ struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Mounts it; `None` for a user who may not.
+    /// Mounts the file system; `None` if the user is not allowed to.
     fn mount(path: &Path) -> Option<Self> {
         std::fs::create_dir(path).ok()?;
         if !mount(&["-t", "tmpfs", "-o", "size=2m", "tmpfs"], path) {

@@ -1,4 +1,4 @@
-//! The first thing that a new user types.
+//! The first command that a new user types.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ async fn the_demo_moves_its_table_and_a_second_one_replaces_it() {
     let again = assert_same(Expected::Sqlite(&database, &table), &folder).await;
     if let (Some(facts), Some(again)) = (facts, again) {
         assert_eq!(facts["columns"], again["columns"]);
-        // The database is as unkind as real ones are.
+        // The database has NULLs, as real ones do.
         let columns = facts["columns"].as_object().cloned().unwrap_or_default();
         assert!(columns.values().any(|column| column["nulls"].as_u64() > Some(0)), "{facts:#}");
     }
@@ -49,14 +49,14 @@ async fn the_demo_says_how_to_query_its_result() {
             Some(line[from..].trim_end_matches(['"', ';', '\'']).to_owned())
         })
         .unwrap_or_else(|| panic!("no line with a query:\n{ended}"));
-    // The last quote of a file name may have gone with the shell's.
+    // Removing the shell's quotes may have removed the last quote of a file name too.
     let query = if query.matches('\'').count() % 2 == 1 { format!("{query}'") } else { query };
     let query = query.replace("'here/", &format!("'{}/here/", site.path().display()));
     let Some(rows) = duckdb(&query).await else { return };
     assert!(!rows.is_empty(), "{query} answered nothing");
 }
 
-/// Runs the demo in the folder `here`; what it answers.
+/// Runs the demo in the folder `here`, and returns its answer.
 async fn demo(site: &Site) -> Value {
     site.sluice(["demo", "--json", "--dir", "here", "--rows", "20000"]).await.answer()
 }
@@ -66,7 +66,7 @@ fn target(answer: &Value) -> PathBuf {
     PathBuf::from(url.trim_start_matches("file://"))
 }
 
-/// The one table of the demo's database.
+/// The only table of the demo's database.
 fn table_of(database: &Path) -> String {
     let connection = rusqlite::Connection::open(database).expect("the database opens");
     let query = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";

@@ -1,4 +1,4 @@
-//! Every value exactly, or a refusal.
+//! Every value is moved exactly, or refused.
 
 use serde_json::json;
 use sluice_tests::oracle::{Expected, assert_same, duckdb};
@@ -26,7 +26,7 @@ async fn a_type_that_nothing_can_hold_is_refused_by_the_plan() {
         }
         assert!(!site.table(table).exists());
     }
-    // The way out that the hint names.
+    // The remedy that the hint names.
     database
         .execute(
             "INSERT INTO sums VALUES (1, 12345678901234567890123456789012345678901234567890.12)",

@@ -42,7 +42,7 @@ async fn the_encoding_of_a_database_changes_no_text() {
 async fn no_type_of_the_catalogue_is_without_a_row() {
     for server in servers() {
         let Some(answer) = judge("catalogue", &server, &[]).await else { return };
-        // PostgreSQL 12 has 150 of its own.
+        // PostgreSQL 12 has 150 built-in types.
         assert!(answer["types"].as_u64() > Some(150), "{answer:#}");
         assert!(answer["planned"].as_u64() > Some(140), "{answer:#}");
     }

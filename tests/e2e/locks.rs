@@ -1,4 +1,4 @@
-//! Tables that a migration holds.
+//! Tables that a migration locks.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use sqlx::postgres::PgConnection;
 use crate::crashes::{kill_half_way, start};
 use crate::many_tables::{job, related, states};
 
-/// Tables that [`migration`] holds.
+/// The tables that [`migration`] locks.
 const HELD: [&str; 2] = ["shop.t3", "shop.t7"];
 
-/// A transaction that holds two tables as an `ALTER TABLE` does. What waits for them
-/// is told no after a moment, because the operator does not let anybody wait for long.
+/// A transaction that locks two tables as an `ALTER TABLE` does. Sessions that wait for the locks
+/// fail soon, because the operator has set a short `lock_timeout`.
 async fn migration(database: &Database) -> PgConnection {
     let name = database.name();
     database.execute(&format!("ALTER DATABASE {name} SET lock_timeout = '300ms'")).await;
@@ -25,7 +25,7 @@ async fn migration(database: &Database) -> PgConnection {
     sqlx::raw_sql(sqlx::AssertSqlSafe(lock))
         .execute(&mut migration)
         .await
-        .expect("nobody else holds the tables");
+        .expect("no session locks the tables");
     migration
 }
 
@@ -62,7 +62,7 @@ async fn tables_locked_while_extracting_hold_up_no_others() {
         let site = Site::reading(database.url());
         let job = job(&site, &json!({"limits": {"max_tasks": 1}}));
         let run = kill_half_way(&site, start(&site, &job), 0).await;
-        // Sessions whose client died may hold the tables a little longer.
+        // Sessions of killed clients may hold the tables a little longer.
         database
             .execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -72,7 +72,7 @@ async fn tables_locked_while_extracting_hold_up_no_others() {
         let migration = migration(&database).await;
         let arguments = ["run", "--json", job.to_str().expect("a path"), "--resume", &run];
         let running = site.start(arguments);
-        // Everything else is read while they are locked.
+        // All other tables are read while these are locked.
         let units = units_of_others(&site, &run);
         let receipts =
             |generation| site.documents(&run, &format!("receipts/{generation:04}")).len();
@@ -108,7 +108,7 @@ async fn tables_locked_while_extracting_hold_up_no_others() {
     }
 }
 
-/// Units of the tables that nobody holds.
+/// The number of units of the tables that are not locked.
 fn units_of_others(site: &Site, run: &str) -> usize {
     let manifest = site.documents(run, "manifest.json").remove(0);
     let text = std::fs::read_to_string(manifest).expect("the manifest can be read");

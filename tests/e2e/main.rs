@@ -1,5 +1,5 @@
 //! Whole jobs, from the command line to the last value.
-#![expect(clippy::expect_used, reason = "a test that cannot go on has to stop and say why")]
+#![expect(clippy::expect_used, reason = "a test that cannot continue has to stop and say why")]
 
 mod bigquery;
 mod cloud;

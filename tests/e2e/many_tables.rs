@@ -13,7 +13,7 @@ use sluice_tests::sluice::Site;
 
 use crate::crashes::start;
 
-/// Twelve tables of which each but the first refers to the one before.
+/// The number of tables. Each table except the first refers to the one before it.
 const TABLES: usize = 12;
 
 pub(crate) async fn related(database: &Database) {
@@ -91,7 +91,8 @@ async fn foreign_keys_hold_in_the_copy() {
     let running = start(&site, &job);
     let token = founding_token(&site).await;
     let copy = dump(&database, &token).await;
-    // A child first, then what it refers to: read apart, the child would be an orphan.
+    // A child first, then its parent: if they were read in two snapshots, the child would be an
+    // orphan.
     for n in 0..50 {
         let id = 900_000 + n;
         let inserts: Vec<String> = (0..TABLES)
@@ -125,7 +126,7 @@ async fn foreign_keys_hold_in_the_copy() {
     let parted = site.path().join("warehouse/shop/parted");
     assert_same(Expected::Table(&copy, "shop.parted"), &parted).await;
 
-    // Dropped since: named, and left alone where it was loaded to.
+    // A table that was dropped since is named, and its target is left as it is.
     database.execute("DROP TABLE shop.t11; CREATE TABLE shop.fresh (id int)").await;
     let answer = site.run(&job).await;
     let out = answer["excluded"].to_string();
@@ -133,7 +134,7 @@ async fn foreign_keys_hold_in_the_copy() {
     let tables = states(&answer);
     assert!(tables.iter().any(|(table, _)| table == "shop.fresh"), "{answer:#}");
     assert!(!tables.iter().any(|(table, _)| table == "shop.t11"), "{answer:#}");
-    assert!(files(&folder(11)).is_some(), "a table was deleted without being told to");
+    assert!(files(&folder(11)).is_some(), "a table was deleted unasked");
 }
 
 fn files(folder: &Path) -> Option<String> {
@@ -144,7 +145,7 @@ fn files(folder: &Path) -> Option<String> {
     any.then(|| format!("'{}/*.parquet'", folder.display()))
 }
 
-/// The snapshot that the newest run reads, once it is founded.
+/// Waits for the snapshot of the newest run, and returns its token.
 pub(crate) async fn founding_token(site: &Site) -> String {
     for _ in 0..3000 {
         let founder = site.newest_run().and_then(|run| site.documents(&run, "founder.json").pop());
@@ -159,7 +160,7 @@ pub(crate) async fn founding_token(site: &Site) -> String {
     panic!("no snapshot was founded within half a minute");
 }
 
-/// A copy of the database as `pg_dump` sees it in that snapshot.
+/// A copy of the database as `pg_dump` reads it in that snapshot.
 async fn dump(database: &Database, token: &str) -> Option<Database> {
     let copy = Database::fresh().await?;
     let script = "set -e -o pipefail; pg_dump --no-owner --snapshot=\"$1\" \"$2\" | psql -q -v ON_ERROR_STOP=1 \"$3\" > /dev/null";
@@ -247,7 +248,7 @@ async fn a_table_dropped_or_broken_in_mid_run_fails_alone() {
         let tables = json!([
             {"table": "shop.*", "exclude": ["shop.django_session", "shop.*_audit"]},
             {"table": "shop.t3", "columns": {"name": {"name": "label"}}, "partitioning": {"strategy": "ctid"}},
-            // The server itself ends the statement that reads it.
+            // The server ends the statement that reads this table with an error.
             {"table": "shop.halves"},
         ]);
         let more =

@@ -1,4 +1,4 @@
-//! Everything a PostgreSQL database can hold, moved and read back.
+//! Everything that a PostgreSQL database can hold, moved and read back.
 
 use serde_json::{Value, json};
 use sluice_tests::oracle::{Expected, assert_same};
@@ -7,7 +7,7 @@ use sluice_tests::sluice::Site;
 
 use crate::shop;
 
-/// Moves a table with the given settings and compares it; the answer of the run.
+/// Moves a table with the given settings, compares the copy, and returns the run's answer.
 async fn moves(database: &Database, table: &str, more: &Value) -> Value {
     let site = Site::reading(database.url());
     let job = site.job("it", &json!({"table": table}), more);
@@ -41,7 +41,7 @@ async fn every_strategy_moves_every_row_once() {
     }
 }
 
-/// Cloud SQL shows an instance to Cloud Run as a socket in a folder of its own.
+/// Cloud Run reaches a Cloud SQL instance through a socket in the instance's own folder.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_is_reached_by_its_socket() {
     let Some(database) = Database::fresh().await else { return };
@@ -49,7 +49,7 @@ async fn a_server_is_reached_by_its_socket() {
     let folders = database.text("SHOW unix_socket_directories").await;
     let folder = folders.split(',').next().expect("a split text has a first piece").trim();
     let (_, port) = database.address();
-    // The host in its usual place is not where the server is.
+    // The host in its usual place does not exist.
     let url =
         format!("postgres://postgres@nowhere.invalid:{port}/{}?host={folder}", database.name());
     let site = Site::reading(url);
@@ -219,7 +219,8 @@ async fn names_that_have_to_be_quoted() {
         let site = Site::reading(database.url());
         let job = site.job("it", &json!({"table": table}), &more);
         site.run(&job).await;
-        // What may not be in a column's name becomes an underscore, and the plan says so.
+        // A character that a column name may not contain becomes an underscore, and the plan says
+        // so.
         let query = format!(
             "SELECT \"select\", \"MixedCase\", \"two words\" AS two_words, \"order\" FROM {table}"
         );
@@ -261,7 +262,7 @@ async fn tables_without_rows_or_without_columns() {
     moves(&database, "emptied", &shop::cut("ctid")).await;
     moves(&database, "parts", &json!({})).await;
 
-    // Nothing but rows: seven of them, for other people's readers too.
+    // A table without columns has rows all the same: seven, also for independent readers.
     let answer = moves(&database, "hollow", &json!({})).await;
     assert_eq!(answer["rows"], 7);
     let site = Site::reading(database.url());

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use sluice_tests::postgres::Database;
 
-/// `orders`: what a Django shop's busiest table looks like. Recent days are busier, ids have gaps,
-/// one row in fifty has no timestamp, and some lie exactly at midnight.
+/// Makes `orders`, which resembles the busiest table of a Django shop. Recent days have more rows,
+/// ids have gaps, one row in fifty has no timestamp, and some timestamps are exactly midnight.
 pub(crate) async fn orders(database: &Database, rows: u32) {
     database
         .execute(&format!(
@@ -57,7 +57,7 @@ pub(crate) fn cut(strategy: &str) -> Value {
     })
 }
 
-/// The same with the column to cut by.
+/// The same settings with the column to cut by.
 pub(crate) fn cut_by(strategy: &str, column: &str) -> Value {
     let mut more = cut(strategy);
     more["partitioning"]["column"] = json!(column);

@@ -1,4 +1,4 @@
-//! One moment: what a run reads while others write.
+//! One snapshot: what a run reads while other sessions write.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::shop;
 
 pub(crate) const ACCOUNTS: i64 = 20_000;
 pub(crate) const BALANCE: i64 = 1_000;
-/// Slow enough that a run takes some seconds, in which thousands of transfers happen.
+/// A speed at which a run takes some seconds, in which thousands of transfers happen.
 pub(crate) const SLOW: usize = 400_000;
 
 /// Writers that move money between accounts until they are dropped. A transfer keeps the sum;
@@ -79,7 +79,7 @@ pub(crate) async fn accounts(database: &Database) {
         .await;
 }
 
-/// Rows, different accounts, and money of the copy.
+/// The number of rows, the number of different accounts, and the money of the copy.
 pub(crate) async fn figures(folder: &Path) -> Option<(i64, i64, i64)> {
     let query = format!(
         "SELECT count(*) AS n, count(DISTINCT id) AS ids, sum(balance)::BIGINT AS money FROM '{}/*.parquet'",
@@ -90,7 +90,7 @@ pub(crate) async fn figures(folder: &Path) -> Option<(i64, i64, i64)> {
     Some((figure("n"), figure("ids"), figure("money")))
 }
 
-/// Whether a run has read anything again: something was proved in a snapshot before its newest.
+/// Whether a run has read any unit again, that is, a snapshot before its newest has a receipt.
 fn begun_again(site: &Site, run: &str) -> bool {
     let generations = site.documents(run, "founder.json").len();
     (1..generations)
@@ -114,7 +114,7 @@ async fn the_money_is_all_there_whatever_is_killed() {
         for _ in 0..2 {
             let pause = rand::rng().random_range(300..1_200);
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            // The first and any other, but never all of them.
+            // Kill any tasks, the first one too, but never all of them.
             if faults::tasks_of(running.id).len() > 1 {
                 faults::kill_a_task(running.id);
             }
@@ -182,7 +182,7 @@ async fn a_run_whose_tasks_all_die_begins_again_by_itself() {
 async fn a_task_that_dies_while_it_holds_the_snapshot_alone_takes_nothing_along() {
     let Some(database) = Database::fresh().await else { return };
     accounts(&database).await;
-    // The others live, and wait for an answer of the server.
+    // The other tasks are alive, and wait for an answer of the server.
     let proxy = Proxy::narrow(database.address(), SLOW).await;
     let site = Site::reading(database.url_through(proxy.port()));
     let job = site.job("accounts", &json!({"table": "accounts"}), &shop::cut("ctid"));
@@ -218,7 +218,7 @@ async fn a_snapshot_outlives_all_tasks_but_one() {
     while site.newest_run().is_none_or(|run| site.documents(&run, "snapshots/0000").len() < 3) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    // Another moment would show less money.
+    // Another snapshot would show less money.
     database.execute("UPDATE accounts SET balance = 0").await;
     let tasks = faults::tasks_of(running.id);
     assert_eq!(tasks.len(), 3, "the run is over already");
@@ -260,7 +260,7 @@ async fn a_long_transaction_at_the_source_is_neither_waited_for_nor_seen() {
 async fn the_operator_sees_which_run_holds_the_snapshot() {
     let Some(database) = Database::fresh().await else { return };
     accounts(&database).await;
-    // What an operator may have set must not end a run.
+    // Timeouts that an operator may have set must not end a run.
     let name = database.name().to_owned();
     database
         .execute(&format!(
@@ -282,12 +282,13 @@ async fn the_operator_sees_which_run_holds_the_snapshot() {
              AND application_name ~ '^sluice {run} [0-9]+$' AND backend_xmin IS NOT NULL"
         ))
         .await;
-    assert!(seen > 0, "nobody is called `sluice {run} <task>`");
+    assert!(seen > 0, "no session is named `sluice {run} <task>`");
     let ended = running.ended().await;
     assert_eq!(ended.code, Some(0), "{ended}");
 }
 
-/// A site with a SQLite database, its table `orders` and a job with many units of it.
+/// A site with an SQLite database, its table `orders`, and a job that cuts the table into many
+/// units.
 fn sqlite_orders(consistency: &str) -> (Site, PathBuf, Connection) {
     let site = Site::new();
     let file = site.path().join("shop.db");

@@ -41,7 +41,7 @@ async fn a_standby_that_ends_every_long_read_ends_the_run_and_says_why() {
     accounts(&database).await;
     let standby = primary.standby(&["hot_standby_feedback=off", "max_standby_streaming_delay=0"]);
     standby.catch_up(&database).await;
-    // A task needs some twenty seconds for all units, and is let alone for two.
+    // A task needs about twenty seconds for all units, and the standby lets it read for two.
     let proxy = Proxy::slow(standby.address(), SLOW / 4).await;
     let site = Site::reading(database.url_through(proxy.port()));
     let mut more = shop::cut("ctid");
@@ -54,7 +54,7 @@ async fn a_standby_that_ends_every_long_read_ends_the_run_and_says_why() {
     assert!(!site.table("accounts").exists(), "something became visible: {ended}");
 }
 
-/// Every two seconds takes rows away that a snapshot from before may see.
+/// Removes, every two seconds, row versions that an older snapshot can still see.
 async fn clean_all_the_time(database: &Database) -> tokio::task::JoinHandle<()> {
     database
         .execute("CREATE TABLE churn AS SELECT n AS id, 0 AS at FROM generate_series(1, 100) AS n")

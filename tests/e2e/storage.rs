@@ -1,4 +1,4 @@
-//! Buckets: each kind does what Sluice needs of one, and Cloud Storage does it on bad days too.
+//! Buckets: each kind does what Sluice needs, and Cloud Storage also does it when requests fail.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use sluice_tests::cloud::storage::CloudStorage;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 
-/// Size of an upload of four pieces.
+/// The size of an upload of four pieces.
 const SIZE: u64 = (3 << 20) + 5;
 const UPLOADS: &str = "uploadType=resumable";
 const PIECES: &str = "upload_id=";
@@ -84,7 +84,7 @@ async fn an_unhealthy_service_is_asked_again() {
         assert_eq!(bucket.store.list_with_delimiter(None).await.expect("list").objects.len(), 1);
         fault("DELETE");
         match bucket.store.delete(&path).await {
-            // The answer to the first one was lost.
+            // The answer to the first request was lost.
             Ok(()) | Err(Error::NotFound { .. }) => {}
             Err(other) => panic!("{trouble:?}: {other:?}"),
         }
@@ -102,7 +102,7 @@ async fn who_creates_a_document_and_never_hears_of_it_is_the_first() {
         snapshot: None,
         given_up: BTreeMap::new(),
         failure: None,
-        at: chrono::DateTime::from_timestamp(second, 0).expect("a moment"),
+        at: chrono::DateTime::from_timestamp(second, 0).expect("a time"),
     };
     let ours = verdict(Decision::Commit, 1);
     let (method, path, trouble) = ("POST", "/upload/", Trouble::CutAfter);
@@ -120,7 +120,7 @@ async fn an_upload_survives_whatever_happens_to_its_pieces() {
     let bucket = cloud.bucket("");
     let mut at = 0;
     for trouble in [Trouble::Answer(503), Trouble::CutBefore, Trouble::CutAfter] {
-        // The beginning, then each of the pieces, then two at once.
+        // The fault hits the first request, then each of the pieces, then two of them.
         for (method, path, skip, times) in [
             ("POST", UPLOADS, 0, 1),
             ("PUT", PIECES, 0, 1),
@@ -160,7 +160,7 @@ async fn an_upload_that_fails_leaves_nothing_and_tells_no_secret() {
     assert!(!text.contains("upload_id"), "{text}");
     assert_absent(&bucket.store.head(&name).await);
     assert_eq!(cloud.gateway().count("PUT", PIECES), 3, "what is refused is not asked again");
-    assert_eq!(cloud.gateway().count("DELETE", PIECES), 1, "the upload is told to end");
+    assert_eq!(cloud.gateway().count("DELETE", PIECES), 1, "the upload is cancelled");
 }
 
 #[tokio::test]

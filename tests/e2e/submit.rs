@@ -1,5 +1,5 @@
 //! Jobs for a planner in the cloud, and runs that are followed until they end. The planner is a
-//! server of the test's own that speaks as the real one does.
+//! server in the test that answers as the real one does.
 
 use std::fs;
 use std::sync::{Arc, Mutex};
@@ -16,14 +16,14 @@ use tokio::net::TcpListener;
 
 const RUN: &str = "01a20522-5b43-707b-9179-5f307c4d6778";
 
-/// What the planner was asked, and what it will say of the run, look by look.
+/// The requests to the planner, and its next answers about the run.
 #[derive(Debug, Default)]
 struct Heard {
     requests: Mutex<Vec<Value>>,
     states: Mutex<Vec<Value>>,
 }
 
-/// A planner that takes every job but one named `refused`, and knows the job `orders` by name.
+/// A planner that accepts every job except one named `refused`, and knows the job `orders` by name.
 async fn planner(states: Vec<Value>) -> (String, Arc<Heard>) {
     let heard = Arc::new(Heard { states: Mutex::new(states), ..Heard::default() });
     let (submitted, asked) = (Arc::clone(&heard), Arc::clone(&heard));
@@ -87,7 +87,7 @@ fn told(state: &str, done: u64, failure: &Value) -> Value {
 async fn a_job_is_sent_as_it_stands_and_its_run_is_answered() {
     let (url, heard) = planner(vec![]).await;
     let site = Site::new().with("SLUICE_PLANNER", &url).with("SLUICE_TOKEN", "s3cret");
-    // Neither has the planner's bucket to be named, nor the source's address to be known here.
+    // The job need not name the planner's bucket, and `SOURCE_URL` need not be set here.
     site.file("job.yaml", "name: events\nsource: {url: '${SOURCE_URL}', table: events}\n");
     let ended = site.sluice(["submit", "job.yaml", "--run-key", "nightly"]).await;
     ended.succeeded();
@@ -113,7 +113,7 @@ async fn what_the_planner_refuses_is_said_in_its_words() {
     assert_eq!(answer["hint"], "there is no `absent.yaml`");
     assert_eq!(heard.requests.lock().expect("no test panics here").len(), 3);
 
-    // What never gets to the planner.
+    // These jobs never reach the planner.
     site.sluice(["submit", "absent.yaml"]).await.refused(64, &["read job `absent.yaml`"]);
     site.file("broken.yaml", "name: [events");
     site.sluice(["submit", "broken.yaml"]).await.refused(64, &["not well-formed YAML"]);
@@ -148,7 +148,7 @@ async fn a_run_is_followed_through_its_planner() {
     let (url, _) = planner(vec![told("failed", 2, &failure)]).await;
     let ended = site.sluice(["status", RUN, "--watch", "--planner", &url]).await;
     ended.refused(1, &[&format!("run `{RUN}`: describe `orders`"), "hint: rename"]);
-    // Who only asks has an answer.
+    // Without `--watch`, the command answers and succeeds.
     let ended = site.sluice(["status", RUN, "--json", "--planner", &url]).await;
     assert_eq!(ended.answer()["state"], "failed", "{ended}");
     let other = RUN.replace("01a2", "01a3");
@@ -185,13 +185,13 @@ impl<'a> Documents<'a> {
     fn create(&self, path: &str, document: &Value) {
         let path = self.folder.join(path);
         fs::create_dir_all(path.parent().expect("documents lie in folders")).expect("a folder");
-        // Whole or not at all, as a bucket has it.
+        // A document appears whole or not at all, as in a bucket.
         let half = path.with_extension("half");
         fs::write(&half, document.to_string()).expect("the folder can be written");
         fs::rename(half, path).expect("the folder can be written");
     }
 
-    /// Puts the run's bucket into one of the fixtures, which names none that is here.
+    /// The manifest of the run.
     fn manifest(&self) -> Value {
         let column = json!({"name": "id", "source_name": "id", "source_type": "bigint",
             "encoding": "int8", "target_type": "INT64"});
@@ -228,7 +228,7 @@ impl<'a> Documents<'a> {
 }
 
 const AT: &str = "2026-11-22T21:21:08Z";
-/// Longer than the pause between two looks.
+/// Longer than the pause between two reads of the run's state.
 const LOOK: Duration = Duration::from_secs(4);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -309,7 +309,7 @@ async fn a_run_that_ends_badly_fails_who_follows_it() {
     );
     let ended = site.sluice(watch).await;
     ended.refused(1, &[&format!("run `{RUN}`: no dataset `d`"), "hint: bq mk d"]);
-    // Who only asks has an answer.
+    // Without `--watch`, the command answers and succeeds.
     let ended = site.sluice(["status", RUN, "--bucket", &bucket]).await;
     ended.succeeded();
     assert!(ended.stdout.contains("given up since 2026-11-22T21:21:08Z: no dataset"), "{ended}");

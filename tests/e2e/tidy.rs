@@ -1,4 +1,4 @@
-//! Rules about the tree itself.
+//! Rules about the repository itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,7 +14,7 @@ use sluice_contracts::store::parse_document;
 use sluice_tests::postgres::Database;
 use sluice_tests::sluice::Site;
 
-/// Who may depend on whom.
+/// Which crate depends on which.
 const ARROWS: &[(&str, &[&str])] = &[
     ("sluice-contracts", &[]),
     ("sluice-runtime", &["sluice-contracts"]),
@@ -279,7 +279,7 @@ async fn the_postgres_types_in_the_readme_are_those_of_the_plan() {
     assert_planned(&Site::reading(database.url()), &rows).await;
 }
 
-/// The types in a column of the readme's table, and what it says that they become.
+/// The source types in a column of the README's table, each with the target type that it becomes.
 fn types_in_the_readme(place: usize) -> Vec<(String, String)> {
     let text = fs::read_to_string(root().join("README.md")).unwrap_or_default();
     let (_, section) = text.split_once("## What the types become").unwrap_or_default();
@@ -291,7 +291,7 @@ fn types_in_the_readme(place: usize) -> Vec<(String, String)> {
             Some((cells.get(place)?.to_owned(), target))
         })
         .flat_map(|(types, target)| {
-            // What stands between backticks is every other piece.
+            // Every second piece is a text between backticks.
             let names = types.split('`').skip(1).step_by(2);
             names
                 .map(|name| (name.replace("(p, s)", "(12, 2)"), target.clone()))
@@ -317,7 +317,7 @@ async fn assert_planned(site: &Site, rows: &[(String, String)]) {
     }
 }
 
-/// Where the Markdown links to, in this repository.
+/// The paths in this repository that the Markdown links to.
 fn links(text: &str) -> Vec<String> {
     text.split("](")
         .skip(1)
@@ -328,11 +328,11 @@ fn links(text: &str) -> Vec<String> {
 }
 
 fn root() -> PathBuf {
-    // Without `..`: paths below it are told apart by their folders' names.
+    // Without `..`, because rules compare the names of folders in paths.
     fs::canonicalize(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).expect("the tree is there")
 }
 
-/// Every file of Rust, of tests too.
+/// Every Rust file, including tests.
 fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
     for folder in ["planner", "extractor", "loader", "cli", "crates", "tests", "fuzz"] {

@@ -1,6 +1,6 @@
 """Every type that a column can have, with its extremes and a generator of more.
 
-A case says which type of the target it expects, so that no type gets by through being refused.
+A case says which target type it expects, so that a refusal of the type is not taken for success.
 Values are texts for the server's own input functions.
 """
 
@@ -19,7 +19,7 @@ class Case:
 
     name: str
     declared: str
-    # `TYPE`, `TYPE(precision,scale)`, or `TYPE[]` for REPEATED; None where the plan has to refuse.
+    # `TYPE`, `TYPE(precision,scale)`, or `TYPE[]` for REPEATED; None if the plan has to refuse.
     target: str | None
     values: list[str]
     more: Callable[[random.Random], str] | None = None
@@ -28,24 +28,24 @@ class Case:
     setup: str = ""
     since: int = 12
     wanted: str | None = None
-    # Words of the refusal.
+    # Texts that the refusal contains.
     says: tuple[str, ...] = ()
-    # Extension that the type needs.
+    # The extension that the type needs.
     extension: str | None = None
-    # SQL around the inserted text, where the type's input is not enough.
+    # SQL around the inserted text, if the type's input function is not enough.
     through: str | None = None
-    # What the server is asked instead of the type's own text.
+    # The SQL expression that replaces the type's own text when values are compared.
     asked: str | None = None
 
     @property
     def table(self):
-        """A table's name is a type's too, so it must be no other type's."""
+        """The table's name. It also names a type, so it must differ from the names of other types."""
         return f"of_{self.name}"
 
 
 @dataclasses.dataclass
 class Spelled:
-    """Texts that the server spells by its search path, and what is right under every path."""
+    """Texts that depend on the server's search path, and the spelling that is right under every path."""
 
     texts: dict[str, str]
 
@@ -71,7 +71,7 @@ def digits(r, most, least=1):
 
 
 def number(whole, fraction):
-    """Numbers of up to so many digits."""
+    """Numbers with at most the given numbers of digits."""
     def make(r):
         text = digits(r, whole) if whole else "0"
         if fraction and r.random() < 0.8:
@@ -313,7 +313,7 @@ case("pg_snapshot", "pg_snapshot", "STRING", ["10:20:10,14,15"], since=13)
 
 
 def range_of(bound, order):
-    """Ranges between any two values, in all the ways to bound them; `order` is what sorts two texts."""
+    """Ranges between any two values, with every kind of bounds; `order` is the sort key of texts."""
     def make(r):
         low, high = sorted((bound(r), bound(r)), key=order)
         whole = f'{r.choice("[(")}{r.choice(["", chr(34) + low + chr(34)])},{r.choice(["", chr(34) + high + chr(34)])}{r.choice(")]")}'
@@ -372,7 +372,7 @@ def array(element, nulls=0.1):
 
 
 def matrix(element, bounds=False):
-    """Arrays of two dimensions; with `bounds`, some of them do not begin at 1."""
+    """Arrays of two dimensions; with `bounds`, some arrays do not begin at 1."""
     def make(r):
         high, wide = r.randint(1, 3), r.randint(1, 4)
         rows = [array_text([None if r.random() < 0.1 else element(r) for _ in range(wide)]) for _ in range(high)]

@@ -18,10 +18,10 @@ import psycopg
 
 from moving import Database, Run
 
-# Their types are rows too, wherever the extension can be had.
+# The types of these extensions are checked too, if the extension is available.
 EXTENSIONS = ["citext", "hstore", "ltree", "intarray", "cube", "seg", "isn", "btree_gist", "pg_trgm", "postgis", "postgis_raster", "vector"]
-# What a column can have: base types with their arrays, ranges, multiranges. Domains and composites of the catalogue
-# are views' business, and pseudo-types are no column's.
+# The types that a column can have: base types with their arrays, ranges, multiranges. The catalogue's domains and
+# composites are used only by views, and no column can have a pseudo-type.
 QUERY = """
     SELECT t.oid, format('%I.%I', n.nspname, t.typname), t.typname, coalesce(x.extname, '')
     FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
@@ -33,7 +33,7 @@ QUERY = """
 
 
 class Column:
-    """A case of which only the table counts."""
+    """A case of which only the table is used."""
 
     wanted = None
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Moves texts out of databases whose encoding is not UTF-8, or none at all.
+"""Moves texts out of databases whose encoding is not UTF-8, or that have no encoding.
 
-In LATIN1 every text arrives as the characters that it means. SQL_ASCII promises nothing: what is
-UTF-8 arrives as it is, broken bytes are invalid, and as BYTES everything is exact.
+In LATIN1 every text arrives with the same characters. SQL_ASCII has no encoding: UTF-8 arrives as it
+is, bytes that are not UTF-8 are invalid, and as BYTES every value is exact.
 
     encodings.py URL
 """
@@ -23,7 +23,7 @@ RAW = [b"plain", "grüße 😀".encode(), b"\xff\xfe", b"half \xc3", b"\xe9t\xe9
 
 
 class Column:
-    """A case of which only the table counts."""
+    """A case of which only the table is used."""
 
     def __init__(self, table, wanted=None):
         self.table, self.wanted, self.name = table, wanted, table

@@ -1,6 +1,6 @@
-"""What a value has to be in the target, worked out from the server's own text for it.
+"""What a value has to be in the target, computed from the server's own text for it.
 
-Nothing here is shared with the program: texts are parsed again, by PostgreSQL's rules for its
+This module shares no code with Sluice: texts are parsed again, by PostgreSQL's rules for its
 output (https://www.postgresql.org/docs/current/datatype.html) and BigQuery's for what a type holds.
 """
 
@@ -27,11 +27,11 @@ class Invalid:
 INVALID = Invalid()
 
 
-# Moments
+# Dates and times
 
 
 def days_of(year, month, day):
-    """Days from 1970-01-01 in the proleptic Gregorian calendar, whatever the year."""
+    """Days since 1970-01-01 in the proleptic Gregorian calendar, for any year."""
     year -= month <= 2
     era = year // 400
     of_era = year - era * 400
@@ -59,7 +59,7 @@ def time_of(text):
 
 
 def moment_of(text):
-    """Microseconds since 1970, or INVALID. A zone can only be UTC: so the session asks for it."""
+    """Microseconds since 1970, or INVALID. The zone is always UTC, because the session sets it."""
     text = text.removesuffix("+00")
     if "infinity" in text or text.endswith("BC") or text.endswith("+00 BC"):
         return INVALID
@@ -72,7 +72,7 @@ UNITS = {"year": 12, "mon": 1, "day": None}
 
 
 def interval_of(text):
-    """(months, days, microseconds) of the style `postgres`, or INVALID."""
+    """(months, days, microseconds) of an interval in the style `postgres`, or INVALID."""
     if "infinity" in text:
         return INVALID
     months, days, micros = 0, 0, 0
@@ -101,7 +101,7 @@ def iso_interval_of(text):
     """(months, days, microseconds) of a text in ISO 8601, as BigQuery's INTERVAL reads it."""
     found = ISO_INTERVAL.fullmatch(text)
     if not found:
-        raise ValueError("no interval of ISO 8601")
+        raise ValueError("not an ISO 8601 interval")
     years, months, days, hours, minutes, sign, seconds, fraction = found.groups()
     micros = int(seconds or 0) * 1_000_000 + int((fraction or "").ljust(6, "0") or 0)
     micros = -micros if sign == "-" else micros
@@ -113,7 +113,7 @@ def iso_interval_of(text):
 
 
 def decimal_of(text, precision, scale):
-    """The number, or INVALID where it has more digits than that."""
+    """The number, or INVALID if it has more digits than that."""
     value = Decimal(text)
     if not value.is_finite():
         return INVALID
@@ -137,7 +137,7 @@ def integer_of(text):
 
 
 def float_of(text, single):
-    """The bits of a double. A NaN is a NaN, whatever its payload."""
+    """The bits of a double. All NaNs are equal, whatever their payload."""
     value = float(text)
     if single:
         value = struct.unpack(">f", struct.pack(">f", value))[0]
@@ -213,7 +213,7 @@ def fields_of(text):
         if text[at] in ",)":
             field = None
         else:
-            # A field may be quoted in parts only.
+            # Only a part of a field may be quoted.
             field = ""
             while text[at] not in ",)":
                 if text[at] == '"':
@@ -230,7 +230,7 @@ def fields_of(text):
 
 
 def shape_of(text):
-    """A shape in WKT or GeoJSON as (kind, coordinates as bits), or INVALID where GEOGRAPHY has no such shape."""
+    """A shape in WKT or GeoJSON as (kind, coordinates as bits), or INVALID if GEOGRAPHY has no such shape."""
     if text.startswith("{"):
         found = json.loads(text)
         if found["type"] == "GeometryCollection":
@@ -249,7 +249,7 @@ def bits_of(coordinates):
 
 
 def well_known(text, at):
-    """The shape that begins there, and where it ends."""
+    """The shape that begins at `at`, and the position where it ends."""
     kind = re.compile(r"[A-Z]+").match(text, at)
     at = kind.end()
     while text[at] == " ":
@@ -269,7 +269,7 @@ def well_known(text, at):
 
 
 def tuples(text, at, points):
-    """What a pair of parentheses holds; in a MULTIPOINT each point may have parentheses of its own."""
+    """The items in a pair of parentheses; in a MULTIPOINT each point may have its own parentheses."""
     items = []
     while text[at] != ")":
         at += 1
@@ -316,11 +316,11 @@ def json_of(text):
 
 
 def bad_constant(word):
-    raise ValueError(f"{word} is no JSON")
+    raise ValueError(f"{word} is not JSON")
 
 
 def same_document(found, expected, kind):
-    """Whether a part of a JSON document says what the server's text says.
+    """Whether a part of a JSON document has the value of the server's text.
 
     `kind` is a scalar's function (see SCALARS), `[kind, delimiter]` for an array, or a dict of the
     fields' kinds for a composite.

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Moves money out of databases of several currencies.
 
-A value is a count of the currency's smallest unit, so `lc_monetary` of the database says where the
-point is. What the one who reads has set must not say it.
+A value is a count of the currency's smallest unit, so `lc_monetary` of the database decides where the
+point is. The setting of the reading role must not decide it.
 
     money.py URL
 """

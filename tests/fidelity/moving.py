@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 import exact
 
-# What an administrator may have set, for a role or a database.
+# Settings that an administrator may have made for a role or a database.
 SETTINGS = {
     "DateStyle": "German, DMY",
     "IntervalStyle": "sql_standard",
@@ -38,7 +38,7 @@ PLAIN = {
 
 
 class Database:
-    """A database of this program's own, dropped in the end."""
+    """A database for this program, which is dropped at the end."""
 
     def __init__(self, server, encoding="UTF8"):
         self.server, self.name = server, f"fidelity_{os.getpid()}_{encoding.lower()}"
@@ -59,7 +59,7 @@ class Database:
         return connection
 
     def set(self, settings):
-        """Half of it for the database, half for the role that reads."""
+        """Applies half of the settings to the database, and half to the role that reads."""
         with psycopg.connect(self.server, autocommit=True) as connection:
             for at, (setting, value) in enumerate(settings.items()):
                 whose = [f"DATABASE {self.name}", f"ROLE CURRENT_USER IN DATABASE {self.name}"][at % 2]
@@ -74,7 +74,7 @@ class Database:
 
 
 class Run:
-    """A job over many tables, carried out by the real program."""
+    """A job for many tables, carried out by the real program."""
 
     def __init__(self, program, url, cases, on_invalid, folder):
         self.folder = pathlib.Path(folder)
@@ -109,7 +109,7 @@ class Run:
             raise SystemExit(f"sluice {command} ended with {ended.returncode}:\n{ended.stdout}\n{ended.stderr}") from None
 
     def documents(self):
-        """Everything that was said or written, the rows themselves left out."""
+        """Everything that was printed or written, except the rows."""
         texts = [self.said]
         for path in glob.glob(f"{self.folder}/**/*", recursive=True):
             if os.path.isfile(path) and not path.endswith(".parquet"):
@@ -117,7 +117,7 @@ class Run:
         return "\n".join(texts)
 
     def counted(self):
-        """What the receipts say was made NULL, by table."""
+        """How many values became NULL according to the receipts, by table."""
         [path] = glob.glob(f"{self.folder}/bucket/runs/*/manifest.json") or [None]
         if path is None:
             return {}
@@ -129,7 +129,7 @@ class Run:
         return found
 
     def hints(self):
-        """The remedy of each failure of a task, by its message."""
+        """The hint of each failure of a task, by its message."""
         paths = glob.glob(f"{self.folder}/bucket/runs/*/failures/**/*.json", recursive=True)
         return {failure["message"]: failure.get("hint") for failure in map(read, paths)}
 
@@ -151,7 +151,7 @@ def read(path):
 
 
 def plain(array):
-    """Numbers instead of Python's dates, which know fewer days and moments than Arrow does."""
+    """Numbers instead of Python's dates and times, which have a smaller range than Arrow's."""
     kind = array.type
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         items = plain(array.values)

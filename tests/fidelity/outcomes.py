@@ -27,7 +27,7 @@ from cases import CASES, Spelled
 from exact import INVALID
 from moving import SETTINGS, Database, Run
 
-# These say why a value is invalid, or what the target's limits are: whoever reads them learns nothing of the user's.
+# Messages may contain these: they say why a value is invalid, or are limits of the target, and reveal no data.
 LIMITS = {
     "infinity", "-infinity", "NaN", "Infinity", "-Infinity", "24:00:00", "00:00:00", "9223372036854775807", "9223372036854775808",
     "-9223372036854775808", "0001-01-01", "9999-12-31", "10000-01-01", "0001-01-01 00:00:00", "10000-01-01 00:00:00",
@@ -39,7 +39,7 @@ LIMITS = {
 
 
 def generated(case, seed, count):
-    """The case's own values, then as many more as are asked for. None stands for NULL."""
+    """The case's own values, then generated values up to the number asked for. None stands for NULL."""
     source = random.Random(f"{seed} {case.name}")
     values = list(case.values)
     while case.more and len(values) < count:
@@ -48,7 +48,7 @@ def generated(case, seed, count):
 
 
 def install(connection):
-    """The extensions that the server has."""
+    """Creates the extensions that the server has."""
     have = {name for (name,) in connection.execute("SELECT name FROM pg_available_extensions")}
     for extension in {case.extension for case in CASES} & have:
         connection.execute(f"CREATE EXTENSION {extension}")
@@ -56,7 +56,7 @@ def install(connection):
 
 
 def write(connection, case, values):
-    """Makes the case's table. The number of rows; None where this server has no such values."""
+    """Makes the case's table. Returns the number of rows; None if this server has no such values."""
     connection.execute(f'CREATE TABLE {case.table} (id int PRIMARY KEY, v {case.declared})')
     rows = list(enumerate(values))
     try:
@@ -93,7 +93,7 @@ def digits_of(target):
 
 
 def expected(target, kind, text):
-    """What has to arrive for the server's text, or INVALID; a function where only it can tell."""
+    """What has to arrive for the server's text, or INVALID; a function if several results are right."""
     if target.endswith("[]"):
         if kind == "vector":
             return [exact.float_of(item, True) for item in text.strip("[]").split(",")]
@@ -131,7 +131,7 @@ def expected(target, kind, text):
     if isinstance(kind, Spelled):
         return kind.texts[text]
     if kind == "inet":
-        # In an array the server leaves the mask of a whole address out.
+        # In an array the server omits the mask of a full address.
         return Says(lambda found: "/" in found and ipaddress.ip_interface(found) == ipaddress.ip_interface(text))
     if kind == "char":
         return INVALID if text.startswith("\\") and len(text) == 4 else text
@@ -151,7 +151,7 @@ def expected(target, kind, text):
 
 
 class Says:
-    """A text that may be spelled in more ways than one."""
+    """A text with more than one right spelling."""
 
     def __init__(self, agrees):
         self.agrees = agrees
@@ -172,7 +172,7 @@ def same(found, wanted):
 
 
 def shown(target):
-    """A planned column's target as a case spells it."""
+    """A planned column's target type, spelled as in a case."""
     text = target["target_type"]
     if target.get("decimal"):
         text += f"({target['decimal']['precision']},{target['decimal']['scale']})"
@@ -187,7 +187,7 @@ def planned_as(case, target):
 
 
 class Outcome:
-    """What became of one type."""
+    """The outcome of one type."""
 
     def __init__(self, case, target="", values=0):
         self.case, self.target, self.values = case, target, values
@@ -200,7 +200,7 @@ class Outcome:
         self.failures.append(f"{self.case.name} ({self.case.declared}): {what}")
 
     def judge(self, texts, found, counted):
-        """Compares every value; `counted` is what the run says it made NULL."""
+        """Compares every value; `counted` is how many values became NULL according to the run."""
         if found.keys() != texts.keys():
             self.fail(f"{len(texts)} rows were written and {len(found)} arrived")
             return
@@ -238,7 +238,7 @@ def judge_all(connection, run, cases):
         outcomes.append(outcome)
         table = tables.get(case.table)
         if table is None:
-            outcome.fail("the run says nothing of it")
+            outcome.fail("the run does not report it")
         elif table["state"] == "refused":
             outcome.refused = True
             if case.target is not None:
@@ -272,12 +272,12 @@ def check_targets(run, outcomes):
                     outcome.fail("values are invalid, and the plan did not say that some could be")
 
 
-# The statistics of these know their smallest and largest value, which the invalid ones are among.
+# The statistics of these types hold the smallest and largest value, and invalid values are among those.
 BOUNDED = ("date", "moment", "time", "decimal")
 
 
 def check_warnings(run, outcomes):
-    """Whether the plan warns where the statistics tell of invalid values that would end the run, and nowhere else."""
+    """Whether the plan warns if, and only if, the statistics show invalid values that would end the run."""
     warnings = "\n".join(run.answer("plan")["warnings"])
     for outcome in outcomes:
         warned = f"column `v` of `public.{outcome.case.table}` is likely" in warnings
@@ -288,7 +288,7 @@ def check_warnings(run, outcomes):
 
 
 def check_failing(connection, run, outcomes):
-    """With `on_invalid: fail`, a table with an invalid value does not become visible, and no value is told."""
+    """With `on_invalid: fail`, a table with an invalid value does not become visible, and no message contains a value."""
     answer = run.answer("run")
     documents = run.documents()
     tables = {table["table"].removeprefix("public."): table for table in answer["tables"]}
@@ -300,10 +300,10 @@ def check_failing(connection, run, outcomes):
             continue
         for word in (f"`public.{case.table}`", "`v`", "unit 0", "row "):
             if word not in table["error"]:
-                outcome.fail(f"on_invalid fail: `{word}` is not said: {table['error']}")
+                outcome.fail(f"on_invalid fail: `{word}` is missing: {table['error']}")
         query = re.search(r"find such rows with `(.*)`$", hints.get(table["error"]) or answer.get("hint") or "", re.S)
         if query:
-            # Nothing but the rows that were counted.
+            # The query finds exactly the rows that were counted.
             try:
                 found = {row[0] for row in connection.execute(f"SELECT id FROM ({query.group(1)}) AS found".encode())}
             except psycopg.Error as error:
@@ -316,11 +316,11 @@ def check_failing(connection, run, outcomes):
             outcome.fail(f"on_invalid fail: no query finds the rows: {hints.get(table['error'])}")
         for text in truth(connection, case).values():
             if text and text not in LIMITS and len(text) > 7 and text in documents:
-                outcome.fail(f"on_invalid fail: the value {text!r:.200} was told")
+                outcome.fail(f"on_invalid fail: the value {text!r:.200} was printed")
 
 
 def outcomes_of(options):
-    """Every case's outcome on one server."""
+    """The outcome of every case on one server."""
     chosen = [case for case in CASES if not options.only or case.name in options.only]
     with Database(options.url) as database, tempfile.TemporaryDirectory(prefix="fidelity-") as folder:
         with database.connect() as connection:

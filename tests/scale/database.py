@@ -1,4 +1,4 @@
-"""Eighty related tables, empty to 100,000 rows, read in one run while they are written to."""
+"""Eighty related tables with 0 to 100,000 rows, read in one run while they are written to."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def create(connection):
 
 
 def write(stop, counts):
-    """New rows in every table, each referring to the new row of the table before."""
+    """Writes new rows into every table, each referring to the new row of the table before."""
     number = 1_000_000
     with psycopg.connect(program.URL, autocommit=True) as connection:
         while not stop.is_set():
@@ -53,7 +53,7 @@ def founder(bucket):
 
 
 def files(folder, at):
-    """What DuckDB reads the copy of a table from; nothing for an empty table."""
+    """The files from which DuckDB reads the copy of a table; None for an empty table."""
     return f"'{folder}/t{at}/*.parquet'" if any((folder / f"t{at}").glob("*.parquet")) else None
 
 
@@ -81,7 +81,7 @@ def main():
     process = program.start("run", "--json", job)
     token = founder(job.parent / "bucket")
     copy = program.URL.rsplit("/", 1)[0] + "/shop_copy"
-    # The run must not end, and its snapshot with it, before pg_dump has joined.
+    # pg_dump must join the snapshot before the run, and its snapshot, ends.
     dump = subprocess.run(
         ["pg_dump", "--no-owner", f"--snapshot={token}", "-n", "shop", "-f", job.parent / "dump.sql", program.URL]
     )

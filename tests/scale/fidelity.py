@@ -1,7 +1,7 @@
-"""What Sluice and other programs make of values that are easily changed.
+"""What Sluice and other programs turn values into that are easily changed.
 
-The other programs live in an environment of their own, outside of the project: SCALE_PEERS says
-where.
+The other programs (the peers) are in a separate environment outside of the project, in the folder
+SCALE_PEERS.
 """
 
 import json
@@ -71,7 +71,7 @@ CASES = [
 
 
 def environment():
-    """The Python that has the peers, and those that could be installed."""
+    """The Python that has the peers, and the peers that could be installed."""
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
     folder = pathlib.Path(os.environ.get("SCALE_PEERS", cache / "sluice/peers"))
     python = folder / "bin/python"
@@ -88,7 +88,7 @@ def environment():
 
 
 def values_of(path):
-    """The column's Arrow type and its values, moments as numbers."""
+    """The column's Arrow type and its values, with dates and times as numbers."""
     table = pq.read_table(path)
     column = table.column(table.num_columns - 1).combine_chunks()
     kind = column.type
@@ -106,7 +106,7 @@ def values_of(path):
 
 
 def right(case, text, value, kind):
-    """Whether a value says exactly what the server's text says, in whichever type."""
+    """Whether a value of any type is exactly the value of the server's text."""
     if isinstance(value, uuid.UUID):
         value = str(value)
     if isinstance(value, exact.Decimal) and text != "NaN":
@@ -206,7 +206,7 @@ def main():
             for case in chosen:
                 command = [python, HERE / "peers.py", peer, database.url, case.table, place, "v"]
                 ended = subprocess.run(command, capture_output=True, text=True)
-                # A program that dies has not even said what failed.
+                # A program that dies has not reported what failed.
                 failures = json.loads(ended.stdout.splitlines()[-1]) if ended.stdout.strip() else {"v": f"exit code {ended.returncode}"}
                 if "v" in failures:
                     failed[case.name] = failures["v"]

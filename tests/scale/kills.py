@@ -1,4 +1,4 @@
-"""Runs whose tasks are killed at random moments: each has to end in the right table."""
+"""Runs with tasks that are killed at random moments: each has to end with the right table."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ RUNS = int(os.environ.get("SCALE_KILLS", "200"))
 
 
 def contents(folder):
-    """Number of rows, and a hash of all of them that does not depend on their order."""
+    """The number of rows, and a hash of all rows that does not depend on their order."""
     return duckdb.sql(f"SELECT count(*), sum(hash(t)::hugeint) FROM '{folder}/*.parquet' AS t").fetchone()
 
 

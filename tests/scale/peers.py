@@ -1,6 +1,6 @@
 """Reads single columns with another program and writes each to Parquet.
 
-Runs in an environment of the peers' own. What fails is told on standard output, as JSON by column.
+Runs in the peers' own environment. Prints the failures on standard output, as JSON by column.
 
     peers.py PEER URL TABLE FOLDER COLUMN...
 """
@@ -64,7 +64,7 @@ def main():
             if not isinstance(found, pa.Table):
                 found = pa.table(found)
             pq.write_table(found, os.path.join(folder, f"{column}.parquet"))
-        except BaseException as error:  # a panic of Rust is no Exception
+        except BaseException as error:  # a Rust panic is not an Exception
             failed[column] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
     print(json.dumps(failed))
 

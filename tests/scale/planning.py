@@ -1,4 +1,4 @@
-"""Time and pages read to plan the big tables."""
+"""The time to plan the big tables, and the pages that planning reads."""
 
 import shutil
 import time
@@ -22,7 +22,7 @@ def main():
             partitioning = {"strategy": strategy}
             job = program.write_job("planning", table, partitioning)
             pages = connection.execute("SELECT pg_relation_size(oid) / current_setting('block_size')::int FROM pg_class WHERE relname = %s", [table]).fetchone()[0]
-            # The server keeps a session's counts to itself for up to a second.
+            # The server publishes a session's counts only after up to a second.
             time.sleep(1.5)
             heap, index = connection.execute(PAGES, [table]).fetchone()
             began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Runs Sluice for the big measurements: job files, tasks, their peaks, tables of results."""
+"""Runs Sluice for the large measurements: job files, tasks, their peak memory, tables of results."""
 
 import glob
 import json
@@ -17,7 +17,7 @@ HERE = pathlib.Path(__file__).parent
 
 
 def write_job(name, table, partitioning=None, limits=None, more=None):
-    """A job file in a fresh folder; its path."""
+    """Writes a job file into a fresh folder, and returns its path."""
     folder = fresh(name)
     job = {
         "name": name,
@@ -34,7 +34,7 @@ def write_job(name, table, partitioning=None, limits=None, more=None):
 
 
 def write_many(name, patterns, limits, more=None):
-    """A job file for many tables in a fresh folder; its path."""
+    """Writes a job file for many tables into a fresh folder, and returns its path."""
     folder = fresh(name)
     job = {
         "name": name,
@@ -69,7 +69,7 @@ def start(*arguments):
 
 
 def answer(process):
-    """What `--json` answered."""
+    """The answer of `--json`."""
     out, err = process.communicate()
     if process.returncode != 0:
         raise SystemExit(f"sluice failed with {process.returncode}:\n{out}\n{err}")
@@ -77,7 +77,7 @@ def answer(process):
 
 
 def tasks_of(run):
-    """Processes below `run` that Cloud Run would call tasks."""
+    """The descendants of `run` that are tasks."""
     parents = {}
     for stat in glob.glob("/proc/[0-9]*/stat"):
         try:
@@ -108,7 +108,7 @@ def is_task(process):
 def kill_one(run, usual, least=1):
     """Kills one of the run's tasks at a random moment of the `usual` seconds that it takes.
 
-    1 if there was one to kill, and at least `least` were alive; 0 otherwise.
+    Returns 1 if it killed a task, and 0 if fewer than `least` tasks were alive or the task had ended.
     """
     while run.poll() is None and not tasks_of(run.pid):
         time.sleep(0.002)
@@ -124,7 +124,7 @@ def kill_one(run, usual, least=1):
 
 
 def peaks(process):
-    """Waits for a run; the highest resident size of each of its tasks, in MiB, and the answer."""
+    """Waits for a run. Returns the highest resident size of each task, in MiB, and the answer."""
     found = {}
     while process.poll() is None:
         for task in tasks_of(process.pid):
@@ -140,7 +140,7 @@ def peaks(process):
 
 
 def oracle(table, folder, url=None, remember=None):
-    """Fails unless the folder holds the table; seconds that took."""
+    """Fails unless the folder holds the table. Returns the seconds that the check took."""
     began = time.monotonic()
     check = [os.sys.executable, HERE.parent / "oracle.py", "postgres", url or URL, "--table", table, "--parquet", folder]
     if remember:

@@ -1,4 +1,4 @@
-"""Every strategy on the big tables; count, NULLs, min, max and sums of every column compared."""
+"""Every strategy on the big tables. Compares count, NULLs, min, max and sums of every column."""
 
 import shutil
 import time
@@ -36,7 +36,7 @@ def main():
             began = time.monotonic()
             high, answer = program.peaks(program.start("run", "--json", job))
             took = time.monotonic() - began
-            # The table does not change between the runs that are compared with it.
+            # The table does not change, so its facts are computed only once.
             program.oracle(table, program.target(job), remember=facts)
             shown = partitioning["strategy"]
             if shown == "auto":

@@ -1,7 +1,7 @@
 """Runs whose tasks are killed while writers move money between the accounts that are read.
 
 A transfer keeps the sum, moves its rows to other pages and changes their `moved`. So a run that
-reads two moments has a wrong count or a wrong sum; `without a snapshot` shows that it can.
+reads two states of the table has a wrong count or a wrong sum; `without a snapshot` shows this.
 """
 
 import os
@@ -43,18 +43,18 @@ def figures(folder):
 
 
 def moments(run):
-    """Snapshots that a run took, and whether anything was proved in one before its newest.
+    """How many snapshots a run took, and whether one before the newest has a receipt.
 
-    Nothing is lost with a snapshot that ends before a unit was proved in it.
+    No work is lost with a snapshot that ends before a unit has a receipt in it.
     """
     generations = sorted(founder.parent.name for founder in run.glob("snapshots/*/founder.json"))
     return len(generations), any(any(run.glob(f"receipts/{older}/*")) for older in generations[:-1])
 
 
 def one_run(job, kill_within):
-    """Figures of the copy, tasks killed, snapshots taken, and whether it was begun again."""
+    """The copy's figures, the tasks killed, the snapshots taken, and whether the run began again."""
     process = program.start("run", "--json", job)
-    # Never all of them: that is another test.
+    # Never kill all tasks: another test does that.
     killed = program.kill_one(process, kill_within, least=2) if kill_within else 0
     answer = program.answer(process)
     found = figures(program.target(job))

@@ -1,4 +1,4 @@
-//! PostgreSQL servers of a test's own, for what cannot be tried on the server that all share.
+//! PostgreSQL servers for one test each, for tests that cannot use the shared server.
 
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::needs::{skip, variable};
 use crate::postgres::Database;
 
-/// A server, stopped and thrown away with this value.
+/// A server. Dropping the value stops and deletes it.
 #[derive(Debug)]
 pub struct Cluster {
     folder: TempDir,
@@ -21,16 +21,16 @@ pub struct Cluster {
     port: u16,
 }
 
-/// The server's programs, and who runs them.
+/// The server's programs, and the user who runs them.
 #[derive(Debug, Clone)]
 struct Programs {
     folder: PathBuf,
-    /// User and group; `None` for this process's own. The server refuses to run as root.
+    /// User and group; `None` for those of this process. The server refuses to run as root.
     owner: Option<(u32, u32)>,
 }
 
 impl Cluster {
-    /// An empty server. `None` where its programs are missing: the test returns, and has said so.
+    /// Starts an empty server. Reports a skip and returns `None` if its programs are missing.
     pub fn start() -> Option<Self> {
         let programs = Programs::find()?;
         let folder = programs.folder_of_its_own();
@@ -41,7 +41,7 @@ impl Cluster {
         Some(Self::serve(folder, programs, &[]))
     }
 
-    /// A hot standby of it, with settings of its own.
+    /// Starts a hot standby of this server, with its own settings.
     #[must_use]
     pub fn standby(&self, settings: &[&str]) -> Self {
         let folder = self.programs.folder_of_its_own();
@@ -69,12 +69,12 @@ impl Cluster {
         cluster
     }
 
-    /// Where it listens.
+    /// The host and port that the server listens on.
     pub fn address(&self) -> (String, u16) {
         ("127.0.0.1".to_owned(), self.port)
     }
 
-    /// A fresh database on it.
+    /// A fresh database on this server.
     pub async fn database(&self) -> Database {
         let server = PgConnectOptions::new_without_pgpass();
         Database::on(server.host("127.0.0.1").port(self.port).username("postgres")).await
@@ -132,7 +132,7 @@ impl Programs {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.folder.join(program));
-        // The folder that the test began in may be closed to the owner.
+        // The owner may not be allowed to read the folder that the test started in.
         command.current_dir(Path::new("/")).stdin(Stdio::null()).stdout(Stdio::null());
         if let Some((user, group)) = self.owner {
             command.uid(user).gid(group);
@@ -142,7 +142,7 @@ impl Programs {
     }
 }
 
-/// What `id` answers.
+/// The number that the program `id` prints.
 fn id(what: &str, user: &str) -> Option<u32> {
     let output = Command::new("id").args([what, user]).output().ok()?;
     String::from_utf8(output.stdout).ok()?.trim().parse().ok()

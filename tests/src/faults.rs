@@ -1,4 +1,4 @@
-//! Processes that die without a word.
+//! Kills and freezes processes.
 
 use std::fs;
 use std::path::Path;
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use rand::seq::IndexedRandom as _;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The task processes that `run` (a process id) has started and that still live.
+/// The task processes that `run` (a process id) has started and that are still alive.
 ///
-/// A task is known by what Cloud Run would give it too: `CLOUD_RUN_TASK_INDEX`.
+/// A task is recognised by `CLOUD_RUN_TASK_INDEX`, which Cloud Run would set too.
 pub fn tasks_of(run: u32) -> Vec<u32> {
     let mut family = vec![run];
     let processes: Vec<(u32, u32)> = processes();
-    // Parents may be listed after their children, so look until nobody new turns up.
+    // Parents may be listed after their children, so search until no new process is found.
     loop {
         let before = family.len();
         for (id, parent) in &processes {
@@ -31,13 +31,13 @@ pub fn tasks_of(run: u32) -> Vec<u32> {
     family
 }
 
-/// The process that works as task `index` of `run`.
+/// The process of task `index` of `run`.
 pub fn task_of(run: u32, index: u64) -> Option<u32> {
     let variable = format!("CLOUD_RUN_TASK_INDEX={index}");
     tasks_of(run).into_iter().find(|task| environment(*task).any(|line| line == variable))
 }
 
-/// Every task whose run lies in a bucket below `folder`, those without a parent too.
+/// Every task whose run lies in a bucket below `folder`, including tasks without a parent.
 pub fn tasks_below(folder: &Path) -> Vec<u32> {
     let beginning = format!("SLUICE_MANIFEST=file://{}/", folder.display());
     let is_below = |line: String| line.starts_with(&beginning);
@@ -45,7 +45,7 @@ pub fn tasks_below(folder: &Path) -> Vec<u32> {
     everybody.filter(|id| environment(*id).any(is_below)).collect()
 }
 
-/// Waits until `run` has at least one task. `false` if it ended before, or none came in time.
+/// Waits until `run` has at least one task. `false` if it ended before, or no task started in time.
 pub async fn wait_for_tasks(run: u32, patience: Duration) -> bool {
     let start = Instant::now();
     while start.elapsed() < patience && is_alive(run) {
@@ -57,34 +57,35 @@ pub async fn wait_for_tasks(run: u32, patience: Duration) -> bool {
     false
 }
 
-/// Says how many faults a test has tried. `./test` adds up what all of them say.
-#[expect(clippy::print_stdout, reason = "it is the words of a test")]
+/// Reports how many faults a test has tried. `./test` adds up the reports of all tests.
+#[expect(clippy::print_stdout, reason = "a test reports by printing")]
 pub fn counted(faults: usize, what: &str) {
     println!("faults: {faults} {what}");
 }
 
-/// Kills one task of `run`, whichever; `None` if there was none.
+/// Kills a random task of `run`, and returns its process; `None` if no task runs.
 pub fn kill_a_task(run: u32) -> Option<u32> {
     let victim = *tasks_of(run).choose(&mut rand::rng())?;
     kill(victim).then_some(victim)
 }
 
-/// `kill -9`. `false` if the process was gone already.
+/// Sends SIGKILL. `false` if the process no longer exists.
 pub fn kill(process: u32) -> bool {
     signal(process, Signal::KILL)
 }
 
-/// `kill -TERM`. `false` if the process was gone already.
+/// Sends SIGTERM. `false` if the process no longer exists.
 pub fn terminate(process: u32) -> bool {
     signal(process, Signal::TERM)
 }
 
-/// Stops a process as Cloud Run does before it moves it to another machine. `false` if it was gone.
+/// Stops a process, as Cloud Run does before it moves a container to another machine. `false` if
+/// the process no longer exists.
 pub fn freeze(process: u32) -> bool {
     signal(process, Signal::TSTP) && signal(process, Signal::STOP)
 }
 
-/// Lets a process go on that was frozen. `false` if it was gone.
+/// Lets a frozen process continue. `false` if the process no longer exists.
 pub fn thaw(process: u32) -> bool {
     signal(process, Signal::CONT)
 }
@@ -96,7 +97,7 @@ fn signal(process: u32, signal: Signal) -> bool {
         .is_some_and(|pid| kill_process(pid, signal).is_ok())
 }
 
-/// Every process of the machine with its parent. Zombies are left out: they can do nothing more.
+/// Every process of the machine with its parent, except zombies, which do nothing any more.
 fn processes() -> Vec<(u32, u32)> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries
@@ -109,14 +110,14 @@ fn processes() -> Vec<(u32, u32)> {
         .collect()
 }
 
-/// Whether a process can still do something.
+/// Whether a process exists and is not a zombie.
 pub fn is_alive(process: u32) -> bool {
     state_of(process).is_some_and(|(state, _)| state != 'Z')
 }
 
 fn state_of(process: u32) -> Option<(char, u32)> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The command's name stands in parentheses and may hold anything.
+    // The command's name is in parentheses and may contain any character.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }

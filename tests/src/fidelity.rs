@@ -1,4 +1,4 @@
-//! Values of every type, judged by programs that share no code with this one.
+//! Values of every type, judged by programs that share no code with Sluice.
 
 use serde_json::Value;
 use tokio::process::Command;
@@ -7,8 +7,8 @@ use crate::needs::{skip, variable};
 use crate::oracle::python;
 use crate::sluice::program;
 
-/// The servers that every type is tried on: this machine's and the newest. A server that is
-/// missing is left out, and said to be.
+/// The servers that every type is tried on: this machine's and the newest. A missing server is left
+/// out and reported as a skip.
 pub fn servers() -> Vec<String> {
     ["TEST_POSTGRES_URL", "TEST_NEWER_POSTGRES_URL"]
         .into_iter()
@@ -22,8 +22,8 @@ pub fn servers() -> Vec<String> {
         .collect()
 }
 
-/// Runs a program of `tests/fidelity` on a server and fails with everything that it finds wrong.
-/// What it answers; `None` where there is no Python.
+/// Runs a program of `tests/fidelity` on a server, and fails with every error that it finds.
+/// Returns the program's answer; `None` if Python is missing.
 pub async fn judge(script: &str, server: &str, arguments: &[&str]) -> Option<Value> {
     let path = format!("{}/fidelity/{script}.py", env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(python()?);

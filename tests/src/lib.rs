@@ -1,9 +1,9 @@
-//! What the end-to-end tests stand on: the real programs, real servers, faults, and an oracle that
-//! shares no code with them.
+//! The base of the end-to-end tests: the real programs, real servers, faults, and an oracle that
+//! shares no code with Sluice.
 #![expect(
     clippy::expect_used,
     clippy::panic,
-    reason = "a test that cannot go on has to stop and say why"
+    reason = "a test that cannot continue has to stop and say why"
 )]
 
 pub mod cloud;

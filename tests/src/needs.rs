@@ -3,14 +3,15 @@
 use std::ffi::OsString;
 use std::io::Write as _;
 
-/// Says that the running test is skipped for want of `part`; fails where nothing may be missing.
+/// Reports that the running test is skipped because `part` is missing. In CI the test fails
+/// instead.
 pub fn skip(part: &str) {
     assert!(variable("CI").is_none(), "{part} is missing, and in CI nothing may be");
     say(&format!("{part} is missing"));
 }
 
-/// Says that the running test is skipped because this user may not do something. That is no fault
-/// of the machine's, so it fails nowhere.
+/// Reports that the running test is skipped because this user lacks a right. The machine is not at
+/// fault, so the test does not fail in CI either.
 pub fn lacks_rights(to: &str) {
     say(&format!("{to} needs rights that this user has not"));
 }
@@ -18,11 +19,11 @@ pub fn lacks_rights(to: &str) {
 fn say(why: &str) {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("a test");
-    // Not `eprintln!`: the test runner would swallow the words of a test that passes.
+    // Not `eprintln!`: the test runner would hide the output of a test that passes.
     let _ = writeln!(std::io::stderr(), "skipped: {name}: {why}");
 }
 
-/// The number that an environment variable holds; `None` where it is not set.
+/// The number that an environment variable holds; `None` if it is not set.
 pub fn number(name: &str) -> Option<usize> {
     let text = variable(name)?;
     Some(text.to_str().and_then(|text| text.parse().ok()).expect("a whole number"))

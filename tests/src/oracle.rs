@@ -1,4 +1,4 @@
-//! Whether a folder of Parquet files holds what a database holds, by other people's readers.
+//! Checks with independent readers that a folder of Parquet files holds what a database holds.
 
 use std::path::{Path, PathBuf};
 
@@ -15,12 +15,12 @@ pub enum Expected<'a> {
     Table(&'a Database, &'a str),
     /// The rows of a query to a PostgreSQL database.
     Query(&'a Database, &'a str),
-    /// A table of a SQLite file, as SQL spells it.
+    /// A table of an SQLite file, as SQL spells it.
     Sqlite(&'a Path, &'a str),
 }
 
-/// Fails with every difference between `expected` and the Parquet files of `folder`. The facts
-/// that were compared, by column; `None` where there is no Python to compare them.
+/// Fails with every difference between `expected` and the Parquet files of `folder`. Returns the
+/// compared facts, by column; `None` if Python is missing.
 pub async fn assert_same(expected: Expected<'_>, folder: &Path) -> Option<Value> {
     match compare(expected, folder).await? {
         Ok(facts) => Some(facts),
@@ -28,7 +28,7 @@ pub async fn assert_same(expected: Expected<'_>, folder: &Path) -> Option<Value>
     }
 }
 
-/// The same comparison for those who expect a difference.
+/// The same comparison, which returns the differences instead of failing.
 pub async fn compare(expected: Expected<'_>, folder: &Path) -> Option<Result<Value, String>> {
     let python = python()?;
     let mut command = Command::new(python);
@@ -53,7 +53,7 @@ pub async fn compare(expected: Expected<'_>, folder: &Path) -> Option<Result<Val
     }
 }
 
-/// The rows that a DuckDB query answers, each as JSON; `None` where there is no Python.
+/// The rows of a DuckDB query, each as JSON; `None` if Python is missing.
 pub async fn duckdb(query: &str) -> Option<Vec<Value>> {
     let script = "import duckdb, json, sys\n\
         result = duckdb.sql(sys.argv[1])\n\

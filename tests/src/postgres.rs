@@ -1,4 +1,4 @@
-//! A database of a test's own.
+//! A database for one test.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -7,18 +7,18 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
 use crate::needs::{skip, variable};
 
-/// A fresh database, dropped with this value.
+/// A fresh database. Dropping the value drops the database.
 #[derive(Debug)]
 pub struct Database {
     server: PgConnectOptions,
     name: String,
-    /// Whether somebody else drops it.
+    /// Whether another value drops the database.
     lent: bool,
 }
 
 impl Database {
-    /// Creates one on the server of `TEST_POSTGRES_URL`. `None` where there is no server: the test
-    /// returns, and has said so.
+    /// Creates a database on the server of `TEST_POSTGRES_URL`. Reports a skip and returns `None`
+    /// if there is no server.
     pub async fn fresh() -> Option<Self> {
         let Some(url) = variable("TEST_POSTGRES_URL") else {
             skip("PostgreSQL (TEST_POSTGRES_URL)");
@@ -29,7 +29,7 @@ impl Database {
         Some(Self::on(server).await)
     }
 
-    /// Creates one on that server.
+    /// Creates a database on `server`.
     pub(crate) async fn on(server: PgConnectOptions) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let server = server.disable_statement_logging();
@@ -44,57 +44,57 @@ impl Database {
         Self { server, name, lent: false }
     }
 
-    /// The same one, as a server at another port of this machine shows it.
+    /// The same database, as the server at another port of this machine shows it.
     pub(crate) fn at_port(&self, port: u16) -> Self {
         Self { server: self.server.clone().port(port), name: self.name.clone(), lent: true }
     }
 
-    /// Its URL, reached directly.
+    /// The database's URL.
     pub fn url(&self) -> String {
         self.url_through(self.server.get_port())
     }
 
-    /// Its URL, reached through a port of this machine.
+    /// The database's URL, through another port of this machine.
     pub fn url_through(&self, port: u16) -> String {
         let user = self.server.get_username();
         let host = self.server.get_host();
         format!("postgres://{user}@{host}:{port}/{}", self.name)
     }
 
-    /// Its URL for another user.
+    /// The database's URL for another user.
     pub fn url_as(&self, user: &str) -> String {
         let (host, port) = self.address();
         format!("postgres://{user}@{host}:{port}/{}", self.name)
     }
 
-    /// Its name, unique among the databases of the server.
+    /// The database's name, which is unique on the server.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where the server listens.
+    /// The host and port that the server listens on.
     pub fn address(&self) -> (String, u16) {
         (self.server.get_host().to_owned(), self.server.get_port())
     }
 
-    /// A connection to it.
+    /// A connection to the database.
     pub async fn connect(&self) -> PgConnection {
         self.server.clone().database(&self.name).connect().await.expect("the database answers")
     }
 
-    /// Carries statements out.
+    /// Executes statements.
     pub async fn execute(&self, statements: &str) {
         let mut connection = self.connect().await;
         run(&mut connection, statements).await;
         connection.close().await.expect("the connection closes");
     }
 
-    /// The one whole number that a query answers.
+    /// The single whole number that a query returns.
     pub async fn number(&self, query: &str) -> i64 {
         self.row(query).await.get(0)
     }
 
-    /// The one text that a query answers.
+    /// The single text that a query returns.
     pub async fn text(&self, query: &str) -> String {
         self.row(query).await.get(0)
     }
@@ -113,7 +113,7 @@ impl Drop for Database {
         }
         let server = self.server.clone();
         let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-        // A runtime of its own: this may run inside of one that is shutting down.
+        // Another runtime, because the current one may be shutting down.
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
@@ -124,7 +124,7 @@ impl Drop for Database {
                     .map_err(std::io::Error::other)
             })
         });
-        // The server is thrown away after the suite, so a database that stays does no harm.
+        // The server is deleted after the suite, so a database that is left over does no harm.
         let _ = dropping.join();
     }
 }

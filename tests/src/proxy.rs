@@ -1,4 +1,4 @@
-//! A network between Sluice and its source that can fail and be slow.
+//! A network between Sluice and its source that can fail or be slow.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +8,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
-/// Forwards a port of this machine to a server. Dropping it cuts everything.
+/// Forwards a port of this machine to a server. Dropping it cuts every connection.
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
     weather: Arc<watch::Sender<Weather>>,
-    /// How many more connections are let through at once.
+    /// How many more connections may be open at the same time.
     width: Arc<Semaphore>,
     accepting: JoinHandle<()>,
 }
 
-/// What the network is like. Connections live as long as the storm count that they began in.
+/// The state of the network. A connection is cut when `storms` changes.
 #[derive(Debug, Clone, Copy)]
 struct Weather {
     storms: u64,
@@ -26,18 +26,18 @@ struct Weather {
 }
 
 impl Proxy {
-    /// A proxy to `host:port` as fast as the machine.
+    /// A proxy to `server` without a limit of speed.
     pub async fn to(server: (String, u16)) -> Self {
         Self::throttled(server, None, Semaphore::MAX_PERMITS).await
     }
 
-    /// A proxy that lets each connection receive `bytes_per_second` only.
+    /// A proxy that lets each connection receive at most `bytes_per_second`.
     pub async fn slow(server: (String, u16), bytes_per_second: usize) -> Self {
         Self::throttled(server, Some(bytes_per_second), Semaphore::MAX_PERMITS).await
     }
 
-    /// The same, and one connection has to end before the next gets an answer, until it is told to
-    /// [`widen`](Self::widen).
+    /// A slow proxy that lets one connection through at a time until [`widen`](Self::widen) is
+    /// called. The next connection gets an answer only after the one before it ends.
     pub async fn narrow(server: (String, u16), bytes_per_second: usize) -> Self {
         Self::throttled(server, Some(bytes_per_second), 1).await
     }
@@ -77,17 +77,17 @@ impl Proxy {
         self.port
     }
 
-    /// Lets as many connections through at once as there are.
+    /// Lets any number of connections through at the same time.
     pub fn widen(&self) {
         self.width.add_permits(Semaphore::MAX_PERMITS / 2);
     }
 
-    /// Cuts every connection there is; new ones are let through.
+    /// Cuts every open connection; new connections are let through.
     pub fn cut(&self) {
         self.weather.send_modify(|weather| weather.storms += 1);
     }
 
-    /// Cuts every connection and lets none through for `time`.
+    /// Cuts every connection, and refuses new ones for `time`.
     pub async fn gone_for(&self, time: Duration) {
         self.weather.send_modify(|weather| {
             weather.storms += 1;

@@ -1,4 +1,4 @@
-//! The real program, run as a user runs it.
+//! The real command, run as a user runs it.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,7 +12,8 @@ use tokio::process::{Child, Command};
 
 use crate::needs::{skip, variable};
 
-/// A folder of a test's own with a bucket, a warehouse and job files, and the program in it.
+/// A folder for one test, with a bucket, a folder of target tables and job files, in which the
+/// command runs.
 #[derive(Debug)]
 pub struct Site {
     folder: TempDir,
@@ -20,7 +21,7 @@ pub struct Site {
     program: Option<PathBuf>,
 }
 
-/// How a command ended, and what it said.
+/// How a command ended, and what it printed.
 #[derive(Debug)]
 pub struct Ended {
     /// Exit code; `None` for a process that a signal ended.
@@ -32,18 +33,18 @@ pub struct Ended {
 }
 
 impl Site {
-    /// An empty one.
+    /// An empty site.
     pub fn new() -> Self {
         let folder = TempDir::with_prefix("sluice-").expect("a temporary folder");
         Self { folder, variables: Vec::new(), program: None }
     }
 
-    /// One whose jobs find their source in `${SOURCE_URL}`.
+    /// A site that sets `SOURCE_URL`, the source of its jobs, to `source`.
     pub fn reading(source: impl Into<String>) -> Self {
         Self::new().with("SOURCE_URL", source)
     }
 
-    /// An empty one with another build of the program.
+    /// An empty site with another build of the command.
     pub fn of(program: PathBuf) -> Self {
         Self { program: Some(program), ..Self::new() }
     }
@@ -60,17 +61,17 @@ impl Site {
         &self.variables
     }
 
-    /// The folder.
+    /// The site's folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// A bucket's URL.
+    /// The URL of the site's bucket.
     pub fn bucket(&self) -> String {
         format!("file://{}/bucket", self.path().display())
     }
 
-    /// Where a target table of [`Site::job`] becomes visible.
+    /// The folder of a target table of [`Site::job`].
     pub fn table(&self, name: &str) -> PathBuf {
         self.path().join("warehouse/shop").join(name)
     }
@@ -105,7 +106,7 @@ impl Site {
     pub fn start<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> Started {
         let child = Command::new(self.program.as_deref().unwrap_or_else(|| program()))
             .args(arguments)
-            // What the machine's owner has set must not change what a test sees.
+            // The environment of this machine must not change the result of a test.
             .env_remove("RUST_LOG")
             .env_remove("SLUICE_BUCKET")
             .env_remove("SLUICE_PLANNER")
@@ -123,17 +124,17 @@ impl Site {
         Started { id, child }
     }
 
-    /// `sluice run --json JOB`, which has to succeed.
+    /// The answer of `sluice run --json JOB`, which has to succeed.
     pub async fn run(&self, job: &Path) -> Value {
         self.sluice([OsStr::new("run"), OsStr::new("--json"), job.as_os_str()]).await.answer()
     }
 
-    /// `sluice plan --json JOB`, which has to succeed.
+    /// The answer of `sluice plan --json JOB`, which has to succeed.
     pub async fn plan(&self, job: &Path) -> Value {
         self.sluice([OsStr::new("plan"), OsStr::new("--json"), job.as_os_str()]).await.answer()
     }
 
-    /// The only run in the bucket; the newest where there are several.
+    /// The newest run in the bucket.
     pub fn newest_run(&self) -> Option<String> {
         let mut runs: Vec<String> = fs::read_dir(self.path().join("bucket/runs"))
             .ok()?
@@ -144,7 +145,7 @@ impl Site {
         runs.pop()
     }
 
-    /// Files of a run's folder whose path holds `part`.
+    /// The files of a run's folder whose path contains `part`.
     pub fn documents(&self, run: &str, part: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();
         walk(&self.path().join("bucket/runs").join(run), &mut found);
@@ -160,16 +161,16 @@ impl Default for Site {
     }
 }
 
-/// A command on its way.
+/// A command that runs.
 #[derive(Debug)]
 pub struct Started {
-    /// Its process.
+    /// The id of its process.
     pub id: u32,
     child: Child,
 }
 
 impl Started {
-    /// Waits for its end.
+    /// Waits for the command's end.
     pub async fn ended(self) -> Ended {
         let output = self.child.wait_with_output().await.expect("the program can be waited for");
         Ended {
@@ -181,18 +182,18 @@ impl Started {
 }
 
 impl Ended {
-    /// Fails unless the command did what was asked.
+    /// Fails unless the command succeeded.
     pub fn succeeded(&self) {
         assert_eq!(self.code, Some(0), "{self}");
     }
 
-    /// What `--json` answered; the command has to have succeeded.
+    /// The object that `--json` printed; fails unless the command succeeded.
     pub fn answer(&self) -> Value {
         self.succeeded();
         self.json()
     }
 
-    /// The one object on standard output.
+    /// The single JSON object on standard output.
     pub fn json(&self) -> Value {
         match serde_json::from_str(&self.stdout) {
             Ok(value @ Value::Object(_)) => value,
@@ -200,12 +201,12 @@ impl Ended {
         }
     }
 
-    /// Fails unless the command ended with `code` and an error that holds all of `words`.
+    /// Fails unless the command ended with `code` and an error that contains all of `words`.
     pub fn refused(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, Some(code), "{self}");
         assert!(self.stderr.contains("error: "), "no error was printed:\n{self}");
         for word in words {
-            assert!(self.stderr.contains(word), "`{word}` was not said:\n{self}");
+            assert!(self.stderr.contains(word), "`{word}` was not printed:\n{self}");
         }
     }
 }
@@ -216,8 +217,8 @@ impl std::fmt::Display for Ended {
     }
 }
 
-/// The program. `TEST_SLUICE` says where it is; otherwise it is built first, because building the
-/// tests does not build it.
+/// The path of the command: `TEST_SLUICE` if it is set. Otherwise the command is built first,
+/// because building the tests does not build it.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -235,9 +236,9 @@ pub fn program() -> &'static Path {
     })
 }
 
-/// A program beside the command under test: one that runs in the cloud, like `extractor`, or another
-/// build of the command. `TEST_EXTRACTOR` says where it is. `None` where it is missing: the test
-/// returns, and has said so.
+/// The path of another program: one that runs in the cloud, such as `extractor`, or another build
+/// of the command. A variable such as `TEST_EXTRACTOR` names the path. Reports a skip and returns
+/// `None` if it is not set.
 pub fn other_program(name: &str) -> Option<PathBuf> {
     let variable_name = format!("TEST_{}", name.to_uppercase());
     let found = variable(&variable_name).map(PathBuf::from);
@@ -247,7 +248,7 @@ pub fn other_program(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// Puts `over` into `under`, mapping by mapping.
+/// Merges `over` into `under`, mapping by mapping.
 pub(crate) fn merge(under: &mut Value, over: &Value) {
     match (under, over) {
         (Value::Object(under), Value::Object(over)) => {

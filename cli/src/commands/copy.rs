@@ -32,7 +32,7 @@ pub(crate) async fn copy(options: &Copy) -> Result<Answer> {
         require_free(path, &text)?;
     }
     let run = Planned::run(&job, options.resume).await.map_err(with_job_file)?;
-    // Not before: a job that cannot be planned would stand in the way of the right one.
+    // Not before: the file of a job that cannot be planned would block that of the corrected job.
     let again = match &options.save {
         Some(path) => {
             save(path, &text)?;
@@ -43,7 +43,7 @@ pub(crate) async fn copy(options: &Copy) -> Result<Answer> {
     answer(run.carry_out(again).await?)
 }
 
-/// Tells the reader to use a job file where a hint names a key that `copy` has no option for.
+/// Tells the reader to use a job file if a hint names a key that `copy` has no option for.
 fn with_job_file(error: Error) -> Error {
     const KEYS: [&str; 4] = ["`columns.", "`source.", "`tables`", "`partitioning."];
     match error.remedy() {
@@ -132,7 +132,7 @@ impl What {
         if let Some(query) = typed.iter().find(|text| is_query(text)) {
             return match typed {
                 [_] => Ok(Self::Query(query.clone())),
-                _ => Err(Error::invalid("copy a query: other tables stand beside it")
+                _ => Err(Error::invalid("copy a query: other tables are named too")
                     .hint("copy the query by a command of its own: it needs a TARGET of its own")),
             };
         }
@@ -198,14 +198,14 @@ fn require_table(target: &str) -> Result<()> {
     }
 }
 
-/// Refuses to save the job where something else is.
+/// Refuses to save the job over anything else.
 fn require_free(path: &Path, text: &str) -> Result<()> {
     let refused = |why: &str| {
         Error::invalid(format!("save the job: `{}` {why}", path.display()))
             .hint("give `--save` the name of another file")
     };
     if path.as_os_str() == "-" {
-        return Err(refused("is no name for a file"));
+        return Err(refused("is not a file name"));
     }
     match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -214,14 +214,14 @@ fn require_free(path: &Path, text: &str) -> Result<()> {
         }
         Ok(there) if there.is_file() => match fs::read(path) {
             Ok(there) if there == text.as_bytes() => Ok(()),
-            _ => Err(refused("holds something else")),
+            _ => Err(refused("exists and holds something else")),
         },
-        Ok(_) => Err(refused("is no file")),
+        Ok(_) => Err(refused("is not a file")),
         Err(error) => Err(error).doing(Kind::Denied, || format!("read `{}`", path.display())),
     }
 }
 
-/// Writes the job file, where it is not there yet.
+/// Writes the job file, if it does not exist yet.
 fn save(path: &Path, text: &str) -> Result<()> {
     if write_new(path, text)? { Ok(()) } else { require_free(path, text) }
 }

@@ -15,7 +15,7 @@ use crate::arguments::Init;
 use crate::format::{count, size, thousands};
 use crate::location::{job_name, shell_word, source_url, target_url};
 
-/// Tables that are looked at one by one. Of more, the file names the patterns alone.
+/// Most tables that are described one by one. If there are more, the file names only patterns.
 const LOOKED_AT: usize = 200;
 
 pub(crate) async fn init(options: &Init) -> Result<Answer> {
@@ -42,7 +42,7 @@ pub(crate) async fn init(options: &Init) -> Result<Answer> {
             let description = describe(survey.as_mut(), table).await;
             tables.push(Candidate::new(table, description, &tables));
         }
-        // Says so where the connection was lost: its tables were not refused.
+        // Fails if the connection was lost: then the tables were not refused.
         survey.connections().await?;
         if tables.iter().all(|table| table.description.is_err()) {
             return Err(none_can_be_moved(opened.label(), tables));
@@ -86,7 +86,7 @@ fn none_can_be_moved(label: &str, tables: Vec<Candidate<'_>>) -> Error {
 struct Candidate<'a> {
     table: &'a TableName,
     description: Result<Description>,
-    /// The name that the file gives it, where another table has taken its own.
+    /// The name that the file gives it, if another table has taken its own.
     name: Option<String>,
 }
 
@@ -116,7 +116,7 @@ impl<'a> Candidate<'a> {
 
 async fn describe(survey: &mut dyn Survey, table: &TableName) -> Result<Description> {
     if table.is_pattern() {
-        return Err(Error::invalid(format!("name `{table}`: a job takes `*` for any letters"))
+        return Err(Error::invalid(format!("name `{table}`: a job reads `*` as a pattern"))
             .hint("move it with a query: `sluice copy SOURCE 'select ...' TARGET`"));
     }
     let job = TableJob {
@@ -143,7 +143,7 @@ struct Findings<'a> {
     source: &'a str,
     target: &'a str,
     listing: &'a Listing,
-    /// Each table of the listing; none at all where there are too many.
+    /// Each table of the listing; empty if there are too many.
     tables: Vec<Candidate<'a>>,
 }
 

@@ -19,7 +19,7 @@ pub(crate) async fn plan(options: &Plan) -> Result<Answer> {
     if let Ok(bucket) = sluice_runtime::storage::find_bucket(&job.bucket)
         && let Err(error) = sluice_planner::name_dropped(&bucket, &job, &mut manifest).await
     {
-        tracing::warn!("could not look at the last run: {}", error.chain());
+        tracing::warn!("could not read the last run: {}", error.chain());
     }
     let targets = open_targets(&manifest).await;
     let run = manifest.run;
@@ -32,7 +32,7 @@ pub(crate) async fn plan(options: &Plan) -> Result<Answer> {
     Answer::new(&PlanReport::of(&manifest), render(&manifest))
 }
 
-/// What a load would do to a table's target that nobody may want; why there would be none.
+/// Warnings about what a load would do to a table's target, or why it would be refused.
 async fn check_target(
     targets: &Result<Targets>,
     run: RunId,

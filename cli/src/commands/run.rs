@@ -16,7 +16,7 @@ pub(crate) async fn run(options: &Run) -> Result<Answer> {
     answer(run.carry_out(Again::Run(&options.job)).await?)
 }
 
-/// What is said of a run that has ended.
+/// The answer for a run that has ended.
 pub(super) fn answer(finished: Finished) -> Result<Answer> {
     // A run that failed in part still has something to show.
     let shown = finished.report.tables.iter().any(|table| table.state == State::Committed);

@@ -15,7 +15,7 @@ pub(crate) async fn status(options: &Status) -> Result<Answer> {
     if options.watch {
         return follow(window.as_mut()).await;
     }
-    // To tell of a failed run is no failure.
+    // To show a failed run is not a failure.
     Ok(window.look().await?.answer)
 }
 

@@ -31,7 +31,7 @@ pub(crate) async fn submit(options: &Submit) -> Result<Answer> {
     if !options.watch {
         return Answer::new(&accepted, render(&accepted, run, &planner));
     }
-    // At once: who is interrupted has to find it again.
+    // At once: a person who is interrupted needs it to find the run again.
     say(&format!("run {run}"));
     follow(&mut PlannerWindow::new(planner, run)).await
 }
@@ -42,7 +42,7 @@ fn job(typed: &Path) -> Result<Value> {
         Some(name) if is_name(name) && !typed.is_file() => Ok(name.into()),
         _ => {
             let (name, text) = read_text(typed)?;
-            // Whether it is a job is for the planner to say, which fills in the bucket.
+            // The planner, which fills in the bucket, checks whether it is a job.
             Job::parse(&name, &text)
         }
     }
@@ -70,7 +70,7 @@ fn render(accepted: &Document, run: RunId, planner: &Planner) -> String {
     text
 }
 
-/// Says how to go on where it is not known whether the planner has taken the job.
+/// Adds how to go on if it is not known whether the planner has taken the job.
 fn with_way_out(error: Error, keyed: bool) -> Error {
     if !error.is_transient() || error.remedy().is_some() {
         return error;

@@ -25,7 +25,7 @@ pub(crate) fn check_places(job: &Job) -> Result<()> {
     let kind = kind_of(TARGETS, target)?;
     match &job.selection {
         Selection::One(_) => kind.check_url(target, &job.bucket),
-        // Of a dataset the names of its tables are made later, and of allowed characters.
+        // The names of a dataset's tables are made later, from allowed characters.
         Selection::Many { .. } => {
             kind.check_url(&format!("{}/table", target.trim_end_matches('/')), &job.bucket)
         }

@@ -10,7 +10,7 @@ use sluice_runtime::telemetry::{self, Audience};
 
 use crate::launch::PARENT;
 
-/// How the program is told to be a task.
+/// The argument that makes the program a task.
 pub(crate) const NAME: &str = "task";
 
 /// Runs one task, and speaks as the extractor does.
@@ -22,7 +22,7 @@ pub(crate) async fn task() -> ExitCode {
     }
 }
 
-/// Whether the run that started this task lives no more: another process is its parent then.
+/// Whether the run that started this task has died: another process is its parent then.
 #[expect(clippy::disallowed_methods, reason = "a task's settings come from the environment")]
 fn is_orphan() -> bool {
     let started_by = std::env::var(PARENT).ok().and_then(|id| id.parse::<i32>().ok());
@@ -31,11 +31,11 @@ fn is_orphan() -> bool {
 }
 
 async fn run() -> Result<()> {
-    // A run that is killed takes its tasks with it; they end as if they had been asked to.
+    // If the run is killed, its tasks get SIGTERM, and end as if they had been asked to.
     if let Err(error) = set_parent_process_death_signal(Some(Signal::TERM)) {
         tracing::debug!("the task will outlive its run: {error}");
     }
-    // The signal is for deaths to come; the run may have died before it was asked for.
+    // The signal is for later deaths; the run may have died before this process asked for it.
     if is_orphan() {
         return Err(Error::transient("run a task: its run is gone"));
     }

@@ -59,10 +59,11 @@ const NOTES: &[&str] = &[
     "",
 ];
 
-/// Makes a database of one table, `events`, with `rows` rows. `progress` hears how many there are.
+/// Makes a database of one table, `events`, with `rows` rows. `progress` is called with how many
+/// there are.
 ///
-/// The database appears at `path` when it is complete. What a killed generator leaves behind is
-/// another file, which the next one takes over.
+/// The database appears at `path` when it is complete. A killed generator leaves another file
+/// behind, which the next one takes over.
 ///
 /// # Errors
 /// `Conflict` where another process is making the same database.
@@ -211,7 +212,7 @@ impl Events {
         "page_view"
     }
 
-    /// A few users do most, and one in twelve visitors is nobody yet.
+    /// A few users do most, and one in twelve visitors is not a user yet.
     fn user(&mut self) -> Option<i64> {
         let share: f64 = self.random.random();
         #[expect(clippy::cast_possible_truncation, reason = "a number below 200,001")]
@@ -267,8 +268,8 @@ impl Events {
         true
     }
 
-    /// There are more events with every year; a few have only a day, which is its midnight, and a
-    /// few have lost their time.
+    /// There are more events every year; a few have only a day, written as its midnight, and a few
+    /// have lost their time.
     fn write_created_at(&mut self, number: u64) -> bool {
         const DAY: i64 = 86_400_000_000;
         self.created_at.clear();

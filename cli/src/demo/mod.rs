@@ -21,7 +21,7 @@ use crate::location::{file_url, sqlite_url};
 use crate::progress::say;
 use crate::render::run::render;
 
-/// Rows of the database, where nobody says.
+/// Rows of the database, unless `--rows` says otherwise.
 const ROWS: u64 = 1_000_000;
 /// Name of the database's table.
 const TABLE: &str = "events";

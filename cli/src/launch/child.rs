@@ -39,7 +39,7 @@ pub(super) struct Failed {
 }
 
 impl Failed {
-    /// The error of a task that left no word itself.
+    /// The error of a task that recorded no failure itself.
     pub(super) fn error(&self, task: u32, attempts: u32) -> Error {
         let times = match attempts {
             1 => "once".to_owned(),

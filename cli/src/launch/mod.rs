@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Something that happened to a task.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// An attempt has come so far.
+    /// How far an attempt has come.
     Progress(Progress),
     /// The task warns of something.
     Warned { task: u32, message: String },
@@ -39,7 +39,7 @@ pub(crate) enum Event {
     Retried { task: u32, attempt: u32, why: String },
     /// The task is done.
     Done { task: u32 },
-    /// The task was told to stop, and did.
+    /// The task was asked to stop, and did.
     Stopped { task: u32 },
     /// The task failed and is not tried again. Where it says that only some tables of the run are
     /// concerned, it has read its units of all others.
@@ -70,16 +70,17 @@ impl Progress {
 
 /// Runs tasks as children of this process.
 ///
-/// A task that fails, or is killed, is started again up to three times, unless it left word that
-/// trying again is of no use. Every task ends with exactly one of `Done`, `Stopped` and `Failed`.
+/// A task that fails, or is killed, is started again up to three times, unless it recorded a
+/// failure that trying again cannot fix. Every task ends with exactly one of `Done`, `Stopped` and
+/// `Failed`.
 pub(crate) struct ChildProcesses {
     /// The program and its arguments.
     pub(crate) command: (PathBuf, Vec<OsString>),
-    /// Where launches are ordered, and tasks leave word of their failures.
+    /// Where launches are ordered, and tasks record their failures.
     pub(crate) store: RunStore,
     /// Takes what happens. It ends when the last task has and the launcher is gone.
     pub(crate) events: mpsc::UnboundedSender<Event>,
-    /// Turns true when all tasks shall stop.
+    /// Turns true when all tasks must stop.
     pub(crate) stop: watch::Receiver<bool>,
 }
 
@@ -130,7 +131,7 @@ impl ChildProcesses {
                 execution: execution.to_owned(),
                 at: Utc::now(),
             };
-            // Another `sluice run --resume` may be at it too.
+            // Another `sluice run --resume` may order the same launch.
             if self.store.create_order(&order).await? == Created::First
                 && self.store.create_claim(&claim).await? == Created::First
             {
@@ -143,7 +144,7 @@ impl ChildProcesses {
 /// A task's two numbers.
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    /// In the manifest: what people are told.
+    /// In the manifest: what people are shown.
     task: u32,
     /// In the execution: what it finds in its environment, and what documents name it by.
     index: u32,
@@ -160,7 +161,7 @@ struct Execution {
 }
 
 impl Execution {
-    /// Starts a task until it is done, or it is of no use.
+    /// Starts a task until it is done, or until starting it again is of no use.
     async fn supervise(
         &self,
         place: Place,
@@ -194,7 +195,7 @@ impl Execution {
                 break Event::Failed { task, error, tables_only };
             }
             let why = word.map_or_else(|| failed.how.clone(), |failure| failure.message);
-            // Nobody listens any more only where the run has ended.
+            // Sending fails only if the run has ended.
             let _ = events.send(Event::Retried { task, attempt, why });
             let pause = tokio::time::sleep(PAUSE * 2_u32.pow(attempt));
             tokio::select! {
@@ -221,7 +222,7 @@ impl Execution {
     }
 }
 
-/// Waits until all tasks shall stop.
+/// Waits until all tasks must stop.
 async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
     // An error says that the run, which holds the other side, is gone: that is reason enough.
     drop(stop.wait_for(|stop| *stop).await);

@@ -69,7 +69,7 @@ async fn a_task_finds_what_cloud_run_would_tell_it() {
         test -n "$CLOUD_RUN_EXECUTION""#;
     let events = world.run(script, &[4]).await;
     assert_eq!(warnings(&events), [format!("0 1 0 sluice {} 0", world.store.manifest_url())]);
-    // Who watches knows the task by its place in the plan.
+    // Events name the task by its place in the plan.
     assert!(matches!(events[1], Event::Progress(Progress { task: 4, rows: 1, .. })), "{events:?}");
     assert!(matches!(events.last(), Some(Event::Done { task: 4 })));
 }
@@ -133,7 +133,7 @@ async fn a_task_that_says_it_is_of_no_use_is_not_started_again() {
     let script = script.replace(r#""data""#, r#""transient""#);
     let events = world.run(&script, &[3]).await;
     assert!(matches!(&events[0], Event::Retried { why, .. } if why.contains("is gone")));
-    // The later attempts leave no word of their own: the document says `attempt: 0`.
+    // The later attempts record no failure of their own: the document says `attempt: 0`.
     assert_eq!(events.len(), 4);
 }
 

@@ -1,5 +1,5 @@
-//! The client of a planner, in a build without Google Cloud: it has the same functions, so that those
-//! who call them compile, and they cannot be called.
+//! The client of a planner, in a build without Google Cloud: it has the same functions, so that
+//! their callers compile, but they cannot be called.
 
 use serde_json::{Map, Value};
 use sluice_contracts::Result;

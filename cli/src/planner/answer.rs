@@ -7,12 +7,12 @@ use sluice_contracts::{Error, Kind, Result};
 
 use super::Document;
 
-/// Who must act where nothing better is known of a refused call.
+/// The hint for a refused call of which nothing better is known.
 const INVOKER: &str = "the caller needs `roles/run.invoker` on the planner's service; \
-                       `SLUICE_TOKEN` may hold an identity token of one who has it";
+                       `SLUICE_TOKEN` may hold an identity token of a caller that has it";
 const ANOTHER: &str = "look at the planner's URL: something else answers there";
 
-/// An error as the planner tells it (RFC 9457).
+/// An error as the planner answers it (RFC 9457).
 #[derive(Debug, Deserialize)]
 struct Problem {
     detail: String,
@@ -20,7 +20,7 @@ struct Problem {
     hint: Option<String>,
 }
 
-/// The answer to a job: what it refuses there, or does not find, is for who wrote the job.
+/// The answer to a job: what the planner refuses or does not find there is an error in the job.
 pub(super) async fn to_submission(response: Response) -> Result<Document> {
     let status = response.status();
     read(response).await.map_err(|error| match status {
@@ -70,7 +70,7 @@ fn told(status: StatusCode, problem: Problem) -> Error {
     }
 }
 
-/// An error that somebody before the planner answers, or no planner.
+/// An error from a server in front of the planner, or from something that is not a planner.
 fn untold(status: StatusCode) -> Error {
     let error = Error::new(kind(status), format!("the answer is {status}"));
     match error.kind() {

@@ -32,12 +32,12 @@ pub(crate) struct Planner {
     caller: Caller,
 }
 
-/// As whom it is called.
+/// The identity that it is called with.
 #[derive(Debug)]
 enum Caller {
-    /// Nobody: a token that crosses a network in the open is a token lost.
+    /// None: a token that is sent unencrypted is lost.
     Nobody,
-    /// Whoever the token of `SLUICE_TOKEN` is.
+    /// That of the token in `SLUICE_TOKEN`.
     Token(HeaderValue),
     /// The identity of this machine or of a service account.
     Own(Identity),
@@ -114,14 +114,14 @@ fn checked(typed: &str) -> Result<String> {
 }
 
 /// The identity token that the environment holds.
-#[expect(clippy::disallowed_methods, reason = "a token is no argument: others see those")]
+#[expect(clippy::disallowed_methods, reason = "a token is not an argument: others see those")]
 fn token() -> Result<Option<HeaderValue>> {
     let Ok(token) = std::env::var("SLUICE_TOKEN") else { return Ok(None) };
     if token.trim().is_empty() {
         return Ok(None);
     }
     let mut value = HeaderValue::from_str(&format!("Bearer {}", token.trim()))
-        .map_err(|_| Error::invalid("read `SLUICE_TOKEN`: it is no token"))?;
+        .map_err(|_| Error::invalid("read `SLUICE_TOKEN`: it is not a token"))?;
     value.set_sensitive(true);
     Ok(Some(value))
 }

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// A server that answers `POST /runs` as it is told.
+/// A server that answers `POST /runs` with `answer`.
 async fn serving(answer: fn(HeaderMap) -> Response) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -272,7 +272,7 @@ fn write_columns(text: &mut String, columns: &[Column]) -> std::fmt::Result {
     write_risks(text, "! values", columns.iter().map(|column| (column.source_name.clone(), column)))
 }
 
-/// Which values are not held, said once for all columns of which it is true.
+/// Which values are not held, said once for all columns that it applies to.
 fn write_risks<'a>(
     text: &mut String,
     values: &str,

@@ -1,4 +1,4 @@
-//! A run as a planner tells of it.
+//! A run as a planner describes it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use sluice_contracts::documents::ErrorReport;
 
 use crate::format::{count, thousands, width};
 
-/// What a planner says of a run, as far as people are shown it. More may be there: a planner may
+/// The part of what a planner says of a run that people are shown. There may be more: a planner may
 /// be newer than this program.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct PlannerStatus {
@@ -71,7 +71,7 @@ impl PlannerStatus {
         format!("{}: {done} of {units} read", self.state)
     }
 
-    /// What its rows are: until a run has ended those that the plan expects.
+    /// What its rows are: until a run has ended, those that the plan expects.
     fn rows(&self) -> Option<String> {
         let rows = count(self.rows, "row");
         match self.state.as_str() {

@@ -1,4 +1,4 @@
-//! What people read, as it stands.
+//! The text that people read.
 
 use std::fmt::Write as _;
 

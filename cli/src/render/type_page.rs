@@ -159,7 +159,7 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-/// Text as it is. What holds a backtick stands between two, and spaces that do not count.
+/// Text as it is. Text with a backtick is put between two backticks, and spaces that do not count.
 fn code(text: &str) -> String {
     let text = cell(text);
     if text.contains('`') { format!("`` {text} ``") } else { format!("`{text}`") }

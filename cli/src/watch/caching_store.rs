@@ -16,7 +16,7 @@ use object_store::{
 use sluice_contracts::store::Bucket;
 
 /// The same bucket, of which every document is read at most once: documents are created and never
-/// change. Whoever looks again and again at a run with many receipts reads the new ones alone.
+/// change. Watching a run with many receipts reads only the new ones.
 pub(super) fn caching(bucket: Bucket) -> Bucket {
     let store = CachingStore { store: bucket.store, known: Mutex::default() };
     Bucket { store: Arc::new(store), ..bucket }

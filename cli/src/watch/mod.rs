@@ -17,7 +17,7 @@ use crate::answer::Answer;
 pub(crate) use documents::DocumentsWindow;
 pub(crate) use planner::PlannerWindow;
 
-/// Looks one after another that may fail before it is given up: about five minutes.
+/// Looks in a row that may fail before the watch is given up: about five minutes.
 const PATIENCE: u32 = 30;
 
 /// Where a run can be seen.
@@ -47,7 +47,7 @@ pub(crate) enum End {
     Failed(Error),
 }
 
-/// Tells what happens to a run, a line for each change on standard error, and answers how it was
+/// Shows what happens to a run, a line for each change on standard error, and returns how it was
 /// when it ended.
 pub(crate) async fn follow(window: &mut dyn Window) -> Result<Answer> {
     follow_at(window, Pace::new(Duration::from_secs(2), Duration::from_secs(10))).await
@@ -70,11 +70,11 @@ async fn follow_at(window: &mut dyn Window, mut pace: Pace) -> Result<Answer> {
                 said = look.timeline.into_iter().collect();
                 lost = 0;
             }
-            // What was seen once is there: the network will come back.
+            // The run was seen before, so it exists: the network will come back.
             Err(error) if error.is_transient() && !said.is_empty() && lost < PATIENCE => {
                 lost += 1;
                 pace.after(false);
-                tracing::warn!("could not look at the run, and try again: {}", error.chain());
+                tracing::warn!("could not read the run; trying again: {}", error.chain());
             }
             Err(error) => return Err(error),
         }
@@ -89,8 +89,8 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{now}  {line}");
 }
 
-/// The failure of a run as that of the command which followed it. What is wrong with a job is
-/// wrong with the run here, not with what was typed.
+/// Turns the failure of a run into that of the command which followed it. Here an error in the job
+/// is one of the run, not of what was typed.
 pub(crate) fn of_run(run: &str, failure: Error) -> Error {
     let failure = match failure.kind() {
         Kind::Invalid => {
@@ -108,7 +108,7 @@ pub(crate) fn of_run(run: &str, failure: Error) -> Error {
     failure.during(format!("run `{run}`"))
 }
 
-/// How often is looked: seldom where nothing changes.
+/// How often to look: seldom if nothing changes.
 #[derive(Debug)]
 struct Pace {
     pause: Duration,
@@ -121,7 +121,7 @@ impl Pace {
         Self { pause: shortest, shortest, longest }
     }
 
-    /// Sets the pause after a look that saw something new, or did not.
+    /// Sets the pause after a look, by whether it saw something new.
     fn after(&mut self, new: bool) {
         let longer = self.pause.mul_f64(1.25).min(self.longest);
         self.pause = if new { self.shortest } else { longer };

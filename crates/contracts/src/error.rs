@@ -25,11 +25,11 @@ pub enum Kind {
     Denied,
     /// The author or operator: something named does not exist.
     NotFound,
-    /// Nobody, usually: someone else did the same thing first.
+    /// No one, usually: another program did the same thing first.
     Conflict,
-    /// Nobody: the same call may succeed when repeated.
+    /// No one: the same call may succeed when repeated.
     Transient,
-    /// The owner of the data: a value, row or document is not what it has to be.
+    /// The owner of the data: a value, row or document is not valid.
     Data,
     /// The authors of Sluice.
     Bug,
@@ -153,9 +153,9 @@ impl std::error::Error for Error {
     }
 }
 
-/// Says what was being done when a foreign error turned up.
+/// Adds to another library's error what was being done.
 pub trait Doing<T> {
-    /// Turns the foreign error into an [`Error`] of `kind` that happened while doing `what`.
+    /// Turns the error into an [`Error`] of `kind` that happened while doing `what`.
     fn doing<W: Into<Cow<'static, str>>>(self, kind: Kind, what: impl FnOnce() -> W) -> Result<T>;
 }
 

@@ -19,7 +19,7 @@
 //! ```
 //!
 //! Names that many tasks write at once begin with a hash: Cloud Storage serves neighbouring names
-//! from one place, and so more slowly
+//! from one place, and is slower for it
 //! (<https://cloud.google.com/storage/docs/request-rate#naming-convention>).
 
 use std::fmt::Write as _;
@@ -49,7 +49,7 @@ impl Layout {
         prefix.clone().join("runs")
     }
 
-    /// How the URL of a manifest looks, for messages.
+    /// The form of a manifest's URL, for messages.
     pub const MANIFEST_URL: &str = "BUCKET/runs/RUN/manifest.json";
 
     /// Splits a manifest's URL into the URL of its bucket, prefix included, and the run.
@@ -75,7 +75,7 @@ impl Layout {
         prefix.clone().join("requests").join(format!("{name}.json"))
     }
 
-    /// Everything of the run.
+    /// The folder of the run.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -85,17 +85,17 @@ impl Layout {
         self.root.clone().join(MANIFEST)
     }
 
-    /// What was asked for.
+    /// The request for the run.
     pub fn request(&self) -> Path {
         self.root.clone().join("request.json")
     }
 
-    /// What shall be launched.
+    /// The order of a launch.
     pub fn order(&self, launch: u32) -> Path {
         self.launch(launch).join("order.json")
     }
 
-    /// Which execution carries a launch out.
+    /// The claim of a launch.
     pub fn claim(&self, launch: u32) -> Path {
         self.launch(launch).join("claim.json")
     }
@@ -114,7 +114,7 @@ impl Layout {
         self.snapshots().join(generation_name(generation)).join("founder.json")
     }
 
-    /// Everybody who holds or held a generation's snapshot.
+    /// All tasks that hold or held a generation's snapshot.
     pub fn holders(&self, generation: u32) -> Path {
         self.snapshots().join(generation_name(generation)).join("holders")
     }
@@ -134,7 +134,7 @@ impl Layout {
         self.receipts(generation).join(format!("{}.json", unit_name(unit)))
     }
 
-    /// That no unit of a generation is left to be read.
+    /// The statement that no unit of a generation is left to read.
     pub fn extracted(&self, generation: u32) -> Path {
         let name = format!("{}.json", generation_name(generation));
         self.root.clone().join("extracted").join(name)
@@ -165,17 +165,17 @@ impl Layout {
         ))
     }
 
-    /// What is to become of the run.
+    /// The verdict.
     pub fn verdict(&self) -> Path {
         self.root.clone().join("verdict.json")
     }
 
-    /// What became of each table.
+    /// The outcome of each table.
     pub fn committed(&self) -> Path {
         self.root.clone().join("committed.json")
     }
 
-    /// What was told of the run's end.
+    /// The announcement of the run's end.
     pub fn announced(&self) -> Path {
         self.root.clone().join("announced.json")
     }
@@ -200,9 +200,9 @@ fn generation_name(generation: u32) -> String {
     format!("{generation:04}")
 }
 
-/// A unit's name, a hash of its place before it.
+/// A unit's name, after a hash of its place.
 fn unit_name(unit: UnitRef) -> String {
-    // Neighbours get names far apart: 2^16 divided by the golden ratio.
+    // Spreads the hashes of neighbours far apart: 2^16 divided by the golden ratio.
     let mixed = unit.unit.wrapping_add(unit.table.wrapping_mul(31)).wrapping_mul(40_503) & 0xffff;
     format!("{mixed:04x}-{:05}-{:06}", unit.table, unit.unit)
 }

@@ -1,4 +1,4 @@
-//! The documents that Sluice's three programs meet in, and the words they share.
+//! The documents through which Sluice's three programs communicate, and the terms they share.
 //!
 //! Planner, extractor and loader never call each other. They read and write the documents defined
 //! here, below one run's prefix in a bucket. This crate knows no source, no target and no cloud.

@@ -1,10 +1,10 @@
-//! What this build includes, and what to say of a URL that needs more.
+//! What this build includes, and the errors for a URL that needs more.
 
 use sluice_contracts::Error;
 
-/// The error for a URL whose scheme this build does not know. `kind` says what the URL names, such
-/// as `bucket`; `does` is what this build does with the `known` ones, such as `stores in`; `google` is
-/// the one that a build with Google Cloud knows.
+/// The error for a URL with a scheme that this build does not know. `kind` says what the URL names,
+/// such as `bucket`; `does` is what this build does with the `known` ones, such as `stores in`;
+/// `google` is the one that a build with Google Cloud knows.
 pub fn unknown_scheme(kind: &str, scheme: &str, does: &str, known: &[&str], google: &str) -> Error {
     if scheme == google {
         return without_google(format!("open {kind} `{scheme}://`"));

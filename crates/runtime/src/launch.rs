@@ -1,4 +1,4 @@
-//! Carrying a launch out: whoever ordered it, one execution reads its tasks.
+//! Carrying a launch out: one execution reads its tasks, whichever program ordered it.
 
 use chrono::Utc;
 use sluice_contracts::documents::{Claim, Order};
@@ -10,7 +10,7 @@ use sluice_contracts::{Error, Result};
 ///
 /// Safe to be killed at any point and to be called again, and by any number of callers at once:
 /// there is one order, the first, and one claim. A start whose answer was lost leaves an execution
-/// that nobody knows the name of; its own tasks claim the launch if nobody has, or end quietly.
+/// whose name no program knows; its own tasks claim the launch if it is unclaimed, or end quietly.
 ///
 /// # Errors
 /// Those of the store and of [`Executions::start`]; `Bug` where the order has no tasks.
@@ -26,7 +26,7 @@ pub async fn carry_out(
         return Ok(claim);
     }
     let ours = start(store, executions, &order).await.map_err(doing)?;
-    // Where this fails the execution is not cancelled: its tasks say what could not be said here.
+    // If this fails the execution is not cancelled: its tasks create the claim instead.
     match store.create_claim(&ours).await.map_err(doing)? {
         Created::First => Ok(ours),
         Created::Lost => {
@@ -39,7 +39,7 @@ pub async fn carry_out(
     }
 }
 
-/// The order that counts: this one, or the one that was there before it.
+/// The order that counts: this one, or the one that existed before it.
 async fn adopt(store: &RunStore, order: Order) -> Result<Order> {
     match store.create_order(&order).await? {
         Created::First => Ok(order),
@@ -66,8 +66,8 @@ async fn start(store: &RunStore, executions: &dyn Executions, order: &Order) -> 
     Ok(Claim { version: Claim::VERSION, launch: order.launch, execution, at: Utc::now() })
 }
 
-/// Cancels our execution where another one carries the launch out. Its tasks would end by
-/// themselves; cancelled ones need not start first.
+/// Cancels our execution if another one carries the launch out. Its tasks would end by themselves,
+/// but would have to start first.
 async fn cancel_duplicate(executions: &dyn Executions, ours: &Claim, claim: &Claim) {
     // Its own task may have claimed the launch before us.
     if claim.execution == ours.execution {
@@ -75,7 +75,7 @@ async fn cancel_duplicate(executions: &dyn Executions, ours: &Claim, claim: &Cla
     }
     let execution = &ours.execution;
     match executions.cancel(execution).await {
-        Ok(()) => tracing::info!(execution, "cancelled an execution that another one came before"),
+        Ok(()) => tracing::info!(execution, "cancelled an execution that is not needed"),
         Err(error) => {
             let error = error.chain();
             tracing::warn!(execution, error, "could not cancel an execution that is not needed");
@@ -95,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    /// Where a start loses its caller.
+    /// What a start loses: nothing, its request or its answer.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Lost {
         Nothing,
@@ -109,7 +109,7 @@ mod tests {
         lost: Mutex<Lost>,
         started: Mutex<Vec<u32>>,
         cancelled: Mutex<Vec<String>>,
-        /// Callers that have to be starting before any of them gets an answer.
+        /// Number of callers that have to be waiting before any of them gets an answer.
         together: tokio::sync::Barrier,
         /// A run whose launch an execution's own task claims before the answer to its start.
         quick: Option<RunStore>,

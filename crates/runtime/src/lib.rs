@@ -1,5 +1,5 @@
-//! What every program does the same way: logs, the last words of a failure, opening a bucket,
-//! calling Google's services, answering requests, and carrying launches out.
+//! What every program does the same way: logs, the report of a failure, opening a bucket, calling
+//! Google's services, answering requests, and carrying launches out.
 
 pub mod features;
 pub mod format;

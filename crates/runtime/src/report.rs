@@ -1,4 +1,4 @@
-//! The last words of a program that failed: the chain once, then the remedy, then the exit code.
+//! The report of a program that failed: the chain once, then the remedy, then the exit code.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -31,7 +31,7 @@ pub fn failed(error: &Error, audience: Audience) -> ExitCode {
         Audience::Machine => line(error).to_string(),
         Audience::Person => text(error),
     };
-    // There is nowhere left to say that standard error is gone.
+    // If standard error is gone, there is nowhere left to report it.
     let _ = writeln!(std::io::stderr().lock(), "{}", text.trim_end());
     ExitCode::from(exit_code(error))
 }
@@ -46,7 +46,7 @@ pub fn text(error: &Error) -> String {
     text
 }
 
-/// The same as a line for Cloud Logging.
+/// The error as a line for Cloud Logging.
 fn line(error: &Error) -> Value {
     let mut line = json!({
         "severity": "ERROR",

@@ -1,5 +1,5 @@
-//! What the planner and the loader do alike as Cloud Run services: the settings that both have,
-//! the adapters of Google's services, and the service's life.
+//! What the planner and the loader share as Cloud Run services: the settings that both have, the
+//! adapters of Google's services, and the service's start and end.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,15 +22,15 @@ use crate::telemetry::{self, Audience};
 /// The settings that every service has.
 #[derive(Debug, Deserialize)]
 struct ServiceConfig {
-    /// `PORT`: where requests come in, set by Cloud Run.
+    /// `PORT`: the port for requests, set by Cloud Run.
     #[serde(default = "usual_port")]
     port: u16,
-    /// `SLUICE_BUCKET`: URL of the bucket, with its prefix, that all runs lie in.
+    /// `SLUICE_BUCKET`: URL of the bucket, with its prefix, that holds all runs.
     sluice_bucket: String,
     /// `SLUICE_EXTRACTOR_JOB`: the Cloud Run Job whose executions carry runs out,
     /// `projects/<project>/locations/<location>/jobs/<job>`.
     sluice_extractor_job: String,
-    /// `SLUICE_TOPIC`: the Pub/Sub topic that hears of each run's end.
+    /// `SLUICE_TOPIC`: the Pub/Sub topic that each run's end is announced to.
     sluice_topic: Option<String>,
 }
 
@@ -44,10 +44,10 @@ fn invalid(source: envy::Error) -> Error {
         .hint("`SLUICE_BUCKET` and `SLUICE_EXTRACTOR_JOB` have to be set; see docs/services.md")
 }
 
-/// What a service works with, as its environment names it.
+/// What a service uses, as its environment names it.
 #[derive(Debug)]
 pub struct Service {
-    /// The bucket that all runs lie in.
+    /// The bucket that holds all runs.
     pub bucket: Bucket,
     /// URL of the bucket.
     pub bucket_url: String,
@@ -55,11 +55,11 @@ pub struct Service {
     pub executions: Arc<dyn Executions>,
     /// The queue that calls the planner and the loader.
     pub checks: Arc<dyn Checks>,
-    /// Where the loader answers.
+    /// URL of the loader.
     pub loader_url: String,
-    /// Who hears of each run's end, if anybody.
+    /// Announces each run's end, if a topic is set.
     pub announcer: Option<Arc<dyn Announcer>>,
-    /// Where it listens.
+    /// The port that it listens on.
     pub port: u16,
 }
 
@@ -67,7 +67,7 @@ impl Service {
     /// Reads the environment, and makes a client of each of Google's services.
     ///
     /// # Errors
-    /// `Invalid` where a variable is missing or not what it has to be.
+    /// `Invalid` if a variable is missing or not valid.
     pub async fn from_env() -> Result<Self> {
         let config: ServiceConfig = envy::from_env().map_err(invalid)?;
         let (endpoints, queue) = (Endpoints::from_env()?, QueueConfig::from_env()?);
@@ -87,7 +87,7 @@ impl Service {
     }
 }
 
-/// Runs a service to its end: its logs are for machines, and a failure decides the exit code.
+/// Runs a service to its end. Its logs are for machines, and a failure decides the exit code.
 pub async fn run(router: impl Future<Output = Result<(Router, u16)>>) -> ExitCode {
     telemetry::init(Audience::Machine);
     let served = async {

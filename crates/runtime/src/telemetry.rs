@@ -16,7 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 /// Who reads standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
-    /// Cloud Logging, or a program: one JSON object a line.
+    /// Cloud Logging, or a program: one JSON object per line.
     Machine,
     /// A person at a terminal: warnings and errors, as plain lines.
     Person,
@@ -24,8 +24,9 @@ pub enum Audience {
 
 /// Sends all events of this process to standard error.
 ///
-/// `RUST_LOG` chooses what is logged, such as `info,sluice_planner=debug`: from `info` for a machine
-/// and from `warn` for a person, if it is not set. A second call changes nothing.
+/// `RUST_LOG` chooses what is logged, such as `info,sluice_planner=debug`. If it is not set, events
+/// are logged from `info` for a machine and from `warn` for a person. A second call changes
+/// nothing.
 #[expect(clippy::disallowed_methods, reason = "the one setting that every program has")]
 pub fn init(audience: Audience) {
     let default = match audience {
@@ -35,11 +36,11 @@ pub fn init(audience: Audience) {
     let asked = std::env::var("RUST_LOG").ok().and_then(|typed| typed.parse().ok());
     let filter = asked.unwrap_or_else(|| Targets::new().with_default(default));
     let lines = Lines { audience };
-    // Somebody who installed a subscriber first, such as a test, keeps it.
+    // A subscriber that was installed before, such as a test's, is kept.
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
 }
 
-/// Cloud Logging's word for a level.
+/// Cloud Logging's name for a level.
 ///
 /// <https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry#logseverity>
 fn severity(level: Level) -> &'static str {
@@ -51,7 +52,7 @@ fn severity(level: Level) -> &'static str {
     }
 }
 
-/// One line an event, with the fields of the spans around it.
+/// One line per event, with the fields of the spans around it.
 struct Lines {
     audience: Audience,
 }
@@ -87,7 +88,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
             Audience::Machine => machine_line(level, fields.0),
             Audience::Person => person_line(level, &fields.0),
         };
-        // There is nowhere left to say that standard error is gone.
+        // If standard error is gone, there is nowhere left to report it.
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     }
 }

@@ -47,7 +47,7 @@ pub enum ColumnBuilder {
 /// An array column: the elements of all rows, and where each row's end.
 #[derive(Debug)]
 pub struct ListColumn {
-    /// Elements are appended here first; then the row is closed with [`ListColumn::close`].
+    /// Elements are appended here; then the row is closed with [`ListColumn::close`].
     pub elements: Box<ColumnBuilder>,
     field: Arc<Field>,
     offsets: Vec<i32>,
@@ -179,7 +179,7 @@ impl ColumnBuilder {
     }
 }
 
-/// A batch under construction: one builder a column, and when to stop.
+/// A batch under construction: one builder per column, and when to stop.
 #[derive(Debug)]
 pub struct BatchBuilder {
     schema: SchemaRef,

@@ -37,7 +37,7 @@ pub trait Fixture: Sync {
     /// Adds a row with this `id`.
     async fn insert(&self, id: i64);
 
-    /// Takes `note` away from the table.
+    /// Drops `note` from the table.
     async fn alter(&self);
 }
 
@@ -105,22 +105,22 @@ pub async fn every_cut_covers_every_row_once(fixture: &dyn Fixture) {
     reader.confirm().await.expect("nobody has changed the table");
 }
 
-/// A unit that is left before its end takes neither the reader nor its moment along.
+/// A unit that is left before its end takes neither the reader nor its snapshot along.
 pub async fn a_reader_recovers_from_a_unit_that_it_left(fixture: &dyn Fixture) {
     let (table, whole) = whole(fixture).await;
     let mut reader = reader(fixture, Join::New).await;
-    let token = reader.export().await.expect("a reader exports its moment");
+    let token = reader.export().await.expect("a reader exports its snapshot");
     drop(reader.read(&table, &whole).await.expect("the unit can be read"));
     reader.recover().await.expect("the connection is fine");
     assert_eq!(read(reader.as_mut(), &table, &whole).await.len(), as_count(ROWS));
     assert_eq!(reader.export().await.expect("it still exports"), token);
 }
 
-/// A reader sees the moment that it joined, or says that it cannot vouch for it.
+/// A reader sees the snapshot that it joined, or refuses to confirm it.
 pub async fn what_is_confirmed_is_of_one_moment(fixture: &dyn Fixture) {
     let (table, whole) = whole(fixture).await;
     let mut first = reader(fixture, Join::New).await;
-    let token = first.export().await.expect("a reader exports its moment");
+    let token = first.export().await.expect("a reader exports its snapshot");
     assert!(!token.is_empty());
     let mut joined = reader(fixture, Join::Token(&token)).await;
     fixture.insert(ROWS + 1).await;
@@ -129,7 +129,7 @@ pub async fn what_is_confirmed_is_of_one_moment(fixture: &dyn Fixture) {
         assert!(rows == as_count(ROWS) || reader.confirm().await.is_err(), "{rows} rows");
     }
     drop((first, joined));
-    // Nobody holds the moment any more: it is gone, unless anybody can read at it at any time.
+    // No reader holds the snapshot any more: it is gone, unless the source can read it at any time.
     if let Ok(Some(mut late)) = fixture.source().reader("late", Join::Token(&token)).await {
         let rows = read(late.as_mut(), &table, &whole).await.len();
         assert!(rows == as_count(ROWS) || late.confirm().await.is_err(), "{rows} rows");
@@ -154,7 +154,7 @@ async fn survey(fixture: &dyn Fixture) -> Box<dyn Survey> {
 
 async fn reader(fixture: &dyn Fixture, join: Join<'_>) -> Box<dyn Reader> {
     let joined = fixture.source().reader("conformance", join).await.expect("the source answers");
-    joined.expect("the moment is there to be joined")
+    joined.expect("the snapshot is there to be joined")
 }
 
 /// The table as one unit.

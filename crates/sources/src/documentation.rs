@@ -1,5 +1,4 @@
-//! What the documentation says of each type of each source, out of the tables that plan and read
-//! them.
+//! The documentation of each type of each source, made from the tables that plan and read them.
 
 use sluice_contracts::documents::TargetType;
 
@@ -8,16 +7,16 @@ use sluice_contracts::documents::TargetType;
 pub struct TypeRow {
     /// The source's kind: `postgres` or `sqlite`.
     pub source: &'static str,
-    /// What the type counts among: `numbers`, `text`, `dates and times`, ...
+    /// The family of the type: `numbers`, `text`, `dates and times`, ...
     pub family: &'static str,
     /// The type as the source spells it.
     pub name: &'static str,
-    /// What it becomes, the default first. Empty where the type is refused until the job asks for
+    /// What it becomes, the default first. Empty if the type is refused unless the job asks for
     /// STRING.
     pub becomes: Vec<Becomes>,
-    /// Why the plan refuses the type as long as the job does not ask for STRING.
+    /// Why the plan refuses the type unless the job asks for STRING.
     pub refused: Option<&'static str>,
-    /// A value of the source, and what the default makes of it.
+    /// A value of the source, and the same value as the default target type.
     pub example: Example,
 }
 
@@ -28,8 +27,7 @@ pub struct Becomes {
     pub target_type: TargetType,
     /// Whether the target column is an array of it.
     pub repeated: bool,
-    /// Which values of the source's type it cannot hold, where there are some: `on_invalid` decides
-    /// about those.
+    /// Which values of the source's type it cannot hold, if any: `on_invalid` decides about those.
     pub invalid: Option<&'static str>,
 }
 

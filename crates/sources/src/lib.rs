@@ -32,7 +32,7 @@ pub fn type_documentation() -> Vec<TypeRow> {
     SOURCES.iter().flat_map(|kind| kind.types()).collect()
 }
 
-/// Opens the source that a job's URL names. Nothing is connected yet.
+/// Opens the source that a job's URL names. Does not connect yet.
 ///
 /// `variable` looks an environment variable up; `${NAME}` in `template` stands for one.
 pub fn open(template: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Arc<dyn Source>> {

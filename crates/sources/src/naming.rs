@@ -1,4 +1,4 @@
-//! What a source's column is called in the target.
+//! The names of a source's columns in the target.
 
 use std::collections::HashMap;
 
@@ -6,8 +6,8 @@ use sluice_contracts::documents::Column;
 use sluice_contracts::job::{LONGEST_COLUMN_NAME, is_reserved_column_name, refused_column_name};
 use sluice_contracts::{Error, Result};
 
-/// The target's name for a column: `wanted`, if the job asks for one, or the source's name as
-/// BigQuery takes it.
+/// The target's name for a column: `wanted`, if the job asks for one, or the source's name in a
+/// form that BigQuery accepts.
 ///
 /// `_` stands for every character other than the letters a to z, digits and `_`; another `_` is put
 /// before a name that begins with a digit or as BigQuery's own columns do; what is longer than
@@ -17,7 +17,7 @@ pub(crate) fn target_name(source_name: &str, wanted: Option<&str>) -> Result<Str
     match refused_column_name(wanted) {
         None => Ok(wanted.to_owned()),
         Some(reason) => Err(Error::invalid(format!(
-            "name column `{source_name}`: `{wanted}` is no column name in BigQuery: {reason}"
+            "name column `{source_name}`: `{wanted}` is not a column name in BigQuery: {reason}"
         ))
         .hint(format!("set `columns.{source_name}.name` to another name"))),
     }
@@ -91,7 +91,7 @@ mod tests {
         let error = target_name("a", Some("a b")).unwrap_err();
         assert_eq!(error.remedy(), Some("set `columns.a.name` to another name"));
         let error = target_name("a", Some("_partition")).unwrap_err();
-        assert!(error.to_string().ends_with("BigQuery keeps names that begin so for itself"));
+        assert!(error.to_string().ends_with("BigQuery reserves names with this prefix"));
     }
 
     #[test]

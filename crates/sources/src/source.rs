@@ -25,8 +25,8 @@ pub trait SourceKind: Sync {
 
 /// A database, or anything else that holds tables.
 ///
-/// Implementations retry nothing: an error of kind `Transient` says that the caller may.
-/// All methods may be called concurrently.
+/// Implementations retry nothing: an error of kind `Transient` says that the caller may retry. All
+/// methods may be called concurrently.
 #[async_trait]
 pub trait Source: fmt::Debug + Send + Sync {
     /// The source for messages: no password, no query string.
@@ -37,22 +37,22 @@ pub trait Source: fmt::Debug + Send + Sync {
 
     /// Connects for reading, in one read-only transaction that lasts as long as the reader.
     ///
-    /// With [`Join::Token`], `None` says that nobody holds that snapshot any more.
+    /// With [`Join::Token`], `None` says that no reader holds that snapshot any more.
     ///
     /// # Errors
-    /// `Transient` because of [`NoConnectionLeft`] where the source has as many connections as it
+    /// `Transient` because of [`NoConnectionLeft`] if the source has as many connections as it
     /// allows.
     async fn reader(&self, application: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>>;
 }
 
-/// Why a source refuses a connection that it would give another time: it has as many as it allows,
-/// or the user has. What it said itself.
+/// Why a source refuses a connection that it would accept at another time: it, or the user, has as
+/// many as are allowed. Contains the source's own message.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct NoConnectionLeft(pub String);
 
 impl NoConnectionLeft {
-    /// Whether it is at the root of an error.
+    /// Whether it is the root cause of an error.
     pub fn caused(error: &Error) -> bool {
         let mut next = std::error::Error::source(error);
         while let Some(cause) = next {
@@ -65,12 +65,12 @@ impl NoConnectionLeft {
     }
 }
 
-/// Which moment a reader sees.
+/// Which snapshot a reader sees.
 #[derive(Debug, Clone, Copy)]
 pub enum Join<'a> {
-    /// A moment of its own, now.
+    /// A new snapshot, taken now.
     New,
-    /// The moment that another reader exported as this token.
+    /// The snapshot that another reader exported as this token.
     Token(&'a str),
     /// Whatever each unit's own transaction sees.
     Independent,
@@ -80,7 +80,7 @@ pub enum Join<'a> {
 /// table.
 #[async_trait]
 pub trait Survey: Send {
-    /// The base tables that a pattern can mean, and those that it cannot, with the reason.
+    /// The base tables that a pattern can match, and those that it cannot, with the reason.
     async fn tables(&mut self) -> Result<Listing>;
 
     /// Connections that readers can open at once, as far as the source limits them. More tasks than
@@ -93,13 +93,13 @@ pub trait Survey: Send {
     ///
     /// # Errors
     /// `NotFound` for an absent table or column; `Invalid` for a column that no target type holds,
-    /// with the way out as hint.
+    /// with the remedy as hint.
     async fn describe(&mut self, table: &TableJob) -> Result<Description>;
 
-    /// Where the keys of one piece lie. An approximation: cuts made from it are right whatever it
-    /// says, only their sizes are not.
+    /// Where the keys of one piece lie. An approximation: if it is wrong, cuts made from it are
+    /// still correct, but their sizes differ.
     ///
-    /// `None` where finding out would read too much of the table, or where it has no keys.
+    /// `None` if finding out would read too much of the table, or if it has no keys.
     async fn distribution(
         &mut self,
         _table: &TableJob,
@@ -119,7 +119,7 @@ pub trait Survey: Send {
 /// The tables of a source.
 #[derive(Debug, Clone, Default)]
 pub struct Listing {
-    /// Those that a pattern can mean, in the order of their names.
+    /// Those that a pattern can match, in the order of their names.
     pub tables: Vec<TableName>,
     /// Those that look like tables and are not moved as such, with the reason.
     pub excluded: Vec<(TableName, String)>,
@@ -138,7 +138,7 @@ pub struct Description {
     pub identity: Vec<String>,
     /// What is read one after another: the table itself, or its leaves. Never empty.
     pub pieces: Vec<Piece>,
-    /// What the reader of the plan should know.
+    /// Warnings for the reader of the plan.
     pub warnings: Vec<String>,
 }
 
@@ -202,24 +202,23 @@ pub struct Span {
     pub rows: f64,
 }
 
-/// A connection for reading. What it reads it sees at the moment it joined.
+/// A connection for reading. It sees the snapshot that it joined.
 ///
-/// A unit is [`check`](Reader::check), [`read`](Reader::read) to the end, and
-/// [`confirm`](Reader::confirm). After an error the reader reads nothing more until it was told to
-/// [`recover`](Reader::recover). Until it is dropped, an error of a unit ends neither its moment nor
-/// what it [exported](Reader::export), so that another reader can be joined to it instead. Only a
-/// lost connection does.
+/// For each unit, call [`check`](Reader::check), [`read`](Reader::read) to the end, and
+/// [`confirm`](Reader::confirm). After an error, call [`recover`](Reader::recover) before the next
+/// unit. An error of a unit ends neither the reader's snapshot nor its [export](Reader::export), so
+/// that other readers can still join it: only a lost connection or dropping the reader ends them.
 #[async_trait]
 pub trait Reader: Send {
-    /// A token that other readers can join this one's moment with, valid while this reader lives.
-    /// Empty where it is [`Join::Independent`] and has none.
+    /// A token with which other readers can join this one's snapshot, valid while this reader
+    /// lives. Empty for [`Join::Independent`], which has no snapshot to join.
     async fn export(&mut self) -> Result<String>;
 
-    /// Refuses a table that no longer has the shape it was planned with, and keeps its shape from
-    /// changing while this reader lives where the source can do so.
+    /// Refuses a table that no longer has the shape it was planned with, and, if the source can do
+    /// so, keeps its shape from changing while this reader lives.
     ///
     /// # Errors
-    /// `Data` where the table was altered, naming what changed.
+    /// `Data` if the table was altered, naming what changed.
     async fn check(&mut self, table: &Table) -> Result<()>;
 
     /// The rows of one unit.
@@ -229,23 +228,23 @@ pub trait Reader: Send {
         unit: &'a Unit,
     ) -> Result<Box<dyn Batches + 'a>>;
 
-    /// Called after a unit's last batch and before its receipt: fails where what was read may not
-    /// have been the moment that this reader joined. Nothing to do where a moment cannot be lost
-    /// without an error of the reading itself.
+    /// Called after a unit's last batch and before its receipt: fails if the rows may not be of the
+    /// snapshot that this reader joined. Does nothing by default, for sources whose snapshot cannot
+    /// be lost without a read error.
     async fn confirm(&mut self) -> Result<()> {
         Ok(())
     }
 
-    /// Makes the reader fit for another unit after an error, on the connection that it has and at
-    /// the moment that it sees. Its export stays what it was.
+    /// Makes the reader ready for another unit after an error, with the same connection, snapshot
+    /// and export.
     ///
-    /// A unit that was left before its end may have to be passed over, which takes as long as
-    /// reading it and keeps nothing of it. An error of the unit itself, such as a lock that was not
-    /// given, is told from the loss of the connection by this: after the first it succeeds.
+    /// The rest of a unit that was left before its end may have to be skipped, which takes as long
+    /// as reading it. This call distinguishes an error of the unit itself, such as a lock that was
+    /// not granted, from the loss of the connection: only after the former it succeeds.
     ///
     /// # Errors
-    /// Where the connection or its moment is lost. Then the reader is to be dropped. Nothing to do
-    /// where a reader holds no connection between units.
+    /// If the connection or its snapshot is lost; then drop the reader. Does nothing by default,
+    /// for readers that hold no connection between units.
     async fn recover(&mut self) -> Result<()> {
         Ok(())
     }
@@ -254,7 +253,7 @@ pub trait Reader: Send {
 /// The rows of one unit, in batches of bounded size.
 #[async_trait]
 pub trait Batches: Send {
-    /// The next rows; `None` after the last. Not to be called again after an error.
+    /// The next rows; `None` after the last. Must not be called again after an error.
     async fn next(&mut self) -> Result<Option<RecordBatch>>;
 
     /// Bytes received from the source so far.

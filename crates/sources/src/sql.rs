@@ -1,27 +1,27 @@
-//! What sources that are asked in SQL write alike: names, cuts as conditions, and the columns that
-//! a job chooses.
+//! What all SQL sources share: names, cuts as conditions, and the columns that a job chooses.
 
 use sluice_contracts::Result;
 use sluice_contracts::documents::{Cut, KeyType};
 use sluice_contracts::job::TableJob;
 
-/// How one kind of source writes what differs between them.
+/// The parts of SQL that differ between the sources.
 pub(crate) trait Dialect {
     /// The name of a column.
     fn column(&self, name: &str) -> String;
 
-    /// A key as a constant of its column's type, so that an index on the column can be used. Two
-    /// keys in order have constants in order.
+    /// A key as a constant of its column's type, so that an index on the column can be used. The
+    /// constants have the same order as the keys.
     fn key(&self, column: &str, key: KeyType, value: i64) -> String;
 
-    /// The condition that the hash of these columns, or of the whole row where there are none,
-    /// leaves `remainder`. The hash is never negative, and the same in every process of a run.
+    /// The condition that the hash of these columns, or of the whole row if there are none, modulo
+    /// `modulus` is `remainder`. The hash is never negative, and the same in every process of a
+    /// run.
     fn hash(&self, columns: &[String], modulus: u32, remainder: u32) -> String;
 
-    /// The condition that a row lies on the pages `lo <= page < hi`; open where `hi` is absent.
+    /// The condition that a row lies on the pages `lo <= page < hi`; open if `hi` is absent.
     ///
     /// # Errors
-    /// `Invalid` where the source does not show where a row lies.
+    /// `Invalid` if the source does not show where a row lies.
     fn pages(&self, lo: u32, hi: Option<u32>) -> Result<String>;
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn predicate(dialect: &dyn Dialect, cut: &Cut) -> Result<String> {
             match (lo, hi) {
                 (Some(lo), Some(hi)) => format!("{lo} and {hi}"),
                 (Some(one), None) | (None, Some(one)) => one,
-                // Every key, but no NULL: that is another unit's.
+                // Every key, but not NULL, which belongs to another unit.
                 (None, None) => format!("{name} is not null"),
             }
         }
@@ -57,12 +57,12 @@ pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// The columns that a job reads, in its order; all that there are where it names none.
+/// The columns that a job reads, in its order; all columns if it names none.
 ///
 /// `find` looks a column up by the name in the job.
 ///
 /// # Errors
-/// What `find` says of a column that the job names anywhere and that does not exist.
+/// The error of `find` for a column that the job names anywhere and that does not exist.
 pub(crate) fn chosen<'c, C>(
     job: &TableJob,
     all: &'c [C],

@@ -1,4 +1,4 @@
-//! Every input that fuzzing was given or has found, decoded once more.
+//! Decodes every input that fuzzing was given or has found once more.
 #![expect(clippy::expect_used, reason = "a test that cannot go on has to stop and say why")]
 #![expect(clippy::print_stdout, reason = "a test that fails names its input")]
 

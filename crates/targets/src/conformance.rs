@@ -53,7 +53,7 @@ pub async fn all(fixture: &dyn Fixture) {
     what_a_load_would_refuse_is_refused_before(fixture).await;
 }
 
-/// Rows are replaced, added, or wanted to be none.
+/// Rows are replaced, kept, or not allowed.
 pub async fn each_disposition_does_what_its_name_says(fixture: &dyn Fixture) {
     let table = fixture.table("dispositions");
     loaded(fixture, &load(fixture, &table, Append, &[]).await).await;
@@ -172,7 +172,7 @@ async fn load(
     }
 }
 
-/// The table of a manifest that leads to this load.
+/// The manifest's table for this load.
 fn planned(load: &Load) -> Table {
     Table {
         index: load.table,
@@ -215,7 +215,7 @@ fn parquet(ids: &[i64]) -> Vec<u8> {
     writer.into_inner().expect("the file can be ended")
 }
 
-/// Calls the target as a loader does: again, as long as it is at work.
+/// Calls the target as a loader does: again and again until it is done.
 async fn advance(fixture: &dyn Fixture, load: &Load) -> Result<Loaded> {
     for _ in 0..100 {
         if let Poll::Ready(prepared) = fixture.target().prepare(load).await?

@@ -31,34 +31,33 @@ pub trait TargetKind: Sync {
 ///   at every moment, whatever happens to the process that loads. A load that returns an error
 ///   has changed nothing that a reader can see.
 /// - **Once per run.** The second load of the same table of the same run changes nothing and
-///   returns what the first made visible, also when both go on at once in two processes.
+///   returns what the first made visible, also when both run at once in two processes.
 /// - **Verified.** The rows of the parts are counted, and the parts compared with their
 ///   checksums, before anything becomes visible. A difference is an error of kind `Data`.
-/// - **No waiting.** A target that works by itself is asked to, and then asked how far it is:
-///   [`Poll::Pending`] says that the same call, repeated in a while, goes on from there, in
-///   another process too.
-/// - **No retries.** An error of kind `Transient` says that the caller may. Any other error is
-///   final: the same load answers it again.
+/// - **No waiting.** A target that works by itself is started, and then polled: [`Poll::Pending`]
+///   says that the same call, repeated later, continues from there, in another process too.
+/// - **No retries.** An error of kind `Transient` says that the caller may retry. Any other error
+///   is final: the same load would fail with it again.
 #[async_trait]
 pub trait Target: fmt::Debug + Send + Sync {
-    /// Refuses, before any row is read, what a load would refuse after. Returns what a load would
-    /// do to the table, as it is now, that the user may not want, and what of the table's rows
-    /// will differ from the source.
+    /// Refuses, before any row is read, what a load would refuse afterwards. Returns warnings about
+    /// what a load would do to the table as it is now that the user may not want, and about rows
+    /// that will differ from the source.
     ///
     /// `Ok` promises nothing: the table may change while the run reads. A table that the run has
     /// loaded already is never refused.
     async fn check(&self, run: RunId, table: &Table) -> Result<Vec<String>>;
 
-    /// Does everything but the last step, as far as [`Load::staged`] asks for it: brings the parts
-    /// over, verifies them, and locks the table against other loads where the target can, until
-    /// the result is published or dropped.
+    /// Does everything but the last step, as far as [`Load::staged`] asks for it: copies the parts,
+    /// verifies them, and locks the table against other loads where the target can, until the
+    /// result is published or dropped.
     async fn prepare(&self, load: &Load) -> Result<Poll<Box<dyn Prepared>>>;
 }
 
 /// A load that lacks only its last step. Dropped, it leaves nothing behind that a reader sees.
 #[async_trait]
 pub trait Prepared: fmt::Debug + Send {
-    /// The last step. Of a load that is [staged](Load::staged) it is quick and seldom fails.
+    /// The last step. For a load that is [staged](Load::staged) it is quick and seldom fails.
     async fn publish(self: Box<Self>) -> Result<Poll<Loaded>>;
 }
 
@@ -75,13 +74,13 @@ pub struct Load {
     pub snapshot: u32,
     /// URL of the target.
     pub target: String,
-    /// What becomes of the rows that the target has.
+    /// What happens to the rows that the target already has.
     pub disposition: WriteDisposition,
     /// The table's columns, in the order of the part files.
     pub columns: Vec<Column>,
     /// Where the parts lie.
     pub bucket: Bucket,
-    /// The part files of all units, in the order of the units. None for a table without rows.
+    /// The part files of all units, in the order of the units. Empty for a table without rows.
     pub parts: Vec<Part>,
     /// Rows of all parts.
     pub rows: u64,

@@ -1,4 +1,4 @@
-//! Who carries a launch out, and that its tasks cover it.
+//! Which execution carries a launch out, and that its tasks cover it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ struct World {
 }
 
 impl World {
-    /// A run whose tasks have so many units each.
+    /// A run whose tasks have these numbers of units.
     fn new(tasks: &[u32]) -> Self {
         let manifest = manifest(tasks);
         let bucket = Bucket {
@@ -45,7 +45,7 @@ impl World {
         Share::take(&self.store, &self.manifest, &config).await.unwrap()
     }
 
-    /// What all tasks of an execution take that start at once.
+    /// What all tasks of an execution take when they start at once.
     async fn take_all(&self, execution: &str, launch: Option<u32>, count: u32) -> Vec<Share> {
         let tasks = (0..count).map(|task| self.take(execution, launch, (task, count)));
         join_all(tasks).await.into_iter().flatten().collect()
@@ -147,7 +147,7 @@ async fn a_launch_is_its_executions_whoever_claims_it() {
     assert_eq!(world.claimed_by(0).await.as_deref(), Some("e1"));
     // A second execution of the same launch ends quietly.
     assert!(world.take_all("e2", Some(0), 4).await.is_empty());
-    // An attempt that comes later finds its own.
+    // A later attempt of the first execution takes its share again.
     assert_eq!(world.take("e1", Some(0), (3, 4)).await.unwrap().launch, 0);
 
     // The program that started it may be first too.
@@ -177,14 +177,14 @@ async fn the_tasks_of_a_persons_execution_agree_on_a_launch() {
     let world = World::new(&[1; 30]);
     world.order(0, &(0..30).collect::<Vec<_>>()).await;
     world.take_all("planned", Some(0), 30).await;
-    // It covers everything, with however many tasks.
+    // It covers everything, with any number of tasks.
     let shares = world.take_all("person", None, 7).await;
     assert!(shares.iter().all(|share| share.launch == 1), "{shares:?}");
     assert_covered(&shares, &world.units(0..30));
     assert_eq!(world.take("person", None, (6, 7)).await.unwrap(), shares[6]);
     assert_eq!(world.claimed_by(1).await.as_deref(), Some("person"));
 
-    // What was ordered, and carried out by nobody, is carried out as it was ordered.
+    // A launch that was ordered and not claimed is carried out as it was ordered.
     world.order(2, &[4, 8]).await;
     assert_covered(&world.take_all("late", None, 3).await, &world.units([4, 8]));
     assert!(world.take_all("planned too", Some(2), 2).await.is_empty());

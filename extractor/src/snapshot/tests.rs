@@ -25,7 +25,7 @@ impl Source for Server {
     }
 
     async fn survey(&self, _: &str) -> Result<Box<dyn Survey>> {
-        Err(Error::bug("nobody plans here"))
+        Err(Error::bug("this source cannot be planned"))
     }
 
     async fn reader(&self, _: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>> {
@@ -57,7 +57,7 @@ impl Reader for Connection {
     }
 
     async fn read<'a>(&'a mut self, _: &'a Table, _: &'a Unit) -> Result<Box<dyn Batches + 'a>> {
-        Err(Error::bug("nothing is read here"))
+        Err(Error::bug("this source cannot be read"))
     }
 
     async fn confirm(&mut self) -> Result<()> {
@@ -77,7 +77,7 @@ struct World {
 }
 
 impl World {
-    /// A run whose tasks have so many units each.
+    /// A run whose tasks have these numbers of units.
     fn new(tasks: &[u32]) -> Self {
         let bucket: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let bucket = Bucket { store: bucket, prefix: "".into(), url: "memory:///".into() };
@@ -217,7 +217,7 @@ async fn a_founder_proves_what_it_has_read_once_everybody_has_joined() {
     founder.receipts.release().await.unwrap();
     assert_eq!(world.receipts(0).await, 2);
 
-    // Whoever is killed now takes nothing along.
+    // A task that is killed now loses nothing.
     drop((founder, second));
     let again = world.join(0).await;
     assert_eq!(again.generation, 0);
@@ -255,13 +255,13 @@ async fn what_was_kept_outlives_a_connection_and_not_its_moment() {
     let founder = world.rejoin(0, founder).await;
     assert_eq!((founder.generation, founder.receipts.keeps(unit(0))), (0, true));
 
-    // Its connection is lost, and nobody else has one to the moment.
+    // Its connection is lost, and no other task holds the snapshot.
     world.server.exports.lock().unwrap().clear();
     let lost = JoinedSnapshot { reader: Box::new(Lost), ..founder };
     let mut founder = world.rejoin(0, lost).await;
     assert_eq!((founder.generation, founder.receipts.keeps(unit(0))), (1, false));
 
-    // Another founded a newer moment: what is kept is worth nothing, whoever joins.
+    // Another task founded a newer generation: kept receipts are worthless, whichever task joins.
     read(&mut founder, 0).await;
     let newer = world.joiner(1).found(2).await.unwrap().unwrap();
     world.store.create_holder(&world.joiner(1).document(1, "x".into()), "w").await.unwrap();

@@ -22,7 +22,7 @@ use source::{Reading, Server};
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 
-/// A run, its source, and what the loader is told.
+/// A run, its source, and the checks that the loader is asked for.
 struct World {
     counted: Arc<Counted>,
     store: RunStore,
@@ -31,7 +31,7 @@ struct World {
     told: Arc<Told>,
 }
 
-/// Takes checks, each with the receipts that there were.
+/// Takes requests for checks, each with the number of receipts at that time.
 #[derive(Debug)]
 struct Told {
     store: RunStore,
@@ -89,7 +89,7 @@ impl World {
         carry_out(&config, self.store.bucket().clone(), checks, &open).await
     }
 
-    /// The first attempts of all tasks of an execution. How each ended.
+    /// Runs the first attempts of all tasks of an execution, and returns how each ended.
     async fn execution(&self, name: &str, count: u32) -> Vec<Result<()>> {
         join_all((0..count).map(|task| self.attempt(name, (task, count), 0))).await
     }
@@ -98,7 +98,7 @@ impl World {
         self.store.receipted(&self.manifest, generation).await.unwrap().len()
     }
 
-    /// The checks, each name once, with the receipts that there were at first.
+    /// The checks, each name once, with the number of receipts at its first request.
     fn checks(&self) -> Vec<(String, usize)> {
         let mut checks = self.told.checks.lock().unwrap().clone();
         checks.sort();
@@ -180,7 +180,7 @@ async fn an_error_for_good_ends_all_tasks_of_a_strict_run_within_seconds() {
     assert!(!world.store.is_extracted(0).await.unwrap());
     assert_eq!(world.store.failures().await.unwrap().len(), 1);
 
-    // Started again, the task says the same, and no other says anything. Nobody reads.
+    // Started again, the task reports the same error and the others report none. No task reads.
     let connections = world.server.connections();
     let again = world.attempt("e", (2, 4), 1).await.unwrap_err();
     assert!(again.chain().contains("read what cannot be read"), "{}", again.chain());
@@ -205,7 +205,7 @@ async fn a_table_that_cannot_be_read_holds_up_no_other_until_it_is_mended() {
     assert!(world.store.is_extracted(0).await.unwrap());
     assert_eq!(world.checks(), [notice("notice-0-0", 6)]);
 
-    // Nobody holds the snapshot any more, so everything is read again.
+    // No task holds the snapshot any more, so everything is read again.
     *broken.lock().unwrap() = false;
     let ended = world.execution("e2", 4).await;
     assert!(ended.iter().all(Result::is_ok), "{ended:?}");
@@ -242,7 +242,7 @@ async fn what_may_go_better_next_time_is_told_nobody() {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_was_read_by_tasks_which_died_at_once_is_not_read_again() {
     let world = World::new(manifest(&[2, 2]), Server::new(|_, _| Reading::Takes(SECOND))).await;
-    // The word that all is read is what they did not come to.
+    // The tasks died before they reported that all is read.
     let snapshot = Snapshot {
         version: Snapshot::VERSION,
         generation: 0,
@@ -289,7 +289,7 @@ async fn a_task_that_starts_again_while_the_others_read_the_last_unit_begins_not
         // Before it has a connection, the other is done and gone.
         *world.server.delay.lock().unwrap() = 20 * SECOND;
         let again = Box::pin(world.attempt("e", (1, 2), 1));
-        tokio::time::timeout(HOUR / 6, again).await.expect("it waits for nobody")
+        tokio::time::timeout(HOUR / 6, again).await.expect("it waits for no other task")
     })
     .await;
     assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
@@ -326,7 +326,7 @@ async fn a_run_that_was_decided_ends_its_tasks() {
 #[tokio::test]
 async fn a_task_that_was_moved_to_another_machine_reads_on() {
     let hung = std::sync::atomic::AtomicBool::new(false);
-    // The connection is dead, and nothing says so.
+    // The connection is dead, and nothing reports that.
     let server = Server::new(move |_, _| {
         if hung.swap(true, Ordering::Relaxed) {
             Reading::Takes(Duration::ZERO)

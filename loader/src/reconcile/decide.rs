@@ -1,4 +1,4 @@
-//! Deciding what becomes of a run that has no verdict.
+//! Decides what becomes of a run without a verdict.
 
 use std::sync::Arc;
 
@@ -7,7 +7,6 @@ use sluice_contracts::documents::{ErrorReport, Manifest, RunId, Verdict};
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
 
-use super::launching::Watched;
 use super::requeue::Requeue;
 use super::{Loader, RunState, Step, elapsed, follow, gone};
 use crate::commit::check_targets;
@@ -17,7 +16,7 @@ use crate::view::RunView;
 
 /// What can be said of a run without a verdict.
 pub(super) enum Decided {
-    /// This is to become of it.
+    /// It is decided, with this verdict.
     Verdict(Verdict),
     /// Nothing yet: check again.
     Open(RunState, Requeue),
@@ -26,7 +25,7 @@ pub(super) enum Decided {
 }
 
 impl Loader {
-    /// Decides what becomes of a run, if that can be said, and says so in a document.
+    /// Decides what becomes of a run, if that is known, and writes the verdict.
     pub(super) async fn decide(&self, view: &RunView, now: DateTime<Utc>) -> Result<Step> {
         let decided = match view.manifest().await {
             Ok(manifest) => {
@@ -49,8 +48,8 @@ impl Loader {
         }
     }
 
-    /// A run without a plan is the planner's, who is asked for it again and again; but not for
-    /// ever.
+    /// A run without a plan is left to the planner, which is asked for the plan again and again,
+    /// but not forever.
     async fn unplanned(&self, store: &RunStore, now: DateTime<Utc>) -> Result<Decided> {
         let Some(request) = store.request().await? else { return Ok(Decided::Unknown) };
         if let Some(error) = self.overdue(store.run(), request.at, now) {
@@ -83,6 +82,21 @@ async fn decide_once(view: &RunView, verdict: Verdict) -> Result<Arc<Verdict>> {
     Ok(view.keep_verdict(verdict))
 }
 
+/// The state of the newest launch of a run.
+pub(super) enum LaunchState {
+    /// At work, or about to be: check again.
+    Open(Requeue),
+    /// No task works on it any more.
+    Ended {
+        /// Its number.
+        launch: u32,
+        /// What is known of its end.
+        why: String,
+    },
+    /// It cannot be started.
+    Impossible(Error),
+}
+
 /// A run that has a plan and no verdict.
 pub(super) struct Undecided<'a> {
     pub(super) service: &'a Loader,
@@ -102,11 +116,11 @@ impl Undecided<'_> {
             return Ok(decided);
         }
         let (launch, why) = match self.watch().await? {
-            Watched::Open(look) => return Ok(Decided::Open(RunState::Extracting, look)),
-            Watched::Impossible(error) => return Ok(self.fail(&error)),
-            Watched::Ended { launch, why } => (launch, why),
+            LaunchState::Open(look) => return Ok(Decided::Open(RunState::Extracting, look)),
+            LaunchState::Impossible(error) => return Ok(self.fail(&error)),
+            LaunchState::Ended { launch, why } => (launch, why),
         };
-        // What its tasks did before they ended may have been missed before.
+        // The first count may have missed what the tasks did before they ended.
         let missing = best_generation(self.store, self.manifest).await?;
         if let Some(decided) = self.settle(&missing).await? {
             return Ok(decided);
@@ -114,7 +128,7 @@ impl Undecided<'_> {
         self.launch_again(launch, &why, &missing).await
     }
 
-    /// Whether a run can be decided about, however its tasks are.
+    /// Decides a run, if that does not depend on the state of its tasks.
     async fn settle(&self, missing: &MissingUnits) -> Result<Option<Decided>> {
         if missing.units.is_empty() {
             return self.commit(missing, Vec::new()).await.map(Some);
@@ -140,7 +154,7 @@ impl Undecided<'_> {
         }))
     }
 
-    /// That the run is loaded, once its receipts can be read.
+    /// Decides to load the run, if its receipts can be read.
     async fn commit(
         &self,
         missing: &MissingUnits,
@@ -155,7 +169,7 @@ impl Undecided<'_> {
         Decided::Verdict(Verdict::fail(ErrorReport::from(error), self.now))
     }
 
-    /// The error of a run that ends with units missing: which, and the last word of each.
+    /// The error of a run that ends with units missing: which units, and the last failure of each.
     pub(super) fn incomplete(
         &self,
         what: &str,
@@ -173,7 +187,7 @@ impl Undecided<'_> {
         let remedy = words.iter().rev().find_map(|failure| failure.hint.clone()).or(hint);
         Error::new(kind, text).hint(remedy.unwrap_or_else(|| {
             format!(
-                "`sluice status {} --bucket {}` shows each unit's last error; when its cause is mended, ask for the job again",
+                "`sluice status {} --bucket {}` shows each unit's last error; when its cause is fixed, ask for the job again",
                 self.manifest.run, self.manifest.bucket
             )
         }))

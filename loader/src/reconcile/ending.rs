@@ -1,4 +1,4 @@
-//! The end of a run: told, counted, and tidied up after.
+//! The end of a run: it is announced and counted, and its parts are deleted.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::view::RunView;
 const CANCEL: Duration = Duration::from_mins(10);
 
 impl Loader {
-    /// Ends a run whose tables are as they will stay.
+    /// Ends a run whose tables are in their final state.
     pub(super) async fn end_committed(
         &self,
         view: &RunView,
@@ -40,7 +40,7 @@ impl Loader {
         };
         self.tell(&event).await?;
         RunMetrics::gather(view).await.log(&event);
-        // Before the run is done with: what is left behind afterwards nobody looks for.
+        // Before the run has ended: no check looks for parts that are left afterwards.
         delete_parts(store).await;
         store.create_announced(&event).await?;
         Ok(RunState::Ended)
@@ -55,7 +55,7 @@ impl Loader {
     ) -> Result<RunState> {
         let store = view.store();
         self.cancel_all(store, verdict, now).await?;
-        // It never was planned, or that its plan cannot be read is what it failed of.
+        // Absent if the run was never planned, or failed because its plan cannot be read.
         let manifest = view.readable_manifest().await?;
         let report = verdict.failure.clone().unwrap_or_else(|| ErrorReport {
             kind: Kind::Bug,
@@ -81,7 +81,7 @@ impl Loader {
         Ok(RunState::Ended)
     }
 
-    /// Tells the run's end to whoever listens. One whose teller dies right after is told twice.
+    /// Announces the run's end. If the loader dies right after, the end is announced twice.
     async fn tell(&self, event: &RunEvent) -> Result<()> {
         match &self.announcer {
             Some(announcer) => announcer.announce(event).await,
@@ -114,7 +114,7 @@ impl Loader {
     }
 }
 
-/// What became of each table where the load failed before it came to them.
+/// The outcome of each table if the load failed before it reached them.
 pub(super) async fn outcomes_without_load(
     store: &RunStore,
     manifest: &Manifest,
@@ -141,7 +141,7 @@ fn all_failed(manifest: &Manifest, report: &ErrorReport) -> Vec<TableOutcome> {
     planned.chain(manifest.refused.iter().map(refused_outcome)).collect()
 }
 
-/// What the caller told the request by. A run that was not asked of a planner has no request.
+/// The key of the run's request. A run that was not submitted to a planner has no request.
 async fn run_key(store: &RunStore) -> Option<String> {
     store.request().await.ok().flatten()?.run_key
 }

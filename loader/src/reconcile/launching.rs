@@ -1,14 +1,14 @@
-//! Executions: how the newest is, and when another one is started.
+//! Executions: the state of the newest one, and when another one is started.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use sluice_contracts::Result;
 use sluice_contracts::documents::Order;
 use sluice_contracts::ports::ExecutionState;
-use sluice_contracts::{Error, Result};
 use sluice_runtime::launch::carry_out;
 
-use super::decide::{Decided, Undecided};
+use super::decide::{Decided, LaunchState, Undecided};
 use super::requeue::Requeue;
 use super::{RunState, elapsed};
 use crate::coverage::{MissingUnits, tasks_to_start};
@@ -19,29 +19,14 @@ const UNCLAIMED: Duration = Duration::from_mins(2);
 /// How long an execution may be without a task that has started.
 const NOT_STARTED: Duration = Duration::from_mins(15);
 
-/// How the newest launch of a run is.
-pub(super) enum Watched {
-    /// At work, or about to be: look again.
-    Open(Requeue),
-    /// Nobody works on it any more.
-    Ended {
-        /// Its number.
-        launch: u32,
-        /// What can be said of its end.
-        why: String,
-    },
-    /// It cannot be started.
-    Impossible(Error),
-}
-
 impl Undecided<'_> {
-    /// How the newest launch is. One that was ordered, and never started, is started.
-    pub(super) async fn watch(&self) -> Result<Watched> {
+    /// The state of the newest launch. One that was ordered and never started is started.
+    pub(super) async fn watch(&self) -> Result<LaunchState> {
         let Some(launch) = self.store.newest_launch().await? else {
             // The planner orders the first one right after the plan, unless it died.
             let planned = self.manifest.planned;
             if elapsed(planned, self.now) < UNCLAIMED {
-                return Ok(Watched::Open(Requeue::for_tasks(planned)));
+                return Ok(LaunchState::Open(Requeue::for_tasks(planned)));
             }
             let tasks = self.manifest.tasks.iter().map(|task| task.index).collect();
             let reason = "the run was planned, and never launched".to_owned();
@@ -52,26 +37,26 @@ impl Undecided<'_> {
         let Some(claim) = self.store.claim(launch).await? else {
             return match order {
                 Some(order) if elapsed(since, self.now) >= UNCLAIMED => self.carry_out(order).await,
-                _ => Ok(Watched::Open(Requeue::for_tasks(since))),
+                _ => Ok(LaunchState::Open(Requeue::for_tasks(since))),
             };
         };
         let execution = claim.execution;
         match self.service.executions.state(&execution).await? {
             Some(state) if state.ended.is_some() => {
-                Ok(Watched::Ended { launch, why: last_words(&execution, &state) })
+                Ok(LaunchState::Ended { launch, why: last_words(&execution, &state) })
             }
             Some(state) if state.started.is_none() && self.is_late(state.created) => {
                 self.service.executions.cancel(&execution).await?;
                 let minutes = NOT_STARTED.as_secs() / 60;
                 let mut why = format!("execution `{execution}` did not start in {minutes} minutes");
                 add_platforms_words(&mut why, &state);
-                Ok(Watched::Ended { launch, why })
+                Ok(LaunchState::Ended { launch, why })
             }
-            Some(state) => Ok(Watched::Open(Requeue::for_tasks(state.created))),
+            Some(state) => Ok(LaunchState::Open(Requeue::for_tasks(state.created))),
             None if self.is_late(since) => {
-                Ok(Watched::Ended { launch, why: format!("execution `{execution}` is gone") })
+                Ok(LaunchState::Ended { launch, why: format!("execution `{execution}` is gone") })
             }
-            None => Ok(Watched::Open(Requeue::for_tasks(since))),
+            None => Ok(LaunchState::Open(Requeue::for_tasks(since))),
         }
     }
 
@@ -104,7 +89,7 @@ impl Undecided<'_> {
         let order = self.order(next, tasks, format!("{why}; {missing} of {all} units are missing"));
         tracing::warn!(launch = next, reason = order.reason, "launching the tasks again");
         match self.carry_out(order).await? {
-            Watched::Impossible(error) => Ok(self.fail(&error)),
+            LaunchState::Impossible(error) => Ok(self.fail(&error)),
             _ => Ok(Decided::Open(RunState::Extracting, Requeue::for_tasks(self.now))),
         }
     }
@@ -113,11 +98,11 @@ impl Undecided<'_> {
         Order { version: Order::VERSION, launch, tasks, reason, at: self.now }
     }
 
-    async fn carry_out(&self, order: Order) -> Result<Watched> {
+    async fn carry_out(&self, order: Order) -> Result<LaunchState> {
         match carry_out(self.store, self.service.executions.as_ref(), order).await {
-            Ok(_) => Ok(Watched::Open(Requeue::for_tasks(self.now))),
+            Ok(_) => Ok(LaunchState::Open(Requeue::for_tasks(self.now))),
             Err(error) if error.is_transient() => Err(error),
-            Err(error) => Ok(Watched::Impossible(error)),
+            Err(error) => Ok(LaunchState::Impossible(error)),
         }
     }
 }

@@ -1,5 +1,4 @@
-//! Bringing a run towards its end: what its documents say is read, the next step is chosen, and
-//! taken.
+//! Brings a run towards its end: reads what its documents say, chooses the next step, and takes it.
 
 mod decide;
 mod ending;
@@ -23,18 +22,18 @@ use crate::outcome::table_outcomes;
 use crate::view::RunView;
 use requeue::Requeue;
 
-/// The loader: whatever it is asked about a run, it does what the run's documents say is next.
+/// The loader: asked about a run, it takes the step that the run's documents say is next.
 #[derive(Debug, Clone)]
 pub struct Loader {
     /// Where tasks run.
     pub executions: Arc<dyn Executions>,
-    /// Whom it asks to be called again.
+    /// The queue that calls it again.
     pub checks: Arc<dyn Checks>,
-    /// Who hears of a run's end.
+    /// Where a run's end is announced, if anywhere.
     pub announcer: Option<Arc<dyn Announcer>>,
     /// Where the documents of all runs lie.
     pub bucket: Bucket,
-    /// Where tables go.
+    /// The targets that tables are loaded into.
     pub targets: Targets,
     /// How long a run may take, from its plan until all its receipts are there.
     pub deadline: Duration,
@@ -56,7 +55,7 @@ pub enum RunState {
 }
 
 impl RunState {
-    /// The word in answers.
+    /// Its name in answers.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -74,7 +73,7 @@ enum Step {
     Nothing(RunState),
     /// To wait for its planner, its tasks or its targets, and to be checked again.
     Wait(RunState, Requeue),
-    /// To load what was decided for.
+    /// To load what the verdict says.
     Load(Arc<Verdict>),
     /// To end without a load.
     Fail(Arc<Verdict>),
@@ -83,13 +82,11 @@ enum Step {
 }
 
 impl Loader {
-    /// Takes a run as far as it can come now, and asks for another check where that is not its
-    /// end.
+    /// Takes a run as far as it can come now, and asks for another check unless the run has ended.
     ///
     /// Safe to be killed at any point, to be called at any time, and by any number of callers at
-    /// once: what was decided lies in the run's documents, and who comes second adopts it. It
-    /// waits for nobody: tasks and targets are asked how far they are, and asked again by the
-    /// next check.
+    /// once: decisions lie in the run's documents, and a later caller adopts them. It never waits:
+    /// it asks tasks and targets how far they are, and the next check asks them again.
     ///
     /// # Errors
     /// `Transient` where the same call may succeed; another check is asked for whatever the error.
@@ -108,7 +105,7 @@ impl Loader {
         .await
     }
 
-    /// As [`Loader::check`], without another check where it fails.
+    /// Like [`Loader::check`], without another check if it fails.
     async fn reconcile(&self, view: &RunView, now: DateTime<Utc>) -> Result<RunState> {
         match self.next_step(view, now).await? {
             Step::Nothing(state) => Ok(state),
@@ -145,7 +142,7 @@ impl Loader {
         Ok(state)
     }
 
-    /// Loads what was decided for, as far as the targets are.
+    /// Loads what the verdict says, as far as the targets have come.
     async fn load(
         &self,
         view: &RunView,
@@ -162,7 +159,7 @@ impl Loader {
                 let endings = table_outcomes(&manifest, &outcome);
                 let transient =
                     |table: crate::TableCommit| table.result.err().filter(Error::is_transient);
-                // It may be visible, or become so: nobody can say yet.
+                // It may be visible, or become so: that is not known yet.
                 if let Some(error) = outcome.tables.into_iter().find_map(transient) {
                     return Err(error);
                 }

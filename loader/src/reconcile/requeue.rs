@@ -8,7 +8,7 @@ use sluice_contracts::ports::Check;
 
 use super::{Loader, elapsed};
 
-/// Seconds between two checks, the longer the longer a run has been at it.
+/// Seconds between two checks; they grow with the time that a run has taken.
 const PACES: [i64; 6] = [5, 10, 20, 60, 120, 300];
 /// Shortest pace for tasks, which ask for a check when they are done.
 const TASKS: i64 = 20;
@@ -36,14 +36,14 @@ impl Requeue {
 
     /// The next check after `now`.
     ///
-    /// Checks lie on a grid in time, and have their names from it. So any number of callers who ask
-    /// for the next one ask for the same, and a signal that comes five times leads to one check and
-    /// not to five chains of them.
+    /// Checks lie on a grid in time, and get their names from it. So all callers that ask for the
+    /// next check ask for the same one, and a signal that comes five times leads to one check and
+    /// not to five chains of checks.
     pub(super) fn at(self, run: RunId, now: DateTime<Utc>) -> Check {
         let age = i64::try_from(elapsed(self.since, now).as_secs()).unwrap_or(i64::MAX);
         let usual = PACES.into_iter().rfind(|pace| pace.saturating_mul(4) <= age).unwrap_or(0);
         let pace = usual.max(self.shortest);
-        // Never the check that is being answered, should its clock be a little ahead of ours.
+        // Never the check that is being answered, even if its clock is a little ahead of ours.
         let slot = (now.timestamp() + pace / 2).div_euclid(pace) + 1;
         let due = DateTime::from_timestamp(slot * pace, 0).unwrap_or(now);
         let after = (due - now).to_std().unwrap_or(Duration::ZERO);
@@ -52,11 +52,11 @@ impl Requeue {
 }
 
 impl Loader {
-    /// Asks for another check of a run that could not be checked. The queue repeats what was
-    /// asked of it, but not for ever, and Pub/Sub's messages are not its own.
+    /// Asks for another check of a run that could not be checked. The queue repeats the checks that
+    /// it was asked for, but not forever, and does not repeat Pub/Sub's messages.
     pub(super) async fn check_after_failure(&self, run: RunId, now: DateTime<Utc>) {
         let since = run.since().unwrap_or(now);
-        // By then its end was decided long ago, or somebody has to mend what keeps it from us.
+        // By then its end was decided long ago, or a person has to fix what prevents the check.
         if elapsed(since, now) >= self.deadline.saturating_mul(2) {
             tracing::error!("gave up checking a run");
             return;

@@ -44,14 +44,14 @@ pub(super) struct Platform {
     faults: Faults,
 }
 
-/// Looks that were asked for, each name once.
+/// Checks that were asked for, each name once.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Queue {
     asked: Arc<Mutex<Vec<Check>>>,
     faults: Faults,
 }
 
-/// Who hears of the end.
+/// Takes announcements of the end.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Topic {
     heard: Arc<Mutex<Vec<RunEvent>>>,
@@ -83,7 +83,7 @@ impl Cloud {
         Self { world, memory, platform, queue, topic, now, reads: Arc::default() }
     }
 
-    /// A loader, one of many, of which a call goes wrong.
+    /// A loader, one of many, whose calls go wrong as `faults` says.
     pub(super) fn loader(&self, faults: &Faults) -> Loader {
         let (inner, reads) = (self.memory.clone(), self.reads.clone());
         let store = Shaky { inner, faults: faults.clone(), reads };
@@ -106,7 +106,7 @@ impl Cloud {
         self.world.manifest.run
     }
 
-    /// A look by a loader of which nothing goes wrong.
+    /// A check by a loader without faults.
     pub(super) async fn check(&self) -> Result<RunState> {
         self.loader(&Faults::default()).check(self.run(), self.now).await
     }
@@ -116,7 +116,7 @@ impl Cloud {
         *self.platform.clock.lock().unwrap() = self.now;
     }
 
-    /// Looks again and again, as the queue would, until the run has ended.
+    /// Checks again and again, as the queue would, until the run has ended.
     pub(super) async fn check_to_the_end(&mut self) {
         for _ in 0..100 {
             match self.check().await {
@@ -148,7 +148,7 @@ impl Cloud {
         });
     }
 
-    /// Asserts that every table is visible once, and that it was told.
+    /// Asserts that every table is visible once, and that this was announced.
     pub(super) async fn assert_loaded(&self, case: &str) {
         let store = &self.world.store;
         let loads = self.world.loads();
@@ -173,7 +173,7 @@ impl Cloud {
         assert_eq!(futures::StreamExt::count(parts).await, 0, "{case}: parts are left");
     }
 
-    /// Asserts that nothing is visible, that it was told, and gives the words of it.
+    /// Asserts that nothing is visible, that this was announced, and returns the message.
     pub(super) async fn assert_failed(&self, case: &str) -> String {
         assert!(self.world.loads().is_empty(), "{case}");
         let store = &self.world.store;
@@ -258,12 +258,12 @@ impl Executions for Platform {
 }
 
 impl Queue {
-    /// Names of the looks that were asked for, without their places in time.
+    /// The checks that were asked for.
     pub(super) fn asked(&self) -> Vec<Check> {
         self.asked.lock().unwrap().clone()
     }
 
-    /// What of these looks are waiting at `now`.
+    /// The kinds of the checks that were asked for.
     pub(super) fn kinds(&self) -> Vec<String> {
         let kind = |check: &Check| check.name.split('-').next().unwrap_or_default().to_owned();
         self.asked().iter().map(kind).collect()
@@ -289,7 +289,7 @@ impl Checks for Queue {
 }
 
 impl Topic {
-    /// Nobody hears of anything from now on.
+    /// Announcements fail with this error from now on.
     pub(super) fn refuse(&self, kind: Kind) {
         *self.refuse.lock().unwrap() = Some(kind);
     }
@@ -317,7 +317,7 @@ impl Announcer for Topic {
     }
 }
 
-/// A plan of tables with so many units each, every unit the only one of a task.
+/// A plan of tables with these numbers of units, each unit in a task of its own.
 pub(super) fn with_tasks(units: &[u32], consistency: Consistency) -> Manifest {
     let mut manifest = manifest(units);
     manifest.consistency = consistency;

@@ -1,4 +1,4 @@
-//! A loader that fails or dies at any call, and is asked again.
+//! A loader that fails or dies at any call, and is called again.
 
 use chrono::TimeDelta;
 use sluice_contracts::Kind;
@@ -9,8 +9,8 @@ use super::cloud::Cloud;
 use super::faults::{FAULTS, Fault, Faults};
 use crate::RunState;
 
-/// Looks with a loader of which one call goes wrong, until one look makes none of it. Says how
-/// many there were.
+/// Carries a run to its end with one call of the loader going wrong, for each of its calls in turn.
+/// Prints how many there were.
 async fn every_call(
     name: &str,
     setting: impl AsyncFn() -> Cloud,

@@ -1,4 +1,4 @@
-//! What Cloud Tasks and Pub/Sub are answered.
+//! The answers to Cloud Tasks and Pub/Sub.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ async fn a_check_and_an_execution_lead_to_a_look() {
         let sound = Faults::default();
         let (status, body_1) = post(&cloud, &sound, &path, body.clone()).await;
         assert_eq!((status, &body_1["state"]), (StatusCode::OK, &json!("extracting")));
-        // That it failed is not believed: its tasks did all there was to do.
+        // The reported failure does not count: the tasks did all there was to do.
         cloud.world.prove_all(0).await;
         let (status, body_2) = post(&cloud, &sound, &path, body).await;
         assert_eq!((status, &body_2["state"]), (StatusCode::OK, &json!("ended")));

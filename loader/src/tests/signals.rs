@@ -1,4 +1,4 @@
-//! Any signal is enough, and none is too many.
+//! One signal is enough, and more do no harm.
 
 use chrono::TimeDelta;
 use sluice_contracts::job::Consistency;
@@ -22,7 +22,7 @@ enum Moment {
 
 const MOMENTS: [Moment; 4] = [Moment::Early, Moment::Extracted, Moment::Ended, Moment::Late];
 
-/// A run of two tables, loads that take a while, and looks at these moments.
+/// A run of two tables, loads that take a while, and checks at these moments.
 async fn carry(looks: &[usize; 4], together: usize, seed: u64) -> Cloud {
     let mut cloud = Cloud::at_work(&[3, 2], Consistency::Snapshot).await;
     cloud.world.target.pending = u32::try_from(seed % 4).unwrap();
@@ -59,7 +59,7 @@ async fn each_signal_alone_suffices_however_often_it_comes() {
                 for seed in 0..8 {
                     let mut looks = [0; 4];
                     looks[only] = times;
-                    // The loader's own looks follow the last one that came from outside.
+                    // The loader's own checks follow the last one that came from outside.
                     let mut cloud = carry(&looks, together, seed).await;
                     cloud.check_to_the_end().await;
                     let case = format!("{:?} x{times} by {together}, {seed}", MOMENTS[only]);
@@ -99,7 +99,7 @@ async fn a_look_that_is_not_the_last_asks_for_one_more_whoever_looks() {
     for state in futures::future::join_all(looks).await {
         assert_eq!(state.unwrap(), RunState::Extracting);
     }
-    assert_eq!(cloud.queue.kinds(), ["sweep"], "five signals are one look more");
+    assert_eq!(cloud.queue.kinds(), ["sweep"], "five signals are one more check");
     let after = cloud.queue.asked()[0].after;
     assert!(after.as_secs() <= 30 && after.as_secs() >= 9, "{after:?}");
 }
@@ -117,7 +117,7 @@ async fn a_load_that_takes_a_while_is_looked_at_again() {
     assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
     assert_eq!(cloud.queue.kinds(), ["load"; 3], "nothing is asked for after the end");
     assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
-    assert_eq!(cloud.topic.heard().len(), 1, "what was told is not told again");
+    assert_eq!(cloud.topic.heard().len(), 1, "what was announced is not announced again");
     cloud.assert_loaded("").await;
 }
 

@@ -1,4 +1,4 @@
-//! Who decides what becomes of a run, and on what.
+//! Which loader decides what becomes of a run, and by which documents.
 
 use std::sync::Arc;
 
@@ -90,7 +90,7 @@ async fn a_failure_for_good_starts_nothing_again() {
         cloud.world.store.create_failure(&failure, "w").await.unwrap();
         assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
         assert!(cloud.platform.started().is_empty());
-        // One table of two is passed over; a task that came to none of them speaks for all.
+        // One table of two is skipped; a failure outside of any table ends the whole run.
         assert_eq!(cloud.world.loads().len(), usize::from(unit.is_some()));
         let event = cloud.world.store.announced().await.unwrap().unwrap();
         assert_eq!(event.event.name(), "run.failed");
@@ -104,7 +104,7 @@ async fn a_failure_for_good_starts_nothing_again() {
 async fn claims_say_which_execution_is_the_newest_and_not_the_clocks_of_tasks() {
     let mut cases = 0;
     for minutes in [-30, -5, 0, 5, 30] {
-        // What an older execution gave up may be mended since, even if its clock is ahead.
+        // What an older execution gave up may be fixed since, even if its clock is ahead.
         let cloud = Cloud::at_work(&[1], Consistency::None).await;
         cloud.order(1, vec![0], cloud.now).await;
         cloud.claim(1, "e1", cloud.now + TimeDelta::minutes(minutes)).await;

@@ -36,7 +36,7 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// The only one that is open.
+    /// Targets of which this one is the only one.
     pub(super) fn targets(&self) -> Targets {
         Targets::new(vec![("file", Arc::new(self.clone()))])
     }
@@ -124,7 +124,7 @@ pub(super) struct World {
 }
 
 impl World {
-    /// A run of tables with so many units each.
+    /// A run of tables with these numbers of units.
     pub(super) async fn new(units: &[u32]) -> Self {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         Self::of(store, manifest(units)).await
@@ -183,7 +183,7 @@ impl World {
         }
     }
 
-    /// Leaves word that a unit cannot be read.
+    /// Records that a unit cannot be read.
     pub(super) async fn fail(&self, execution: &str, kind: Kind, unit: UnitRef) {
         let number = self.store.failures().await.unwrap().len();
         let failure = Failure {

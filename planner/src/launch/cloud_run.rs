@@ -8,12 +8,12 @@ use sluice_contracts::documents::{Manifest, Order};
 use sluice_contracts::ports::{Check, Checks, Executions};
 use sluice_contracts::store::RunStore;
 
-/// Time from a launch to the first look at its run. Its tasks say themselves when they are done;
-/// this is for the case that none of them can.
+/// Time from a launch to the first check of its run. Its tasks report when they are done; this
+/// check is for the case that none of them can.
 const FIRST_CHECK: Duration = Duration::from_mins(2);
 
-/// Starts the first execution of a run, with all tasks, and asks for the first look at it. Called
-/// again it starts nothing that is started already.
+/// Starts the first execution of a run, with all tasks, and asks for the first check of it. Called
+/// again, it starts nothing that was started already.
 pub(crate) async fn launch(
     store: &RunStore,
     manifest: &Manifest,

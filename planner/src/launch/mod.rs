@@ -13,6 +13,7 @@ pub trait Launcher: Send + Sync {
     /// execution's name at once.
     ///
     /// Not idempotent: two calls start two executions. Their tasks race for receipts, so the run
-    /// stays right; only work is wasted. Tasks that fail are started again by whatever runs them.
+    /// stays right; only work is wasted. Tasks that fail are started again by the platform that
+    /// runs them.
     async fn launch(&self, manifest_url: &str, tasks: &[u32]) -> Result<String>;
 }

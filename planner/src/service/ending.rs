@@ -39,7 +39,7 @@ impl Planner {
         self.conclude(store, request, &verdict).await
     }
 
-    /// Tells whoever listens that a run has failed. One that is to be loaded is the loader's.
+    /// Announces that a run has failed. A run that is to be loaded is left to the loader.
     pub(super) async fn conclude(
         &self,
         store: &RunStore,
@@ -49,8 +49,8 @@ impl Planner {
         if verdict.decision == Decision::Commit || store.announced().await?.is_some() {
             return Ok(());
         }
-        // It may have been started before it failed. Its tasks read for nobody, and end by
-        // themselves at the latest when they are done.
+        // It may have been started before it failed. Its tasks read in vain, and end by themselves
+        // when they are done at the latest.
         if let Some(claim) = store.claim(0).await?
             && let Err(error) = self.ports.executions.cancel(&claim.execution).await
         {
@@ -79,7 +79,7 @@ pub(super) fn job_name(request: &Request) -> &str {
     request.job.get("name").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// What becomes of each table of a run of which nothing is loaded. Empty where it has no plan.
+/// The outcome of each table of a run of which nothing is loaded. Empty if the run has no plan.
 async fn endings(store: &RunStore, verdict: &Verdict) -> Result<Vec<TableOutcome>> {
     let manifest = match store.manifest().await {
         Ok(manifest) => manifest,

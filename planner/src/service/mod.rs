@@ -26,7 +26,7 @@ use crate::{name_dropped, plan_run, strategy_names};
 const PLANNINGS: usize = 5;
 /// Targets that are checked at once.
 const CHECKS: usize = 16;
-/// Tries of a run's planning before a failure that may pass is taken for one that does not.
+/// Tries of a run's planning before a transient failure counts as a permanent one.
 const MOST_TRIES: u32 = 10;
 
 /// What the service works with.
@@ -38,15 +38,16 @@ pub struct Ports {
     pub jobs: Bucket,
     /// Where tasks run.
     pub executions: Arc<dyn Executions>,
-    /// Most tasks that run at once: a task that waits for another's end would miss the run's moment.
+    /// Most tasks that run at once: a task that waits for another's end would miss the run's
+    /// snapshot.
     pub parallelism: u32,
     /// The queue that calls the planner again, and the loader.
     pub checks: Arc<dyn Checks>,
-    /// Who is told how a run ended, if anybody.
+    /// Where the end of a run is announced, if anywhere.
     pub announcer: Option<Arc<dyn Announcer>>,
-    /// Where runs go.
+    /// The targets that runs are loaded into.
     pub targets: Targets,
-    /// Looks an environment variable up that a source's URL names.
+    /// Looks up an environment variable that a source's URL names.
     pub variable: fn(&str) -> Option<String>,
     /// The planner's own URL, without a slash at the end.
     pub planner_url: String,
@@ -55,7 +56,7 @@ pub struct Ports {
 }
 
 /// The planner as a service. Every method may be called any number of times at once, and killed at
-/// any point: called again it goes on from the documents that are there.
+/// any point: called again, it goes on from the documents that exist.
 #[derive(Debug)]
 pub struct Planner {
     ports: Ports,
@@ -65,14 +66,14 @@ pub struct Planner {
 /// Why a request led to no run.
 #[derive(Debug)]
 pub(crate) enum Turned {
-    /// It is wrong, and would be when it came again.
+    /// The request is wrong, and would be if it were sent again.
     Wrong(Error),
-    /// Something else was, so that it may be right when it comes again.
+    /// Something else failed, so the request may succeed if it is sent again.
     Away(Error),
 }
 
 impl Turned {
-    /// The error of asking for what the request itself names.
+    /// The error of reading something that the request itself names.
     pub(crate) fn of_request(error: Error) -> Self {
         match error.kind() {
             Kind::Invalid | Kind::NotFound | Kind::Data => Self::Wrong(error),
@@ -87,8 +88,8 @@ impl Planner {
         Self { ports, plannings: Semaphore::new(PLANNINGS) }
     }
 
-    /// Takes a request on: keeps it as a run, and has the run planned soon. The same request,
-    /// come again, is the same run, whatever has become of its job file.
+    /// Accepts a request: keeps it as a run, and has the run planned soon. The same request, sent
+    /// again, leads to the same run, even if its job file has changed.
     pub(crate) async fn accept(&self, request: &RunRequest) -> Result<(RunId, Stage), Turned> {
         let key = request.reservation_key();
         if let Some(run) = self.accepted_before(key.as_deref()).await.map_err(Turned::Away)? {
@@ -97,12 +98,13 @@ impl Planner {
         }
         let job = self.read_job(&request.job).await.map_err(Turned::of_request)?;
         let run = self.keep(request, key, job).await.map_err(Turned::Away)?;
-        // Whatever it is by now: a caller without a key must not be made to ask once more.
+        // The run may be further by now. It is not read: if that failed, a caller without a key
+        // would send the request again.
         Ok((run, Stage::Planning))
     }
 
-    /// The run of the same request, if that was kept, asked to be planned again: who asked before
-    /// may have died before it had.
+    /// The run of an earlier copy of the request, if one was kept. Asks for its planning again: the
+    /// planner that kept it may have died before it asked.
     async fn accepted_before(&self, key: Option<&str>) -> Result<Option<RunId>> {
         let Some(key) = key else { return Ok(None) };
         let Some(found) = self.ports.bucket.reservation(key).await? else { return Ok(None) };
@@ -114,7 +116,7 @@ impl Planner {
         Ok(Some(found.run))
     }
 
-    /// The job of a request as a document that stands for itself, with nothing wrong in it.
+    /// The job of a request as a complete and valid document.
     async fn read_job(&self, wanted: &Wanted) -> Result<Value> {
         let (name, mut document) = match wanted {
             Wanted::Inline(job) => ("request".to_owned(), job.clone()),
@@ -160,12 +162,12 @@ impl Planner {
         Ok(run)
     }
 
-    /// Plans a run and launches it, or ends it where that cannot be done. `tries` says how often
-    /// it was tried before: a failure that may pass is taken for one that does not after so many,
-    /// unless tasks read already. `false` for a run that nobody asked for.
+    /// Plans a run and launches it, or ends it if that cannot be done. `tries` says how often it
+    /// was tried before: after too many tries a transient failure counts as permanent, unless tasks
+    /// read already. `false` for a run without a request.
     ///
     /// # Errors
-    /// Where it has to be tried again.
+    /// If it has to be tried again.
     pub(crate) async fn plan(&self, run: RunId, tries: u32) -> Result<bool> {
         let store = self.store(run);
         let Some(request) = store.request().await? else { return Ok(false) };
@@ -193,10 +195,10 @@ impl Planner {
         cloud_run::launch(store, &manifest, &*self.ports.executions, &*self.ports.checks).await
     }
 
-    /// Plans a run and writes its manifest, or finds the one that was quicker.
+    /// Plans a run and writes its manifest, or reads the one that another planner wrote first.
     async fn write_manifest(&self, store: &RunStore, request: &Request) -> Result<Manifest> {
         let begun = std::time::Instant::now();
-        // It is closed with the service only.
+        // The semaphore is closed only with the service.
         let _place = self.plannings.acquire().await;
         let mut job = Job::from_value("request", request.job.clone(), &strategy_names())?;
         job.limits.max_tasks = job.limits.max_tasks.min(self.ports.parallelism);

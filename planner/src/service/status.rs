@@ -11,7 +11,7 @@ use sluice_contracts::{Error, Kind, Result};
 use super::Planner;
 use super::ending::job_name;
 
-/// A run, for whoever asks how it is.
+/// The state of a run, as the service answers it.
 #[derive(Debug, Serialize)]
 pub struct Status {
     /// The run.
@@ -20,7 +20,7 @@ pub struct Status {
     pub job: String,
     /// How far it has come.
     pub state: Stage,
-    /// What the request was told from others by.
+    /// The key that identifies the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_key: Option<String>,
     /// When it was asked for.
@@ -73,7 +73,7 @@ pub struct Links {
     /// The newest execution's log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
-    /// Where the loader looks at the run, when it is asked to.
+    /// Where the loader checks the run, when it is asked to.
     pub loader: String,
 }
 
@@ -114,7 +114,7 @@ impl Planner {
             units_done: tables.iter().map(|table| table.units_done).sum(),
             rows: tables.iter().map(|table| table.rows).sum(),
             tables,
-            // Once tables were loaded, each says itself why it is not visible.
+            // Once tables were loaded, each that is not visible has its own failure.
             failure: verdict.filter(|_| committed.is_none()).and_then(|verdict| verdict.failure),
             links: Links {
                 manifest: manifest.is_some().then(|| store.manifest_url()),
@@ -142,8 +142,8 @@ impl Planner {
         }
     }
 
-    /// The newest execution's log. The documents say how the run is; a platform that does not
-    /// answer only costs the link.
+    /// The newest execution's log. The documents hold the state of the run; if the platform does
+    /// not answer, only the link is missing.
     async fn log_url(&self, store: &RunStore) -> Option<String> {
         let launch = store.newest_launch().await.ok()??;
         let claim = store.claim(launch).await.ok()??;

@@ -43,7 +43,8 @@ impl Strategy for Ctid {
     }
 }
 
-/// Page ranges of equal length, the last one open: pages added since the plan was made are its.
+/// Page ranges of equal length, the last one open: it takes pages that were added since the plan
+/// was made.
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
 fn by_pages(pages: u32, rows: u64, count: u32) -> Vec<Weighed> {
     let count = count.clamp(1, pages.max(1));

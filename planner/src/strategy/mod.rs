@@ -31,7 +31,7 @@ pub trait Strategy: Sync {
     /// What it does, in one sentence for people.
     fn doc(&self) -> &'static str;
 
-    /// Whether the table can be cut so, and by what.
+    /// Whether the table can be cut this way, and by what.
     fn fit(&self, table: &TableJob, description: &Description) -> Fit;
 
     /// Most units that make sense, whatever the size of the table.
@@ -39,8 +39,8 @@ pub trait Strategy: Sync {
         u32::MAX
     }
 
-    /// Cuts one piece into about `count` units that are disjoint and cover it. `None` where the
-    /// source cannot say where to cut.
+    /// Cuts one piece into about `count` units that are disjoint and cover it. `None` if the source
+    /// cannot say where to cut.
     async fn cut(
         &self,
         survey: &mut dyn Survey,
@@ -54,11 +54,11 @@ pub trait Strategy: Sync {
 /// Whether a strategy fits a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fit {
-    /// Well: `auto` may choose it.
+    /// It fits well: `auto` may choose it.
     Good(Choice),
-    /// Only when the job names it, at a cost that the warning says.
+    /// Only when the job names it, at a cost that the warning states.
     Costly(Choice, String),
-    /// Not at all, because.
+    /// Not at all, for this reason.
     No(String),
 }
 

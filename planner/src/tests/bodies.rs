@@ -1,4 +1,4 @@
-//! What is answered to requests that are wrong.
+//! The answers to wrong requests.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{World, envelope, job, post};
 
-/// Bodies that no run comes of, by what is wrong with them.
+/// Bodies that lead to no run, by what is wrong with them.
 fn wrong() -> Vec<(&'static str, String)> {
     let mut other_bucket = job();
     other_bucket["bucket"] = json!("gs://elsewhere");
@@ -34,7 +34,7 @@ fn wrong() -> Vec<(&'static str, String)> {
         ("an empty key", json(json!({"job": "shop", "run_key": ""}))),
         ("a key that is a number", json(json!({"job": "shop", "run_key": 7}))),
         ("a name that no file has", json(json!({"job": "nowhere"}))),
-        ("a file that is no YAML", json(json!({"job": "broken"}))),
+        ("a file that is not YAML", json(json!({"job": "broken"}))),
         ("a file that is empty", json(json!({"job": "empty"}))),
         ("a job with much that is wrong", json(json!({"job": many}))),
         ("a job with a password", json(json!({"job": password}))),
@@ -86,11 +86,11 @@ async fn what_is_no_message_or_no_address_is_answered_too() {
     let mut page = String::new();
     for (name, path, body) in [
         ("a request where a message belongs", "/pubsub", json!({"job": "s3cret"}).to_string()),
-        ("a message that is no Base64", "/pubsub", no_base64.to_string()),
+        ("a message that is not Base64", "/pubsub", no_base64.to_string()),
         ("a message without data", "/pubsub", json!({"message": {"messageId": "m"}}).to_string()),
         ("the plan of no run", "/runs/x/plan", String::new()),
         (
-            "the plan of a run that nobody asked for",
+            "the plan of a run that no request asked for",
             "/runs/0193f2c4-7d3a-7c51-9f0e-2b6a4c1d8e90/plan",
             String::new(),
         ),

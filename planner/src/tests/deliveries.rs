@@ -50,7 +50,7 @@ async fn messages_delivered_again_and_reordered_are_one_run_each_with_one_claim(
                     Delivery::Plan(_) => assert_eq!(answer.status, StatusCode::NO_CONTENT),
                 }
             }
-            // The queue drops none of those that were asked for twice.
+            // The queue delivers every plan, even one that was asked for twice.
             for run in world.queue.take_plans() {
                 let copies = random.random_range(1..=5);
                 waiting.extend(std::iter::repeat_n(Delivery::Plan(run), copies));

@@ -1,4 +1,4 @@
-//! Whatever fails at whichever step: called again, the planner goes on.
+//! After a failure of any kind at any step, the planner goes on when it is called again.
 
 use axum::http::StatusCode;
 use serde_json::json;
@@ -59,8 +59,8 @@ async fn a_run_is_launched_once_whatever_fails_on_the_way() {
     at_every_step(None, async |world, run, fault| {
         let claim = world.assert_launched(run).await;
         assert!(world.listener.heard().is_empty());
-        // Where its name was lost an execution stays that neither claims nor was cancelled: its
-        // tasks find the claim of the other.
+        // If its name was lost, an execution remains that neither has a claim nor was cancelled:
+        // its tasks find the claim of the other.
         let started = world.platform.started(&world.store(run).manifest_url());
         let idle = started.len() - 1 - world.platform.cancelled().len();
         assert!(idle <= 1, "{fault:?}: {started:?} {claim:?}");
@@ -83,7 +83,7 @@ async fn a_run_that_cannot_be_planned_fails_once_whatever_fails_on_the_way() {
         assert_eq!(told.failure, verdict.failure);
         assert_eq!(store.manifest().await.unwrap_err().kind(), Kind::NotFound);
         assert_eq!(world.platform.all(), 0);
-        // Delivered once more, it tells nobody anything.
+        // Delivered once more, it announces nothing.
         world.plan(run, 0).await.unwrap();
         assert_eq!(world.listener.heard().len(), heard.len());
     })
@@ -103,7 +103,7 @@ async fn a_failure_that_may_pass_ends_the_run_at_the_tenth_try() {
     }
     assert_eq!(world.plan(run, 9).await.unwrap().status, StatusCode::NO_CONTENT);
     assert_eq!(world.listener.heard().len(), 1);
-    // What passes later comes too late.
+    // The target works again, but too late.
     *world.target.wrong.lock().unwrap() = None;
     assert_eq!(world.plan(run, 10).await.unwrap().status, StatusCode::NO_CONTENT);
     assert_eq!(world.platform.all(), 0);

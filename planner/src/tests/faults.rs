@@ -16,9 +16,9 @@ use tokio::sync::Notify;
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// The call is not made; the caller is told so.
+    /// The call is not made, and the caller gets an error.
     Refused,
-    /// The call is made, and the caller told that it was not.
+    /// The call is made, and the caller gets an error.
     Unanswered,
     /// The planner dies before the call.
     KilledBefore,
@@ -41,13 +41,13 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    /// Has the call of that number, counted from now, go wrong.
+    /// Makes the call of that number, counted from now, go wrong.
     pub(super) fn arm(&self, number: usize, fault: Fault) {
         let number = self.calls.load(Ordering::SeqCst) + number;
         *self.armed.lock().unwrap() = Some((number, fault));
     }
 
-    /// Has nothing go wrong any more, and says whether something has.
+    /// Stops faults, and returns whether one has happened.
     pub(super) fn disarm(&self) -> bool {
         *self.armed.lock().unwrap() = None;
         self.fired.load(Ordering::SeqCst)
@@ -58,7 +58,7 @@ impl Faults {
         self.killed.notified().await;
     }
 
-    /// Makes a port's call, or what goes wrong of it.
+    /// Makes a port's call, or the fault in its place.
     pub(super) async fn call<T, E>(
         &self,
         error: impl Fn() -> E,

@@ -1,5 +1,5 @@
-//! The service behind its addresses, with ports that remember what they were asked and fail when
-//! they are told to.
+//! The service behind its addresses, with ports that remember what they were asked and fail when a
+//! test says so.
 
 mod bodies;
 mod deliveries;
@@ -41,9 +41,9 @@ static DATABASE: LazyLock<(TempDir, String)> = LazyLock::new(|| {
     (folder, format!("sqlite://{}", file.display()))
 });
 
-/// A planner, and everybody it knows.
+/// A planner, and its ports.
 struct World {
-    /// The bucket as it is, whatever the planner is told of it.
+    /// The bucket, without faults.
     bucket: Bucket,
     jobs: Bucket,
     platform: Arc<Platform>,
@@ -121,7 +121,7 @@ impl World {
         self.send(post("/pubsub", envelope(message, data).to_string())).await
     }
 
-    /// Has Cloud Tasks deliver the planning of a run, after so many tries.
+    /// Delivers the planning of a run as Cloud Tasks does, after this many tries.
     async fn plan(&self, run: RunId, tries: u32) -> Option<Answer> {
         let mut request = post(&format!("/runs/{run}/plan"), "{}".to_owned());
         request.headers_mut().insert("X-CloudTasks-TaskRetryCount", tries.into());

@@ -16,7 +16,7 @@ fn lost() -> Error {
     Error::transient("call: the network is gone")
 }
 
-/// A platform that starts nothing but names.
+/// A platform whose executions are only names.
 #[derive(Debug)]
 pub(super) struct Platform {
     faults: Arc<Faults>,
@@ -51,7 +51,7 @@ impl Executions for Platform {
     async fn start(&self, manifest_url: &str, _: u32, task_count: u32) -> Result<String> {
         assert!(task_count > 0);
         let start = async {
-            // Others may come between.
+            // Other calls may come in between.
             tokio::task::yield_now().await;
             let mut started = self.started.lock().unwrap();
             let name = format!("extract-{}", started.len());
@@ -128,7 +128,7 @@ impl Checks for Queue {
     }
 }
 
-/// Somebody who hears how runs end.
+/// An announcer that remembers how runs end.
 #[derive(Debug)]
 pub(super) struct Listener {
     faults: Arc<Faults>,
@@ -156,7 +156,7 @@ impl Announcer for Listener {
     }
 }
 
-/// A target that takes every table, unless told otherwise.
+/// A target that takes every table, unless a test says otherwise.
 #[derive(Debug)]
 pub(super) struct Checked {
     faults: Arc<Faults>,

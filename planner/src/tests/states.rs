@@ -1,4 +1,4 @@
-//! What is said of a run on its way.
+//! What the service says of a run in progress.
 
 use axum::http::StatusCode;
 use chrono::DateTime;
@@ -60,7 +60,7 @@ fn snapshot() -> Snapshot {
     Snapshot { version: 1, generation: 0, token, task: 0, attempt: 0, at: LONG_AGO }
 }
 
-/// A run that has a plan, and nobody to carry it out.
+/// A run that has a plan and no execution.
 async fn planned() -> (World, RunId) {
     for step in 0.. {
         let (world, run) = accepted().await;
@@ -105,7 +105,7 @@ async fn a_run_goes_through_its_states() {
     assert_eq!(answer.body["state"], "finished");
     assert_eq!(answer.body["rows"], 3);
 
-    // The request, come again, is answered with what has become of it.
+    // The same request, sent again, is answered with the present state of its run.
     let again = world.call(&json!({"job": job(), "run_key": "monday"})).await.unwrap();
     assert_eq!((run_of(&again), &again.body["state"]), (run, &json!("finished")));
 }

@@ -1,4 +1,4 @@
-//! Executions that do not go as they should: in each case the right table once.
+//! Executions that go wrong: in each case the right table is loaded once.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ async fn an_execution_that_never_starts_is_cancelled_and_another_started() {
     let Some(shop) = Shop::open().await else { return };
     let world = &shop.world;
     world.run.let_start(false);
-    // It was asked for long ago, as far as anybody can see.
+    // To the programs, the execution seems to have been created long ago.
     world.run.set_clock_ahead(-TimeDelta::minutes(20));
     let run = world.ask(&Shop::request()).await;
     world.appears(run, "launches/0000/claim.json").await;
@@ -26,7 +26,7 @@ async fn an_execution_that_never_starts_is_cancelled_and_another_started() {
     assert_eq!(executions.len(), 2, "{}", world.said());
     let first = world.run.ended(&executions[0]).await;
     assert_eq!(first["cancelledCount"], 4, "{first:#}");
-    // The other one is not late yet: looking again changes nothing.
+    // The second execution is not late yet: another check changes nothing.
     world.look(run).await;
     world.run.let_start(true);
     let event = world.ended(run).await;
@@ -117,8 +117,8 @@ async fn cloud_run_and_the_queue_fail_every_few_requests() {
         shop.assert_moved(&event).await;
         shop.database.execute("UPDATE orders SET total = total + 1").await;
     }
-    // A start whose answer is lost may have been one, and is made again: its tasks find the other's
-    // claim, and end.
+    // A start whose answer is lost may have succeeded, and is repeated: the tasks of the second
+    // execution find the claim of the first, and end.
     let executions = world.run.executions().len();
     assert!((6..=18).contains(&executions), "{executions}");
     counted(world.to_run.spoilt() + 6 * troubles.len(), "requests of Cloud Run and its queue");

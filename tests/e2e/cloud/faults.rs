@@ -1,5 +1,5 @@
-//! What goes wrong on Google Cloud: in each case the right table once, or a clear failure and an
-//! untouched table.
+//! Faults on Google Cloud: in each case the right table is loaded once, or the run fails clearly
+//! and leaves the table as it was.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use sluice_tests::cloud::orders::Shop;
 use sluice_tests::cloud::program::Program;
 use sluice_tests::faults::counted;
 
-/// What goes wrong with a request, one after another.
+/// The faults of requests, which are used one after another.
 const TROUBLES: [Trouble; 6] = [
     Trouble::Answer(429),
     Trouble::CutBefore,
@@ -21,12 +21,12 @@ const TROUBLES: [Trouble; 6] = [
     Trouble::CutWithin,
 ];
 
-/// Spoils every `step`th of the requests to come, `times` of them, beginning with trouble number
-/// `first`.
+/// Spoils every `step`th of the next requests, `times` requests in all, beginning with trouble
+/// number `first`.
 pub(crate) fn spoil(gateway: &Gateway, first: usize, step: usize, times: usize) {
     for at in first..first + times {
         let trouble = TROUBLES[at % TROUBLES.len()];
-        // The oldest fault counts down first, so each has to let as many pass.
+        // The oldest fault counts down first, so each fault lets the same number of requests pass.
         gateway.fault(Fault { method: "", path: "", skip: step - 1, times: 1, trouble });
     }
 }
@@ -38,7 +38,7 @@ async fn storage_and_bigquery_fail_every_few_requests() {
         spoil(shop.world.storage.gateway(), 0, step, 60);
         spoil(shop.world.warehouse.gateway(), 0, step, 3);
         let event = shop.world.carry_out(&Shop::request()).await;
-        // What is left of the faults must not meet the test's own questions.
+        // Remaining faults must not spoil the test's own requests.
         shop.world.storage.gateway().calm();
         shop.world.warehouse.gateway().calm();
         shop.assert_moved(&event).await;
@@ -96,7 +96,7 @@ async fn the_planner_is_killed_after_each_of_its_steps() {
         };
         shop.world.appears(run, step).await;
         kill_and_start(&mut shop.world.planner).await;
-        // The caller saw no answer, and asks again.
+        // The caller got no answer, and asks again.
         assert_eq!(shop.world.ask(&request).await, run);
         let event = shop.world.ended(run).await;
         shop.assert_moved(&event).await;
@@ -175,7 +175,7 @@ async fn a_permanent_error_ends_the_run_at_once_and_leaves_the_table_untouched()
     let Some(shop) = Shop::open().await else { return };
     let event = shop.world.carry_out(&Shop::request()).await;
     shop.assert_moved(&event).await;
-    // Division by zero turns up when the rows are read, not before.
+    // The division by zero fails when the rows are read, not before.
     let sql = "SELECT id, customer, CAST(1 / (id - 7) AS numeric(12, 2)) AS total, placed, paid
         FROM orders";
     let query = json!({"source": {"query": sql}, "partitioning": {"strategy": "full"}});
@@ -185,7 +185,7 @@ async fn a_permanent_error_ends_the_run_at_once_and_leaves_the_table_untouched()
     let event = shop.world.ended(run).await;
     assert_eq!(event.event, EventName::Failed, "{event:#?}");
     let failure = event.failure.expect("it says why");
-    // `division_by_zero`: the words of the server could hold a value.
+    // `division_by_zero` by its code, because the server's message could contain a value.
     assert!(failure.message.contains("SQLSTATE 22012"), "{failure:#?}");
     assert_eq!(shop.world.run.executions().len(), 2, "it was not launched again");
     shop.assert_same().await;
@@ -197,7 +197,7 @@ async fn a_target_that_was_dropped_or_altered_meanwhile_is_replaced_whole_or_ref
     let event = shop.world.carry_out(&Shop::request()).await;
     shop.assert_moved(&event).await;
 
-    // Dropped between plan and load: a table that is replaced need not be there.
+    // The target is dropped between plan and load: a table that is replaced need not exist.
     shop.world.loader.kill().await;
     let run = shop.world.ask(&Shop::request()).await;
     shop.world.appears(run, "extracted/0000.json").await;
@@ -206,7 +206,7 @@ async fn a_target_that_was_dropped_or_altered_meanwhile_is_replaced_whole_or_ref
     let event = shop.world.ended(run).await;
     shop.assert_moved(&event).await;
 
-    // Rows that came meanwhile, where there must be none.
+    // Rows that appear in a target that has to be empty.
     shop.world.warehouse.query("DROP TABLE `sales.orders`").await;
     shop.world.loader.kill().await;
     let empty = json!({"target": {"write_disposition": "empty"}});

@@ -1,4 +1,4 @@
-//! The whole job on Google Cloud: planner, tasks and loader as processes, from a request to a table
+//! A whole job on Google Cloud: planner, tasks and loader as processes, from a request to a table
 //! in BigQuery.
 
 mod executions;
@@ -25,7 +25,7 @@ async fn a_request_becomes_a_table() {
     let status = world.status(run).await;
     assert_eq!(status["rows"], ROWS, "{status:#}");
     assert_eq!(world.run.executions().len(), 1);
-    // Nobody needs the parts any more.
+    // The part files are no longer needed.
     let parts = world.storage.folder().join("etl/runs").join(run.to_string()).join("parts");
     let left = std::fs::read_dir(parts).into_iter().flatten().count();
     assert_eq!(left, 0);

@@ -1,4 +1,4 @@
-//! Executions of a Cloud Run job, against a stand-in that `gcloud` takes for the real one.
+//! Executions of a Cloud Run job, on a stand-in that also serves `gcloud`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -40,7 +40,7 @@ fn endpoints(run: &CloudRun) -> Endpoints {
 /// Waits until an execution has ended.
 async fn ended(client: &Client, execution: &str) -> ExecutionState {
     for _ in 0..600 {
-        let state = client.state(execution).await.expect("an execution can be looked at");
+        let state = client.state(execution).await.expect("an execution can be read");
         let state = state.expect("there is an execution of that name");
         if state.ended.is_some() {
             return state;
@@ -85,7 +85,7 @@ async fn a_start_that_may_have_happened_is_not_repeated() {
     assert!(error.is_transient(), "{}", error.chain());
     assert_eq!(run.executions().len(), 1);
 
-    // Nothing was started, but who asked cannot know.
+    // No execution was started, but the caller cannot know that.
     run.trouble([Trouble::Unavailable]);
     assert!(client.start(MANIFEST, 0, 1).await.unwrap_err().is_transient());
     assert_eq!(run.executions().len(), 1);
@@ -133,7 +133,7 @@ async fn a_look_is_repeated_until_it_is_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelling_ends_the_tasks_and_may_be_done_twice() {
-    // One task ends when it is asked to; the other has to be made to.
+    // One task ends at SIGTERM; the other ignores it and has to be killed.
     let mut job = shell(
         "test $CLOUD_RUN_TASK_INDEX = 0 || trap '' TERM
          while true; do sleep 0.05; done",
@@ -172,7 +172,7 @@ async fn an_execution_that_never_starts_can_be_told_and_cancelled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_is_started_again_as_often_as_the_job_allows() {
     for (max_retries, succeeded) in [(2, 1), (1, 0)] {
-        // Ends by a code, then by a signal, then well.
+        // The attempts end with an exit code, then by a signal, then with success.
         let mut job = shell("case $CLOUD_RUN_TASK_ATTEMPT in 0) exit 3;; 1) kill -9 $$;; esac");
         job.max_retries = max_retries;
         let run = CloudRun::start(job).await;
@@ -258,7 +258,7 @@ async fn an_operator_executes_the_job_and_fills_the_gap() {
     let variable = format!("--update-env-vars=SLUICE_MANIFEST={manifest}");
     let killing = async {
         let begun = Instant::now();
-        // The first that is seen at work, and one later on.
+        // Kill the first task that is seen, and another one later.
         for later in [0, 700] {
             tokio::time::sleep(Duration::from_millis(later)).await;
             while stand_in.kill_a_task().is_none() && begun.elapsed() < Duration::from_mins(1) {

@@ -1,7 +1,7 @@
 //! A run of many units on many tasks, from the request to the table.
 //!
-//! The suite's is small; `tests/scale.sh cloud` makes it ten thousand units on five hundred tasks.
-//! Prints what it asked of Cloud Storage and BigQuery, and what planner and loader took of memory.
+//! In `./test` the run is small; `tests/scale.sh cloud` makes it ten thousand units on five hundred
+//! tasks. Prints the requests to Cloud Storage and BigQuery, and the memory of planner and loader.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,12 +15,12 @@ use sluice_tests::cloud::world::{Setting, World};
 use sluice_tests::needs::number;
 use tempfile::TempDir;
 
-/// Units of a task.
+/// The number of units of a task.
 const SHARE: usize = 20;
-/// Rows of a unit.
+/// The number of rows of a unit.
 const UNIT: usize = 10;
 
-/// A source that costs nothing: it is opened in no time, and by any number at once.
+/// A cheap source, which any number of tasks can open quickly and at the same time.
 fn source(folder: &TempDir, rows: usize) -> String {
     let file = folder.path().join("source.db");
     let database = Connection::open(&file).expect("a database can be made");
@@ -42,8 +42,8 @@ async fn many_units_on_many_tasks() {
     let units = tasks * SHARE;
     let rows = units * UNIT;
     let folder = TempDir::with_prefix("sluice-source-").expect("a temporary folder");
-    // Every task at work lists now and then who gave up what, and for each list the emulator of
-    // storage walks through the whole bucket.
+    // Each running task lists from time to time what other tasks gave up, and for each list the
+    // emulator of storage walks through the whole bucket.
     let setting =
         Setting { parallelism: tasks, at_once: 25, ..Setting::reading(source(&folder, rows)) };
     let Some(world) = World::start(setting).await else { return };
@@ -52,7 +52,7 @@ async fn many_units_on_many_tasks() {
         "source": {"url": "${SOURCE_URL}", "table": "numbers"},
         "target": {"table": Warehouse::target("numbers")},
         "partitioning": {"strategy": "id_range", "target_rows": UNIT},
-        // Tasks that hold a snapshot for each other all have to run at once.
+        // Tasks that hold a snapshot for each other would all have to run at the same time.
         "consistency": "none",
         "limits": {"max_tasks": tasks, "max_connections": tasks, "finish_within": "1ms"},
     });
@@ -78,7 +78,7 @@ async fn many_units_on_many_tasks() {
     let manifest = world.store(run).manifest().await.expect("the plan is there");
     assert_eq!((manifest.units().count(), manifest.tasks.len()), (units, tasks));
     assert_eq!(world.run.executions().len(), 1);
-    // Nothing is read twice where nothing fails.
+    // Nothing is read twice if nothing fails.
     assert_eq!(created(world.storage.gateway(), "receipts"), units);
     assert_eq!(created(world.storage.gateway(), "parts"), units);
 
@@ -96,12 +96,13 @@ async fn many_units_on_many_tasks() {
     println!("tasks of the queue: {}", world.tasks.tasks("").len());
 }
 
-/// How many objects of a folder of the run were created.
+/// How many objects were created in a folder of the run.
 fn created(storage: &Gateway, folder: &str) -> usize {
     storage.count("POST", &format!("%2F{folder}%2F"))
 }
 
-/// A table of what was asked for: each kind of document, how often, and the most asked for of all.
+/// A table of the requests for each kind of document: how many, for how many names, and the most
+/// for one name.
 fn requests(storage: &Gateway, run: &str) -> String {
     let mut names: BTreeMap<(String, &str), Vec<String>> = BTreeMap::new();
     for seen in storage.requests() {
@@ -122,7 +123,7 @@ fn requests(storage: &Gateway, run: &str) -> String {
     table
 }
 
-/// What of the run a request is about.
+/// The folder of the run that a request is about.
 fn folder(seen: &Seen, run: &str) -> String {
     let object = object(seen);
     let below = object.split_once(run).map_or("", |(_, below)| below.trim_start_matches('/'));
@@ -130,7 +131,7 @@ fn folder(seen: &Seen, run: &str) -> String {
     if first.is_empty() { "other".to_owned() } else { first.to_owned() }
 }
 
-/// The object, or the beginning of the names that are listed.
+/// The object that a request names, or the prefix that it lists.
 fn object(seen: &Seen) -> String {
     let (path, query) = seen.path.split_once('?').unwrap_or((&seen.path, ""));
     let parameter =

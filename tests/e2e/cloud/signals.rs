@@ -1,5 +1,5 @@
-//! What tells that a run has something new: calls that Cloud Tasks makes, the audit log's words on
-//! executions, and the event that a run has ended.
+//! The signals of a run: calls that Cloud Tasks makes, the audit log's entries about executions,
+//! and the event that a run has ended.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ fn check(run: RunId, name: &str) -> Check {
     Check { run, name: name.to_owned(), after: Duration::ZERO }
 }
 
-/// What the caller's token says.
+/// The claims of the caller's token.
 fn claims(call: &Call) -> Value {
     let token = call.header("authorization").strip_prefix("Bearer ").expect("a token");
     let claims = token.split('.').nth(1).expect("a token has three parts");
@@ -56,7 +56,7 @@ async fn a_check_calls_the_loader_and_a_plan_the_planner() {
     let queue = queue(&tasks, &loader).await;
     let run = RunId::generate();
     queue.ask(&check(run, "notice-0")).await.expect("a check can be asked for");
-    queue.ask(&check(run, "notice-0")).await.expect("asking twice is no error");
+    queue.ask(&check(run, "notice-0")).await.expect("asking twice is allowed");
     let call = loader.wait_for(1).await.remove(0);
     assert_eq!(call.line, format!("POST /runs/{run}/check"));
     assert_eq!(call.body, json!({"name": "notice-0"}));
@@ -259,7 +259,7 @@ async fn a_runs_end_reaches_those_who_subscribe() {
         failure: None,
         at: chrono::Utc::now(),
     };
-    client.announce(&event).await.expect("an event can be told");
+    client.announce(&event).await.expect("the topic exists");
 
     let message = listener.wait_for(1).await.remove(0).body["message"].clone();
     let attributes =

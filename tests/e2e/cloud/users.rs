@@ -1,4 +1,5 @@
-//! The users of Google Cloud: a Django view that publishes a message, and an operator at a terminal.
+//! The users of Google Cloud: a Django view that publishes a message, and an operator at a
+//! terminal.
 
 use serde_json::json;
 use sluice_contracts::documents::EventName;
@@ -6,7 +7,7 @@ use sluice_tests::cloud::clients::{Gcloud, bq, in_python};
 use sluice_tests::cloud::orders::Shop;
 use sluice_tests::cloud::pubsub::PubSub;
 
-/// What a Django view does once its transaction is committed.
+/// What a Django view does after its transaction is committed.
 const PUBLISH: &str = r#"
 import json, os, sys
 host, topic, request = sys.argv[1:]
@@ -16,7 +17,7 @@ publisher = pubsub_v1.PublisherClient()
 print(json.dumps(publisher.publish(topic, request.encode(), run_key="order 4711").result(timeout=30)))
 "#;
 
-/// What listens for the end of a run.
+/// A program that listens for the end of a run.
 const LISTEN: &str = r#"
 import json, os, sys, time
 host, subscription = sys.argv[1:]
@@ -78,7 +79,7 @@ async fn an_operator_finishes_an_interrupted_run() {
     else {
         return;
     };
-    // Nobody launches the run again but the operator.
+    // Only the operator launches the run again.
     shop.world.loader.kill().await;
     let run = shop.world.ask(&Shop::request()).await;
     let store = shop.world.store(run);
@@ -94,7 +95,7 @@ async fn an_operator_finishes_an_interrupted_run() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     };
-    // The others wait for what the killed task has not read; the operator does not.
+    // The other tasks wait for the units that the killed task has not read; the operator does not.
     let cancelled = gcloud.jobs(&shop.world.run, &["executions", "cancel", &execution]).await;
     assert_eq!(cancelled.code, Some(0), "{cancelled}");
     shop.world.run.ended(&execution).await;

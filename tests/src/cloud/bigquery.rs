@@ -23,13 +23,13 @@ pub const PROJECT: &str = "shop";
 /// Name of the dataset that every server has.
 pub const DATASET: &str = "sales";
 
-/// A server with one empty dataset, and a gateway before it. Stopped and thrown away with this
-/// value.
+/// A server with one empty dataset, behind a gateway. Dropping the value stops and deletes the
+/// server.
 ///
-/// The server is local-bigquery. Where it is not like BigQuery: replacing rows replaces the columns
-/// too; lists are arrays with and without list inference; BIGNUMERIC comes out of Parquet wrong;
-/// BYTES are not loaded under a schema; every dataset lies in `US`; and of two jobs of one name that
-/// come in the same instant it may take both.
+/// The server is local-bigquery. It differs from BigQuery in these ways: replacing rows replaces
+/// the columns too; lists are arrays with and without list inference; BIGNUMERIC is read wrongly
+/// from Parquet; BYTES are not loaded if a schema is given; every dataset lies in `US`; and it may
+/// accept both of two jobs with one name that arrive in the same instant.
 #[derive(Debug)]
 pub struct Warehouse {
     gateway: Gateway,
@@ -39,8 +39,8 @@ pub struct Warehouse {
 }
 
 impl Warehouse {
-    /// Starts one that finds objects in a folder of its own. `None` where the program is missing:
-    /// the test returns, and has said so.
+    /// Starts a server that finds objects in its own folder. Reports a skip and returns `None` if
+    /// the program is missing.
     pub async fn start() -> Option<Self> {
         let folder = TempDir::with_prefix("sluice-objects-").expect("a temporary folder");
         let objects = folder.path().join("objects");
@@ -48,8 +48,8 @@ impl Warehouse {
         Self::start_in(folder, objects).await
     }
 
-    /// Starts one that finds the objects of another server, which keeps its buckets as folders of
-    /// `objects`.
+    /// Starts a server that finds the objects of another server, which keeps each bucket as a
+    /// folder of `objects`.
     pub async fn over(objects: PathBuf) -> Option<Self> {
         let folder = TempDir::with_prefix("sluice-bigquery-").expect("a temporary folder");
         Self::start_in(folder, objects).await
@@ -77,18 +77,19 @@ impl Warehouse {
             .expect("local-bigquery starts");
         let upstream = format!("http://127.0.0.1:{}", ports[0]);
         let this = Self { gateway: Gateway::start(&upstream).await, server, objects, folder };
-        // Of two jobs of one name that come in the same instant it takes both, or fails.
+        // The server accepts both of two jobs with one name that arrive in the same instant, or
+        // fails.
         this.gateway.queue("/jobs");
         this.make_dataset(&upstream).await;
         Some(this)
     }
 
-    /// The gateway: where the server answers, what it was asked, and what goes wrong.
+    /// The gateway, which counts the requests to the server and makes some of them fail.
     pub fn gateway(&self) -> &Gateway {
         &self.gateway
     }
 
-    /// Value of `SLUICE_BIGQUERY_ENDPOINT` for a program.
+    /// The value of `SLUICE_BIGQUERY_ENDPOINT` for a program.
     pub fn url(&self) -> String {
         self.gateway.url()
     }
@@ -101,19 +102,20 @@ impl Warehouse {
         BigQueryTarget::new(&endpoints.bigquery()).await.expect("a client needs no server")
     }
 
-    /// Where the objects lie as files that the server finds below `gs://`: a bucket, a folder.
+    /// The folder of the objects that the server finds below `gs://`: each bucket is a folder in
+    /// it.
     pub fn objects(&self) -> &Path {
         &self.objects
     }
 
-    /// The bucket, its objects written by a client that needs no server.
+    /// The bucket, through a client that writes files and needs no server.
     pub fn bucket(&self) -> Bucket {
         let store = LocalFileSystem::new_with_prefix(self.objects.join(BUCKET))
             .expect("the bucket's folder exists");
         Bucket { store: Arc::new(store), prefix: "".into(), url: format!("gs://{BUCKET}") }
     }
 
-    /// URL of a table as a job's target.
+    /// The URL that names a table as a job's target.
     pub fn target(table: &str) -> String {
         format!("bigquery://{PROJECT}/{DATASET}/{table}")
     }
@@ -129,7 +131,7 @@ impl Warehouse {
         rows.iter().map(text).collect()
     }
 
-    /// A call of the project's REST API that has to succeed.
+    /// Calls the project's REST API, and fails the test unless the call succeeds.
     pub async fn post(&self, path: &str, body: &Value) -> Value {
         let url = format!("{}/bigquery/v2/projects/{PROJECT}/{path}", self.url());
         let request = reqwest::Client::new().post(url).json(body);

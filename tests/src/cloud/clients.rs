@@ -1,4 +1,4 @@
-//! Google's own clients, with a stand-in where Google would be.
+//! Google's own clients, which call stand-ins instead of Google.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -15,7 +15,7 @@ use super::bigquery::{PROJECT as SHOP, Warehouse};
 use super::run::CloudRun;
 use super::{LOCATION, PROJECT};
 
-/// `gcloud` with settings of its own.
+/// `gcloud` with its own settings.
 #[derive(Debug)]
 pub struct Gcloud {
     program: PathBuf,
@@ -23,7 +23,7 @@ pub struct Gcloud {
 }
 
 impl Gcloud {
-    /// `None` where it is missing: the test returns, and has said so.
+    /// Finds `gcloud`. Reports a skip and returns `None` if it is missing.
     pub fn find() -> Option<Self> {
         let Some(program) = variable("TEST_GCLOUD").map(PathBuf::from) else {
             skip("`gcloud` (TEST_GCLOUD)");
@@ -35,7 +35,7 @@ impl Gcloud {
 
     /// Runs `gcloud run jobs ARGUMENTS`, and waits for its end.
     ///
-    /// It calls a host whose name begins with the region, so the stand-in is given to it as a proxy.
+    /// `gcloud` calls a host whose name begins with the region, so it gets the stand-in as a proxy.
     pub async fn jobs(&self, run: &CloudRun, arguments: &[&str]) -> Ended {
         let output = Command::new(&self.program)
             .args(["run", "jobs"])
@@ -61,11 +61,11 @@ impl Gcloud {
     }
 }
 
-/// What a Python script that uses Google's libraries prints, which is JSON. `None` where there is
-/// no Python.
+/// Runs a Python script that uses Google's libraries, and returns the JSON that it prints. `None`
+/// if Python is missing.
 pub async fn in_python(script: &str, arguments: &[&str]) -> Option<Value> {
     let mut command = Command::new(python()?);
-    // gRPC would ask a proxy that the machine's owner has set for what lies on this machine.
+    // gRPC would use a proxy of the environment even for addresses on this machine.
     command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
     let output =
         command.args(["-c", script]).args(arguments).output().await.expect("Python starts");
@@ -73,8 +73,8 @@ pub async fn in_python(script: &str, arguments: &[&str]) -> Option<Value> {
     Some(serde_json::from_slice(&output.stdout).expect("the answer is JSON"))
 }
 
-/// What Google's `bq` answers, asked of a warehouse. `None` where it is missing: the test returns,
-/// and has said so.
+/// Runs Google's `bq` against `warehouse`, and returns its answer. Reports a skip and returns
+/// `None` if `bq` is missing.
 pub async fn bq(warehouse: &Warehouse, arguments: &[&str]) -> Option<Value> {
     let output = Command::new("bq")
         .args(["--oauth_access_token=fake", "--format=json", "--headless"])

@@ -1,4 +1,4 @@
-//! What Sluice needs of a bucket, whichever it is. Each function is given an empty bucket.
+//! Checks that a bucket of any kind does what Sluice needs. Each function gets an empty bucket.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -16,7 +16,7 @@ use object_store::{
 use sluice_contracts::store::Bucket;
 use tokio::io::AsyncWriteExt as _;
 
-/// Everything below, one after another.
+/// Runs every check below, one after another.
 pub async fn conforms(bucket: impl AsyncFn() -> Bucket) {
     one_of_many_creates(&bucket().await).await;
     what_is_written_is_read(&bucket().await).await;
@@ -26,7 +26,7 @@ pub async fn conforms(bucket: impl AsyncFn() -> Bucket) {
     uploads_are_whole_or_nothing(&bucket().await).await;
 }
 
-/// Of many that create the same object at once, exactly one does, and its bytes are there.
+/// Of many concurrent creations of one object exactly one succeeds, and its bytes are stored.
 pub async fn one_of_many_creates(bucket: &Bucket) {
     for round in 0..5 {
         let path = at(bucket, &format!("documents/{round}.json"));
@@ -45,7 +45,7 @@ pub async fn one_of_many_creates(bucket: &Bucket) {
     }
 }
 
-/// What was written is read by who comes right after, whatever its name and size.
+/// An object can be read right after it was written, whatever its name and size.
 pub async fn what_is_written_is_read(bucket: &Bucket) {
     let names = ["a", "runs/1/a b.json", "ü/é", "runs/1/50%/x", "a+b=c&d", "runs/1/a.b-c_d~"];
     for (name, largest) in names.into_iter().zip([9 << 20, 2, 3, 4, 5, 6]) {
@@ -59,7 +59,7 @@ pub async fn what_is_written_is_read(bucket: &Bucket) {
             assert_eq!((head.location, head.size), (path, size));
         }
     }
-    // In pieces, as an encoder hands them over; and over what was there.
+    // In pieces, as an encoder delivers them, and over an existing object.
     let path = at(bucket, "1/a");
     let pieces: PutPayload = (0..10).map(|at| bytes(at * 1000..(at + 1) * 1000)).collect();
     bucket.store.put(&path, pieces).await.expect("pieces are written");
@@ -68,7 +68,7 @@ pub async fn what_is_written_is_read(bucket: &Bucket) {
     assert_absent(&bucket.store.head(&path).await);
 }
 
-/// What is not there is not found, and that is all.
+/// A read of a missing object says `NotFound`, and not another error. A deletion may also succeed.
 pub async fn what_is_not_there_is_not_found(bucket: &Bucket) {
     let path = at(bucket, "runs/none/manifest.json");
     assert_absent(&bucket.store.get(&path).await.map(|_| ()));
@@ -83,11 +83,11 @@ pub async fn what_is_not_there_is_not_found(bucket: &Bucket) {
         .list(Some(&at(bucket, "runs")))
         .try_collect()
         .await
-        .unwrap_or_else(|error| panic!("nothing is listed as nothing: {error:?}"));
+        .unwrap_or_else(|error| panic!("an empty folder has a listing: {error:?}"));
     assert!(listed.is_empty(), "{listed:?}");
 }
 
-/// A range has its bytes and no others.
+/// A range returns its own bytes and no others.
 pub async fn ranges_are_exact(bucket: &Bucket) {
     const SIZE: u64 = 100_000;
     let path = at(bucket, "a");
@@ -114,7 +114,7 @@ pub async fn ranges_are_exact(bucket: &Bucket) {
     bucket.store.get_range(&path, SIZE..SIZE + 1).await.expect_err("no byte is there");
 }
 
-/// A listing has every name below a prefix, however many there are, and no other.
+/// A listing has every name below a prefix, even if there are very many, and no other name.
 pub async fn listings_have_everything(bucket: &Bucket) {
     let mut wanted = BTreeSet::new();
     let mut names: Vec<String> = (0..1_100).map(|at| format!("many/{at:04}/x.json")).collect();
@@ -154,7 +154,7 @@ pub async fn listings_have_everything(bucket: &Bucket) {
     assert_eq!(below.expect("one level").common_prefixes.len(), 1_100);
 }
 
-/// An upload in pieces is not there before it is whole, and leaves nothing when it is abandoned.
+/// An upload in pieces is invisible until it is complete, and leaves nothing if it is abandoned.
 pub async fn uploads_are_whole_or_nothing(bucket: &Bucket) {
     const CAPACITY: usize = 1 << 20;
     for size in [0, 10, 256 << 10, 1 << 20, (5 << 20) + 1, 8 << 20, 13 << 20] {
@@ -191,7 +191,7 @@ pub async fn uploads_are_whole_or_nothing(bucket: &Bucket) {
     }
 }
 
-/// Creates an object that is not there yet.
+/// Creates an object that does not exist yet.
 pub async fn create(
     store: &Arc<dyn ObjectStore>,
     path: &Path,
@@ -201,7 +201,7 @@ pub async fn create(
     store.put_opts(path, PutPayload::from(bytes), options).await.map(|_| ())
 }
 
-/// The bytes of an object that is there.
+/// The bytes of an object, which must exist.
 pub async fn read(store: &Arc<dyn ObjectStore>, path: &Path) -> Bytes {
     let got = store.get(path).await.unwrap_or_else(|error| panic!("get `{path}`: {error:?}"));
     got.bytes().await.unwrap_or_else(|error| panic!("read `{path}`: {error:?}"))
@@ -212,7 +212,7 @@ pub fn at(bucket: &Bucket, below: &str) -> Path {
     below.split('/').fold(bucket.prefix.clone(), object_store::path::Path::join)
 }
 
-/// Bytes of an object of which no two stretches are alike, from somewhere to somewhere.
+/// A range of the bytes of a test object, in which no two stretches are alike.
 pub fn bytes(range: Range<u64>) -> Bytes {
     let byte = |at: u64| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56).to_le_bytes()[0];
     range.map(byte).collect()

@@ -1,4 +1,4 @@
-//! Calls that Google makes: delivered at least once, and not always when they should be.
+//! Calls that Google makes: delivered at least once, and not always on time.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,23 +8,23 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
 use serde_json::json;
 
-/// Pause before a call that failed is repeated, doubled each time up to [`LONGEST`]. Google's
-/// own are longer; tests do not wait for them.
+/// The pause before a failed call is repeated; it doubles each time up to [`LONGEST`]. Google's
+/// pauses are longer, which would slow the tests down.
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// What becomes of a delivery.
+/// What happens to a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// It never arrives.
     Lost,
     /// It arrives this much later.
     Late(Duration),
-    /// It arrives twice, at once.
+    /// It arrives twice, at the same time.
     Twice,
 }
 
-/// The fates of deliveries to come.
+/// The fates of future deliveries.
 #[derive(Debug, Clone, Default)]
 pub struct Weather {
     rules: Arc<Mutex<Vec<(String, Fate)>>>,
@@ -33,18 +33,18 @@ pub struct Weather {
 impl Weather {
     /// From now on, deliveries whose name holds `part` meet this fate.
     pub fn set(&self, part: &str, fate: Fate) {
-        self.rules.lock().expect("nobody panics here").push((part.to_owned(), fate));
+        self.rules.lock().expect("no thread panicked").push((part.to_owned(), fate));
     }
 
-    /// Nothing befalls any delivery any more.
+    /// From now on, every delivery arrives once and on time.
     pub fn clear(&self) {
-        self.rules.lock().expect("nobody panics here").clear();
+        self.rules.lock().expect("no thread panicked").clear();
     }
 
-    /// Waits for `name`'s time, and answers how many copies of it arrive.
+    /// Waits until the delivery `name` is due, and returns how many copies of it arrive.
     pub(crate) async fn copies(&self, name: &str) -> usize {
         let fate = {
-            let rules = self.rules.lock().expect("nobody panics here");
+            let rules = self.rules.lock().expect("no thread panicked");
             rules.iter().rev().find(|(part, _)| name.contains(part)).map(|(_, fate)| *fate)
         };
         match fate {
@@ -64,8 +64,8 @@ pub(crate) fn pause(retries: u32) -> Duration {
     SHORTEST.saturating_mul(1 << retries.saturating_sub(1).min(10)).min(LONGEST)
 }
 
-/// The header that tells a service who calls. Cloud Run has checked the token by then, and has
-/// taken its signature away.
+/// The header that tells a service who calls. As on Cloud Run, the token was already checked, and
+/// its signature was removed.
 pub fn bearer(email: &str, audience: &str) -> String {
     let now = Utc::now().timestamp();
     let part = |part: serde_json::Value| URL_SAFE_NO_PAD.encode(part.to_string());

@@ -1,5 +1,5 @@
-//! The audit log: that an execution has ended, told to the loader through a sink of the log and a
-//! push subscription of Pub/Sub.
+//! The audit log, which reports to the loader, through a sink of the log and a push subscription of
+//! Pub/Sub, that an execution has ended.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,7 @@ use super::execution::stamp;
 use super::run::{CloudRun, Ended};
 use super::{LOCATION, PROJECT};
 
-/// A subscription that pushes what the audit log says of a job's executions.
+/// A subscription that pushes the audit log's entries about a job's executions.
 #[derive(Debug)]
 pub struct Events {
     weather: Weather,
@@ -21,7 +21,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// Pushes to `<service>/executions`, as `invoker`, what becomes of `run`'s executions.
+    /// Pushes to `<service>/executions`, as `invoker`, how `run`'s executions end.
     pub fn start(run: &CloudRun, service: &str, invoker: &str) -> Self {
         let weather = Weather::default();
         let mut endings = run.endings();
@@ -29,7 +29,7 @@ impl Events {
         let url = format!("{}/executions", service.trim_end_matches('/'));
         let bearer = bearer(invoker, service);
         let pushing = tokio::spawn(async move {
-            // Ends, with all pushes, when this value does.
+            // Dropping this task aborts all pushes.
             let mut pushes = JoinSet::new();
             loop {
                 match endings.recv().await {
@@ -46,7 +46,7 @@ impl Events {
         Self { weather, pushing }
     }
 
-    /// What becomes of deliveries, which are named like their executions.
+    /// What happens to deliveries. Each has the name of its execution.
     pub fn weather(&self) -> &Weather {
         &self.weather
     }

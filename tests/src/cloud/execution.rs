@@ -1,4 +1,4 @@
-//! An execution of a Cloud Run job, and the two forms in which its API shows it.
+//! An execution of a Cloud Run job, and the two forms in which the API shows it.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
@@ -19,11 +19,11 @@ pub(crate) struct Execution {
     pub failed: u32,
     pub cancelled: u32,
     pub retried: u32,
-    /// What the first task to fail for good died of.
+    /// Why the first task that failed permanently died.
     pub death: Option<String>,
 }
 
-/// What an execution was asked for.
+/// What the request for an execution asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Ask {
     pub task_count: u32,
@@ -33,7 +33,7 @@ pub(crate) struct Ask {
 }
 
 impl Ask {
-    /// What the body of a request for an execution overrides, in either form of the API.
+    /// Reads the body of a request for an execution, in either form of the API.
     pub(crate) fn read(job: &Job, body: &Value) -> Self {
         let overrides = &body["overrides"];
         let container = &overrides["containerOverrides"][0];
@@ -81,12 +81,12 @@ impl Execution {
         }
     }
 
-    /// Whether every task ended well.
+    /// Whether every task succeeded.
     pub(crate) fn has_succeeded(&self) -> bool {
         self.completed.is_some() && self.succeeded == self.ask.task_count
     }
 
-    /// What the API says of it once it has ended.
+    /// What the API says about the execution once it has ended.
     pub(crate) fn message(&self) -> String {
         let name = &self.name;
         if self.has_succeeded() {
@@ -182,7 +182,7 @@ impl Execution {
         })
     }
 
-    /// What both forms call alike. A count of zero is left out, as Google's APIs do.
+    /// Adds the fields that both forms name alike. Google's APIs leave out a count of zero.
     fn add_counts(&self, shown: &mut Value) {
         for (name, count) in [
             ("runningCount", self.running),

@@ -1,4 +1,4 @@
-//! A gateway in front of an HTTP service, where requests are seen, counted and spoilt.
+//! A gateway in front of an HTTP service that records requests, counts them and makes some fail.
 //!
 //! ```no_run
 //! # use sluice_tests::cloud::gateway::{Fault, Gateway, Trouble};
@@ -39,7 +39,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::sessions::{Answered, Sessions};
 
-/// Forwards a port of this machine to an HTTP service. Dropping it cuts everything.
+/// Forwards a port of this machine to an HTTP service. Dropping it cuts every connection.
 #[derive(Debug)]
 pub struct Gateway {
     address: SocketAddr,
@@ -47,29 +47,29 @@ pub struct Gateway {
     accepting: JoinHandle<()>,
 }
 
-/// A request that came, in the order of coming.
+/// A request that arrived. Requests are kept in the order of arrival.
 #[derive(Debug, Clone)]
 pub struct Seen {
     /// `GET`, `PUT` and so on.
     pub method: String,
     /// Path and query.
     pub path: String,
-    /// What was answered; `None` where the connection was cut instead.
+    /// The status of the answer; `None` if the connection was cut instead.
     pub status: Option<u16>,
-    /// Whether something went wrong with it that was told to.
+    /// Whether a [`Fault`] spoilt it.
     pub spoilt: bool,
 }
 
-/// What is to go wrong, and with which requests.
+/// What goes wrong, and with which requests.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    /// Requests of this method; empty for any.
+    /// The method of the requests; empty for any.
     pub method: &'static str,
-    /// Requests whose path and query hold this.
+    /// A text that the path and query of the requests hold.
     pub path: &'static str,
-    /// So many of them pass first.
+    /// How many of these requests pass first.
     pub skip: usize,
-    /// So many of them are spoilt then.
+    /// How many of these requests are spoilt after that.
     pub times: usize,
     /// What goes wrong.
     pub trouble: Trouble,
@@ -78,15 +78,15 @@ pub struct Fault {
 /// What goes wrong with a request.
 #[derive(Debug, Clone, Copy)]
 pub enum Trouble {
-    /// It is answered with this status, and never reaches the service.
+    /// The gateway answers with this status; the request never reaches the service.
     Answer(u16),
-    /// The connection is cut, and it never reaches the service.
+    /// The connection is cut; the request never reaches the service.
     CutBefore,
-    /// The service has it, and the connection is cut instead of an answer.
+    /// The request reaches the service, and the connection is cut instead of an answer.
     CutAfter,
     /// The connection is cut in the middle of the answer's body.
     CutWithin,
-    /// It is forwarded so much later.
+    /// The request is forwarded after this delay.
     Delay(Duration),
 }
 
@@ -98,7 +98,7 @@ struct State {
     seen: Mutex<Vec<Seen>>,
     faults: Mutex<Vec<Fault>>,
     uploads: Sessions,
-    /// Paths whose POSTs reach the service one after another.
+    /// A part of the paths whose POSTs reach the service one after another.
     queued: Mutex<Option<&'static str>>,
     turn: tokio::sync::Mutex<()>,
 }
@@ -124,7 +124,7 @@ impl Gateway {
             let mut connections = JoinSet::new();
             loop {
                 let Ok((stream, _)) = listener.accept().await else {
-                    // A client that went away before its turn is no reason to turn others away.
+                    // After a client leaves before it is accepted, others can still connect.
                     tokio::time::sleep(Duration::from_millis(10)).await;
                     continue;
                 };
@@ -132,24 +132,24 @@ impl Gateway {
                 let service = service_fn(move |request| Arc::clone(&state).pass(request));
                 let connection =
                     http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-                // A connection that ends in an error was cut on purpose, or by its client.
+                // A connection ends in an error if a fault or its client cut it.
                 connections.spawn(async move { drop(connection.await) });
             }
         });
         Self { address, state, accepting }
     }
 
-    /// Where it listens, without a slash at the end.
+    /// The gateway's URL, without a slash at the end.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Every request that came.
+    /// Every request that arrived.
     pub fn requests(&self) -> Vec<Seen> {
         lock(&self.state.seen).clone()
     }
 
-    /// How many requests of a method (empty for any) came whose path and query hold `path`.
+    /// How many requests of a method (empty for any) have `path` in their path and query.
     pub fn count(&self, method: &str, path: &str) -> usize {
         lock(&self.state.seen).iter().filter(|seen| seen.is(method, path)).count()
     }
@@ -159,19 +159,19 @@ impl Gateway {
         lock(&self.state.seen).iter().filter(|seen| seen.spoilt).count()
     }
 
-    /// Lets something go wrong with requests that come from now on. Of several faults that a
-    /// request meets, the oldest spoils it; the others do not count it.
+    /// Applies a fault to requests that arrive from now on. If several faults match a request, only
+    /// the oldest one counts it and spoils it.
     pub fn fault(&self, fault: Fault) {
         lock(&self.state.faults).push(fault);
     }
 
-    /// Lets POSTs whose path holds `path` reach the service one after another, for a service that
-    /// cannot tell two of them apart that come in the same instant.
+    /// Forwards POSTs whose path holds `path` one after another, for a service that confuses two of
+    /// them if they arrive in the same instant.
     pub fn queue(&self, path: &'static str) {
         *lock(&self.state.queued) = Some(path);
     }
 
-    /// Lets nothing go wrong any more.
+    /// Removes all faults.
     pub fn calm(&self) {
         lock(&self.state.faults).clear();
     }
@@ -189,7 +189,7 @@ impl Seen {
     }
 }
 
-/// The connection is to be cut: the server closes one whose service fails.
+/// Cuts the connection: the server closes a connection if its service returns an error.
 #[derive(Debug)]
 struct Cut;
 
@@ -222,7 +222,7 @@ impl State {
         result
     }
 
-    /// What is to go wrong with a request.
+    /// What goes wrong with a request, if anything.
     fn trouble(&self, seen: &Seen) -> Option<Trouble> {
         let mut faults = lock(&self.faults);
         let fault = faults.iter_mut().find(|f| f.times > 0 && seen.is(f.method, f.path))?;
@@ -240,7 +240,7 @@ impl State {
         path: &str,
         trouble: Option<Trouble>,
     ) -> Result<Answer, Cut> {
-        // The client has said everything: what is cut then is the answer.
+        // The request is read to its end, so that a cut affects only the answer.
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
         match trouble {
@@ -289,8 +289,8 @@ impl State {
         Ok(answered)
     }
 
-    /// The headers of an answer, with this gateway in the place of the service: whoever is sent on
-    /// comes by here again.
+    /// The headers of an answer, with this gateway's address in place of the service's, so that a
+    /// client that follows a redirect comes back to the gateway.
     fn here_again(&self, headers: HeaderMap) -> HeaderMap {
         let mut headers = end_to_end(headers);
         let location = headers.get(LOCATION).and_then(|location| location.to_str().ok());
@@ -308,7 +308,7 @@ impl State {
     }
 }
 
-/// What is not about the one connection.
+/// Removes the headers that concern only one connection.
 fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
     for one_hop in [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH, HOST] {
         headers.remove(one_hop);

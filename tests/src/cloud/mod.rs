@@ -1,6 +1,6 @@
-//! Google's services: real parts and emulators where there are any, small stand-ins where nobody
-//! offers one (Cloud Run's jobs, Cloud Tasks, the audit log), and what can go wrong on the way to
-//! them. A stand-in does what Sluice and `gcloud` ask of it, and no more.
+//! Google's services: real parts and emulators where they exist, small stand-ins where they do not
+//! (Cloud Run's jobs, Cloud Tasks, the audit log), and what can go wrong on the way to them. A
+//! stand-in does only what Sluice and `gcloud` ask of it.
 
 pub mod bigquery;
 pub mod clients;
@@ -30,37 +30,37 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// The project that everything lies in.
+/// The project of all resources.
 pub const PROJECT: &str = "demo";
 
-/// The region that everything lies in.
+/// The region of all resources.
 pub const LOCATION: &str = "europe-west1";
 
-/// What goes wrong with a call that a stand-in is asked for.
+/// What goes wrong with a call to a stand-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
-    /// Nothing is done: 429.
+    /// The stand-in does nothing, and answers 429.
     TooMany,
-    /// Nothing is done: 503.
+    /// The stand-in does nothing, and answers 503.
     Unavailable,
-    /// Nothing is done: 403.
+    /// The stand-in does nothing, and answers 403.
     Denied,
-    /// It is done, and the answer is a 503.
+    /// The stand-in carries the call out, but answers 503.
     AnswerLost,
 }
 
-/// The troubles to come, one for each of the next calls.
+/// The troubles of the next calls, one for each call.
 #[derive(Debug, Default)]
 pub(crate) struct Troubles(Mutex<VecDeque<Trouble>>);
 
 impl Troubles {
     pub(crate) fn add(&self, troubles: impl IntoIterator<Item = Trouble>) {
-        self.0.lock().expect("nobody panics here").extend(troubles);
+        self.0.lock().expect("no thread panicked").extend(troubles);
     }
 
-    /// Answers a call: `answer` does what was asked, unless there is trouble.
+    /// Answers a call: `answer` carries it out, unless a trouble is due.
     pub(crate) fn answer(&self, answer: impl FnOnce() -> Response) -> Response {
-        let trouble = self.0.lock().expect("nobody panics here").pop_front();
+        let trouble = self.0.lock().expect("no thread panicked").pop_front();
         match trouble {
             None => answer(),
             Some(Trouble::TooMany) => problem(429, "RESOURCE_EXHAUSTED", "too many requests"),
@@ -81,7 +81,7 @@ pub(crate) fn problem(code: u16, status: &str, message: &str) -> Response {
     (code, axum::Json(body)).into_response()
 }
 
-/// A server that ends with this value.
+/// A server that stops when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     port: u16,
@@ -89,7 +89,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves `router` on a port of its own.
+    /// Serves `router` on its own port.
     pub(crate) async fn start(router: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let port = listener.local_addr().expect("a bound socket has an address").port();

@@ -1,4 +1,4 @@
-//! A shop whose orders are moved: a table of PostgreSQL, and whether BigQuery has the same.
+//! A shop whose orders are moved: a table of PostgreSQL, and a check that BigQuery has the same.
 
 use serde_json::{Value, json};
 use sluice_contracts::documents::{EventName, RunEvent};
@@ -12,20 +12,19 @@ pub const ROWS: i64 = 20_000;
 /// A database with the table `orders`, and a world that reads it.
 #[derive(Debug)]
 pub struct Shop {
-    /// The source.
+    /// The source database.
     pub database: Database,
-    /// Everything else.
+    /// The programs and the services that they call.
     pub world: World,
 }
 
 impl Shop {
-    /// Opens one with the usual setting. `None` where a part is missing: the test returns, and has
-    /// said so.
+    /// Opens a shop with the usual setting. Reports a skip and returns `None` if a part is missing.
     pub async fn open() -> Option<Self> {
         Self::open_with(|setting| setting).await
     }
 
-    /// Opens one with a setting of the caller's.
+    /// Opens a shop with a setting that the caller changes.
     pub async fn open_with(change: impl FnOnce(Setting) -> Setting) -> Option<Self> {
         let database = Database::fresh().await?;
         let rows = format!(
@@ -46,7 +45,7 @@ impl Shop {
         Self::request_with(&json!({}))
     }
 
-    /// The same with more in its job.
+    /// The same request with `more` merged into its job.
     pub fn request_with(more: &Value) -> Value {
         let cut = json!({
             "partitioning": {"strategy": "id_range", "target_rows": ROWS / 8},
@@ -57,14 +56,14 @@ impl Shop {
         json!({"job": job})
     }
 
-    /// Fails unless a run has moved the table as it is now.
+    /// Fails unless the run has moved the table as it is now.
     pub async fn assert_moved(&self, event: &RunEvent) {
         assert_eq!(event.event, EventName::Finished, "{event:#?}\n{}", self.world.said());
         assert_eq!(event.rows, ROWS.unsigned_abs());
         self.assert_same().await;
     }
 
-    /// Fails unless BigQuery has the table as PostgreSQL has it now.
+    /// Fails unless BigQuery has the same table as PostgreSQL has now.
     pub async fn assert_same(&self) {
         let theirs = format!("SELECT {} FROM orders", Self::facts(false));
         let expected = self.database.text(&theirs).await;
@@ -73,7 +72,7 @@ impl Shop {
         assert_eq!(found, [expected], "{}", self.world.said());
     }
 
-    /// An expression of all that has to agree, in either's words.
+    /// An SQL expression of all that has to agree, in the dialect of BigQuery or PostgreSQL.
     pub fn facts(bigquery: bool) -> String {
         let (int, seconds) = if bigquery {
             ("INT64", ["UNIX_SECONDS(min(placed))", "UNIX_SECONDS(max(placed))"])

@@ -1,4 +1,4 @@
-//! One of Sluice's services: the real program, on a port of this machine.
+//! One of Sluice's services, run as the real program on a port of this machine.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
-/// A service that is started, killed and started again at the same address. It ends with this
-/// value.
+/// A service that can be started, killed and started again at the same address. Dropping the value
+/// ends it.
 #[derive(Debug)]
 pub struct Program {
     path: PathBuf,
@@ -20,7 +20,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// A service that is not started yet. What it says goes to `log`.
+    /// A service that is not started yet. Its output goes to the file `log`.
     pub fn new(path: PathBuf, port: u16, log: PathBuf) -> Self {
         Self { path, port, environment: Vec::new(), log, process: None }
     }
@@ -31,17 +31,17 @@ impl Program {
         listener.local_addr().expect("a bound socket has an address").port()
     }
 
-    /// All that it finds in its environment, but for its port.
+    /// Sets the service's whole environment, except its port.
     pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
         self.environment = environment;
     }
 
-    /// Where it answers.
+    /// The service's URL.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Starts it, and waits until it answers.
+    /// Starts the service, and waits until it answers.
     pub async fn start(&mut self) {
         self.process = Some(self.spawn());
         let client = reqwest::Client::new();
@@ -58,14 +58,14 @@ impl Program {
         panic!("`{}` did not answer within half a minute", self.path.display());
     }
 
-    /// Kills it with SIGKILL, wherever it is.
+    /// Kills the service with SIGKILL, whatever it is doing.
     pub async fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().await.expect("it can be killed");
         }
     }
 
-    /// The most memory that it has had, in bytes, as the kernel counts it.
+    /// The peak memory of the process, in bytes, as the kernel counts it.
     pub fn peak(&self) -> u64 {
         let id = self.process.as_ref().and_then(Child::id).expect("it runs");
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
@@ -74,7 +74,7 @@ impl Program {
         kib.expect("the kernel tells a process's memory") * 1024
     }
 
-    /// Everything that it has said.
+    /// Everything that the service has logged.
     pub fn said(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }

@@ -12,7 +12,7 @@ use crate::needs::{skip, variable};
 
 use super::PROJECT;
 
-/// An emulator of a test's own; it ends with this value.
+/// An emulator for one test. Dropping the value stops it.
 #[derive(Debug)]
 pub struct PubSub {
     port: u16,
@@ -21,7 +21,7 @@ pub struct PubSub {
 }
 
 impl PubSub {
-    /// An empty one. `None` where it is missing: the test returns, and has said so.
+    /// Starts an empty emulator. Reports a skip and returns `None` if the program is missing.
     pub async fn start() -> Option<Self> {
         let Some(archive) = variable("TEST_PUBSUB_EMULATOR").map(PathBuf::from) else {
             skip("the emulator of Pub/Sub (TEST_PUBSUB_EMULATOR)");
@@ -50,22 +50,22 @@ impl PubSub {
         panic!("the emulator of Pub/Sub did not answer within a minute");
     }
 
-    /// Where it answers, for `PUBSUB_EMULATOR_HOST`.
+    /// The emulator's address, for `PUBSUB_EMULATOR_HOST`.
     pub fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Makes a topic. Its full name.
+    /// Makes a topic, and returns its full name.
     pub async fn topic(&self, name: &str) -> String {
         self.make(&format!("topics/{name}"), &json!({})).await
     }
 
-    /// Makes a subscription that waits to be asked. Its full name.
+    /// Makes a pull subscription, and returns its full name.
     pub async fn subscription(&self, name: &str, topic: &str) -> String {
         self.make(&format!("subscriptions/{name}"), &json!({"topic": topic})).await
     }
 
-    /// Makes a subscription that pushes to `url`, again after a second where it is refused.
+    /// Makes a subscription that pushes to `url`, and tries again after a second if it is refused.
     pub async fn push(&self, name: &str, topic: &str, url: &str) {
         let settings = json!({
             "topic": topic,

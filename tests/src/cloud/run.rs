@@ -1,5 +1,6 @@
-//! Cloud Run's jobs: `run`, `executions.get` and `executions.cancel` of the API's version 2, which
-//! Sluice calls, and what `gcloud run jobs execute` and `executions` call of version 1.
+//! A stand-in for Cloud Run's jobs: `run`, `executions.get` and `executions.cancel` of the API's
+//! version 2, which Sluice calls, and the calls of version 1 that `gcloud run jobs execute` and
+//! `executions` make.
 
 mod api;
 
@@ -21,21 +22,20 @@ use crate::faults;
 use super::execution::{Ask, Execution};
 use super::{LOCATION, PROJECT, Server, Trouble, Troubles, task};
 
-/// The job that a stand-in has.
+/// The job of a stand-in.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Its name.
+    /// The job's name.
     pub name: String,
-    /// What its container runs.
+    /// The program that its container runs.
     pub program: PathBuf,
-    /// Arguments of the program.
+    /// The arguments of the program.
     pub arguments: Vec<String>,
-    /// All that the program finds in its environment, but for what Cloud Run and the request for
-    /// an execution add.
+    /// The program's whole environment, except what Cloud Run and the request for an execution add.
     pub environment: Vec<(String, String)>,
-    /// Tasks that run at once.
+    /// How many tasks run at once.
     pub parallelism: usize,
-    /// How often a task that fails is started again.
+    /// How often a failed task is started again.
     pub max_retries: u32,
     /// How long an attempt may take.
     pub timeout: Duration,
@@ -58,7 +58,7 @@ impl Job {
         }
     }
 
-    /// Its full name, as `SLUICE_EXTRACTOR_JOB` has it.
+    /// The job's full name, as in `SLUICE_EXTRACTOR_JOB`.
     pub fn full_name(&self) -> String {
         format!("projects/{PROJECT}/locations/{LOCATION}/jobs/{}", self.name)
     }
@@ -97,7 +97,7 @@ pub(super) fn v1_environment(variables: &[(String, String)]) -> Vec<Value> {
     variables.iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
 }
 
-/// A stand-in for Cloud Run. Whatever still runs ends with it.
+/// A stand-in for Cloud Run. Dropping it ends all running tasks.
 #[derive(Debug)]
 pub struct CloudRun {
     inner: Arc<Inner>,
@@ -107,14 +107,14 @@ pub struct CloudRun {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) job: Job,
-    /// What the tasks say, a file for each attempt.
+    /// The output of the tasks, one file for each attempt.
     pub(super) logs: TempDir,
     entries: Mutex<Vec<Entry>>,
     processes: Mutex<Vec<u32>>,
     troubles: Troubles,
-    /// Whether executions that are asked for start.
+    /// Whether executions start.
     starting: watch::Sender<bool>,
-    /// How far its clock is ahead of the programs'.
+    /// How far the stand-in's clock is ahead of the programs' clocks.
     ahead: Mutex<TimeDelta>,
     ended: broadcast::Sender<Ended>,
 }
@@ -126,7 +126,7 @@ struct Entry {
     work: JoinHandle<()>,
 }
 
-/// That an execution has ended.
+/// The report that an execution has ended.
 #[derive(Debug, Clone)]
 pub(super) struct Ended {
     pub execution: Execution,
@@ -134,7 +134,7 @@ pub(super) struct Ended {
 }
 
 impl CloudRun {
-    /// One with this job and no execution of it.
+    /// Starts a stand-in with this job and without executions.
     pub async fn start(job: Job) -> Self {
         let inner = Arc::new(Inner {
             job,
@@ -150,32 +150,33 @@ impl CloudRun {
         Self { inner, server: Server::start(router).await }
     }
 
-    /// Where it answers, for `SLUICE_RUN_ENDPOINT`.
+    /// The stand-in's URL, for `SLUICE_RUN_ENDPOINT`.
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// The port that it answers on.
+    /// The port that the stand-in listens on.
     pub fn port(&self) -> u16 {
         self.server.port()
     }
 
-    /// What goes wrong with the next calls.
+    /// Makes the next calls go wrong.
     pub fn trouble(&self, troubles: impl IntoIterator<Item = Trouble>) {
         self.inner.troubles.add(troubles);
     }
 
-    /// Whether executions start. Those that are asked for meanwhile wait.
+    /// Sets whether executions start. New executions wait until they may start.
     pub fn let_start(&self, start: bool) {
         self.inner.starting.send_replace(start);
     }
 
-    /// Sets its clock this far ahead of the programs' for executions to come; behind, if negative.
+    /// Sets the stand-in's clock this far ahead of the programs' clocks for future executions, or
+    /// behind them if `ahead` is negative.
     pub fn set_clock_ahead(&self, ahead: TimeDelta) {
-        *self.inner.ahead.lock().expect("nobody panics here") = ahead;
+        *self.inner.ahead.lock().expect("no thread panicked") = ahead;
     }
 
-    /// Names of all executions, oldest first.
+    /// The names of all executions, oldest first.
     pub fn executions(&self) -> Vec<String> {
         self.inner.entries().iter().map(|entry| entry.execution.name.clone()).collect()
     }
@@ -185,7 +186,7 @@ impl CloudRun {
         self.inner.find(name).map(|execution| execution.v2(&self.inner.job))
     }
 
-    /// Waits for the end of an execution, and answers it as the API's version 2 shows it.
+    /// Waits for the end of an execution, and returns it as the API's version 2 shows it.
     pub async fn ended(&self, name: &str) -> Value {
         for _ in 0..12_000 {
             match self.execution(name) {
@@ -197,22 +198,22 @@ impl CloudRun {
         panic!("`{name}` did not end within two minutes:\n{}", self.log());
     }
 
-    /// Kills one running task, whichever; `None` if there was none.
+    /// Kills a random running task, and returns its process; `None` if no task runs.
     pub fn kill_a_task(&self) -> Option<u32> {
-        let processes = self.inner.processes.lock().expect("nobody panics here");
+        let processes = self.inner.processes.lock().expect("no thread panicked");
         let victim = *processes.choose(&mut rand::rng())?;
         faults::kill(victim).then_some(victim)
     }
 
-    /// Stops one running task for good, whichever: it hangs until it is killed. `None` if there was
-    /// none.
+    /// Stops a random running task, which then hangs until it is killed, and returns its process.
+    /// `None` if no task runs.
     pub fn freeze_a_task(&self) -> Option<u32> {
-        let processes = self.inner.processes.lock().expect("nobody panics here");
+        let processes = self.inner.processes.lock().expect("no thread panicked");
         let victim = *processes.choose(&mut rand::rng())?;
         faults::freeze(victim).then_some(victim)
     }
 
-    /// Everything that the tasks have said.
+    /// The output of all tasks.
     pub fn log(&self) -> String {
         let mut files: Vec<PathBuf> = std::fs::read_dir(self.inner.logs.path())
             .into_iter()
@@ -240,7 +241,7 @@ impl Drop for CloudRun {
 
 impl Inner {
     fn entries(&self) -> std::sync::MutexGuard<'_, Vec<Entry>> {
-        self.entries.lock().expect("nobody panics here")
+        self.entries.lock().expect("no thread panicked")
     }
 
     fn find(&self, name: &str) -> Option<Execution> {
@@ -255,7 +256,7 @@ impl Inner {
     }
 
     fn now(&self) -> DateTime<Utc> {
-        Utc::now() + *self.ahead.lock().expect("nobody panics here")
+        Utc::now() + *self.ahead.lock().expect("no thread panicked")
     }
 
     pub(super) fn cancellation(&self, name: &str) -> Option<watch::Receiver<bool>> {
@@ -265,14 +266,14 @@ impl Inner {
     }
 
     pub(super) fn born(&self, process: u32) {
-        self.processes.lock().expect("nobody panics here").push(process);
+        self.processes.lock().expect("no thread panicked").push(process);
     }
 
     pub(super) fn died(&self, process: u32) {
-        self.processes.lock().expect("nobody panics here").retain(|known| *known != process);
+        self.processes.lock().expect("no thread panicked").retain(|known| *known != process);
     }
 
-    /// Starts an execution, and answers it as it is then.
+    /// Starts an execution, and returns it as it is then.
     fn start(self: &Arc<Self>, body: &Value) -> Execution {
         let mut entries = self.entries();
         let name = format!("{}-{:05x}", self.job.name, entries.len() * 40_503 % 0xf_ffff);
@@ -303,7 +304,7 @@ impl Inner {
         .await;
         self.change(name, |execution| execution.completed = Some(self.now()));
         if let Some(execution) = self.find(name) {
-            // Nobody has to listen.
+            // It is not an error if no subscription listens.
             let _ = self.ended.send(Ended { execution, job: self.job.clone() });
         }
     }

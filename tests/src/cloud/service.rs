@@ -1,4 +1,4 @@
-//! A service that only writes down how it is called.
+//! A service that only records the calls it gets.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::Server;
 
-/// The service. It answers every call with success, unless told otherwise.
+/// The service. It answers every call with success, unless [`answer`](Self::answer) set a status.
 #[derive(Debug)]
 pub struct Service {
     inner: Arc<Inner>,
@@ -26,43 +26,43 @@ struct Inner {
     answers: Mutex<VecDeque<u16>>,
 }
 
-/// A call of it.
+/// A call to the service.
 #[derive(Debug, Clone)]
 pub struct Call {
     /// `POST /path`.
     pub line: String,
-    /// Its headers.
+    /// The call's headers.
     pub headers: HeaderMap,
-    /// Its body; null where it is no JSON.
+    /// The call's body; null if it is not JSON.
     pub body: Value,
-    /// When it came.
+    /// When the call arrived.
     pub at: DateTime<Utc>,
 }
 
 impl Service {
-    /// Starts it on a port of its own.
+    /// Starts the service on its own port.
     pub async fn start() -> Self {
         let inner = Arc::new(Inner::default());
         let router = Router::new().fallback(answer).with_state(Arc::clone(&inner));
         Self { inner, server: Server::start(router).await }
     }
 
-    /// Its URL.
+    /// The service's URL.
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// Statuses of the next answers.
+    /// Sets the statuses of the next answers.
     pub fn answer(&self, statuses: impl IntoIterator<Item = u16>) {
-        self.inner.answers.lock().expect("nobody panics here").extend(statuses);
+        self.inner.answers.lock().expect("no thread panicked").extend(statuses);
     }
 
-    /// Every call there was.
+    /// Every call so far.
     pub fn calls(&self) -> Vec<Call> {
-        self.inner.calls.lock().expect("nobody panics here").clone()
+        self.inner.calls.lock().expect("no thread panicked").clone()
     }
 
-    /// Waits until there were `count` calls, and answers all there were.
+    /// Waits until there are `count` calls, and returns all calls so far.
     pub async fn wait_for(&self, count: usize) -> Vec<Call> {
         for _ in 0..3000 {
             let calls = self.calls();
@@ -76,7 +76,7 @@ impl Service {
 }
 
 impl Call {
-    /// A header's text; empty where there is none.
+    /// A header's text; empty if the header is missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
@@ -95,7 +95,7 @@ async fn answer(
         body: serde_json::from_slice(&body).unwrap_or_default(),
         at: Utc::now(),
     };
-    inner.calls.lock().expect("nobody panics here").push(call);
-    let status = inner.answers.lock().expect("nobody panics here").pop_front().unwrap_or(204);
+    inner.calls.lock().expect("no thread panicked").push(call);
+    let status = inner.answers.lock().expect("no thread panicked").pop_front().unwrap_or(204);
     StatusCode::from_u16(status).expect("a status is a number of three digits")
 }

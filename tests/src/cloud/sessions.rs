@@ -1,9 +1,10 @@
-//! How far uploads in pieces have come.
+//! The progress of uploads in pieces.
 //!
-//! Cloud Storage answers a `PUT` of no bytes with `Content-Range: bytes */*` by telling how much of
-//! an upload it has (<https://cloud.google.com/storage/docs/performing-resumable-uploads#status-check>).
-//! fake-gcs-server takes that for the last piece, and makes half an object of it. So the gateway
-//! answers it, from what the server confirmed before.
+//! Cloud Storage answers a `PUT` of no bytes with `Content-Range: bytes */*` by reporting how much
+//! of an upload it has
+//! (<https://cloud.google.com/storage/docs/performing-resumable-uploads#status-check>).
+//! fake-gcs-server treats the request as the last piece, and makes an incomplete object. So the
+//! gateway answers the request itself, from what the server confirmed before.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -15,12 +16,12 @@ use bytes::Bytes;
 /// An answer of the service.
 pub(super) type Answered = (StatusCode, HeaderMap, Bytes);
 
-/// The last answer to a piece of each upload, by the path that the upload has.
+/// The last answer to a piece of each upload, by the upload's path.
 #[derive(Debug, Default)]
 pub(super) struct Sessions(Mutex<HashMap<String, Answered>>);
 
 impl Sessions {
-    /// The answer to a request that asks how far an upload has come; `None` for any other.
+    /// The answer to a request for an upload's progress; `None` for any other request.
     pub(super) fn tell(
         &self,
         method: &Method,
@@ -36,7 +37,7 @@ impl Sessions {
         Some(sessions.get(path).cloned().unwrap_or_else(nothing))
     }
 
-    /// Keeps what was answered to a piece.
+    /// Keeps the answer to a piece.
     pub(super) fn note(&self, method: &Method, path: &str, answered: &Answered) {
         let (status, headers, body) = answered;
         let incomplete = *status == StatusCode::PERMANENT_REDIRECT;

@@ -17,11 +17,12 @@ use crate::needs::{skip, variable};
 /// Name of the bucket that every server has.
 pub const BUCKET: &str = "lake";
 
-/// A server with one empty bucket, and a gateway before it. Stopped and thrown away with this value.
+/// A server with one empty bucket, behind a gateway. Dropping the value stops and deletes the
+/// server.
 ///
-/// The server is fake-gcs-server. It ignores preconditions on uploads in pieces and on deletions, and
-/// does not tell the size of an object that is read: the adapter then asks for it, so that a read is
-/// two requests.
+/// The server is fake-gcs-server. It ignores preconditions on uploads in pieces and on deletions.
+/// It does not report the size of an object that is read, so the adapter asks for it, and a read
+/// takes two requests.
 #[derive(Debug)]
 pub struct CloudStorage {
     gateway: Gateway,
@@ -30,7 +31,7 @@ pub struct CloudStorage {
 }
 
 impl CloudStorage {
-    /// Starts one. `None` where the program is missing: the test returns, and has said so.
+    /// Starts a server. Reports a skip and returns `None` if the program is missing.
     pub async fn start() -> Option<Self> {
         let Some(program) = variable("TEST_FAKE_GCS") else {
             skip("fake-gcs-server (TEST_FAKE_GCS)");
@@ -54,12 +55,12 @@ impl CloudStorage {
         Some(this)
     }
 
-    /// The gateway: where the server answers, what it was asked, and what goes wrong.
+    /// The gateway, which counts the requests to the server and makes some of them fail.
     pub fn gateway(&self) -> &Gateway {
         &self.gateway
     }
 
-    /// Value of `STORAGE_EMULATOR_HOST` for a program.
+    /// The value of `STORAGE_EMULATOR_HOST` for a program.
     pub fn url(&self) -> String {
         self.gateway.url()
     }
@@ -70,15 +71,15 @@ impl CloudStorage {
             serde_json::from_value(json!({"storage_emulator_host": self.url()}))
                 .expect("endpoints of an environment");
         open_cloud_storage_at(&format!("gs://{BUCKET}/{below}"), &endpoints)
-            .expect("a bucket opens without being asked for")
+            .expect("a bucket opens without any request yet")
     }
 
-    /// Where the server keeps its buckets, as folders.
+    /// The folder in which the server keeps each bucket as a folder.
     pub fn root(&self) -> PathBuf {
         self.folder.path().to_owned()
     }
 
-    /// Where the bucket's objects lie as files.
+    /// The folder in which the server keeps the bucket's objects as files.
     pub fn folder(&self) -> PathBuf {
         self.folder.path().join(BUCKET)
     }

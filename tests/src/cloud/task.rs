@@ -1,4 +1,4 @@
-//! A task of an execution: a process, started again until it ends well or too often did not.
+//! A task of an execution: a process, started again until it succeeds or has no retries left.
 
 use std::fs::OpenOptions;
 use std::process::{ExitStatus, Stdio};
@@ -19,7 +19,7 @@ enum Ending {
     Badly(String),
 }
 
-/// Works as task `index` of `execution` until it has ended for good.
+/// Runs task `index` of `execution`, with its retries, to its end.
 pub(super) async fn carry_out(inner: &Inner, execution: &str, ask: &Ask, index: u32) {
     let Some(mut cancelled) = inner.cancellation(execution) else { return };
     let change = |change: &dyn Fn(&mut Execution)| inner.change(execution, |found| change(found));
@@ -94,7 +94,7 @@ async fn try_once(
     ending
 }
 
-/// Waits until `flag` is set, and for ever if nobody will.
+/// Waits until `flag` is set. Waits forever if its sender is gone.
 pub(super) async fn is_set(flag: &mut watch::Receiver<bool>) {
     if flag.wait_for(|set| *set).await.is_err() {
         std::future::pending::<()>().await;
@@ -111,7 +111,7 @@ fn judged(status: ExitStatus) -> Ending {
     })
 }
 
-/// SIGTERM, and SIGKILL for who is still there when `grace` is over.
+/// Sends SIGTERM, and SIGKILL if the process still runs after `grace`.
 async fn stop(child: &mut Child, process: u32, grace: Duration) {
     faults::terminate(process);
     if tokio::time::timeout(grace, child.wait()).await.is_err() {

@@ -1,5 +1,5 @@
-//! Cloud Tasks: a queue whose tasks are calls over HTTP, made when their time has come and repeated
-//! until they are answered with success.
+//! A stand-in for Cloud Tasks: a queue whose tasks are calls over HTTP, made when they are due and
+//! repeated until they are answered with success.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -30,7 +30,7 @@ pub struct CloudTasks {
 #[derive(Debug)]
 struct Inner {
     queue: String,
-    /// Tasks by their whole names, which stay taken when a task is gone.
+    /// Tasks by their full names. A name stays taken after its task is done.
     tasks: Mutex<HashMap<String, Delivered>>,
     troubles: Troubles,
     weather: Weather,
@@ -38,17 +38,17 @@ struct Inner {
     client: reqwest::Client,
 }
 
-/// What became of a task so far.
+/// What has happened to a task so far.
 #[derive(Debug, Clone, Default)]
 pub struct Delivered {
-    /// What was asked for, as the API has it.
+    /// The task as the API shows it.
     pub task: Value,
-    /// Status of each answer, oldest first; 0 for a call that was not answered.
+    /// The status of each answer, oldest first; 0 for a call without an answer.
     pub answers: Vec<u16>,
 }
 
 impl CloudTasks {
-    /// One with the queue `name`.
+    /// Starts a stand-in with the queue `name`.
     pub async fn start(name: &str) -> Self {
         let inner = Arc::new(Inner {
             queue: format!("projects/{PROJECT}/locations/{LOCATION}/queues/{name}"),
@@ -63,7 +63,7 @@ impl CloudTasks {
         Self { inner, server: Server::start(router).await }
     }
 
-    /// Where it answers, for `SLUICE_TASKS_ENDPOINT`.
+    /// The stand-in's URL, for `SLUICE_TASKS_ENDPOINT`.
     pub fn url(&self) -> String {
         self.server.url()
     }
@@ -73,19 +73,19 @@ impl CloudTasks {
         &self.inner.queue
     }
 
-    /// What goes wrong with the next calls of its API.
+    /// Makes the next calls to the API go wrong.
     pub fn trouble(&self, troubles: impl IntoIterator<Item = Trouble>) {
         self.inner.troubles.add(troubles);
     }
 
-    /// What becomes of deliveries, which are named like their tasks.
+    /// What happens to deliveries. Each has the name of its task.
     pub fn weather(&self) -> &Weather {
         &self.inner.weather
     }
 
     /// Every task whose name holds `part`, by its name in the queue.
     pub fn tasks(&self, part: &str) -> HashMap<String, Delivered> {
-        let tasks = self.inner.tasks.lock().expect("nobody panics here");
+        let tasks = self.inner.tasks.lock().expect("no thread panicked");
         let short = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
         let all = tasks.iter().map(|(name, task)| (short(name), task.clone()));
         all.filter(|(name, _)| name.contains(part)).collect()
@@ -115,14 +115,14 @@ async fn create(
     })
 }
 
-/// Status and words of a refusal.
+/// The code, status and message of a refusal.
 type Refusal = (u16, &'static str, String);
 
-/// Takes a task up, and answers it as it is then.
+/// Adds a task to the queue, and returns it as it is then.
 fn admit(inner: &Arc<Inner>, mut task: Value) -> Result<Value, Refusal> {
     let invalid = |why: String| (400, "INVALID_ARGUMENT", why);
     let call = Call::read(&task).map_err(invalid)?;
-    let mut tasks = inner.tasks.lock().expect("nobody panics here");
+    let mut tasks = inner.tasks.lock().expect("no thread panicked");
     let below = format!("{}/tasks/", inner.queue);
     let name = match task["name"].as_str() {
         None | Some("") => format!("{below}{:020}", tasks.len()),
@@ -142,7 +142,7 @@ fn admit(inner: &Arc<Inner>, mut task: Value) -> Result<Value, Refusal> {
     task["view"] = "BASIC".into();
     tasks.insert(name.clone(), Delivered { task: task.clone(), answers: Vec::new() });
     let work = Arc::clone(inner).deliver(name, call);
-    inner.work.lock().expect("nobody panics here").spawn(work);
+    inner.work.lock().expect("no thread panicked").spawn(work);
     Ok(task)
 }
 
@@ -161,7 +161,7 @@ impl Call {
     fn read(task: &Value) -> Result<Self, String> {
         let request = &task["httpRequest"];
         let url = request["url"].as_str().ok_or("httpRequest.url is missing")?.to_owned();
-        // The enumeration is called by its name or, in short, by its number.
+        // The method may be the enumeration's name or its number.
         if !matches!(&request["httpMethod"], Value::Null)
             && request["httpMethod"] != "POST"
             && request["httpMethod"] != 1
@@ -234,7 +234,7 @@ impl Inner {
                 request = request.header("Authorization", bearer);
             }
             let status = request.send().await.map_or(0, |response| response.status().as_u16());
-            if let Some(task) = self.tasks.lock().expect("nobody panics here").get_mut(name) {
+            if let Some(task) = self.tasks.lock().expect("no thread panicked").get_mut(name) {
                 task.answers.push(status);
             }
             match status {

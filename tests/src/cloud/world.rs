@@ -1,4 +1,4 @@
-//! The whole of it: the three programs, and everything that they call.
+//! The whole system: the three programs, and all services that they call.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -19,32 +19,32 @@ use super::tasks::CloudTasks;
 use crate::needs::{skip, variable};
 use crate::sluice::merge;
 
-/// Where in the bucket everything lies.
+/// The prefix of all runs in the bucket.
 const PREFIX: &str = "etl";
-/// As whom Cloud Tasks and Pub/Sub call.
+/// The service account that Cloud Tasks and Pub/Sub call as.
 pub const INVOKER: &str = "invoker@demo.iam.gserviceaccount.com";
-/// How long a run may take until a test gives it up.
+/// How long a test waits for the end of a run.
 const PATIENCE: Duration = Duration::from_mins(4);
 
-/// What a world is made with.
+/// The settings of a world.
 #[derive(Debug, Clone)]
 pub struct Setting {
-    /// Value of `SOURCE_URL`.
+    /// The value of `SOURCE_URL`.
     pub source: String,
-    /// Tasks that Cloud Run runs at once, as far as the programs know.
+    /// How many tasks Cloud Run runs at once, as the programs are configured.
     pub parallelism: usize,
-    /// Tasks that this machine runs at once.
+    /// How many tasks really run at once.
     pub at_once: usize,
-    /// How often Cloud Run starts a task that fails again.
+    /// How often Cloud Run starts a failed task again.
     pub max_retries: u32,
-    /// How long Cloud Run lets an attempt of a task take.
+    /// How long an attempt of a task may take.
     pub timeout: Duration,
-    /// Where Pub/Sub answers, and the topic that hears of ends.
+    /// The address of Pub/Sub, and the topic to which the ends of runs are published.
     pub pubsub: Option<(String, String)>,
 }
 
 impl Setting {
-    /// The usual one.
+    /// The usual setting.
     pub fn reading(source: impl Into<String>) -> Self {
         let timeout = Duration::from_mins(10);
         let source = source.into();
@@ -52,21 +52,21 @@ impl Setting {
     }
 }
 
-/// Planner and loader as processes, the extractor's tasks as Cloud Run starts them, and what they
-/// call: Cloud Storage and BigQuery behind gateways, Cloud Tasks, the audit log.
+/// The planner and the loader as processes, the extractor's tasks as Cloud Run starts them, and the
+/// services that they call: Cloud Storage and BigQuery behind gateways, Cloud Tasks, the audit log.
 #[derive(Debug)]
 pub struct World {
-    /// Where documents and parts lie.
+    /// Holds documents and part files.
     pub storage: CloudStorage,
-    /// Where tables become visible.
+    /// Holds the target tables.
     pub warehouse: Warehouse,
-    /// Where tasks run.
+    /// Runs the tasks.
     pub run: CloudRun,
-    /// The gateway before it: what it was asked, and what goes wrong.
+    /// The gateway in front of Cloud Run.
     pub to_run: Gateway,
-    /// Who calls planner and loader when it is time.
+    /// Calls the planner and the loader when a task is due.
     pub tasks: CloudTasks,
-    /// Who tells the loader of executions that have ended.
+    /// Reports to the loader that executions have ended.
     pub events: Events,
     /// The planner.
     pub planner: Program,
@@ -77,7 +77,7 @@ pub struct World {
 }
 
 impl World {
-    /// Starts everything. `None` where a part is missing: the test returns, and has said so.
+    /// Starts everything. Reports a skip and returns `None` if a part is missing.
     pub async fn start(setting: Setting) -> Option<Self> {
         let [planner, loader, extractor] =
             ["TEST_PLANNER", "TEST_LOADER", "TEST_EXTRACTOR"].map(program);
@@ -103,7 +103,7 @@ impl World {
             ("SLUICE_PARALLELISM", setting.parallelism.to_string()),
             ("SOURCE_URL", setting.source),
             ("RUST_LOG", "info".to_owned()),
-            // The platform that the programs stand behind has checked who calls.
+            // As on Cloud Run, the platform has already checked the caller.
             ("K_SERVICE", "sluice".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
@@ -155,7 +155,7 @@ impl World {
         job
     }
 
-    /// Asks the planner for a run, as often as it takes to be taken on, and answers which it is.
+    /// Asks the planner for a run until it accepts the request, and returns the run.
     pub async fn ask(&self, request: &Value) -> RunId {
         for _ in 0..300 {
             if let Some(run) = self.try_to_ask(request).await {
@@ -163,10 +163,10 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        panic!("the planner takes no run on:\n{}", self.planner.said());
+        panic!("the planner takes no run:\n{}", self.planner.said());
     }
 
-    /// Asks once; nothing where the planner does not answer, or not with success.
+    /// Asks the planner once; `None` if it does not answer, or not with success.
     pub async fn try_to_ask(&self, request: &Value) -> Option<RunId> {
         let call = self.client.post(format!("{}/runs", self.planner.url())).json(request);
         let answer = call.send().await.ok()?;
@@ -176,24 +176,24 @@ impl World {
         body["run"].as_str()?.parse().ok()
     }
 
-    /// What the planner says of a run.
+    /// The planner's answer about a run.
     pub async fn status(&self, run: RunId) -> Value {
         let call = self.client.get(format!("{}/runs/{run}", self.planner.url()));
         call.send().await.expect("the planner answers").json().await.expect("it answers in JSON")
     }
 
-    /// Lets the loader look at a run, as one of its signals does.
+    /// Makes the loader check a run, as one of its signals does.
     pub async fn look(&self, run: RunId) {
         let call = self.client.post(format!("{}/runs/{run}/check", self.loader.url()));
         call.send().await.expect("the loader answers");
     }
 
-    /// Waits until a run has the document of this path below its folder.
+    /// Waits until a run's folder has this document.
     pub async fn appears(&self, run: RunId, document: &str) {
         self.appears_within(run, document, Duration::from_mins(1)).await;
     }
 
-    /// The same with another patience.
+    /// Waits at most `patience` until a run's folder has this document.
     pub async fn appears_within(&self, run: RunId, document: &str, patience: Duration) {
         let path = self.run_folder(run).join(document);
         let begun = Instant::now();
@@ -203,12 +203,12 @@ impl World {
         }
     }
 
-    /// Where a run's objects lie as files.
+    /// The folder of a run's objects, as files.
     pub fn run_folder(&self, run: RunId) -> PathBuf {
         self.storage.folder().join(PREFIX).join("runs").join(run.to_string())
     }
 
-    /// The bucket, reached past the gateway and its faults: the server keeps objects as files.
+    /// The bucket, without the gateway and its faults: the server keeps objects as files.
     pub fn bucket(&self) -> Bucket {
         let folder = self.storage.folder().join(PREFIX);
         open_bucket(&format!("file://{}", folder.display())).expect("a folder can be opened")
@@ -219,7 +219,7 @@ impl World {
         RunStore::new(self.bucket(), run)
     }
 
-    /// Waits until a run has ended and that was told, or marked as told to nobody; how it ended.
+    /// Waits until the end of a run is announced, with or without a topic, and returns it.
     pub async fn ended(&self, run: RunId) -> RunEvent {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
@@ -242,7 +242,7 @@ impl World {
         self.ended(run).await
     }
 
-    /// All that the programs have said, for the message of a test that fails.
+    /// The output of all programs, for the message of a failing test.
     pub fn said(&self) -> String {
         format!(
             "planner:\n{}\nloader:\n{}\ntasks:\n{}",
@@ -253,7 +253,7 @@ impl World {
     }
 }
 
-/// URL of the bucket that all runs lie in.
+/// The URL of the bucket of all runs.
 pub fn bucket_url() -> String {
     format!("gs://{BUCKET}/{PREFIX}")
 }

@@ -16,7 +16,7 @@ pub struct Commit {
     pub snapshot: u32,
     /// Rows made visible by this run.
     pub rows: u64,
-    /// When, by the loader's clock.
+    /// Time of the commit, by the loader's clock.
     pub at: DateTime<Utc>,
 }
 

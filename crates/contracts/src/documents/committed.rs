@@ -1,4 +1,4 @@
-//! What became of the tables of a run.
+//! The outcomes of a run's tables.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error_report::ErrorReport;
 
-/// What became of each table of a run that was loaded. Nothing changes after it.
+/// The outcome of each table of a run that was loaded. Nothing changes after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Committed {
@@ -14,7 +14,7 @@ pub struct Committed {
     pub version: u32,
     /// Every table of the manifest, in its order, then those that the plan refused.
     pub tables: Vec<TableOutcome>,
-    /// When, by the loader's clock.
+    /// Time of the decision, by the loader's clock.
     pub at: DateTime<Utc>,
 }
 
@@ -28,17 +28,17 @@ impl Committed {
     }
 }
 
-/// What became of one table.
+/// The outcome of one table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableOutcome {
     /// The table.
     pub table: String,
-    /// URL of the table that it becomes.
+    /// URL of the target table.
     pub target: String,
     /// Rows made visible.
     pub rows: u64,
-    /// Why it is not visible; absent where it is.
+    /// Why it is not visible; absent if it is visible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<ErrorReport>,
 }

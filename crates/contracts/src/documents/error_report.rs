@@ -1,19 +1,19 @@
-//! An error as a document keeps it.
+//! An error in the form that documents store.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind};
 
-/// An error as a document keeps it.
+/// An error in the form that documents store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorReport {
     /// Who must act.
     pub kind: Kind,
-    /// The chain of what was being done.
+    /// The error's chain, in one line.
     pub message: String,
-    /// The remedy, where one is known.
+    /// The remedy, if one is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
@@ -25,7 +25,7 @@ impl From<&Error> for ErrorReport {
 }
 
 impl ErrorReport {
-    /// The same as an error.
+    /// Converts it to an error.
     pub fn into_error(self) -> Error {
         let error = Error::new(self.kind, self.message);
         match self.hint {

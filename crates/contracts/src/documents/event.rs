@@ -8,7 +8,7 @@ use super::committed::TableOutcome;
 use super::error_report::ErrorReport;
 use super::run_id::RunId;
 
-/// The end of a run, for whoever waits for it. Pub/Sub messages carry it as JSON, with `event`,
+/// The event that announces the end of a run. Pub/Sub messages carry it as JSON, with `event`,
 /// `run` and `job` as attributes too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -21,17 +21,17 @@ pub struct RunEvent {
     pub run: RunId,
     /// The job.
     pub job: String,
-    /// What the caller told this request from others by.
+    /// The key that the caller gave to this request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_key: Option<String>,
     /// Rows made visible in all tables.
     pub rows: u64,
-    /// What became of each table. Empty for a run that never was planned.
+    /// The outcome of each table. Empty for a run that was never planned.
     pub tables: Vec<TableOutcome>,
-    /// Why the run failed, where it did as a whole.
+    /// Why the run failed, if it failed as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<ErrorReport>,
-    /// When the run ended, by the clock of who says so.
+    /// When the run ended, by the clock of the program that announces it.
     pub at: DateTime<Utc>,
 }
 
@@ -52,7 +52,7 @@ pub enum EventName {
 }
 
 impl EventName {
-    /// The word in messages.
+    /// The event's name in messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Finished => "run.finished",

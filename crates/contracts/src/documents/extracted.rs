@@ -1,12 +1,12 @@
-//! The end of a generation: no unit is left to be read.
+//! The end of a generation: no unit is left to read.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Word that no unit of a generation is left to be read: each has a receipt, or was given up.
+/// Statement that no unit of a generation is left to read: each has a receipt, or was given up.
 ///
-/// Tasks that hold the snapshot for others look for it; it saves them from counting receipts.
+/// Tasks that hold the snapshot for others check for this document instead of counting receipts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Extracted {
@@ -14,7 +14,7 @@ pub struct Extracted {
     pub version: u32,
     /// Generation of the snapshot.
     pub snapshot: u32,
-    /// When, by the clock of the task that saw it first.
+    /// Time of creation, by the clock of the task that created it.
     pub at: DateTime<Utc>,
 }
 

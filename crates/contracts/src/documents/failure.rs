@@ -22,17 +22,17 @@ pub struct Failure {
     pub attempt: u32,
     /// Execution that the task belonged to.
     pub execution: String,
-    /// Table and unit that were being read, where it had come so far.
+    /// Table and unit that were being read, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<(u32, u32)>,
     /// Who must act.
     pub kind: Kind,
-    /// The chain of what was being done.
+    /// The error's chain, in one line.
     pub message: String,
-    /// The remedy, where one is known.
+    /// The remedy, if one is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// When, by the task's clock.
+    /// Time of the failure, by the task's clock.
     pub at: DateTime<Utc>,
 }
 
@@ -48,14 +48,14 @@ impl Failure {
 
 /// What an execution cannot read: its tasks met errors that another attempt would meet again.
 ///
-/// Every program that asks what was given up asks here, so that tasks stop reading a table if and
-/// only if the loader goes on without it.
+/// Every program decides by this what was given up, so that tasks stop reading a table if and only
+/// if the loader continues without it.
 #[derive(Debug, Clone, Default)]
 pub struct PermanentFailures {
     /// The first failure of each table of which a unit cannot be read, by the table's index.
     pub tables: BTreeMap<u32, Failure>,
-    /// Failures that end the whole run: those of a run that fails as a whole, and those of tasks
-    /// that came to no table.
+    /// Failures that end the whole run: all failures of a run that fails as a whole, and failures
+    /// outside of any table.
     pub run: Vec<Failure>,
 }
 

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What shall be launched. Created before anything is started, so that whoever finds the program
-/// that ordered it gone can start the very same.
+/// A launch to carry out. Created before anything is started, so that another program can start the
+/// same launch if the one that ordered it dies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
@@ -13,12 +13,12 @@ pub struct Order {
     pub version: u32,
     /// Place among the run's launches, from 0.
     pub launch: u32,
-    /// Indexes of the manifest's tasks that it carries out: the execution's task 0 the first of
-    /// them, and so on.
+    /// Indexes of the manifest's tasks that it carries out. The execution's task 0 carries out the
+    /// first of them, and so on.
     pub tasks: Vec<u32>,
     /// Why, in one sentence.
     pub reason: String,
-    /// When, by the clock of the program that ordered it.
+    /// Time of the order, by the clock of the program that ordered it.
     pub at: DateTime<Utc>,
 }
 
@@ -29,8 +29,8 @@ impl Order {
 
 /// Which execution carries a launch out.
 ///
-/// Starting an execution is not idempotent, so a program that dies between starting one and saying
-/// so leads to a second. Whoever creates this document first, the program that started the
+/// Starting an execution is not idempotent, so a program that dies after starting one and before
+/// recording it causes a second. The first to create this document, the program that started the
 /// execution or one of the execution's own tasks, decides: the tasks of every other execution end
 /// quietly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,7 +42,7 @@ pub struct Claim {
     pub launch: u32,
     /// Name of the execution, as its tasks find it in `CLOUD_RUN_EXECUTION`.
     pub execution: String,
-    /// When, by the clock of who claimed it.
+    /// Time of the claim, by the clock of the program or task that made it.
     pub at: DateTime<Utc>,
 }
 

@@ -18,27 +18,27 @@ use crate::job::{Consistency, Excluded, WriteDisposition};
 pub struct Manifest {
     /// Version of this document, [`Manifest::VERSION`].
     pub version: u32,
-    /// The run that this is the plan of.
+    /// The run that is planned.
     pub run: RunId,
     /// Name of the job.
     pub job: String,
-    /// When it was planned, by the planner's clock.
+    /// Time of planning, by the planner's clock.
     pub planned: DateTime<Utc>,
     /// The source's URL as the job spells it, environment variables unexpanded.
     pub source: String,
-    /// Bucket that the run's documents and parts lie in.
+    /// Bucket that holds the run's documents and parts.
     pub bucket: String,
-    /// Whether all units are read at one moment.
+    /// Whether all units are read in one snapshot.
     pub consistency: Consistency,
     /// Whether no table becomes visible unless all do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all_or_nothing: bool,
-    /// Executions of the run before it is given up.
+    /// Number of executions after which the run is given up.
     #[serde(default = "executions_of_version_1")]
     pub max_executions: u32,
     /// What the run moves.
     pub tables: Vec<Table>,
-    /// Tables that the job asks for and the plan refuses: the others move, unless
+    /// Tables that the job asks for and the plan refuses. The others are moved, unless
     /// `all_or_nothing`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Refused>,
@@ -47,7 +47,7 @@ pub struct Manifest {
     pub excluded: Vec<Excluded>,
     /// Which task reads which units, heaviest first.
     pub tasks: Vec<Task>,
-    /// What the whole is expected to take.
+    /// The estimated size, time and cost of the run.
     pub estimate: Estimate,
 }
 
@@ -61,7 +61,7 @@ impl Manifest {
         self.all_or_nothing || self.tables.len() == 1
     }
 
-    /// The unit that a reference means.
+    /// The unit that a reference names.
     pub fn unit(&self, unit: UnitRef) -> Option<(&Table, &Unit)> {
         let table = self.tables.get(unit.table as usize)?;
         Some((table, table.units.get(unit.unit as usize)?))
@@ -75,7 +75,7 @@ impl Manifest {
     }
 }
 
-/// Version 1 of the manifest had no limit of its own.
+/// Version 1 of the manifest did not state a limit.
 fn executions_of_version_1() -> u32 {
     3
 }
@@ -86,13 +86,13 @@ fn executions_of_version_1() -> u32 {
 pub struct Refused {
     /// The table.
     pub table: String,
-    /// URL of the table it would have become.
+    /// URL of the target table.
     pub target: String,
     /// Who must act.
     pub kind: Kind,
     /// Why it is refused.
     pub message: String,
-    /// The remedy, where one is known.
+    /// The remedy, if one is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
@@ -117,13 +117,13 @@ pub struct Table {
     /// The job's own filter, in the source's language.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
-    /// URL of the table that it becomes.
+    /// URL of the target table.
     pub target: String,
-    /// What becomes of the rows that the target has.
+    /// What happens to the rows that the target already has.
     pub write_disposition: WriteDisposition,
-    /// How it was cut.
+    /// Name of the strategy that cut it.
     pub strategy: String,
-    /// Why it was cut so, in one sentence.
+    /// Why that strategy was chosen, in one sentence.
     pub reason: String,
     /// Its columns, in the order of the part files.
     pub columns: Vec<Column>,
@@ -134,14 +134,15 @@ pub struct Table {
     pub rows: u64,
     /// Expected bytes in the source.
     pub bytes: u64,
-    /// What the reader of the plan should know.
+    /// Warnings for the reader of the plan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// Its units: disjoint, and covering the table.
     pub units: Vec<Unit>,
 }
 
-/// One task of the plan. An execution of fewer tasks carries several of them out in each.
+/// One task of the plan. In an execution of fewer tasks, each task carries out several of the
+/// plan's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
@@ -163,7 +164,7 @@ pub struct UnitRef {
     pub unit: u32,
 }
 
-/// What a run is expected to take. Printed, never enforced.
+/// The estimated size, time and cost of a run. Printed, never enforced.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Estimate {

@@ -1,7 +1,7 @@
-//! The documents that the programs meet in, one file for each.
+//! The documents through which the programs communicate, one file for each.
 //!
-//! A document is created once and never changed. Its version is the first thing that is read of
-//! it, and every version that was ever written still loads.
+//! A document is created once and never changed. A reader checks its version first, and every
+//! version that was ever written still loads.
 
 mod commit;
 mod committed;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// Proof that one unit was read whole in one snapshot and written to the parts it names.
 ///
-/// Created once, never overwritten: of two attempts at a unit the first to create its receipt
-/// wins, and the parts of the other are never looked at.
+/// Created once, never overwritten: of two attempts at a unit the first to create its receipt wins,
+/// and the parts of the other are never read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
@@ -27,18 +27,18 @@ pub struct Receipt {
     pub attempt: u32,
     /// Execution that the task belonged to.
     pub execution: String,
-    /// Rows read, and written.
+    /// Rows read and written.
     pub rows: u64,
     /// Bytes received from the source.
     pub bytes: u64,
     /// Values replaced by NULL because the target type cannot hold them, by target column.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub invalid: BTreeMap<String, u64>,
-    /// The part files, in the order written. None for a unit without rows.
+    /// The part files, in the order written. Empty for a unit without rows.
     pub parts: Vec<Part>,
-    /// Seconds from the first row asked for to the last part written.
+    /// Seconds from the request for the first row to the end of the last part.
     pub seconds: f64,
-    /// When it was done, by the task's clock.
+    /// Time of completion, by the task's clock.
     pub finished: DateTime<Utc>,
 }
 

@@ -1,4 +1,4 @@
-//! Requests: who asked for a run, and for what.
+//! Requests: what was asked for, and which run it led to.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::run_id::RunId;
 
-/// Which run a request led to. The same request, delivered again, finds it and is the same run.
+/// The run that a request led to. The same request, delivered again, finds this document and leads
+/// to the same run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reservation {
@@ -14,7 +15,7 @@ pub struct Reservation {
     pub version: u32,
     /// The run.
     pub run: RunId,
-    /// When the request first came, by the planner's clock.
+    /// When the request first arrived, by the planner's clock.
     pub at: DateTime<Utc>,
 }
 
@@ -31,12 +32,12 @@ pub struct Request {
     pub version: u32,
     /// The run.
     pub run: RunId,
-    /// The job file as it was when the request came: one that is changed later changes no run.
+    /// The job file as it was when the request arrived: changing the file later changes no run.
     pub job: serde_json::Value,
-    /// What tells this request from others, as the caller, Pub/Sub or Cloud Scheduler said it.
+    /// Key that identifies the request, as given by the caller, Pub/Sub or Cloud Scheduler.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_key: Option<String>,
-    /// When the request first came, by the planner's clock.
+    /// When the request first arrived, by the planner's clock.
     pub at: DateTime<Utc>,
 }
 

@@ -18,12 +18,12 @@ use crate::error::{Error, Result};
 pub struct RunId(Uuid);
 
 impl RunId {
-    /// A name nobody has used.
+    /// A new name.
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
 
-    /// When the name was made, by the clock of who made it; nothing for a name of another kind.
+    /// When the name was made, by its maker's clock; `None` for a UUID of a version without a time.
     pub fn since(self) -> Option<DateTime<Utc>> {
         let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
         DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)

@@ -32,7 +32,7 @@ pub enum TargetType {
     Time,
     /// A date and time without a zone, to the microsecond, years 1 to 9999.
     Datetime,
-    /// A moment, to the microsecond, years 1 to 9999 UTC.
+    /// A point in time, to the microsecond, years 1 to 9999 UTC.
     Timestamp,
     /// A JSON document, verbatim.
     Json,
@@ -95,9 +95,9 @@ pub struct Decimal {
 }
 
 impl Decimal {
-    /// What BigQuery's NUMERIC holds of a decimal whose size nobody declared.
+    /// What BigQuery's NUMERIC holds of a decimal without a declared size.
     pub const NUMERIC: Self = Self { precision: 38, scale: 9 };
-    /// What BigQuery's BIGNUMERIC holds of a decimal whose size nobody declared. One digit fewer
+    /// What BigQuery's BIGNUMERIC holds of a decimal without a declared size. One digit fewer
     /// before the point than BigQuery's own limit, which is not a whole digit.
     pub const BIGNUMERIC: Self = Self { precision: 76, scale: 38 };
 
@@ -123,7 +123,7 @@ pub enum OnInvalid {
     Null,
 }
 
-/// One column, from the source's name for it to the target's.
+/// One column, in the source and in the target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Column {
@@ -133,7 +133,7 @@ pub struct Column {
     pub source_name: String,
     /// Type as the source spells it, for people.
     pub source_type: String,
-    /// Row of the source's type table that reads this column.
+    /// Name of the row of the source's type table that reads this column.
     pub encoding: String,
     /// Type in the target.
     pub target_type: TargetType,

@@ -1,23 +1,22 @@
-//! Snapshots: the moment of the source that units are read at.
+//! Snapshots: the state of the source that units are read in.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The moment that a generation of receipts was read at.
+/// The state of the source that the units of a generation of receipts were read in.
 ///
-/// Generation 0 is founded by the first task to start; a later one only when nobody holds the
-/// one before any more.
+/// Generation 0 is founded by the first task to start. A later one is founded only when no task
+/// holds the one before it any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Snapshot {
     /// Version of this document, [`Snapshot::VERSION`].
     pub version: u32,
-    /// Place in the run's line of snapshots, from 0.
+    /// Place among the run's snapshots, from 0.
     pub generation: u32,
-    /// What another connection needs to read the same moment: a snapshot exported by
-    /// `pg_export_snapshot()`, a database file's state, or nothing where the source has no such
-    /// thing.
+    /// What another connection needs to read the same snapshot: the name returned by
+    /// `pg_export_snapshot()`, a database file's state, or empty if the source has no such thing.
     pub token: String,
     /// Task that holds it.
     pub task: u32,

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 /// The rows of one table that are read, written and proved together.
 ///
-/// The units of a table are disjoint and cover it. What a unit covers is one of the few closed
-/// [`Cut`]s; strategies, which choose the cuts, are many and open.
+/// The units of a table are disjoint and cover it. The kinds of [`Cut`] are few and fixed;
+/// strategies, which choose the cuts, are many and can be added.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unit {
@@ -17,7 +17,7 @@ pub struct Unit {
     pub leaf: Option<String>,
     /// Which rows.
     pub cut: Cut,
-    /// The same as a predicate of the source's own language, for people.
+    /// The cut as a predicate of the source's own language, for people.
     pub predicate: String,
     /// Expected rows. An estimate: nothing fails when it is wrong.
     pub rows: u64,
@@ -39,7 +39,7 @@ pub enum Cut {
         key: KeyType,
         /// Lowest key inside.
         lo: Option<i64>,
-        /// Lowest key above.
+        /// Lowest key above the range.
         hi: Option<i64>,
     },
     /// Those whose key is NULL.
@@ -56,17 +56,17 @@ pub enum Cut {
         /// This unit's class, below `modulus`.
         remainder: u32,
     },
-    /// Those on the pages `lo <= page < hi`; the last unit's `hi` is open.
+    /// Those on the pages `lo <= page < hi`; the last unit has no `hi`.
     Ctid {
         /// First page.
         lo: u32,
-        /// First page above; open if absent.
+        /// First page above the range; open if absent.
         hi: Option<u32>,
     },
 }
 
 impl Cut {
-    /// The word for this kind of cut in documents and messages.
+    /// The name of this kind of cut in documents and messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Full => "full",
@@ -78,8 +78,8 @@ impl Cut {
     }
 }
 
-/// What the bounds of a range count. Every key type is a line of 64-bit integers, so cutting is
-/// the same arithmetic for all of them.
+/// What the bounds of a range count. Every key type is mapped to 64-bit integers, so cutting is the
+/// same arithmetic for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyType {

@@ -1,4 +1,4 @@
-//! The verdict: what is to become of a run.
+//! The verdict: whether a run is loaded.
 
 use std::collections::BTreeMap;
 
@@ -8,26 +8,26 @@ use serde::{Deserialize, Serialize};
 
 use super::error_report::ErrorReport;
 
-/// What is to become of a run. Created once, before anything of the run becomes visible: of two
-/// loaders of which one would load and the other give up, the first decides for both.
+/// Whether a run is loaded. Created once, before anything of the run becomes visible: if one loader
+/// would load the run and another would give it up, the first decides for both.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Verdict {
     /// Version of this document, [`Verdict::VERSION`].
     pub version: u32,
-    /// Whether it is loaded.
+    /// Whether the run is loaded.
     pub decision: Decision,
-    /// Generation of the snapshot that is loaded, where it is: one that becomes complete later
-    /// changes nothing, so that no table is loaded twice.
+    /// Generation of the snapshot that is loaded, if the run is. A generation that becomes complete
+    /// later changes nothing, so that no table is loaded twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<u32>,
-    /// Tables that are passed over where units of them are missing, by their index, and why.
+    /// Tables that are not loaded because units of them are missing, by their index, and why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub given_up: BTreeMap<u32, ErrorReport>,
-    /// Why it is not.
+    /// Why the run is not loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<ErrorReport>,
-    /// When, by the clock of who decided.
+    /// Time of the decision, by the clock of the program that decided.
     pub at: DateTime<Utc>,
 }
 
@@ -35,7 +35,7 @@ impl Verdict {
     /// The version this build writes.
     pub const VERSION: u32 = 1;
 
-    /// That a run is loaded.
+    /// The verdict that a run is loaded.
     pub fn commit(snapshot: u32, given_up: BTreeMap<u32, ErrorReport>, at: DateTime<Utc>) -> Self {
         Self {
             version: Self::VERSION,
@@ -47,7 +47,7 @@ impl Verdict {
         }
     }
 
-    /// That a run is not loaded, and why.
+    /// The verdict that a run is not loaded, and why.
     pub fn fail(failure: ErrorReport, at: DateTime<Utc>) -> Self {
         Self {
             version: Self::VERSION,
@@ -64,8 +64,8 @@ impl Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
-    /// It is.
+    /// The run is loaded.
     Commit,
-    /// It is not, and nothing of it ever will be.
+    /// The run is not loaded, and no part of it ever will be.
     Fail,
 }

@@ -1,11 +1,11 @@
-//! What a column of BigQuery may be called.
+//! The column names that BigQuery accepts.
 
 /// Longest column name, in characters.
 ///
 /// <https://cloud.google.com/bigquery/docs/schemas#column_names>
 pub const LONGEST_COLUMN_NAME: usize = 300;
 
-/// Beginnings that BigQuery keeps for its own columns, whatever their case.
+/// Prefixes that BigQuery reserves for its own columns, in any case.
 ///
 /// <https://cloud.google.com/bigquery/docs/schemas#column_names>
 const RESERVED: &[&str] = &[
@@ -20,23 +20,23 @@ const RESERVED: &[&str] = &[
     "_change_timestamp",
 ];
 
-/// Whether a name begins as BigQuery's own columns do.
+/// Whether a name begins with a prefix that BigQuery reserves.
 pub fn is_reserved_column_name(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     RESERVED.iter().any(|beginning| lower.starts_with(beginning))
 }
 
-/// Why a column of BigQuery cannot have this name, if it cannot.
+/// Why BigQuery refuses this column name; `None` if it accepts it.
 ///
-/// Letters and digits are those of ASCII: names of other letters exist, but whether a load job
-/// takes them from a Parquet file depends on the project's settings.
+/// Only ASCII letters and digits are accepted here: BigQuery knows names with others, but whether a
+/// load job takes them from a Parquet file depends on the project's settings.
 pub fn refused_column_name(name: &str) -> Option<&'static str> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(fits)
     {
         Some("it is not made of the letters a to z, digits and `_`, beginning with no digit")
     } else if is_reserved_column_name(name) {
-        Some("BigQuery keeps names that begin so for itself")
+        Some("BigQuery reserves names with this prefix")
     } else if name.len() > LONGEST_COLUMN_NAME {
         Some("it has more than 300 characters")
     } else {
@@ -57,7 +57,7 @@ mod tests {
             assert!(refused_column_name(name).unwrap().starts_with("it is not made"), "{name}");
         }
         for name in ["_PARTITIONTIME", "_table_suffix", "__ROOT__", "_Change_Type"] {
-            assert!(refused_column_name(name).unwrap().starts_with("BigQuery keeps"), "{name}");
+            assert!(refused_column_name(name).unwrap().starts_with("BigQuery reserves"), "{name}");
         }
         assert!(refused_column_name(&"x".repeat(301)).unwrap().contains("300"));
     }

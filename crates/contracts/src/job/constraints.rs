@@ -1,4 +1,4 @@
-//! What a schema cannot say of a job file.
+//! Checks of a job file that a schema cannot express.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use super::column_name::refused_column_name;
 use super::validate::{JobProblem, nearest_hint};
 use super::{ColumnFile, JobFile};
 
-/// Values whose words the schema does not know.
+/// Checks values whose allowed words the schema does not list.
 pub(super) fn check_words(value: &Value, strategies: &[&str]) -> Vec<JobProblem> {
     let mut problems = Vec::new();
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
@@ -73,7 +73,7 @@ pub(super) fn check_words(value: &Value, strategies: &[&str]) -> Vec<JobProblem>
     problems
 }
 
-/// Whether a URL spells a password out: the job file is copied into documents and messages.
+/// Whether a URL contains a password, which would be copied into documents and messages.
 pub fn holds_password(url: &str) -> bool {
     let Some((_, rest)) = url.split_once("://") else { return false };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -95,7 +95,7 @@ fn is_variable(text: &str) -> bool {
     text.starts_with("${") && text.ends_with('}')
 }
 
-/// Keys that are right alone and wrong together.
+/// Checks keys that are valid alone and not together.
 pub(super) fn check_combinations(file: &JobFile) -> Vec<JobProblem> {
     let mut problems = Vec::new();
     let source = &file.source;
@@ -130,7 +130,7 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<JobProblem> {
         problems.push(
             JobProblem::new(
                 "partitioning.column",
-                format!("strategy `{strategy}` cuts by no column"),
+                format!("strategy `{strategy}` does not cut by a column"),
             )
             .hint("leave the column out, or the strategy"),
         );
@@ -140,7 +140,7 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<JobProblem> {
             if columns[..at].contains(name) {
                 problems.push(JobProblem::new(
                     format!("source.columns.{at}"),
-                    format!("`{name}` stands twice"),
+                    format!("`{name}` is listed twice"),
                 ));
             }
         }
@@ -154,7 +154,7 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<JobProblem> {
     problems
 }
 
-/// Names in the target are such as it takes, and no two columns have the same.
+/// Checks that the target accepts the columns' names, and that no two are the same.
 fn check_names(path: &str, columns: &BTreeMap<String, ColumnFile>, problems: &mut Vec<JobProblem>) {
     let mut seen: HashMap<String, &str> = HashMap::new();
     for (column, asked) in columns {
@@ -162,7 +162,7 @@ fn check_names(path: &str, columns: &BTreeMap<String, ColumnFile>, problems: &mu
         let place = format!("{path}.{column}.name");
         if let Some(reason) = refused_column_name(name) {
             problems.push(
-                JobProblem::new(place, format!("`{name}` is no column name in BigQuery"))
+                JobProblem::new(place, format!("`{name}` is not a column name in BigQuery"))
                     .hint(reason),
             );
         } else if let Some(first) = seen.insert(name.to_ascii_lowercase(), column) {
@@ -174,7 +174,7 @@ fn check_names(path: &str, columns: &BTreeMap<String, ColumnFile>, problems: &mu
     }
 }
 
-/// What belongs to one table does not stand beside `tables`.
+/// Checks that settings of a single table do not stand beside `tables`.
 fn check_tables(file: &JobFile, problems: &mut Vec<JobProblem>) {
     let source = &file.source;
     let Some(tables) = &file.tables else {

@@ -13,27 +13,28 @@ use crate::documents::{OnInvalid, TargetType};
 pub struct JobFile {
     /// Name of the job: letters, digits, `-` and `_`.
     pub name: String,
-    /// Where it is read, and what, unless `tables` says so.
+    /// Where to read, and what, unless `tables` names it.
     pub source: SourceFile,
-    /// Tables that move together, read at one moment, instead of `source.table`.
+    /// Tables that move together, read in one snapshot, instead of `source.table`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tables: Option<Vec<TablesFile>>,
-    /// How it is cut into units.
+    /// How the table is cut into units.
     #[serde(default, skip_serializing_if = "is_default")]
     pub partitioning: PartitioningFile,
-    /// What becomes of single columns, by their name in the source.
+    /// Settings of single columns, by their name in the source.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, ColumnFile>,
-    /// Where it goes.
+    /// Where the rows go.
     pub target: TargetFile,
     /// URL of the bucket for documents and part files: `file:///path`, or `gs://bucket/prefix`. May
-    /// be left out where the target is a folder: it is the folder `.sluice` beside the tables, then.
+    /// be left out if the target is a folder; the default is then the folder `.sluice` beside the
+    /// tables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bucket: Option<String>,
-    /// What the run may use.
+    /// Limits on what the run may use.
     #[serde(default, skip_serializing_if = "is_default")]
     pub limits: LimitsFile,
-    /// Whether all units are read at one moment.
+    /// Whether all units are read in one snapshot.
     #[serde(default, skip_serializing_if = "is_default")]
     pub consistency: Consistency,
     /// Whether no table becomes visible unless all do.
@@ -46,13 +47,13 @@ pub struct JobFile {
 
 /// A table, or all tables of a pattern.
 ///
-/// A table that several entries name takes its settings from the last that names it without `*`,
-/// or else from the last.
+/// A table that several entries name takes its settings from the last entry that names it without
+/// `*`, or from the last entry if none does.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TablesFile {
-    /// `schema.table`, where `*` stands for any letters. Patterns mean base tables; views are
-    /// named one by one.
+    /// `schema.table`, where `*` stands for any characters. Patterns match base tables only; views
+    /// are named one by one.
     pub table: String,
     /// Names and patterns of tables that are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -66,10 +67,10 @@ pub struct TablesFile {
     /// How each table is cut into units.
     #[serde(default, skip_serializing_if = "is_default")]
     pub partitioning: PartitioningFile,
-    /// What becomes of single columns, by their name in the source.
+    /// Settings of single columns, by their name in the source.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, ColumnFile>,
-    /// Name of the table in the target's dataset, where it shall not be the source's.
+    /// Name of the table in the target's dataset, if it differs from the source's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -111,11 +112,11 @@ pub struct PartitioningFile {
     pub target_rows: Option<u64>,
 }
 
-/// What becomes of one column.
+/// Settings of one column.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ColumnFile {
-    /// Type in the target, where it shall not be the type table's.
+    /// Type in the target, if it differs from the type table's.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub target_type: Option<TargetType>,
     /// Name in the target.
@@ -137,7 +138,7 @@ pub struct TargetFile {
     /// `bigquery://project/dataset`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
-    /// What becomes of the rows that the target has.
+    /// What happens to the rows that the target already has.
     #[serde(default)]
     pub write_disposition: WriteDisposition,
 }
@@ -147,7 +148,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Whether all units of a run see the source at one moment.
+/// Whether all units of a run are read in one snapshot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Consistency {
@@ -159,7 +160,7 @@ pub enum Consistency {
     None,
 }
 
-/// What becomes of the rows that the target has. BigQuery's own words.
+/// What happens to the rows that the target already has. BigQuery's own terms.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WriteDisposition {
@@ -168,12 +169,12 @@ pub enum WriteDisposition {
     Truncate,
     /// They stay, and the new ones are added.
     Append,
-    /// There must be none.
+    /// The target must have no rows.
     Empty,
 }
 
 impl WriteDisposition {
-    /// The word in a job file.
+    /// The name in a job file.
     pub fn name(self) -> &'static str {
         match self {
             Self::Truncate => "truncate",
@@ -183,7 +184,7 @@ impl WriteDisposition {
     }
 }
 
-/// What a run may use.
+/// Limits on what a run may use.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsFile {
@@ -195,11 +196,11 @@ pub struct LimitsFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub max_tasks: Option<u32>,
-    /// Wanted duration, such as `10m`: more tasks are used where fewer would take longer.
+    /// Wanted duration, such as `10m`: more tasks are used if fewer would take longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_within: Option<String>,
-    /// Executions of a run on Cloud Run before it is given up; each reads only what is missing.
-    /// 3, if absent.
+    /// Executions of a run on Cloud Run after which it is given up; each reads only what is
+    /// missing. 3, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10))]
     pub max_executions: Option<u32>,

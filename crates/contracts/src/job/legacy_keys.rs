@@ -1,10 +1,10 @@
-//! The field names of the system before this one.
+//! The field names of the older system whose job files are still read.
 
 use serde_json::{Map, Value};
 
 use super::validate::JobProblem;
 
-/// Field names of the system before this one: where each may stand, and what it is called here.
+/// Each field name of the older system, and where a job file of this one has it.
 const SEED_NAMES: &[(&str, &[&str])] = &[
     ("table_name", &["source", "table"]),
     ("schema_name", &["source", "schema_name"]),
@@ -13,8 +13,8 @@ const SEED_NAMES: &[(&str, &[&str])] = &[
     ("selected_columns", &["source", "columns"]),
 ];
 
-/// Moves the seed's field names to where this job file has them. They are accepted at the top and
-/// inside `source`.
+/// Moves the older system's fields to where this job file has them. They are accepted at the top
+/// and inside `source`.
 pub(super) fn take_seed_names(value: &mut Value) -> Vec<JobProblem> {
     let mut problems = Vec::new();
     let Some(root) = value.as_object_mut() else { return problems };
@@ -36,7 +36,7 @@ pub(super) fn take_seed_names(value: &mut Value) -> Vec<JobProblem> {
             root.entry((*section).to_owned()).or_insert_with(|| Value::Object(Map::new()));
         let Some(section_value) = section_value.as_object_mut() else { continue };
         if *old == "primary_key_column" && section_value.contains_key(*key) {
-            // The seed's jobs name both; the timestamp column is the one it cuts by.
+            // Jobs of the older system name both; it cuts by the timestamp column.
             continue;
         }
         if section_value.contains_key(*key) {
@@ -52,7 +52,7 @@ pub(super) fn take_seed_names(value: &mut Value) -> Vec<JobProblem> {
     problems
 }
 
-/// The seed has schema and table apart.
+/// Joins the schema and the table, which the older system has in two fields.
 fn join_schema_name(root: &mut Map<String, Value>) {
     let Some(source) = root.get_mut("source").and_then(Value::as_object_mut) else { return };
     let Some(schema) = source.remove("schema_name") else { return };

@@ -1,4 +1,4 @@
-//! From what was typed to what it means.
+//! From a job file to the job that it describes.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::validate::JobProblem;
 use super::{Entry, Job, JobFile, Limits, Partitioning, Selection, TableJob};
 use crate::documents::Relation;
 
-/// What the file means. Nothing where a problem found before makes it mean nothing.
+/// The job that the file describes; `None` if a problem found before leaves it without a meaning.
 pub(super) fn lower(file: JobFile, problems: &mut Vec<JobProblem>) -> Option<Job> {
     let defaults = Limits::default();
     let finish_within: Option<Duration> =

@@ -25,7 +25,7 @@ pub use validate::{JobProblem, JobProblems, job_schema, nearest_hint};
 
 use crate::documents::Relation;
 
-/// A job as it is meant: every value checked, every default filled in.
+/// A job with every value checked and every default filled in.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// Name of the job.
@@ -38,9 +38,9 @@ pub struct Job {
     pub all_or_nothing: bool,
     /// URL of the bucket.
     pub bucket: String,
-    /// What the run may use.
+    /// Limits on what the run may use.
     pub limits: Limits,
-    /// Whether all units are read at one moment.
+    /// Whether all units are read in one snapshot.
     pub consistency: Consistency,
     /// When the job runs, as five cron fields.
     pub schedule: Option<String>,
@@ -65,18 +65,18 @@ pub struct TableJob {
     pub filter: Option<String>,
     /// How it is cut.
     pub partitioning: Partitioning,
-    /// What becomes of single columns, by their name in the source.
+    /// Settings of single columns, by their name in the source.
     pub columns: BTreeMap<String, ColumnFile>,
-    /// URL of the table it becomes.
+    /// URL of the target table.
     pub target: String,
-    /// What becomes of the rows that the target has.
+    /// What happens to the rows that the target already has.
     pub write_disposition: WriteDisposition,
 }
 
 /// How a table is cut.
 #[derive(Debug, Clone, Default)]
 pub struct Partitioning {
-    /// A strategy's name; none for `auto`.
+    /// A strategy's name; `None` for `auto`.
     pub strategy: Option<String>,
     /// Column to cut by.
     pub column: Option<String>,
@@ -84,7 +84,7 @@ pub struct Partitioning {
     pub target_rows: Option<u64>,
 }
 
-/// What a run may use.
+/// Limits on what a run may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Connections to the source at once.
@@ -93,7 +93,7 @@ pub struct Limits {
     pub max_tasks: u32,
     /// Wanted duration.
     pub finish_within: Option<Duration>,
-    /// Executions of a run before it is given up.
+    /// Number of executions after which a run is given up.
     pub max_executions: u32,
 }
 

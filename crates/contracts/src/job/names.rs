@@ -55,7 +55,7 @@ impl TableName {
         }
     }
 
-    /// Whether `self`, read as a pattern, means `table`. A pattern without a schema means the
+    /// Whether `self`, read as a pattern, matches `table`. A pattern without a schema matches
     /// tables of every schema.
     pub(super) fn matches(&self, table: &Self) -> bool {
         let schema = match (&self.schema, &table.schema) {
@@ -66,19 +66,19 @@ impl TableName {
         schema && like(&self.name, &table.name)
     }
 
-    /// Whether it means more than one table.
+    /// Whether it can match more than one table.
     pub fn is_pattern(&self) -> bool {
         self.name.contains('*') || self.schema.as_ref().is_some_and(|schema| schema.contains('*'))
     }
 
-    /// What it is called in a dataset, unless the job says otherwise: `_` stands for what BigQuery
-    /// does not take. <https://cloud.google.com/bigquery/docs/tables#table_naming>
+    /// Its name in a dataset, unless the job gives another: `_` replaces what BigQuery does not
+    /// accept. <https://cloud.google.com/bigquery/docs/tables#table_naming>
     pub fn target_name(&self) -> String {
         let taken = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
         self.name.chars().map(|c| if taken(c) { c } else { '_' }).collect()
     }
 
-    /// The name as a job file has it: parts with a dot or a quote in them stand in quotes.
+    /// The name as a job file has it: parts that contain a dot or a quote are quoted.
     pub fn quoted(&self) -> String {
         let part = |name: &str| {
             let needs_quotes = name.contains(['.', '"']);
@@ -91,7 +91,7 @@ impl TableName {
         }
     }
 
-    /// The name of a relation that is a table; none for a query.
+    /// The name of a relation that is a table; `None` for a query.
     pub fn of(relation: &Relation) -> Option<Self> {
         match relation {
             Relation::Table { schema, name } => {
@@ -113,7 +113,7 @@ impl fmt::Display for TableName {
     }
 }
 
-/// Whether `text` is `pattern`, where `*` stands for any letters.
+/// Whether `text` matches `pattern`, where `*` stands for any characters.
 fn like(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');
     let Some(mut rest) = pieces.next().and_then(|first| text.strip_prefix(first)) else {

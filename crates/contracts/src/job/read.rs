@@ -10,13 +10,13 @@ use super::{Job, JobFile};
 use crate::error::{Doing, Error, Kind, Result};
 
 impl Job {
-    /// Reads a job from YAML or JSON. `name` says which file, for messages; `strategies` are the
-    /// known names.
+    /// Reads a job from YAML or JSON. `name` names the file in messages; `strategies` are the known
+    /// names.
     pub fn read(name: &str, text: &str, strategies: &[&str]) -> Result<Self> {
         Self::from_value(name, Self::parse(name, text)?, strategies)
     }
 
-    /// Parses YAML or JSON, whatever it says.
+    /// Parses YAML or JSON without checking its contents.
     pub fn parse(name: &str, text: &str) -> Result<Value> {
         serde_saphyr::from_str(text).map_err(|source| {
             // The parser's message shows the lines around the error, which may hold a password.
@@ -42,8 +42,8 @@ impl Job {
             };
             Err(error.because(JobProblems(problems)))
         };
-        // What the schema refuses cannot be read as a job file, so only what can be known without
-        // reading it is reported next to it.
+        // A document that the schema refuses cannot be read as a job file, so beside the schema's
+        // problems only those are reported that can be found without reading it.
         if !problems.is_empty() {
             problems.extend(check_words(&value, strategies));
             return rejected(problems);
@@ -59,7 +59,7 @@ impl Job {
     }
 }
 
-/// `on_invalid: null` means the word, which YAML takes for nothing unless it stands in quotes.
+/// `on_invalid: null` means the word `null`, which YAML reads as no value unless it is quoted.
 fn take_bare_null(value: &mut Value) {
     let word = |columns: Option<&mut Value>| {
         let columns = columns.and_then(Value::as_object_mut);
@@ -199,7 +199,7 @@ schedule: daily
             "`source.query`: stands beside",
             "`partitioning.strategy`: `ctid` cuts",
             "`partitioning.column`: strategy `ctid`",
-            "`source.columns.1`: `a` stands twice",
+            "`source.columns.1`: `a` is listed twice",
             "`columns.b`: is not among",
             "`limits.finish_within`: `soon`",
             "`schedule`: is not five",
@@ -234,9 +234,9 @@ schedule: daily
                 .replace("{amount: {type: BIGNUMERIC, on_invalid: fail}}", columns),
         );
         for expected in [
-            "`columns.a.name`: `x y` is no column name in BigQuery (it is not made of the letters",
+            "`columns.a.name`: `x y` is not a column name in BigQuery (it is not made of the",
             "`columns.c.name`: `b` has the name `TOTAL` too (names that differ in their case only",
-            "`columns.d.name`: `_partition` is no column name in BigQuery (BigQuery keeps names",
+            "`columns.d.name`: `_partition` is not a column name in BigQuery (BigQuery reserves",
         ] {
             assert!(said.contains(expected), "{expected}\nis not in\n{said}");
         }

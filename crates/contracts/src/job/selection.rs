@@ -13,15 +13,15 @@ use crate::error::{Error, Result};
 /// Which tables a job moves.
 #[derive(Debug, Clone)]
 pub enum Selection {
-    /// This one. Boxed, because the other variant is small.
+    /// One table. Boxed, because the other variant is small.
     One(Box<TableJob>),
-    /// All that the entries mean, once the source says which tables it has.
+    /// All tables that the entries match, once the source has listed its tables.
     Many {
         /// The job's entries, in its order.
         entries: Vec<Entry>,
-        /// URL of the dataset that they become tables of.
+        /// URL of the dataset that the target tables belong to.
         dataset: String,
-        /// What becomes of the rows that the targets have.
+        /// What happens to the rows that the targets already have.
         write_disposition: WriteDisposition,
     },
 }
@@ -31,11 +31,11 @@ pub enum Selection {
 pub struct Entry {
     /// Name or pattern.
     pub(super) pattern: TableName,
-    /// Names and patterns that it does not mean.
+    /// Names and patterns of tables that it leaves out.
     pub(super) exclude: Vec<TableName>,
     /// Settings for each table. Its relation and target are yet to be filled in.
     pub(super) settings: TableJob,
-    /// Name in the dataset, where it shall not be the source's.
+    /// Name in the dataset, if it differs from the source's.
     pub(super) name: Option<String>,
 }
 
@@ -45,7 +45,7 @@ impl Entry {
         &self.pattern
     }
 
-    /// The settings for each table that it means; their relation and target are not filled in.
+    /// The settings for each table that it matches; their relation and target are not filled in.
     pub fn settings(&self) -> &TableJob {
         &self.settings
     }
@@ -65,7 +65,7 @@ impl Selection {
     /// The tables to move, of those that the source `has`, and those that are left out.
     ///
     /// # Errors
-    /// `Invalid` where an entry means no table, or two tables would become the same one.
+    /// `Invalid` if an entry matches no table, or if two tables would have the same target.
     pub fn resolve(&self, has: &[TableName]) -> Result<(Vec<TableJob>, Vec<Excluded>)> {
         match self {
             Self::One(table) => Ok((vec![TableJob::clone(table)], Vec::new())),
@@ -83,7 +83,7 @@ impl Selection {
         }
     }
 
-    /// Whether a pattern of the job would mean this table, if it could be moved as such.
+    /// Whether a pattern of the job would match this table, if it could be moved as such.
     pub fn means(&self, table: &TableName) -> bool {
         match self {
             Self::One(_) => false,
@@ -116,10 +116,12 @@ fn resolve(
         };
         if meant.is_empty() {
             return Err(Error::invalid(format!(
-                "find tables for `{}`: there is none",
+                "find tables for `{}`: no table matches",
                 entry.pattern
             ))
-            .hint("a pattern means base tables, and `*` any letters; views are named one by one"));
+            .hint(
+                "a pattern matches base tables, `*` any characters; views are named one by one",
+            ));
         }
         for table in meant {
             if let Some(by) = entry.exclude.iter().find(|exclude| exclude.matches(&table)) {
@@ -215,7 +217,7 @@ bucket: file:///b
     fn a_pattern_that_means_nothing_and_targets_that_collide_are_refused() {
         let job = Job::read("job", JOB, &[]).unwrap();
         let error = job.selection.resolve(&names(&["public.x"])).unwrap_err();
-        assert_eq!(error.to_string(), "find tables for `shop.*`: there is none");
+        assert_eq!(error.to_string(), "find tables for `shop.*`: no table matches");
         let wide = JOB.replace("shop.*\n", "\"*.*\"\n");
         let job = Job::read("job", &wide, &[]).unwrap();
         let error = job.selection.resolve(&names(&["a.t", "b.t"])).unwrap_err();

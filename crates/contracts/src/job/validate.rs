@@ -93,10 +93,10 @@ fn absent_rather_than_null(schema: &mut schemars::Schema) {
     object.remove("default");
 }
 
-/// What the schema has against `value`.
+/// The problems that the schema finds in `value`.
 ///
-/// Knows the keywords that [`job_schema`] has, and no others. An instance's value is never printed
-/// where it might be a URL with credentials.
+/// Knows the keywords that [`job_schema`] has, and no others. A value is never printed if it might
+/// be a URL with credentials.
 pub(super) fn against_schema(value: &Value) -> Vec<JobProblem> {
     let root = job_schema();
     let mut check = Check { root: &root, problems: Vec::new() };
@@ -145,7 +145,7 @@ impl<'s> Check<'s> {
         }
     }
 
-    /// A mapping of known keys, or one of any keys to values of one kind.
+    /// Checks a mapping of known keys, or of any keys to values of one kind.
     fn object(&mut self, path: &str, schema: &'s Value, value: &Value) {
         let known = schema.get("properties").and_then(Value::as_object);
         let others = schema.get("additionalProperties").filter(|others| others.is_object());
@@ -170,7 +170,7 @@ impl<'s> Check<'s> {
         }
     }
 
-    /// One of several words.
+    /// Checks a value that has to be one of several words.
     fn word(&mut self, path: &str, words: &[Value], value: &Value) {
         let words: Vec<&Value> = words.iter().filter_map(|word| word.get("const")).collect();
         if words.contains(&value) {
@@ -184,7 +184,7 @@ impl<'s> Check<'s> {
     }
 
     fn range(&mut self, path: &str, schema: &Value, value: &Value) {
-        // In 128 bits, which hold every whole number that a document has.
+        // In 128 bits, which hold every whole number that a document can have.
         let number =
             |value: &Value| value.as_i64().map(i128::from).or(value.as_u64().map(i128::from));
         let Some(typed) = number(value) else { return };
@@ -201,7 +201,7 @@ impl<'s> Check<'s> {
     }
 }
 
-/// The one name that was probably meant, or all that are known: the hint for an unknown name.
+/// The hint for an unknown name: the one that was probably meant, or all known names.
 pub fn nearest_hint(typed: &str, known: &[String]) -> String {
     let lower = typed.to_lowercase();
     let near = known
@@ -257,7 +257,7 @@ fn kind_of(value: &Value) -> &'static str {
 mod tests {
     use super::*;
 
-    /// A keyword that the check passes over would let through what it forbids.
+    /// A keyword that the check ignores would let through what it forbids.
     #[test]
     fn the_schema_has_no_keyword_that_is_not_checked() {
         const CHECKED: [&str; 9] = [

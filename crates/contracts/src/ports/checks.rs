@@ -1,4 +1,4 @@
-//! Checks: asking the loader to look at a run, now or later.
+//! Checks: asking the loader to check a run, now or later.
 
 use std::time::Duration;
 
@@ -7,28 +7,28 @@ use async_trait::async_trait;
 use crate::documents::RunId;
 use crate::error::Result;
 
-/// One look at a run.
+/// One check of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     /// The run.
     pub run: RunId,
-    /// Tells this look from the run's others: of two asked for under one name one may be dropped.
+    /// Identifies this check among the run's: of two requested under one name, one may be dropped.
     /// Letters, digits, `-` and `_`.
     pub name: String,
-    /// How long from now.
+    /// Delay from now.
     pub after: Duration,
 }
 
-/// A queue of calls to come.
+/// A queue of future calls.
 ///
-/// At least once, in any order, seldom much later than asked for; a call that fails is repeated
-/// with a growing pause. It survives the death of whoever asked.
+/// Calls are made at least once, in any order, and seldom much later than requested. A call that
+/// fails is repeated with a growing pause. The queue survives the death of the program that asked.
 #[async_trait]
 pub trait Checks: std::fmt::Debug + Send + Sync {
-    /// Asks for a look at a run. `Ok` where one of that name was asked for before. Retries what is
-    /// transient.
+    /// Asks for a check of a run. `Ok` if one of that name was requested before. Retries transient
+    /// errors.
     async fn ask(&self, check: &Check) -> Result<()>;
 
-    /// Asks the planner to plan a run that was reserved. As [`Checks::ask`].
+    /// Asks the planner to plan a run that was reserved. Otherwise like [`Checks::ask`].
     async fn ask_for_plan(&self, run: RunId) -> Result<()>;
 }

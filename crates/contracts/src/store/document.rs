@@ -1,11 +1,11 @@
-//! Documents as bytes, and a store's errors by who must act on them.
+//! Parsing documents, and classifying a store's errors by who must act on them.
 
 use object_store::path::Path;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Kind, Result};
 
-/// Reads a document, asking for its version before its contents.
+/// Parses a document, checking its version before its contents.
 pub fn parse_document<T: DeserializeOwned>(path: &Path, bytes: &[u8], known: u32) -> Result<T> {
     #[derive(serde::Deserialize)]
     struct Versioned {
@@ -26,7 +26,7 @@ pub fn parse_document<T: DeserializeOwned>(path: &Path, bytes: &[u8], known: u32
         .map_err(|source| Error::data(format!("read `{path}`")).because(source).hint(foreign))
 }
 
-/// An object store's error by who must act on it.
+/// Classifies an object store's error by who must act on it.
 pub fn storage_error(what: String, source: object_store::Error) -> Error {
     use object_store::Error as E;
     let full = is_storage_full(&source);

@@ -5,7 +5,7 @@ use crate::documents::{Claim, Order};
 use crate::error::Result;
 
 impl RunStore {
-    /// Orders a launch. Of two that order the same one, the first decides what it is.
+    /// Orders a launch. If two programs order the same one, the first decides its contents.
     pub async fn create_order(&self, order: &Order) -> Result<Created> {
         self.create(&self.layout.order(order.launch), order).await
     }
@@ -15,7 +15,7 @@ impl RunStore {
         self.read(&self.layout.order(launch), Order::VERSION).await
     }
 
-    /// Says which execution carries a launch out.
+    /// Records which execution carries a launch out.
     pub async fn create_claim(&self, claim: &Claim) -> Result<Created> {
         self.create(&self.layout.claim(claim.launch), claim).await
     }

@@ -25,10 +25,10 @@ use crate::layout::{Layout, holding_task};
 pub use document::{parse_document, storage_error};
 pub use stage::Stage;
 
-/// Documents that are read at once, where many are.
+/// Most documents that are read at once.
 const READ_AT_ONCE: usize = 32;
 
-/// How often a document is created that is said to be there and is not.
+/// Attempts at creating a document that the bucket reports as existing and then does not find.
 const CREATIONS: u32 = 3;
 
 /// Whether a create-only write was the first.
@@ -36,14 +36,14 @@ const CREATIONS: u32 = 3;
 pub enum Created {
     /// The document is ours.
     First,
-    /// Someone else's document was there already; ours was dropped.
+    /// Another document existed already; ours was dropped.
     Lost,
 }
 
-/// A bucket, and the prefix in it that everything of ours lies below.
+/// A bucket, and the prefix in it that all our objects lie below.
 #[derive(Debug, Clone)]
 pub struct Bucket {
-    /// The port itself. Puts are atomic: a reader sees a whole object or none.
+    /// The port itself. Puts are atomic: a reader sees the whole object or no object.
     pub store: Arc<dyn ObjectStore>,
     /// Empty for the bucket's root.
     pub prefix: Path,
@@ -70,8 +70,11 @@ impl Bucket {
     }
 
     async fn create<T: Serialize>(&self, path: &Path, document: &T) -> Result<Created> {
-        let text = serde_json::to_vec_pretty(document)
-            .doing(Kind::Bug, || format!("write `{path}` as JSON"))?;
+        let text = serde_json::to_vec_pretty(document);
+        self.create_text(path, text.doing(Kind::Bug, || format!("write `{path}` as JSON"))?).await
+    }
+
+    async fn create_text(&self, path: &Path, text: Vec<u8>) -> Result<Created> {
         for _ in 0..CREATIONS {
             let options = PutOptions { mode: PutMode::Create, ..Default::default() };
             match self.store.put_opts(path, PutPayload::from(text.clone()), options).await {
@@ -79,9 +82,9 @@ impl Bucket {
                 Err(object_store::Error::AlreadyExists { .. }) => {}
                 Err(source) => return Err(storage_error(format!("create `{path}`"), source)),
             }
-            // It may be the very one that we meant to create: a store's client repeats a request
-            // whose answer was lost, and finds its own. And who believes in one that is not there
-            // waits for it for ever.
+            // The existing document may be our own: a store's client repeats a request whose answer
+            // was lost, and finds what it created. And a program that trusted in a document that
+            // does not exist would wait for it forever.
             match self.bytes(path).await? {
                 Some(found) if found == text => return Ok(Created::First),
                 Some(_) => return Ok(Created::Lost),
@@ -89,9 +92,9 @@ impl Bucket {
             }
         }
         Err(Error::transient(format!(
-            "create `{path}`: the bucket says that it is there, and finds nothing"
+            "create `{path}`: the bucket reports that it exists, and does not find it"
         ))
-        .hint("try again; does somebody, or a rule of the bucket, delete what lies in it?"))
+        .hint("try again, and check that no person or lifecycle rule deletes from the bucket"))
     }
 
     async fn exists(&self, path: &Path) -> Result<bool> {
@@ -174,7 +177,12 @@ impl RunStore {
 
     /// Writes the plan.
     pub async fn create_manifest(&self, manifest: &Manifest) -> Result<Created> {
-        self.create(&self.layout.manifest(), manifest).await
+        let path = self.layout.manifest();
+        // Without spaces and line ends: of a large run they are a third of it, and each task reads
+        // all of it.
+        let text = serde_json::to_vec(manifest);
+        let text = text.doing(Kind::Bug, || format!("write `{path}` as JSON"))?;
+        self.bucket.create_text(&path, text).await
     }
 
     /// Reads the plan.
@@ -207,8 +215,8 @@ impl RunStore {
         self.create(&self.layout.holder(snapshot.generation, writer), snapshot).await
     }
 
-    /// The newest generation, if any was begun. Generations are founded one after another, so
-    /// their documents are looked for by name: a bucket's listing costs more, and takes longer.
+    /// The newest generation, if any was begun. Generations are founded one after another, so their
+    /// documents are looked up by name: listing a bucket costs more and takes longer.
     pub async fn generation(&self) -> Result<Option<u32>> {
         let mut newest = None;
         for generation in 0.. {
@@ -230,7 +238,7 @@ impl RunStore {
         self.read(&self.layout.founder(generation), Snapshot::VERSION).await
     }
 
-    /// The founder and everyone who joined, the newest first.
+    /// The founder and all tasks that joined, the newest first.
     pub async fn holders(&self, generation: u32) -> Result<Vec<Snapshot>> {
         let paths = self.list(&self.layout.holders(generation)).await?;
         let mut holders: Vec<Snapshot> = self.read_all(paths, Snapshot::VERSION).await?;
@@ -239,7 +247,7 @@ impl RunStore {
         Ok(holders)
     }
 
-    /// Tasks that hold or held a generation's snapshot, without reading what they said.
+    /// Tasks that hold or held a generation's snapshot, without reading their documents.
     pub async fn joined(&self, generation: u32) -> Result<BTreeSet<u32>> {
         let holders = self.list(&self.layout.holders(generation)).await?;
         let mut joined: BTreeSet<u32> = holders.iter().filter_map(holding_task).collect();
@@ -247,7 +255,7 @@ impl RunStore {
         Ok(joined)
     }
 
-    /// Proves a unit done.
+    /// Records that a unit is done.
     pub async fn create_receipt(&self, receipt: &Receipt) -> Result<Created> {
         let unit = UnitRef { table: receipt.table, unit: receipt.unit };
         self.create(&self.layout.receipt(receipt.snapshot, unit), receipt).await
@@ -315,7 +323,7 @@ impl RunStore {
         self.failures_beyond(&mut HashSet::new()).await
     }
 
-    /// The same without those that are known already, which become known.
+    /// The failures that are not in `known`, to which they are added.
     pub async fn failures_beyond(&self, known: &mut HashSet<Path>) -> Result<Vec<Failure>> {
         let mut unknown = self.list(&self.layout.failures()).await?;
         unknown.retain(|path| !known.contains(path));
@@ -343,7 +351,7 @@ impl RunStore {
         }
     }
 
-    /// Deletes the run's parts: after the last commit nobody needs them.
+    /// Deletes the run's parts, which are not needed after the last commit.
     pub async fn delete_parts(&self) -> Result<()> {
         let delete = |path: Path| async move {
             match self.bucket.store.delete(&path).await {
@@ -366,7 +374,7 @@ impl RunStore {
         self.bucket.read(path, known).await
     }
 
-    /// Reads many documents of one kind, in any order. One that is gone is passed over.
+    /// Reads many documents of one kind, in any order. A document that is gone is skipped.
     async fn read_all<T: DeserializeOwned>(&self, paths: Vec<Path>, known: u32) -> Result<Vec<T>> {
         stream::iter(paths)
             .map(|path| async move { self.read(&path, known).await })

@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 use crate::layout::Layout;
 
 impl Bucket {
-    /// The text of a job file, where this is a folder of them. `name` has to be a plain one.
+    /// The text of a job file, if this bucket is a folder of them. `name` must be a plain file name
+    /// without `.yaml`.
     pub async fn job_file(&self, name: &str) -> Result<Option<String>> {
         let path = Layout::job_file(&self.prefix, name);
         let Some(bytes) = self.bytes(&path).await? else { return Ok(None) };
@@ -14,13 +15,13 @@ impl Bucket {
         text.map(Some).map_err(|_| Error::invalid(format!("read `{path}`: it is not UTF-8")))
     }
 
-    /// The run that the request of that key led to, if it came before.
+    /// The run that the request of that key led to, if it arrived before.
     pub async fn reservation(&self, key: &str) -> Result<Option<Reservation>> {
         self.read(&Layout::reservation(&self.prefix, key), Reservation::VERSION).await
     }
 
-    /// Reserves a run for the request that `key` tells from others, or finds the run that the same
-    /// request led to before.
+    /// Reserves a run for the request that `key` identifies, or finds the run that the same request
+    /// led to before.
     pub async fn reserve(&self, key: &str, reservation: &Reservation) -> Result<Reservation> {
         let path = Layout::reservation(&self.prefix, key);
         match self.create(&path, reservation).await? {
@@ -34,12 +35,12 @@ impl Bucket {
 }
 
 impl RunStore {
-    /// Keeps what was asked for.
+    /// Records the request for the run.
     pub async fn create_request(&self, request: &Request) -> Result<Created> {
         self.create(&self.layout.request(), request).await
     }
 
-    /// What was asked for; nothing for a run that was not asked of a planner.
+    /// The request for the run; `None` if no planner was asked for it.
     pub async fn request(&self) -> Result<Option<Request>> {
         self.read(&self.layout.request(), Request::VERSION).await
     }

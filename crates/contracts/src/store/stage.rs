@@ -1,4 +1,4 @@
-//! How far a run has come, from its documents.
+//! The stage of a run, derived from its documents.
 
 use serde::Serialize;
 
@@ -6,17 +6,17 @@ use super::RunStore;
 use crate::documents::{Committed, Decision, Verdict};
 use crate::error::Result;
 
-/// How far a run has come.
+/// The stage of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// It was requested, and has no plan.
+    /// It is requested, and has no plan yet.
     Planning,
     /// It has a plan, and no execution yet.
     Launching,
     /// Tasks read its units.
     Extracting,
-    /// No unit is left to be read, and its tables become visible.
+    /// No unit is left to read, and its tables become visible.
     Loading,
     /// Every table is visible.
     Finished,
@@ -25,7 +25,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// The word in documents and messages.
+    /// The name in documents and messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Planning => "planning",
@@ -39,8 +39,8 @@ impl Stage {
 }
 
 impl RunStore {
-    /// How far the run has come. The caller has read how it ended, if it has, and whether it has a
-    /// plan; the rest is looked for by name.
+    /// The stage of the run. The caller has read how it ended, if it has, and whether it has a
+    /// plan; the other documents are looked up by name.
     pub async fn stage(
         &self,
         committed: Option<&Committed>,
@@ -58,7 +58,7 @@ impl RunStore {
         }
         Ok(match self.generation().await? {
             Some(generation) if self.is_extracted(generation).await? => Stage::Loading,
-            // Whoever began a generation has been launched, by a program or by hand.
+            // A task that began a generation was launched, by a program or by hand.
             Some(_) => Stage::Extracting,
             None if self.claim(0).await?.is_some() => Stage::Extracting,
             None => Stage::Launching,

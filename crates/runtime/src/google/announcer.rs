@@ -1,4 +1,4 @@
-//! Pub/Sub: telling that a run has ended.
+//! Pub/Sub: announcing that a run has ended.
 
 use async_trait::async_trait;
 use google_cloud_pubsub::client::Publisher;
@@ -47,7 +47,7 @@ impl PubSub {
 #[async_trait]
 impl Announcer for PubSub {
     async fn announce(&self, event: &RunEvent) -> Result<()> {
-        let what = || format!("tell `{}` of run `{}`", self.topic, event.run);
+        let what = || format!("publish to `{}` the end of run `{}`", self.topic, event.run);
         let data = serde_json::to_vec(event).doing(Kind::Bug, what)?;
         let attributes = [
             ("event", event.event.name().to_owned()),

@@ -28,14 +28,14 @@ const REMEDY: Remedy = Remedy {
 /// Seconds that a service may take to answer: the most that Cloud Tasks waits for.
 const DEADLINE: i64 = 30 * 60;
 
-/// The queue that calls wait in, and whom they reach.
+/// The queue that calls wait in, and the services that they call.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct QueueConfig {
     /// `SLUICE_QUEUE`: its name, like `projects/P/locations/L/queues/Q`.
     pub sluice_queue: String,
     /// `SLUICE_LOADER_URL`: the loader's URL.
     pub sluice_loader_url: String,
-    /// `SLUICE_PLANNER_URL`: the planner's URL; who never asks for a plan needs none.
+    /// `SLUICE_PLANNER_URL`: the planner's URL; not needed by a program that never asks for a plan.
     pub sluice_planner_url: Option<String>,
     /// `SLUICE_INVOKER`: email of the service account that the calls are made as.
     pub sluice_invoker: String,
@@ -52,10 +52,10 @@ impl QueueConfig {
         })
     }
 
-    /// Reads the environment where it names a queue; nothing where it does not.
+    /// Reads the environment; `None` if it names no queue.
     ///
     /// # Errors
-    /// `Invalid` where it names only some of the parts.
+    /// `Invalid` if it sets only some of the variables.
     pub fn if_set() -> Result<Option<Self>> {
         let what = || "read the queue's settings";
         let typed: Typed = envy::prefixed(PREFIX).from_env().doing(Kind::Invalid, what)?;
@@ -63,10 +63,10 @@ impl QueueConfig {
     }
 }
 
-/// What the names of our variables begin with.
+/// Prefix of our variables' names.
 const PREFIX: &str = "SLUICE_";
 
-/// The same as it was typed.
+/// The same settings, unchecked.
 #[derive(Debug, Default, Deserialize)]
 struct Typed {
     queue: Option<String>,
@@ -120,7 +120,7 @@ impl CloudTasks {
         Ok(Self { queue: queue.clone(), tasks })
     }
 
-    /// Puts a call of `<service>/runs/<run>/<verb>` into the queue.
+    /// Adds a call of `<service>/runs/<run>/<verb>` to the queue.
     async fn call(&self, service: &str, verb: &str, check: &Check) -> Result<()> {
         let Check { run, name, after } = check;
         let what = || format!("ask for `{name}` of run `{run}`");
@@ -151,7 +151,7 @@ impl CloudTasks {
             .create_task()
             .set_parent(&self.queue.sluice_queue)
             .set_task(task)
-            // A task of this name that is there already is what was asked for.
+            // If a task of this name exists already, it is the one that is asked for.
             .with_idempotency(true)
             .with_attempt_timeout(ATTEMPT)
             .with_retry_policy(repeated())
@@ -173,8 +173,10 @@ impl Checks for CloudTasks {
 
     async fn ask_for_plan(&self, run: RunId) -> Result<()> {
         let Some(planner) = &self.queue.sluice_planner_url else {
-            return Err(Error::invalid(format!("ask for the plan of run `{run}`: nobody plans"))
-                .hint("set `SLUICE_PLANNER_URL`"));
+            return Err(Error::invalid(format!(
+                "ask for the plan of run `{run}`: no planner is set"
+            ))
+            .hint("set `SLUICE_PLANNER_URL`"));
         };
         let check = Check { run, name: "plan".into(), after: std::time::Duration::ZERO };
         self.call(planner, "plan", &check).await

@@ -40,7 +40,7 @@ pub struct CloudRun {
 }
 
 impl CloudRun {
-    /// Those of `job`, a name like `projects/P/locations/L/jobs/J`.
+    /// The executions of `job`, a name like `projects/P/locations/L/jobs/J`.
     pub async fn new(endpoints: &Endpoints, job: &str) -> Result<Self> {
         check_name(job, &["locations", "jobs"], JOB)?;
         let endpoint = endpoints.run();
@@ -88,8 +88,8 @@ impl Executions for CloudRun {
             EnvVar::new().set_name("SLUICE_LAUNCH").set_value(launch.to_string()),
         ]);
         let overrides = Overrides::new().set_task_count(count).set_container_overrides([container]);
-        // Repeated only where nothing can have been started: no connection, no token, or refused
-        // for being one of too many.
+        // Repeated only if no execution can have been started: there was no connection or no token,
+        // or the call was one of too many.
         let refused = Aip194Strict.continue_on_too_many_requests().with_time_limit(PATIENCE);
         let operation = self
             .jobs
@@ -127,7 +127,8 @@ impl Executions for CloudRun {
             .send()
             .await;
         let Err(refused) = cancelled else { return Ok(()) };
-        // Which refusal meets an execution that has ended is not written down, so look.
+        // The error for cancelling an execution that has ended is not documented, so read its
+        // state.
         match self.get(execution).await {
             Ok(found) if found.completion_time.is_some() => Ok(()),
             Err(missing) if kind_of(&missing) == Kind::NotFound => Ok(()),
@@ -147,7 +148,7 @@ fn state_of(execution: Execution) -> ExecutionState {
     let time = |time: Option<Timestamp>| time.as_ref().and_then(date_time);
     let count = |count: i32| u32::try_from(count).unwrap_or(0);
     ExecutionState {
-        // Until the platform has taken it up it has no time of its own: it begins now.
+        // Before the platform has accepted it, it has no creation time: use the current time.
         created: time(execution.create_time).unwrap_or_else(Utc::now),
         started: time(execution.start_time),
         ended: time(execution.completion_time),

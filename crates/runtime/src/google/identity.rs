@@ -1,4 +1,4 @@
-//! Identity tokens: who we are, to a service that only some may call.
+//! Identity tokens, which prove to a service who calls it.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use google_cloud_auth::credentials::idtoken::{Builder, IDTokenCredentials};
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::{Error, Kind, Result};
 
-/// Longest wait for a token. Where there is no identity at all, the metadata server of Google
-/// Cloud is looked for, which elsewhere may take minutes not to be found.
+/// Longest wait for a token. Without an identity the client searches for Google Cloud's metadata
+/// server, which outside of Google Cloud may take minutes to fail.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
-/// This identity, as one service is shown it. Tokens are kept until shortly before they expire.
+/// This program's identity for one service. Tokens are kept until shortly before they expire.
 #[derive(Debug, Clone)]
 pub struct Identity {
     credentials: IDTokenCredentials,
@@ -18,18 +18,18 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// This identity for the service at `audience`, its URL: a service account's, or that of the
-    /// machine. The credentials of a person give no token for a service.
+    /// This program's identity for the service at the URL `audience`: a service account's, or that
+    /// of the machine. The credentials of a person give no token for a service.
     pub fn toward(audience: &str) -> Result<Self> {
         let credentials = Builder::new(audience)
-            // Services that name their callers name them by it.
+            // Services that list their callers list them by email.
             .with_include_email()
             .build()
             .doing(Kind::Denied, || format!("find an identity to show to `{audience}`"))?;
         Ok(Self { credentials, audience: audience.to_owned() })
     }
 
-    /// A token that is good now.
+    /// A token that is valid now.
     pub async fn token(&self) -> Result<String> {
         let what = || format!("get an identity token for `{}`", self.audience);
         match tokio::time::timeout(LONGEST_WAIT, self.credentials.id_token()).await {

@@ -1,4 +1,4 @@
-//! Google's services: where they answer, as whom they are called, and the ports that they carry.
+//! Google's services: their addresses, the credentials for them, and the ports that they implement.
 
 #[cfg(feature = "service")]
 pub mod announcer;
@@ -15,8 +15,8 @@ use serde::Deserialize;
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::{Error, Kind, Result};
 
-/// Where Google's services answer, where that is not their usual address: a private endpoint, or
-/// an emulator.
+/// Addresses of Google's services that differ from the usual ones: a private endpoint, or an
+/// emulator.
 ///
 /// `STORAGE_EMULATOR_HOST` and `PUBSUB_EMULATOR_HOST` are the names that Google's own client
 /// libraries know. Each is a URL without a path; a host without a scheme is called over `http`.
@@ -67,7 +67,7 @@ impl Endpoints {
     }
 }
 
-/// Where one service answers.
+/// The address of one service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     url: String,
@@ -90,8 +90,8 @@ impl Endpoint {
         &self.url
     }
 
-    /// Credentials to call it with: this identity's, or none over plain `http`. A token that
-    /// crosses a network in the open is a token lost.
+    /// Credentials to call it with: this program's, or none over plain `http`, which would expose
+    /// the token to the network.
     pub fn credentials(&self) -> Result<Credentials> {
         name_tls_provider();
         if self.url.starts_with("http://") {
@@ -106,10 +106,10 @@ impl Endpoint {
     }
 }
 
-/// Names the cryptography that TLS uses where a client does not choose itself. The driver of
-/// PostgreSQL brings another, and of two rustls takes neither.
+/// Sets the cryptography that TLS uses if a client does not choose. PostgreSQL's driver brings
+/// another one, and of two rustls chooses neither.
 fn name_tls_provider() {
-    // An error says that it is named already.
+    // An error means that it is set already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
@@ -121,7 +121,7 @@ mod tests {
     fn a_client_that_chooses_no_cryptography_finds_some() {
         name_tls_provider();
         name_tls_provider();
-        // Panics where none is named.
+        // Panics if none is set.
         let _ = rustls::ClientConfig::builder();
     }
 

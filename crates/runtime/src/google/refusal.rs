@@ -1,4 +1,4 @@
-//! What a refusal of one of Google's services means, and how long it is worth asking again.
+//! What an error of one of Google's services means, and how long to retry.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use google_cloud_gax::retry_throttler::CircuitBreaker;
 use google_cloud_pubsub::retry_policy::RetryableErrors;
 use sluice_contracts::{Error, Kind, Result};
 
-/// How long a call that fails for a passing reason is repeated. The pauses between grow from a
-/// second and are drawn at random, as Google's clients do by themselves.
+/// How long a call that fails for a transient reason is repeated. The pauses grow from one second
+/// and are random, which is the default of Google's clients.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// How long one attempt may take, so that a connection that answers nothing leaves time for
-/// another.
+/// How long one attempt may take, so that a connection without an answer leaves time for another
+/// attempt.
 pub(super) const ATTEMPT: Duration = Duration::from_secs(20);
 
-/// Repeats a call that may be carried out twice. Google's clients by themselves would repeat only
-/// what is answered with `UNAVAILABLE`; the guide of Pub/Sub says what else passes, and its
-/// sisters answer alike: <https://cloud.google.com/pubsub/docs/reference/error-codes>.
+/// Repeats a call that may be carried out twice. By default Google's clients repeat only after
+/// `UNAVAILABLE`; Pub/Sub's guide lists the other transient errors, and the other services use the
+/// same ones: <https://cloud.google.com/pubsub/docs/reference/error-codes>.
 pub(super) fn repeated() -> LimitedElapsedTime<RetryableErrors> {
     RetryableErrors.with_time_limit(PATIENCE)
 }
@@ -30,12 +30,12 @@ pub(super) fn unhindered() -> CircuitBreaker {
     CircuitBreaker::clamp(1, 0, 0)
 }
 
-/// What to do where a service refuses.
+/// The remedies for a service's refusals.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Remedy {
     /// The role that is missing, and where.
     pub denied: &'static str,
-    /// The variable that names what there is not.
+    /// The variable that names what does not exist.
     pub missing: &'static str,
 }
 
@@ -76,7 +76,7 @@ pub(super) fn kind_of(refused: &Refused) -> Kind {
         Some(409) => Kind::Conflict,
         Some(408 | 429) => Kind::Transient,
         Some(400..=499) => Kind::Invalid,
-        // Credentials that could not be had, and not for a passing reason.
+        // Credentials could not be obtained, and the reason is not transient.
         None if refused.is_authentication() && !refused.is_transient_and_before_rpc() => {
             Kind::Denied
         }
@@ -96,7 +96,7 @@ pub(super) fn check_name(name: &str, collections: &[&str], variable: &str) -> Re
     }
     let form: Vec<String> =
         collections.iter().map(|collection| format!("/{collection}/..")).collect();
-    Err(Error::invalid(format!("read `{variable}`: `{name}` is no full name"))
+    Err(Error::invalid(format!("read `{variable}`: `{name}` is not a full name"))
         .hint(format!("write `projects/..{}`", form.concat())))
 }
 

@@ -1,4 +1,4 @@
-//! Who calls: the identity token that a request brings.
+//! Identifying the caller by the identity token of a request.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use sluice_contracts::{Error, Kind, Result};
 
 use super::Problem;
 
-/// What Cloud Run leaves of a signature that it has verified.
+/// What Cloud Run puts in place of a signature that it has verified.
 const REMOVED: &str = "SIGNATURE_REMOVED_BY_GOOGLE";
-/// The audience of the tokens that `gcloud auth print-identity-token` makes for people: they
-/// cannot choose another. Cloud Run takes them for every service.
+/// The audience of the tokens that `gcloud auth print-identity-token` makes for people, who cannot
+/// choose another. Cloud Run accepts them for every service.
 const GCLOUD: &str = "32555940559.apps.googleusercontent.com";
 /// Who issues identity tokens.
 const ISSUERS: &[&str] = &["https://accounts.google.com", "accounts.google.com"];
@@ -42,9 +42,9 @@ pub struct Callers {
 struct Rules {
     /// The service's own URL.
     audience: String,
-    /// Only these; if absent, everybody whom the platform lets through.
+    /// Emails of the callers that may call; if absent, every caller that the platform lets through.
     emails: Option<Vec<String>>,
-    /// Whether a platform stands before the service that verifies signatures and removes them.
+    /// Whether a platform in front of the service verifies signatures and removes them.
     behind_platform: bool,
     verifier: Verifier,
 }
@@ -74,8 +74,8 @@ impl Callers {
         });
         if emails.as_ref().is_some_and(Vec::is_empty) {
             return Err(Error::invalid("read `SLUICE_CALLERS`: it names nobody").hint(
-                "name the emails that may call, with commas between them; without the variable, \
-                 everybody whom the platform lets through may",
+                "list the emails that may call, with commas between them; without the variable, \
+                 every caller that the platform lets through may call",
             ));
         }
         let verifier = Builder::new([audience.clone()]).build();
@@ -88,11 +88,11 @@ impl Callers {
         router.layer(from_fn_with_state(self, let_through))
     }
 
-    /// Who sends a request; nobody where it brings no token and needs none.
+    /// The email of the caller; `None` if the request brings no token and needs none.
     ///
     /// # Errors
-    /// `Denied` for a caller who may not call; `Transient` where the keys that would verify a
-    /// signature could not be fetched. Nothing of the token but its claims is ever named.
+    /// `Denied` for a caller that may not call; `Transient` if the keys that would verify a
+    /// signature could not be fetched. Errors contain no part of the token but its claims.
     async fn identify(&self, headers: &HeaderMap) -> Result<Option<String>> {
         let Some(token) = token(headers) else {
             return match self.rules.emails {
@@ -130,7 +130,7 @@ impl Callers {
             .map_err(|_| denied("the identity token has no claims that can be read"))
     }
 
-    /// Reads what a platform has verified; its claims are held against ours all the same.
+    /// Reads a token whose signature a platform has verified, and checks its claims.
     fn check_claims(&self, token: &str) -> Result<Claims> {
         let claims = token.split_once('.').and_then(|(_, payload)| {
             let payload = BASE64_URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
@@ -139,7 +139,7 @@ impl Callers {
         let claims =
             claims.ok_or_else(|| denied("the identity token has no claims that can be read"))?;
         if !ISSUERS.contains(&claims.iss.as_str()) {
-            return Err(denied("the identity token is not of Google"));
+            return Err(denied("the identity token is not from Google"));
         }
         let audience = claims.aud.trim_end_matches('/');
         if audience != self.rules.audience && audience != GCLOUD {
@@ -161,12 +161,12 @@ impl Callers {
             Some(email) => Err(denied(&format!("`{email}` may not call"))
                 .hint("add it to the service's `SLUICE_CALLERS`")),
             None => Err(denied("the identity token names no email")
-                .hint("a service account's token has one where it is asked for with its email")),
+                .hint("request the service account's token with its email included")),
         }
     }
 }
 
-/// The claims of an identity token that are looked at.
+/// The claims of an identity token that are checked.
 /// <https://cloud.google.com/docs/authentication/token-types#id-contents>
 #[derive(Debug, Deserialize)]
 struct Claims {
@@ -194,8 +194,7 @@ fn denied(why: &str) -> Error {
     Error::new(Kind::Denied, format!("identify the caller: {why}"))
 }
 
-/// The token of a request. Of the two headers Cloud Run looks at the first only, where both are
-/// there.
+/// The token of a request. If both headers are present, Cloud Run checks only the first.
 /// <https://cloud.google.com/run/docs/authenticating/service-to-service>
 fn token(headers: &HeaderMap) -> Option<&str> {
     let own = headers.get("x-serverless-authorization");
@@ -267,7 +266,7 @@ mod tests {
             ("aud", json!("https://x"), "the identity token is for `https://x`"),
             ("aud", json!(7), "the identity token has no claims that can be read"),
             ("exp", json!(past), "the identity token has expired"),
-            ("iss", json!("https://evil.example"), "the identity token is not of Google"),
+            ("iss", json!("https://evil.example"), "the identity token is not from Google"),
             ("email", json!("x@shop.example"), "`x@shop.example` may not call"),
             ("email", Value::Null, "the identity token names no email"),
             ("email_verified", json!(false), &format!("`{TASKS}` may not call")),

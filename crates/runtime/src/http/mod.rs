@@ -1,4 +1,5 @@
-//! What every service does alike: listening, ending, knowing who calls, and answering errors.
+//! What every service does the same way: listening, shutting down, identifying callers, and
+//! answering with errors.
 
 mod identity;
 mod problem;
@@ -16,8 +17,8 @@ pub use identity::Callers;
 pub use problem::Problem;
 pub use trace::Traces;
 
-/// Serves `router` on `port` until SIGTERM, and lets the requests that are being answered end:
-/// Cloud Run gives them ten seconds.
+/// Serves `router` on `port` until SIGTERM, and then lets running requests end: Cloud Run gives
+/// them ten seconds.
 /// <https://cloud.google.com/run/docs/container-contract#instance-shutdown>
 pub async fn serve(router: Router, port: u16) -> Result<()> {
     let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));

@@ -5,8 +5,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use sluice_contracts::{Error, Kind};
 
-/// An error as the answer to a request (RFC 9457). Its status says who must act; a fault of our
-/// own is told to the log alone.
+/// An error as the answer to a request (RFC 9457). Its status says who must act; the details of a
+/// bug are only logged.
 #[derive(Debug)]
 pub struct Problem(pub Error);
 
@@ -29,8 +29,8 @@ impl Problem {
         }
     }
 
-    /// The same error under another status: a message that is delivered again for every status
-    /// but success has to be answered with success where delivering it again is of no use.
+    /// The same error under another status. A message is delivered again after every status but
+    /// success, so it has to be answered with success if another delivery is of no use.
     pub fn under(&self, status: StatusCode) -> Response {
         let own = self.status();
         let mut body = json!({

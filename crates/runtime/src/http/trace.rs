@@ -23,7 +23,7 @@ impl Traces {
         envy::from_env().doing(Kind::Invalid, || "read the project of the traces")
     }
 
-    /// Has everything that `router` logs for a request name the request's trace.
+    /// Adds a request's trace to everything that `router` logs for the request.
     pub fn follow(self, router: Router) -> Router {
         router.layer(from_fn_with_state(self, in_span))
     }
@@ -44,8 +44,8 @@ async fn in_span(State(traces): State<Traces>, request: Request, next: Next) -> 
     next.run(request).instrument(span).await
 }
 
-/// Both headers say the same where both are there: `traceparent` is everybody's (W3C), the other
-/// one Google's own.
+/// If both headers are present they agree: `traceparent` is the standard (W3C), the other one is
+/// Google's own.
 fn trace_id(headers: &HeaderMap) -> Option<&str> {
     let text = |name| headers.get(name)?.to_str().ok();
     let of_all = || text("traceparent")?.split('-').nth(1);

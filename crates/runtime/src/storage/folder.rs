@@ -45,7 +45,7 @@ fn open_folder(url: &str) -> Result<Bucket> {
         .doing(Kind::Denied, || format!("make the folder of bucket `{url}`"))?;
     let store = LocalFileSystem::new_with_prefix(&path)
         .map_err(|source| storage_error(format!("open bucket `{url}`"), source))?
-        // Listing a prefix then never shows the folders that deleted objects leave.
+        // So that listing a prefix never shows the folders that deleted objects leave.
         .with_automatic_cleanup(true);
     Ok(Bucket {
         store: Arc::new(store),

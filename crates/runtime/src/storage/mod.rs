@@ -17,9 +17,9 @@ pub use gcs::open_at as open_cloud_storage_at;
 struct Scheme {
     /// How its URLs begin, before `://`.
     name: &'static str,
-    /// Opens it, making it where that is ours to do.
+    /// Opens it, making it if Sluice makes buckets of this kind.
     open: fn(&str) -> Result<Bucket>,
-    /// Opens one that is there already.
+    /// Opens one that exists already.
     find: fn(&str) -> Result<Bucket>,
     /// Reads its URL.
     check: fn(&str) -> Result<()>,
@@ -32,16 +32,17 @@ const SCHEMES: &[Scheme] = &[
     gcs::SCHEME,
 ];
 
-/// Opens a bucket. A folder that does not exist is made; a bucket of a cloud is its operator's to
-/// make, and is not asked for before its first use.
+/// Opens a bucket. A folder that does not exist is made; a bucket of a cloud is made by its
+/// operator, and is not looked up before its first use.
 pub fn open_bucket(url: &str) -> Result<Bucket> {
     (scheme(url)?.open)(url)
 }
 
-/// Opens a bucket that is there already.
+/// Opens a bucket that exists already.
 ///
 /// # Errors
-/// `NotFound` for a folder that is not. A bucket of a cloud says so when it is first used.
+/// `NotFound` for a folder that does not exist. A missing bucket of a cloud is reported at its
+/// first use.
 pub fn find_bucket(url: &str) -> Result<Bucket> {
     (scheme(url)?.find)(url)
 }

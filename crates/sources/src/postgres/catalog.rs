@@ -1,4 +1,4 @@
-//! What the catalog says of a relation.
+//! A relation as the catalog describes it.
 
 use sluice_contracts::documents::{KeyType, Relation};
 use sluice_contracts::{Error, Result};
@@ -15,7 +15,7 @@ use crate::source::Key;
 /// A relation as found.
 #[derive(Debug)]
 pub(super) struct CatalogEntry {
-    /// Its oid; none for a query.
+    /// Its oid; `None` for a query.
     pub(super) oid: Option<u32>,
     /// `pg_class.relkind`; `q` for a query.
     pub(super) kind: char,
@@ -61,7 +61,7 @@ async fn find_table(connection: &mut PgConnection, relation: &Relation) -> Resul
             .hint(format!("grant SELECT on `{relation}` to this user")));
     }
     if !"rpvmf".contains(kind) {
-        return Err(Error::invalid(format!("{}: it is no table or view", what())));
+        return Err(Error::invalid(format!("{}: it is not a table or view", what())));
     }
     let sql = format!(
         "select a.attname::text, a.atttypid, a.atttypmod, a.attnotnull, \

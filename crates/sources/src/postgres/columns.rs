@@ -1,4 +1,4 @@
-//! The columns of a relation, down to the types at their bottom.
+//! The columns of a relation, down to their base types.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,7 +25,7 @@ pub(super) struct Attribute {
     /// Modifier of the column or of its domain.
     pub(super) typmod: i32,
     pub(super) arrays: Arrays,
-    /// What inside of a composite the server's JSON does not hold exactly, and why.
+    /// Which type inside of a composite the server's JSON does not hold exactly, and why.
     pub(super) inexact: Option<String>,
     /// Whether a composite has arrays inside of it.
     pub(super) has_arrays: bool,
@@ -37,9 +37,9 @@ pub(super) struct RawAttribute {
     pub(super) oid: u32,
     pub(super) typmod: i32,
     pub(super) nullable: bool,
-    /// As `format_type` spells it; empty where nobody asked.
+    /// As `format_type` spells it; empty if it was not queried.
     pub(super) display: String,
-    /// Dimensions that an array is declared with; the server holds nobody to them.
+    /// Dimensions that an array is declared with; the server does not enforce them.
     pub(super) dimensions: i32,
 }
 
@@ -58,8 +58,8 @@ impl RawAttribute {
 
 /// A row of `pg_type`.
 struct TypeRow {
-    /// With its schema, unless it is the server's own or an extension's: a user's type may share a
-    /// name with one of those and be sent quite differently.
+    /// With its schema, unless it is the server's own or an extension's: a user's type may have the
+    /// name of one of those and be sent in another form.
     name: String,
     extension: String,
     typtype: char,
@@ -74,7 +74,7 @@ struct TypeRow {
     members: Vec<u32>,
 }
 
-/// Unwraps domains and arrays until the types at their bottom are found.
+/// Unwraps domains and arrays down to their base types.
 pub(super) async fn attributes(
     connection: &mut PgConnection,
     raw: Vec<RawAttribute>,
@@ -113,7 +113,7 @@ fn unwrap(raw: &RawAttribute, types: &HashMap<u32, TypeRow>) -> Result<Attribute
         if row.typtype == 'd' {
             typmod = if row.typmod == -1 { typmod } else { row.typmod };
             dimensions = dimensions.max(row.dimensions);
-            // A domain's NOT NULL is not enforced for every way a NULL can come about.
+            // A domain's NOT NULL is not enforced in every case.
             nullable = true;
             oid = row.base;
         } else if row.array {

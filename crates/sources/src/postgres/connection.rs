@@ -11,17 +11,18 @@ use crate::source::NoConnectionLeft;
 /// Longest wait for the server to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a user, a role or the server may have set otherwise, and what would change the text of
-/// values or end a long read. Nobody is waited for longer than half a minute, and less where the
-/// operator has set less.
+/// Settings that a user, a role or the server may have changed, and that would change the text of
+/// values or end a long read. A lock is waited for at most half a minute, and less if the operator
+/// has set less.
 ///
-/// A database of encoding `SQL_ASCII` takes any bytes for text and refuses to send those that are
-/// not UTF-8 as UTF-8. It sends them as they are, and each value is looked at here.
+/// A database of encoding `SQL_ASCII` accepts any bytes as text and refuses to send bytes that are
+/// not UTF-8 as UTF-8. So it is asked to send them as they are, and each value is checked here.
 ///
 /// The server's own functions, operators and types come before any that a schema of the search path
-/// may have under the same name. `lc_monetary` says how many digits money has, so it is the
-/// database's where that has one and a role has another: whoever reads did not write.
-/// `row_security` stays: who has turned it off wants an error where rows would be hidden.
+/// may have under the same name. `lc_monetary` says how many digits money has, so the database's
+/// setting, if there is one, overrides the role's: the role that reads is not the one that wrote.
+/// `row_security` stays as it is: a user who has turned it off wants an error if rows would be
+/// hidden.
 const SETTINGS: &str = "\
 select pg_catalog.set_config('search_path', pg_catalog.rtrim(pg_catalog.concat(\
 'pg_catalog, ', pg_catalog.current_setting('search_path')), ', '), false); \
@@ -93,8 +94,8 @@ where
     sqlx::Row::try_get(row, at).map_err(|error| failed("read the catalog".to_owned(), error))
 }
 
-/// A name of a row, by position. A database of encoding `SQL_ASCII` takes any bytes for one: those
-/// that are not UTF-8 are replaced in the error.
+/// A name of a row, by position. A database of encoding `SQL_ASCII` accepts any bytes as a name:
+/// those that are not UTF-8 are replaced in the error.
 pub(super) fn name(row: &PgRow, at: usize) -> Result<Result<String, String>> {
     let during = |error| failed("read the catalog".to_owned(), error);
     let value = sqlx::Row::try_get_raw(row, at).map_err(during)?;
@@ -103,7 +104,7 @@ pub(super) fn name(row: &PgRow, at: usize) -> Result<Result<String, String>> {
     Ok(name.map_err(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
-/// The same, where nothing can be done without the name.
+/// The same, for a caller that can do nothing without the name.
 pub(super) fn text(row: &PgRow, at: usize) -> Result<String> {
     name(row, at)?.map_err(|lossy| {
         Error::data(format!("read the catalog: the name `{lossy}` is not UTF-8")).hint(
@@ -113,7 +114,7 @@ pub(super) fn text(row: &PgRow, at: usize) -> Result<String> {
     })
 }
 
-/// The driver's error by who must act on it.
+/// The driver's error, classified by who must act on it.
 pub(super) fn failed(what: String, error: sqlx::Error) -> Error {
     use sqlx::Error as E;
     match error {
@@ -137,7 +138,7 @@ pub(super) fn sqlstate(error: &sqlx::Error) -> Option<String> {
     error.as_database_error()?.code().map(std::borrow::Cow::into_owned)
 }
 
-/// What the server said. Codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+/// The server's error. Codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn refused(what: String, error: &PgDatabaseError) -> Error {
     let code = error.code();
     let (kind, hint) = match code {
@@ -168,7 +169,7 @@ fn refused(what: String, error: &PgDatabaseError) -> Error {
         "22P05" => (
             Kind::Data,
             Some(
-                "a text has a character that UTF-8 has not; move the table with a query that makes \
+                "a text has a character that UTF-8 lacks; move the table with a query that makes \
                  bytes of the column: `convert_to(..., getdatabaseencoding())`",
             ),
         ),

@@ -7,22 +7,22 @@ use futures::stream::BoxStream;
 use sluice_contracts::{Error, Result};
 use sqlx::postgres::PgConnection;
 
-/// Bytes that are handed out at once. The server sends a message for each row, and every hand that
-/// it goes through costs as much for a row as for a thousand.
+/// Bytes that are handed out at once. The server sends a message for each row, and every step of
+/// handling one costs as much for a row as for a thousand.
 const CHUNK: usize = 1 << 16;
 
 /// A connection.
 ///
-/// The driver cannot use one again whose COPY was left before its end: it would take the rows that
-/// are still under way for the answer to the next statement. So the COPY owns the connection, and
-/// gives it back when it has ended.
+/// The driver cannot reuse a connection whose COPY was left before its end: it would take the
+/// remaining rows for the answer to the next statement. So the COPY owns the connection, and gives
+/// it back when it has ended.
 pub(super) enum CopyConnection {
     /// It waits for a statement.
     Free(PgConnection),
     /// It sends rows.
     Copying(BoxStream<'static, Sent>),
-    /// It was given up with a COPY that did not begin: the driver leaves the end of the server's
-    /// refusal unread.
+    /// It is unusable after a COPY that did not begin: the driver leaves the end of the server's
+    /// error unread.
     Lost,
 }
 
@@ -30,7 +30,7 @@ pub(super) enum CopyConnection {
 pub(super) enum Received {
     /// Some bytes.
     Chunk(Bytes),
-    /// No more, and whether that was all.
+    /// The end, and whether it was reached without an error.
     End(Result<(), sqlx::Error>),
 }
 
@@ -91,10 +91,10 @@ impl CopyConnection {
         Ok(())
     }
 
-    /// What comes next of the COPY. After its end the connection is free.
+    /// The next part of the COPY. After its end the connection is free.
     pub(super) async fn receive(&mut self) -> Result<Received> {
         let Self::Copying(stream) = self else {
-            return Err(Error::bug("go on with a COPY: there is none"));
+            return Err(Error::bug("go on with a COPY: none is running"));
         };
         match stream.next().await {
             Some(Sent::Chunk(chunk)) => Ok(Received::Chunk(chunk)),

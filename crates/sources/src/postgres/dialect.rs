@@ -9,7 +9,7 @@ use crate::sql::{self, Dialect};
 
 pub(super) use crate::sql::quoted as identifier;
 
-/// The alias of whatever is read.
+/// The alias of the relation that is read.
 const ALIAS: &str = "_sluice";
 
 /// Text in single quotes. With `standard_conforming_strings`, the default since 9.1, a backslash
@@ -138,7 +138,7 @@ pub(super) fn search(table: &Table, unit: &Unit, condition: &str) -> Result<Stri
     Ok(format!("select * {}", rows_of(table, unit, Some(condition))?))
 }
 
-/// From FROM on: the rows of a unit, or those that meet one more condition.
+/// The query from FROM on: the rows of a unit, or those that meet one more condition.
 fn rows_of(table: &Table, unit: &Unit, condition: Option<&str>) -> Result<String> {
     let from = match &unit.leaf {
         Some(leaf) => format!("only {leaf}"),

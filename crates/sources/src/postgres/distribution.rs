@@ -14,10 +14,10 @@ use crate::source::{Distribution, Key, Piece, Span};
 /// Pages read for a sample: enough for hundreds of units, and below 1 % of any table that is cut
 /// because it is large.
 const SAMPLE_PAGES: f64 = 400.0;
-/// Least share of a table that statistics may have missed and still be believed: a tenth is where
-/// autovacuum analyses anew.
+/// Greatest share of a table that statistics may have missed and still be used: autovacuum analyses
+/// again after a tenth.
 const STALE_SHARE: f64 = 0.2;
-/// Intervals that the server's own estimates are asked to tell apart.
+/// Number of intervals that the server's own estimates are asked for.
 const ESTIMATED_SPANS: f64 = 128.0;
 /// Days from 1970-01-01 to 2000-01-01, where PostgreSQL's dates begin.
 const EPOCH_DAYS: i64 = 10_957;
@@ -26,8 +26,8 @@ const EPOCH_MICROS: i64 = EPOCH_DAYS * 86_400_000_000;
 
 /// Finds where the keys of a piece lie.
 ///
-/// Tables have statistics, or else a sample of their pages: unlike a walk along an index, it also
-/// tells how many rows lie between two keys. What has no pages has the server's estimates.
+/// Tables use statistics, or else a sample of their pages, which unlike a walk along an index also
+/// shows how many rows lie between two keys. A relation without pages uses the server's estimates.
 pub(super) async fn find(
     connection: &mut PgConnection,
     table: &TableJob,
@@ -146,7 +146,7 @@ async fn sample(
 }
 
 /// What the server's planner expects below each key, asked by bisection. Reads no table, and knows
-/// about views, joins and filters what the server knows.
+/// as much about views, joins and filters as the server.
 async fn estimates(
     connection: &mut PgConnection,
     table: &TableJob,
@@ -177,8 +177,8 @@ async fn estimates(
     let enough = (total / ESTIMATED_SPANS).max(1.0);
     let mut spans = Vec::new();
     let mut open = vec![(lowest, highest, 0.0, total)];
-    // A bisection of 64 bits down to every one of the spans, and no more if the estimates do not
-    // add up.
+    // Enough to bisect 64 bits down to every span, and a limit in case the estimates are
+    // inconsistent.
     let mut questions = 64 + 8 * 128;
     while let Some((lo, hi, rows_lo, rows_hi)) = open.pop() {
         let inside: f64 = (rows_hi - rows_lo).max(0.0);

@@ -1,4 +1,4 @@
-//! The tables of a database, and the connections that it takes.
+//! The tables of a database, and the connections that it accepts.
 
 use sluice_contracts::Result;
 use sluice_contracts::job::TableName;

@@ -41,7 +41,7 @@ impl SourceKind for Postgres {
     fn open(&self, url: &str) -> Result<Arc<dyn Source>> {
         // The parser's own message may repeat parts of the URL, so it is not attached.
         let options = PgConnectOptions::from_str(url).map_err(|_| {
-            Error::invalid("read `source.url`: it is no PostgreSQL URL").hint(
+            Error::invalid("read `source.url`: it is not a PostgreSQL URL").hint(
                 "write `postgres://user:password@host:5432/database`; \
                  percent-encode `@`, `/`, `:` and `#` inside of the password",
             )

@@ -14,7 +14,7 @@ use crate::source::Piece;
 #[derive(Debug)]
 pub(super) struct Partitions {
     pub(super) all: Vec<Piece>,
-    /// Oids of the leaves, for noticing that the table was altered.
+    /// Oids of the leaves, to detect that the table was altered.
     pub(super) leaves: Vec<u32>,
     pub(super) warnings: Vec<String>,
 }
@@ -56,7 +56,8 @@ pub(super) async fn find(
         let pages = if found.row_security { None } else { piece.pages };
         return Ok(whole(oids, warnings, Piece { pages, ..piece }));
     }
-    // A leaf has privileges and policies of its own; what the parent shows counts.
+    // A leaf has privileges and policies of its own, but those of the parent are the ones that
+    // count.
     if found.row_security || leaves.iter().any(|leaf| !leaf.readable) {
         warnings.push(
             "the partitions may not be read one by one (row security, or no SELECT on one of \
@@ -125,7 +126,7 @@ async fn measure(
     from: &str,
 ) -> Result<Piece> {
     let (rows, width) = explain(connection, &dialect::select("*", from, filter(job))).await?;
-    // An empty table that was never analysed is taken for ten pages of rows.
+    // The server estimates ten pages of rows for an empty table that was never analysed.
     let rows = if leaf.pages == Some(0) { 0 } else { rows };
     let bytes = match job.filter {
         None if leaf.kind != 'f' => leaf.bytes,

@@ -17,26 +17,26 @@ use super::copy_connection::{CopyConnection, Received};
 use super::{dialect, survey};
 use crate::source::{Batches, Join, Reader};
 
-/// Longest silence of the server while what is left of a failed unit is passed over. A connection
-/// that died without a word would be waited for for ever.
+/// Longest silence of the server while the rest of a failed unit is skipped. Without a limit, a
+/// connection that died silently would be waited for forever.
 const SILENCE: Duration = Duration::from_mins(2);
 
-/// A connection in a transaction that sees one moment.
+/// A connection in a transaction that sees one snapshot.
 pub(super) struct PgReader {
     line: CopyConnection,
-    /// Whether each statement sees a moment of its own.
+    /// Whether each statement sees a snapshot of its own.
     independent: bool,
-    /// This connection's own export, once asked for.
+    /// This connection's own export, once it was asked for.
     exported: Option<String>,
     /// Tables whose shape was checked, and is locked.
     checked: HashSet<u32>,
-    /// The table of the unit whose savepoint is set. A check that was made since ends with it, and
-    /// so does the table's lock.
+    /// The table of the unit whose savepoint is set. A check that was made after it ends with it,
+    /// and so does the table's lock.
     unit: Option<u32>,
 }
 
 impl PgReader {
-    /// Begins the transaction. `None` where the snapshot of `join` has no holder any more.
+    /// Begins the transaction. `None` if the snapshot of `join` has no holder any more.
     pub(super) async fn join(mut connection: PgConnection, join: Join<'_>) -> Result<Option<Self>> {
         let independent = matches!(join, Join::Independent);
         if !independent {
@@ -93,9 +93,9 @@ impl PgReader {
         Ok(found.first().map(|row| get::<i64>(row, 0)).transpose()?.unwrap_or(0) > 0)
     }
 
-    /// Lets the server plan the table's query. The catalogue shows the snapshot's shape, a
-    /// statement uses the newest. What would refuse a COPY before it begins is found here, where it
-    /// costs no connection.
+    /// Lets the server plan the table's query. The catalogue shows the snapshot's shape, but a
+    /// statement uses the newest one. Errors that would refuse a COPY before it begins are found
+    /// here, where they cost no connection.
     async fn plans(connection: &mut PgConnection, table: &Table) -> Result<(), sqlx::Error> {
         let columns: Vec<String> =
             table.columns.iter().map(|c| dialect::identifier(&c.source_name)).collect();
@@ -106,14 +106,14 @@ impl PgReader {
     }
 }
 
-/// Whether the server says that a snapshot ended: its file is gone (`undefined_object`
-/// since PostgreSQL 17, `invalid_parameter_value` before), or the transaction that exported it
-/// failed and waits for its end (`object_not_in_prerequisite_state`).
+/// Whether the server reports that a snapshot ended: its file is gone (`undefined_object` since
+/// PostgreSQL 17, `invalid_parameter_value` before), or the transaction that exported it failed and
+/// waits for its end (`object_not_in_prerequisite_state`).
 fn is_gone(error: &sqlx::Error) -> bool {
     matches!(sqlstate(error).as_deref(), Some("22023" | "42704" | "55000"))
 }
 
-/// Whether the server misses a name or a type that the table was planned with
+/// Whether the server does not find a name or a type that the table was planned with
 /// (`insufficient_privilege` is of the same class).
 fn is_altered(error: &sqlx::Error) -> bool {
     sqlstate(error).is_some_and(|code| code.starts_with("42") && code != "42501")
@@ -221,7 +221,7 @@ impl Reader for PgReader {
         }
         let sql = match self.unit.take() {
             Some(_) => "rollback to savepoint unit; release savepoint unit",
-            // Nothing but whether the connection and its transaction live.
+            // Tests only whether the connection and its transaction are alive.
             None => "select",
         };
         let answer = execute(self.line.free()?, sql, what);
@@ -234,7 +234,7 @@ struct PgBatches<'a> {
     name: &'a str,
     line: &'a mut CopyConnection,
     decoder: CopyDecoder,
-    /// What of the last message the decoder has not taken yet.
+    /// The part of the last message that the decoder has not taken yet.
     chunk: Bytes,
     ended: bool,
 }

@@ -1,7 +1,7 @@
-//! Asks the server's statistics which columns hold values that their target cannot.
+//! Asks the server's statistics which columns hold values that their target cannot hold.
 //!
-//! ANALYZE keeps the most common values of a column and the bounds of its histogram, and the ends
-//! are where infinity, far years and long numbers are.
+//! ANALYZE keeps the most common values of a column and the bounds of its histogram, and infinity,
+//! far years and long numbers are at the ends of it.
 
 use sluice_contracts::Result;
 use sluice_contracts::documents::{Column, OnInvalid, Relation};
@@ -11,7 +11,7 @@ use super::connection::{rows, text};
 use super::dialect;
 use super::type_table::suspicion_of_element;
 
-/// A warning for each column that such a value would end the run at, out of the statistics of a
+/// A warning for each column in which such a value would end the run, from the statistics of a
 /// table and its leaves. The values stay on the server.
 pub(super) async fn warnings(
     connection: &mut PgConnection,
@@ -37,7 +37,7 @@ pub(super) async fn warnings(
     let found = match rows(connection, &sql, what).await {
         Ok(found) => found,
         Err(error) if error.is_transient() => return Err(error),
-        // Without them the plan is no worse than without ANALYZE.
+        // Without the statistics the plan is no worse than without ANALYZE.
         Err(error) => return Ok(vec![error.chain()]),
     };
     let likely = found.iter().map(|row| text(row, 0)).collect::<Result<Vec<_>>>()?;
@@ -64,7 +64,7 @@ fn question(column: &Column) -> Option<String> {
         &["histogram_bounds", "most_common_vals"]
     };
     let name = dialect::literal(&column.source_name);
-    // Nothing else keeps the server from casting the values of other columns and tables.
+    // Without `case` the server might cast the values of other columns and tables.
     let values = arrays
         .iter()
         .map(|array| {

@@ -108,7 +108,7 @@ impl CatalogEntry {
     }
 
     /// Columns that the relation can be cut by. Only those whose declared type gives their values
-    /// one order with the bounds: integers, and days written as text.
+    /// the order of the bounds: integers, and days written as text.
     pub(super) fn keys(&self) -> Vec<Key> {
         let composite = self.columns.iter().filter(|column| column.primary > 0).count() > 1;
         self.columns
@@ -215,8 +215,8 @@ fn indexes(
         primary_index |= own;
         let (index, partial): (String, bool) = (row.get(0)?, row.get(2)?);
         let collation: Option<String> = row.get(4)?;
-        // An index of an expression has no column; one in another order than the column's own is
-        // not used for its ranges.
+        // An index of an expression has no column; an index in another order than the column's own
+        // is not used for its ranges.
         let Some(leading) = row.get::<_, Option<String>>(3)? else { continue };
         if partial || !collation.is_none_or(|order| order.eq_ignore_ascii_case("BINARY")) {
             continue;
@@ -301,7 +301,7 @@ fn absent(connection: &Connection, wanted: &str) -> Error {
     ))
 }
 
-/// The name that was probably meant, or the first few there are.
+/// The name that was probably meant, or the first few known names.
 fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>, has: &str) -> String {
     const SHOWN: usize = 10;
     let lower = typed.to_lowercase();
@@ -322,7 +322,7 @@ fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>, has: &str) -> 
     format!("{has} {}{more}", names.join(", "))
 }
 
-/// Pages of the database times their size: the file, whatever of it is whose.
+/// Pages of the database times their size: the whole file, not only one table's part.
 pub(super) fn file_bytes(connection: &Connection) -> Result<u64> {
     let bytes = first::<i64>(
         connection,

@@ -34,7 +34,7 @@ fn resolve_one(job: &TableJob, found: &CatalogEntry, source: &SourceColumn) -> R
         (None, Some(target)) => (target, known.decimal),
         (None, None) => return Err(unknown(found, source)),
     };
-    // Who asks for the text of a column of text wants that of the blobs in it, too.
+    // A job that asks for the text of a text column wants the blobs in it as text, too.
     let encoding = match (known.encoding, wanted) {
         (Encoding::Text, Some(TargetType::String)) => Encoding::Untyped,
         (encoding, _) => encoding,

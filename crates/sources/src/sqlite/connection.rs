@@ -12,10 +12,11 @@ use tokio::sync::oneshot;
 
 use super::dialect::register_hash;
 
-/// How long a statement waits for another process's lock before it says that there is one.
+/// How long a statement waits for another process's lock before it fails.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// Steps of SQLite's machine after which a statement asks whether anybody still waits for it.
+/// Steps of SQLite's virtual machine after which a statement checks whether its result is still
+/// wanted.
 const STEPS: std::ffi::c_int = 4096;
 
 type Work = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -71,7 +72,7 @@ impl Handle {
         answer.await.map_err(|_| died())?
     }
 
-    /// Lets `work` begin, and does not wait for it.
+    /// Starts `work` and does not wait for it.
     pub(super) fn start(
         &self,
         work: impl FnOnce(&mut Connection) + Send + 'static,
@@ -82,7 +83,7 @@ impl Handle {
     }
 }
 
-/// Work that somebody waits for: its statement ends when this is dropped.
+/// Work whose result is wanted: its statement ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Running {
     number: u64,
@@ -96,10 +97,10 @@ impl Drop for Running {
     }
 }
 
-/// Says what was being done, and who must act.
+/// SQLite's error, with what was being done and who must act.
 pub(super) fn failed(error: rusqlite::Error, doing: impl Into<Cow<'static, str>>) -> Error {
     let (code, message) = match error {
-        // The statement would be printed with it, and its bounds are keys.
+        // The default message contains the statement, whose bounds are keys.
         rusqlite::Error::SqlInputError { error, msg, .. } => (Some(error.code), msg),
         rusqlite::Error::SqliteFailure(error, message) => {
             (Some(error.code), message.unwrap_or_else(|| error.to_string()))

@@ -23,7 +23,7 @@ pub(super) enum TextFormat {
 }
 
 impl TextFormat {
-    /// How `text` is spelled, if it goes on after a day.
+    /// How `text` is spelled, if it continues after a day.
     pub(super) fn of(text: &[u8]) -> Option<Self> {
         match text.get(10)? {
             b' ' => Some(Self::Space),
@@ -95,16 +95,16 @@ pub(super) fn timestamp(text: &[u8]) -> Option<i64> {
     (FIRST_DAY * DAY..(LAST_DAY + 1) * DAY).contains(&utc).then_some(utc)
 }
 
-/// Days since 1970-01-01 as text. Days that have no text become the nearest one that has, so that
-/// the order of days is the order of texts.
+/// Days since 1970-01-01 as text. A day without a text becomes the nearest day that has one, so
+/// that texts have the order of days.
 pub(super) fn date_text(days: i64) -> String {
     let days = i32::try_from(days.clamp(FIRST_DAY, LAST_DAY)).unwrap_or(0);
     let day = NaiveDate::from_num_days_from_ce_opt(days + EPOCH).unwrap_or_default();
     format!("{:04}-{:02}-{:02}", day.year(), day.month(), day.day())
 }
 
-/// Microseconds since 1970-01-01 00:00:00 as text, to the second where that is exact. In the order
-/// of the moments, as [`date_text`].
+/// Microseconds since 1970-01-01 00:00:00 as text, to the second where that is exact. Texts have
+/// the order of times, as in [`date_text`].
 pub(super) fn datetime_text(micros: i64, spelling: TextFormat) -> String {
     let micros = micros.clamp(FIRST_DAY * DAY, (LAST_DAY + 1) * DAY - 1);
     let (days, rest) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));

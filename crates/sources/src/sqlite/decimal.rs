@@ -5,7 +5,7 @@ use sluice_contracts::documents::Decimal;
 
 use crate::builder::Invalid;
 
-const MALFORMED: Invalid = Invalid("text that is no decimal number");
+const MALFORMED: Invalid = Invalid("text that is not a decimal number");
 const TOO_MANY_WHOLE: Invalid = Invalid("more digits before the point than the type has");
 const TOO_MANY_AFTER: Invalid = Invalid("more digits after the point than the type has");
 
@@ -80,7 +80,7 @@ impl Unscaled {
     }
 }
 
-/// The digits after `e`. What does not fit into 64 bits is beyond every type.
+/// The digits after `e`. An exponent that does not fit into 64 bits is beyond every type.
 fn exponent(text: &[u8]) -> Result<i64, Invalid> {
     let (negative, digits) = sign(text);
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
@@ -89,7 +89,7 @@ fn exponent(text: &[u8]) -> Result<i64, Invalid> {
     let value = digits.iter().fold(0_i64, |value, digit| {
         value.saturating_mul(10).saturating_add(i64::from(digit - b'0'))
     });
-    // Room for the digits that are added to it.
+    // Leaves room for the digits that are added to it.
     let value = value.min(i64::MAX / 4);
     Ok(if negative { -value } else { value })
 }

@@ -1,10 +1,10 @@
-//! How keys lie in an index, from a few looks into it.
+//! How keys are distributed in an index, from a few reads of it.
 
 use sluice_contracts::Result;
 
 use crate::source::Span;
 
-/// Keys that one look returns.
+/// Keys that one read returns.
 pub(super) const LOOK: usize = 32;
 
 /// An index, as a line of integers.
@@ -23,13 +23,13 @@ pub(super) trait KeyIndex {
 #[derive(Debug, Clone, Copy)]
 struct Cell {
     span: Span,
-    /// How many steps from key to key were looked at, and the distance they went; none where
-    /// looking closer would say no more.
+    /// How many steps from key to key were read, and their total distance; `None` if a closer look
+    /// would not show more.
     looked: Option<(f64, f64)>,
 }
 
-/// Where the keys lie. The line is looked at in `cells` even steps; then the part that seems to
-/// hold most is halved, again and again, `refinements` times at most.
+/// Where the keys lie. The line is read in `cells` even steps; then the part that seems to hold
+/// most keys is halved, at most `refinements` times.
 pub(super) fn spans(line: &mut dyn KeyIndex, cells: u32, refinements: u32) -> Result<Vec<Span>> {
     let Some(lo) = line.from(i64::MIN)?.first().copied() else { return Ok(Vec::new()) };
     let hi = line.last(i64::MAX)?.unwrap_or(lo).max(lo);
@@ -60,9 +60,8 @@ pub(super) fn spans(line: &mut dyn KeyIndex, cells: u32, refinements: u32) -> Re
     Ok(smoothed(&found))
 }
 
-/// The cells' spans, each as dense as it and its neighbours are together. A look is short: whether
-/// there happens to be a gap in it makes much of a difference. Neighbours that are of another
-/// density altogether have no say.
+/// The cells' spans, each as dense as it and its neighbours are together. A read is short, so a gap
+/// in it changes its result much. Neighbours of a very different density are ignored.
 fn smoothed(cells: &[Cell]) -> Vec<Span> {
     const REACH: usize = 4;
     const ALIKE: f64 = 8.0;
@@ -95,7 +94,7 @@ fn measure(line: &mut dyn KeyIndex, lo: i64, hi: i64) -> Result<Vec<Cell>> {
         cells.push(spread(line, &keys, hi)?);
         return Ok(cells);
     }
-    // The look ended among the rows of one key. How many more there are has to be asked.
+    // The read ended among the rows of one key, so their number has to be queried.
     if before > 0 {
         cells.push(spread(line, &keys[..before], hi)?);
     }
@@ -110,7 +109,7 @@ fn measure(line: &mut dyn KeyIndex, lo: i64, hi: i64) -> Result<Vec<Cell>> {
         cells.push(spread(line, &keys, hi)?);
         return Ok(cells);
     }
-    // Every key has many rows, as days have: the first one stands for the others.
+    // Every key has many rows, as days have: the first one represents the others.
     let end = line.last(hi)?.unwrap_or(next).max(next);
     let step = distance(many, next);
     let span = Span { lo: next, hi: end, rows: rows * (1.0 + distance(next, end) / step) };
@@ -135,7 +134,8 @@ fn spread(line: &mut dyn KeyIndex, keys: &[i64], hi: i64) -> Result<Cell> {
     Ok(Cell { span: Span { lo: first, hi: end, rows }, looked: Some((steps, gone)) })
 }
 
-/// The next keys up to `hi`. What an application stored in another spelling may lie out of order.
+/// The next keys up to `hi`. Values that an application stored in another spelling may be out of
+/// order.
 fn look(line: &mut dyn KeyIndex, lo: i64, hi: i64) -> Result<Vec<i64>> {
     let mut keys = line.from(lo)?;
     keys.retain(|key| (lo..=hi).contains(key));
@@ -153,7 +153,7 @@ fn rows_of(keys: usize) -> f64 {
     keys as f64
 }
 
-/// Back from the arithmetic that cannot overflow.
+/// Converts back from the arithmetic that cannot overflow.
 fn narrow(key: i128) -> i64 {
     i64::try_from(key).unwrap_or(if key < 0 { i64::MIN } else { i64::MAX })
 }
@@ -162,7 +162,7 @@ fn narrow(key: i128) -> i64 {
 mod tests {
     use super::*;
 
-    /// Sorted keys in memory; counts the looks.
+    /// Sorted keys in memory; counts the reads.
     struct Keys(Vec<i64>, usize);
 
     impl KeyIndex for Keys {
@@ -227,7 +227,7 @@ mod tests {
     fn one_key_of_many_rows_is_one_span() {
         let spans = check(vec![42; 5_000], 0.0);
         assert_eq!(spans.len(), 1);
-        // Ten days of a thousand rows each, all of the second one's at its midnight. A few looks
+        // Ten days of a thousand rows each, all of the second one's at its midnight. A few reads
         // may miss them; nothing else may be lost.
         let day =
             |n: i64| (0..1_000).map(move |row| n * 86_400 + if n == 1 { 0 } else { row * 86 });

@@ -1,4 +1,4 @@
-//! SQL as SQLite wants it: names, cuts and the hash function.
+//! SQLite's SQL: names, cuts and the hash function.
 
 use std::fmt::Write as _;
 
@@ -18,8 +18,8 @@ const HASH: &str = "sluice_hash";
 /// SQLite builds of the last decades take at least this many arguments.
 const MAX_ARGUMENTS: usize = 100;
 
-/// What stands before a column's name. A bare name in double quotes that no column has would be
-/// text to SQLite; with its table before it, it is an error.
+/// The prefix of a column's name. SQLite takes a bare name in double quotes that no column has for
+/// text; with its table before it, it is an error.
 pub(super) fn qualifier(relation: &Relation) -> String {
     match relation {
         Relation::Table { name, .. } => quote(name),
@@ -50,8 +50,8 @@ pub(super) fn filtered(conditions: &[&str]) -> String {
 
 /// The dialect, for the columns of one relation.
 ///
-/// SQLite orders NULL, numbers, text, blobs: ranges cover whatever is stored, because all of them
-/// compare in that one order and their bounds ascend in it.
+/// SQLite orders NULL, numbers, text, blobs: ranges cover every stored value, because all values
+/// compare in that one order and the bounds ascend in it.
 pub(super) struct SqliteDialect<'a> {
     /// Writes a column's name.
     pub(super) name: &'a dyn Fn(&str) -> String,
@@ -86,7 +86,7 @@ impl Dialect for SqliteDialect<'_> {
     }
 }
 
-/// A key as SQLite's text. Two keys in order have literals in order.
+/// A key as SQLite's text. The literals have the same order as the keys.
 pub(super) fn literal(key: KeyType, value: i64, spelling: TextFormat) -> String {
     match key {
         KeyType::Integer => value.to_string(),
@@ -123,7 +123,7 @@ pub(super) fn register_hash(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// FNV-1a over the values' types and bytes. Every process of a run has to agree on it, so it is
-/// written down here instead of taken from a library that may change its mind.
+/// defined here and not taken from a library that may change it.
 struct Fnv(u64);
 
 impl Fnv {
@@ -158,8 +158,8 @@ impl Fnv {
         }
     }
 
-    /// Never negative, so that `%` has one meaning. The last multiplications spread the high bits:
-    /// FNV's low ones alone would make uneven classes.
+    /// Never negative, so that `%` has one meaning. The last multiplications spread the high bits,
+    /// because FNV's low bits alone would make uneven classes.
     fn finish(&self) -> i64 {
         let mut hash = self.0;
         hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);

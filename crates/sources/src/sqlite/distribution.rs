@@ -13,15 +13,15 @@ use super::dialect::quote;
 use super::estimate::{condition, each_row, row_numbers};
 use crate::source::{Distribution, Key, Piece, Span};
 
-/// Even steps in which an index is looked at, and how often the fullest is halved.
+/// Even steps in which an index is read, and how often the fullest is halved.
 const STEPS: u32 = 128;
 const REFINEMENTS: u32 = 128;
 /// The same within the rows of one key.
 const STEPS_OF_ONE: u32 = 8;
-/// Rows that are looked at where no index has the key.
+/// Rows that are read if no index has the key.
 const SAMPLE: u32 = 256;
 
-/// Looks into the index, or at rows far apart. `None` where it would take reading much.
+/// Reads a little of the index, or rows far apart. `None` if it would have to read much.
 pub(super) fn distribution(
     connection: &Connection,
     found: &CatalogEntry,
@@ -37,7 +37,7 @@ pub(super) fn distribution(
         Form::WithoutRowid => None,
     };
     let found_keys = match numbers {
-        // The index knows nothing of the filter; the rows themselves do.
+        // The filter cannot be applied to the index, only to the rows.
         Some(rowid) if filter.is_some() || column.index.is_none() => {
             sampled(connection, found, filter, key, rowid)?
         }
@@ -64,7 +64,7 @@ fn scaled(mut keys: Distribution, piece: &Piece) -> Distribution {
     keys
 }
 
-/// From rows that lie evenly among all.
+/// From rows that are spread evenly over the table.
 fn sampled(
     connection: &Connection,
     found: &CatalogEntry,
@@ -106,7 +106,7 @@ fn between(keys: &[i64]) -> Vec<Span> {
     spans
 }
 
-/// From looks into the index alone. `None` where SQLite does not use it for ranges of this key.
+/// From reads of the index alone. `None` if SQLite does not use it for ranges of this key.
 fn indexed(
     connection: &Connection,
     found: &CatalogEntry,

@@ -12,14 +12,14 @@ use super::dialect::first;
 use super::sample::{GUESSED_ROW, Sample};
 use crate::source::Span;
 
-/// Rows that are looked at to know how long a row is and what meets the filter.
+/// Rows that are read to estimate how long a row is and how many rows meet the filter.
 const SAMPLE: u32 = 64;
-/// Even steps in which row numbers are looked at, and how often the fullest is halved.
+/// Even steps in which row numbers are read, and how often the fullest is halved.
 const STEPS: u32 = 64;
 const REFINEMENTS: u32 = 64;
-/// Statistics are believed as long as they are within this factor of what the index looks like.
+/// Statistics are used if they are within this factor of the estimate from the index.
 const BELIEVED: f64 = 2.0;
-/// Its multiples fall evenly between whole numbers, and never in step with them.
+/// The fractions of its multiples are spread evenly between 0 and 1, and never repeat.
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
 /// What a relation is expected to hold.
@@ -31,11 +31,11 @@ pub(super) struct Estimate {
     pub(super) bytes: u64,
     /// How each column spells its days, where the sample shows it.
     pub(super) spellings: Vec<Option<TextFormat>>,
-    /// What the reader of the plan should know.
+    /// Warnings for the reader of the plan.
     pub(super) warnings: Vec<String>,
 }
 
-/// Looks at statistics, the rows' numbers and a few rows.
+/// Reads statistics, the rows' numbers and a few rows.
 pub(super) fn estimate(
     connection: &Connection,
     found: &CatalogEntry,
@@ -46,13 +46,13 @@ pub(super) fn estimate(
     let file = file_bytes(connection)?;
     let numbers = match &found.form {
         Form::Derived => {
-            // A look into a view may cost as much as all of it.
+            // Reading a little of a view may cost as much as all of it.
             return Ok(Estimate {
                 rows: file / (2 * GUESSED_ROW),
                 bytes: file,
                 spellings: sample.spellings,
                 warnings: vec![format!(
-                    "nobody knows how many rows {} has: its estimate is the database's size",
+                    "it is not known how many rows {} has: the database's size is its estimate",
                     found.title
                 )],
             });
@@ -117,7 +117,7 @@ pub(super) fn row_numbers(
     spans(&mut line, STEPS, REFINEMENTS)
 }
 
-/// Hands `each` at most `count` rows that lie evenly among all, by their numbers.
+/// Passes to `each` at most `count` rows that are spread evenly over the table, by their numbers.
 pub(super) fn each_row(
     connection: &Connection,
     found: &CatalogEntry,
@@ -142,14 +142,15 @@ pub(super) fn each_row(
     sample().map_err(|error| failed(error, format!("sample {}", found.title)))
 }
 
-/// Keys in strata of one size; every one of them, where there are no more than `count`.
+/// Keys in strata of one size; every key, if there are no more than `count`.
 fn evenly(spans: &[Span], count: u32) -> Vec<i64> {
     let total: f64 = spans.iter().map(|span| span.rows).sum();
     let count = if total < f64::from(count) { whole(total) } else { u64::from(count) };
     let mut keys = Vec::new();
     let (mut place, mut before) = (0, 0.0);
     for step in 0..count {
-        // Somewhere else in each stratum: even steps would fall in with whatever repeats evenly.
+        // At another place in each stratum: even steps would coincide with data that repeats
+        // evenly.
         #[expect(clippy::cast_precision_loss, reason = "at most a few hundred")]
         let rank = (step as f64 + (step as f64 * GOLDEN).fract()) / count as f64 * total;
         while place + 1 < spans.len() && before + spans[place].rows <= rank {

@@ -1,5 +1,5 @@
-//! What to tell of a value that its column's type does not hold: where such rows are, and what the
-//! job can say about them.
+//! The hint for a value that its column's type does not hold: how to find such rows, and what the
+//! job can set.
 
 use std::fmt::Write as _;
 
@@ -14,22 +14,22 @@ use super::value::{TIMED, ZONED};
 use crate::builder::Invalid;
 use crate::sql::predicate;
 
-/// Whole numbers up to this one are doubles.
+/// Whole numbers up to this one are exact as doubles.
 const EXACT: i64 = 1 << 53;
 
 /// The rows of a unit, as a person would select them.
 #[derive(Debug)]
 pub(super) struct Rows {
-    /// Up to the conditions; empty where there is only the job's own query.
+    /// The query up to the conditions; empty for the job's own query.
     select: String,
-    /// That they are the unit's.
+    /// Conditions that the unit's rows meet.
     covered: Vec<String>,
-    /// Whether that is all that makes them the unit's.
+    /// Whether only the unit's rows meet them.
     whole: bool,
 }
 
 impl Rows {
-    /// Those of `unit`.
+    /// The rows of `unit`.
     pub(super) fn of(table: &Table, unit: &Unit, found: &CatalogEntry) -> Self {
         let mut covered: Vec<String> =
             table.filter.iter().map(|filter| format!("({})", filter.trim())).collect();
@@ -61,7 +61,7 @@ impl Rows {
         Self { select, covered, whole: !matches!(unit.cut, Cut::Hash { .. }) }
     }
 
-    /// How to find the row with this value, which is the unit's `number`th, and the ways out.
+    /// How to find the row with this value, which is the unit's `number`th, and the remedies.
     pub(super) fn hint(
         &self,
         column: &Column,
@@ -113,7 +113,7 @@ pub(super) fn way_out(column: &Column, value: ValueRef<'_>, reason: Invalid) -> 
     };
     let nearer = nearer.filter(|to| *to != column.target_type && encoding.targets().contains(to));
     nearer.or(match (column.target_type, value) {
-        // The bytes of text are whatever they are.
+        // Text that is not UTF-8 still has bytes.
         (T::String, ValueRef::Text(_)) => {
             Some(T::Bytes).filter(|to| encoding.targets().contains(to))
         }
@@ -122,7 +122,7 @@ pub(super) fn way_out(column: &Column, value: ValueRef<'_>, reason: Invalid) -> 
     })
 }
 
-/// A condition that such a value meets, and as few as possible that fit: what SQL can say of it.
+/// A condition that such a value meets and, as far as SQL can say it, a value that fits does not.
 fn such(name: &str, column: &Column, value: ValueRef<'_>) -> String {
     use TargetType as T;
     let (class, narrower) = match value {

@@ -1,7 +1,7 @@
 //! SQLite database files.
 //!
-//! SQLite stores in a column what it is given, whatever the column declares. So every value is
-//! looked at, and one that does not fit exactly is refused or counted, never bent.
+//! SQLite stores any value in a column, whatever type the column declares. So every value is
+//! checked, and a value that does not fit exactly is refused or counted, never changed.
 
 mod catalog;
 mod columns;

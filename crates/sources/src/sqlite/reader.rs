@@ -31,12 +31,12 @@ pub(super) struct SqliteReader {
     handle: Handle,
     path: PathBuf,
     label: String,
-    /// The moment that it sees; `None` where each unit has its own.
+    /// The snapshot that it sees; `None` if each unit has its own.
     token: Option<String>,
 }
 
 impl SqliteReader {
-    /// Connects and joins the moment.
+    /// Connects and joins the snapshot.
     pub(super) async fn open(path: PathBuf, label: String, join: Join<'_>) -> Result<Self> {
         let handle = Handle::open(path.clone(), label.clone()).await?;
         let wanted = match join {
@@ -85,7 +85,7 @@ impl Reader for SqliteReader {
                 Ok(last) => Message::End(last),
                 Err(error) => Message::Failed(error),
             };
-            // Nobody listens any more: the unit was given up.
+            // An error means that the unit was given up.
             let _ = batches.blocking_send(message);
         })?;
         let progress = Progress { bytes: 0, invalid: vec![0; table.columns.len()] };
@@ -100,7 +100,8 @@ impl Reader for SqliteReader {
 
     async fn recover(&mut self) -> Result<()> {
         let (lives_on, label) = (self.token.is_some(), self.label.clone());
-        // A statement that nobody waits for ends by itself. SQLite ends some transactions with it.
+        // A statement whose result is not wanted ends by itself. SQLite ends some transactions with
+        // it.
         self.handle
             .call(move |connection| {
                 if lives_on && connection.is_autocommit() {
@@ -194,7 +195,7 @@ impl Work {
         })
     }
 
-    /// Sends all batches but the last, and returns that.
+    /// Sends all batches but the last, and returns the last.
     fn run(&self, connection: &Connection, batches: &mpsc::Sender<Message>) -> Result<Batch> {
         let doing = || format!("read unit {} of `{}`", self.unit, self.table);
         let mut statement =
@@ -250,7 +251,7 @@ fn bytes_of(value: ValueRef<'_>) -> usize {
     }
 }
 
-/// What the thread says. An end is said, too: a thread that died says nothing.
+/// A message of the thread. The end is a message, too: a thread that died sends none.
 enum Message {
     Rows(Batch),
     End(Batch),

@@ -1,4 +1,4 @@
-//! What a few rows say about all.
+//! What a few rows show about all rows.
 
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
@@ -14,7 +14,7 @@ use crate::builder::Invalid;
 /// Bytes of a row where nothing at all is known.
 pub(super) const GUESSED_ROW: u64 = 64;
 
-/// A few rows, looked at one after another.
+/// A few rows, read one after another.
 pub(super) struct Sample<'c> {
     columns: Vec<Sampled<'c>>,
     /// How each column spells its days, where a row has shown it.
@@ -30,7 +30,7 @@ struct Sampled<'c> {
     conversion: Conversion,
     /// Values that the column's type does not hold.
     unheld: u32,
-    /// Why the first of them is not held, and by which type it is.
+    /// Why the first of them is not held, and which type would hold it.
     first: Option<(Invalid, Option<TargetType>)>,
 }
 
@@ -55,7 +55,7 @@ impl<'c> Sample<'c> {
         })
     }
 
-    /// Looks at a row of the columns, after which stands 1 if it meets the job's filter.
+    /// Reads a row of the columns, which are followed by 1 if it meets the job's filter.
     pub(super) fn add(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
         let passed = row.get::<_, bool>(self.columns.len())?;
         for (place, sampled) in self.columns.iter_mut().enumerate() {
@@ -79,12 +79,13 @@ impl<'c> Sample<'c> {
         Ok(())
     }
 
-    /// Rows looked at.
+    /// Rows read.
     pub(super) fn seen(&self) -> f64 {
         self.rows.into()
     }
 
-    /// The share of rows that meet the filter. Where none of the sample does, a few still may.
+    /// The share of rows that meet the filter. If no row of the sample does, a few others still
+    /// may.
     pub(super) fn share(&self) -> f64 {
         if self.rows == 0 { 1.0 } else { f64::from(self.passed).max(0.5) / self.seen() }
     }
@@ -95,7 +96,7 @@ impl<'c> Sample<'c> {
         if self.rows == 0 { GUESSED_ROW as f64 } else { self.bytes / self.seen() }
     }
 
-    /// Which columns are likely to hold what their type does not.
+    /// Which columns are likely to hold values that their type does not.
     pub(super) fn warnings(&self) -> Vec<String> {
         let warning = |sampled: &Sampled<'_>| {
             let Column { source_name, target_type, on_invalid, .. } = sampled.column;

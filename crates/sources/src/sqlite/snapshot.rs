@@ -1,4 +1,4 @@
-//! The moment that a reader sees, and how two readers know that theirs is the same.
+//! The snapshot that a reader sees, and how two readers know that theirs is the same.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -14,11 +14,11 @@ use sluice_contracts::{Error, Kind, Result};
 
 use super::connection::failed;
 
-/// How often a moment is looked for between the commits of another process.
+/// Attempts at getting a snapshot between the commits of another process.
 const ATTEMPTS: u32 = 100;
 
-/// Begins the transaction that a reader lives in, and returns the token of its moment. With
-/// `token`, that moment has to be the same.
+/// Begins the transaction that a reader lives in, and returns the token of its snapshot, which has
+/// to be `token` if that is given.
 pub(super) fn join(
     connection: &Connection,
     path: &Path,
@@ -31,8 +31,8 @@ pub(super) fn join(
         if let Some(token) = token {
             refuse_other(token, &before, label)?;
         }
-        // A transaction does not say what it sees: it is what was there before and after it began.
-        // From then on its lock, or its place in the log, keeps that as it is.
+        // A transaction does not report what it sees: it is the state that was the same before and
+        // after it began. From then on its lock, or its place in the log, keeps that state.
         begin(connection).map_err(|error| failed(error, doing()))?;
         if before == state(path, label)? {
             return Ok(before);
@@ -53,7 +53,7 @@ fn refuse_other(token: &str, state: &str, label: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::data(format!("read `{label}`: the database changed while the run was reading"))
-        .hint("start the run again, when nobody writes to the database"))
+        .hint("start the run again, when no process writes to the database"))
 }
 
 fn begin(connection: &Connection) -> rusqlite::Result<()> {
@@ -62,8 +62,8 @@ fn begin(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
 }
 
-/// The state of a database as one word, which changes with each commit. The caller holds a
-/// connection that has read something, so that the log's index is there.
+/// The state of a database as one string, which changes with each commit. The caller must hold a
+/// connection that has read something, so that the log's index exists.
 fn state(path: &Path, label: &str) -> Result<String> {
     let look = || {
         let path = std::fs::canonicalize(path)?;
@@ -81,7 +81,7 @@ fn state(path: &Path, label: &str) -> Result<String> {
     })
 }
 
-/// The state of a file that no log adds to: its size, time and change counter.
+/// The state of the database file itself, without its log: its size, time and change counter.
 ///
 /// <https://www.sqlite.org/fileformat2.html#file_change_counter>
 fn unlogged(path: &Path) -> io::Result<String> {
@@ -100,14 +100,14 @@ fn unlogged(path: &Path) -> io::Result<String> {
 /// <https://www.sqlite.org/walformat.html#the_wal_index_header>
 fn logged(path: &Path) -> io::Result<Option<String>> {
     let log = match std::fs::metadata(beside(path, "-wal")) {
-        // Readers leave an empty log behind, which says as little as none.
+        // Readers leave an empty log behind, which means the same as no log.
         Ok(log) if log.len() > 0 => log,
         Ok(_) => return Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
     let Ok(index) = kept(&beside(path, "-shm")) else {
-        // Where the folder is read-only there is no index, and nobody who writes to the log.
+        // If the folder is read-only there is no index, and no process writes to the log.
         return Ok(Some(format!("log-{}-{}", log.len(), nanos(&log))));
     };
     loop {

@@ -1,4 +1,4 @@
-//! One value of SQLite's into one Arrow column.
+//! Converting one SQLite value into one Arrow column.
 
 use std::fmt::Write as _;
 
@@ -13,20 +13,20 @@ use crate::builder::{ColumnBuilder, Invalid};
 
 const NOT_UTF8: Invalid = Invalid("text that is not UTF-8");
 const BLOB: Invalid = Invalid("a blob");
-/// A moment where no zones are held.
+/// A time with a zone, where the type holds no zones.
 pub(super) const ZONED: Invalid = Invalid("a time with a zone");
-/// A day and a time where only days are held.
+/// A day with a time, where the type holds only days.
 pub(super) const TIMED: Invalid = Invalid("a day with a time");
 
 /// How a column's values are converted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Conversion {
     target: TargetType,
-    /// Whether digits in text are an integer: they are not in a column of integers, where SQLite
-    /// has made an integer of every text that is one.
+    /// Whether digits in text are an integer. They are not in a column of integers, where SQLite
+    /// has already converted every text that is an integer.
     digits_in_text: bool,
-    /// Whether a blob is as good as its bytes' text. In a column of text it is somebody's mistake:
-    /// the eight bytes of a number, say, are UTF-8 too.
+    /// Whether a blob may be read as text. In a column of text a blob is a mistake: the eight bytes
+    /// of a number, for example, may be UTF-8 too.
     blobs_as_text: bool,
 }
 
@@ -70,7 +70,7 @@ impl Conversion {
                     let text = std::str::from_utf8(bytes);
                     b.append_value(text.map_err(|_| Invalid("a blob that is not UTF-8"))?);
                 }
-                // A builder's text never fails to grow.
+                // Writing to a builder never fails.
                 ValueRef::Integer(value) => {
                     let _ = write!(b, "{value}");
                     b.append_value("");
@@ -83,7 +83,7 @@ impl Conversion {
                     b.append_value(if value > 0.0 { "Inf" } else { "-Inf" });
                 }
                 ValueRef::Real(value) => {
-                    // The shortest text that reads as this very number, and as no integer.
+                    // The shortest text that reads back as this number, and not as an integer.
                     let _ = write!(b, "{value:?}");
                     b.append_value("");
                 }
@@ -127,11 +127,11 @@ impl Conversion {
                     #[expect(clippy::cast_possible_truncation, reason = "checked just above")]
                     Ok(value as i64)
                 } else {
-                    Err(Invalid("a real number that is no exact integer"))
+                    Err(Invalid("a real number that is not an exact integer"))
                 }
             }
             ValueRef::Text(text) if self.digits_in_text => {
-                utf8(text)?.parse().map_err(|_| Invalid("text that is no 64-bit integer"))
+                utf8(text)?.parse().map_err(|_| Invalid("text that is not a 64-bit integer"))
             }
             ValueRef::Text(_) => Err(Invalid("text")),
             _ => Err(BLOB),
@@ -225,7 +225,7 @@ fn datetime(value: ValueRef<'_>) -> Result<i64, Invalid> {
         .map_err(|reason| if is_zoned(value) { ZONED } else { reason })
 }
 
-/// Whether it would be a moment, and is no day and time without a zone.
+/// Whether it is valid as a day and a time with a zone.
 fn is_zoned(value: ValueRef<'_>) -> bool {
     matches!(value, ValueRef::Text(text) if datetime::timestamp(text).is_some())
 }

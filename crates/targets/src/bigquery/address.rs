@@ -8,7 +8,7 @@ use sluice_contracts::{Error, Result};
 /// A table of BigQuery: `bigquery://project/dataset/table`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TableId {
-    /// The project that owns the table, and that jobs on it are billed to.
+    /// The project that owns the table and pays for jobs on it.
     pub project: String,
     /// The dataset.
     pub dataset: String,
@@ -27,7 +27,7 @@ impl TableId {
                 .hint("write `bigquery://project/dataset/table`"))
         };
         let Some(path) = url.strip_prefix("bigquery://") else {
-            return wrong("it is no table of BigQuery");
+            return wrong("it is not a table of BigQuery");
         };
         let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
         let [project, dataset, table] = parts.as_slice() else {
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn what_is_no_table_is_refused() {
         for (url, why) in [
-            ("file:///warehouse/sales/orders", "it is no table of BigQuery"),
+            ("file:///warehouse/sales/orders", "it is not a table of BigQuery"),
             ("bigquery://shop/sales", "it names no table"),
             ("bigquery://shop/sales/orders/more", "it names no table"),
             ("bigquery:///sales/orders", "its project is not made of"),

@@ -1,12 +1,12 @@
 //! Attempts at one step, each a job under a name of its own.
 //!
-//! BigQuery takes a job's name once, for good: the job `sluice_<run>_<table>_<n>` is started by
-//! one loader, and adopted by every other. A job that failed burns its name. The next is tried
-//! only when the job of every name before it has ended with an error, so that of all of them one
-//! at most ever changes the table.
+//! BigQuery accepts a job's name only once, ever: the job `sluice_<run>_<table>_<n>` is started by
+//! one loader, and adopted by every other. A job that failed uses its name up. The next name is
+//! tried only when the jobs of all names before it have ended with an error, so that at most one of
+//! them ever changes the table.
 //!
-//! The name does not hold the generation of the receipts: of two loaders that saw two complete
-//! generations, the one that comes second has to find the job of the first. A label holds it.
+//! The name does not contain the generation of the receipts, which is in a label: if two loaders
+//! see two complete generations, the second has to find the job of the first.
 //!
 //! <https://cloud.google.com/bigquery/docs/running-jobs#generate-jobid>
 
@@ -26,16 +26,16 @@ const NAMES: u32 = 5;
 
 /// Label with the generation of the snapshot that is loaded.
 const GENERATION: &str = "sluice_generation";
-/// Label with the rows that the receipts count. A copy does not count its own.
+/// Label with the rows that the receipts count. BigQuery does not count the rows of a copy.
 const ROWS: &str = "sluice_rows";
 
-/// Whose step it is.
+/// The run, table and generation that a step belongs to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Owner<'a> {
     pub(super) run: RunId,
     pub(super) table: u32,
     pub(super) generation: u32,
-    /// What a job is started with; nothing for who only looks.
+    /// What a job is started with; `None` for a caller that only checks.
     pub(super) load: Option<&'a Load>,
 }
 
@@ -56,19 +56,19 @@ pub(super) struct Attempts<'a> {
     stem: String,
 }
 
-/// How far the attempts are.
+/// The state of the attempts.
 #[derive(Debug)]
 pub(super) enum AttemptState {
-    /// The next may start, under the name of this number.
+    /// The next attempt may start, under the name of this number.
     Free(u32),
-    /// One is on its way.
+    /// One is running.
     Running,
     /// One is done.
     Done(Loaded),
 }
 
 impl<'a> Attempts<'a> {
-    /// At the step that readers see.
+    /// Attempts at the step that readers see.
     pub(super) fn visible(
         client: &'a Client,
         id: &'a TableId,
@@ -79,7 +79,7 @@ impl<'a> Attempts<'a> {
         Self { client, project: &id.project, location, owner, stem }
     }
 
-    /// At filling the staging table of the owner's generation.
+    /// Attempts at filling the staging table of the owner's generation.
     pub(super) fn staging(
         client: &'a Client,
         id: &'a TableId,
@@ -90,10 +90,10 @@ impl<'a> Attempts<'a> {
         Self { client, project: &id.project, location, owner, stem }
     }
 
-    /// Looks at the jobs there are.
+    /// Checks the jobs that exist.
     ///
     /// # Errors
-    /// Why the newest failed, where another would fail the same way, or where all names are burnt.
+    /// Why the newest failed, if another would fail the same way or all names are used up.
     pub(super) async fn look(&self) -> Result<AttemptState> {
         let mut last = String::new();
         for number in 0..NAMES {
@@ -107,7 +107,7 @@ impl<'a> Attempts<'a> {
             let Some(failure) = &report.failure else {
                 return self.done(&report).map(AttemptState::Done);
             };
-            // What was wrong with the parts of another generation says nothing of these.
+            // A fault in the parts of another generation says nothing about these parts.
             if !failure.is_passing() && self.is_of_generation(&report) {
                 return Err(failure::error(self.owner.load, &name, failure));
             }
@@ -120,7 +120,7 @@ impl<'a> Attempts<'a> {
         .hint("<https://status.cloud.google.com> shows what is out of order; start the run again"))
     }
 
-    /// Starts the job of a number, and adopts the one that another loader has started under its
+    /// Starts the job of a number, or adopts the one that another loader has started under its
     /// name.
     pub(super) async fn start(
         &self,
@@ -133,7 +133,7 @@ impl<'a> Attempts<'a> {
         self.started(&name, report)
     }
 
-    /// The same for a copy.
+    /// Starts a copy, as [`Attempts::start`].
     pub(super) async fn start_copy(&self, number: u32, copy: &Copy) -> Result<Poll<Loaded>> {
         let name = self.name(number);
         let report = self.client.start_copy(&name, &self.labels(), copy).await?;
@@ -144,17 +144,17 @@ impl<'a> Attempts<'a> {
         match report {
             Some(report) if report.ended => match &report.failure {
                 None => self.done(&report).map(Poll::Ready),
-                // Whoever asks again starts the next: that pause is short enough for a bad moment
-                // of BigQuery's, and long enough to let it pass.
+                // The next call starts the next job. The pause until then is short, and long enough
+                // for a brief fault of BigQuery to pass.
                 Some(failure) if failure.is_passing() => Ok(Poll::Pending),
                 Some(failure) => Err(failure::error(self.owner.load, name, failure)),
             },
-            // Another's job may be of another kind, or done: the next look tells.
+            // Another loader's job may be of another kind, or done: the next check finds out.
             Some(_) | None => Ok(Poll::Pending),
         }
     }
 
-    /// What a job made of the table.
+    /// What a finished job loaded.
     fn done(&self, report: &JobReport) -> Result<Loaded> {
         let label = |key: &str| report.labels.get(key)?.parse::<u64>().ok();
         let snapshot = label(GENERATION).and_then(|generation| u32::try_from(generation).ok());
@@ -194,7 +194,7 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// A job's name as far as a label takes it: 63 letters, all of them small.
+/// A job's name as a label accepts it: at most 63 characters, in lower case.
 /// <https://cloud.google.com/bigquery/docs/labels-intro#requirements>
 fn label_value(name: &str) -> String {
     name.to_lowercase().chars().take(63).collect()

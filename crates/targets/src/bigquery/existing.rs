@@ -10,12 +10,12 @@ use super::address::TableId;
 use super::client::Client;
 use super::schema::{SchemaMatch, compare, find, job_column, same, text};
 
-/// What of a column of the table goes into a load's schema.
+/// The properties of an existing column that go into a load's schema.
 const KEPT_OF_A_COLUMN: [&str; 6] =
     ["description", "policyTags", "precision", "scale", "maxLength", "roundingMode"];
 
-/// What of the table decides where its rows lie. A table that is replaced keeps it, and one that
-/// is copied over it has to have the same.
+/// The properties of a table that decide where its rows lie. A table that is replaced keeps them,
+/// and a table that is copied over it has to have the same ones.
 const LAYOUT: [&str; 3] = ["timePartitioning", "rangePartitioning", "clustering"];
 
 /// A table as BigQuery describes it.
@@ -27,11 +27,11 @@ pub(super) struct ExistingTable {
 }
 
 impl ExistingTable {
-    /// The table that `target` names, where rows of these columns may be written to it; `None`
-    /// where a load will create it.
+    /// The table that `target` names, if rows of these columns may be written to it; `None` if a
+    /// load will create it.
     ///
     /// # Errors
-    /// Where a load with this write disposition would fail, or where there is no such dataset.
+    /// If a load with this write disposition would fail, or if there is no such dataset.
     pub(super) async fn admitting(
         client: &Client,
         id: &TableId,
@@ -55,12 +55,12 @@ impl ExistingTable {
         Ok(Some(table))
     }
 
-    /// The table as it is now; `None` where it does not exist.
+    /// The table as it is now; `None` if it does not exist.
     pub(super) async fn find(client: &Client, id: &TableId) -> Result<Option<Self>> {
         Ok(client.table(id).await?.map(|table| Self { id: id.clone(), table }))
     }
 
-    /// Its rows, those that are still being streamed in aside.
+    /// Its rows, without those that are still being streamed in.
     pub(super) fn rows(&self) -> u64 {
         text(&self.table, "numRows").parse().unwrap_or_default()
     }
@@ -75,14 +75,15 @@ impl ExistingTable {
         compare(self.fields(), columns)
     }
 
-    /// The schema of a load of these columns: what the table has the same stays as it is there.
+    /// The schema of a load of these columns. A column that the table has with the same type keeps
+    /// its properties.
     pub(super) fn schema(&self, columns: &[Column]) -> Value {
         let fields = columns.iter().map(|column| {
             let mut field = new_field(column);
             if let Some(theirs) = find(self.fields(), &column.name)
                 && same(theirs, column)
             {
-                // A column that takes no NULL goes on to take none.
+                // A column that forbids NULL keeps forbidding it.
                 if text(theirs, "mode") == "REQUIRED" {
                     field["mode"] = "REQUIRED".into();
                 }
@@ -104,12 +105,12 @@ impl ExistingTable {
         json!({"fields": fields})
     }
 
-    /// What another table needs to have its rows where this one has them.
+    /// The properties that another table needs to have its rows where this one has them.
     pub(super) fn layout(&self) -> Map<String, Value> {
         self.kept(&LAYOUT)
     }
 
-    /// The key that its rows are encrypted with, where it is a customer's own.
+    /// The key that its rows are encrypted with, if it is the customer's own.
     pub(super) fn encryption(&self) -> Option<&Value> {
         self.table.get("encryptionConfiguration")
     }
@@ -134,7 +135,7 @@ impl ExistingTable {
         match text(&self.table, "type") {
             "" | "TABLE" => Ok(()),
             kind => Err(Error::data(format!(
-                "it is no table but a {}",
+                "it is a {} and not a table",
                 kind.to_lowercase().replace('_', " ")
             ))
             .hint("choose another `target.table`")),
@@ -157,7 +158,7 @@ impl ExistingTable {
     pub(super) fn require_columns(&self, columns: &[Column]) -> Result<()> {
         let difference = match self.compare(columns) {
             SchemaMatch::Same => return Ok(()),
-            // Made without columns, it takes those of the first load.
+            // A table that was made without columns takes those of the first load.
             SchemaMatch::Wider(_) if self.fields().is_empty() => return Ok(()),
             SchemaMatch::Wider(new) => {
                 let first = new.first().and_then(|at| columns.get(*at)).map(job_column);
@@ -172,7 +173,7 @@ impl ExistingTable {
     }
 
     /// Refuses columns that lack, or change, one that the table is partitioned or clustered by:
-    /// BigQuery does not replace a table by one that is partitioned otherwise.
+    /// BigQuery does not replace a table by one with other partitioning.
     pub(super) fn require_partitioning(&self, columns: &[Column]) -> Result<()> {
         let by = |key: &str| self.table.get(key).map(|spec| text(spec, "field"));
         let clustering = self.table.get("clustering").and_then(|spec| spec.get("fields"));
@@ -204,7 +205,7 @@ impl ExistingTable {
     }
 }
 
-/// A column that the table has not.
+/// The field of a column that the table lacks.
 fn new_field(column: &Column) -> Value {
     json!({
         "name": column.name,
@@ -213,7 +214,7 @@ fn new_field(column: &Column) -> Value {
     })
 }
 
-/// The schema of a table that is still to be made.
+/// The schema of a table that does not exist yet.
 pub(super) fn new_schema(columns: &[Column]) -> Value {
     json!({"fields": columns.iter().map(new_field).collect::<Vec<Value>>()})
 }

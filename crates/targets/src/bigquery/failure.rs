@@ -1,15 +1,15 @@
-//! Why a job failed, without BigQuery's own words: they may hold a cell's value.
+//! Why a job failed, without BigQuery's own message, which may contain a cell's value.
 
 use sluice_contracts::{Error, Kind};
 
 use super::client::{JobFailure, JobName};
 use crate::target::Load;
 
-/// The failure of a job, by who must act on it.
+/// The failure of a job, classified by who must act on it.
 /// <https://cloud.google.com/bigquery/docs/error-messages#errortable>
 pub(super) fn error(load: Option<&Load>, name: &JobName, failure: &JobFailure) -> Error {
     let job = format!(
-        "`bq --location={} show -j {}:{}` shows BigQuery's own words",
+        "`bq --location={} show -j {}:{}` shows BigQuery's own message",
         name.location, name.project, name.id
     );
     match failure.reason.as_str() {
@@ -18,14 +18,14 @@ pub(super) fn error(load: Option<&Load>, name: &JobName, failure: &JobFailure) -
         "accessDenied" | "billingNotEnabled" | "billingTierLimitExceeded" | "blocked" => {
             Error::new(
                 Kind::Denied,
-                format!("BigQuery may not do it, for the reason `{}`", failure.reason),
+                format!("BigQuery denied the job, for the reason `{}`", failure.reason),
             )
             .hint(format!(
                 "the loader's identity has to read the bucket and write the dataset \
              (`roles/storage.objectViewer`, `roles/bigquery.dataEditor`); {job}"
             ))
         }
-        "stopped" => Error::new(Kind::Denied, "somebody cancelled BigQuery's job")
+        "stopped" => Error::new(Kind::Denied, "the job of BigQuery was cancelled")
             .hint("start the run again"),
         reason => {
             let place = place(load, failure).unwrap_or_default();
@@ -35,7 +35,7 @@ pub(super) fn error(load: Option<&Load>, name: &JobName, failure: &JobFailure) -
     }
 }
 
-/// The column and the file that BigQuery names, where they are ours.
+/// The column and the file that BigQuery names, if they belong to this load.
 fn place(load: Option<&Load>, failure: &JobFailure) -> Option<String> {
     let load = load?;
     let JobFailure { message, place, .. } = failure;
@@ -59,7 +59,7 @@ fn place(load: Option<&Load>, failure: &JobFailure) -> Option<String> {
     }
 }
 
-/// Whether a text holds a word, and not only the beginning of a longer one.
+/// Whether a text contains a word, and not only as the beginning of a longer one.
 fn has_word(text: &str, word: &str) -> bool {
     text.match_indices(word).any(|(at, _)| {
         let after = text[at + word.len()..].chars().next();

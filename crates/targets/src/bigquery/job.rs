@@ -9,17 +9,18 @@ use super::existing::{ExistingTable, new_schema};
 use super::parts;
 use crate::target::Load;
 
-/// What becomes of the rows, and the columns, that the table has.
+/// What happens to the rows and the columns that the table already has.
 /// <https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationLoad>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Write {
-    /// The rows are replaced, and all else is kept: columns, descriptions, policies, partitioning.
+    /// The rows are replaced, and everything else is kept: columns, descriptions, policies,
+    /// partitioning.
     ReplaceRows,
     /// Rows and columns are replaced; the partitioning is kept.
     Replace,
-    /// They stay.
+    /// The rows are kept.
     Append,
-    /// There must be none.
+    /// The table must have no rows.
     Empty,
 }
 
@@ -34,7 +35,7 @@ impl Write {
     }
 }
 
-/// The kind of the job that makes the table `into` of the load's parts, and its configuration.
+/// The kind and the configuration of the job that makes the table `into` from the load's parts.
 pub(super) fn configuration(
     load: &Load,
     into: &TableId,
@@ -52,7 +53,7 @@ pub(super) fn configuration(
         "sourceUris": parts::uris(load)?,
         "sourceFormat": "PARQUET",
         "destinationTable": into.reference(),
-        // Never what a file says of itself: of many files only one would be asked.
+        // Never detected from the files: of many files BigQuery would read only one.
         "schema": schema,
         "createDisposition": "CREATE_IF_NEEDED",
         "writeDisposition": write.disposition(),
@@ -64,7 +65,8 @@ pub(super) fn configuration(
     Ok(("load", configuration))
 }
 
-/// A load needs a file. Without one a statement does it, which reads nothing and costs nothing.
+/// A load job needs a file. Without one a statement does the same, which reads nothing and costs
+/// nothing.
 fn no_rows(load: &Load, into: &TableId, existing: Option<&ExistingTable>, write: Write) -> Value {
     if write == Write::ReplaceRows {
         return json!({
@@ -84,7 +86,7 @@ fn no_rows(load: &Load, into: &TableId, existing: Option<&ExistingTable>, write:
     configuration
 }
 
-/// A column without a row.
+/// An expression with the name and the type of a column.
 fn no_value(column: &Column) -> String {
     let name = column.target_type.name();
     if column.repeated {
@@ -94,8 +96,8 @@ fn no_value(column: &Column) -> String {
     }
 }
 
-/// A table that is replaced is made as it was: BigQuery refuses to replace one by another that is
-/// partitioned otherwise.
+/// A table that is replaced keeps its layout: BigQuery refuses to replace a table by one with other
+/// partitioning.
 fn keep_layout(configuration: &mut Value, existing: Option<&ExistingTable>, write: Write) {
     let Some(existing) = existing.filter(|_| matches!(write, Write::ReplaceRows | Write::Replace))
     else {

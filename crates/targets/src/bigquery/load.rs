@@ -1,4 +1,4 @@
-//! One table of a run on its way to being visible.
+//! The load of one table of a run.
 
 use std::task::Poll;
 
@@ -84,14 +84,14 @@ impl TableLoad {
         }
     }
 
-    /// The target as it is now, where this load may change it.
+    /// The target as it is now, if this load may change it.
     pub(super) async fn admit(&self) -> Result<Option<ExistingTable>> {
         let Load { disposition, columns, .. } = &self.load;
         ExistingTable::admitting(&self.client, &self.id, *disposition, columns).await
     }
 
-    /// How the rows go into the table as it is now, which is given the columns that it lacks.
-    /// They are NULL to readers until the load is done.
+    /// Decides how the rows are written to the table as it is now, and adds the columns that it
+    /// lacks. Readers find NULL in them until the load is done.
     async fn make_room(&self, existing: Option<&ExistingTable>) -> Result<Write> {
         let columns = &self.load.columns;
         match (self.load.disposition, existing) {
@@ -111,8 +111,8 @@ impl TableLoad {
         }
     }
 
-    /// Compares what BigQuery counted with what the receipts say. Rows of another generation are
-    /// compared by whoever loaded them.
+    /// Compares BigQuery's count of the rows with the receipts'. Rows of another generation are
+    /// compared by the loader that loaded them.
     pub(super) fn require_rows(&self, loaded: Loaded, hint: &'static str) -> Result<Loaded> {
         if loaded.snapshot == self.load.snapshot && loaded.rows != self.load.rows {
             return Err(Error::bug(format!(

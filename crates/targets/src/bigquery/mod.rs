@@ -5,8 +5,8 @@
 //! parts in the bucket --load job--> a staging table --copy job--> the table     where the load is staged
 //! ```
 //!
-//! A job's creation, truncation and appending is one step to readers. Jobs have names that are
-//! made of the run and the table, and BigQuery takes a name once: see [`attempts`].
+//! To readers, a job's creation, truncation and appending is one step. Jobs have names that are
+//! made of the run and the table, and BigQuery accepts a name only once: see [`attempts`].
 
 mod address;
 mod attempts;
@@ -62,14 +62,14 @@ impl TargetKind for BigQuery {
     }
 }
 
-/// The tables of BigQuery, as it answers at one address.
+/// The tables of BigQuery at one address.
 #[derive(Debug, Clone)]
 pub struct BigQueryTarget {
     client: Client,
 }
 
 impl BigQueryTarget {
-    /// BigQuery as it answers at `endpoint`. Calls nothing yet.
+    /// BigQuery at `endpoint`. Makes no call yet.
     pub async fn new(endpoint: &Endpoint) -> Result<Self> {
         Ok(Self { client: Client::new(endpoint).await? })
     }
@@ -94,7 +94,8 @@ impl Target for BigQueryTarget {
     async fn check(&self, run: RunId, table: &Table) -> Result<Vec<String>> {
         match self.admit(table).await {
             Ok(existing) => Ok(warnings(table, existing.as_ref())),
-            // What the run has loaded may be what is refused now, such as rows in an empty table.
+            // The refusal may be due to what the run itself has loaded, such as rows in a table
+            // that had to be empty.
             Err(_) if matches!(self.is_loaded(run, table).await, Ok(true)) => Ok(Vec::new()),
             Err(error) => Err(error.during(format!("load into `{}`", table.target))),
         }
@@ -106,7 +107,7 @@ impl Target for BigQueryTarget {
     }
 }
 
-/// What of the rows will differ from the source, and what of the existing table will be lost.
+/// Warnings about rows that will differ from the source, and about losses of the existing table.
 fn warnings(table: &Table, existing: Option<&ExistingTable>) -> Vec<String> {
     let mut warnings = Vec::new();
     for column in table.columns.iter().filter(|column| column.repeated) {

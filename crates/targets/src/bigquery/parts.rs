@@ -14,8 +14,8 @@ use crate::target::Load;
 /// <https://cloud.google.com/bigquery/quotas#load_jobs>
 const MOST: usize = 10_000;
 
-/// Compares the objects with their receipts, by one listing. Cloud Storage compared their
-/// checksums when it took them.
+/// Compares the objects with their receipts, by one listing. Cloud Storage compared their checksums
+/// when they were uploaded.
 pub(super) async fn require_whole(load: &Load) -> Result<()> {
     if load.parts.is_empty() {
         return Ok(());
@@ -43,7 +43,7 @@ pub(super) async fn require_whole(load: &Load) -> Result<()> {
     Ok(())
 }
 
-/// The parts as BigQuery finds them.
+/// The parts' URIs for BigQuery.
 pub(super) fn uris(load: &Load) -> Result<Vec<String>> {
     let bucket = load.bucket.url.strip_prefix("gs://").and_then(|rest| rest.split('/').next());
     let Some(bucket) = bucket.filter(|name| !name.is_empty()) else {

@@ -14,8 +14,7 @@ pub(super) enum SchemaMatch {
     Different(String),
 }
 
-/// Compares a table's fields with a job's columns: by name, as BigQuery does, which takes capital
-/// and small letters for the same.
+/// Compares a table's fields with a job's columns: by name and, like BigQuery, ignoring case.
 /// <https://cloud.google.com/bigquery/docs/schemas#column_names>
 pub(super) fn compare(fields: &[Value], columns: &[Column]) -> SchemaMatch {
     let mut missing = Vec::new();
@@ -35,7 +34,7 @@ pub(super) fn compare(fields: &[Value], columns: &[Column]) -> SchemaMatch {
     let known = |field: &&Value| columns.iter().any(|column| is_named(field, &column.name));
     if let Some(unknown) = fields.iter().find(|field| !known(field)) {
         return SchemaMatch::Different(format!(
-            "it has {}, which the job has not",
+            "column {} exists in the table and not in the job",
             described(unknown)
         ));
     }
@@ -47,8 +46,8 @@ pub(super) fn find<'f>(fields: &'f [Value], name: &str) -> Option<&'f Value> {
     fields.iter().find(|field| is_named(field, name))
 }
 
-/// Whether a column's values go into a field as it is. One that is REQUIRED takes them too, as
-/// long as none is NULL.
+/// Whether a column's values fit into a field as it is. A REQUIRED field takes them too, as long as
+/// no value is NULL.
 pub(super) fn same(field: &Value, column: &Column) -> bool {
     standard_type(text(field, "type")) == column.target_type.name()
         && (text(field, "mode") == "REPEATED") == column.repeated

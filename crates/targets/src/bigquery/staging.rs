@@ -17,7 +17,7 @@ use super::parts;
 use super::schema::SchemaMatch;
 use crate::target::Loaded;
 
-/// How long a staging table outlives a loader that never comes back to it.
+/// How long a staging table exists if no loader comes back to it.
 const KEPT: Duration = Duration::days(1);
 
 const HIDDEN: &str =
@@ -46,7 +46,7 @@ impl TableLoad {
         if self.load.parts.is_empty() {
             return Ok(Poll::Ready(()));
         }
-        // An attempt that failed half way has left nothing, and if it had, this replaces it.
+        // A failed attempt leaves nothing, and if it did, this would replace it.
         let (kind, configuration) =
             job::configuration(&self.load, &staging, existing.as_ref(), Write::ReplaceRows)?;
         match attempts.start(free, kind, &configuration).await? {
@@ -77,21 +77,22 @@ impl TableLoad {
         };
         let Poll::Ready(loaded) = progress else { return Ok(Poll::Pending) };
         let loaded = self.require_rows(loaded, VISIBLE)?;
-        // The table is visible: what is left behind is deleted by itself in a day.
+        // The table is visible; a staging table that is left behind expires in a day.
         if let Err(error) = self.clean_up().await {
             tracing::warn!(run = %self.load.run, "{}", error.chain());
         }
         Ok(Poll::Ready(loaded))
     }
 
-    /// A table of the run's own for each generation, so that two loaders which see two of them
-    /// do not mix their rows.
+    /// One table for each run and generation, so that two loaders that see two generations do not
+    /// mix their rows.
     fn staging(&self) -> TableId {
         let (run, table) = (self.load.run, self.load.table);
         self.id.beside(format!("sluice_{run}_{table}_{}", self.load.snapshot))
     }
 
-    /// The staging table: all that copying it over the target would otherwise take away from it.
+    /// The staging table, with everything that the target would otherwise lose when it is copied
+    /// over.
     fn described(&self, existing: Option<&ExistingTable>) -> Value {
         let columns = &self.load.columns;
         let expiration = (Utc::now() + KEPT).timestamp_millis().to_string();
@@ -127,7 +128,7 @@ impl TableLoad {
     async fn clean_up(&self) -> Result<()> {
         let staging = self.staging();
         let Some(found) = ExistingTable::find(&self.client, &staging).await? else { return Ok(()) };
-        // A copy must not take over that the staging table is deleted tomorrow.
+        // The copy must not take over the staging table's expiration.
         if let Some(expiration) = found.expiration()
             && let Some(copied) = ExistingTable::find(&self.client, &self.id).await?
             && copied.expiration() == Some(expiration)

@@ -22,7 +22,7 @@ impl TablePath {
     /// The folder that a target's URL names.
     pub(super) fn of(target: &str) -> Result<Self> {
         let mut path = sluice_runtime::storage::folder(target)?;
-        // Exchanging a link would replace the link and leave the table that it points to.
+        // Exchanging a link would replace the link, not the table that it points to.
         if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
             path = fs::canonicalize(&path)
                 .map_err(|source| client::error(format!("follow `{}`", path.display()), source))?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sluice_contracts::{Error, Kind, Result};
 
-/// An error of the file system by who must act on it.
+/// An error of the file system, classified by who must act on it.
 pub(super) fn error(what: String, source: io::Error) -> Error {
     let (kind, hint) = match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -32,7 +32,7 @@ pub(super) fn make_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|source| error(format!("make `{}`", path.display()), source))
 }
 
-/// Writes a file, down to the disk.
+/// Writes a file, and waits until it is on the disk.
 pub(super) fn write(path: &Path, contents: &[u8]) -> Result<()> {
     fs::write(path, contents)
         .map_err(|source| error(format!("write `{}`", path.display()), source))?;
@@ -49,7 +49,8 @@ pub(super) fn sync(path: &Path) -> Result<()> {
 /// Gives a file a second name, or copies it where the file system cannot.
 pub(super) fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
     let linked = fs::hard_link(from, to).or_else(|source| match source.kind() {
-        // Another file system, one without hard links, too many links, or another owner's file.
+        // Another file system, a file system without hard links, too many links, or another owner's
+        // file.
         io::ErrorKind::CrossesDevices
         | io::ErrorKind::Unsupported
         | io::ErrorKind::TooManyLinks
@@ -76,10 +77,10 @@ fn swap_names(new: &Path, at: &Path, flags: RenameFlags) -> Result<()> {
         match source.kind() {
             io::ErrorKind::AlreadyExists => Error::new(Kind::Conflict, what)
                 .because(source)
-                .hint("someone made the folder meanwhile; run the job again"),
+                .hint("another process made the folder meanwhile; run the job again"),
             io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => {
                 Error::new(Kind::Denied, what).because(source).hint(
-                    "this file system cannot exchange two folders in one step; put the warehouse on ext4, xfs, btrfs or tmpfs",
+                    "this file system cannot exchange two folders in one step; put the target on ext4, xfs, btrfs or tmpfs",
                 )
             }
             _ => error(what, source),

@@ -21,7 +21,7 @@ use super::schema::{SCHEMA, difference, parquet_schema, read_footer};
 #[derive(Debug)]
 pub(super) struct ExistingTable {
     pub(super) path: TablePath,
-    /// Whether there is a folder, be it an empty one.
+    /// Whether there is a folder, even an empty one.
     pub(super) exists: bool,
     pub(super) history: History,
     /// The table's Parquet files.
@@ -29,7 +29,7 @@ pub(super) struct ExistingTable {
 }
 
 impl ExistingTable {
-    /// Looks at what is there.
+    /// Reads what is there.
     ///
     /// # Errors
     /// `Data` for a folder, or a file in it, that was not written by Sluice: replacing the table
@@ -91,7 +91,7 @@ impl ExistingTable {
         }
     }
 
-    /// Refuses a write disposition that the table, as it is now, forbids.
+    /// Refuses a write disposition that the table does not allow as it is now.
     pub(super) fn admit(&self, disposition: WriteDisposition, columns: &[Column]) -> Result<()> {
         match disposition {
             WriteDisposition::Truncate => Ok(()),
@@ -115,7 +115,7 @@ impl ExistingTable {
         })
     }
 
-    /// Refuses columns that the table does not have, or has otherwise.
+    /// Refuses columns that the table lacks, or has with another type.
     fn require_schema(&self, columns: &[Column]) -> Result<()> {
         let path = self.path.folder().join(SCHEMA);
         if !self.exists || self.history.runs.is_empty() {
@@ -129,7 +129,7 @@ impl ExistingTable {
         if let Some(difference) = difference(&theirs, &bigquery_schema(columns)) {
             return Err(Error::data(format!("the table's columns differ: {difference}")).hint(hint));
         }
-        // The schema has no digits of decimals; the files have.
+        // The schema does not hold the digits of decimals; the files do.
         if let Some(file) = self.files.first()
             && read_footer(file)?.0 != parquet_schema(columns)?
         {

@@ -35,7 +35,7 @@ impl History {
         sluice_contracts::store::parse_document(&location, &text, Self::VERSION)
     }
 
-    /// The history with one more run, and without those that nobody will ask for any more.
+    /// The history with one more run, and without the oldest beyond the limit.
     pub(super) fn with(&self, entry: LoadedRun) -> Self {
         let mut runs = self.runs.clone();
         runs.push(entry);

@@ -1,4 +1,4 @@
-//! One table of a run on its way to being visible.
+//! The load of one table of a run.
 
 use std::fs::File;
 use std::path::Path;
@@ -21,8 +21,8 @@ use crate::target::{Load, Loaded, Prepared};
 pub(super) struct TableLoad {
     target: String,
     loaded: Loaded,
-    /// Nothing where the run is loaded already. Before the lock, so that it is removed before the
-    /// lock ends.
+    /// `None` if the run is loaded already. Declared before the lock, so that it is dropped before
+    /// the lock is released.
     change: Option<(Staging, ExistingTable)>,
     /// Keeps other loads away.
     lock: File,
@@ -69,7 +69,7 @@ impl Prepared for TableLoad {
     }
 }
 
-/// The lock ends with the returned file, also when the process is killed.
+/// The lock is released with the returned file, also when the process is killed.
 fn lock(path: &Path) -> Result<File> {
     let open = File::options().create(true).truncate(false).write(true).open(path);
     open.and_then(|file| file.lock().map(|()| file))

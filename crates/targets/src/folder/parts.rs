@@ -25,7 +25,7 @@ pub(super) enum PartSource {
 }
 
 impl PartSource {
-    /// The parts of a bucket. Within a runtime only.
+    /// The parts of a bucket. Must be called within a runtime.
     pub(super) fn of(bucket: &Bucket) -> Result<Self> {
         if bucket.url.starts_with("file://") {
             return Ok(Self::Folder(sluice_runtime::storage::folder(&bucket.url)?));

@@ -50,7 +50,9 @@ pub(super) fn difference(theirs: &Value, ours: &Value) -> Option<String> {
     (0..theirs.len().max(ours.len())).find_map(|at| match (column(theirs, at), column(ours, at)) {
         (theirs, ours) if theirs == ours => None,
         (Some(theirs), Some(ours)) => Some(format!("it has {theirs} where the job has {ours}")),
-        (Some(theirs), None) => Some(format!("it has {theirs}, which the job does not")),
+        (Some(theirs), None) => {
+            Some(format!("column {theirs} exists in the table and not in the job"))
+        }
         (None, ours) => Some(format!("it lacks {}", ours.unwrap_or_default())),
     })
 }

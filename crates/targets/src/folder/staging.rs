@@ -65,7 +65,7 @@ impl Staging {
         Ok(())
     }
 
-    /// Writes what the folder says about itself.
+    /// Writes the folder's schema and history.
     pub(super) fn describe(&self, columns: &[Column], old: &History, new: LoadedRun) -> Result<()> {
         let write = |name: &str, document: &serde_json::Value| {
             let text = format!("{document:#}\n");
@@ -90,7 +90,7 @@ impl Staging {
         if let Err(error) = client::sync(&table.path.parent) {
             tracing::warn!("the table is visible, but {}", error.chain());
         }
-        // Dropping removes what lies at the staging's name now: the old table.
+        // Dropping removes what is at the staging path now: the old table.
         Ok(())
     }
 
@@ -105,7 +105,7 @@ impl Drop for Staging {
     }
 }
 
-/// Removes what loads that were killed left beside a table. Only to be called under its lock.
+/// Removes what loads that were killed left beside a table. Must be called under its lock.
 pub(super) fn remove_leftovers(path: &TablePath) {
     let prefix = format!(".{}.", path.name);
     for entry in fs::read_dir(&path.parent).into_iter().flatten().flatten() {

@@ -129,7 +129,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// A folder is never at work by itself.
+/// A folder is never pending, because it does no work by itself.
 async fn load_into(load: &Load) -> Result<Loaded> {
     match FolderTarget.prepare(load).await? {
         Poll::Ready(prepared) => match prepared.publish().await? {
@@ -260,7 +260,7 @@ async fn what_a_killed_loader_left_is_removed_and_the_run_loaded() {
 async fn a_folder_of_somebody_else_is_refused() {
     let world = World::new();
     fs::create_dir_all(world.table()).unwrap();
-    // An empty folder belongs to nobody.
+    // An empty folder is not refused.
     load_into(&world.load(WriteDisposition::Truncate, &[&[1]]).await).await.unwrap();
     fs::write(world.table().join("thesis.txt"), "years of work").unwrap();
     let load = world.load(WriteDisposition::Truncate, &[&[2]]).await;
@@ -322,7 +322,7 @@ async fn append_wants_the_same_columns() {
     for (columns, expected) in [
         (columns("nr", TargetType::Int64), "it has `id` NULLABLE INT64 where the job has `nr`"),
         (columns("id", TargetType::String), "where the job has `id` NULLABLE STRING"),
-        (vec![], "it has `id` NULLABLE INT64, which the job does not"),
+        (vec![], "column `id` NULLABLE INT64 exists in the table and not in the job"),
     ] {
         let mut load = world.load(WriteDisposition::Append, &[&[2]]).await;
         load.columns = columns;

@@ -29,7 +29,7 @@ async fn a_run_of_many_tasks_asks_the_bucket_for_little() {
     for ((verb, folder), count) in &counts {
         println!("{verb:>5} {folder:12} {count:>8} {:>6} a task", count.div_ceil(tasks));
     }
-    // Two pages and a half are what a task may list of receipts.
+    // A task may list two and a half pages of receipts.
     let pages = requests(&counts, "list", Some("receipts"));
     assert!(pages < tasks * 5 / 2, "{pages} pages of receipts");
 }

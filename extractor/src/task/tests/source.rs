@@ -1,4 +1,4 @@
-//! A source whose snapshots live as long as their holders, and whose units do as they are told.
+//! A source whose snapshots live as long as their holders, and whose units behave as a test says.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,7 +14,7 @@ use sluice_sources::{Batches, Join, Reader, Source, Survey};
 /// What a unit does when it is read.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Reading {
-    /// It has no rows, and that takes so long.
+    /// It has no rows, and reading it takes this long.
     Takes(Duration),
     /// It fails.
     Fails(Kind),
@@ -67,7 +67,7 @@ impl Source for Server {
     }
 
     async fn survey(&self, _: &str) -> Result<Box<dyn Survey>> {
-        Err(Error::bug("nobody plans here"))
+        Err(Error::bug("this source cannot be planned"))
     }
 
     async fn reader(&self, _: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>> {

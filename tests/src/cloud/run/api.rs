@@ -12,7 +12,7 @@ use super::Inner;
 use crate::cloud::execution::{Execution, stamp};
 use crate::cloud::{LOCATION, PROJECT, problem};
 
-/// Answers every call. Paths hold `name:verb`, which the router cannot take apart.
+/// Answers every call. Paths contain `name:verb`, which the router cannot split.
 pub(super) async fn answer(
     State(inner): State<Arc<Inner>>,
     method: Method,
@@ -33,7 +33,7 @@ pub(super) async fn answer(
     })
 }
 
-/// `below` is what stands behind the job's full name.
+/// Answers a call of version 2. `below` is the part of the path after the job's full name.
 fn answer_v2(inner: &Arc<Inner>, method: &Method, below: &str, body: &Value) -> Response {
     if (method, below) == (&Method::POST, ":run") {
         return operation(&inner.start(body).v2(&inner.job));
@@ -50,7 +50,7 @@ fn answer_v2(inner: &Arc<Inner>, method: &Method, below: &str, body: &Value) -> 
     }
 }
 
-/// `below` is what stands behind the project.
+/// Answers a call of version 1. `below` is the part of the path after the project.
 fn answer_v1(inner: &Arc<Inner>, method: &Method, below: &str, body: &Value) -> Response {
     let (collection, name) = below.split_once('/').unwrap_or((below, ""));
     let (name, verb) = name.split_once(':').unwrap_or((name, ""));
@@ -81,7 +81,7 @@ fn answer_v1(inner: &Arc<Inner>, method: &Method, below: &str, body: &Value) -> 
     axum::Json(shown).into_response()
 }
 
-/// Cancels an execution, or answers why not.
+/// Cancels an execution. Returns an error answer if it cannot be cancelled.
 fn cancel(inner: &Inner, execution: &Execution) -> Option<Response> {
     if let Some(at) = execution.completed {
         let message = format!("{} has completed at {}", execution.name, stamp(at));

@@ -12,12 +12,12 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// Reads `gs://bucket` or `gs://bucket/prefix`. Names are written as they are, a space
-    /// too, as everywhere in Google Cloud.
+    /// Reads `gs://bucket` or `gs://bucket/prefix`. Names are not escaped, not even a space, as
+    /// everywhere in Google Cloud.
     pub(super) fn parse(url: &str) -> Result<Self> {
         let hint = "write `gs://bucket` or `gs://bucket/prefix`";
         let wrong = |why: &str| Error::invalid(format!("read URL `{url}`: {why}")).hint(hint);
-        let below = url.strip_prefix("gs://").ok_or_else(|| wrong("it does not begin so"))?;
+        let below = url.strip_prefix("gs://").ok_or_else(|| wrong("it is not a `gs://` URL"))?;
         let (bucket, prefix) = below.split_once('/').unwrap_or((below, ""));
         if !is_bucket_name(bucket) {
             return Err(wrong("it names no bucket"));
@@ -28,8 +28,8 @@ impl Address {
         let prefix = Path::parse(prefix)
             .doing(Kind::Invalid, || format!("read URL `{url}`"))
             .map_err(|error| error.hint(hint))?;
-        // Names of objects are built and read again as paths, where these would be escaped. Some
-        // mean something else wherever such URLs are written: `*` is a pattern to BigQuery.
+        // Names of objects are built and parsed as paths, where these characters would be escaped.
+        // Some have another meaning in such URLs: `*` is a pattern to BigQuery.
         if Path::from(prefix.as_ref()) != prefix {
             return Err(wrong("its prefix has a character that needs an escape"));
         }

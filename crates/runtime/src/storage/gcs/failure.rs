@@ -7,8 +7,8 @@ use serde::Deserialize;
 /// Name of the store in errors.
 const STORE: &str = "Cloud Storage";
 
-/// Why a call did not succeed. None of its texts holds a URL: the one of an upload's session lets
-/// whoever has it write.
+/// Why a call did not succeed. No message contains a URL: anyone who has the URL of an upload's
+/// session can write.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error("the service answers {status}: {message}")]
@@ -17,7 +17,7 @@ pub(super) enum Failure {
     Connection(#[source] reqwest::Error),
     #[error("the service did not answer in time")]
     Silence,
-    #[error("no access token could be had")]
+    #[error("no access token could be obtained")]
     Credentials(#[source] CredentialsError),
     #[error("the service's answer is not what it documents: {0}")]
     Gibberish(&'static str),
@@ -27,20 +27,20 @@ pub(super) enum Failure {
     Ended,
     #[error("the client cannot be made")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// What Google's client says, where it is none of the above.
+    /// An error of Google's client that is not one of the above.
     #[error("the service could not be used")]
     Other(#[source] google_cloud_storage::Error),
 }
 
 impl Failure {
-    /// The failure that an answer tells of.
+    /// The failure that a response describes.
     pub(super) async fn of(response: Response) -> Self {
         let status = response.status().as_u16();
         let body = response.bytes().await.unwrap_or_default();
         Self::Answer { status, message: message(status, &body) }
     }
 
-    /// Whether the same call may succeed when repeated. The ones are those that Google names
+    /// Whether the same call may succeed when repeated. These are the failures that Google lists
     /// (<https://cloud.google.com/storage/docs/retry-strategy>).
     pub(super) fn is_transient(&self) -> bool {
         match self {
@@ -51,12 +51,12 @@ impl Failure {
         }
     }
 
-    /// Whether the service knows no such thing (any more).
+    /// Whether the object or session does not exist (any more).
     pub(super) fn is_absence(&self) -> bool {
         matches!(self, Self::Answer { status: 404 | 410, .. })
     }
 
-    /// What became of the object at `path`.
+    /// The store's error for the object at `path`.
     pub(super) fn at(self, path: &str) -> object_store::Error {
         use object_store::Error as E;
         let path = path.to_owned();
@@ -65,7 +65,7 @@ impl Failure {
             Self::Answer { status: 412, .. } => E::Precondition { path, source: self.into() },
             Self::Answer { status: 403, .. } => E::PermissionDenied { path, source: self.into() },
             Self::Answer { status: 401, .. } => E::Unauthenticated { path, source: self.into() },
-            // Bytes were asked for that the object does not have.
+            // The requested bytes are beyond the object's end.
             Self::Answer { status: 416, .. } => E::NotSupported { source: self.into() },
             Self::Credentials(source) if !source.is_transient() => {
                 E::Unauthenticated { path, source: self.into() }
@@ -74,7 +74,7 @@ impl Failure {
         }
     }
 
-    /// What became of an object that was to be created at `path`.
+    /// The store's error for creating an object at `path`.
     pub(super) fn creating(self, path: &str) -> object_store::Error {
         match self.at(path) {
             object_store::Error::Precondition { path, source } => {
@@ -106,7 +106,7 @@ impl From<google_cloud_storage::Error> for Failure {
     }
 }
 
-/// What the service says, for people.
+/// The service's message, for people.
 fn message(status: u16, body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Answer {

@@ -1,4 +1,4 @@
-//! What the JSON API says of objects.
+//! The JSON API's descriptions of objects.
 
 use std::collections::VecDeque;
 
@@ -11,13 +11,13 @@ use serde::Deserialize;
 use super::failure::Failure;
 use super::rest::Rest;
 
-/// What is asked of an object.
+/// The fields requested of an object.
 const FIELDS: &str = "name,size,updated,etag,generation,crc32c";
 
-/// Names of one page: the most that the service gives.
+/// Names per page: the most that the service gives.
 const PAGE: &str = "1000";
 
-/// An object, as the service describes it. Its numbers are texts.
+/// An object, as the service describes it. Its numbers are strings.
 #[derive(Debug, Deserialize)]
 pub(super) struct Described {
     name: String,
@@ -25,7 +25,7 @@ pub(super) struct Described {
     updated: Option<DateTime<Utc>>,
     pub(super) etag: Option<String>,
     pub(super) generation: Option<String>,
-    /// Of its bytes, big endian, in base64.
+    /// CRC-32C of its bytes, big endian, in base64.
     pub(super) crc32c: Option<String>,
 }
 
@@ -33,8 +33,8 @@ impl Described {
     fn meta(self) -> object_store::Result<ObjectMeta> {
         let location = Path::parse(&self.name)?;
         let gibberish = |what| Failure::Gibberish(what).at(&self.name);
-        let size = self.size.parse().map_err(|_| gibberish("a size that is no number"))?;
-        let last_modified = self.updated.ok_or_else(|| gibberish("an object of no time"))?;
+        let size = self.size.parse().map_err(|_| gibberish("a size that is not a number"))?;
+        let last_modified = self.updated.ok_or_else(|| gibberish("an object without a time"))?;
         Ok(ObjectMeta { location, last_modified, size, e_tag: self.etag, version: self.generation })
     }
 }
@@ -48,7 +48,7 @@ struct Page {
     next_page_token: Option<String>,
 }
 
-/// What is known of an object.
+/// The description of an object.
 pub(super) async fn head(rest: &Rest, location: &Path) -> object_store::Result<ObjectMeta> {
     let described = describe(rest, location.as_ref()).await;
     described.map_err(|failure| failure.at(location.as_ref()))?.meta()
@@ -60,7 +60,7 @@ pub(super) async fn describe(rest: &Rest, name: &str) -> Result<Described, Failu
     rest.ask(&url).await
 }
 
-/// Where a listing is.
+/// The position of a listing.
 #[derive(Debug)]
 enum Place {
     Begin,

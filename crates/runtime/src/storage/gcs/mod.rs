@@ -1,12 +1,12 @@
 //! A bucket of Google Cloud Storage: `gs://bucket/prefix`.
 //!
-//! Documents are written and read by Google's own client. Three things are asked of the JSON API
-//! directly, with the same credentials:
+//! Documents are written and read by Google's own client. The JSON API is called directly, with the
+//! same credentials, for:
 //!
 //! - metadata, listings and deletions, which that client has only over gRPC, so not through a
 //!   proxy or an emulator that speaks HTTP;
-//! - uploads in pieces ([`upload`]): after a connection that was cut, that client goes on with the
-//!   next piece where the last one is missing, and leaves a damaged object behind.
+//! - uploads in pieces ([`upload`]): after a lost connection that client continues with the next
+//!   piece although the last one is missing, and leaves a damaged object behind.
 
 mod address;
 mod failure;
@@ -34,8 +34,8 @@ fn open(url: &str) -> Result<Bucket> {
     open_at(url, &Endpoints::from_env()?)
 }
 
-/// Opens a bucket where `endpoints` say that Cloud Storage answers. Whether it is there shows when
-/// it is first used.
+/// Opens a bucket at the address of Cloud Storage in `endpoints`. A bucket that does not exist is
+/// noticed at its first use.
 pub fn open_at(url: &str, endpoints: &Endpoints) -> Result<Bucket> {
     let address = Address::parse(url)?;
     let store = CloudStorage::new(&endpoints.storage(), &address.bucket)?;

@@ -22,7 +22,7 @@ impl Rest {
     pub(super) fn new(base: &str, bucket: &str, credentials: Credentials) -> Result<Self, Failure> {
         let http = reqwest::Client::builder()
             .timeout(SILENCE)
-            // An upload's "resume incomplete" is a redirection by its number.
+            // The status of an incomplete upload, 308, is that of a redirection.
             .redirect(Policy::none())
             .build()
             .map_err(|source| Failure::Client(source.into()))?;
@@ -45,7 +45,7 @@ impl Rest {
         self.url(&["upload", "storage", "v1", "b", &self.bucket, "o"])
     }
 
-    /// Each segment is one name, whatever it has in it.
+    /// Each segment is escaped as one name.
     fn url(&self, segments: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
@@ -54,7 +54,7 @@ impl Rest {
         url
     }
 
-    /// Asks for a document, again and again where that may help.
+    /// Gets a document, retrying where that may help.
     pub(super) async fn ask<T: DeserializeOwned>(&self, url: &Url) -> Result<T, Failure> {
         let mut patience = RetryBudget::new();
         loop {
@@ -72,7 +72,7 @@ impl Rest {
         }
     }
 
-    /// Sends a request that may be repeated, again and again where that may help.
+    /// Sends a request that is safe to repeat, retrying where that may help.
     pub(super) async fn send(
         &self,
         method: Method,
@@ -106,7 +106,7 @@ impl Rest {
         Err(Failure::of(response).await)
     }
 
-    /// The headers that say who is asking. The credentials keep them until they expire.
+    /// The headers that authorize a request. The credentials keep them until they expire.
     async fn authorization(&self) -> Result<HeaderMap, Failure> {
         match self.credentials.headers(Extensions::new()).await.map_err(Failure::Credentials)? {
             CacheableResource::New { data, .. } => Ok(data),

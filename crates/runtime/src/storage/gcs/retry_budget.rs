@@ -6,17 +6,17 @@ use tokio::time::Instant;
 
 use super::failure::Failure;
 
-/// Time for which a call that fails is repeated. A task of an extraction is worth some minutes; a
-/// service that is asked again by whoever called it is not.
+/// Time for which a call that fails is repeated. A task of an extraction is worth minutes of
+/// retries; a service, whose caller calls it again, is not.
 pub(super) const PATIENCE: Duration = Duration::from_mins(2);
 /// The pause after the first failure; it doubles.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// Time for one answer, or for the next bytes of one.
+/// Longest wait for an answer, or for its next bytes.
 pub(super) const SILENCE: Duration = Duration::from_mins(1);
 
-/// What is left of it for one call.
+/// The time that is left for one call.
 #[derive(Debug)]
 pub(super) struct RetryBudget {
     ends: Instant,
@@ -28,7 +28,7 @@ impl RetryBudget {
         Self { ends: Instant::now() + PATIENCE, longest: FIRST_PAUSE }
     }
 
-    /// Pauses before the next try, or gives the failure back where another one is of no use.
+    /// Pauses before the next try, or returns the failure if another try is of no use.
     pub(super) async fn wait(&mut self, failure: Failure) -> Result<(), Failure> {
         let Some(pause) = self.pause(&failure, Instant::now()) else { return Err(failure) };
         tracing::debug!("repeating a call of Cloud Storage in {pause:?}: {failure}");
@@ -36,7 +36,7 @@ impl RetryBudget {
         Ok(())
     }
 
-    /// The next pause. They are random, so that clients that failed together do not come back
+    /// The next pause. Pauses are random, so that clients that failed together do not retry
     /// together.
     fn pause(&mut self, failure: &Failure, now: Instant) -> Option<Duration> {
         let pause = self.longest.mul_f64(rand::random_range(0.0..=1.0));

@@ -37,20 +37,20 @@ use super::retry_budget::{FIRST_PAUSE, LONGEST_PAUSE, PATIENCE, SILENCE};
 use super::upload::Upload;
 use crate::google::Endpoint;
 
-/// Objects that are deleted at once, where many are.
+/// Most objects that are deleted at once.
 const DELETED_AT_ONCE: usize = 16;
 
 /// One bucket. Every call is repeated for a while where that may help; a create that is repeated
-/// after its answer was lost finds its own object and says that it exists.
+/// after its answer was lost finds its own object and reports that it exists.
 ///
-/// [`ObjectMeta::last_modified`] of an object that is read may be the beginning of time: Google's
-/// client does not tell. `head` and `list` do.
+/// [`ObjectMeta::last_modified`] of an object that is read may be 1970-01-01, because Google's
+/// client does not report it. `head` and `list` do.
 #[derive(Debug)]
 pub(super) struct CloudStorage {
     bucket: String,
     url: String,
     credentials: Credentials,
-    /// Made at the first use, for it can be made only where it can be waited for.
+    /// Made at the first use, because making it is asynchronous.
     client: OnceCell<Storage>,
     rest: Arc<Rest>,
 }
@@ -82,7 +82,8 @@ impl CloudStorage {
                     .with_credentials(self.credentials.clone())
                     .with_retry_policy(RetryableErrors.with_time_limit(PATIENCE))
                     .with_backoff_policy(backoff)
-                    // What comes in one piece goes in one request: it can be create-only then.
+                    // An object that is given whole is sent in one request, which can be
+                    // create-only.
                     .with_resumable_upload_threshold(usize::MAX)
                     .build()
                     .await
@@ -103,7 +104,7 @@ impl CloudStorage {
         let write = if create {
             write.set_if_generation_match(0)
         } else {
-            // The same bytes again are no harm.
+            // Writing the same bytes twice is harmless.
             write.with_idempotency(true)
         };
         let write = match content_type {
@@ -194,7 +195,7 @@ impl ObjectStore for CloudStorage {
         let response = read.map_err(|failure| failure.at(location.as_ref()))?;
         let object = response.object();
         let meta = match u64::try_from(object.size) {
-            // Empty, or the service did not tell.
+            // Empty, or the service did not report the size.
             Ok(0) | Err(_) => listing::head(&self.rest, location).await?,
             Ok(size) => ObjectMeta {
                 location: location.clone(),
@@ -251,7 +252,7 @@ impl fmt::Display for CloudStorage {
     }
 }
 
-/// A payload that is all there.
+/// A payload that is in memory as a whole.
 struct Whole<I> {
     length: u64,
     pieces: I,
@@ -269,7 +270,7 @@ impl<I: Iterator<Item = Bytes> + Send + Sync> StreamingSource for Whole<I> {
     }
 }
 
-/// The bytes of an object as they come. The client resumes where a connection was cut, and compares
+/// The bytes of an object as they arrive. The client resumes after a lost connection, and compares
 /// the checksum of a whole object.
 fn bytes_of(
     response: ReadObjectResponse,

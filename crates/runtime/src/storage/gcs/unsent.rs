@@ -11,7 +11,7 @@ const QUANTUM: u64 = 256 << 10;
 /// The bytes of an object that the service may not have yet.
 #[derive(Debug, Default)]
 pub(super) struct Unsent {
-    /// Where in the object they begin.
+    /// Offset in the object at which they begin.
     start: u64,
     waiting: VecDeque<Bytes>,
     length: u64,
@@ -28,23 +28,24 @@ impl Unsent {
         self.waiting.push_back(bytes);
     }
 
-    /// Where in the object the first of them lies: so many bytes the service has.
+    /// Offset of the first of them in the object, which is the number of bytes that the service
+    /// has.
     pub(super) fn start(&self) -> u64 {
         self.start
     }
 
-    /// Bytes of the object as far as it is known.
+    /// Length of the object so far.
     pub(super) fn total(&self) -> u64 {
         self.start + self.length
     }
 
-    /// Of all bytes that were ever pushed.
+    /// CRC-32C of all bytes that were ever pushed.
     pub(super) fn crc32c(&self) -> u32 {
         self.crc32c
     }
 
-    /// Where what can be sent ends while more may come: something has to be left for the piece that
-    /// makes the object whole.
+    /// End of what can be sent while more may follow: some bytes have to be left for the piece that
+    /// completes the object.
     pub(super) fn sendable(&self) -> u64 {
         self.start + self.length.saturating_sub(1) / QUANTUM * QUANTUM
     }
@@ -64,8 +65,8 @@ impl Unsent {
         taken
     }
 
-    /// Forgets what the service has: everything before `end`. `false` where it says to have less
-    /// than it had, or more than there is.
+    /// Forgets what the service has: everything before `end`. `false` if the service reports less
+    /// than it had, or more than was pushed.
     #[must_use]
     pub(super) fn forget(&mut self, end: u64) -> bool {
         if end < self.start || end > self.total() {

@@ -23,15 +23,15 @@ use super::rest::Rest;
 use super::retry_budget::RetryBudget;
 use super::unsent::Unsent;
 
-/// An upload, as whoever fills it holds it. Dropping it abandons the upload.
+/// The writer's side of an upload. Dropping it abandons the upload.
 #[derive(Debug)]
 pub(super) struct Upload {
     path: Path,
     orders: mpsc::UnboundedSender<Command>,
 }
 
-/// What the task that sends is asked for. Whoever asks waits for the answer, so what is queued is
-/// bounded by how many parts the filler keeps in flight.
+/// Commands to the task that sends. The writer waits for each answer, so the queue is bounded by
+/// the number of parts that the writer keeps in flight.
 #[derive(Debug)]
 enum Command {
     Part(PutPayload, oneshot::Sender<Result<(), Failure>>),
@@ -40,7 +40,7 @@ enum Command {
 }
 
 impl Upload {
-    /// Asks nothing of the service yet.
+    /// Does not call the service yet.
     pub(super) fn new(rest: Arc<Rest>, path: Path, content_type: Option<String>) -> Self {
         let (orders, asked) = mpsc::unbounded_channel();
         let session = Session {
@@ -79,26 +79,26 @@ impl MultipartUpload for Upload {
     async fn abort(&mut self) -> object_store::Result<()> {
         let (answer, answered) = oneshot::channel();
         drop(self.orders.send(Command::Abort(answer)));
-        // Where nobody answers, the upload has ended already.
+        // Without an answer, the upload has ended already.
         answered.await.unwrap_or_default();
         Ok(())
     }
 }
 
-/// An upload, as the task that sends holds it.
+/// The sending task's side of an upload.
 struct Session {
     rest: Arc<Rest>,
     name: String,
     content_type: Option<String>,
-    /// Whoever knows it can write: it is not for logs. Absent before the first piece.
+    /// Anyone who knows it can write, so it must not be logged. Absent before the first piece.
     url: Option<Url>,
     pieces: Unsent,
 }
 
-/// What the service says of an upload.
+/// The state of an upload, as the service reports it.
 #[derive(Debug)]
 enum UploadProgress {
-    /// It has so many bytes.
+    /// The service has this many bytes.
     Has(u64),
     Whole(Described),
 }
@@ -111,7 +111,8 @@ impl Session {
                     payload.into_iter().for_each(|bytes| self.pieces.push(bytes));
                     let result = self.advance(self.pieces.sendable()).await;
                     let failed = result.is_err();
-                    // Nobody waits where the filler was dropped; then the orders end next.
+                    // If the writer was dropped nothing waits for the answer, and the commands end
+                    // next.
                     drop(answer.send(result));
                     if failed {
                         break;
@@ -149,7 +150,8 @@ impl Session {
         let whole = self.drive(total, Some(total)).await?;
         let whole = whole.ok_or(Failure::Gibberish("an upload that does not end"))?;
         if !self.is_ours(&whole) {
-            // Nobody was told of the object. Who may not delete leaves it to the bucket's rules.
+            // The object was never reported. If deleting it is not allowed, it is left to the
+            // bucket's lifecycle rules.
             let object = self.rest.object(&self.name);
             drop(self.rest.send(Method::DELETE, &object, |request| request).await);
             return Err(Failure::Damaged);
@@ -296,7 +298,7 @@ async fn progress(response: Response) -> Result<UploadProgress, Failure> {
     }
     let body = response.bytes().await?;
     let object = serde_json::from_slice(&body);
-    object.map(UploadProgress::Whole).map_err(|_| Failure::Gibberish("an object that is none"))
+    object.map(UploadProgress::Whole).map_err(|_| Failure::Gibberish("an invalid object"))
 }
 
 /// A checksum as the service writes it.

@@ -1,10 +1,11 @@
-//! Arrays of the wire into repeated columns.
+//! Decoding arrays into repeated columns.
 
 use super::super::type_table::Wire;
-use super::value::{self, Refusal};
+use super::refusal::Refusal;
+use super::value;
 use crate::builder::{Invalid, ListColumn};
 
-/// Appends an array of one dimension. Where it fails, the row is still open.
+/// Appends an array of one dimension. If it fails, the row is still open.
 pub(super) fn append(wire: Wire, value: &[u8], list: &mut ListColumn) -> Result<(), Refusal> {
     let mut rest = value;
     let dimensions = word(&mut rest)?;

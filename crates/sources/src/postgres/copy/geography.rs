@@ -1,15 +1,15 @@
-//! Shapes of `PostGIS`, from EWKB to what GEOGRAPHY is loaded from.
+//! Shapes of `PostGIS`, from EWKB to the text that GEOGRAPHY is loaded from.
 //!
-//! A `geometry` has edges that are straight on the plane of degrees, and so has `GeoJSON`; those of a
-//! `geography` are straight on the earth, and so are those of WKT. Coordinates have as many digits
-//! as it takes to read the same double back.
+//! A `geometry` has edges that are straight on the plane of degrees, and so has `GeoJSON`; those of
+//! a `geography` are straight on the earth, and so are those of WKT. Coordinates have as many
+//! digits as are needed to read the same double back.
 //!
 //! EWKB: <https://libgeos.org/specifications/wkb/#extended-wkb>. GEOGRAPHY:
 //! <https://cloud.google.com/bigquery/docs/geospatial-data>
 
 use std::fmt::Write as _;
 
-use super::value::Refusal;
+use super::refusal::Refusal;
 use crate::builder::Invalid;
 
 /// How a shape is written.
@@ -33,7 +33,7 @@ const COLLECTION: usize = 6;
 const SRID: u32 = 4326;
 const HAS_SRID: u32 = 0x2000_0000;
 const HAS_MORE: u32 = 0xc000_0000;
-/// Collections within collections; deeper ones are nothing that anybody draws.
+/// Deepest nesting of collections that is read.
 const DEEPEST: usize = 32;
 
 const SHORT: Refusal = Refusal::Malformed("a shape that ends early");
@@ -52,7 +52,7 @@ pub(super) fn spelled(value: &[u8], spelling: GeographyFormat) -> Result<String,
 
 struct Shape<'a> {
     rest: &'a [u8],
-    /// Byte order of the part under way.
+    /// Byte order of the current part.
     little: bool,
     spelling: GeographyFormat,
     text: String,
@@ -187,7 +187,7 @@ impl Shape<'_> {
 mod tests {
     use super::*;
 
-    /// A shape as hexadecimal digits of EWKB, in both spellings or as the reason why there is none.
+    /// Checks a shape, given as hexadecimal digits of EWKB, in both spellings.
     fn check(hex: &str, json: &str, wkt: &str) {
         let digits = hex.replace(' ', "");
         let bytes: Vec<u8> = (0..digits.len())

@@ -5,6 +5,7 @@
 mod array;
 mod geography;
 mod numeric;
+mod refusal;
 mod value;
 
 use arrow_array::RecordBatch;
@@ -14,12 +15,12 @@ use sluice_contracts::{Error, Result};
 use super::dialect;
 use super::type_table::{Wire, suspicion, wire_of};
 use crate::builder::{BatchBuilder, Invalid};
-use value::Refusal;
+use refusal::Refusal;
 
 /// Decodes one COPY stream of a table's columns.
 ///
 /// The stream may arrive in pieces of any size; a piece of whole rows is decoded where it lies.
-/// After an error the decoder is of no use any more.
+/// After an error the decoder cannot be used any more.
 ///
 /// It is public for the fuzz target and for measurements.
 #[derive(Debug)]
@@ -27,9 +28,9 @@ pub struct CopyDecoder {
     columns: Vec<Field>,
     batch: BatchBuilder,
     expects: Expects,
-    /// The bytes at hand of the one item that is not complete yet.
+    /// The bytes so far of the one item that is not complete yet.
     pending: Vec<u8>,
-    /// Bytes of the row under way.
+    /// Bytes of the current row.
     row_bytes: usize,
     rows: u64,
     bytes: u64,
@@ -68,14 +69,14 @@ const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 const HEADER: usize = SIGNATURE.len() + 8;
 /// A value is shorter than 1 GiB in every version, so that a batch's offsets never overflow.
 const MAX_VALUE: usize = 1 << 30;
-/// Room for incomplete items that is kept from one to the next.
+/// Buffer for incomplete items that is kept from one to the next.
 const KEPT: usize = 1 << 20;
 
 impl CopyDecoder {
     /// A decoder for a stream of these columns, in this order.
     ///
     /// # Errors
-    /// `Data` where a column's encoding is not known or does not become its target type.
+    /// `Data` if a column's encoding is not known or cannot become its target type.
     pub fn new(columns: &[Column]) -> Result<Self> {
         let fields = columns.iter().map(Field::new).collect::<Result<Vec<_>>>()?;
         Ok(Self {
@@ -102,11 +103,11 @@ impl CopyDecoder {
     }
 
     /// Takes bytes off the front of `chunk`: all of them, or those up to the end of a batch, which
-    /// is returned. To be called until `chunk` is empty.
+    /// is returned. Call it until `chunk` is empty.
     ///
     /// # Errors
-    /// `Data` where the stream is malformed, or holds a value that its column cannot and that ends
-    /// the run.
+    /// `Data` if the stream is malformed, or contains a value that its column cannot hold and that
+    /// ends the run.
     pub fn feed(&mut self, chunk: &mut &[u8]) -> Result<Option<RecordBatch>> {
         let before = chunk.len();
         let full = self.consume(chunk);
@@ -143,7 +144,7 @@ impl CopyDecoder {
         &self.invalid
     }
 
-    /// Says whether a batch is full; if not, the chunk is empty now.
+    /// Returns whether a batch is full; if not, the chunk is empty now.
     fn consume(&mut self, chunk: &mut &[u8]) -> Result<bool> {
         while !self.pending.is_empty() {
             let missing = self.item_length().saturating_sub(self.pending.len());
@@ -174,14 +175,14 @@ impl CopyDecoder {
         Ok(full)
     }
 
-    /// How long the pending item is, as far as its first bytes tell.
+    /// Length of the pending item, as far as its first bytes show it.
     fn item_length(&self) -> usize {
         match self.expects {
             Expects::Header => HEADER,
             Expects::Row => 2,
             Expects::Field(_) => {
                 let length = self.pending.first_chunk().map_or(0, |word| i32::from_be_bytes(*word));
-                // A wrong length is complete as it is: decoding it says what is wrong.
+                // A wrong length counts as complete: decoding it reports what is wrong.
                 4 + usize::try_from(length).ok().filter(|length| *length < MAX_VALUE).unwrap_or(0)
             }
             Expects::Extension(_) | Expects::End => 0,
@@ -189,7 +190,7 @@ impl CopyDecoder {
     }
 
     /// Decodes the complete items at the front of `input` and takes them off, up to the end of a
-    /// batch. Says whether the batch is full.
+    /// batch. Returns whether the batch is full.
     fn decode(&mut self, input: &mut &[u8]) -> Result<bool> {
         loop {
             match self.expects {
@@ -293,7 +294,7 @@ fn header_extension(header: &[u8; HEADER]) -> Result<usize> {
         [a, b, c, d, length @ ..] => (u32::from_be_bytes([*a, *b, *c, *d]), length),
         _ => (0, fields),
     };
-    // The upper half are flags that a reader has to know, and there are none to know.
+    // The upper half are flags that a reader has to know, and none is defined yet.
     if flags >> 16 != 0 {
         return malformed("its flags are not known");
     }

@@ -1,9 +1,9 @@
-//! Exact decimals of the wire: digits to base 10,000 into scaled integers.
+//! Exact decimals of the wire, from digits to base 10,000 to scaled integers.
 
 use arrow_buffer::i256;
 use sluice_contracts::documents::Decimal;
 
-use super::value::Refusal;
+use super::refusal::Refusal;
 use crate::builder::{ColumnBuilder, Invalid};
 
 pub(super) const TOO_LARGE: Invalid = Invalid("too many digits before the point");
@@ -50,7 +50,7 @@ struct Number<'a> {
 
 impl<'a> Number<'a> {
     fn parse(value: &'a [u8]) -> Result<Self, Refusal> {
-        const WRONG: Refusal = Refusal::Malformed("a numeric that is none");
+        const WRONG: Refusal = Refusal::Malformed("an invalid numeric");
         let Some(([count0, count1, weight0, weight1, sign0, sign1, scale0, _], digits)) =
             value.split_first_chunk::<8>()
         else {
@@ -58,7 +58,7 @@ impl<'a> Number<'a> {
         };
         let (mut digits, odd) = digits.as_chunks::<2>();
         let count = usize::from(u16::from_be_bytes([*count0, *count1]));
-        // The scale that is displayed has 14 bits and says nothing about the value.
+        // The display scale has 14 bits and does not affect the value.
         if !odd.is_empty() || digits.len() != count || *scale0 > 0x3f {
             return Err(WRONG);
         }
@@ -122,8 +122,8 @@ fn decimal_places(digit: u16) -> i32 {
     }
 }
 
-/// A whole number: `(head * shift + tail) * 10^zeros`. Whoever made it has seen that it has no
-/// more digits than the integer it is computed in.
+/// A whole number: `(head * shift + tail) * 10^zeros`. Its maker has checked that it has no more
+/// digits than the integer that it is computed in.
 #[derive(Debug)]
 struct Scaled<'a> {
     head: &'a [[u8; 2]],
@@ -198,7 +198,7 @@ mod tests {
         bytes
     }
 
-    /// The unscaled integer, or why there is none.
+    /// Checks the unscaled integer, or the reason why there is none.
     fn check(precision: u8, scale: u8, wire: &[u8], expected: &str) {
         let column = Column {
             name: String::new(),
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn malformed_numbers_are_refused() {
-        let wrong = "a numeric that is none";
+        let wrong = "an invalid numeric";
         for wire in [
             &b""[..],
             b"\0\0\0\0\0\0\0",

@@ -1,4 +1,4 @@
-//! One value of the wire into one column.
+//! Decoding one value of the wire into one column.
 
 use arrow_buffer::i256;
 use sluice_contracts::documents::Decimal;
@@ -6,27 +6,11 @@ use uuid::Uuid;
 
 use super::super::type_table::Wire;
 use super::geography::{self, GeographyFormat};
+use super::refusal::Refusal;
 use super::{array, numeric};
 use crate::builder::{ColumnBuilder, Invalid};
 
-/// Why a value was not appended.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// The column cannot hold it.
-    Invalid(Invalid),
-    /// It is not what the wire says it is.
-    Malformed(&'static str),
-    /// The column is not one that the wire becomes.
-    Mismatch,
-}
-
-impl From<Invalid> for Refusal {
-    fn from(invalid: Invalid) -> Self {
-        Self::Invalid(invalid)
-    }
-}
-
-/// Appends a value, or nothing but elements of an array that is still open.
+/// Appends a value. An error appends nothing, except elements of an array that is still open.
 pub(super) fn append(wire: Wire, value: &[u8], into: &mut ColumnBuilder) -> Result<(), Refusal> {
     match (wire, into) {
         (_, ColumnBuilder::List(list)) => array::append(wire, value, list)?,
@@ -101,7 +85,7 @@ fn sized<const N: usize>(value: &[u8]) -> Result<[u8; N], Refusal> {
     value.try_into().map_err(|_| Refusal::Malformed("a value of the wrong length"))
 }
 
-/// Only a database of encoding `SQL_ASCII` has any.
+/// Only a database of encoding `SQL_ASCII` has such text.
 pub(super) const NOT_UTF8: Invalid = Invalid("text that is not UTF-8");
 
 fn utf8(value: &[u8]) -> Result<&str, Refusal> {

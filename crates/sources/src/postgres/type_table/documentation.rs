@@ -12,7 +12,7 @@ const SOURCE: &str = "postgres";
 const ARRAY: &str = "NULL elements, more than one dimension, a lower bound other than 1, and what \
                      the element's type cannot hold";
 
-/// The rows of the documentation: the types, then what is made of any type.
+/// The rows of the documentation: the types, then what any type can become.
 pub(in crate::postgres) fn type_documentation() -> Vec<TypeRow> {
     let types = FAMILIES.iter().flat_map(|(family, rows)| rows.iter().map(|row| of(family, row)));
     types.chain(made()).collect()
@@ -70,7 +70,7 @@ fn made() -> [TypeRow; 4] {
         ),
         made("domain", vec![one(TargetType::Int64, false, None), text()], "7", "7"),
         TypeRow {
-            refused: Some("nobody knows what it is"),
+            refused: Some("the type is not known"),
             ..made("any other type", Vec::new(), "", "")
         },
     ]

@@ -1,4 +1,4 @@
-//! Shapes: the server's own, on a plane without an earth.
+//! The server's own shapes, which lie on a plane and not on the earth.
 
 use super::{Row, text};
 

@@ -1,4 +1,4 @@
-//! What the server's own catalogue is made of.
+//! The types of the server's own catalogue.
 
 use super::TargetType::{Bignumeric, Float64, Int64, Numeric};
 use super::{Row, SelectExpression, Target, Wire, all, refused, row, text};
@@ -58,7 +58,7 @@ pub(super) const ROWS: &[Row] = &[
 
 const INDEX: &str = "it lives inside of indexes, and its text does not say its value";
 
-/// Types whose text is no spelling of the value.
+/// Types whose text does not show the value.
 pub(super) const REFUSED: &[Row] = &[
     refused("gtsvector", INDEX),
     refused("pg_mcv_list", "it is a statistic of the server's, whose text is its bytes"),

@@ -1,5 +1,5 @@
 //! Which values a column cannot hold, as a condition of the server's language: for the plan, which
-//! asks the statistics, and for whoever has to find the row.
+//! asks the statistics, and for a person who has to find the row.
 
 use sluice_contracts::documents::{Column, TargetType};
 

@@ -1,6 +1,6 @@
-//! What PostgreSQL's types become: one row a type.
+//! What PostgreSQL's types become: one row per type.
 //!
-//! To add a type: a row in its family's file, and a [`Wire`] where its bytes are like no other's.
+//! To add a type: a row in its family's file, and a [`Wire`] if its bytes are unlike any other's.
 
 mod documentation;
 mod extensions;
@@ -52,10 +52,9 @@ pub(super) enum Wire {
     Bool,
     /// Text in the client's encoding.
     Text,
-    /// Text of the server's that is made for a JSON column; empty for an array whose lower bounds
-    /// JSON has no place for.
+    /// JSON text made by the server; empty for an array whose lower bounds JSON cannot express.
     Json,
-    /// The text of an interval; `infinity` and `-infinity` are none that ISO 8601 knows.
+    /// The text of an interval; `infinity` and `-infinity` do not exist in ISO 8601.
     Interval,
     /// One byte of text; 0 is the empty text.
     Char,
@@ -88,10 +87,10 @@ pub(super) struct Row {
     pub wire: Wire,
     /// What the query asks the server for.
     pub form: SelectExpression,
-    /// What it may become, the default first. STRING can be asked of every type, so it stands here
-    /// only where what is sent is text anyway.
+    /// What it may become, the default first. A job can ask for STRING with every type, so it is
+    /// listed only if the server sends text anyway.
     pub targets: &'static [Target],
-    /// Why it is read as nothing but the text that the job asks for.
+    /// Why it is read only as text, and only if the job asks for that.
     pub refused: Option<&'static str>,
     /// Why values inside of the server's JSON would not be exact.
     pub inexact_json: Option<&'static str>,
@@ -154,12 +153,12 @@ const fn refused(name: &'static str, reason: &'static str) -> Row {
 }
 
 impl Row {
-    /// The same, of an extension.
+    /// The same for an extension's type.
     const fn of(self, extension: &'static str) -> Self {
         Self { extension, ..self }
     }
 
-    /// The same, which the server's JSON does not hold exactly.
+    /// The same for a type that the server's JSON does not hold exactly.
     const fn inexact_json(self, reason: &'static str) -> Self {
         Self { inexact_json: Some(reason), ..self }
     }
@@ -226,7 +225,7 @@ pub(super) fn inexact_json(extension: &str, name: &str, typtype: char) -> Option
 /// Checks that a column of a manifest can be read, and finds how.
 ///
 /// # Errors
-/// `Data` where no row of the table does what the column says.
+/// `Data` if no row of the table matches the column.
 pub(super) fn wire_of(column: &Column) -> Result<Wire> {
     let decimal_fits = column.decimal.is_none_or(|d| {
         (1..=Decimal::BIGNUMERIC.precision).contains(&d.precision) && d.scale <= d.precision
@@ -237,7 +236,7 @@ pub(super) fn wire_of(column: &Column) -> Result<Wire> {
         .map(|row| row.wire)
         .ok_or_else(|| {
             Error::data(format!(
-                "read column `{}`: no type is sent as `{}` and becomes `{}` of these digits",
+                "read column `{}`: encoding `{}` cannot become `{}` of these digits",
                 column.name, column.encoding, column.target_type
             ))
             .hint("plan the run again with this version")

@@ -6,7 +6,7 @@ use super::{Row, Target, Wire, all, but, row};
 const SMALL: &[Target] = &[all(Int64), all(Float64), all(Numeric), all(Bignumeric)];
 const LARGE: &[Target] =
     &[all(Int64), but(Float64, "integers that FLOAT64 would round"), all(Numeric), all(Bignumeric)];
-/// What a decimal cannot hold depends on its digits: [`super::numeric`] tells.
+/// What a decimal cannot hold depends on its digits: see [`super::numeric`].
 const DECIMAL: &[Target] = &[
     but(Bignumeric, "NaN, infinity, more digits than BIGNUMERIC has"),
     but(Numeric, "NaN, infinity, more digits than NUMERIC has"),

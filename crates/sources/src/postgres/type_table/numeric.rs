@@ -1,4 +1,4 @@
-//! What a `numeric` becomes: that depends on its digits.
+//! What a `numeric` becomes, which depends on its digits.
 
 use sluice_contracts::documents::{Decimal, TargetType};
 use sluice_contracts::{Error, Result};
@@ -13,7 +13,7 @@ pub(super) type NumericTarget = (TargetType, Option<Decimal>, Option<String>);
 /// What a `numeric` becomes. `None` where it cannot become the wanted type.
 ///
 /// # Errors
-/// `Invalid` where no type of the target has its digits and the job wants none in particular.
+/// `Invalid` if no type of the target has its digits and the job asks for no type.
 pub(super) fn decimal(
     column: &str,
     pg: &PgType<'_>,
@@ -22,7 +22,7 @@ pub(super) fn decimal(
     let declared = Declared::of(pg.typmod);
     let exact = declared.and_then(Declared::decimal).filter(|d| d.target_type().is_some());
     let outcome = |to, decimal, invalid: String| Ok(Some((to, decimal, Some(invalid))));
-    // The server keeps infinity out of a numeric whose size is declared.
+    // The server allows no infinity in a numeric whose size is declared.
     let never = if declared.is_some() { "NaN" } else { "NaN, infinity" };
     match (wanted, exact, declared) {
         (None, Some(exact), _) => {

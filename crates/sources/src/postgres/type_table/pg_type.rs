@@ -15,7 +15,7 @@ pub(in crate::postgres) struct PgType<'a> {
     pub typmod: i32,
     /// Whether it is an array of `base`.
     pub arrays: Arrays,
-    /// What inside of a composite the server's JSON does not hold exactly, and why.
+    /// Which type inside of a composite the server's JSON does not hold exactly, and why.
     pub inexact: Option<&'a str>,
     /// Whether a composite has arrays inside of it.
     pub has_arrays: bool,
@@ -27,7 +27,7 @@ pub(in crate::postgres) enum Arrays {
     /// None.
     #[default]
     None,
-    /// An array of one dimension, as far as its declaration says.
+    /// An array of one dimension, according to its declaration.
     One,
     /// An array that is declared with more dimensions, or of arrays.
     Deep,

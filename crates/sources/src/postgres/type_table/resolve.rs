@@ -1,4 +1,4 @@
-//! From a column of the catalogue, and what the job wants of it, to what it becomes.
+//! From a column of the catalogue, and the type that the job asks for, to what it becomes.
 
 use sluice_contracts::documents::{Decimal, TargetType};
 use sluice_contracts::job::ColumnFile;
@@ -29,10 +29,10 @@ pub(in crate::postgres) struct Resolved {
     pub invalid: Option<String>,
 }
 
-/// Finds what a column becomes by its type and by what the job wants of it.
+/// Finds what a column becomes by its type and by the type that the job asks for.
 ///
 /// # Errors
-/// `Invalid` where the type is not known or refused, or where the wanted type cannot hold it.
+/// `Invalid` if the type is not known or refused, or if the wanted type cannot hold it.
 pub(in crate::postgres) fn resolve(
     column: &str,
     pg: &PgType<'_>,
@@ -100,7 +100,7 @@ fn as_text(pg: &PgType<'_>, row: Option<&Row>) -> &'static str {
     }
 }
 
-/// What a row that is no type's makes of the column.
+/// The result of a row that does not belong to a type.
 fn made(encoding: &'static str, target_type: TargetType) -> Result<Resolved> {
     let target = Row::named(encoding).and_then(|row| row.target(target_type));
     let target = target.ok_or_else(|| Error::bug(format!("make {target_type} by `{encoding}`")))?;
@@ -139,7 +139,7 @@ fn document(
     made(encoding, Json)
 }
 
-/// A type whose rows of the table say everything.
+/// A type that its row of the table describes completely.
 fn plain(
     column: &str,
     pg: &PgType<'_>,
@@ -163,7 +163,7 @@ fn plain(
     Ok((target.to, decimal, target.invalid.map(str::to_owned)))
 }
 
-/// Refuses shapes whose declaration alone keeps them out of GEOGRAPHY.
+/// Refuses shapes that GEOGRAPHY cannot hold by their declaration alone.
 ///
 /// `PostGIS` packs 21 bits of SRID, 6 of kind, and one each for Z and M into the modifier
 /// (`TYPMOD_GET_SRID` and its neighbours in `liblwgeom.h`).

@@ -22,9 +22,9 @@ impl SelectExpression {
     pub(super) const TEXT: Self = Self::Cast("pg_catalog.text");
 }
 
-/// The row of whatever the job asks as STRING and the server does not send as text.
+/// The row of columns that the job asks for as STRING and that the server does not send as text.
 pub(super) const SERVER_TEXT: &str = "server_text";
-/// The row of whatever becomes JSON that the server makes, but for arrays.
+/// The row of columns other than arrays that become JSON made by the server.
 pub(super) const SERVER_JSON: &str = "server_json";
 /// The row of arrays that become JSON.
 pub(super) const ARRAY_JSON: &str = "array_json";
@@ -34,20 +34,21 @@ pub(super) const BOUNDED_JSON: &str = "bounded_json";
 pub(super) const MONEY_TEXT: &str = "money_text";
 pub(super) const MONEY_ARRAY_TEXT: &str = "money_array_text";
 
-/// What JSON cannot say of an array. The server's text does, before the array: `[0:1]={1,2}`.
+/// What JSON cannot express of an array. The server's text has them before the array:
+/// `[0:1]={1,2}`.
 const BOUNDS: &str = "lower bounds other than 1";
 
-/// Matches them in the server's text of whatever has arrays inside of it.
+/// Matches them in the server's text of a value that has arrays inside of it.
 pub(super) const BOUNDS_PATTERN: &str = "[[]-?[0-9]+:-?[0-9]+[]]=[{]";
 
 const JSON: &[Target] = &[all(TargetType::Json)];
 const BOUND_JSON: &[Target] = &[but(TargetType::Json, BOUNDS)];
 
-/// What is made of a type because JSON or text is all that holds it.
+/// Conversions of types that only JSON or text can hold.
 ///
-/// The server's JSON has each number with the digits of its text; NaN and infinity, days, moments
-/// in UTC, bytes in hexadecimal, and whatever JSON does not know are strings of the server's text.
-/// A `json` inside of it stands there verbatim, duplicate keys included.
+/// In the server's JSON each number has the digits of its text; NaN and infinity, dates, times in
+/// UTC, bytes in hexadecimal, and everything that JSON does not know are strings of the server's
+/// text. A `json` inside of it is verbatim, duplicate keys included.
 pub(super) const ROWS: &[Row] = &[
     whole(SERVER_TEXT, Wire::Text, TEXT, "{}::pg_catalog.text"),
     whole(SERVER_JSON, Wire::Json, JSON, "pg_catalog.to_json({})::pg_catalog.text"),
@@ -89,7 +90,7 @@ pub(in crate::postgres) fn expression(column: &Column, quoted: &str) -> String {
         SelectExpression::Cast(to) if column.repeated => format!("{quoted}::{to}[]"),
         SelectExpression::Cast(to) => format!("{quoted}::{to}"),
         SelectExpression::Each(template) if column.repeated => {
-            // What has other dimensions or bounds is refused when it is read.
+            // An array with other dimensions or bounds is refused when it is read.
             let each = template.replace("{}", "_element.of");
             format!(
                 "case when {quoted} is null \

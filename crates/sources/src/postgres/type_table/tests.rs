@@ -260,7 +260,7 @@ fn types_of_extensions() {
         assert!(declared(typmod, "BYTES").is_ok());
         assert!(declared(typmod, "STRING").is_ok());
     }
-    // A type of the same name that is somebody else's.
+    // A type of the same name that does not belong to the extension.
     assert!(described("citext").is_err());
     assert!(described("other.citext").is_err());
 }

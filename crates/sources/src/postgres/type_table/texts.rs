@@ -1,4 +1,4 @@
-//! Text, bytes, documents, and what is read as its text.
+//! Text, bytes, documents, and types that are read as their text.
 
 use super::TargetType::{Bytes, Json, String as Text};
 use super::{COMPOSITE, ENUM, Row, TEXT, Target, Wire, all, but, row, text};

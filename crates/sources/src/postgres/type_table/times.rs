@@ -53,7 +53,7 @@ pub(super) const RANGES: &[Row] = &[
     text("datemultirange", "{[2024-01-01,2024-02-01)}", "{[2024-01-01,2024-02-01)}"),
     text("tsmultirange", "{}", "{}"),
     text("tstzmultirange", "{}", "{}"),
-    // Ranges and multiranges that somebody has created.
+    // Ranges and multiranges that users have created.
     text("range", "[0.5,1.5)", "[0.5,1.5)"),
     text("multirange", "{[0.5,1.5)}", "{[0.5,1.5)}"),
 ];

@@ -96,7 +96,7 @@ const DECLARED: &[(&str, KeyType)] = &[
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever is stored in a column, and however it is declared.
+    /// For every stored value of a column, and every declaration of it.
     #[test]
     fn every_row_is_in_exactly_one_unit(
         values in prop::collection::vec(stored(), 0..60),

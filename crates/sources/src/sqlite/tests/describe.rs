@@ -178,7 +178,7 @@ async fn every_form_of_relation_is_found() {
     );
     let described = database.describe(&job("select")).await.unwrap();
     assert_eq!(described.columns[0].source_name, "From");
-    // `DESC` makes an index of its own of it, in which NULL may be.
+    // With `DESC` the key has an index of its own, which may contain NULL.
     assert_eq!(described.keys[0], key("b", KeyType::Integer, true, true, true));
 
     let described = database.describe(&job("pairs")).await.unwrap();

@@ -44,7 +44,7 @@ fn value() -> impl Strategy<Value = Value> {
     let digits = "[+-]?[0-9]{0,25}(\\.[0-9]{0,12})?(e[+-]?[0-9]{1,3})?";
     let days = "(0001|1969|2024|9999)-(01|02|12)-(01|29|31)";
     let clock = "([01][0-9]|23|24):[0-5][0-9](:[0-5][0-9](\\.[0-9]{1,8})?)?";
-    // SQLite takes no other offsets, and is asked.
+    // SQLite, whose answer is compared, accepts no other offsets.
     let zone = "(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])?";
     prop_oneof![
         4 => any::<i64>().prop_map(Value::Integer),
@@ -117,7 +117,7 @@ fn plain(text: &str) -> String {
     }
 }
 
-/// Whether what was read is what SQLite holds. Says what differs.
+/// Whether what was read is what SQLite holds. An error says what differs.
 fn same(
     column: &Column,
     array: &ArrayRef,

@@ -32,7 +32,7 @@ impl Database {
     fn new(sql: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let connection = Connection::open(folder.path().join("a b?.db")).unwrap();
-        // A pattern for what follows, not a wish for safety.
+        // For speed only: these databases need not survive a crash.
         connection.execute_batch("PRAGMA synchronous = off").unwrap();
         connection.execute_batch(sql).unwrap();
         Self { folder, connection }

@@ -52,7 +52,7 @@ async fn rows_are_estimated_from_the_rows_numbers() {
     database.connection.execute_batch("ANALYZE").unwrap();
     near(estimated(&database, &job("gaps")).await, 20_000.0, 0.0);
     near(estimated(&database, &job("pairs")).await, 20_000.0, 0.0);
-    // Statistics that lie are found out.
+    // Wrong statistics are detected.
     let lie = "UPDATE sqlite_stat1 SET stat = '20000000 1' WHERE tbl = 'gaps'";
     database.connection.execute_batch(lie).unwrap();
     near(estimated(&database, &job("gaps")).await, 20_000.0, 200.0);

@@ -115,7 +115,7 @@ async fn a_unit_that_is_given_up_lets_the_next_one_be_read() {
     let all = drain(&mut *batches).await.unwrap();
     assert_eq!((rows(&all), all.len() > 2), (50_000, true));
     assert_eq!(batches.bytes(), 50_000 * 108);
-    // What SQLite would look for without end ends as well.
+    // A search that SQLite would continue without end ends as well.
     drop(batches);
     let endless =
         query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n");

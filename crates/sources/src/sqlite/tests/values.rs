@@ -118,7 +118,7 @@ async fn text_is_utf8_and_numbers_have_their_shortest_text() {
     assert_eq!(text("DECIMAL(4,2)", "0.30000000000000004", "STRING").await, "0.30000000000000004");
     assert_eq!(text("BLOB", "x'6162'", "STRING").await, "ab");
     assert_eq!(text("TEXT", "x'6162'", "STRING").await, "ab");
-    // Who writes eight bytes of a number into a column of text does not mean their text.
+    // Eight bytes of a number in a text column are not meant as text.
     assert!(refused("TEXT", "x'0500000000000000'", "").await.contains("a blob"));
     assert!(refused("TEXT", "CAST(x'ff' AS TEXT)", "").await.contains("not UTF-8"));
     assert!(refused("BLOB", "x'ff'", "STRING").await.contains("not UTF-8"));

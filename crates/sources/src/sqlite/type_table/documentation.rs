@@ -1,4 +1,4 @@
-//! What the documentation says of the type table.
+//! The documentation of the type table.
 
 use sluice_contracts::documents::TargetType;
 
@@ -12,7 +12,7 @@ const DECIMALS: &[(&str, [&str; 2])] = &[
     ("DECIMAL(38, 10)", ["'0.1234567890'", "0.1234567890"]),
     ("DECIMAL(60, 5)", ["'0.12345'", ""]),
 ];
-/// Declared types that say nothing of their values.
+/// Declared types that say nothing about their values.
 const UNTYPED: &[&str] = &["", "ANY", "NUM"];
 
 /// Every declared type that is known, and those that the plan refuses.

@@ -5,7 +5,7 @@ use sluice_contracts::{Error, Result};
 
 use crate::sqlite::datetime::TextFormat;
 
-/// How a column's values are meant, which SQLite's storage alone does not say.
+/// How a column's values are meant, which SQLite's storage alone does not show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sqlite) enum Encoding {
     /// Whole numbers.
@@ -26,7 +26,7 @@ pub(in crate::sqlite) enum Encoding {
     Time,
     /// Days with a time, as text.
     Datetime(TextFormat),
-    /// Moments, as text with or without a zone.
+    /// Points in time, as text with or without a zone.
     Timestamp(TextFormat),
     /// JSON documents.
     Json,
@@ -52,7 +52,7 @@ impl Encoding {
         Self::Untyped,
     ];
 
-    /// The word in a plan.
+    /// The name in a plan.
     pub(in crate::sqlite) fn name(self) -> &'static str {
         match self {
             Self::Integer => "integer",
@@ -72,7 +72,7 @@ impl Encoding {
         }
     }
 
-    /// What a plan's word means.
+    /// The encoding of a name in a plan.
     pub(in crate::sqlite) fn parse(word: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|encoding| encoding.name() == word).ok_or_else(|| {
             Error::data(format!("read the plan: unknown encoding `{word}`"))
@@ -88,7 +88,7 @@ impl Encoding {
         }
     }
 
-    /// The same with days spelled otherwise, where there are some.
+    /// The same encoding with another spelling of days, if it has days.
     pub(in crate::sqlite) fn spelled(self, spelling: TextFormat) -> Self {
         match self {
             Self::Datetime(_) => Self::Datetime(spelling),
@@ -141,7 +141,7 @@ impl Encoding {
     }
 
     /// Which values a column of such a type may store that `target` does not hold. SQLite stores
-    /// what it is given, whatever is declared, except in a `strict` table.
+    /// any value, whatever type is declared, except in a `strict` table.
     pub(in crate::sqlite) fn misfits(
         self,
         target: TargetType,

@@ -1,7 +1,7 @@
 //! The type table: from a column's declared type to the target's.
 //!
-//! To add a declared type: its name in a row of [`TYPES`]. What no row names goes by SQLite's own
-//! affinity.
+//! To add a declared type: its name in a row of [`TYPES`]. A type that no row names follows
+//! SQLite's own affinity.
 
 mod documentation;
 mod encoding;
@@ -18,12 +18,13 @@ struct Row {
     names: &'static [&'static str],
     encoding: Encoding,
     target: TargetType,
-    /// For the documentation: what the types count among, and a value before and after.
+    /// For the documentation: the types' family, and a value before and after.
     family: &'static str,
     example: [&'static str; 2],
 }
 
-/// Declared types by their words alone, in upper case. A decimal's target follows from its digits.
+/// Declared types by their words without digits, in upper case. A decimal's target follows from its
+/// digits.
 const TYPES: &[Row] = &[
     Row {
         names: &[
@@ -167,7 +168,7 @@ const TYPES: &[Row] = &[
 const SIGNS: [&str; 3] = ["UNSIGNED", "SIGNED", "ZEROFILL"];
 
 /// SQLite's affinities by letters in the declared type, in the order in which SQLite looks for
-/// them. What has none of them may hold anything.
+/// them. A type with none of them may hold anything.
 ///
 /// <https://www.sqlite.org/datatype3.html#determination_of_column_affinity>
 const AFFINITIES: &[(&[&str], Encoding, TargetType)] = &[
@@ -181,12 +182,12 @@ const AFFINITIES: &[(&[&str], Encoding, TargetType)] = &[
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Declared {
     pub(super) encoding: Encoding,
-    /// `None` where nobody knows the type, or no target type has its digits.
+    /// `None` if the type is not known, or if no target type has its digits.
     pub(super) target: Option<TargetType>,
     pub(super) decimal: Option<Decimal>,
 }
 
-/// Looks a declared type up. Every text has an answer; that it is not known is one.
+/// Looks a declared type up. Never fails: an unknown type is a result, too.
 pub(super) fn declared(text: &str) -> Declared {
     let (words, digits) = match text.split_once('(') {
         Some((words, rest)) => match rest.split_once(')') {

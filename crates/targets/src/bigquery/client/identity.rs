@@ -1,4 +1,4 @@
-//! As whom BigQuery is called.
+//! The identity that BigQuery is called with.
 
 use async_trait::async_trait;
 use gcp_bigquery_client::auth::Authenticator;
@@ -6,13 +6,13 @@ use gcp_bigquery_client::error::BQError;
 use google_cloud_auth::credentials::{CacheableResource, Credentials};
 use sluice_contracts::{Error, Kind, Result};
 
-/// The credentials that every client of Google's services uses here, for one that would rather
-/// find its own.
+/// The credentials that all clients of Google's services share, for a client that by default finds
+/// its own.
 #[derive(Debug, Clone)]
 pub(super) struct Identity(pub(super) Credentials);
 
 impl Identity {
-    /// An access token; empty over plain `http`. The credentials keep it until it runs out.
+    /// An access token; empty over plain `http`. The credentials keep it until it expires.
     pub(super) async fn token(&self) -> Result<String> {
         let headers = self.0.headers(http::Extensions::new()).await.map_err(|source| {
             let kind = if source.is_transient() { Kind::Transient } else { Kind::Denied };
@@ -34,7 +34,7 @@ impl Identity {
 #[async_trait]
 impl Authenticator for Identity {
     async fn access_token(&self) -> Result<String, BQError> {
-        // Whoever calls has asked for the token before, and has seen why there is none.
+        // The caller has asked for the token before, and has seen the error if there is none.
         self.token().await.map_err(|_| BQError::NoToken)
     }
 }

@@ -1,4 +1,4 @@
-//! Jobs: work that BigQuery does by itself, under a name that we give it.
+//! Jobs: work that BigQuery does by itself, under a name that the loader gives it.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use sluice_contracts::{Kind, Result};
 use super::refusal::{Refusal, is_passing};
 use super::{Client, TableId};
 
-/// What a job is found by. BigQuery takes each name once: of two callers that start a job of one
-/// name, one starts it.
+/// The key of a job. BigQuery accepts each name once: if two callers start a job of one name, only
+/// one of them starts it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::bigquery) struct JobName {
     /// The project that is billed.
@@ -25,12 +25,12 @@ pub(in crate::bigquery) struct JobName {
     pub id: String,
 }
 
-/// How far a job is.
+/// The state of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::bigquery) struct JobReport {
     /// Whether it has ended.
     pub ended: bool,
-    /// Why it failed, where it did.
+    /// Why it failed, if it did.
     pub failure: Option<JobFailure>,
     /// Rows that a load has written.
     pub rows: Option<u64>,
@@ -44,9 +44,9 @@ pub(in crate::bigquery) struct JobFailure {
     /// The reason, from the list in the documentation.
     /// <https://cloud.google.com/bigquery/docs/error-messages>
     pub reason: String,
-    /// BigQuery's own words. They may hold a cell's value.
+    /// BigQuery's own message. It may contain a cell's value.
     pub message: String,
-    /// What of the job was wrong, as a file.
+    /// The part of the job that was wrong, such as a file.
     pub place: Option<String>,
 }
 
@@ -72,7 +72,7 @@ pub(in crate::bigquery) struct Copy {
 pub(in crate::bigquery) type Labels = BTreeMap<String, String>;
 
 impl Client {
-    /// A job by its name; nothing where none of that name was started.
+    /// A job by its name; `None` if no job of that name was started.
     pub(in crate::bigquery) async fn job(&self, name: &JobName) -> Result<Option<JobReport>> {
         self.identity.token().await?;
         let found = self.typed.job().get_job(&name.project, &name.id, Some(&name.location)).await;
@@ -83,8 +83,7 @@ impl Client {
         }
     }
 
-    /// Starts a load or a query, as `kind` says. Nothing where a job of that name was started
-    /// before.
+    /// Starts a load or a query, as `kind` says. `None` if a job of that name was started before.
     pub(in crate::bigquery) async fn start(
         &self,
         name: &JobName,

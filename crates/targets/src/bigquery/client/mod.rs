@@ -1,7 +1,7 @@
 //! Calls of BigQuery's REST API.
 //!
-//! The client crate is asked wherever its types hold what BigQuery says. Tables and load jobs go
-//! over REST: the crate's table knows neither a column's default value, its digits nor RANGE, so
+//! The client crate is used wherever its types hold BigQuery's answer. Tables and load jobs use
+//! REST directly: the crate's table type lacks a column's default value, its digits and RANGE, so
 //! writing back what it read would lose them, and its load job cannot ask for list inference.
 
 mod identity;
@@ -26,7 +26,7 @@ use refusal::{Refusal, carried_out};
 
 pub(super) use jobs::{Copy, JobFailure, JobName, JobReport, Labels};
 
-/// How long one call may take. A job goes on by itself, so none takes long.
+/// How long one call may take. A job runs by itself, so no call takes long.
 const CALL: Duration = Duration::from_mins(1);
 
 /// A client of BigQuery.
@@ -45,7 +45,7 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client of BigQuery as it answers at `endpoint`. Calls nothing yet.
+    /// A client of BigQuery at `endpoint`. Makes no call yet.
     pub(super) async fn new(endpoint: &Endpoint) -> Result<Self> {
         let what = || "make a client of BigQuery";
         let identity = Identity(endpoint.credentials()?);
@@ -64,10 +64,10 @@ impl Client {
         Ok(Self { typed, http, identity, url })
     }
 
-    /// Where the dataset's tables lie: `US`, `europe-west3`, ...
+    /// The location of the dataset's tables: `US`, `europe-west3`, ...
     ///
     /// # Errors
-    /// `NotFound` where there is no such dataset.
+    /// `NotFound` if there is no such dataset.
     pub(super) async fn location(&self, id: &TableId) -> Result<String> {
         let name = id.dataset_name();
         self.identity.token().await?;
@@ -98,7 +98,7 @@ impl Client {
         }
     }
 
-    /// Makes a table. `Ok` where it is there already.
+    /// Makes a table. `Ok` if it exists already.
     pub(super) async fn create_table(&self, id: &TableId, table: &Value) -> Result<()> {
         match self.call(reqwest::Method::POST, &tables(id), Some(table)).await? {
             Ok(_) => Ok(()),
@@ -114,7 +114,7 @@ impl Client {
         changed.map(|_| ()).map_err(|refusal| refusal.during(format!("change table `{id}`")))
     }
 
-    /// Deletes a table. `Ok` where there is none.
+    /// Deletes a table. `Ok` if it does not exist.
     pub(super) async fn delete_table(&self, id: &TableId) -> Result<()> {
         self.identity.token().await?;
         let deleted = self.typed.table().delete(&id.project, &id.dataset, &id.table).await;
@@ -128,7 +128,7 @@ impl Client {
     /// One call of the REST API.
     ///
     /// # Errors
-    /// The outer one where there is no access token.
+    /// The outer error if there is no access token.
     async fn call(
         &self,
         method: reqwest::Method,
@@ -149,8 +149,8 @@ impl Client {
     }
 }
 
-/// The path of a dataset's tables. None of the letters that names are made of needs escaping but
-/// those that the HTTP client escapes by itself.
+/// The path of a dataset's tables. Of the characters allowed in names, only those need escaping
+/// that the HTTP client escapes by itself.
 fn tables(id: &TableId) -> String {
     format!("projects/{}/datasets/{}/tables", id.project, id.dataset)
 }

@@ -1,4 +1,4 @@
-//! BigQuery's refusals by who must act on them.
+//! BigQuery's refusals, classified by who must act on them.
 
 use gcp_bigquery_client::error::BQError;
 use serde::Deserialize;
@@ -9,11 +9,11 @@ use sluice_contracts::{Error, Kind};
 pub(super) enum Refusal {
     /// It answered, and refused.
     Answer(Answer),
-    /// It did not answer, or nothing that could be read.
+    /// It did not answer, or the answer could not be read.
     Silence(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// BigQuery's word on a call.
+/// BigQuery's answer to a call that it refused.
 /// <https://cloud.google.com/bigquery/docs/error-messages>
 #[derive(Debug, thiserror::Error)]
 #[error("BigQuery answered {code}: {message}")]
@@ -26,17 +26,17 @@ pub(super) struct Answer {
 }
 
 impl Refusal {
-    /// Whether what was asked for is not there.
+    /// Whether the requested thing does not exist.
     pub(super) fn is_not_found(&self) -> bool {
         matches!(self, Self::Answer(answer) if answer.code == 404)
     }
 
-    /// Whether what was to be made is there already.
+    /// Whether the thing to be made exists already.
     pub(super) fn is_taken(&self) -> bool {
         matches!(self, Self::Answer(answer) if answer.code == 409)
     }
 
-    /// The same as an error while doing `what`.
+    /// Converts the refusal to an error while doing `what`.
     pub(super) fn during(self, what: String) -> Error {
         match self {
             Self::Answer(answer) => {
@@ -127,13 +127,13 @@ struct Detail {
     reason: String,
 }
 
-/// The answer to a call, where it was carried out.
+/// The answer to a call, if it was carried out.
 pub(super) async fn carried_out(response: reqwest::Response) -> Result<reqwest::Response, Refusal> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
     }
-    // What stands before BigQuery answers in HTML.
+    // A proxy in front of BigQuery answers in HTML.
     let body: Option<Body> = response.json().await.ok();
     let (message, reason) = match body {
         Some(Body { error }) => {

@@ -1,4 +1,4 @@
-//! The two clients, below the calls.
+//! The two clients below the calls.
 
 use serde_json::json;
 use sluice_runtime::google::Endpoints;
@@ -13,7 +13,7 @@ async fn both_clients_speak_tls() {
     let url = format!("https://{}", listener.local_addr().unwrap());
     let endpoints: Endpoints =
         serde_json::from_value(json!({"sluice_bigquery_endpoint": "127.0.0.1:1"})).unwrap();
-    // The credentials of plain `http`: none are to be found here.
+    // The credentials of plain `http`, because this machine may have no others.
     let mut client = Client::new(&endpoints.bigquery()).await.unwrap();
     client.url = url.clone();
     client.typed = ClientBuilder::new()

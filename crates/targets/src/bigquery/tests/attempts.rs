@@ -1,4 +1,4 @@
-//! Once, whatever happens to jobs and loaders.
+//! A table is loaded once, whatever happens to jobs and loaders.
 
 use std::task::Poll;
 
@@ -34,7 +34,7 @@ async fn a_job_that_another_loader_started_meanwhile_is_adopted() {
     let recorder = Recorder::default();
     let load = load(Append, columns(&[ID])).await;
     loaded(&recorder, &load).await;
-    // Looked before the other had started its job, and started its own after.
+    // This loader checks before the other has started its job, and starts its own afterwards.
     recorder.hides_jobs(1);
     let target = recorder.serve().await;
     assert!(matches!(advance(&target, &load).await, Ok(Poll::Pending)));
@@ -69,7 +69,7 @@ async fn a_job_that_fails_for_a_passing_reason_burns_its_name_and_no_more_than_f
     let (kind, said) = refused(advance(&target, &load).await);
     assert_eq!(kind, Kind::Denied);
     assert!(said.contains("BigQuery failed 5 times, the last time for the reason"), "{said}");
-    // One that has not come to an end yet keeps the next from being tried.
+    // While a job has not ended, the next is not tried.
     recorder.now_ends(&job(3), &running());
     assert!(matches!(advance(&target, &load).await, Ok(Poll::Pending)));
     recorder.now_ends(&job(3), &done(3));

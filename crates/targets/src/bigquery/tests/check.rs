@@ -18,7 +18,7 @@ use crate::target::Target as _;
 const DATASET: &str = "/bigquery/v2/projects/shop/datasets/sales";
 const TABLE: &str = "/bigquery/v2/projects/shop/datasets/sales/tables/orders";
 
-/// A BigQuery that answers GET with these documents and knows nothing else.
+/// A BigQuery that answers GET with these documents and nothing else.
 async fn answering(documents: &[(&str, Value)]) -> BigQueryTarget {
     let known: HashMap<String, Value> =
         documents.iter().map(|(path, document)| ((*path).to_owned(), document.clone())).collect();
@@ -50,7 +50,7 @@ fn dataset() -> (&'static str, Value) {
     (DATASET, json!({"datasetReference": reference, "location": "europe-west3"}))
 }
 
-/// The target with these fields, and with whatever else is said of it.
+/// The target with these fields and these other properties.
 #[expect(clippy::needless_pass_by_value, reason = "tests give what they make")]
 fn existing(fields: Value, more: Value) -> (&'static str, Value) {
     let mut table = json!({"type": "TABLE", "numRows": "0", "schema": {"fields": fields}});
@@ -148,7 +148,7 @@ async fn empty_wants_no_rows_and_append_the_same_columns() {
     assert!(said.contains("table has 1,204 rows but write disposition is `empty`"), "{said}");
     for (columns, expected) in [
         (vec![("id", TargetType::String), tags], "it has `ID` REQUIRED INT64 where the job has"),
-        (vec![ID], "it has `tags` REPEATED STRING, which the job has not"),
+        (vec![ID], "column `tags` REPEATED STRING exists in the table and not in the job"),
         (vec![ID, tags, ("at", TargetType::Date)], "it lacks `at` NULLABLE DATE"),
     ] {
         let (kind, said) = refused(&target, &table(WriteDisposition::Append, &columns)).await;
@@ -171,7 +171,7 @@ async fn views_and_other_partitioning_are_no_targets() {
     let fields = json!([{"name": "id", "type": "INTEGER"}, {"name": "day", "type": "DATE"}]);
     let view = answering(&[existing(fields.clone(), json!({"type": "MATERIALIZED_VIEW"}))]).await;
     let (_, said) = refused(&view, &table(WriteDisposition::Truncate, &[ID])).await;
-    assert!(said.contains("it is no table but a materialized view"), "{said}");
+    assert!(said.contains("it is a materialized view and not a table"), "{said}");
 
     let by_day = json!({"timePartitioning": {"type": "DAY", "field": "day"}});
     let target = answering(&[existing(fields, by_day)]).await;

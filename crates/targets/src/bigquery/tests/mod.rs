@@ -1,4 +1,4 @@
-//! What BigQuery is asked for, and what its answers come to.
+//! The requests to BigQuery, and the results of its answers.
 
 mod attempts;
 mod check;
@@ -70,7 +70,7 @@ fn columns(wanted: &[(&str, TargetType)]) -> Vec<Column> {
     wanted.iter().map(column).collect()
 }
 
-/// One call of the loader's.
+/// One call of the loader.
 async fn advance(target: &BigQueryTarget, load: &Load) -> Result<Poll<Loaded>> {
     match target.prepare(load).await? {
         Poll::Ready(prepared) => prepared.publish().await,

@@ -19,7 +19,7 @@ struct State {
     known: BTreeMap<String, Value>,
     /// How the next jobs end: their status and statistics.
     endings: VecDeque<Value>,
-    /// Looks at jobs that are to find nothing, as if they came before the job did.
+    /// Number of checks of jobs that find nothing, as if they came before the job.
     blind: usize,
     /// Everything that changes something, in order.
     asked: Vec<Value>,
@@ -45,7 +45,7 @@ impl Recorder {
         BigQueryTarget::new(&endpoints.bigquery()).await.unwrap()
     }
 
-    /// Has the table `orders` stand as this document says.
+    /// Makes the table `orders` exist as this document describes it.
     pub(super) fn stands(&self, table: Value) {
         self.0.lock().unwrap().known.insert("/datasets/sales/tables/orders".into(), table);
     }
@@ -55,7 +55,7 @@ impl Recorder {
         self.0.lock().unwrap().endings.push_back(ending);
     }
 
-    /// Has the next looks at jobs find nothing.
+    /// Makes the next checks of jobs find nothing.
     pub(super) fn hides_jobs(&self, looks: usize) {
         self.0.lock().unwrap().blind = looks;
     }
@@ -144,7 +144,7 @@ pub(super) fn done(rows: u64) -> Value {
     json!({"status": {"state": "DONE"}, "statistics": {"load": load}})
 }
 
-/// A job that is on its way.
+/// A job that is running.
 pub(super) fn running() -> Value {
     json!({"status": {"state": "RUNNING"}})
 }

@@ -10,7 +10,7 @@ use super::recorder::{Recorder, done};
 use super::{ID, TAGS, columns, load, load_of_nothing, loaded};
 use crate::target::Target;
 
-/// A table that somebody cares for.
+/// A table with descriptions, keys and policies.
 fn cared_for() -> Value {
     json!({
         "type": "TABLE",

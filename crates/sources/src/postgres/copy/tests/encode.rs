@@ -79,7 +79,7 @@ fn field(value: Option<&[u8]>, bytes: &mut Vec<u8>) {
     bytes.extend(value.unwrap_or_default());
 }
 
-/// An array of one dimension, or of none if it is empty, as the server makes it.
+/// An array of one dimension, or of no dimension if it is empty, as the server makes it.
 pub(super) fn array(elements: &[Option<Vec<u8>>]) -> Vec<u8> {
     let nulls = i32::from(elements.iter().any(Option::is_none));
     let mut bytes = i32::from(!elements.is_empty()).to_be_bytes().to_vec();
@@ -163,7 +163,7 @@ pub(super) fn decode(
     Ok((batches, decoder.invalid().to_vec()))
 }
 
-/// A cell as text, as this project's documentation would print it.
+/// A cell as text, in the form of this project's documentation.
 pub(super) fn cell(array: &ArrayRef, row: usize) -> Option<String> {
     if array.is_null(row) {
         return None;

@@ -1,4 +1,4 @@
-//! What the decoder makes of streams: those of the format, and those that are broken.
+//! How the decoder reads valid and broken streams.
 
 mod encode;
 mod round_trip;

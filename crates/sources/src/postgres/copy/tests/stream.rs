@@ -7,7 +7,7 @@ use sluice_contracts::documents::{Column, OnInvalid, Table, TargetType, Unit};
 use super::encode::{array, cell, column, decode, numeric, stream, stream_of};
 use crate::postgres::copy::{CopyDecoder, HEADER};
 
-/// What becomes of one value, by hand-made bytes.
+/// Checks what one value becomes, given as bytes.
 fn check(pg: &str, wanted: Option<TargetType>, wire: &[u8], expected: &str) {
     let column = column(pg, wanted);
     let found = match decode(&[column], &stream_of(&[Some(wire.to_vec())]), &[]) {
@@ -76,7 +76,7 @@ fn invalid(pg: &str, wanted: Option<TargetType>, wire: &[u8], reason: &str) {
     let (batches, counts) = decode(&[lenient], &rows, &[]).unwrap();
     assert_eq!(batches[0].column(0).null_count(), 3, "{pg}");
     assert_eq!(counts, [2], "{pg}");
-    // Deep arrays and arrays of composites are one text.
+    // Deep arrays and arrays of composites are sent as one text.
     if !pg.ends_with("[]") && wanted.is_none() {
         let element = array(&[Some(wire.to_vec())]);
         invalid(&format!("{pg}[]"), None, &element, reason);
@@ -174,7 +174,7 @@ fn values_that_are_malformed() {
     malformed("jsonb", b"", "a jsonb of an unknown version");
     malformed("jsonb", b"\x02{}", "a jsonb of an unknown version");
     malformed("time", &(-1_i64).to_be_bytes(), "a time outside of the day");
-    malformed("numeric", b"\0", "a numeric that is none");
+    malformed("numeric", b"\0", "an invalid numeric");
     malformed("int4[]", b"\0\0\0\x01\0", "an array that ends early");
     let whole = array(&[Some(vec![0; 4]), Some(vec![1; 4])]);
     malformed("int4[]", &whole[..whole.len() - 1], "an array whose elements end early");
