@@ -1,6 +1,6 @@
 //! The suite that every source passes: what [`Source`] promises, seen by a planner and a reader.
 //!
-//! An adapter's test brings a [`Fixture`] and calls [`all`].
+//! An adapter's test brings a [`SourceFixture`] and calls [`all`].
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -24,7 +24,7 @@ pub const ROWS: i64 = 1_000;
 /// A source under test, with one table: `id`, a 64-bit key from 1 to [`ROWS`], and `note`, a text
 /// that is NULL in every seventh row.
 #[async_trait]
-pub trait Fixture: Sync {
+pub trait SourceFixture: Sync {
     /// The source.
     fn source(&self) -> Arc<dyn Source>;
 
@@ -42,7 +42,7 @@ pub trait Fixture: Sync {
 }
 
 /// The whole suite. It changes the table, so a fixture is used once.
-pub async fn all(fixture: &dyn Fixture) {
+pub async fn all(fixture: &dyn SourceFixture) {
     a_table_is_described(fixture).await;
     every_cut_covers_every_row_once(fixture).await;
     a_reader_recovers_from_a_unit_that_it_left(fixture).await;
@@ -51,7 +51,7 @@ pub async fn all(fixture: &dyn Fixture) {
 }
 
 /// The columns, and at least one piece, of a table that exists.
-pub async fn a_table_is_described(fixture: &dyn Fixture) {
+pub async fn a_table_is_described(fixture: &dyn SourceFixture) {
     let mut survey = survey(fixture).await;
     let described = survey.describe(&job(fixture.relation())).await.expect("the table exists");
     let names: Vec<&str> = described.columns.iter().map(|it| it.source_name.as_str()).collect();
@@ -69,7 +69,7 @@ pub async fn a_table_is_described(fixture: &dyn Fixture) {
 }
 
 /// Units of each kind of cut are disjoint and cover the table.
-pub async fn every_cut_covers_every_row_once(fixture: &dyn Fixture) {
+pub async fn every_cut_covers_every_row_once(fixture: &dyn SourceFixture) {
     let mut survey = survey(fixture).await;
     let job = job(fixture.relation());
     let described = survey.describe(&job).await.expect("the table exists");
@@ -106,7 +106,7 @@ pub async fn every_cut_covers_every_row_once(fixture: &dyn Fixture) {
 }
 
 /// A unit that is left before its end takes neither the reader nor its snapshot along.
-pub async fn a_reader_recovers_from_a_unit_that_it_left(fixture: &dyn Fixture) {
+pub async fn a_reader_recovers_from_a_unit_that_it_left(fixture: &dyn SourceFixture) {
     let (table, whole) = whole(fixture).await;
     let mut reader = reader(fixture, Join::New).await;
     let token = reader.export().await.expect("a reader exports its snapshot");
@@ -117,7 +117,7 @@ pub async fn a_reader_recovers_from_a_unit_that_it_left(fixture: &dyn Fixture) {
 }
 
 /// A reader sees the snapshot that it joined, or refuses to confirm it.
-pub async fn what_is_confirmed_is_of_one_moment(fixture: &dyn Fixture) {
+pub async fn what_is_confirmed_is_of_one_moment(fixture: &dyn SourceFixture) {
     let (table, whole) = whole(fixture).await;
     let mut first = reader(fixture, Join::New).await;
     let token = first.export().await.expect("a reader exports its snapshot");
@@ -140,7 +140,7 @@ pub async fn what_is_confirmed_is_of_one_moment(fixture: &dyn Fixture) {
 }
 
 /// A table with other columns than were planned is not read.
-pub async fn an_altered_table_is_refused(fixture: &dyn Fixture) {
+pub async fn an_altered_table_is_refused(fixture: &dyn SourceFixture) {
     let (table, _) = whole(fixture).await;
     fixture.alter().await;
     let mut reader = reader(fixture, Join::New).await;
@@ -148,17 +148,17 @@ pub async fn an_altered_table_is_refused(fixture: &dyn Fixture) {
     assert_eq!(error.kind(), Kind::Data, "{}", error.chain());
 }
 
-async fn survey(fixture: &dyn Fixture) -> Box<dyn Survey> {
+async fn survey(fixture: &dyn SourceFixture) -> Box<dyn Survey> {
     fixture.source().survey("conformance").await.expect("the source answers")
 }
 
-async fn reader(fixture: &dyn Fixture, join: Join<'_>) -> Box<dyn Reader> {
+async fn reader(fixture: &dyn SourceFixture, join: Join<'_>) -> Box<dyn Reader> {
     let joined = fixture.source().reader("conformance", join).await.expect("the source answers");
     joined.expect("the snapshot is there to be joined")
 }
 
 /// The table as one unit.
-async fn whole(fixture: &dyn Fixture) -> (Table, Unit) {
+async fn whole(fixture: &dyn SourceFixture) -> (Table, Unit) {
     let job = job(fixture.relation());
     let described = survey(fixture).await.describe(&job).await.expect("the table exists");
     (planned(&job, &described), unit(Cut::Full, None, String::new()))

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use sluice_contracts::documents::{Column, Cut, OnInvalid, Relation, Table, TargetType, Unit};
 use sluice_contracts::job::TableJob;
 use sluice_contracts::{Error, Result};
-use sluice_sources::conformance::{self, Fixture, ROWS};
+use sluice_sources::conformance::{self, ROWS, SourceFixture};
 use sluice_sources::{Batches, Description, Join, Listing, Piece, Reader, Source, Survey};
 
 #[derive(Debug, Default)]
@@ -143,7 +143,7 @@ impl Batches for Once {
 }
 
 #[async_trait]
-impl Fixture for Memory {
+impl SourceFixture for Memory {
     fn source(&self) -> Arc<dyn Source> {
         Arc::new(self.clone())
     }

@@ -1,6 +1,6 @@
 //! The suite that every target passes: what [`Target`] promises, seen by a reader of its tables.
 //!
-//! An adapter's test brings a [`Fixture`] and calls [`all`], or single functions where the real
+//! An adapter's test brings a [`TargetFixture`] and calls [`all`], or single functions where the real
 //! system can only be imitated in part.
 #![expect(
     clippy::expect_used,
@@ -28,7 +28,7 @@ use crate::target::{Load, Loaded, Target};
 
 /// A target under test, and a reader of its tables.
 #[async_trait]
-pub trait Fixture: Sync {
+pub trait TargetFixture: Sync {
     /// The target.
     fn target(&self) -> &dyn Target;
 
@@ -44,7 +44,7 @@ pub trait Fixture: Sync {
 }
 
 /// The whole suite.
-pub async fn all(fixture: &dyn Fixture) {
+pub async fn all(fixture: &dyn TargetFixture) {
     each_disposition_does_what_its_name_says(fixture).await;
     a_run_is_loaded_once(fixture).await;
     loads_that_race_load_once(fixture).await;
@@ -54,7 +54,7 @@ pub async fn all(fixture: &dyn Fixture) {
 }
 
 /// Rows are replaced, kept, or not allowed.
-pub async fn each_disposition_does_what_its_name_says(fixture: &dyn Fixture) {
+pub async fn each_disposition_does_what_its_name_says(fixture: &dyn TargetFixture) {
     let table = fixture.table("dispositions");
     loaded(fixture, &load(fixture, &table, Append, &[]).await).await;
     assert_eq!(fixture.ids(&table).await.as_deref(), Some(&[][..]), "a table without rows exists");
@@ -70,7 +70,7 @@ pub async fn each_disposition_does_what_its_name_says(fixture: &dyn Fixture) {
 }
 
 /// The second load of a run changes nothing, and says what the first did.
-pub async fn a_run_is_loaded_once(fixture: &dyn Fixture) {
+pub async fn a_run_is_loaded_once(fixture: &dyn TargetFixture) {
     let table = fixture.table("once");
     let load = load(fixture, &table, Append, &[&[1, 2]]).await;
     let first = loaded(fixture, &load).await;
@@ -85,7 +85,7 @@ pub async fn a_run_is_loaded_once(fixture: &dyn Fixture) {
 }
 
 /// Two loaders of one run make its rows visible once.
-pub async fn loads_that_race_load_once(fixture: &dyn Fixture) {
+pub async fn loads_that_race_load_once(fixture: &dyn TargetFixture) {
     let table = fixture.table("race");
     let load = load(fixture, &table, Append, &[&[1], &[2]]).await;
     let (one, other) = futures::future::join(loaded(fixture, &load), loaded(fixture, &load)).await;
@@ -94,7 +94,7 @@ pub async fn loads_that_race_load_once(fixture: &dyn Fixture) {
 }
 
 /// A load that is prepared, and dropped, has changed nothing that a reader sees.
-pub async fn nothing_is_visible_before_the_last_step(fixture: &dyn Fixture) {
+pub async fn nothing_is_visible_before_the_last_step(fixture: &dyn TargetFixture) {
     let table = fixture.table("staged");
     loaded(fixture, &load(fixture, &table, Truncate, &[&[1]]).await).await;
     let load = Load { staged: true, ..load(fixture, &table, Truncate, &[&[2]]).await };
@@ -113,7 +113,7 @@ pub async fn nothing_is_visible_before_the_last_step(fixture: &dyn Fixture) {
 }
 
 /// A part that is not what its receipt says is never made visible.
-pub async fn parts_are_compared_with_their_receipts(fixture: &dyn Fixture) {
+pub async fn parts_are_compared_with_their_receipts(fixture: &dyn TargetFixture) {
     let table = fixture.table("spoilt");
     loaded(fixture, &load(fixture, &table, Truncate, &[&[1]]).await).await;
     let good = load(fixture, &table, Truncate, &[&[2], &[3]]).await;
@@ -129,7 +129,7 @@ pub async fn parts_are_compared_with_their_receipts(fixture: &dyn Fixture) {
 }
 
 /// What a load would refuse is refused before a row is read, unless the run itself has loaded it.
-pub async fn what_a_load_would_refuse_is_refused_before(fixture: &dyn Fixture) {
+pub async fn what_a_load_would_refuse_is_refused_before(fixture: &dyn TargetFixture) {
     let url = fixture.table("checked");
     let first = load(fixture, &url, Empty, &[&[1]]).await;
     let table = planned(&first);
@@ -142,7 +142,7 @@ pub async fn what_a_load_would_refuse_is_refused_before(fixture: &dyn Fixture) {
 
 /// A load of one part for each slice of ids. The parts are in the bucket.
 async fn load(
-    fixture: &dyn Fixture,
+    fixture: &dyn TargetFixture,
     table: &str,
     disposition: WriteDisposition,
     parts: &[&[i64]],
@@ -216,7 +216,7 @@ fn parquet(ids: &[i64]) -> Vec<u8> {
 }
 
 /// Calls the target as a loader does: again and again until it is done.
-async fn advance(fixture: &dyn Fixture, load: &Load) -> Result<Loaded> {
+async fn advance(fixture: &dyn TargetFixture, load: &Load) -> Result<Loaded> {
     for _ in 0..100 {
         if let Poll::Ready(prepared) = fixture.target().prepare(load).await?
             && let Poll::Ready(loaded) = prepared.publish().await?
@@ -228,14 +228,14 @@ async fn advance(fixture: &dyn Fixture, load: &Load) -> Result<Loaded> {
     panic!("the target is still at work after a hundred calls");
 }
 
-async fn loaded(fixture: &dyn Fixture, load: &Load) -> Loaded {
+async fn loaded(fixture: &dyn TargetFixture, load: &Load) -> Loaded {
     match advance(fixture, load).await {
         Ok(loaded) => loaded,
         Err(error) => panic!("the load should succeed: {}", error.chain()),
     }
 }
 
-async fn refused(fixture: &dyn Fixture, load: &Load) -> Error {
+async fn refused(fixture: &dyn TargetFixture, load: &Load) -> Error {
     advance(fixture, load).await.expect_err("the load should be refused")
 }
 

@@ -14,7 +14,7 @@ use sluice_contracts::documents::{RunId, Table};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::store::Bucket;
 use sluice_contracts::{Error, Result};
-use sluice_targets::conformance::{self, Fixture};
+use sluice_targets::conformance::{self, TargetFixture};
 use sluice_targets::{Load, Loaded, Prepared, Target};
 
 /// Rows, and the runs that were loaded, by the table's URL.
@@ -112,7 +112,7 @@ async fn read(load: &Load) -> Result<Vec<i64>> {
 struct Bench(Memory, Arc<InMemory>);
 
 #[async_trait]
-impl Fixture for Bench {
+impl TargetFixture for Bench {
     fn target(&self) -> &dyn Target {
         &self.0
     }

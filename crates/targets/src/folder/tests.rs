@@ -18,7 +18,7 @@ use sluice_contracts::{Kind, Result};
 use tempfile::TempDir;
 
 use super::FolderTarget;
-use crate::conformance::{self, Fixture};
+use crate::conformance::{self, TargetFixture};
 use crate::target::{Load, Loaded, Target};
 
 struct World {
@@ -369,7 +369,7 @@ async fn a_target_behind_a_link_is_the_table_that_the_link_names() {
 }
 
 #[async_trait]
-impl Fixture for World {
+impl TargetFixture for World {
     fn target(&self) -> &dyn Target {
         &FolderTarget
     }

@@ -19,7 +19,7 @@ use sluice_contracts::job::{ColumnFile, Partitioning, TableJob, WriteDisposition
 use sluice_contracts::{Error, Result};
 
 use super::*;
-use crate::conformance::{self, Fixture, ROWS};
+use crate::conformance::{self, ROWS, SourceFixture};
 use crate::source::{Batches, Description};
 
 /// A database in a folder that goes away with it.
@@ -138,7 +138,7 @@ impl FileFixture {
 }
 
 #[async_trait]
-impl Fixture for FileFixture {
+impl SourceFixture for FileFixture {
     fn source(&self) -> Arc<dyn Source> {
         Arc::clone(&self.0)
     }
