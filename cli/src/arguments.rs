@@ -31,7 +31,7 @@ Over https the planner is called as the service account or the machine that this
 A service does not accept a person's own credentials: put an identity token into SLUICE_TOKEN,
 such as `gcloud auth print-identity-token` prints.";
 
-/// Moves whole tables, in parallel, into a warehouse.
+/// Moves whole tables, in parallel, into BigQuery or folders of Parquet files.
 #[derive(Debug, Parser)]
 #[command(name = "sluice", version, max_term_width = 100, disable_help_subcommand = true)]
 pub(crate) struct Arguments {

@@ -108,9 +108,10 @@ impl StatusReport {
         }
     }
 
-    /// Whether the cloud carries it out: on one machine a run has neither of these.
+    /// Whether the cloud carries it out: on one machine nobody requests a run, and no loader decides
+    /// what becomes of it.
     pub(crate) fn is_in_cloud(&self) -> bool {
-        self.requested.is_some() || !self.launches.is_empty()
+        self.requested.is_some() || self.verdict.is_some()
     }
 
     /// Whether the run has ended on one machine, and how: no loader says so in a document, so the

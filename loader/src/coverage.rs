@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use sluice_contracts::documents::{Manifest, Receipt, UnitRef};
+use sluice_contracts::documents::{Manifest, Receipt, UnitRef, Verdict};
 use sluice_contracts::job::Consistency;
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Result};
@@ -102,11 +102,21 @@ pub fn tasks_to_start(manifest: &Manifest, missing: &[UnitRef]) -> Vec<u32> {
 /// The receipts of the generation that can be committed, or else of the one that has come
 /// furthest.
 pub async fn coverage(store: &RunStore, manifest: &Manifest) -> Result<Coverage> {
-    let generation = match store.verdict().await?.and_then(|verdict| verdict.snapshot) {
-        Some(generation) => generation,
-        None => best_generation(store, manifest).await?.generation,
-    };
+    let verdict = store.verdict().await?;
+    let generation = generation(store, manifest, verdict.as_ref()).await?;
     coverage_of(store, manifest, generation).await
+}
+
+/// The generation that was decided for, or else the best one.
+pub(crate) async fn generation(
+    store: &RunStore,
+    manifest: &Manifest,
+    verdict: Option<&Verdict>,
+) -> Result<u32> {
+    match verdict.and_then(|verdict| verdict.snapshot) {
+        Some(generation) => Ok(generation),
+        None => Ok(best_generation(store, manifest).await?.generation),
+    }
 }
 
 /// The receipts of one generation.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sluice_loader::{Loader, LoaderConfig};
 use sluice_runtime::http::{Callers, Traces};
 use sluice_runtime::service;
+use sluice_runtime::storage::find_bucket;
 use sluice_targets::{BigQuery, Targets};
 
 #[tokio::main]
@@ -19,7 +20,7 @@ async fn main() -> ExitCode {
             executions: shared.executions,
             checks: shared.checks,
             announcer: shared.announcer,
-            bucket: shared.bucket,
+            bucket: find_bucket(&shared.bucket_url)?,
             targets: Targets::open(&[&BigQuery]).await?,
             deadline: config.deadline()?,
         };

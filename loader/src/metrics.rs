@@ -32,9 +32,9 @@ impl RunMetrics {
 
     async fn read(&mut self, view: &RunView) -> Result<()> {
         let store = view.store();
-        self.decided = view.verdict().await?.map(|verdict| verdict.at);
         let Some(manifest) = view.readable_manifest().await? else { return Ok(()) };
         self.planned = Some(manifest.planned);
+        self.decided = view.verdict().await?.map(|verdict| verdict.at);
         self.launches = store.newest_launch().await?.map_or(0, |newest| newest + 1);
         let coverage = view.coverage().await?;
         let receipts = || coverage.receipts.values();

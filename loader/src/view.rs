@@ -1,4 +1,5 @@
-//! One run as its documents describe it, each document read at most once.
+//! One run as its documents describe it: the manifest, the verdict, and the receipts once all of
+//! them exist, each read once.
 //!
 //! Documents never change, so what a check has read of a run holds until its end. A document that
 //! did not exist is read again.
@@ -9,7 +10,7 @@ use sluice_contracts::Result;
 use sluice_contracts::documents::{Manifest, Verdict};
 use sluice_contracts::store::RunStore;
 
-use crate::coverage::{Coverage, best_generation, coverage_of};
+use crate::coverage::{Coverage, coverage_of, generation};
 
 /// A run, for one check of the loader or one commit of the command.
 #[derive(Debug)]
@@ -70,17 +71,17 @@ impl RunView {
     /// furthest.
     pub(crate) async fn coverage(&self) -> Result<Arc<Coverage>> {
         let (manifest, verdict) = (self.manifest().await?, self.verdict().await?);
-        let generation = match verdict.and_then(|verdict| verdict.snapshot) {
-            Some(generation) => generation,
-            None => best_generation(&self.store, &manifest).await?.generation,
-        };
+        let generation = generation(&self.store, &manifest, verdict.as_deref()).await?;
         self.coverage_of(generation).await
     }
 
-    /// The receipts of one generation.
+    /// The receipts of one generation. They are read once they are complete: as long as units are
+    /// missing, a receipt may have been created since.
     pub(crate) async fn coverage_of(&self, generation: u32) -> Result<Arc<Coverage>> {
         match self.coverage.get() {
-            Some(coverage) if coverage.generation == generation => Ok(coverage),
+            Some(coverage) if coverage.generation == generation && coverage.is_complete() => {
+                Ok(coverage)
+            }
             _ => {
                 let manifest = self.manifest().await?;
                 Ok(self.coverage.keep(coverage_of(&self.store, &manifest, generation).await?))
@@ -89,7 +90,7 @@ impl RunView {
     }
 }
 
-/// A document, once it was read.
+/// A document that was read, once it was.
 #[derive(Debug)]
 struct Kept<T>(Mutex<Option<Arc<T>>>);
 

@@ -19,7 +19,7 @@ async fn main() -> ExitCode {
         let port = shared.port;
         let planner = Planner::new(Ports {
             jobs: open_bucket(&config.jobs_url(&shared.bucket_url))?,
-            bucket: shared.bucket,
+            bucket: open_bucket(&shared.bucket_url)?,
             executions: shared.executions,
             parallelism: config.sluice_parallelism,
             checks: shared.checks,

@@ -202,6 +202,7 @@ async fn a_run_answers_programs_and_people() {
     let job = job.to_str().unwrap_or_default();
     let status = site.sluice(["status", &run, "--json", "--job", job]).await.answer();
     assert!(status.to_string().contains(&run), "{status:#}");
+    assert_eq!(status["state"], "finished", "{status:#}");
     let status = site.sluice(["status", &run, "--bucket", &site.bucket()]).await;
     assert_eq!(status.code, Some(0), "{status}");
     assert!(status.stdout.contains("10,000"), "{status}");

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use axum::Router;
 use serde::Deserialize;
 use sluice_contracts::ports::{Announcer, Checks, Executions};
-use sluice_contracts::store::Bucket;
 use sluice_contracts::{Error, Result};
 
 use crate::google::Endpoints;
@@ -16,7 +15,6 @@ use crate::google::checks::{CloudTasks, QueueConfig};
 use crate::google::executions::CloudRun;
 use crate::http::serve;
 use crate::report;
-use crate::storage::find_bucket;
 use crate::telemetry::{self, Audience};
 
 /// The settings that every service has.
@@ -47,9 +45,7 @@ fn invalid(source: envy::Error) -> Error {
 /// What a service uses, as its environment names it.
 #[derive(Debug)]
 pub struct Service {
-    /// The bucket that holds all runs.
-    pub bucket: Bucket,
-    /// URL of the bucket.
+    /// URL of the bucket that holds all runs.
     pub bucket_url: String,
     /// Where tasks run.
     pub executions: Arc<dyn Executions>,
@@ -76,7 +72,6 @@ impl Service {
             None => None,
         };
         Ok(Self {
-            bucket: find_bucket(&config.sluice_bucket)?,
             bucket_url: config.sluice_bucket,
             executions: Arc::new(CloudRun::new(&endpoints, &config.sluice_extractor_job).await?),
             checks: Arc::new(CloudTasks::new(&endpoints, &queue).await?),

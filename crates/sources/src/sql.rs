@@ -62,14 +62,13 @@ pub(crate) fn quoted(name: &str) -> String {
 /// `find` looks a column up by the name in the job.
 ///
 /// # Errors
-/// The error of `find` for a column that the job names anywhere and that does not exist.
+/// The error of `find` for a column that the job reads or describes and that does not exist.
 pub(crate) fn chosen<'c, C>(
     job: &TableJob,
     all: &'c [C],
     find: impl Fn(&str) -> Result<&'c C>,
 ) -> Result<Vec<&'c C>> {
-    let typed = job.columns.keys().map(String::as_str);
-    for name in typed.chain(job.partitioning.column.as_deref()) {
+    for name in job.columns.keys() {
         find(name)?;
     }
     match &job.select {

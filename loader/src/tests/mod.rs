@@ -14,7 +14,7 @@ use sluice_contracts::Kind;
 use sluice_contracts::documents::{Commit, Receipt};
 use sluice_contracts::job::Consistency;
 
-use crate::{RunState, coverage, delete_parts};
+use crate::{RunState, RunView, coverage, delete_parts};
 use cloud::Cloud;
 use world::{World, at, manifest};
 
@@ -58,6 +58,18 @@ async fn missing_units_are_named() {
     let world = World::new(&[20, 1]).await;
     let said = world.commit().await.unwrap_err().chain();
     assert!(said.ends_with("8 of `t0`, 9 of `t0`, and 11 more"), "{said}");
+}
+
+#[tokio::test]
+async fn a_receipt_that_was_missing_is_read_when_it_appears() {
+    let world = World::new(&[2]).await;
+    world.found(0).await;
+    world.prove(0, at(0, 0)).await;
+    let view = RunView::new(world.store.clone());
+    assert_eq!(view.coverage().await.unwrap().missing, [at(0, 1)]);
+    // Another loader sees it, and decides for all tables.
+    world.prove(0, at(0, 1)).await;
+    assert!(view.coverage_of(0).await.unwrap().is_complete());
 }
 
 #[tokio::test]

@@ -91,10 +91,12 @@ fn columns(table: &TableJob, found: &CatalogEntry) -> Result<Vec<Column>> {
         ))
         .hint(nearest_hint(name, &names))
     };
-    let selected = chosen(table, &found.attributes, |name| {
+    let find = |name: &str| {
         let attribute = found.attributes.iter().find(|attribute| attribute.name == name);
         attribute.ok_or_else(|| absent(name))
-    })?;
+    };
+    table.partitioning.column.as_deref().map(find).transpose()?;
+    let selected = chosen(table, &found.attributes, find)?;
     let columns = selected
         .into_iter()
         .map(|attribute| column(attribute, table))
