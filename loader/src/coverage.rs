@@ -149,7 +149,7 @@ pub(crate) async fn best_generation(store: &RunStore, manifest: &Manifest) -> Re
             furthest = Some(missing);
         }
     }
-    furthest.ok_or_else(|| Error::bug("choose a generation of a run that has none"))
+    furthest.ok_or_else(|| Error::bug("choose a generation: the run has no generations"))
 }
 
 async fn missing_units(

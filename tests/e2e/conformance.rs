@@ -49,7 +49,7 @@ async fn postgresql_does_what_every_source_has_to() {
         ))
         .await;
     let source = sluice_sources::open(&database.url(), &|_| None).expect("the URL is right");
-    source::all(&Postgres(database, source)).await;
+    source::all(&Postgres(database, source)).await.expect("the suite ends");
 }
 
 struct BigQuery(Warehouse, BigQueryTarget);
@@ -82,5 +82,5 @@ impl TargetFixture for BigQuery {
 async fn bigquery_does_what_every_target_has_to() {
     let Some(warehouse) = Warehouse::start().await else { return };
     let target = warehouse.client().await;
-    target::all(&BigQuery(warehouse, target)).await;
+    target::all(&BigQuery(warehouse, target)).await.expect("the suite ends");
 }

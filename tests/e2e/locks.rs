@@ -25,7 +25,7 @@ async fn migration(database: &Database) -> PgConnection {
     sqlx::raw_sql(sqlx::AssertSqlSafe(lock))
         .execute(&mut migration)
         .await
-        .expect("no session locks the tables");
+        .expect("no connection locks the tables");
     migration
 }
 

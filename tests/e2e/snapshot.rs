@@ -282,7 +282,7 @@ async fn the_operator_sees_which_run_holds_the_snapshot() {
              AND application_name ~ '^sluice {run} [0-9]+$' AND backend_xmin IS NOT NULL"
         ))
         .await;
-    assert!(seen > 0, "no session is named `sluice {run} <task>`");
+    assert!(seen > 0, "no connection is named `sluice {run} <task>`");
     let ended = running.ended().await;
     assert_eq!(ended.code, Some(0), "{ended}");
 }

@@ -1,7 +1,7 @@
 //! What decoding a stream of PostgreSQL's binary `COPY` takes, column by column.
 //!
 //! `cargo bench -p sluice-sources` prints a table: the best of several passes over one stream in
-//! memory. Compare two builds side by side, in one session: the numbers of a machine move.
+//! memory. Compare two builds alternately on one machine: its speed changes over time.
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,

@@ -133,5 +133,7 @@ impl TargetFixture for Bench {
 
 #[tokio::test]
 async fn tables_in_memory_do_what_every_target_has_to() {
-    conformance::all(&Bench(Memory::default(), Arc::new(InMemory::new()))).await;
+    conformance::all(&Bench(Memory::default(), Arc::new(InMemory::new())))
+        .await
+        .expect("the suite ends");
 }

@@ -390,5 +390,5 @@ impl TargetFixture for World {
 
 #[tokio::test]
 async fn a_folder_does_what_every_target_has_to() {
-    conformance::all(&World::new()).await;
+    conformance::all(&World::new()).await.unwrap();
 }

@@ -198,7 +198,7 @@ mod tests {
         bytes
     }
 
-    /// Checks the unscaled integer, or the reason why there is none.
+    /// Checks the unscaled integer, or why the value was refused.
     fn check(precision: u8, scale: u8, wire: &[u8], expected: &str) {
         let column = Column {
             name: String::new(),

@@ -53,7 +53,7 @@ async fn the_query_of_an_error_finds_the_row_and_its_hint_holds_the_value() {
         ("TIMESTAMPTZ", "", "'2024-02-29 10:00+01:00'", "'9999-12-31 23:59:59-01'", Some("STRING")),
         ("TIMESTAMPTZ", "", "'2024-02-29 10:00Z'", "'2024-02-29 10:00 CET'", Some("STRING")),
     ] {
-        // NULL is the good value of a line that has none.
+        // A line without a good value has NULL in its place.
         let good = if good.ends_with("IS NULL") { "NULL" } else { good };
         let database = Database::new(&format!(
             "CREATE TABLE t (k INT, v {declared}); INSERT INTO t VALUES (1, {good}), (2, {bad})"

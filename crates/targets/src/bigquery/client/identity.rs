@@ -34,7 +34,7 @@ impl Identity {
 #[async_trait]
 impl Authenticator for Identity {
     async fn access_token(&self) -> Result<String, BQError> {
-        // The caller has asked for the token before, and has seen the error if there is none.
+        // Each call asks for the token before, and returns the error if that fails.
         self.token().await.map_err(|_| BQError::NoToken)
     }
 }
