@@ -116,7 +116,7 @@ async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Out
         if coverage.is_complete() {
             break;
         }
-        let tasks = tasks_to_start(manifest, &coverage.missing);
+        let tasks = tasks_to_start(store, manifest, &coverage.missing).await?;
         let ended = launch_and_watch(store, manifest, &coverage, &tasks).await.map_err(doing)?;
         require_one_snapshot(store, manifest, coverage.generation).await.map_err(doing)?;
         if ended == Ended::Partly {
@@ -196,11 +196,10 @@ async fn launch_and_watch(
     };
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
+    let mut display = Display::new(store, manifest, coverage, tasks).await?;
     launcher.launch(&store.manifest_url(), tasks).await?;
     // The events end with the last task: nothing else may hold their sending side.
     drop(launcher);
-
-    let mut display = Display::new(manifest, coverage, tasks);
     let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + TICK, TICK);
     let fails_as_a_whole = manifest.fails_as_a_whole();
     let mut ended = Ended::Done;

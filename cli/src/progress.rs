@@ -5,7 +5,9 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use sluice_contracts::Result;
 use sluice_contracts::documents::Manifest;
+use sluice_contracts::store::RunStore;
 use sluice_loader::Coverage;
 
 use crate::format::{count, duration, size, thousands};
@@ -47,7 +49,12 @@ struct Bars {
 
 impl Display {
     /// Shows the tasks of a run that already has the receipts of `coverage`.
-    pub(crate) fn new(manifest: &Manifest, coverage: &Coverage, tasks: &[u32]) -> Self {
+    pub(crate) async fn new(
+        store: &RunStore,
+        manifest: &Manifest,
+        coverage: &Coverage,
+        tasks: &[u32],
+    ) -> Result<Self> {
         let bars = std::io::stderr().is_terminal().then(|| {
             let all = MultiProgress::new();
             let total = all.add(ProgressBar::new(manifest.estimate.rows));
@@ -57,15 +64,21 @@ impl Display {
         let mut display = Self {
             started: Instant::now(),
             expected: manifest.estimate.rows,
-            units: manifest.units().count() as u64,
+            units: manifest.unit_count(),
             tasks: BTreeMap::new(),
             bars,
             said: None,
         };
         for task in manifest.tasks.iter().filter(|task| tasks.contains(&task.index)) {
-            let units = task.units.len() as u64;
+            let units = u64::from(task.count);
             let mut before = Progress::default();
-            for receipt in task.units.iter().filter_map(|unit| coverage.receipts.get(unit)) {
+            let planned = if coverage.receipts.is_empty() {
+                Vec::new()
+            } else {
+                store.units(manifest, task).await?
+            };
+            let receipts = planned.iter().map(|unit| coverage.receipts.get(&unit.place()));
+            for receipt in receipts.flatten() {
                 before.add(&Progress {
                     task: task.index,
                     rows: receipt.rows,
@@ -81,7 +94,7 @@ impl Display {
             });
             display.tasks.insert(task.index, Task { units, before, bar, ..Task::default() });
         }
-        display
+        Ok(display)
     }
 
     /// Shows one event.

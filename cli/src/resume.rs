@@ -68,7 +68,7 @@ fn difference_of(asked: &TableJob, planned: &Table) -> Option<&'static str> {
     match () {
         () if asked.target != planned.target => Some("target"),
         () if asked.filter != planned.filter => Some("condition"),
-        () if asked.write_disposition != planned.write_disposition => Some("write disposition"),
+        () if asked.write_disposition != planned.write.disposition => Some("write disposition"),
         () if !same_columns => Some("choice of columns"),
         () => None,
     }

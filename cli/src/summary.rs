@@ -129,7 +129,7 @@ impl RunReport {
             rows: receipts.clone().map(|receipt| receipt.rows).sum(),
             bytes: receipts.clone().map(|receipt| receipt.bytes).sum(),
             stored_bytes: receipts.clone().flat_map(|r| &r.parts).map(|part| part.bytes).sum(),
-            units: manifest.units().count() as u64,
+            units: manifest.unit_count(),
             tasks: manifest.tasks.len() as u64,
             parts: receipts.map(|receipt| receipt.parts.len() as u64).sum(),
             seconds,
@@ -168,17 +168,17 @@ impl TableReport {
         }
         let state = match receipts.len() {
             _ if committed => State::Committed,
-            done if done == table.units.len() => State::Extracted,
+            done if done == table.units as usize => State::Extracted,
             0 => State::Planned,
             _ => State::Extracting,
         };
         Self {
             table: table.name.clone(),
             target: table.target.clone(),
-            write_disposition: Some(table.write_disposition.name()),
+            write_disposition: Some(table.write.disposition.name()),
             strategy: Some(table.strategy.clone()),
             rows: receipts.iter().map(|receipt| receipt.rows).sum(),
-            units: table.units.len() as u64,
+            units: u64::from(table.units),
             units_done: receipts.len() as u64,
             state,
             error: None,

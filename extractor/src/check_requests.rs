@@ -30,7 +30,7 @@ impl CheckRequests {
         let check = Check { run: self.run, name, after: Duration::ZERO };
         if let Err(error) = checks.ask(&check).await {
             let error = error.chain();
-            tracing::warn!(error, notice = check.name, "could not ask the loader for a check");
+            tracing::warn!(error, check = check.name, "could not ask the loader for a check");
         }
     }
 }

@@ -8,11 +8,12 @@
 //! without a claim. If that launch has no order, the execution orders all tasks, so that each of
 //! its tasks finds the same order.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::Utc;
 use sluice_contracts::Result;
-use sluice_contracts::documents::{Claim, Manifest, Order, UnitRef};
+use sluice_contracts::documents::{Claim, Manifest, Order, Unit, UnitRef};
 use sluice_contracts::store::{Created, RunStore};
 use uuid::Uuid;
 
@@ -27,14 +28,16 @@ const MOST_SPREAD: Duration = Duration::from_secs(10);
 const FEW: u32 = 16;
 
 /// What one task of an execution has to do.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Share {
     /// Index of the launch among the run's launches.
     pub(crate) launch: u32,
     /// Tasks of the execution that have units to read, each with the unit that it reads last.
     pub(crate) peers: Vec<(u32, UnitRef)>,
     /// This task's units, in the order they are read.
-    pub(crate) units: Vec<UnitRef>,
+    pub(crate) units: Vec<Unit>,
+    /// Where each of them is.
+    at: HashMap<UnitRef, usize>,
 }
 
 impl Share {
@@ -55,29 +58,39 @@ impl Share {
             None => all_tasks(manifest),
         };
         let (task, count) = (config.cloud_run_task_index, config.cloud_run_task_count);
-        Ok(Some(Self::of(manifest, launch, &tasks, task, count)))
+        Self::of(store, manifest, launch, &tasks, task, count).await.map(Some)
     }
 
     /// The share of task `task` of `count`: every `count`th of the ordered tasks, so that any
     /// number of tasks covers all of them.
-    pub(crate) fn of(
+    pub(crate) async fn of(
+        store: &RunStore,
         manifest: &Manifest,
         launch: u32,
         ordered: &[u32],
         task: u32,
         count: u32,
-    ) -> Self {
+    ) -> Result<Self> {
         let count = count.max(1);
-        let units_of = |task: u32| {
-            stride(ordered, task, count)
-                .filter_map(|index| manifest.tasks.get(index as usize))
-                .flat_map(|task| task.units.iter().copied())
+        let tasks_of = |task: u32| {
+            let own = stride(ordered, task, count);
+            own.filter_map(|index| manifest.tasks.get(index as usize))
         };
         let ordered_tasks = u32::try_from(ordered.len()).unwrap_or(u32::MAX);
         let peers = (0..count.min(ordered_tasks))
-            .filter_map(|peer| Some((peer, units_of(peer).last()?)))
+            .filter_map(|peer| Some((peer, tasks_of(peer).filter_map(|task| task.last).last()?)))
             .collect();
-        Self { launch, peers, units: units_of(task).collect() }
+        let mut units = Vec::new();
+        for task in tasks_of(task) {
+            units.extend(store.units(manifest, task).await?);
+        }
+        let at = units.iter().map(Unit::place).zip(0..).collect();
+        Ok(Self { launch, peers, units, at })
+    }
+
+    /// One of this task's units.
+    pub(crate) fn unit(&self, place: UnitRef) -> Option<&Unit> {
+        self.units.get(*self.at.get(&place)?)
     }
 
     /// A pause of `alone`, and `each` for every task of the execution: a hundred tasks must not ask

@@ -12,8 +12,7 @@ use chrono::Utc;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::path::Path;
 use sluice_contracts::Result;
-use sluice_contracts::documents::{Extracted, Failure, Manifest, PermanentFailures, UnitRef};
-use sluice_contracts::job::Consistency;
+use sluice_contracts::documents::{Extracted, Failure, Manifest, PermanentFailures, Unit, UnitRef};
 use sluice_contracts::store::RunStore;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -31,7 +30,7 @@ const STOCK_STEP: [Duration; 2] = [Duration::from_secs(10), Duration::from_milli
 /// How often each task checks whether the run was called off.
 const WATCH_STEP: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(10)];
 /// One in this many of those checks also lists what tasks have given up.
-const LOOKS_PER_LISTING: u32 = 4;
+const CHECKS_PER_LISTING: u32 = 4;
 /// How long a task that has nothing left to read holds the snapshot for the others while none of
 /// them proves a unit.
 const WAIT_FOR: Duration = Duration::from_mins(15);
@@ -106,7 +105,7 @@ impl Peers<'_> {
 
     /// The state of the run for a task that is about to join it. A task whose own units are done is
     /// still needed while others are not: all of them may have to begin again.
-    pub(crate) async fn standing(&self, attempt: u32) -> Result<TaskStart> {
+    pub(crate) async fn task_start(&self, attempt: u32) -> Result<TaskStart> {
         self.read_failures().await?;
         {
             let unreadable = self.unreadable.borrow();
@@ -136,7 +135,7 @@ impl Peers<'_> {
 
     /// This task's units without a receipt of `generation`, in the order they are read.
     pub(crate) async fn missing(&self, generation: u32) -> Result<Vec<UnitRef>> {
-        stream::iter(self.share.units.iter().copied())
+        stream::iter(self.share.units.iter().map(Unit::place))
             .map(|unit| async move {
                 let receipt = self.store.receipt(generation, unit).await?;
                 Ok(receipt.is_none().then_some(unit))
@@ -177,7 +176,7 @@ impl Peers<'_> {
                 }
                 (has_proved, count_at) = (false, self.next_count());
             }
-            if self.manifest.consistency == Consistency::None {
+            if !self.manifest.snapshot.is_lost_with_readers() {
                 return Ok(false);
             }
             if since.elapsed() >= WAIT_FOR {
@@ -201,9 +200,9 @@ impl Peers<'_> {
     /// Returns when the run has a verdict, or a task met an error that ends the run. Until then it
     /// keeps up with what tasks give up.
     pub(crate) async fn called_off(&self) {
-        for look in 1_u32.. {
+        for check in 1_u32.. {
             tokio::time::sleep(self.pause(WATCH_STEP)).await;
-            let listed = look.is_multiple_of(LOOKS_PER_LISTING);
+            let listed = check.is_multiple_of(CHECKS_PER_LISTING);
             let called_off = async {
                 if listed {
                     self.read_failures().await?;

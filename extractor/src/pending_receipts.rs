@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sluice_contracts::Result;
-use sluice_contracts::documents::{Receipt, UnitRef};
-use sluice_contracts::job::Consistency;
+use sluice_contracts::documents::{Receipt, SnapshotPlan, UnitRef};
 use sluice_contracts::store::{Created, RunStore};
 use tokio::time::Instant;
 
@@ -29,10 +28,10 @@ pub(crate) struct PendingReceipts {
 }
 
 impl PendingReceipts {
-    /// For a task that has just published that it holds the generation's snapshot.
+    /// For a task that has just joined the generation's snapshot.
     pub(crate) fn new(
         store: &RunStore,
-        consistency: Consistency,
+        snapshot: &SnapshotPlan,
         share: &Share,
         generation: u32,
         task: u32,
@@ -43,7 +42,7 @@ impl PendingReceipts {
             task,
             tasks: share.peers.iter().map(|(peer, _)| *peer).collect(),
             since: Instant::now(),
-            shared: consistency == Consistency::None,
+            shared: !snapshot.is_lost_with_readers(),
             kept: Vec::new(),
         }
     }

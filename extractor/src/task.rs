@@ -158,7 +158,7 @@ impl Worker<'_> {
     /// Checks the state of the run, and reads what is left to read.
     async fn begin(&self, state: &mut TaskState, progress: &mut Progress) -> Result<LeftSnapshot> {
         state.at = None;
-        match self.peers.standing(self.config.cloud_run_task_attempt).await? {
+        match self.peers.task_start(self.config.cloud_run_task_attempt).await? {
             TaskStart::Over => Ok(LeftSnapshot::Ended(state.end())),
             TaskStart::Failed(failure) => {
                 // The attempt that met it may have died before it reported that.
@@ -268,9 +268,10 @@ impl Worker<'_> {
         checked.map_err(|error| error.during(place(table, unit)))
     }
 
-    fn planned(&self, unit: UnitRef) -> Result<(&Table, &Unit)> {
-        self.manifest.unit(unit).ok_or_else(|| {
-            Error::data(format!("find unit {} of table {}", unit.unit, unit.table))
+    fn planned(&self, place: UnitRef) -> Result<(&Table, &Unit)> {
+        let table = self.manifest.tables.get(place.table as usize);
+        table.zip(self.peers.share.unit(place)).ok_or_else(|| {
+            Error::data(format!("find unit {} of table {}", place.unit, place.table))
                 .hint("the manifest was changed; start the run again")
         })
     }
@@ -344,7 +345,7 @@ impl Worker<'_> {
 }
 
 fn place(table: &Table, unit: UnitRef) -> String {
-    format!("unit {} of {} of table `{}`", unit.unit, table.units.len(), table.name)
+    format!("unit {} of {} of table `{}`", unit.unit, table.units, table.name)
 }
 
 /// Makes the error permanent: the lock's holder has to act, and no other table waits for that.

@@ -86,6 +86,7 @@ fn columns(input: &[u8]) -> Option<(Vec<Column>, &[u8])> {
             target_type,
             repeated: choice & 64 != 0 || encoding == "vector",
             decimal: (precision > 0).then_some(Decimal { precision, scale }),
+            fields: Vec::new(),
             on_invalid: if choice & 128 == 0 { OnInvalid::Null } else { OnInvalid::Fail },
             invalid: None,
         }

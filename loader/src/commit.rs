@@ -194,7 +194,7 @@ impl Run<'_> {
             table: table.index,
             snapshot: generation,
             target: table.target.clone(),
-            disposition: table.write_disposition,
+            disposition: table.write.disposition,
             columns: table.columns.clone(),
             bucket: self.store.bucket().clone(),
             parts,
@@ -235,10 +235,25 @@ enum Step {
     Prepared(Box<dyn Prepared>),
 }
 
-/// Refuses two tables that have one target: one would silently replace the other.
+/// Refuses what this build would load wrongly: two tables that have one target, where one would
+/// silently replace the other, and a plan that asks for more than to load rows.
 pub(crate) fn check_targets(manifest: &Manifest) -> Result<()> {
     let mut seen = HashSet::new();
     for table in &manifest.tables {
+        let write = &table.write;
+        let unknown = match () {
+            () if table.statement.is_some() => Some("a table that a statement moves"),
+            () if !write.key.is_empty() || write.order_by.is_some() => Some("rows by their key"),
+            () if write.watermark.is_some() => Some("rows up to a watermark"),
+            () => None,
+        };
+        if let Some(unknown) = unknown {
+            return Err(Error::invalid(format!(
+                "load run `{}`: `{}` asks for {unknown}, which this build cannot load",
+                manifest.run, table.name
+            ))
+            .hint("a newer Sluice planned it; run that version"));
+        }
         if !seen.insert(table.target.trim_end_matches('/')) {
             return Err(Error::invalid(format!(
                 "load run `{}`: two of its tables have the target `{}`",

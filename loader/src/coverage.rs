@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use sluice_contracts::documents::{Manifest, Receipt, UnitRef, Verdict};
-use sluice_contracts::job::Consistency;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use sluice_contracts::documents::{Manifest, Receipt, Unit, UnitRef, Verdict};
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Result};
 
 use crate::failures::Failures;
 
+/// Documents that are read at once.
+const READ_AT_ONCE: usize = 16;
 /// Missing units that a message names; it counts the others.
 const NAMED: usize = 10;
 
@@ -89,14 +91,21 @@ pub(crate) fn name_missing(manifest: &Manifest, missing: &[UnitRef]) -> String {
 }
 
 /// The tasks that have something to do if these units are missing and no task is at work.
-pub fn tasks_to_start(manifest: &Manifest, missing: &[UnitRef]) -> Vec<u32> {
+pub async fn tasks_to_start(
+    store: &RunStore,
+    manifest: &Manifest,
+    missing: &[UnitRef],
+) -> Result<Vec<u32>> {
+    // The receipts of a snapshot that is lost are worthless, so every task has work again.
+    if manifest.snapshot.is_lost_with_readers() {
+        return Ok(manifest.tasks.iter().map(|task| task.index).collect());
+    }
     let missing: HashSet<&UnitRef> = missing.iter().collect();
-    let has_work = |units: &[UnitRef]| {
-        // When a snapshot is lost its receipts are worth nothing, so every task has work again.
-        manifest.consistency == Consistency::Snapshot
-            || units.iter().any(|unit| missing.contains(unit))
-    };
-    manifest.tasks.iter().filter(|task| has_work(&task.units)).map(|task| task.index).collect()
+    let units: Vec<_> = manifest.tasks.iter().map(|task| store.units(manifest, task)).collect();
+    let units: Vec<Vec<Unit>> = stream::iter(units).buffered(READ_AT_ONCE).try_collect().await?;
+    let has_work = |units: &[Unit]| units.iter().any(|unit| missing.contains(&unit.place()));
+    let tasks = manifest.tasks.iter().zip(&units).filter(|(_, units)| has_work(units));
+    Ok(tasks.map(|(task, _)| task.index).collect())
 }
 
 /// The receipts of the generation that can be committed, or else of the one that has come

@@ -79,10 +79,10 @@ impl RunMetrics {
         line.in_scope(|| match (event.event, &event.failure) {
             (EventName::Finished, _) => tracing::info!("run finished"),
             (EventName::Failed, None) => tracing::error!("run failed"),
-            (EventName::Failed, Some(word)) => tracing::error!(
-                kind = name(word.kind),
-                error = word.message,
-                hint = word.hint,
+            (EventName::Failed, Some(failure)) => tracing::error!(
+                kind = name(failure.kind),
+                error = failure.message,
+                hint = failure.hint,
                 "run failed"
             ),
         });
@@ -91,6 +91,6 @@ impl RunMetrics {
 
 /// The name of a kind in documents.
 fn name(kind: Kind) -> String {
-    let word = serde_json::to_value(kind).unwrap_or_default();
-    word.as_str().unwrap_or_default().to_owned()
+    let value = serde_json::to_value(kind).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
 }

@@ -17,14 +17,16 @@ pub(crate) fn collect_parts(
     receipts: &BTreeMap<UnitRef, Receipt>,
 ) -> Result<(Vec<Part>, u64)> {
     let hint = "nothing was made visible; start the run again, and report the run's receipts";
+    if table.units == 0 {
+        return Err(Error::data("the plan has no units of it").hint(hint));
+    }
     let ours = store.layout().parts();
     let mut seen = HashSet::new();
     let mut parts = Vec::new();
     let mut rows = 0u64;
-    for unit in &table.units {
-        let name = UnitRef { table: table.index, unit: unit.index };
-        let wrong =
-            |what: String| Err(Error::data(format!("unit {}: {what}", unit.index)).hint(hint));
+    for unit in 0..table.units {
+        let name = UnitRef { table: table.index, unit };
+        let wrong = |what: String| Err(Error::data(format!("unit {unit}: {what}")).hint(hint));
         let Some(receipt) = receipts.get(&name) else {
             return wrong("it has no receipt".to_owned());
         };

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use sluice_contracts::documents::{Estimate, Table, Task, UnitRef};
+use sluice_contracts::documents::{Estimate, Table, Task, Unit};
 use sluice_contracts::job::Limits;
 
 use crate::price;
@@ -20,28 +20,24 @@ pub(crate) struct Packing {
 ///
 /// There are as many tasks as keep each one busy for some minutes, or as the wanted duration
 /// needs; never more than there are units, connections or tasks allowed.
-pub(crate) fn pack(tables: &[Table], limits: &Limits) -> Packing {
-    let mut units: Vec<(f64, UnitRef)> = tables
-        .iter()
-        .flat_map(|table| {
-            table.units.iter().map(|unit| {
-                (price::seconds(unit), UnitRef { table: table.index, unit: unit.index })
-            })
-        })
-        .collect();
-    units.sort_by(|(a, left), (b, right)| b.total_cmp(a).then(left.cmp(right)));
+pub(crate) fn pack(tables: &[Table], units: Vec<Unit>, limits: &Limits) -> Packing {
+    let mut units: Vec<(f64, Unit)> =
+        units.into_iter().map(|unit| (price::seconds(&unit), unit)).collect();
+    units.sort_by(|(a, left), (b, right)| {
+        b.total_cmp(a).then_with(|| left.place().cmp(&right.place()))
+    });
     let work: f64 = units.iter().map(|(seconds, _)| seconds).sum();
     let wanted = wanted_tasks(work, limits);
-    let most = usize::try_from(wanted).unwrap_or(usize::MAX);
-    let count = most.min(units.len()).max(1);
+    let low = low_utilisation(units.len(), wanted);
+    let count = usize::try_from(wanted).unwrap_or(usize::MAX).min(units.len());
 
     let mut loads: BinaryHeap<Reverse<Load>> =
         (0..count).map(|task| Reverse(Load { seconds: 0.0, task })).collect();
-    let mut tasks: Vec<Vec<UnitRef>> = vec![Vec::new(); count];
-    for (seconds, unit) in &units {
+    let mut tasks: Vec<Vec<Unit>> = vec![Vec::new(); count];
+    for (seconds, unit) in units {
         let Some(Reverse(least)) = loads.pop() else { break };
         if let Some(task) = tasks.get_mut(least.task) {
-            task.push(*unit);
+            task.push(unit);
         }
         loads.push(Reverse(Load { seconds: least.seconds + seconds, task: least.task }));
     }
@@ -52,8 +48,8 @@ pub(crate) fn pack(tables: &[Table], limits: &Limits) -> Packing {
         seconds: task_seconds().fold(0.0, f64::max),
         dollars: price::dollars(task_seconds()),
     };
-    let tasks = (0_u32..).zip(tasks).map(|(index, units)| Task { index, units }).collect();
-    Packing { tasks, estimate, warning: low_utilisation(units.len(), wanted) }
+    let tasks = (0_u32..).zip(tasks).map(|(index, units)| Task::new(index, units)).collect();
+    Packing { tasks, estimate, warning: low }
 }
 
 /// Tasks that the work, the wanted duration and the limits ask for.
@@ -73,7 +69,7 @@ fn wanted_tasks(work: f64, limits: &Limits) -> u32 {
 fn low_utilisation(units: usize, wanted: u32) -> Option<String> {
     let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
     let percent = units * 100 / wanted.max(1);
-    (percent < 30).then(|| {
+    (units > 0 && percent < 30).then(|| {
         format!(
             "worker utilisation < 30 %: {units} units for {wanted} wanted tasks; \
              set a smaller `partitioning.target_rows` or a longer `limits.finish_within`"
@@ -114,15 +110,17 @@ mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
-    use sluice_contracts::documents::{Cut, Relation, Unit};
+    use sluice_contracts::documents::{Cut, Relation, TableWrite, UnitRef};
     use sluice_contracts::job::WriteDisposition;
 
     use super::*;
 
-    fn table(rows: &[u64]) -> Table {
-        let units = (0_u32..)
+    /// Packs the units of one table, of so many rows each.
+    fn packed(rows: &[u64], limits: &Limits) -> Packing {
+        let units: Vec<Unit> = (0_u32..)
             .zip(rows)
             .map(|(index, &rows)| Unit {
+                table: 0,
                 index,
                 leaf: None,
                 cut: Cut::Full,
@@ -131,22 +129,24 @@ mod tests {
                 bytes: rows * 100,
             })
             .collect();
-        Table {
+        let table = Table {
             index: 0,
             name: "t".into(),
-            relation: Relation::Table { schema: None, name: "t".into() },
+            relation: Relation::table(None, "t"),
             filter: None,
             target: String::new(),
-            write_disposition: WriteDisposition::Truncate,
+            write: TableWrite::of(WriteDisposition::Truncate),
             strategy: "full".into(),
             reason: String::new(),
+            statement: None,
             columns: Vec::new(),
             shape: String::new(),
             rows: rows.iter().sum(),
             bytes: 0,
             warnings: Vec::new(),
-            units,
-        }
+            units: u32::try_from(units.len()).unwrap(),
+        };
+        pack(&[table], units, limits)
     }
 
     fn limits(max_connections: u32, within: Option<u64>) -> Limits {
@@ -165,34 +165,35 @@ mod tests {
             connections in 1_u32..20,
             within in proptest::option::of(1_u64..100),
         ) {
-            let packing = pack(&[table(&rows)], &limits(connections, within));
-            let packed: Vec<UnitRef> =
-                packing.tasks.iter().flat_map(|task| task.units.iter().copied()).collect();
+            let packing = packed(&rows, &limits(connections, within));
+            let units = packing.tasks.iter().flat_map(|task| task.units.iter().flatten());
+            let packed: Vec<UnitRef> = units.map(Unit::place).collect();
             prop_assert_eq!(packed.len(), rows.len());
             prop_assert_eq!(packed.iter().collect::<BTreeSet<_>>().len(), rows.len());
             prop_assert!(packing.tasks.len() <= connections as usize);
-            prop_assert!(packing.tasks.iter().all(|task| !task.units.is_empty()));
+            prop_assert!(packing.tasks.iter().all(|task| task.count > 0));
         }
     }
 
     #[test]
     fn small_work_is_one_task_and_a_wanted_duration_makes_more() {
-        let table = table(&[2_000_000; 10]);
-        assert_eq!(pack(std::slice::from_ref(&table), &limits(8, None)).tasks.len(), 1);
-        assert_eq!(pack(&[table], &limits(8, Some(10))).tasks.len(), 6);
+        let rows = [2_000_000; 10];
+        assert_eq!(packed(&rows, &limits(8, None)).tasks.len(), 1);
+        assert_eq!(packed(&rows, &limits(8, Some(10))).tasks.len(), 6);
+        assert!(packed(&[], &limits(8, None)).tasks.is_empty());
     }
 
     #[test]
     fn loads_are_even() {
-        let packing =
-            pack(&[table(&[90, 10, 50, 50, 100].map(|n| n * 1_000_000))], &limits(3, Some(1)));
-        let sizes: Vec<usize> = packing.tasks.iter().map(|task| task.units.len()).collect();
+        let rows = [90, 10, 50, 50, 100].map(|n| n * 1_000_000);
+        let packing = packed(&rows, &limits(3, Some(1)));
+        let sizes: Vec<u32> = packing.tasks.iter().map(|task| task.count).collect();
         assert_eq!(sizes, [1, 2, 2]);
     }
 
     #[test]
     fn fewer_units_than_a_third_of_the_wanted_tasks_is_warned_of() {
-        let packing = pack(&[table(&[100_000_000])], &limits(8, Some(10)));
+        let packing = packed(&[100_000_000], &limits(8, Some(10)));
         assert_eq!(packing.tasks.len(), 1);
         assert!(packing.warning.unwrap().starts_with("worker utilisation < 30 %"));
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use chrono::Utc;
-use sluice_contracts::documents::{Manifest, Refused, RunId, Table, Unit};
+use sluice_contracts::documents::{
+    Cut, Leaf, Manifest, Refused, RunId, SnapshotPlan, Table, TableWrite, Unit,
+};
 use sluice_contracts::job::{Consistency, Excluded, Job, Limits, Selection, TableJob};
 use sluice_contracts::{Error, Result};
 use sluice_sources::{Description, Source, Survey};
@@ -38,13 +40,15 @@ pub async fn plan_run(run: RunId, job: &Job, source: Arc<dyn Source>) -> Result<
     let mut survey = source.survey(&format!("sluice {run} plan")).await?;
     let (wanted, excluded) = select(job, survey.as_mut()).await.map_err(doing)?;
     let mut tables = Vec::with_capacity(wanted.len());
+    let mut units = Vec::new();
     let mut refused = Vec::new();
     for table in &wanted {
         let index = u32::try_from(tables.len()).unwrap_or(u32::MAX);
         match plan_table(survey.as_mut(), index, table).await {
-            Ok(planned) => {
+            Ok((planned, own)) => {
                 log_table(run, &planned);
                 tables.push(planned);
+                units.extend(own);
             }
             Err(error) if job.fails_as_a_whole() => return Err(doing(error)),
             // A locked table does not stop the others. A lost connection does; it is found below.
@@ -63,17 +67,17 @@ pub async fn plan_run(run: RunId, job: &Job, source: Arc<dyn Source>) -> Result<
         });
     }
     let limits = Limits { max_connections: job.limits.max_connections.min(free), ..job.limits };
-    let packing = pack(&tables, &limits);
+    let packing = pack(&tables, units, &limits);
     let short = free < job.limits.max_connections && packing.tasks.len() as u64 == u64::from(free);
     let short = short.then(|| {
         format!("the server takes {free} more connections of this user, so there are no more tasks")
     });
-    if let Some(first) = tables.first_mut() {
-        first.warnings.extend(packing.warning);
-        first.warnings.extend(short);
-    }
-    if job.consistency == Consistency::None {
-        for table in tables.iter_mut().filter(|table| table.units.len() > 1) {
+    let snapshot = match job.consistency {
+        Consistency::Snapshot => survey.snapshot().await.map_err(doing)?,
+        Consistency::None => SnapshotPlan::Independent,
+    };
+    if snapshot == SnapshotPlan::Independent {
+        for table in tables.iter_mut().filter(|table| table.units > 1) {
             table.warnings.push(
                 "`consistency: none`: a row that moves between two units while they are read is \
                  loaded twice or not at all"
@@ -88,19 +92,21 @@ pub async fn plan_run(run: RunId, job: &Job, source: Arc<dyn Source>) -> Result<
         planned: Utc::now(),
         source: job.source.clone(),
         bucket: job.bucket.clone(),
-        consistency: job.consistency,
+        snapshot,
         all_or_nothing: job.all_or_nothing,
         max_executions: job.limits.max_executions,
         tables,
         refused,
         excluded,
+        warnings: packing.warning.into_iter().chain(short).collect(),
+        units_folder: None,
         tasks: packing.tasks,
         estimate: packing.estimate,
     })
 }
 
 fn log_table(run: RunId, table: &Table) {
-    let units = table.units.len() as u64;
+    let units = u64::from(table.units);
     tracing::info!(
         run = %run,
         table = table.name,
@@ -138,18 +144,23 @@ fn refuse(table: &TableJob, error: &Error) -> Refused {
     }
 }
 
-async fn plan_table(survey: &mut dyn Survey, index: u32, table: &TableJob) -> Result<Table> {
+async fn plan_table(
+    survey: &mut dyn Survey,
+    index: u32,
+    table: &TableJob,
+) -> Result<(Table, Vec<Unit>)> {
     let description = survey.describe(table).await?;
     let mut warnings = description.warnings.clone();
     let cutting = match &table.partitioning.strategy {
         Some(name) => cut_by_name(survey, table, &description, name, &mut warnings).await?,
         None => cut_by_choice(survey, table, &description, &mut warnings).await?,
     };
-    let units = (0_u32..)
+    let units: Vec<Unit> = (0_u32..)
         .zip(cutting.units)
-        .map(|(index, (leaf, weighed, row_bytes))| {
+        .map(|(at, (leaf, weighed, row_bytes))| {
             Ok(Unit {
-                index,
+                table: index,
+                index: at,
                 leaf,
                 predicate: survey.predicate(&weighed.cut)?,
                 rows: whole(weighed.rows),
@@ -158,22 +169,24 @@ async fn plan_table(survey: &mut dyn Survey, index: u32, table: &TableJob) -> Re
             })
         })
         .collect::<Result<_>>()?;
-    Ok(Table {
+    let planned = Table {
         index,
         name: table.relation.to_string(),
         relation: table.relation.clone(),
         filter: table.filter.clone(),
         target: table.target.clone(),
-        write_disposition: table.write_disposition,
+        write: TableWrite::of(table.write_disposition),
         strategy: cutting.strategy.to_owned(),
         reason: cutting.reason,
+        statement: None,
         rows: description.rows(),
         bytes: description.bytes(),
         columns: description.columns,
         shape: description.shape,
         warnings,
-        units,
-    })
+        units: u32::try_from(units.len()).unwrap_or(u32::MAX),
+    };
+    Ok((planned, units))
 }
 
 /// How a table was cut.
@@ -181,7 +194,7 @@ struct Cutting {
     strategy: &'static str,
     reason: String,
     /// Leaf, cut, and bytes of a row.
-    units: Vec<(Option<String>, Weighed, f64)>,
+    units: Vec<(Option<Leaf>, Weighed, f64)>,
 }
 
 /// Cuts by the strategy that the job names, or says why it cannot be done.
@@ -277,7 +290,7 @@ async fn cut_pieces(
         let share = share_of(count, piece.rows, description.rows());
         let cuts = if share < 2 && description.pieces.len() > 1 {
             // A leaf that is small anyway is not worth a range.
-            vec![Weighed { cut: sluice_contracts::documents::Cut::Full, rows: as_f64(piece.rows) }]
+            vec![Weighed { cut: Cut::Full, rows: as_f64(piece.rows) }]
         } else {
             match strategy.cut(survey, table, piece, &choice, share).await? {
                 Some(cuts) => cuts,
@@ -290,13 +303,12 @@ async fn cut_pieces(
     Ok(Some(Cutting { strategy: strategy.name(), reason: choice.reason, units }))
 }
 
-fn whole_pieces(description: &Description) -> Vec<(Option<String>, Weighed, f64)> {
+fn whole_pieces(description: &Description) -> Vec<(Option<Leaf>, Weighed, f64)> {
     description
         .pieces
         .iter()
         .map(|piece| {
-            let cut =
-                Weighed { cut: sluice_contracts::documents::Cut::Full, rows: as_f64(piece.rows) };
+            let cut = Weighed { cut: Cut::Full, rows: as_f64(piece.rows) };
             (piece.leaf.clone(), cut, bytes_per_row(piece.rows, piece.bytes))
         })
         .collect()

@@ -31,6 +31,7 @@ fn columns() -> Vec<Column> {
         target_type,
         repeated: name == "tags",
         decimal: None,
+        fields: Vec::new(),
         on_invalid: OnInvalid::Fail,
         invalid: None,
     };

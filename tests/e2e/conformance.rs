@@ -22,11 +22,11 @@ impl SourceFixture for Postgres {
     }
 
     fn relation(&self) -> Relation {
-        Relation::Table { schema: Some("public".into()), name: "rows".into() }
+        Relation::table(Some("public"), "rows")
     }
 
     fn missing_relation(&self) -> Relation {
-        Relation::Table { schema: Some("public".into()), name: "absent".into() }
+        Relation::table(Some("public"), "absent")
     }
 
     async fn insert(&self, id: i64) {

@@ -115,8 +115,9 @@ fn units_of_others(site: &Site, run: &str) -> usize {
     let manifest: Value = serde_json::from_str(&text).expect("the manifest is JSON");
     let tables = manifest["tables"].as_array().expect("`tables` is a list");
     let is_free = |table: &&Value| !is_held(table["name"].as_str().unwrap_or_default());
-    let units = |table: &Value| table["units"].as_array().map_or(0, Vec::len);
-    tables.iter().filter(is_free).map(units).sum()
+    let units = |table: &Value| table["units"].as_u64().expect("`units` is a number");
+    let free: u64 = tables.iter().filter(is_free).map(units).sum();
+    usize::try_from(free).expect("a number of units fits")
 }
 
 fn is_held(table: &str) -> bool {

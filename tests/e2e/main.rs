@@ -22,3 +22,4 @@ mod standby;
 mod storage;
 mod submit;
 mod tidy;
+mod upgrade;

@@ -16,7 +16,7 @@ pub(crate) async fn status(options: &Status) -> Result<Answer> {
         return follow(window.as_mut()).await;
     }
     // To show a failed run is not a failure.
-    Ok(window.look().await?.answer)
+    Ok(window.observe().await?.answer)
 }
 
 fn window(options: &Status) -> Result<Box<dyn Window>> {

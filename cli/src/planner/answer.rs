@@ -55,13 +55,13 @@ async fn read(response: Response) -> Result<Document> {
         };
     }
     Err(match serde_json::from_slice(&body) {
-        Ok(problem) => told(status, problem),
+        Ok(problem) => error_of(status, problem),
         Err(_) => untold(status),
     })
 }
 
 /// An error in the planner's own words.
-fn told(status: StatusCode, problem: Problem) -> Error {
+fn error_of(status: StatusCode, problem: Problem) -> Error {
     let error = Error::new(problem.kind.unwrap_or_else(|| kind(status)), problem.detail);
     match problem.hint {
         Some(hint) => error.hint(hint),

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use sluice_contracts::documents::{Column, Manifest, OnInvalid, Table, Unit};
+use sluice_contracts::documents::{
+    Column, Leaf, Manifest, OnInvalid, SnapshotPlan, Table, Task, Unit,
+};
 use sluice_contracts::job::Consistency;
 
 use super::run::write_excluded;
@@ -44,32 +46,67 @@ impl PlanReport {
             job: manifest.job.clone(),
             source: manifest.source.clone(),
             bucket: manifest.bucket.clone(),
-            consistency: manifest.consistency,
+            consistency: match manifest.snapshot {
+                SnapshotPlan::Independent => Consistency::None,
+                _ => Consistency::Snapshot,
+            },
             rows: estimate.rows,
             bytes: estimate.bytes,
-            units: manifest.units().count() as u64,
+            units: manifest.unit_count(),
             tasks: manifest.tasks.len() as u64,
             seconds: estimate.seconds,
             dollars: estimate.dollars,
-            warnings: manifest.tables.iter().flat_map(|table| table.warnings.clone()).collect(),
-            tables: manifest.tables.iter().map(table_document).collect(),
+            warnings: warnings(manifest).map(|(_, warning)| warning.to_owned()).collect(),
+            tables: manifest
+                .tables
+                .iter()
+                .zip(units_by_table(manifest))
+                .map(|(table, units)| table_document(table, &units))
+                .collect(),
             refused: json!(manifest.refused),
             excluded: json!(manifest.excluded),
-            packing: json!(manifest.tasks),
+            packing: manifest.tasks.iter().map(task_document).collect(),
         }
     }
 }
 
-fn table_document(table: &Table) -> Value {
-    let units: Vec<Value> = table
-        .units
+fn task_document(task: &Task) -> Value {
+    let units: Vec<_> = task.units.iter().flatten().map(Unit::place).collect();
+    json!({"index": task.index, "units": units})
+}
+
+/// The units of each table, in the order of their indexes. The tasks hold them in another order.
+fn units_by_table(manifest: &Manifest) -> Vec<Vec<&Unit>> {
+    let mut tables = vec![Vec::new(); manifest.tables.len()];
+    for unit in manifest.held_units() {
+        if let Some(units) = tables.get_mut(unit.table as usize) {
+            units.push(unit);
+        }
+    }
+    for units in &mut tables {
+        units.sort_by_key(|unit| unit.index);
+    }
+    tables
+}
+
+/// All warnings: first those about the run, then those about each table.
+fn warnings(manifest: &Manifest) -> impl Iterator<Item = (Option<&Table>, &str)> {
+    let of_run = manifest.warnings.iter().map(|warning| (None, warning.as_str()));
+    let of_tables = manifest.tables.iter().flat_map(|table| {
+        table.warnings.iter().map(move |warning| (Some(table), warning.as_str()))
+    });
+    of_run.chain(of_tables)
+}
+
+fn table_document(table: &Table, units: &[&Unit]) -> Value {
+    let units: Vec<Value> = units
         .iter()
         .map(|unit| {
             json!({
                 "index": unit.index,
                 "kind": unit.cut.kind(),
                 "predicate": unit.predicate,
-                "leaf": unit.leaf,
+                "leaf": unit.leaf.as_ref().map(Leaf::to_string),
                 "rows": unit.rows,
                 "bytes": unit.bytes,
             })
@@ -94,7 +131,7 @@ fn table_document(table: &Table) -> Value {
     json!({
         "table": table.name,
         "target": table.target,
-        "write_disposition": table.write_disposition,
+        "write_disposition": table.write.disposition,
         "strategy": table.strategy,
         "reason": table.reason,
         "rows": table.rows,
@@ -117,7 +154,7 @@ fn write_plan(text: &mut String, manifest: &Manifest) -> std::fmt::Result {
     writeln!(text, "job `{}`", manifest.job)?;
     writeln!(text)?;
     match manifest.tables.as_slice() {
-        [table] => write_table(text, table)?,
+        [table] => write_table(text, table, &units_by_table(manifest).concat())?,
         tables => write_tables(text, tables)?,
     }
     for refused in &manifest.refused {
@@ -128,7 +165,7 @@ fn write_plan(text: &mut String, manifest: &Manifest) -> std::fmt::Result {
     }
     write_excluded(text, &manifest.excluded)?;
     let estimate = manifest.estimate;
-    let units = manifest.units().count() as u64;
+    let units = manifest.unit_count();
     let tasks = manifest.tasks.len() as u64;
     writeln!(text, "\n{} by {}", count(units, "unit"), count(tasks, "task"))?;
     writeln!(
@@ -139,13 +176,10 @@ fn write_plan(text: &mut String, manifest: &Manifest) -> std::fmt::Result {
         duration(estimate.seconds),
         dollars(estimate.dollars)
     )?;
-    for table in &manifest.tables {
-        for warning in &table.warnings {
-            if manifest.tables.len() > 1 {
-                writeln!(text, "\nwarning: `{}`: {warning}", table.name)?;
-            } else {
-                writeln!(text, "\nwarning: {warning}")?;
-            }
+    for (table, warning) in warnings(manifest) {
+        match table.filter(|_| manifest.tables.len() > 1) {
+            Some(table) => writeln!(text, "\nwarning: `{}`: {warning}", table.name)?,
+            None => writeln!(text, "\nwarning: {warning}")?,
         }
     }
     Ok(())
@@ -159,7 +193,7 @@ fn write_tables(text: &mut String, tables: &[Table]) -> std::fmt::Result {
             [
                 table.name.clone(),
                 table.strategy.clone(),
-                count(table.units.len() as u64, "unit"),
+                count(u64::from(table.units), "unit"),
                 format!("about {}", count(table.rows, "row")),
                 size(table.bytes),
                 format!("-> {}", table.target),
@@ -192,19 +226,19 @@ fn fate(on_invalid: OnInvalid) -> &'static str {
     }
 }
 
-fn write_table(text: &mut String, table: &Table) -> std::fmt::Result {
-    writeln!(text, "{} -> {} ({})", table.name, table.target, table.write_disposition.name())?;
+fn write_table(text: &mut String, table: &Table, units: &[&Unit]) -> std::fmt::Result {
+    writeln!(text, "{} -> {} ({})", table.name, table.target, table.write.disposition.name())?;
     if let Some(filter) = &table.filter {
         writeln!(text, "  where     {filter}")?;
     }
     writeln!(text, "  strategy  {}: {}", table.strategy, table.reason)?;
     writeln!(text, "\n  units, by expected rows")?;
-    write_histogram(text, &table.units)?;
+    write_histogram(text, units)?;
     writeln!(text, "\n  columns")?;
     write_columns(text, &table.columns)
 }
 
-fn write_histogram(text: &mut String, units: &[Unit]) -> std::fmt::Result {
+fn write_histogram(text: &mut String, units: &[&Unit]) -> std::fmt::Result {
     let per_line = units.len().div_ceil(LINES).max(1);
     let lines: Vec<(String, u64, String)> = units.chunks(per_line).map(histogram_line).collect();
     let most = lines.iter().map(|(_, rows, _)| *rows).max().unwrap_or_default();
@@ -223,11 +257,11 @@ fn write_histogram(text: &mut String, units: &[Unit]) -> std::fmt::Result {
 }
 
 /// Label, rows and description of neighbouring units.
-fn histogram_line(units: &[Unit]) -> (String, u64, String) {
+fn histogram_line(units: &[&Unit]) -> (String, u64, String) {
     let rows = units.iter().map(|unit| unit.rows).sum();
     match units {
         [unit] => {
-            let mut what = unit.leaf.clone().unwrap_or_default();
+            let mut what = unit.leaf.as_ref().map(Leaf::to_string).unwrap_or_default();
             if !unit.predicate.is_empty() {
                 if !what.is_empty() {
                     what.push_str(": ");
@@ -240,7 +274,8 @@ fn histogram_line(units: &[Unit]) -> (String, u64, String) {
             (unit.index.to_string(), rows, shortened(&what))
         }
         [first, .., last] => {
-            let leaf = first.leaf.clone().filter(|_| first.leaf == last.leaf).unwrap_or_default();
+            let leaf = first.leaf.as_ref().filter(|_| first.leaf == last.leaf);
+            let leaf = leaf.map(Leaf::to_string).unwrap_or_default();
             (format!("{}-{}", first.index, last.index), rows, shortened(&leaf))
         }
         [] => (String::new(), 0, String::new()),

@@ -48,8 +48,8 @@ struct PlannerTableStatus {
 impl PlannerStatus {
     /// Why the run failed.
     pub(crate) fn error(&self) -> Error {
-        if let Some(word) = &self.failure {
-            return word.clone().into_error();
+        if let Some(failure) = &self.failure {
+            return failure.clone().into_error();
         }
         let failed: Vec<&PlannerTableStatus> =
             self.tables.iter().filter(|table| table.failure.is_some()).collect();
@@ -61,7 +61,7 @@ impl PlannerStatus {
             names.join(", ")
         );
         match failed.iter().find_map(|table| table.failure.clone()) {
-            Some(word) => word.into_error().during(what),
+            Some(failure) => failure.into_error().during(what),
             None => Error::data("the planner does not say why it failed"),
         }
     }

@@ -11,7 +11,7 @@ use super::{plan, planner_status, run, status, timeline, type_page};
 use crate::arguments::Arguments;
 use crate::status::{Announced, Launch, Requested, StatusReport};
 use crate::summary::{RunReport, State, TableReport};
-use sluice_contracts::store::Stage;
+use sluice_contracts::store::{Stage, parse_manifest};
 
 /// A plan with everything in it that is rendered in a way of its own.
 fn manifest(units: u32) -> Manifest {
@@ -43,9 +43,10 @@ fn manifest(units: u32) -> Manifest {
     at["source_name"] = json!("created_at");
     at["invalid"] = json!("infinity");
     at["on_invalid"] = json!("null");
+    let own: Vec<_> = units.iter().map(|unit| json!({"table": 0, "unit": unit["index"]})).collect();
     let mut tax = amount.clone();
     (tax["name"], tax["source_name"]) = (json!("tax"), json!("tax"));
-    serde_json::from_value(json!({
+    let document = json!({
         "version": 1, "run": "0193f2c4-7d3a-7c51-9f0e-2b6a4c1d8e90", "job": "events",
         "planned": "2024-02-01T03:00:00Z", "source": "${SOURCE_URL}",
         "bucket": "file:///data/bucket", "consistency": "snapshot",
@@ -59,10 +60,10 @@ fn manifest(units: u32) -> Manifest {
             "rows": 1_234_567, "bytes": 98_765_432, "units": units,
             "warnings": ["the statistics of `public.events` are 40 days old"]
         }],
-        "tasks": [{"index": 0, "units": []}, {"index": 1, "units": []}],
+        "tasks": [{"index": 0, "units": own}, {"index": 1, "units": []}],
         "estimate": {"rows": 1_234_567, "bytes": 98_765_432, "seconds": 74.2, "dollars": 0.00264}
-    }))
-    .unwrap()
+    });
+    parse_manifest(&"manifest.json".into(), document.to_string().as_bytes()).unwrap()
 }
 
 fn report(state: State) -> RunReport {
@@ -249,7 +250,7 @@ fn a_status_in_the_cloud() {
 
 #[test]
 fn a_run_as_its_planner_tells_of_it() {
-    let told: planner_status::PlannerStatus = serde_json::from_value(json!({
+    let status: planner_status::PlannerStatus = serde_json::from_value(json!({
         "run": "0193f2c4-7d3a-7c51-9f0e-2b6a4c1d8e90", "job": "shop", "state": "failed",
         "run_key": "nightly", "requested": "2024-02-01T03:00:00Z", "units": 12, "units_done": 7,
         "rows": 1_234_567,
@@ -263,8 +264,8 @@ fn a_run_as_its_planner_tells_of_it() {
         "links": {"run": "https://planner.example/runs/0193f2c4", "log": "https://logs.example/"}
     }))
     .unwrap();
-    let lines = planner_status::timeline(&told).join("\n");
-    insta::assert_snapshot!(format!("{}\n---- timeline\n{lines}", planner_status::render(&told)));
+    let lines = planner_status::timeline(&status).join("\n");
+    insta::assert_snapshot!(format!("{}\n---- timeline\n{lines}", planner_status::render(&status)));
     let bare: planner_status::PlannerStatus =
         serde_json::from_value(json!({"run": "0193", "state": "planning", "more": 1})).unwrap();
     insta::assert_snapshot!(planner_status::render(&bare));

@@ -6,7 +6,7 @@ use sluice_contracts::documents::RunId;
 use sluice_contracts::store::{Bucket, RunStore};
 
 use super::caching_store::caching;
-use super::{Look, Window};
+use super::{Observation, Window};
 use crate::answer::Answer;
 use crate::render::status::render;
 use crate::render::timeline::timeline;
@@ -27,9 +27,9 @@ impl DocumentsWindow {
 
 #[async_trait]
 impl Window for DocumentsWindow {
-    async fn look(&mut self) -> Result<Look> {
+    async fn observe(&mut self) -> Result<Observation> {
         let report = StatusReport::read(&self.store).await?;
         let answer = Answer::new(&report, render(&report))?;
-        Ok(Look { timeline: timeline(&report), end: report.end(), answer })
+        Ok(Observation { timeline: timeline(&report), end: report.end(), answer })
     }
 }

@@ -24,12 +24,12 @@ const PATIENCE: u32 = 30;
 #[async_trait]
 pub(crate) trait Window: Send {
     /// Looks at it once.
-    async fn look(&mut self) -> Result<Look>;
+    async fn observe(&mut self) -> Result<Observation>;
 }
 
 /// What was seen.
 #[derive(Debug)]
-pub(crate) struct Look {
+pub(crate) struct Observation {
     /// What has happened so far, a line each. A line that changes, or that is new, is news.
     pub(crate) timeline: Vec<String>,
     /// How the run ended, where it has.
@@ -57,17 +57,18 @@ async fn follow_at(window: &mut dyn Window, mut pace: Pace) -> Result<Answer> {
     let mut said: HashSet<String> = HashSet::new();
     let mut lost = 0;
     loop {
-        match window.look().await {
-            Ok(look) => {
-                let mut news = look.timeline.iter().filter(|line| !said.contains(*line)).peekable();
+        match window.observe().await {
+            Ok(observation) => {
+                let mut news =
+                    observation.timeline.iter().filter(|line| !said.contains(*line)).peekable();
                 pace.after(news.peek().is_some());
                 news.for_each(|line| say(line));
-                match look.end {
-                    Some(End::Finished) => return Ok(look.answer),
-                    Some(End::Failed(error)) => return Ok(look.answer.because(Some(error))),
+                match observation.end {
+                    Some(End::Finished) => return Ok(observation.answer),
+                    Some(End::Failed(error)) => return Ok(observation.answer.because(Some(error))),
                     None => {}
                 }
-                said = look.timeline.into_iter().collect();
+                said = observation.timeline.into_iter().collect();
                 lost = 0;
             }
             // The run was seen before, so it exists: the network will come back.
@@ -133,23 +134,23 @@ mod tests {
     use super::*;
 
     /// Answers what it was given, in turn.
-    struct Played(Vec<Result<Look>>);
+    struct Played(Vec<Result<Observation>>);
 
     #[async_trait]
     impl Window for Played {
-        async fn look(&mut self) -> Result<Look> {
+        async fn observe(&mut self) -> Result<Observation> {
             self.0.remove(0)
         }
     }
 
-    fn look(line: &str, end: Option<End>) -> Result<Look> {
+    fn observation(line: &str, end: Option<End>) -> Result<Observation> {
         let answer = Answer::new(&serde_json::json!({}), String::new())?;
-        Ok(Look { timeline: vec![line.to_owned()], end, answer })
+        Ok(Observation { timeline: vec![line.to_owned()], end, answer })
     }
 
-    async fn follow_quickly(looks: Vec<Result<Look>>) -> Result<Answer> {
+    async fn follow_quickly(observations: Vec<Result<Observation>>) -> Result<Answer> {
         let pace = Pace::new(Duration::from_micros(1), Duration::from_micros(10));
-        follow_at(&mut Played(looks), pace).await
+        follow_at(&mut Played(observations), pace).await
     }
 
     #[test]
@@ -169,16 +170,17 @@ mod tests {
     #[tokio::test]
     async fn a_network_that_comes_back_is_waited_for_but_not_one_that_never_was() {
         let lost = || Err(Error::transient("connect"));
-        let mut looks = vec![look("extracting", None)];
-        looks.extend((0..10).map(|_| lost()));
-        looks.push(look("finished", Some(End::Finished)));
-        follow_quickly(looks).await.unwrap();
+        let mut observations = vec![observation("extracting", None)];
+        observations.extend((0..10).map(|_| lost()));
+        observations.push(observation("finished", Some(End::Finished)));
+        follow_quickly(observations).await.unwrap();
         follow_quickly(vec![lost()]).await.unwrap_err();
-        let mut looks = vec![look("extracting", None)];
-        looks.extend((0..=PATIENCE).map(|_| lost()));
-        follow_quickly(looks).await.unwrap_err();
-        let looks = vec![look("extracting", None), Err(Error::new(Kind::Denied, "read"))];
-        follow_quickly(looks).await.unwrap_err();
+        let mut observations = vec![observation("extracting", None)];
+        observations.extend((0..=PATIENCE).map(|_| lost()));
+        follow_quickly(observations).await.unwrap_err();
+        let observations =
+            vec![observation("extracting", None), Err(Error::new(Kind::Denied, "read"))];
+        follow_quickly(observations).await.unwrap_err();
     }
 
     #[test]

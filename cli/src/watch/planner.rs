@@ -5,7 +5,7 @@ use serde_json::Value;
 use sluice_contracts::documents::RunId;
 use sluice_contracts::{Error, Result};
 
-use super::{End, Look, Window, of_run};
+use super::{End, Observation, Window, of_run};
 use crate::answer::Answer;
 use crate::planner::{Document, Planner};
 use crate::render::planner_status::{PlannerStatus, render, timeline};
@@ -26,14 +26,14 @@ impl PlannerWindow {
 
 #[async_trait]
 impl Window for PlannerWindow {
-    async fn look(&mut self) -> Result<Look> {
-        let look = self.planner.run(self.run).await.and_then(|document| seen(&document));
+    async fn observe(&mut self) -> Result<Observation> {
+        let observation = self.planner.run(self.run).await.and_then(|document| seen(&document));
         let what = || format!("ask `{}` for run `{}`", self.planner.url(), self.run);
-        look.map_err(|error| error.during(what()))
+        observation.map_err(|error| error.during(what()))
     }
 }
 
-fn seen(document: &Document) -> Result<Look> {
+fn seen(document: &Document) -> Result<Observation> {
     let status: PlannerStatus =
         serde_json::from_value(Value::Object(document.clone())).map_err(|source| {
             Error::data("read the answer")
@@ -45,5 +45,9 @@ fn seen(document: &Document) -> Result<Look> {
         "failed" => Some(End::Failed(of_run(&status.run, status.error()))),
         _ => None,
     };
-    Ok(Look { timeline: timeline(&status), end, answer: Answer::new(document, render(&status))? })
+    Ok(Observation {
+        timeline: timeline(&status),
+        end,
+        answer: Answer::new(document, render(&status))?,
+    })
 }

@@ -4,6 +4,7 @@
 //! requests/<hash>.json
 //! runs/<run>/request.json
 //! runs/<run>/manifest.json
+//! runs/<run>/units/<plan>/<task>.json
 //! runs/<run>/launches/<launch>/order.json
 //! runs/<run>/launches/<launch>/claim.json
 //! runs/<run>/snapshots/<generation>/founder.json
@@ -83,6 +84,11 @@ impl Layout {
     /// The plan.
     pub fn manifest(&self) -> Path {
         self.root.clone().join(MANIFEST)
+    }
+
+    /// The units of one task of a large plan. `plan` is unique to the planner that writes them.
+    pub fn units(&self, plan: &str, task: u32) -> Path {
+        self.root.clone().join("units").join(plan).join(format!("{task:05}.json"))
     }
 
     /// The request for the run.

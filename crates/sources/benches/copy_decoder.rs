@@ -102,6 +102,7 @@ fn pass(case: &Case, stream: &[u8]) -> Duration {
         target_type: case.target_type,
         repeated: false,
         decimal: (case.target_type == TargetType::Numeric).then_some(Decimal::NUMERIC),
+        fields: Vec::new(),
         on_invalid: OnInvalid::Fail,
         invalid: None,
     };

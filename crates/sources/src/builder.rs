@@ -87,7 +87,8 @@ impl ColumnBuilder {
             TargetType::Int64 => Self::Int64(Int64Builder::new()),
             TargetType::Float64 => Self::Float64(Float64Builder::new()),
             TargetType::Bool => Self::Bool(BooleanBuilder::new()),
-            TargetType::String | TargetType::Json | TargetType::Geography => {
+            // No column of a database becomes a STRUCT; the batch would refuse it.
+            TargetType::String | TargetType::Json | TargetType::Geography | TargetType::Struct => {
                 Self::Text(StringBuilder::new())
             }
             TargetType::Bytes => Self::Bytes(BinaryBuilder::new()),

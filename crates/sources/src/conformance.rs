@@ -5,9 +5,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::Int64Array;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use async_trait::async_trait;
-use sluice_contracts::documents::{Cut, KeyType, Relation, Table, Unit};
+use sluice_contracts::documents::{
+    Column, Cut, KeyType, Leaf, OnInvalid, Relation, SnapshotPlan, Table, TableWrite, TargetType,
+    Unit, arrow_schema,
+};
 use sluice_contracts::job::{Partitioning, TableJob, WriteDisposition};
 use sluice_contracts::{Error, Kind, Result};
 
@@ -34,6 +37,31 @@ pub trait SourceFixture: Sync {
 
     /// Drops `note` from the table.
     async fn alter(&self);
+}
+
+/// The columns of the table, for sources that keep none of their own.
+pub fn columns(names: &[&str]) -> Vec<Column> {
+    let column = |name: &&str| Column {
+        name: (*name).to_owned(),
+        source_name: (*name).to_owned(),
+        source_type: String::new(),
+        encoding: String::new(),
+        target_type: if *name == "id" { TargetType::Int64 } else { TargetType::String },
+        repeated: false,
+        decimal: None,
+        fields: Vec::new(),
+        on_invalid: OnInvalid::Fail,
+        invalid: None,
+    };
+    names.iter().map(column).collect()
+}
+
+/// The rows of the table with these ids.
+pub fn batch(ids: Vec<i64>) -> Result<RecordBatch> {
+    let notes: StringArray = ids.iter().map(|id| (id % 7 != 0).then_some("x")).collect();
+    let arrays: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(ids)), Arc::new(notes)];
+    RecordBatch::try_new(arrow_schema(&columns(&["id", "note"])), arrays)
+        .map_err(|source| Error::bug("make a batch").because(source))
 }
 
 /// The whole suite. It changes the table, so a fixture is used once.
@@ -77,12 +105,12 @@ pub async fn every_cut_covers_every_row_once(fixture: &dyn SourceFixture) -> Res
     if survey.predicate(&hash(0)).is_ok() {
         ways.push((0..4).map(hash).collect());
     }
-    if let Some(pages) = described.pieces.iter().filter_map(|piece| piece.pages).max() {
-        let half = pages / 2;
-        ways.push(vec![Cut::Ctid { lo: 0, hi: Some(half) }, Cut::Ctid { lo: half, hi: None }]);
+    if let Some(blocks) = described.pieces.iter().filter_map(|piece| piece.blocks).max() {
+        let half = blocks / 2;
+        ways.push(vec![Cut::Blocks { lo: 0, hi: Some(half) }, Cut::Blocks { lo: half, hi: None }]);
     }
     let table = planned(&job, &described);
-    let mut reader = reader(fixture, Join::New).await?;
+    let mut reader = first(fixture, &survey.snapshot().await?).await?;
     reader.check(&table).await?;
     for cuts in ways {
         let mut ids = Vec::new();
@@ -103,22 +131,32 @@ pub async fn every_cut_covers_every_row_once(fixture: &dyn SourceFixture) -> Res
 /// A unit that is left before its end takes neither the reader nor its snapshot along.
 pub async fn a_reader_recovers_from_a_unit_that_it_left(fixture: &dyn SourceFixture) -> Result<()> {
     let (table, whole) = whole(fixture).await?;
-    let mut reader = reader(fixture, Join::New).await?;
-    let token = reader.export().await?;
+    let plan = survey(fixture).await?.snapshot().await?;
+    let mut reader = first(fixture, &plan).await?;
+    let token = token(&plan, reader.as_mut()).await?;
     drop(reader.read(&table, &whole).await?);
     reader.recover().await?;
     assert_eq!(read(reader.as_mut(), &table, &whole).await?.len(), as_count(ROWS));
-    assert_eq!(reader.export().await?, token);
+    assert_eq!(self::token(&plan, reader.as_mut()).await?, token);
     Ok(())
 }
 
-/// A reader sees the snapshot that it joined, or refuses to confirm it.
+/// A reader sees the snapshot that it joined, or refuses to confirm it. A source that cannot give
+/// two readers one snapshot says so when it is planned, and is not asked for it.
 pub async fn what_is_confirmed_is_of_one_moment(fixture: &dyn SourceFixture) -> Result<()> {
     let (table, whole) = whole(fixture).await?;
-    let mut first = reader(fixture, Join::New).await?;
-    let token = first.export().await?;
+    let plan = survey(fixture).await?.snapshot().await?;
+    if plan == SnapshotPlan::Independent {
+        return Ok(());
+    }
+    let mut first = first(fixture, &plan).await?;
+    let token = token(&plan, first.as_mut()).await?;
     assert!(!token.is_empty());
-    let mut joined = reader(fixture, Join::Token(&token)).await?;
+    let join = match plan {
+        SnapshotPlan::Pinned { .. } => Join::Pinned(&token),
+        _ => Join::Token(&token),
+    };
+    let mut joined = reader(fixture, join).await?;
     fixture.insert(ROWS + 1).await;
     for reader in [&mut first, &mut joined] {
         let rows = read(reader.as_mut(), &table, &whole).await?.len();
@@ -126,13 +164,12 @@ pub async fn what_is_confirmed_is_of_one_moment(fixture: &dyn SourceFixture) -> 
     }
     drop((first, joined));
     // No reader holds the snapshot any more: it is gone, unless the source can read it at any time.
-    if let Ok(Some(mut late)) = fixture.source().reader("late", Join::Token(&token)).await {
+    if let Ok(Some(mut late)) = fixture.source().reader("late", join).await {
         let rows = read(late.as_mut(), &table, &whole).await?.len();
         assert!(rows == as_count(ROWS) || late.confirm().await.is_err(), "{rows} rows");
     }
     let mut now = reader(fixture, Join::Independent).await?;
     assert_eq!(read(now.as_mut(), &table, &whole).await?.len(), as_count(ROWS + 1));
-    assert_eq!(now.export().await?, "");
     Ok(())
 }
 
@@ -140,7 +177,8 @@ pub async fn what_is_confirmed_is_of_one_moment(fixture: &dyn SourceFixture) -> 
 pub async fn an_altered_table_is_refused(fixture: &dyn SourceFixture) -> Result<()> {
     let (table, _) = whole(fixture).await?;
     fixture.alter().await;
-    let mut reader = reader(fixture, Join::New).await?;
+    let plan = survey(fixture).await?.snapshot().await?;
+    let mut reader = first(fixture, &plan).await?;
     assert_eq!(kind(reader.check(&table).await), Some(Kind::Data));
     Ok(())
 }
@@ -152,6 +190,23 @@ async fn survey(fixture: &dyn SourceFixture) -> Result<Box<dyn Survey>> {
 async fn reader(fixture: &dyn SourceFixture, join: Join<'_>) -> Result<Box<dyn Reader>> {
     let joined = fixture.source().reader("conformance", join).await?;
     joined.ok_or_else(|| Error::bug("join a snapshot that a reader still holds"))
+}
+
+/// The first reader of a run.
+async fn first(fixture: &dyn SourceFixture, plan: &SnapshotPlan) -> Result<Box<dyn Reader>> {
+    let join = match plan {
+        SnapshotPlan::Pinned { value } => Join::Pinned(value),
+        _ => Join::New,
+    };
+    reader(fixture, join).await
+}
+
+/// What another reader needs to see the snapshot of this one.
+async fn token(plan: &SnapshotPlan, reader: &mut dyn Reader) -> Result<String> {
+    match plan {
+        SnapshotPlan::Pinned { value } => Ok(value.clone()),
+        _ => reader.export().await,
+    }
 }
 
 /// The table as one unit.
@@ -191,20 +246,21 @@ fn planned(job: &TableJob, described: &Description) -> Table {
         relation: job.relation.clone(),
         filter: None,
         target: String::new(),
-        write_disposition: job.write_disposition,
+        write: TableWrite::of(job.write_disposition),
         strategy: "full".into(),
         reason: String::new(),
+        statement: None,
         columns: described.columns.clone(),
         shape: described.shape.clone(),
         rows: described.rows(),
         bytes: described.bytes(),
         warnings: Vec::new(),
-        units: Vec::new(),
+        units: 1,
     }
 }
 
-fn unit(cut: Cut, leaf: Option<String>, predicate: String) -> Unit {
-    Unit { index: 0, leaf, cut, predicate, rows: 0, bytes: 0 }
+fn unit(cut: Cut, leaf: Option<Leaf>, predicate: String) -> Unit {
+    Unit { table: 0, index: 0, leaf, cut, predicate, rows: 0, bytes: 0 }
 }
 
 /// Half-open ranges of `id` between these bounds, and one unit for NULL.

@@ -71,6 +71,7 @@ mod tests {
             target_type: TargetType::String,
             repeated: false,
             decimal: None,
+            fields: Vec::new(),
             on_invalid: OnInvalid::Fail,
             invalid: None,
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use sluice_contracts::documents::{Column, Cut, KeyType, Table, Unit};
+use sluice_contracts::documents::{Column, Cut, KeyType, Leaf, SnapshotPlan, Table, Unit};
 use sluice_contracts::job::{TableJob, TableName};
 use sluice_contracts::{Error, Result};
 
@@ -40,6 +40,8 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// With [`Join::Token`], `None` says that no reader holds that snapshot any more.
     ///
     /// # Errors
+    /// `Data` if the source is not at the value of [`Join::Pinned`] any more.
+    ///
     /// `Transient` because of [`NoConnectionLeft`] if the source has as many connections as it
     /// allows.
     async fn reader(&self, application: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>>;
@@ -72,6 +74,8 @@ pub enum Join<'a> {
     New,
     /// The snapshot that another reader exported as this token.
     Token(&'a str),
+    /// The snapshot that the plan pinned as this value.
+    Pinned(&'a str),
     /// Whatever each unit's own transaction sees.
     Independent,
 }
@@ -108,6 +112,13 @@ pub trait Survey: Send {
     ) -> Result<Option<Distribution>> {
         Ok(None)
     }
+
+    /// How the units of a run come to see one state of the source. Called after all tables are
+    /// described: a value that it pins is the source's state from then on.
+    ///
+    /// A source that cannot give two readers one state answers `Independent`; it says in the
+    /// warnings of each description what that can cost.
+    async fn snapshot(&mut self) -> Result<SnapshotPlan>;
 
     /// A cut as a predicate of the source's language; empty for all rows.
     ///
@@ -172,14 +183,14 @@ pub struct Key {
 /// A table, or one of the leaves that it consists of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
-    /// The leaf as the source spells it; `None` for the table itself.
-    pub leaf: Option<String>,
+    /// The leaf; `None` for the table itself.
+    pub leaf: Option<Leaf>,
     /// Expected rows.
     pub rows: u64,
     /// Expected bytes.
     pub bytes: u64,
-    /// Pages, where rows can be found by page.
-    pub pages: Option<u32>,
+    /// Blocks, where rows can be found by block.
+    pub blocks: Option<u32>,
 }
 
 /// Where the keys of a piece lie.
@@ -208,11 +219,16 @@ pub struct Span {
 /// [`confirm`](Reader::confirm). After an error, call [`recover`](Reader::recover) before the next
 /// unit. An error of a unit ends neither the reader's snapshot nor its [export](Reader::export), so
 /// that other readers can still join it: only a lost connection or dropping the reader ends them.
+///
+/// Only a source whose snapshots are held exports them; the others leave that method out. (SQLite
+/// has it for the runs of older plans, whose tasks hand its state on.)
 #[async_trait]
 pub trait Reader: Send {
     /// A token with which other readers can join this one's snapshot, valid while this reader
-    /// lives. Empty for [`Join::Independent`], which has no snapshot to join.
-    async fn export(&mut self) -> Result<String>;
+    /// lives. Called only in runs whose manifest says [`SnapshotPlan::Held`].
+    async fn export(&mut self) -> Result<String> {
+        Err(Error::bug("export a snapshot: this source's snapshots are not held"))
+    }
 
     /// Refuses a table that no longer has the shape it was planned with, and, if the source can do
     /// so, keeps its shape from changing while this reader lives.

@@ -1,8 +1,8 @@
 //! What all SQL sources share: names, cuts as conditions, and the columns that a job chooses.
 
-use sluice_contracts::Result;
-use sluice_contracts::documents::{Cut, KeyType};
+use sluice_contracts::documents::{Cut, KeyType, Relation};
 use sluice_contracts::job::TableJob;
+use sluice_contracts::{Error, Result};
 
 /// The parts of SQL that differ between the sources.
 pub(crate) trait Dialect {
@@ -11,18 +11,21 @@ pub(crate) trait Dialect {
 
     /// A key as a constant of its column's type, so that an index on the column can be used. The
     /// constants have the same order as the keys.
-    fn key(&self, column: &str, key: KeyType, value: i64) -> String;
+    ///
+    /// # Errors
+    /// `Invalid` if the source has no keys of this type.
+    fn key(&self, column: &str, key: KeyType, value: i64) -> Result<String>;
 
     /// The condition that the hash of these columns, or of the whole row if there are none, modulo
     /// `modulus` is `remainder`. The hash is never negative, and the same in every process of a
     /// run.
     fn hash(&self, columns: &[String], modulus: u32, remainder: u32) -> String;
 
-    /// The condition that a row lies on the pages `lo <= page < hi`; open if `hi` is absent.
+    /// The condition that a row lies in the blocks `lo <= block < hi`; open if `hi` is absent.
     ///
     /// # Errors
     /// `Invalid` if the source does not show where a row lies.
-    fn pages(&self, lo: u32, hi: Option<u32>) -> Result<String>;
+    fn blocks(&self, lo: u32, hi: Option<u32>) -> Result<String>;
 }
 
 /// A cut as a condition; empty for all rows.
@@ -35,9 +38,11 @@ pub(crate) fn predicate(dialect: &dyn Dialect, cut: &Cut) -> Result<String> {
         Cut::Null { column } => format!("{} is null", dialect.column(column)),
         Cut::Range { column, key, lo, hi } => {
             let name = dialect.column(column);
-            let lo = lo.map(|lo| format!("{name} >= {}", dialect.key(column, *key, lo)));
-            let hi = hi.map(|hi| format!("{name} < {}", dialect.key(column, *key, hi)));
-            match (lo, hi) {
+            let bound = |sign: &str, value: Option<i64>| {
+                let key = value.map(|value| dialect.key(column, *key, value)).transpose()?;
+                Ok::<_, Error>(key.map(|key| format!("{name} {sign} {key}")))
+            };
+            match (bound(">=", *lo)?, bound("<", *hi)?) {
                 (Some(lo), Some(hi)) => format!("{lo} and {hi}"),
                 (Some(one), None) | (None, Some(one)) => one,
                 // Every key, but not NULL, which belongs to another unit.
@@ -48,8 +53,33 @@ pub(crate) fn predicate(dialect: &dyn Dialect, cut: &Cut) -> Result<String> {
             let names: Vec<String> = columns.iter().map(|name| dialect.column(name)).collect();
             dialect.hash(&names, *modulus, *remainder)
         }
-        Cut::Ctid { lo, hi } => dialect.pages(*lo, *hi)?,
+        Cut::Blocks { lo, hi } => dialect.blocks(*lo, *hi)?,
+        Cut::Bytes { .. } | Cut::Stream { .. } => {
+            return Err(Error::invalid(format!("cut by {}: a database has none", cut.kind()))
+                .hint("the manifest was changed; start the run again"));
+        }
     })
+}
+
+/// A key type that the source's columns do not have.
+pub(crate) fn unknown_key(key: KeyType) -> Error {
+    Error::invalid(format!("cut by keys of type {key:?}: the source has none"))
+        .hint("the manifest was changed; start the run again")
+}
+
+/// Refuses a relation that no database has: files, and tables with a name of three parts.
+pub(crate) fn refuse_foreign(relation: &Relation) -> Result<()> {
+    match relation {
+        Relation::Table { catalog: None, .. } | Relation::Query(_) => Ok(()),
+        Relation::Table { catalog: Some(_), .. } => {
+            Err(Error::invalid(format!("describe table `{relation}`: its name has three parts"))
+                .hint("write `schema.table`; the source's URL names the database"))
+        }
+        Relation::Files { .. } => {
+            Err(Error::invalid(format!("describe `{relation}`: a database has no files"))
+                .hint("name a table, or the URL of files as the source"))
+        }
+    }
 }
 
 /// A name in double quotes, as the standard has it.

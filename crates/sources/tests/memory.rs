@@ -3,9 +3,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use sluice_contracts::documents::{Column, Cut, OnInvalid, Relation, Table, TargetType, Unit};
+use sluice_contracts::documents::{Cut, Relation, SnapshotPlan, Table, Unit};
 use sluice_contracts::job::TableJob;
 use sluice_contracts::{Error, Result};
 use sluice_sources::conformance::{self, ROWS, SourceFixture};
@@ -39,11 +39,10 @@ impl Source for Memory {
     async fn reader(&self, _: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>> {
         let newest = self.state().versions.len() - 1;
         let version = match join {
-            Join::Token(token) => token.parse().map_err(|_| Error::data("read the token"))?,
-            Join::New | Join::Independent => newest,
+            Join::Pinned(value) => value.parse().map_err(|_| Error::data("read the version"))?,
+            _ => newest,
         };
-        let exported = if matches!(join, Join::Independent) { None } else { Some(version) };
-        Ok(Some(Box::new(View { memory: self.clone(), version, exported })))
+        Ok(Some(Box::new(View { memory: self.clone(), version })))
     }
 }
 
@@ -63,13 +62,18 @@ impl Survey for Memory {
             return Err(Error::not_found("describe the table: it does not exist"));
         }
         Ok(Description {
-            columns: names.into_iter().map(column).collect(),
+            columns: conformance::columns(&names),
             shape: known.join(","),
             keys: Vec::new(),
             identity: Vec::new(),
-            pieces: vec![Piece { leaf: None, rows: 1, bytes: 1, pages: None }],
+            pieces: vec![Piece { leaf: None, rows: 1, bytes: 1, blocks: None }],
             warnings: Vec::new(),
         })
+    }
+
+    async fn snapshot(&mut self) -> Result<SnapshotPlan> {
+        let newest = self.state().versions.len() - 1;
+        Ok(SnapshotPlan::Pinned { value: newest.to_string() })
     }
 
     fn predicate(&self, cut: &Cut) -> Result<String> {
@@ -80,33 +84,14 @@ impl Survey for Memory {
     }
 }
 
-fn column(name: &str) -> Column {
-    Column {
-        name: name.into(),
-        source_name: name.into(),
-        source_type: String::new(),
-        encoding: String::new(),
-        target_type: if name == "id" { TargetType::Int64 } else { TargetType::String },
-        repeated: false,
-        decimal: None,
-        on_invalid: OnInvalid::Fail,
-        invalid: None,
-    }
-}
-
 /// A connection that sees one version.
 struct View {
     memory: Memory,
     version: usize,
-    exported: Option<usize>,
 }
 
 #[async_trait]
 impl Reader for View {
-    async fn export(&mut self) -> Result<String> {
-        Ok(self.exported.map(|version| version.to_string()).unwrap_or_default())
-    }
-
     async fn check(&mut self, table: &Table) -> Result<()> {
         if table.shape == self.memory.state().columns.join(",") {
             return Ok(());
@@ -125,12 +110,7 @@ struct Once(Option<Vec<i64>>);
 #[async_trait]
 impl Batches for Once {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        let Some(rows) = self.0.take() else { return Ok(None) };
-        let notes: StringArray = rows.iter().map(|id| (id % 7 != 0).then_some("x")).collect();
-        let columns: [(&str, ArrayRef); 2] =
-            [("id", Arc::new(Int64Array::from(rows))), ("note", Arc::new(notes))];
-        let batch = RecordBatch::try_from_iter(columns);
-        batch.map(Some).map_err(|source| Error::bug("make a batch").because(source))
+        self.0.take().map(conformance::batch).transpose()
     }
 
     fn bytes(&self) -> u64 {
@@ -149,11 +129,11 @@ impl SourceFixture for Memory {
     }
 
     fn relation(&self) -> Relation {
-        Relation::Table { schema: None, name: "rows".into() }
+        Relation::table(None, "rows")
     }
 
     fn missing_relation(&self) -> Relation {
-        Relation::Table { schema: None, name: "absent".into() }
+        Relation::table(None, "absent")
     }
 
     async fn insert(&self, id: i64) {

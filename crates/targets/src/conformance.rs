@@ -13,7 +13,7 @@ use object_store::path::Path;
 use object_store::{ObjectStoreExt as _, PutPayload};
 use parquet::arrow::ArrowWriter;
 use sluice_contracts::documents::{
-    Column, OnInvalid, Part, Relation, RunId, Table, TargetType, UnitRef, arrow_schema,
+    Column, OnInvalid, Part, Relation, RunId, Table, TableWrite, TargetType, UnitRef, arrow_schema,
 };
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::WriteDisposition::{self, Append, Empty, Truncate};
@@ -180,15 +180,16 @@ fn planned(load: &Load) -> Table {
         relation: Relation::Query(String::new()),
         filter: None,
         target: load.target.clone(),
-        write_disposition: load.disposition,
+        write: TableWrite::of(load.disposition),
         strategy: "full".into(),
         reason: String::new(),
+        statement: None,
         columns: load.columns.clone(),
         shape: String::new(),
         rows: load.rows,
         bytes: 0,
         warnings: Vec::new(),
-        units: Vec::new(),
+        units: 1,
     }
 }
 
@@ -201,6 +202,7 @@ fn columns() -> Vec<Column> {
         target_type: TargetType::Int64,
         repeated: false,
         decimal: None,
+        fields: Vec::new(),
         on_invalid: OnInvalid::Fail,
         invalid: None,
     }]

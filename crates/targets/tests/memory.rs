@@ -35,7 +35,7 @@ impl Target for Memory {
         let tables = self.tables();
         let Some((rows, runs)) = tables.get(&table.target) else { return Ok(Vec::new()) };
         if !runs.contains_key(&run) {
-            admit(rows, table.write_disposition)?;
+            admit(rows, table.write.disposition)?;
         }
         Ok(Vec::new())
     }

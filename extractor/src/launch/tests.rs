@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use object_store::memory::InMemory;
 use sluice_contracts::documents::RunId;
-use sluice_contracts::store::Bucket;
+use sluice_contracts::store::{Bucket, parse_manifest};
 
 use super::*;
 
@@ -45,6 +45,10 @@ impl World {
         Share::take(&self.store, &self.manifest, &config).await.unwrap()
     }
 
+    async fn share(&self, launch: u32, ordered: &[u32], task: u32, count: u32) -> Share {
+        Share::of(&self.store, &self.manifest, launch, ordered, task, count).await.unwrap()
+    }
+
     /// What all tasks of an execution take when they start at once.
     async fn take_all(&self, execution: &str, launch: Option<u32>, count: u32) -> Vec<Share> {
         let tasks = (0..count).map(|task| self.take(execution, launch, (task, count)));
@@ -69,7 +73,7 @@ impl World {
     /// The units of these tasks of the plan.
     fn units(&self, tasks: impl IntoIterator<Item = u32>) -> BTreeSet<UnitRef> {
         let tasks = tasks.into_iter().map(|task| &self.manifest.tasks[task as usize]);
-        tasks.flat_map(|task| task.units.iter().copied()).collect()
+        tasks.flat_map(|task| task.units.iter().flatten()).map(Unit::place).collect()
     }
 }
 
@@ -90,7 +94,7 @@ pub(crate) fn manifest(tasks: &[u32]) -> Manifest {
             serde_json::json!({"index": index, "units": own})
         })
         .collect();
-    serde_json::from_value(serde_json::json!({
+    let document = serde_json::json!({
         "version": 1, "run": RunId::generate().to_string(), "job": "j", "planned": Utc::now(),
         "source": "postgres://x", "bucket": "memory:///", "consistency": "snapshot",
         "tables": [{
@@ -100,41 +104,43 @@ pub(crate) fn manifest(tasks: &[u32]) -> Manifest {
         }],
         "tasks": tasks,
         "estimate": {"rows": 0, "bytes": 0, "seconds": 0.0, "dollars": 0.0}
-    }))
-    .unwrap()
+    });
+    parse_manifest(&"manifest.json".into(), document.to_string().as_bytes()).unwrap()
 }
 
 /// Every unit of `expected` is in one share, and no other.
 fn assert_covered(shares: &[Share], expected: &BTreeSet<UnitRef>) {
-    let all: Vec<UnitRef> = shares.iter().flat_map(|share| share.units.clone()).collect();
+    let units = shares.iter().flat_map(|share| &share.units);
+    let all: Vec<UnitRef> = units.map(Unit::place).collect();
     let set: BTreeSet<UnitRef> = all.iter().copied().collect();
     assert_eq!(all.len(), set.len(), "a unit is in two shares");
     assert_eq!(&set, expected);
 }
 
-#[test]
-fn any_number_of_tasks_covers_an_order_once() {
+#[tokio::test]
+async fn any_number_of_tasks_covers_an_order_once() {
     let world = World::new(&[3, 1, 2, 1, 1, 4, 1, 1, 1, 0, 2, 1]);
     let everything: Vec<u32> = (0..12).collect();
     for ordered in [everything.as_slice(), &[7, 2, 9, 5], &[11], &[]] {
         let expected = world.units(ordered.iter().copied());
         for count in 1..=20 {
-            let shares: Vec<Share> = (0..count)
-                .map(|task| Share::of(&world.manifest, 3, ordered, task, count))
-                .collect();
+            let mut shares = Vec::new();
+            for task in 0..count {
+                shares.push(world.share(3, ordered, task, count).await);
+            }
             assert_covered(&shares, &expected);
             let busy: Vec<(u32, UnitRef)> = (0..)
                 .zip(&shares)
-                .filter_map(|(task, share)| Some((task, *share.units.last()?)))
+                .filter_map(|(task, share)| Some((task, share.units.last()?.place())))
                 .collect();
             assert!(shares.iter().all(|share| share.peers == busy), "{count} {ordered:?}");
         }
     }
     // Task 0 of two carries the first and the third out, in this order.
-    let share = Share::of(&world.manifest, 0, &[7, 2, 9, 5], 1, 2);
+    let share = world.share(0, &[7, 2, 9, 5], 1, 2).await;
     assert_eq!(
         share.units,
-        [&world.manifest.tasks[2].units[..], &world.manifest.tasks[5].units].concat()
+        [2, 5].map(|task| world.manifest.tasks[task].units.clone().unwrap()).concat()
     );
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::{join, join_all};
 use rustix::process::{Signal, getpid, kill_process};
-use sluice_contracts::documents::{ErrorReport, RunId, Snapshot, Verdict};
+use sluice_contracts::documents::{ErrorReport, RunId, Snapshot, Task, Verdict};
 use sluice_contracts::ports::Check;
 
 use super::*;
@@ -28,19 +28,19 @@ struct World {
     store: RunStore,
     manifest: Manifest,
     server: Server,
-    told: Arc<Told>,
+    recorded: Arc<Recorded>,
 }
 
 /// Takes requests for checks, each with the number of receipts at that time.
 #[derive(Debug)]
-struct Told {
+struct Recorded {
     store: RunStore,
     manifest: Manifest,
     checks: Mutex<Vec<(String, usize)>>,
 }
 
 #[async_trait]
-impl Checks for Told {
+impl Checks for Recorded {
     async fn ask(&self, check: &Check) -> Result<()> {
         assert_eq!((check.run, check.after), (self.manifest.run, Duration::ZERO));
         let receipts = self.store.receipted(&self.manifest, 0).await?.len();
@@ -63,9 +63,9 @@ impl World {
         };
         let store = RunStore::new(bucket, manifest.run);
         store.create_manifest(&manifest).await.unwrap();
-        let told =
-            Told { store: store.clone(), manifest: manifest.clone(), checks: Mutex::default() };
-        Self { counted, store, manifest, server, told: Arc::new(told) }
+        let recorded =
+            Recorded { store: store.clone(), manifest: manifest.clone(), checks: Mutex::default() };
+        Self { counted, store, manifest, server, recorded: Arc::new(recorded) }
     }
 
     /// One attempt of a task.
@@ -85,7 +85,7 @@ impl World {
         };
         let server = Arc::new(self.server.clone());
         let open = |_: &str| Ok(Arc::clone(&server) as Arc<dyn Source>);
-        let checks = Some(Arc::clone(&self.told) as Arc<dyn Checks>);
+        let checks = Some(Arc::clone(&self.recorded) as Arc<dyn Checks>);
         carry_out(&config, self.store.bucket().clone(), checks, &open).await
     }
 
@@ -100,26 +100,27 @@ impl World {
 
     /// The checks, each name once, with the number of receipts at its first request.
     fn checks(&self) -> Vec<(String, usize)> {
-        let mut checks = self.told.checks.lock().unwrap().clone();
+        let mut checks = self.recorded.checks.lock().unwrap().clone();
         checks.sort();
         checks.dedup_by(|later, first| later.0 == first.0);
         checks
     }
 }
 
-fn notice(name: &str, receipts: usize) -> (String, usize) {
+fn check(name: &str, receipts: usize) -> (String, usize) {
     (name.to_owned(), receipts)
 }
 
 /// The same run with a table for each unit.
 fn with_a_table_for_each_unit(mut manifest: Manifest) -> Manifest {
     let table = manifest.tables.remove(0);
-    for (index, unit) in (0..).zip(&table.units) {
-        let unit = Unit { index: 0, ..unit.clone() };
-        manifest.tables.push(Table { index, units: vec![unit], ..table.clone() });
+    for index in 0..table.units {
+        manifest.tables.push(Table { index, units: 1, ..table.clone() });
     }
-    for unit in manifest.tasks.iter_mut().flat_map(|task| &mut task.units) {
-        *unit = UnitRef { table: unit.unit, unit: 0 };
+    for task in &mut manifest.tasks {
+        let units = task.units.iter().flatten();
+        let units = units.map(|unit| Unit { table: unit.index, index: 0, ..unit.clone() });
+        *task = Task::new(task.index, units.collect());
     }
     manifest
 }
@@ -133,7 +134,7 @@ async fn few_tasks_carry_out_a_plan_of_many_and_tell_the_loader_when_all_is_read
     assert_eq!(world.receipts(0).await, 20);
     assert!(world.server.reads.lock().unwrap().values().all(|reads| *reads == 1));
     assert!(world.store.is_extracted(0).await.unwrap());
-    assert_eq!(world.checks(), [notice("notice-0-0", 20)]);
+    assert_eq!(world.checks(), [check("notice-0-0", 20)]);
 
     // One that comes late reads nothing.
     let connections = world.server.connections();
@@ -176,7 +177,7 @@ async fn an_error_for_good_ends_all_tasks_of_a_strict_run_within_seconds() {
     assert!(started.elapsed() < 10 * SECOND, "{:?}", started.elapsed());
     let failed: Vec<bool> = ended.iter().map(Result::is_err).collect();
     assert_eq!(failed, [false, false, true, false]);
-    assert_eq!(world.checks(), [notice("failed-0", 0)]);
+    assert_eq!(world.checks(), [check("failed-0", 0)]);
     assert!(!world.store.is_extracted(0).await.unwrap());
     assert_eq!(world.store.failures().await.unwrap().len(), 1);
 
@@ -203,14 +204,14 @@ async fn a_table_that_cannot_be_read_holds_up_no_other_until_it_is_mended() {
     assert_eq!(failed, [false, false, true]);
     assert_eq!(world.receipts(0).await, 6);
     assert!(world.store.is_extracted(0).await.unwrap());
-    assert_eq!(world.checks(), [notice("notice-0-0", 6)]);
+    assert_eq!(world.checks(), [check("notice-0-0", 6)]);
 
     // No task holds the snapshot any more, so everything is read again.
     *broken.lock().unwrap() = false;
     let ended = world.execution("e2", 4).await;
     assert!(ended.iter().all(Result::is_ok), "{ended:?}");
     assert_eq!(world.receipts(1).await, 7);
-    assert_eq!(world.checks(), [notice("notice-0-0", 6), notice("notice-1-1", 6)]);
+    assert_eq!(world.checks(), [check("notice-0-0", 6), check("notice-1-1", 6)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -235,7 +236,7 @@ async fn what_may_go_better_next_time_is_told_nobody() {
     }))
     .await;
     assert!(ended.unwrap_err().is_transient());
-    assert_eq!(world.checks(), [notice("notice-0-0", 3)]);
+    assert_eq!(world.checks(), [check("notice-0-0", 3)]);
     assert_eq!(world.receipts(0).await, 3);
 }
 
@@ -272,7 +273,7 @@ async fn a_run_that_was_read_by_tasks_which_died_at_once_is_not_read_again() {
     }
     assert!(world.attempt("e", (0, 2), 1).await.is_ok());
     assert_eq!(world.server.connections(), 0);
-    assert_eq!(world.checks(), [notice("notice-0-0", 4)]);
+    assert_eq!(world.checks(), [check("notice-0-0", 4)]);
     assert!(world.store.is_extracted(0).await.unwrap());
 }
 

@@ -116,7 +116,7 @@ impl Undecided<'_> {
             return Ok(decided);
         }
         let (launch, why) = match self.watch().await? {
-            LaunchState::Open(look) => return Ok(Decided::Open(RunState::Extracting, look)),
+            LaunchState::Open(requeue) => return Ok(Decided::Open(RunState::Extracting, requeue)),
             LaunchState::Impossible(error) => return Ok(self.fail(&error)),
             LaunchState::Ended { launch, why } => (launch, why),
         };

@@ -79,13 +79,13 @@ impl Undecided<'_> {
             let what = format!("run `{run}`: given up after {next} {executions}: {why}");
             return Ok(self.fail(&self.incomplete(&what, missing, &failures, None)));
         }
-        let tasks = tasks_to_start(self.manifest, &missing.units);
+        let tasks = tasks_to_start(self.store, self.manifest, &missing.units).await?;
         if tasks.is_empty() {
             let what = format!("run `{run}`: no task of its plan reads what is missing");
             let hint = "the manifest was changed; ask for the job again".to_owned();
             return Ok(self.fail(&self.incomplete(&what, missing, &failures, Some(hint))));
         }
-        let (missing, all) = (missing.units.len(), self.manifest.units().count());
+        let (missing, all) = (missing.units.len(), self.manifest.unit_count());
         let order = self.order(next, tasks, format!("{why}; {missing} of {all} units are missing"));
         tracing::warn!(launch = next, reason = order.reason, "launching the tasks again");
         match self.carry_out(order).await? {

@@ -7,8 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use object_store::memory::InMemory;
-use sluice_contracts::documents::{Claim, Manifest, Order, RunEvent, RunId};
-use sluice_contracts::job::Consistency;
+use sluice_contracts::documents::{
+    Claim, Cut, Manifest, Order, RunEvent, RunId, SnapshotPlan, Task, Unit, UnitRef,
+};
 use sluice_contracts::ports::{Announcer, Check, Checks, ExecutionState, Executions};
 use sluice_contracts::store::Bucket;
 use sluice_contracts::{Error, Kind, Result};
@@ -61,8 +62,8 @@ pub(super) struct Topic {
 
 impl Cloud {
     /// A run that was launched a minute ago, all its tasks at work.
-    pub(super) async fn at_work(units: &[u32], consistency: Consistency) -> Self {
-        let cloud = Self::planned(with_tasks(units, consistency)).await;
+    pub(super) async fn at_work(units: &[u32], snapshot: SnapshotPlan) -> Self {
+        let cloud = Self::planned(with_tasks(units, snapshot)).await;
         let tasks = cloud.world.manifest.tasks.iter().map(|task| task.index).collect();
         cloud.order(0, tasks, cloud.now).await;
         cloud.claim(0, "e0", cloud.now).await;
@@ -155,8 +156,8 @@ impl Cloud {
         let tables = self.world.manifest.tables.len();
         assert_eq!(loads.len(), tables, "{case}: {loads:?}");
         for load in &loads {
-            let units = self.world.manifest.tables[load.table as usize].units.len();
-            assert_eq!(load.rows, 10 * units as u64, "{case}");
+            let units = self.world.manifest.tables[load.table as usize].units;
+            assert_eq!(load.rows, 10 * u64::from(units), "{case}");
         }
         let committed = store.committed().await.unwrap().expect(case);
         assert!(committed.is_whole(), "{case}: {committed:?}");
@@ -318,13 +319,19 @@ impl Announcer for Topic {
 }
 
 /// A plan of tables with these numbers of units, each unit in a task of its own.
-pub(super) fn with_tasks(units: &[u32], consistency: Consistency) -> Manifest {
+pub(super) fn with_tasks(units: &[u32], snapshot: SnapshotPlan) -> Manifest {
     let mut manifest = manifest(units);
-    manifest.consistency = consistency;
-    let tasks = manifest
-        .units()
-        .zip(0..)
-        .map(|(unit, index)| sluice_contracts::documents::Task { index, units: vec![unit] });
+    manifest.snapshot = snapshot;
+    let unit = |place: UnitRef| Unit {
+        table: place.table,
+        index: place.unit,
+        leaf: None,
+        cut: Cut::Full,
+        predicate: String::new(),
+        rows: 10,
+        bytes: 1,
+    };
+    let tasks = manifest.units().zip(0..).map(|(place, at)| Task::new(at, vec![unit(place)]));
     manifest.tasks = tasks.collect();
     manifest
 }

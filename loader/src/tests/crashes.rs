@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use sluice_contracts::Kind;
-use sluice_contracts::job::Consistency;
+use sluice_contracts::documents::SnapshotPlan;
 
 use super::at;
 use super::cloud::Cloud;
@@ -57,7 +57,7 @@ async fn every_call(
 #[tokio::test]
 async fn a_run_that_is_complete_is_loaded_once() {
     let setting = async || {
-        let mut cloud = Cloud::at_work(&[2, 1], Consistency::Snapshot).await;
+        let mut cloud = Cloud::at_work(&[2, 1], SnapshotPlan::Held).await;
         cloud.world.target.pending = 1;
         cloud.world.prove_all(0).await;
         cloud.end("e0", 0);
@@ -69,7 +69,7 @@ async fn a_run_that_is_complete_is_loaded_once() {
 #[tokio::test]
 async fn a_run_that_cannot_go_on_fails_and_is_untouched() {
     let setting = async || {
-        let cloud = Cloud::at_work(&[3], Consistency::Snapshot).await;
+        let cloud = Cloud::at_work(&[3], SnapshotPlan::Held).await;
         cloud.world.prove(0, at(0, 1)).await;
         cloud.world.fail("e0", Kind::Denied, at(0, 0)).await;
         cloud
@@ -85,7 +85,7 @@ async fn a_run_that_cannot_go_on_fails_and_is_untouched() {
 #[tokio::test]
 async fn a_table_that_was_given_up_is_told_of_and_the_other_loaded() {
     let setting = async || {
-        let cloud = Cloud::at_work(&[1, 2], Consistency::Snapshot).await;
+        let cloud = Cloud::at_work(&[1, 2], SnapshotPlan::Held).await;
         cloud.world.prove(0, at(0, 0)).await;
         cloud.world.prove(0, at(1, 1)).await;
         cloud.world.fail("e0", Kind::Denied, at(1, 0)).await;
@@ -106,7 +106,7 @@ async fn gaps_are_launched_again_by_one_execution_that_counts() {
     let mut cases = 0;
     for fault in FAULTS {
         for call in 0.. {
-            let mut cloud = Cloud::at_work(&[3], Consistency::None).await;
+            let mut cloud = Cloud::at_work(&[3], SnapshotPlan::Independent).await;
             cloud.world.prove(0, at(0, 1)).await;
             cloud.end("e0", 2);
             let case = format!("{fault:?} at call {call}");

@@ -8,8 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sluice_contracts::Kind;
-use sluice_contracts::documents::RunId;
-use sluice_contracts::job::Consistency;
+use sluice_contracts::documents::{RunId, SnapshotPlan};
 use tower::ServiceExt as _;
 
 use super::cloud::Cloud;
@@ -36,9 +35,9 @@ fn ended(cloud: &Cloud) -> String {
 }
 
 #[tokio::test]
-async fn a_check_and_an_execution_lead_to_a_look() {
+async fn a_request_and_an_execution_lead_to_a_check() {
     for pushed in [false, true] {
-        let cloud = Cloud::at_work(&[1], Consistency::Snapshot).await;
+        let cloud = Cloud::at_work(&[1], SnapshotPlan::Held).await;
         let (path, body) = if pushed {
             ("/executions".to_owned(), ended(&cloud))
         } else {
@@ -58,7 +57,7 @@ async fn a_check_and_an_execution_lead_to_a_look() {
 
 #[tokio::test]
 async fn what_would_be_delivered_in_vain_is_acknowledged_with_a_problem() {
-    let cloud = Cloud::at_work(&[1], Consistency::Snapshot).await;
+    let cloud = Cloud::at_work(&[1], SnapshotPlan::Held).await;
     let unknown = format!("/runs/{}/check", RunId::generate());
     let cases = [
         ("/executions", "", 422),
@@ -83,7 +82,7 @@ async fn what_would_be_delivered_in_vain_is_acknowledged_with_a_problem() {
 
 #[tokio::test]
 async fn what_may_come_out_otherwise_is_delivered_again() {
-    let cloud = Cloud::at_work(&[1], Consistency::Snapshot).await;
+    let cloud = Cloud::at_work(&[1], SnapshotPlan::Held).await;
     let path = format!("/runs/{}/check", cloud.run());
     let faults = Faults::at(3, Fault::FailBefore);
     let (status, problem) = post(&cloud, &faults, &path, String::new()).await;
@@ -95,7 +94,7 @@ async fn what_may_come_out_otherwise_is_delivered_again() {
 
 #[tokio::test]
 async fn what_an_operator_has_to_mend_is_looked_at_again_later() {
-    let cloud = Cloud::at_work(&[1], Consistency::Snapshot).await;
+    let cloud = Cloud::at_work(&[1], SnapshotPlan::Held).await;
     cloud.world.prove_all(0).await;
     cloud.topic.refuse(Kind::Denied);
     let path = format!("/runs/{}/check", cloud.run());

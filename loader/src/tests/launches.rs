@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use sluice_contracts::Kind;
-use sluice_contracts::job::Consistency;
+use sluice_contracts::documents::SnapshotPlan;
 
 use super::at;
 use super::cloud::{Cloud, with_tasks};
@@ -12,17 +12,17 @@ use crate::RunState;
 async fn only_tasks_with_gaps_are_launched_again_where_no_snapshot_holds_them_together() {
     let mut cases = 0;
     for done in 0..15_u32 {
-        for consistency in [Consistency::None, Consistency::Snapshot] {
-            let cloud = Cloud::at_work(&[4], consistency).await;
+        for snapshot in [SnapshotPlan::Independent, SnapshotPlan::Held] {
+            let cloud = Cloud::at_work(&[4], snapshot.clone()).await;
             for unit in (0..4).filter(|unit| done & (1 << unit) != 0) {
                 cloud.world.prove(0, at(0, unit)).await;
             }
             cloud.end("e0", 1);
             assert_eq!(cloud.check().await.unwrap(), RunState::Extracting);
             let order = cloud.world.store.order(1).await.unwrap().unwrap();
-            let wanted: Vec<u32> = match consistency {
-                Consistency::None => (0..4).filter(|unit| done & (1 << unit) == 0).collect(),
-                Consistency::Snapshot => (0..4).collect(),
+            let wanted: Vec<u32> = match snapshot {
+                SnapshotPlan::Held => (0..4).collect(),
+                _ => (0..4).filter(|unit| done & (1 << unit) == 0).collect(),
             };
             assert_eq!(order.tasks, wanted);
             assert!(order.reason.contains("units are missing"), "{}", order.reason);
@@ -39,7 +39,7 @@ async fn only_tasks_with_gaps_are_launched_again_where_no_snapshot_holds_them_to
 #[tokio::test]
 async fn after_the_last_execution_the_run_fails_and_names_its_gaps() {
     for executions in 1..=4_u32 {
-        let mut manifest = with_tasks(&[12], Consistency::None);
+        let mut manifest = with_tasks(&[12], SnapshotPlan::Independent);
         manifest.max_executions = executions;
         let mut cloud = Cloud::planned(manifest).await;
         cloud.order(0, (0..12).collect(), cloud.now).await;
@@ -69,7 +69,7 @@ async fn after_the_last_execution_the_run_fails_and_names_its_gaps() {
 
 #[tokio::test]
 async fn an_execution_that_never_starts_is_cancelled_and_another_one_started() {
-    let cloud = &mut Cloud::planned(with_tasks(&[2], Consistency::Snapshot)).await;
+    let cloud = &mut Cloud::planned(with_tasks(&[2], SnapshotPlan::Held)).await;
     cloud.order(0, vec![0, 1], cloud.now).await;
     cloud.claim(0, "e0", cloud.now).await;
     cloud.platform.add("e0", cloud.now);
@@ -92,7 +92,7 @@ async fn an_execution_that_never_starts_is_cancelled_and_another_one_started() {
 
 #[tokio::test]
 async fn a_launch_that_nobody_claims_is_started_again() {
-    let mut cloud = Cloud::planned(with_tasks(&[2], Consistency::Snapshot)).await;
+    let mut cloud = Cloud::planned(with_tasks(&[2], SnapshotPlan::Held)).await;
     cloud.order(0, vec![1], cloud.now).await;
     cloud.pass(TimeDelta::seconds(100));
     cloud.check().await.unwrap();
@@ -105,7 +105,7 @@ async fn a_launch_that_nobody_claims_is_started_again() {
 
 #[tokio::test]
 async fn a_plan_that_nobody_launched_is_launched() {
-    let mut cloud = Cloud::planned(with_tasks(&[3], Consistency::Snapshot)).await;
+    let mut cloud = Cloud::planned(with_tasks(&[3], SnapshotPlan::Held)).await;
     cloud.check().await.unwrap();
     assert!(cloud.platform.started().is_empty(), "its planner is about to");
     cloud.pass(TimeDelta::minutes(3));
@@ -115,7 +115,7 @@ async fn a_plan_that_nobody_launched_is_launched() {
 
 #[tokio::test]
 async fn what_cannot_be_started_fails_and_what_may_be_is_tried_again() {
-    let mut cloud = Cloud::at_work(&[2], Consistency::Snapshot).await;
+    let mut cloud = Cloud::at_work(&[2], SnapshotPlan::Held).await;
     cloud.end("e0", 1);
     cloud.platform.refuse(Kind::Transient);
     assert_eq!(cloud.check().await.unwrap_err().kind(), Kind::Transient);
@@ -129,7 +129,7 @@ async fn what_cannot_be_started_fails_and_what_may_be_is_tried_again() {
 
 #[tokio::test]
 async fn a_run_that_takes_too_long_is_cancelled_and_fails() {
-    let mut cloud = Cloud::at_work(&[2], Consistency::Snapshot).await;
+    let mut cloud = Cloud::at_work(&[2], SnapshotPlan::Held).await;
     cloud.world.prove(0, at(0, 1)).await;
     cloud.pass(TimeDelta::hours(23));
     assert_eq!(cloud.check().await.unwrap(), RunState::Extracting);
@@ -142,7 +142,7 @@ async fn a_run_that_takes_too_long_is_cancelled_and_fails() {
 
 #[tokio::test]
 async fn an_execution_that_the_platform_forgot_is_given_time_and_then_replaced() {
-    let mut cloud = Cloud::at_work(&[2], Consistency::None).await;
+    let mut cloud = Cloud::at_work(&[2], SnapshotPlan::Independent).await;
     cloud.order(1, vec![1], cloud.now).await;
     cloud.claim(1, "forgotten", cloud.now).await;
     assert_eq!(cloud.check().await.unwrap(), RunState::Extracting);
@@ -154,7 +154,7 @@ async fn an_execution_that_the_platform_forgot_is_given_time_and_then_replaced()
 
 #[tokio::test]
 async fn what_was_read_just_before_the_end_counts() {
-    let mut cloud = Cloud::at_work(&[2], Consistency::None).await;
+    let mut cloud = Cloud::at_work(&[2], SnapshotPlan::Independent).await;
     cloud.world.prove_all(0).await;
     // The check that sees the end counts the missing units again before it launches anything.
     cloud.end("e0", 1);

@@ -11,8 +11,7 @@ mod world;
 
 use chrono::DateTime;
 use sluice_contracts::Kind;
-use sluice_contracts::documents::{Commit, Receipt};
-use sluice_contracts::job::Consistency;
+use sluice_contracts::documents::{Commit, Receipt, SnapshotPlan};
 
 use crate::{RunState, RunView, coverage, delete_parts};
 use cloud::Cloud;
@@ -74,7 +73,7 @@ async fn a_receipt_that_was_missing_is_read_when_it_appears() {
 
 #[tokio::test]
 async fn a_check_reads_each_document_once() {
-    let cloud = Cloud::at_work(&[40, 2], Consistency::None).await;
+    let cloud = Cloud::at_work(&[40, 2], SnapshotPlan::Independent).await;
     cloud.world.prove_all(0).await;
     assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
     let reads = cloud.reads.lock().unwrap();

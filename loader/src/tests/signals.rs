@@ -1,7 +1,7 @@
 //! One signal is enough, and more do no harm.
 
 use chrono::TimeDelta;
-use sluice_contracts::job::Consistency;
+use sluice_contracts::documents::SnapshotPlan;
 
 use super::cloud::Cloud;
 use super::faults::Faults;
@@ -23,10 +23,10 @@ enum Moment {
 const MOMENTS: [Moment; 4] = [Moment::Early, Moment::Extracted, Moment::Ended, Moment::Late];
 
 /// A run of two tables, loads that take a while, and checks at these moments.
-async fn carry(looks: &[usize; 4], together: usize, seed: u64) -> Cloud {
-    let mut cloud = Cloud::at_work(&[3, 2], Consistency::Snapshot).await;
+async fn carry(checks: &[usize; 4], together: usize, seed: u64) -> Cloud {
+    let mut cloud = Cloud::at_work(&[3, 2], SnapshotPlan::Held).await;
     cloud.world.target.pending = u32::try_from(seed % 4).unwrap();
-    for (moment, times) in MOMENTS.into_iter().zip(looks) {
+    for (moment, times) in MOMENTS.into_iter().zip(checks) {
         match moment {
             Moment::Early => cloud.world.prove(0, super::at(0, 1)).await,
             Moment::Extracted => cloud.world.prove_all(0).await,
@@ -36,8 +36,8 @@ async fn carry(looks: &[usize; 4], together: usize, seed: u64) -> Cloud {
         for number in 0..*times {
             let mixed = Faults::mixed(seed + number as u64 * 1000);
             let loaders = vec![cloud.loader(&mixed); together];
-            let looks = loaders.iter().map(|loader| loader.check(cloud.run(), cloud.now));
-            for state in futures::future::join_all(looks).await {
+            let checks = loaders.iter().map(|loader| loader.check(cloud.run(), cloud.now));
+            for state in futures::future::join_all(checks).await {
                 let state = state.unwrap();
                 assert!(
                     (moment == Moment::Early) == (state == RunState::Extracting),
@@ -57,10 +57,10 @@ async fn each_signal_alone_suffices_however_often_it_comes() {
         for times in 1..=5 {
             for together in 1..=2 {
                 for seed in 0..8 {
-                    let mut looks = [0; 4];
-                    looks[only] = times;
+                    let mut checks = [0; 4];
+                    checks[only] = times;
                     // The loader's own checks follow the last one that came from outside.
-                    let mut cloud = carry(&looks, together, seed).await;
+                    let mut cloud = carry(&checks, together, seed).await;
                     cloud.check_to_the_end().await;
                     let case = format!("{:?} x{times} by {together}, {seed}", MOMENTS[only]);
                     cloud.assert_loaded(&case).await;
@@ -78,12 +78,12 @@ async fn each_signal_alone_suffices_however_often_it_comes() {
 async fn signals_come_together_early_and_again() {
     let mut cases = 0;
     for number in 0..4_usize.pow(4) {
-        let looks = [number % 4, number / 4 % 4, number / 16 % 4, number / 64];
+        let checks = [number % 4, number / 4 % 4, number / 16 % 4, number / 64];
         for together in 1..=3 {
             let seed = (number * 3 + together) as u64;
-            let mut cloud = carry(&looks, together, seed).await;
+            let mut cloud = carry(&checks, together, seed).await;
             cloud.check_to_the_end().await;
-            cloud.assert_loaded(&format!("{looks:?} by {together}")).await;
+            cloud.assert_loaded(&format!("{checks:?} by {together}")).await;
             cases += 1;
         }
     }
@@ -92,11 +92,11 @@ async fn signals_come_together_early_and_again() {
 }
 
 #[tokio::test]
-async fn a_look_that_is_not_the_last_asks_for_one_more_whoever_looks() {
-    let cloud = Cloud::at_work(&[2], Consistency::Snapshot).await;
+async fn a_check_that_is_not_the_last_asks_for_one_more_whoever_makes_it() {
+    let cloud = Cloud::at_work(&[2], SnapshotPlan::Held).await;
     let loader = cloud.loader(&Faults::mixed(7));
-    let looks = (0..5).map(|_| loader.check(cloud.run(), cloud.now));
-    for state in futures::future::join_all(looks).await {
+    let checks = (0..5).map(|_| loader.check(cloud.run(), cloud.now));
+    for state in futures::future::join_all(checks).await {
         assert_eq!(state.unwrap(), RunState::Extracting);
     }
     assert_eq!(cloud.queue.kinds(), ["sweep"], "five signals are one more check");
@@ -106,7 +106,7 @@ async fn a_look_that_is_not_the_last_asks_for_one_more_whoever_looks() {
 
 #[tokio::test]
 async fn a_load_that_takes_a_while_is_looked_at_again() {
-    let mut cloud = Cloud::at_work(&[2], Consistency::Snapshot).await;
+    let mut cloud = Cloud::at_work(&[2], SnapshotPlan::Held).await;
     cloud.world.target.pending = 3;
     cloud.world.prove_all(0).await;
     for _ in 0..3 {
@@ -123,7 +123,7 @@ async fn a_load_that_takes_a_while_is_looked_at_again() {
 
 #[tokio::test]
 async fn a_run_that_nobody_knows_is_left_alone() {
-    let cloud = Cloud::at_work(&[1], Consistency::Snapshot).await;
+    let cloud = Cloud::at_work(&[1], SnapshotPlan::Held).await;
     let loader = cloud.loader(&Faults::default());
     let unknown = sluice_contracts::documents::RunId::generate();
     assert_eq!(loader.check(unknown, cloud.now).await.unwrap(), RunState::Unknown);

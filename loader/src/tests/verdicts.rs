@@ -5,8 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta};
 use object_store::ObjectStoreExt as _;
 use sluice_contracts::Kind;
-use sluice_contracts::documents::{Decision, ErrorReport, Failure, Request, Verdict};
-use sluice_contracts::job::Consistency;
+use sluice_contracts::documents::{Decision, ErrorReport, Failure, Request, SnapshotPlan, Verdict};
 
 use super::at;
 use super::cloud::{Cloud, with_tasks};
@@ -17,7 +16,7 @@ use crate::RunState;
 async fn of_two_loaders_that_decide_otherwise_one_decides_for_both() {
     let (mut commits, mut fails) = (0, 0);
     for seed in 0..300 {
-        let mut cloud = Cloud::at_work(&[2], Consistency::Snapshot).await;
+        let mut cloud = Cloud::at_work(&[2], SnapshotPlan::Held).await;
         cloud.world.prove(0, at(0, 0)).await;
         cloud.pass(TimeDelta::hours(24));
         let (one, two) =
@@ -51,10 +50,10 @@ async fn of_two_loaders_that_decide_otherwise_one_decides_for_both() {
 
 #[tokio::test]
 async fn a_run_that_was_decided_against_is_never_loaded() {
-    let cloud = Cloud::at_work(&[1], Consistency::Snapshot).await;
-    let word =
+    let cloud = Cloud::at_work(&[1], SnapshotPlan::Held).await;
+    let failure =
         ErrorReport { kind: Kind::Denied, message: "plan".into(), hint: Some("grant it".into()) };
-    cloud.world.store.create_verdict(&Verdict::fail(word, cloud.now)).await.unwrap();
+    cloud.world.store.create_verdict(&Verdict::fail(failure, cloud.now)).await.unwrap();
     cloud.world.prove_all(0).await;
     assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
     assert_eq!(cloud.assert_failed("").await, "plan");
@@ -64,7 +63,7 @@ async fn a_run_that_was_decided_against_is_never_loaded() {
 
 #[tokio::test]
 async fn a_snapshot_that_is_complete_later_changes_nothing() {
-    let mut cloud = Cloud::at_work(&[2, 1], Consistency::Snapshot).await;
+    let mut cloud = Cloud::at_work(&[2, 1], SnapshotPlan::Held).await;
     cloud.world.target.pending = 2;
     cloud.world.prove_all(0).await;
     assert_eq!(cloud.check().await.unwrap(), RunState::Loading);
@@ -80,7 +79,7 @@ async fn a_snapshot_that_is_complete_later_changes_nothing() {
 async fn a_failure_for_good_starts_nothing_again() {
     for (ended, unit) in [(false, Some((0, 0))), (true, Some((0, 0))), (false, None), (true, None)]
     {
-        let cloud = Cloud::at_work(&[2, 1], Consistency::Snapshot).await;
+        let cloud = Cloud::at_work(&[2, 1], SnapshotPlan::Held).await;
         cloud.world.prove(0, at(0, 1)).await;
         cloud.world.prove(0, at(1, 0)).await;
         if ended {
@@ -105,7 +104,7 @@ async fn claims_say_which_execution_is_the_newest_and_not_the_clocks_of_tasks() 
     let mut cases = 0;
     for minutes in [-30, -5, 0, 5, 30] {
         // What an older execution gave up may be fixed since, even if its clock is ahead.
-        let cloud = Cloud::at_work(&[1], Consistency::None).await;
+        let cloud = Cloud::at_work(&[1], SnapshotPlan::Independent).await;
         cloud.order(1, vec![0], cloud.now).await;
         cloud.claim(1, "e1", cloud.now + TimeDelta::minutes(minutes)).await;
         cloud.platform.add("e1", cloud.now);
@@ -127,7 +126,7 @@ async fn claims_say_which_execution_is_the_newest_and_not_the_clocks_of_tasks() 
 #[tokio::test]
 async fn a_claim_by_a_clock_that_is_off_is_neither_late_nor_early() {
     for minutes in [-600, -20, 20, 600] {
-        let cloud = Cloud::planned(with_tasks(&[1], Consistency::Snapshot)).await;
+        let cloud = Cloud::planned(with_tasks(&[1], SnapshotPlan::Held)).await;
         cloud.order(0, vec![0], cloud.now).await;
         cloud.claim(0, "e0", cloud.now + TimeDelta::minutes(minutes)).await;
         cloud.platform.add("e0", cloud.now);
@@ -138,7 +137,7 @@ async fn a_claim_by_a_clock_that_is_off_is_neither_late_nor_early() {
 
 #[tokio::test]
 async fn receipts_of_an_older_attempt_count_and_those_of_another_unit_end_the_run() {
-    let cloud = Cloud::at_work(&[2], Consistency::Snapshot).await;
+    let cloud = Cloud::at_work(&[2], SnapshotPlan::Held).await;
     let mut older = cloud.world.receipt(0, at(0, 0));
     (older.attempt, older.execution) = (3, "another".into());
     let part = older.parts[0].path.as_str();
@@ -148,7 +147,7 @@ async fn receipts_of_an_older_attempt_count_and_those_of_another_unit_end_the_ru
     assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
     cloud.assert_loaded("").await;
 
-    let cloud = Cloud::at_work(&[2], Consistency::Snapshot).await;
+    let cloud = Cloud::at_work(&[2], SnapshotPlan::Held).await;
     cloud.world.prove(0, at(0, 0)).await;
     let store = &cloud.world.store;
     let foreign = serde_json::to_vec(&cloud.world.receipt(0, at(0, 0))).unwrap();
@@ -161,7 +160,7 @@ async fn receipts_of_an_older_attempt_count_and_those_of_another_unit_end_the_ru
 
 #[tokio::test]
 async fn a_target_that_refuses_is_told_of_as_its_tables_failure() {
-    let mut cloud = Cloud::at_work(&[1, 1], Consistency::Snapshot).await;
+    let mut cloud = Cloud::at_work(&[1, 1], SnapshotPlan::Held).await;
     cloud.world.target.refuse = Some("t0");
     cloud.world.prove_all(0).await;
     assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
@@ -173,7 +172,7 @@ async fn a_target_that_refuses_is_told_of_as_its_tables_failure() {
 
 #[tokio::test]
 async fn a_run_without_a_plan_is_waited_for_and_not_for_ever() {
-    let mut cloud = Cloud::at_work(&[1], Consistency::Snapshot).await;
+    let mut cloud = Cloud::at_work(&[1], SnapshotPlan::Held).await;
     let run = sluice_contracts::documents::RunId::generate();
     let store = sluice_contracts::store::RunStore::new(cloud.world.store.bucket().clone(), run);
     let request = Request {

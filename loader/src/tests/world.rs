@@ -11,7 +11,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _};
 use sluice_contracts::documents::{
     Failure, Manifest, Part, Receipt, RunId, Snapshot, Table, UnitRef,
 };
-use sluice_contracts::store::{Bucket, RunStore, storage_error};
+use sluice_contracts::store::{Bucket, RunStore, parse_manifest, storage_error};
 use sluice_contracts::{Error, Kind, Result};
 use sluice_targets::{Load, Loaded, Prepared, Target, Targets};
 
@@ -243,13 +243,13 @@ pub(super) fn manifest(units: &[u32]) -> Manifest {
             })
         })
         .collect();
-    serde_json::from_value(serde_json::json!({
+    let document = serde_json::json!({
         "version": 1, "run": RunId::generate().to_string(), "job": "j", "planned": Utc::now(),
         "source": "sqlite:///x", "bucket": "file:///bucket", "consistency": "snapshot",
         "tables": tables, "tasks": [],
         "estimate": {"rows": 0, "bytes": 0, "seconds": 0.0, "dollars": 0.0}
-    }))
-    .unwrap()
+    });
+    parse_manifest(&"manifest.json".into(), document.to_string().as_bytes()).unwrap()
 }
 
 pub(super) fn at(table: u32, unit: u32) -> UnitRef {

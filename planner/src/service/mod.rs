@@ -213,7 +213,7 @@ impl Planner {
             run = %request.run,
             job = manifest.job,
             tables = manifest.tables.len(),
-            units = manifest.units().count(),
+            units = manifest.unit_count(),
             tasks = manifest.tasks.len(),
             rows = manifest.estimate.rows,
             seconds = begun.elapsed().as_secs_f64(),

@@ -173,7 +173,7 @@ fn tables(
         table: table.name.clone(),
         target: table.target.clone(),
         strategy: Some(table.strategy.clone()),
-        units: table.units.len(),
+        units: table.units as usize,
         units_done: units_done.get(&table.index).copied().unwrap_or(0),
         rows: table.rows,
         failure: None,

@@ -24,7 +24,7 @@ impl Strategy for Ctid {
     }
 
     fn fit(&self, _: &TableJob, description: &Description) -> Fit {
-        if description.pieces.iter().all(|piece| piece.pages.is_some()) {
+        if description.pieces.iter().all(|piece| piece.blocks.is_some()) {
             Fit::Good(Choice::new(None, "rows can be read by page, whatever their keys"))
         } else {
             Fit::No("its rows cannot be read by page".to_owned())
@@ -39,7 +39,7 @@ impl Strategy for Ctid {
         _: &Choice,
         count: u32,
     ) -> Result<Option<Vec<Weighed>>> {
-        Ok(piece.pages.map(|pages| by_pages(pages, piece.rows, count)))
+        Ok(piece.blocks.map(|pages| by_pages(pages, piece.rows, count)))
     }
 }
 
@@ -54,7 +54,7 @@ fn by_pages(pages: u32, rows: u64, count: u32) -> Vec<Weighed> {
     };
     (0..count)
         .map(|at| Weighed {
-            cut: Cut::Ctid { lo: bound(at), hi: (at + 1 < count).then(|| bound(at + 1)) },
+            cut: Cut::Blocks { lo: bound(at), hi: (at + 1 < count).then(|| bound(at + 1)) },
             rows: rows as f64 / f64::from(count),
         })
         .collect()
@@ -73,7 +73,7 @@ mod tests {
                 let covering = units
                     .iter()
                     .filter(|unit| match unit.cut {
-                        Cut::Ctid { lo, hi } => lo <= page && hi.is_none_or(|hi| page < hi),
+                        Cut::Blocks { lo, hi } => lo <= page && hi.is_none_or(|hi| page < hi),
                         _ => false,
                     })
                     .count();

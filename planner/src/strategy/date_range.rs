@@ -24,7 +24,9 @@ impl Strategy for DateRange {
     }
 
     fn fit(&self, table: &TableJob, description: &Description) -> Fit {
-        fit_range(table, description, "date or timestamp", |key| key.key_type != KeyType::Integer)
+        fit_range(table, description, "date or timestamp", |key| {
+            matches!(key.key_type, KeyType::Date | KeyType::Timestamp | KeyType::Timestamptz)
+        })
     }
 
     async fn cut(

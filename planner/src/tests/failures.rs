@@ -76,11 +76,11 @@ async fn a_run_that_cannot_be_planned_fails_once_whatever_fails_on_the_way() {
         assert_eq!(verdict.decision, Decision::Fail);
         assert_eq!(verdict.failure.as_ref().unwrap().kind, Kind::NotFound);
         let heard = world.listener.heard();
-        let told = store.announced().await.unwrap().unwrap();
-        assert!(!heard.is_empty() && heard.iter().all(|event| *event == told), "{heard:?}");
-        assert_eq!((told.event, told.job.as_str()), (EventName::Failed, "shop"));
-        assert_eq!((told.run_key.as_deref(), told.tables.len()), (Some("m"), 0));
-        assert_eq!(told.failure, verdict.failure);
+        let announced = store.announced().await.unwrap().unwrap();
+        assert!(!heard.is_empty() && heard.iter().all(|event| *event == announced), "{heard:?}");
+        assert_eq!((announced.event, announced.job.as_str()), (EventName::Failed, "shop"));
+        assert_eq!((announced.run_key.as_deref(), announced.tables.len()), (Some("m"), 0));
+        assert_eq!(announced.failure, verdict.failure);
         assert_eq!(store.manifest().await.unwrap_err().kind(), Kind::NotFound);
         assert_eq!(world.platform.all(), 0);
         // Delivered once more, it announces nothing.

@@ -36,10 +36,10 @@ fn receipt(table: u32) -> Receipt {
 }
 
 fn verdict(decision: Decision) -> Verdict {
-    let word =
+    let failure =
         ErrorReport { kind: Kind::Denied, message: "the server refuses".to_owned(), hint: None };
     match decision {
-        Decision::Fail => Verdict::fail(word, LONG_AGO),
+        Decision::Fail => Verdict::fail(failure, LONG_AGO),
         Decision::Commit => Verdict::commit(0, std::collections::BTreeMap::new(), LONG_AGO),
     }
 }

@@ -17,6 +17,7 @@ mod request;
 mod run_id;
 mod schema;
 mod snapshot;
+mod table_write;
 mod unit;
 mod verdict;
 
@@ -27,7 +28,8 @@ pub use event::{EventName, RunEvent};
 pub use extracted::Extracted;
 pub use failure::{Failure, PermanentFailures};
 pub use launch::{Claim, Order};
-pub use manifest::{Estimate, Manifest, Refused, Table, Task, UnitRef};
+pub(crate) use manifest::ManifestVersion2;
+pub use manifest::{Estimate, Manifest, Refused, Table, Task, TaskUnits};
 pub use receipt::{Part, Receipt};
 pub use relation::Relation;
 pub use request::{Request, Reservation};
@@ -35,6 +37,7 @@ pub use run_id::RunId;
 pub use schema::{
     Column, Decimal, OnInvalid, TargetType, arrow_schema, bigquery_schema, digits, scalar_type,
 };
-pub use snapshot::Snapshot;
-pub use unit::{Cut, KeyType, Unit};
+pub use snapshot::{Snapshot, SnapshotPlan};
+pub use table_write::{TableWrite, Watermark};
+pub use unit::{Cut, KeyType, Leaf, Unit, UnitRef};
 pub use verdict::{Decision, Verdict};

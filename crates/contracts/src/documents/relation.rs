@@ -1,5 +1,6 @@
 //! What a table of a run is at its source.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -11,6 +12,9 @@ use serde::{Deserialize, Serialize};
 pub enum Relation {
     /// A table or view.
     Table {
+        /// Catalog, where a name has three parts: BigQuery's project.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        catalog: Option<String>,
         /// Schema, where the source has schemas.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         schema: Option<String>,
@@ -19,14 +23,36 @@ pub enum Relation {
     },
     /// The rows of a query, in the source's language.
     Query(String),
+    /// The records of files. Which files a run reads is in its units.
+    Files {
+        /// URLs and patterns of URLs, in the job's order.
+        urls: Vec<String>,
+        /// Name of the format.
+        format: String,
+        /// What the format leaves open, such as a delimiter.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        options: BTreeMap<String, String>,
+    },
+}
+
+impl Relation {
+    /// A table of this schema, or of the source's only one.
+    pub fn table(schema: Option<&str>, name: &str) -> Self {
+        Self::Table { catalog: None, schema: schema.map(str::to_owned), name: name.to_owned() }
+    }
 }
 
 impl fmt::Display for Relation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Table { schema: Some(schema), name } => write!(f, "{schema}.{name}"),
-            Self::Table { schema: None, name } => f.write_str(name),
+            Self::Table { catalog, schema, name } => {
+                for part in [catalog, schema].into_iter().flatten() {
+                    write!(f, "{part}.")?;
+                }
+                f.write_str(name)
+            }
             Self::Query(_) => f.write_str("query"),
+            Self::Files { urls, .. } => f.write_str(&urls.join(", ")),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -38,10 +38,13 @@ pub enum TargetType {
     Json,
     /// Points, lines and polygons on the earth, as WKT or `GeoJSON`.
     Geography,
+    /// Named fields, each with a type of its own: [`Column::fields`]. A job cannot ask for it.
+    #[schemars(skip)]
+    Struct,
 }
 
 impl TargetType {
-    /// Every type, in the order of the documentation.
+    /// Every type but STRUCT, in the order of the documentation.
     pub const ALL: [Self; 13] = [
         Self::Int64,
         Self::Float64,
@@ -74,6 +77,7 @@ impl TargetType {
             Self::Timestamp => "TIMESTAMP",
             Self::Json => "JSON",
             Self::Geography => "GEOGRAPHY",
+            Self::Struct => "STRUCT",
         }
     }
 }
@@ -143,6 +147,9 @@ pub struct Column {
     /// Digits, for NUMERIC and BIGNUMERIC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decimal: Option<Decimal>,
+    /// Its fields, for STRUCT.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<Column>,
     /// What happens to a value that `target_type` cannot hold.
     #[serde(default)]
     pub on_invalid: OnInvalid,
@@ -161,11 +168,15 @@ pub fn bigquery_schema(columns: &[Column]) -> serde_json::Value {
     columns
         .iter()
         .map(|column| {
-            serde_json::json!({
+            let mut field = serde_json::json!({
                 "name": column.name,
                 "type": column.target_type.name(),
                 "mode": if column.repeated { "REPEATED" } else { "NULLABLE" },
-            })
+            });
+            if column.target_type == TargetType::Struct {
+                field["fields"] = bigquery_schema(&column.fields);
+            }
+            field
         })
         .collect()
 }
@@ -174,22 +185,28 @@ pub fn bigquery_schema(columns: &[Column]) -> serde_json::Value {
 ///
 /// Parquet's JSON annotation would make BigQuery load BYTES, so JSON is plain text here.
 pub fn arrow_schema(columns: &[Column]) -> SchemaRef {
-    let fields: Vec<Field> =
-        columns.iter().map(|column| Field::new(&column.name, arrow_type(column), true)).collect();
-    Arc::new(Schema::new(fields))
+    Arc::new(Schema::new(arrow_fields(columns)))
+}
+
+fn arrow_fields(columns: &[Column]) -> Vec<Field> {
+    columns.iter().map(|column| Field::new(&column.name, arrow_type(column), true)).collect()
 }
 
 fn arrow_type(column: &Column) -> DataType {
-    let scalar = scalar_type(column.target_type, column.decimal);
+    let single = match column.target_type {
+        TargetType::Struct => DataType::Struct(arrow_fields(&column.fields).into()),
+        scalar => scalar_type(scalar, column.decimal),
+    };
     if column.repeated {
         // `element` is the name that Parquet's specification gives the inner field.
-        DataType::List(Arc::new(Field::new("element", scalar, true)))
+        DataType::List(Arc::new(Field::new("element", single, true)))
     } else {
-        scalar
+        single
     }
 }
 
-/// The Arrow type of one value of a column, or of one element of an array column.
+/// The Arrow type of one value of a column, or of one element of an array column. A STRUCT has the
+/// fields of its column, which are not known here: it is a STRUCT of none.
 pub fn scalar_type(target: TargetType, decimal: Option<Decimal>) -> DataType {
     match target {
         TargetType::Int64 => DataType::Int64,
@@ -210,6 +227,7 @@ pub fn scalar_type(target: TargetType, decimal: Option<Decimal>) -> DataType {
         TargetType::Time => DataType::Time64(TimeUnit::Microsecond),
         TargetType::Datetime => DataType::Timestamp(TimeUnit::Microsecond, None),
         TargetType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        TargetType::Struct => DataType::Struct(Fields::empty()),
     }
 }
 
@@ -219,4 +237,38 @@ pub fn digits(target: TargetType, decimal: Option<Decimal>) -> Decimal {
         TargetType::Bignumeric => Decimal::BIGNUMERIC,
         _ => Decimal::NUMERIC,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nested_column_has_its_fields_in_every_schema() {
+        let column = |name: &str, target_type, fields| Column {
+            name: name.into(),
+            source_name: name.into(),
+            source_type: String::new(),
+            encoding: String::new(),
+            target_type,
+            repeated: target_type == TargetType::Struct,
+            decimal: None,
+            fields,
+            on_invalid: OnInvalid::Fail,
+            invalid: None,
+        };
+        let inner = vec![column("sku", TargetType::String, vec![])];
+        let columns = [column("lines", TargetType::Struct, inner)];
+        let field = Field::new("sku", DataType::Utf8, true);
+        let element = Field::new("element", DataType::Struct(vec![field].into()), true);
+        let lines = Field::new("lines", DataType::List(Arc::new(element)), true);
+        assert_eq!(*arrow_schema(&columns), Schema::new(vec![lines]));
+        let sku = serde_json::json!({"name": "sku", "type": "STRING", "mode": "NULLABLE"});
+        assert_eq!(
+            bigquery_schema(&columns),
+            serde_json::json!([
+                {"name": "lines", "type": "STRUCT", "mode": "REPEATED", "fields": [sku]}
+            ])
+        );
+    }
 }

@@ -1,5 +1,7 @@
 //! Work units: the rows that one cut covers.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,19 +12,67 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unit {
+    /// Index of its table.
+    pub table: u32,
     /// Place among its table's units, from 0.
     pub index: u32,
-    /// Partition or inheriting table to read instead of the table itself, as the source spells it.
+    /// What is read instead of the whole table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub leaf: Option<String>,
+    pub leaf: Option<Leaf>,
     /// Which rows.
     pub cut: Cut,
-    /// The cut as a predicate of the source's own language, for people.
+    /// The cut as a predicate of the source's own language, for people; empty for all rows.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub predicate: String,
     /// Expected rows. An estimate: nothing fails when it is wrong.
     pub rows: u64,
     /// Expected bytes in the source. An estimate.
     pub bytes: u64,
+}
+
+impl Unit {
+    /// Its place in the manifest.
+    pub fn place(&self) -> UnitRef {
+        UnitRef { table: self.table, unit: self.index }
+    }
+}
+
+/// A unit by its place in the manifest.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
+pub struct UnitRef {
+    /// Index of the table.
+    pub table: u32,
+    /// Index of the unit in the table.
+    pub unit: u32,
+}
+
+/// A part of a table that the source stores by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Leaf {
+    /// A partition or an inheriting table, as the source spells it.
+    Partition(String),
+    /// An object of a bucket or a file.
+    Object {
+        /// Its path below the bucket or folder.
+        path: String,
+        /// Its version, as the store names it: a reader refuses any other.
+        generation: String,
+        /// Its bytes.
+        size: u64,
+    },
+}
+
+impl fmt::Display for Leaf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Partition(name) => f.write_str(name),
+            Self::Object { path, .. } => f.write_str(path),
+        }
+    }
 }
 
 /// Which rows of a relation a unit covers.
@@ -56,12 +106,25 @@ pub enum Cut {
         /// This unit's class, below `modulus`.
         remainder: u32,
     },
-    /// Those on the pages `lo <= page < hi`; the last unit has no `hi`.
-    Ctid {
-        /// First page.
+    /// Those that the source stores in the blocks `lo <= block < hi`: pages of a PostgreSQL table,
+    /// row groups of a Parquet file.
+    Blocks {
+        /// First block.
         lo: u32,
-        /// First page above the range; open if absent.
+        /// First block above the range; open if absent.
         hi: Option<u32>,
+    },
+    /// Those whose record begins in the bytes `lo <= byte < hi` of a file.
+    Bytes {
+        /// First byte.
+        lo: u64,
+        /// First byte above the range; open if absent.
+        hi: Option<u64>,
+    },
+    /// Those that the source serves as one stream of a read session.
+    Stream {
+        /// Its name, as the source gives it.
+        name: String,
     },
 }
 
@@ -73,13 +136,15 @@ impl Cut {
             Self::Range { .. } => "range",
             Self::Null { .. } => "null",
             Self::Hash { .. } => "hash",
-            Self::Ctid { .. } => "ctid",
+            Self::Blocks { .. } => "blocks",
+            Self::Bytes { .. } => "bytes",
+            Self::Stream { .. } => "stream",
         }
     }
 }
 
-/// What the bounds of a range count. Every key type is mapped to 64-bit integers, so cutting is the
-/// same arithmetic for all of them.
+/// What the bounds of a range count. Every key type is mapped to 64-bit signed integers, and keeps
+/// its order, so cutting is the same arithmetic for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyType {
@@ -91,4 +156,9 @@ pub enum KeyType {
     Timestamp,
     /// Microseconds since 1970-01-01 00:00:00 UTC.
     Timestamptz,
+    /// An unsigned 64-bit integer, less 2^63.
+    Unsigned,
+    /// The first 64 bits of a UUID, read as an unsigned integer, less 2^63. UUIDs with the same
+    /// first half are in the same range.
+    Uuid,
 }

@@ -91,19 +91,19 @@ impl TableName {
         }
     }
 
-    /// The name of a relation that is a table; `None` for a query.
+    /// The name of a relation that is a table of at most two parts; `None` for any other.
     pub fn of(relation: &Relation) -> Option<Self> {
         match relation {
-            Relation::Table { schema, name } => {
+            Relation::Table { catalog: None, schema, name } => {
                 Some(Self { schema: schema.clone(), name: name.clone() })
             }
-            Relation::Query(_) => None,
+            _ => None,
         }
     }
 
     /// The relation of that name.
     pub fn relation(&self) -> Relation {
-        Relation::Table { schema: self.schema.clone(), name: self.name.clone() }
+        Relation::table(self.schema.as_deref(), &self.name)
     }
 }
 

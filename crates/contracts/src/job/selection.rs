@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::names::TableName;
 use super::{TableJob, WriteDisposition};
-use crate::documents::Relation;
 use crate::error::{Error, Result};
 
 /// Which tables a job moves.
@@ -151,7 +150,7 @@ fn resolve(
             .hint(format!("add `- {{table: {table}, name: ...}}` to `tables`")));
         }
         tables.push(TableJob {
-            relation: Relation::Table { schema: table.schema.clone(), name: table.name.clone() },
+            relation: table.relation(),
             target: format!("{}/{name}", dataset.trim_end_matches('/')),
             write_disposition,
             ..entry.settings.clone()

@@ -5,15 +5,20 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Kind, Result};
 
-/// Parses a document, checking its version before its contents.
-pub fn parse_document<T: DeserializeOwned>(path: &Path, bytes: &[u8], known: u32) -> Result<T> {
+/// What to do about a document that cannot be read.
+const FOREIGN: &str = "the document is truncated or was not written by Sluice; start the run again";
+
+/// The version of a document, which is at most `known`.
+///
+/// # Errors
+/// `Data` for what is not a document; `Invalid` for a version that this build does not know.
+pub(super) fn document_version(path: &Path, bytes: &[u8], known: u32) -> Result<u32> {
     #[derive(serde::Deserialize)]
     struct Versioned {
         version: u32,
     }
-    let foreign = "the document is truncated or was not written by Sluice; start the run again";
     let head: Versioned = serde_json::from_slice(bytes)
-        .map_err(|source| Error::data(format!("read `{path}`")).because(source).hint(foreign))?;
+        .map_err(|source| Error::data(format!("read `{path}`")).because(source).hint(FOREIGN))?;
     if head.version > known {
         return Err(Error::invalid(format!(
             "read `{path}`: it has version {}, and this build reads up to {known}",
@@ -21,9 +26,19 @@ pub fn parse_document<T: DeserializeOwned>(path: &Path, bytes: &[u8], known: u32
         ))
         .hint("a newer Sluice wrote it; run that version"));
     }
+    Ok(head.version)
+}
+
+/// Parses a document, checking its version before its contents.
+///
+/// # Errors
+/// `Data` for what is not a document of this kind; `Invalid` for a version that this build does not
+/// know.
+pub fn parse_document<T: DeserializeOwned>(path: &Path, bytes: &[u8], known: u32) -> Result<T> {
+    document_version(path, bytes, known)?;
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|source| Error::data(format!("read `{path}`")).because(source).hint(foreign))
+        .map_err(|source| Error::data(format!("read `{path}`")).because(source).hint(FOREIGN))
 }
 
 /// Classifies an object store's error by who must act on it.

@@ -3,6 +3,7 @@
 mod document;
 mod launches;
 mod outcomes;
+mod plan;
 mod requests;
 mod stage;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use crate::error::{Doing, Error, Kind, Result};
 use crate::layout::{Layout, holding_task};
 
 pub use document::{parse_document, storage_error};
+pub use plan::parse_manifest;
 pub use stage::Stage;
 
 /// Most documents that are read at once.
@@ -173,36 +175,6 @@ impl RunStore {
         let below =
             path.as_ref().strip_prefix(self.bucket.prefix.as_ref()).unwrap_or(path.as_ref());
         format!("{}/{}", self.bucket.url.trim_end_matches('/'), below.trim_start_matches('/'))
-    }
-
-    /// Writes the plan.
-    pub async fn create_manifest(&self, manifest: &Manifest) -> Result<Created> {
-        let path = self.layout.manifest();
-        // Without spaces and line ends: of a large run they are a third of it, and each task reads
-        // all of it.
-        let text = serde_json::to_vec(manifest);
-        let text = text.doing(Kind::Bug, || format!("write `{path}` as JSON"))?;
-        self.bucket.create_text(&path, text).await
-    }
-
-    /// Reads the plan.
-    pub async fn manifest(&self) -> Result<Manifest> {
-        let manifest: Option<Manifest> =
-            self.read(&self.layout.manifest(), Manifest::VERSION).await?;
-        let manifest = manifest.ok_or_else(|| {
-            Error::not_found(format!("find run `{}` in `{}`", self.run, self.bucket.url)).hint(
-                "look at the run id and the bucket; a run that was never planned has no manifest",
-            )
-        })?;
-        if manifest.run != self.run {
-            return Err(Error::data(format!(
-                "read `{}`: it is the manifest of another run, `{}`",
-                self.layout.manifest(),
-                manifest.run
-            ))
-            .hint("someone copied a document by hand; start the run again"));
-        }
-        Ok(manifest)
     }
 
     /// Begins a generation.

@@ -4,7 +4,7 @@ use chrono::DateTime;
 use object_store::memory::InMemory;
 
 use super::*;
-use crate::documents::{Decision, Reservation, Verdict};
+use crate::documents::{Cut, Decision, Reservation, Task, Unit, Verdict};
 
 fn bucket() -> Bucket {
     let store = Arc::new(InMemory::new());
@@ -69,4 +69,112 @@ fn a_manifests_url_is_the_buckets_and_what_is_below_its_prefix() {
     let run = RunId::generate();
     let store = RunStore::new(bucket(), run);
     assert_eq!(store.manifest_url(), format!("gs://lake/etl/runs/{run}/manifest.json"));
+}
+
+/// A plan of `units` units, dealt to four tasks.
+fn plan(run: RunId, units: u32) -> Manifest {
+    let document = serde_json::json!({
+        "version": 1, "run": run, "job": "j", "planned": "2026-11-22T21:21:07Z",
+        "source": "sqlite:///x", "bucket": "gs://lake/etl", "consistency": "none",
+        "tables": [{
+            "index": 0, "name": "t", "relation": {"table": {"name": "t"}}, "target": "file:///w/t",
+            "write_disposition": "truncate", "strategy": "id_range", "reason": "", "columns": [],
+            "shape": "", "rows": 10, "bytes": 1, "units": []
+        }],
+        "tasks": [],
+        "estimate": {"rows": 0, "bytes": 0, "seconds": 0.0, "dollars": 0.0}
+    });
+    let mut plan = parse_manifest(&"m".into(), document.to_string().as_bytes()).unwrap();
+    let unit = |index: u32| Unit {
+        table: 0,
+        index,
+        leaf: None,
+        cut: Cut::Hash { columns: vec!["id".into()], modulus: units, remainder: index },
+        predicate: format!("hash(id) % {units} = {index}"),
+        rows: 50_000,
+        bytes: 5_000_000,
+    };
+    plan.tables[0].units = units;
+    let dealt = |task: u32| (task..units).step_by(4).map(unit).collect();
+    plan.tasks = (0..4).map(|task| Task::new(task, dealt(task))).collect();
+    plan
+}
+
+async fn stored(store: &RunStore) -> Vec<(String, u64)> {
+    let listed = store.bucket.store.list(Some(store.layout.root()));
+    let mut all: Vec<_> = listed
+        .map_ok(|object| (object.location.to_string(), object.size))
+        .try_collect()
+        .await
+        .unwrap();
+    all.sort();
+    all
+}
+
+#[tokio::test]
+async fn a_plan_is_read_as_it_was_written_whether_it_is_small_or_large() {
+    for (units, documents) in [(1, 1), (1_000, 1), (1_001, 5), (20_000, 5)] {
+        let store = RunStore::new(bucket(), RunId::generate());
+        let planned = plan(store.run(), units);
+        assert_eq!(store.create_manifest(&planned).await.unwrap(), Created::First);
+        assert_eq!(stored(&store).await.len(), documents);
+        let read = store.manifest().await.unwrap();
+        assert_eq!(read.unit_count(), u64::from(units));
+        for (task, planned) in read.tasks.iter().zip(&planned.tasks) {
+            assert_eq!((task.count, task.last), (planned.count, planned.last));
+            assert_eq!(Some(store.units(&read, task).await.unwrap()), planned.units);
+        }
+        // What a task of a large plan reads does not grow with what the others read.
+        let size = |name: &str, all: &[(String, u64)]| {
+            all.iter().filter(|(path, _)| path.ends_with(name)).map(|(_, size)| *size).sum::<u64>()
+        };
+        let all = stored(&store).await;
+        println!(
+            "{units} units: manifest {}, of a task {}",
+            size("manifest.json", &all),
+            size("00001.json", &all)
+        );
+        assert!(units <= 1_000 || size("manifest.json", &all) < 2_000);
+    }
+}
+
+#[tokio::test]
+async fn the_units_of_two_planners_are_never_mixed() {
+    let store = RunStore::new(bucket(), RunId::generate());
+    // The first planner dies before it writes the manifest; the table grows; another one plans.
+    let (died, wins, late) =
+        (plan(store.run(), 4_000), plan(store.run(), 5_000), plan(store.run(), 6_000));
+    let manifest = store.layout.manifest();
+    store.create_manifest(&died).await.unwrap();
+    store.bucket.store.delete(&manifest).await.unwrap();
+    assert_eq!(store.create_manifest(&wins).await.unwrap(), Created::First);
+    assert_eq!(store.create_manifest(&late).await.unwrap(), Created::Lost);
+    let read = store.manifest().await.unwrap();
+    for (task, planned) in read.tasks.iter().zip(&wins.tasks) {
+        assert_eq!(Some(store.units(&read, task).await.unwrap()), planned.units);
+    }
+}
+
+#[tokio::test]
+async fn units_that_are_not_the_plans_are_refused() {
+    let store = RunStore::new(bucket(), RunId::generate());
+    store.create_manifest(&plan(store.run(), 4_000)).await.unwrap();
+    let read = store.manifest().await.unwrap();
+    let folder = read.units_folder.clone().unwrap();
+    let (own, other) = (store.layout.units(&folder, 1), store.layout.units(&folder, 2));
+    let replace = async |bytes: Option<Bytes>| {
+        store.bucket.store.delete(&own).await.unwrap();
+        if let Some(bytes) = bytes {
+            store.bucket.store.put(&own, bytes.into()).await.unwrap();
+        }
+        store.units(&read, &read.tasks[1]).await.unwrap_err()
+    };
+    let bytes = store.bucket.bytes(&own).await.unwrap().unwrap();
+    let half = bytes.slice(..bytes.len() / 2);
+    let foreign = store.bucket.bytes(&other).await.unwrap().unwrap();
+    for (case, bytes) in [("half", Some(half)), ("another task's", Some(foreign)), ("none", None)] {
+        let error = replace(bytes).await;
+        assert_eq!(error.kind(), Kind::Data, "{case}: {error}");
+        assert!(error.remedy().is_some(), "{case}");
+    }
 }

@@ -11,6 +11,7 @@ use super::connection::{failed, get, rows};
 use super::dialect;
 use super::type_table::Arrays;
 use crate::source::Key;
+use crate::sql::refuse_foreign;
 
 /// A relation as found.
 #[derive(Debug)]
@@ -34,9 +35,10 @@ pub(super) async fn find(
     connection: &mut PgConnection,
     relation: &Relation,
 ) -> Result<CatalogEntry> {
+    refuse_foreign(relation)?;
     match relation {
-        Relation::Table { .. } => find_table(connection, relation).await,
         Relation::Query(sql) => find_query(connection, sql).await,
+        _ => find_table(connection, relation).await,
     }
 }
 
@@ -144,7 +146,7 @@ async fn find_query(connection: &mut PgConnection, sql: &str) -> Result<CatalogE
 
 /// Why a relation was not found, with the name that was probably meant.
 async fn not_found(connection: &mut PgConnection, relation: &Relation) -> Result<Error> {
-    let Relation::Table { schema, name } = relation else {
+    let Relation::Table { schema, name, .. } = relation else {
         return Ok(Error::bug("look a query up"));
     };
     let sql = format!(

@@ -1,7 +1,7 @@
 //! Cuts and names as PostgreSQL spells them.
 
 use chrono::{DateTime, NaiveDate};
-use sluice_contracts::documents::{Cut, KeyType, Relation, Table, Unit};
+use sluice_contracts::documents::{Cut, KeyType, Leaf, Relation, Table, Unit};
 use sluice_contracts::{Error, Result};
 
 use super::type_table;
@@ -25,12 +25,14 @@ pub(super) fn literal(text: &str) -> String {
 /// A relation as it stands after FROM.
 pub(super) fn relation(relation: &Relation) -> String {
     match relation {
-        Relation::Table { schema: Some(schema), name } => {
-            format!("{}.{}", identifier(schema), identifier(name))
+        Relation::Table { catalog, schema, name } => {
+            let parts = [catalog.as_deref(), schema.as_deref(), Some(name.as_str())];
+            parts.into_iter().flatten().map(identifier).collect::<Vec<_>>().join(".")
         }
-        Relation::Table { schema: None, name } => identifier(name),
         // On lines of its own, so that a comment at its end does not swallow the rest.
         Relation::Query(sql) => format!("(\n{sql}\n)"),
+        // Refused when the relation was looked up.
+        Relation::Files { .. } => identifier(&relation.to_string()),
     }
 }
 
@@ -47,7 +49,7 @@ impl Dialect for PostgresDialect {
         identifier(name)
     }
 
-    fn key(&self, _: &str, key: KeyType, value: i64) -> String {
+    fn key(&self, _: &str, key: KeyType, value: i64) -> Result<String> {
         key_literal(key, value)
     }
 
@@ -61,7 +63,7 @@ impl Dialect for PostgresDialect {
         )
     }
 
-    fn pages(&self, lo: u32, hi: Option<u32>) -> Result<String> {
+    fn blocks(&self, lo: u32, hi: Option<u32>) -> Result<String> {
         let lo = format!("ctid >= '({lo},0)'::tid");
         Ok(match hi {
             Some(hi) => format!("{lo} and ctid < '({hi},0)'::tid"),
@@ -71,18 +73,15 @@ impl Dialect for PostgresDialect {
 }
 
 /// A key as a constant of its column's type, so that an index on the column can be used.
-fn key_literal(key: KeyType, value: i64) -> String {
-    let text = match key {
+fn key_literal(key: KeyType, value: i64) -> Result<String> {
+    Ok(match key {
         // Unquoted, the lowest integer would be a numeric.
-        KeyType::Integer => return format!("'{value}'::int8"),
-        KeyType::Date => date_text(value),
-        KeyType::Timestamp | KeyType::Timestamptz => timestamp_text(value),
-    };
-    match key {
-        KeyType::Date => format!("'{text}'::date"),
-        KeyType::Timestamptz => format!("'{text}+00'::timestamptz"),
-        _ => format!("'{text}'::timestamp"),
-    }
+        KeyType::Integer => format!("'{value}'::int8"),
+        KeyType::Date => format!("'{}'::date", date_text(value)),
+        KeyType::Timestamp => format!("'{}'::timestamp", timestamp_text(value)),
+        KeyType::Timestamptz => format!("'{}+00'::timestamptz", timestamp_text(value)),
+        KeyType::Unsigned | KeyType::Uuid => return Err(sql::unknown_key(key)),
+    })
 }
 
 /// `2024-01-31`, or `infinity` past what can be written, which sorts after every date.
@@ -141,7 +140,14 @@ pub(super) fn search(table: &Table, unit: &Unit, condition: &str) -> Result<Stri
 /// The query from FROM on: the rows of a unit, or those that meet one more condition.
 fn rows_of(table: &Table, unit: &Unit, condition: Option<&str>) -> Result<String> {
     let from = match &unit.leaf {
-        Some(leaf) => format!("only {leaf}"),
+        Some(Leaf::Partition(name)) => format!("only {name}"),
+        Some(Leaf::Object { .. }) => {
+            return Err(Error::data(format!(
+                "read unit {} of `{}`: a database has no objects",
+                unit.index, table.name
+            ))
+            .hint("the manifest was changed; start the run again"));
+        }
         None => relation(&table.relation),
     };
     let predicate = predicate(&unit.cut)?;
@@ -186,7 +192,7 @@ mod tests {
             r#""Id""" >= '-infinity'::timestamp"#
         );
         assert_eq!(
-            predicate(&Cut::Ctid { lo: 0, hi: Some(4) }).unwrap(),
+            predicate(&Cut::Blocks { lo: 0, hi: Some(4) }).unwrap(),
             "ctid >= '(0,0)'::tid and ctid < '(4,0)'::tid"
         );
     }

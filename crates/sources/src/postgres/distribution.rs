@@ -10,6 +10,7 @@ use super::connection::{get, rows};
 use super::dialect::{self, identifier, literal};
 use super::partitions::explain;
 use crate::source::{Distribution, Key, Piece, Span};
+use crate::sql::unknown_key;
 
 /// Pages read for a sample: enough for hundreds of units, and below 1 % of any table that is cut
 /// because it is large.
@@ -37,8 +38,9 @@ pub(super) async fn find(
     if piece.rows == 0 {
         return Ok(Some(Distribution::default()));
     }
-    let relation = piece.leaf.clone().unwrap_or_else(|| dialect::relation(&table.relation));
-    if let Some(pages) = piece.pages {
+    let leaf = piece.leaf.as_ref().map(ToString::to_string);
+    let relation = leaf.unwrap_or_else(|| dialect::relation(&table.relation));
+    if let Some(pages) = piece.blocks {
         if table.filter.is_none()
             && let Some(found) = statistics(connection, &relation, piece, key).await?
         {
@@ -102,7 +104,7 @@ async fn values(
     of: &str,
     key: &Key,
 ) -> Result<Vec<Option<i64>>> {
-    let kind = type_name(key.key_type);
+    let kind = type_name(key.key_type)?;
     let sql = format!(
         "select u.x::{kind} from (select s.{array}::text::{kind}[] as a {of}) as s, \
          unnest(s.a) with ordinality as u(x, n) order by u.n"
@@ -123,7 +125,7 @@ async fn sample(
     let percent = (SAMPLE_PAGES * 100.0 / f64::from(pages.max(1))).min(100.0);
     let only = if piece.leaf.is_some() { "only " } else { "" };
     let column = identifier(&key.column);
-    let kind = type_name(key.key_type);
+    let kind = type_name(key.key_type)?;
     let filter = table.filter.as_ref().map_or_else(String::new, |f| format!("where (\n{f}\n)"));
     let sql = format!(
         "select {column}::{kind} from {only}{relation} as _sluice \
@@ -159,6 +161,7 @@ async fn estimates(
         KeyType::Timestamp | KeyType::Timestamptz => {
             (-62_135_596_800_000_000, 253_402_300_799_999_999)
         }
+        KeyType::Unsigned | KeyType::Uuid => return Ok(None),
     };
     let below = |hi: i64| {
         let cut = sluice_contracts::documents::Cut::Range {
@@ -265,13 +268,14 @@ fn add_point(spans: &mut Vec<Span>, key: i64, rows: f64) {
     spans.splice(at..=at, parts);
 }
 
-fn type_name(key: KeyType) -> &'static str {
-    match key {
+fn type_name(key: KeyType) -> Result<&'static str> {
+    Ok(match key {
         KeyType::Integer => "int8",
         KeyType::Date => "date",
         KeyType::Timestamp => "timestamp",
         KeyType::Timestamptz => "timestamptz",
-    }
+        KeyType::Unsigned | KeyType::Uuid => return Err(unknown_key(key)),
+    })
 }
 
 fn is_null(row: &PgRow) -> Result<bool> {

@@ -1,5 +1,6 @@
 //! The leaves that a table consists of, and how large each one is.
 
+use sluice_contracts::documents;
 use sluice_contracts::job::TableJob;
 use sluice_contracts::{Error, Result};
 use sqlx::postgres::PgConnection;
@@ -44,7 +45,7 @@ pub(super) async fn find(
     let from = dialect::relation(&job.relation);
     let Some(oid) = found.oid.filter(|_| "rpmf".contains(found.kind)) else {
         let (rows, width) = explain(connection, &dialect::select("*", &from, filter(job))).await?;
-        let piece = Piece { leaf: None, rows, bytes: rows.saturating_mul(width), pages: None };
+        let piece = Piece { leaf: None, rows, bytes: rows.saturating_mul(width), blocks: None };
         return Ok(whole(Vec::new(), warnings, piece));
     };
     let leaves = leaves(connection, job, oid).await?;
@@ -53,8 +54,8 @@ pub(super) async fn find(
         && only.oid == oid
     {
         let piece = measure(connection, job, only, None, &from).await?;
-        let pages = if found.row_security { None } else { piece.pages };
-        return Ok(whole(oids, warnings, Piece { pages, ..piece }));
+        let blocks = if found.row_security { None } else { piece.blocks };
+        return Ok(whole(oids, warnings, Piece { blocks, ..piece }));
     }
     // A leaf has privileges and policies of its own, but those of the parent are the ones that
     // count.
@@ -66,17 +67,18 @@ pub(super) async fn find(
         );
         let (rows, _) = explain(connection, &dialect::select("*", &from, filter(job))).await?;
         let bytes = leaves.iter().map(|leaf| leaf.bytes).sum();
-        let piece = Piece { leaf: None, rows, bytes, pages: None };
+        let piece = Piece { leaf: None, rows, bytes, blocks: None };
         return Ok(whole(oids, warnings, piece));
     }
     if leaves.is_empty() {
-        let piece = Piece { leaf: None, rows: 0, bytes: 0, pages: None };
+        let piece = Piece { leaf: None, rows: 0, bytes: 0, blocks: None };
         return Ok(whole(oids, warnings, piece));
     }
     let mut pieces = Vec::with_capacity(leaves.len());
     for leaf in &leaves {
         let from = format!("only {}", leaf.name);
-        pieces.push(measure(connection, job, leaf, Some(leaf.name.clone()), &from).await?);
+        let name = documents::Leaf::Partition(leaf.name.clone());
+        pieces.push(measure(connection, job, leaf, Some(name), &from).await?);
     }
     Ok(Partitions { all: pieces, leaves: oids, warnings })
 }
@@ -122,7 +124,7 @@ async fn measure(
     connection: &mut PgConnection,
     job: &TableJob,
     leaf: &Leaf,
-    name: Option<String>,
+    name: Option<documents::Leaf>,
     from: &str,
 ) -> Result<Piece> {
     let (rows, width) = explain(connection, &dialect::select("*", from, filter(job))).await?;
@@ -132,7 +134,7 @@ async fn measure(
         None if leaf.kind != 'f' => leaf.bytes,
         _ => rows.saturating_mul(width),
     };
-    Ok(Piece { leaf: name, rows, bytes, pages: leaf.pages })
+    Ok(Piece { leaf: name, rows, bytes, blocks: leaf.pages })
 }
 
 /// Rows and bytes of a row that the server's planner expects of a query. Reads no table.

@@ -38,7 +38,13 @@ pub(super) struct PgReader {
 impl PgReader {
     /// Begins the transaction. `None` if the snapshot of `join` has no holder any more.
     pub(super) async fn join(mut connection: PgConnection, join: Join<'_>) -> Result<Option<Self>> {
-        let independent = matches!(join, Join::Independent);
+        let independent = match join {
+            Join::Independent => true,
+            Join::New | Join::Token(_) => false,
+            Join::Pinned(_) => {
+                return Err(Error::bug("join a snapshot: PostgreSQL pins none"));
+            }
+        };
         if !independent {
             const BEGIN: &str = "begin transaction isolation level repeatable read read only";
             execute(&mut connection, BEGIN, || "begin a snapshot".to_owned()).await?;
@@ -122,9 +128,6 @@ fn is_altered(error: &sqlx::Error) -> bool {
 #[async_trait]
 impl Reader for PgReader {
     async fn export(&mut self) -> Result<String> {
-        if self.independent {
-            return Ok(String::new());
-        }
         if let Some(token) = &self.exported {
             return Ok(token.clone());
         }

@@ -1,7 +1,7 @@
 //! The planning side.
 
 use async_trait::async_trait;
-use sluice_contracts::documents::{Column, Cut, Relation};
+use sluice_contracts::documents::{Column, Cut, Relation, SnapshotPlan};
 use sluice_contracts::job::{TableJob, nearest_hint};
 use sluice_contracts::{Error, Result};
 use sqlx::postgres::PgConnection;
@@ -75,6 +75,10 @@ impl Survey for PgSurvey {
         distribution::find(&mut self.connection, table, piece, key).await
     }
 
+    async fn snapshot(&mut self) -> Result<SnapshotPlan> {
+        Ok(SnapshotPlan::Held)
+    }
+
     fn predicate(&self, cut: &Cut) -> Result<String> {
         dialect::predicate(cut)
     }
@@ -127,6 +131,7 @@ fn column(attribute: &Attribute, table: &TableJob) -> Result<Column> {
         target_type: resolved.target_type,
         repeated: resolved.repeated,
         decimal: resolved.decimal,
+        fields: Vec::new(),
         on_invalid: wanted.and_then(|wanted| wanted.on_invalid).unwrap_or_default(),
         invalid: resolved.invalid,
     })

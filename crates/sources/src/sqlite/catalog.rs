@@ -9,6 +9,7 @@ use super::connection::failed;
 use super::dialect::{filtered, first, from, qualifier, quote};
 use super::type_table::{Encoding, declared};
 use crate::source::{Key, Listing};
+use crate::sql::refuse_foreign;
 
 /// A relation as the database has it.
 #[derive(Debug, Clone)]
@@ -56,11 +57,12 @@ pub(super) struct SourceColumn {
 impl CatalogEntry {
     /// Looks a relation up.
     pub(super) fn look_up(connection: &Connection, relation: &Relation) -> Result<Self> {
+        refuse_foreign(relation)?;
         match relation {
-            Relation::Table { schema, name } => {
+            Relation::Table { schema, name, .. } => {
                 table(connection, relation, schema.as_deref(), name)
             }
-            Relation::Query(_) => query(connection, relation),
+            _ => query(connection, relation),
         }
     }
 

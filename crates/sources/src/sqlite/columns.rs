@@ -49,6 +49,7 @@ fn resolve_one(job: &TableJob, found: &CatalogEntry, source: &SourceColumn) -> R
         target_type,
         repeated: false,
         decimal,
+        fields: Vec::new(),
         on_invalid: asked.and_then(|asked| asked.on_invalid).unwrap_or(OnInvalid::Fail),
         invalid: misfits.map(str::to_owned),
     })

@@ -9,7 +9,7 @@ use sluice_contracts::documents::{KeyType, Relation};
 use sluice_contracts::{Error, Result};
 
 use super::datetime::{TextFormat, date_text, datetime_text};
-use crate::sql::Dialect;
+use crate::sql::{Dialect, unknown_key};
 
 pub(super) use crate::sql::quoted as quote;
 
@@ -23,7 +23,7 @@ const MAX_ARGUMENTS: usize = 100;
 pub(super) fn qualifier(relation: &Relation) -> String {
     match relation {
         Relation::Table { name, .. } => quote(name),
-        Relation::Query(_) => "\"query\"".to_owned(),
+        Relation::Query(_) | Relation::Files { .. } => "\"query\"".to_owned(),
     }
 }
 
@@ -35,6 +35,8 @@ pub(super) fn from(relation: &Relation) -> String {
             // The line break ends a comment that the query may end with.
             format!("({}\n) AS \"query\"", query.trim().trim_end_matches(';'))
         }
+        // Refused when the relation was looked up.
+        Relation::Files { .. } => quote(&relation.to_string()),
     }
 }
 
@@ -66,7 +68,7 @@ impl Dialect for SqliteDialect<'_> {
         (self.name)(name)
     }
 
-    fn key(&self, column: &str, key: KeyType, value: i64) -> String {
+    fn key(&self, column: &str, key: KeyType, value: i64) -> Result<String> {
         literal(key, value, (self.format)(column))
     }
 
@@ -80,21 +82,22 @@ impl Dialect for SqliteDialect<'_> {
         format!("{call} % {modulus} = {remainder}")
     }
 
-    fn pages(&self, _: u32, _: Option<u32>) -> Result<String> {
+    fn blocks(&self, _: u32, _: Option<u32>) -> Result<String> {
         Err(Error::invalid("cut by pages: SQLite does not show where a row lies")
             .hint("use strategy `id_range`, `date_range`, `hash` or `full`"))
     }
 }
 
 /// A key as SQLite's text. The literals have the same order as the keys.
-pub(super) fn literal(key: KeyType, value: i64, spelling: TextFormat) -> String {
-    match key {
+pub(super) fn literal(key: KeyType, value: i64, spelling: TextFormat) -> Result<String> {
+    Ok(match key {
         KeyType::Integer => value.to_string(),
         KeyType::Date => format!("'{}'", date_text(value)),
         KeyType::Timestamp | KeyType::Timestamptz => {
             format!("'{}'", datetime_text(value, spelling))
         }
-    }
+        KeyType::Unsigned | KeyType::Uuid => return Err(unknown_key(key)),
+    })
 }
 
 fn hash_call(names: &[String]) -> String {
@@ -207,7 +210,7 @@ mod tests {
         let hash = Cut::Hash { columns: vec![], modulus: 8, remainder: 3 };
         assert_eq!(text(&hash), "sluice_hash(\"a\", \"b\") % 8 = 3");
         let columns = SqliteDialect { name: &quote, format: &|_| TextFormat::T, all: &[] };
-        let pages = predicate(&columns, &Cut::Ctid { lo: 0, hi: None });
+        let pages = predicate(&columns, &Cut::Blocks { lo: 0, hi: None });
         assert_eq!(pages.unwrap_err().kind(), sluice_contracts::Kind::Invalid);
     }
 

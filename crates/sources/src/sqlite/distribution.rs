@@ -191,11 +191,12 @@ struct Index<'c> {
 impl Index<'_> {
     fn value(&self, key: i64) -> Value {
         match self.key_type {
-            KeyType::Integer => Value::Integer(key),
             KeyType::Date => Value::Text(date_text(key)),
             KeyType::Timestamp | KeyType::Timestamptz => {
                 Value::Text(datetime_text(key, self.spelling))
             }
+            // No column of a SQLite table has a key of the last two types.
+            KeyType::Integer | KeyType::Unsigned | KeyType::Uuid => Value::Integer(key),
         }
     }
 }

@@ -55,7 +55,7 @@ impl Rows {
             Form::Derived => "*".to_owned(),
         };
         let select = match &table.relation {
-            Relation::Query(_) => String::new(),
+            Relation::Query(_) | Relation::Files { .. } => String::new(),
             Relation::Table { .. } => format!("SELECT {names} FROM {} WHERE ", quote(&found.name)),
         };
         Self { select, covered, whole: !matches!(unit.cut, Cut::Hash { .. }) }

@@ -31,8 +31,8 @@ pub(super) struct SqliteReader {
     handle: Handle,
     path: PathBuf,
     label: String,
-    /// The snapshot that it sees; `None` if each unit has its own.
-    token: Option<String>,
+    /// The state of the database that it sees; `None` if each unit sees its own.
+    state: Option<String>,
 }
 
 impl SqliteReader {
@@ -40,23 +40,24 @@ impl SqliteReader {
     pub(super) async fn open(path: PathBuf, label: String, join: Join<'_>) -> Result<Self> {
         let handle = Handle::open(path.clone(), label.clone()).await?;
         let wanted = match join {
-            Join::Independent => return Ok(Self { handle, path, label, token: None }),
+            Join::Independent => return Ok(Self { handle, path, label, state: None }),
             Join::New => None,
-            Join::Token(token) => Some(token.to_owned()),
+            Join::Pinned(state) | Join::Token(state) => Some(state.to_owned()),
         };
         let (place, name) = (path.clone(), label.clone());
         let join = move |connection: &mut Connection| {
             snapshot::join(connection, &place, &name, wanted.as_deref())
         };
-        let token = Some(handle.call(join).await?);
-        Ok(Self { handle, path, label, token })
+        let state = Some(handle.call(join).await?);
+        Ok(Self { handle, path, label, state })
     }
 }
 
 #[async_trait]
 impl Reader for SqliteReader {
+    /// For the runs that a manifest of version 2 plans: their tasks hand the state on.
     async fn export(&mut self) -> Result<String> {
-        Ok(self.token.clone().unwrap_or_default())
+        Ok(self.state.clone().unwrap_or_default())
     }
 
     async fn check(&mut self, table: &Table) -> Result<()> {
@@ -93,13 +94,13 @@ impl Reader for SqliteReader {
     }
 
     async fn confirm(&mut self) -> Result<()> {
-        let Some(token) = self.token.clone() else { return Ok(()) };
+        let Some(state) = self.state.clone() else { return Ok(()) };
         let (path, label) = (self.path.clone(), self.label.clone());
-        self.handle.call(move |_| snapshot::confirm(&path, &label, &token)).await
+        self.handle.call(move |_| snapshot::confirm(&path, &label, &state)).await
     }
 
     async fn recover(&mut self) -> Result<()> {
-        let (lives_on, label) = (self.token.is_some(), self.label.clone());
+        let (lives_on, label) = (self.state.is_some(), self.label.clone());
         // A statement whose result is not wanted ends by itself. SQLite ends some transactions with
         // it.
         self.handle

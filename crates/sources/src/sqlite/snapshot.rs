@@ -1,4 +1,4 @@
-//! The snapshot that a reader sees, and how two readers know that theirs is the same.
+//! The snapshot that a reader sees, and how it is known to be the one that the plan pinned.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -17,19 +17,27 @@ use super::connection::failed;
 /// Attempts at getting a snapshot between the commits of another process.
 const ATTEMPTS: u32 = 100;
 
-/// Begins the transaction that a reader lives in, and returns the token of its snapshot, which has
-/// to be `token` if that is given.
+/// The state that the database is in now.
+pub(super) fn pin(connection: &Connection, path: &Path, label: &str) -> Result<String> {
+    let state = join(connection, path, label, None)?;
+    let ended = connection.execute_batch("ROLLBACK");
+    ended.map_err(|error| failed(error, format!("end to read `{label}`")))?;
+    Ok(state)
+}
+
+/// Begins the transaction that a reader lives in, and returns the state that it sees, which has to
+/// be `pinned` if that is given.
 pub(super) fn join(
     connection: &Connection,
     path: &Path,
     label: &str,
-    token: Option<&str>,
+    pinned: Option<&str>,
 ) -> Result<String> {
     let doing = || format!("begin to read `{label}`");
     for _ in 0..ATTEMPTS {
         let before = state(path, label)?;
-        if let Some(token) = token {
-            refuse_other(token, &before, label)?;
+        if let Some(pinned) = pinned {
+            refuse_other(pinned, &before, label)?;
         }
         // A transaction does not report what it sees: it is the state that was the same before and
         // after it began. From then on its lock, or its place in the log, keeps that state.
@@ -43,17 +51,17 @@ pub(super) fn join(
         .hint("read a copy of the database, or set `consistency: none`"))
 }
 
-/// Refuses a database that is not what it was when `token` was taken.
-pub(super) fn confirm(path: &Path, label: &str, token: &str) -> Result<()> {
-    refuse_other(token, &state(path, label)?, label)
+/// Refuses a database that is not in this state any more.
+pub(super) fn confirm(path: &Path, label: &str, pinned: &str) -> Result<()> {
+    refuse_other(pinned, &state(path, label)?, label)
 }
 
-fn refuse_other(token: &str, state: &str, label: &str) -> Result<()> {
-    if state == token {
+fn refuse_other(pinned: &str, state: &str, label: &str) -> Result<()> {
+    if state == pinned {
         return Ok(());
     }
-    Err(Error::data(format!("read `{label}`: the database changed while the run was reading"))
-        .hint("start the run again, when no process writes to the database"))
+    Err(Error::data(format!("read `{label}`: the database changed since the run was planned"))
+        .hint("start the run again, when no process writes to the database or checkpoints its log"))
 }
 
 fn begin(connection: &Connection) -> rusqlite::Result<()> {

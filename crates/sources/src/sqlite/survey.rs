@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use rusqlite::Connection;
 use sluice_contracts::Result;
-use sluice_contracts::documents::{Cut, Relation};
+use sluice_contracts::documents::{Cut, Relation, SnapshotPlan};
 use sluice_contracts::job::TableJob;
 
 use super::catalog::{CatalogEntry, list};
@@ -15,6 +16,7 @@ use super::datetime::TextFormat;
 use super::dialect::{SqliteDialect, quote};
 use super::distribution::distribution;
 use super::estimate::estimate;
+use super::snapshot;
 use super::type_table::Encoding;
 use crate::source::{Description, Distribution, Key, Listing, Piece, Survey};
 use crate::sql::predicate;
@@ -26,6 +28,8 @@ const ALL: &str = "*";
 #[derive(Debug)]
 pub(super) struct SqliteSurvey {
     handle: Handle,
+    path: PathBuf,
+    label: String,
     /// How the columns of the table described last spell their days. Predicates for people need
     /// it; readers find it in the plan.
     spellings: HashMap<String, TextFormat>,
@@ -34,7 +38,8 @@ pub(super) struct SqliteSurvey {
 impl SqliteSurvey {
     /// Connects.
     pub(super) async fn open(path: PathBuf, label: String) -> Result<Self> {
-        Ok(Self { handle: Handle::open(path, label).await?, spellings: HashMap::new() })
+        let handle = Handle::open(path.clone(), label.clone()).await?;
+        Ok(Self { handle, path, label, spellings: HashMap::new() })
     }
 }
 
@@ -67,7 +72,7 @@ impl Survey for SqliteSurvey {
                         leaf: None,
                         rows: sizes.rows,
                         bytes: sizes.bytes,
-                        pages: None,
+                        blocks: None,
                     }],
                     warnings: sizes.warnings,
                 })
@@ -98,6 +103,12 @@ impl Survey for SqliteSurvey {
                 distribution(connection, &found, job.filter.as_deref(), &piece, &key, spelling)
             })
             .await
+    }
+
+    async fn snapshot(&mut self) -> Result<SnapshotPlan> {
+        let (path, label) = (self.path.clone(), self.label.clone());
+        let pin = move |connection: &mut Connection| snapshot::pin(connection, &path, &label);
+        Ok(SnapshotPlan::Pinned { value: self.handle.call(pin).await? })
     }
 
     fn predicate(&self, cut: &Cut) -> Result<String> {

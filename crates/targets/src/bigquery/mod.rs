@@ -85,7 +85,7 @@ impl BigQueryTarget {
 
     async fn admit(&self, table: &Table) -> Result<Option<ExistingTable>> {
         let id = TableId::parse(&table.target)?;
-        ExistingTable::admitting(&self.client, &id, table.write_disposition, &table.columns).await
+        ExistingTable::admitting(&self.client, &id, table.write.disposition, &table.columns).await
     }
 }
 
@@ -116,7 +116,7 @@ fn warnings(table: &Table, existing: Option<&ExistingTable>) -> Vec<String> {
             column.name
         ));
     }
-    if table.write_disposition == WriteDisposition::Truncate
+    if table.write.disposition == WriteDisposition::Truncate
         && let Some(existing) = existing
         && let SchemaMatch::Different(difference) = existing.compare(&table.columns)
     {

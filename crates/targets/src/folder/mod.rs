@@ -61,7 +61,7 @@ struct FolderTarget;
 impl Target for FolderTarget {
     async fn check(&self, run: RunId, table: &Table) -> Result<Vec<String>> {
         let (target, index) = (table.target.clone(), table.index);
-        let (disposition, columns) = (table.write_disposition, table.columns.clone());
+        let (disposition, columns) = (table.write.disposition, table.columns.clone());
         let doing = format!("load into `{target}`");
         let check = move || {
             let existing = ExistingTable::open(TablePath::of(&target)?)?;

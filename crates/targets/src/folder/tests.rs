@@ -82,6 +82,7 @@ fn columns(name: &str, target_type: TargetType) -> Vec<Column> {
         target_type,
         repeated: false,
         decimal: None,
+        fields: Vec::new(),
         on_invalid: OnInvalid::Fail,
         invalid: None,
     }]

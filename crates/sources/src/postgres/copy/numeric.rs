@@ -208,6 +208,7 @@ mod tests {
             target_type: TargetType::Bignumeric,
             repeated: false,
             decimal: Some(Decimal { precision, scale }),
+            fields: Vec::new(),
             on_invalid: OnInvalid::Fail,
             invalid: None,
         };

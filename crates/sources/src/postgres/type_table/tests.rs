@@ -76,6 +76,7 @@ fn shown(found: &Resolved) -> String {
         target_type: found.target_type,
         repeated: found.repeated,
         decimal: found.decimal,
+        fields: Vec::new(),
         on_invalid: OnInvalid::Fail,
         invalid: None,
     };

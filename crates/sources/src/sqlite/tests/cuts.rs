@@ -156,7 +156,7 @@ async fn ranges_and_filters_hold_together() {
         .await
         .unwrap();
     assert_eq!(rows(&batches), 2);
-    let pages = database.read(&job("t"), Cut::Ctid { lo: 0, hi: None }).await.unwrap_err();
+    let pages = database.read(&job("t"), Cut::Blocks { lo: 0, hi: None }).await.unwrap_err();
     assert_eq!(pages.kind(), sluice_contracts::Kind::Invalid);
 }
 

@@ -78,7 +78,7 @@ async fn overrides_are_honoured_and_impossible_ones_refused() {
     let error =
         database.describe(&with(job("t"), "b", json!({"type": "INT64"}))).await.unwrap_err();
     assert_eq!(
-        told(&error),
+        message(&error),
         "describe table `t`: column `b` of declared type `BLOB` cannot become `INT64` | set \
          `columns.b.type` to one of `BYTES`, `STRING`"
     );
@@ -92,7 +92,7 @@ async fn what_cannot_be_read_is_refused_by_the_plan_with_the_way_out() {
     );
     let refused = async |job: TableJob| {
         let error = database.describe(&job).await.unwrap_err();
-        (error.kind(), told(&error))
+        (error.kind(), message(&error))
     };
     let select = |names: &[&str]| TableJob {
         select: Some(names.iter().map(|name| (*name).to_owned()).collect()),
@@ -162,7 +162,7 @@ async fn what_cannot_be_read_is_refused_by_the_plan_with_the_way_out() {
     ] {
         assert_eq!(refused(job).await, (kind, expected.to_owned()));
     }
-    let elsewhere = Relation::Table { schema: Some("public".into()), name: "t".into() };
+    let elsewhere = Relation::table(Some("public"), "t");
     let (kind, _) = refused(TableJob { relation: elsewhere, ..job("t") }).await;
     assert_eq!(kind, Kind::NotFound);
 }

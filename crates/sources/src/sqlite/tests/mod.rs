@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use rusqlite::Connection;
-use sluice_contracts::documents::{Cut, Relation, Table, Unit};
+use sluice_contracts::documents::{Cut, Relation, Table, TableWrite, Unit};
 use sluice_contracts::job::{ColumnFile, Partitioning, TableJob, WriteDisposition};
 use sluice_contracts::{Error, Result};
 
@@ -76,7 +76,7 @@ async fn drain(batches: &mut dyn Batches) -> Result<Vec<RecordBatch>> {
 
 fn job(table: &str) -> TableJob {
     TableJob {
-        relation: Relation::Table { schema: None, name: table.to_owned() },
+        relation: Relation::table(None, table),
         select: None,
         filter: None,
         partitioning: Partitioning::default(),
@@ -104,27 +104,28 @@ fn planned(job: &TableJob, description: Description) -> Table {
         relation: job.relation.clone(),
         filter: job.filter.clone(),
         target: String::new(),
-        write_disposition: WriteDisposition::Truncate,
+        write: TableWrite::of(WriteDisposition::Truncate),
         strategy: "full".to_owned(),
         reason: String::new(),
+        statement: None,
         shape: description.shape.clone(),
         rows: description.rows(),
         bytes: description.bytes(),
         warnings: Vec::new(),
-        units: Vec::new(),
+        units: 1,
         columns: description.columns,
     }
 }
 
 fn unit(cut: Cut) -> Unit {
-    Unit { index: 3, leaf: None, cut, predicate: String::new(), rows: 0, bytes: 0 }
+    Unit { table: 0, index: 3, leaf: None, cut, predicate: String::new(), rows: 0, bytes: 0 }
 }
 
 fn rows(batches: &[RecordBatch]) -> usize {
     batches.iter().map(RecordBatch::num_rows).sum()
 }
 
-fn told(error: &Error) -> String {
+fn message(error: &Error) -> String {
     format!("{} | {}", error.chain(), error.remedy().unwrap_or("-"))
 }
 
@@ -144,11 +145,11 @@ impl SourceFixture for FileFixture {
     }
 
     fn relation(&self) -> Relation {
-        Relation::Table { schema: None, name: "t".into() }
+        Relation::table(None, "t")
     }
 
     fn missing_relation(&self) -> Relation {
-        Relation::Table { schema: None, name: "absent".into() }
+        Relation::table(None, "absent")
     }
 
     async fn insert(&self, id: i64) {

@@ -54,7 +54,9 @@ async fn a_strict_table_holds_what_it_declares() {
          INSERT INTO t (n, f, s, b, a) VALUES (1, 2, 'x', x'00', '007'), (NULL, 0.5, '', x'', 7);",
     );
     let error = database.describe(&job("t")).await.unwrap_err();
-    assert!(told(&error).contains("column `a` has declared type `ANY`, which is not known | set"));
+    assert!(
+        message(&error).contains("column `a` has declared type `ANY`, which is not known | set")
+    );
     let job = with(job("t"), "a", json!({"type": "STRING"}));
     let described = database.describe(&job).await.unwrap();
     let risky: Vec<(&str, &str)> = described
@@ -96,7 +98,7 @@ async fn what_a_view_computes_has_a_type_only_where_it_is_cast() {
          CREATE VIEW typed AS SELECT n, CAST(n + 1 AS INTEGER) AS next, CAST(s AS TEXT) AS s FROM t;",
     );
     let error = database.describe(&job("bare")).await.unwrap_err();
-    let told = told(&error);
+    let told = message(&error);
     assert!(told.starts_with("describe view `bare`: column `next` has "), "{told}");
     assert!(told.ends_with("or write `CAST(... AS ...)` where it is selected"), "{told}");
     let described = database.describe(&job("typed")).await.unwrap();

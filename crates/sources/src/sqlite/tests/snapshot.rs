@@ -1,4 +1,5 @@
 use sluice_contracts::Kind;
+use sluice_contracts::documents::SnapshotPlan;
 
 use super::*;
 
@@ -6,22 +7,32 @@ const TABLE: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT);
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 50000)
     INSERT INTO t SELECT i, printf('%0100d', i) FROM n;";
 
-async fn join(database: &Database, token: &str) -> Result<Box<dyn Reader>> {
-    Ok(database.source().reader("test", Join::Token(token)).await?.unwrap())
+async fn pin(database: &Database) -> String {
+    let mut survey = database.source().survey("test").await.unwrap();
+    match survey.snapshot().await.unwrap() {
+        SnapshotPlan::Pinned { value } => value,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn join(database: &Database, pinned: &str) -> Result<Box<dyn Reader>> {
+    Ok(database.source().reader("test", Join::Pinned(pinned)).await?.unwrap())
 }
 
 #[tokio::test]
-async fn readers_of_one_moment_find_each_other_until_a_write() {
+async fn a_state_that_the_plan_pinned_can_be_joined_until_a_write() {
     for mode in ["DELETE", "WAL"] {
         let database = Database::new(&format!("PRAGMA journal_mode = {mode}; {TABLE}"));
-        let token = database.reader().await.export().await.unwrap();
-        assert_eq!(join(&database, &token).await.unwrap().export().await.unwrap(), token, "{mode}");
+        let pinned = pin(&database).await;
+        // A run that an older planner planned hands the same state on from reader to reader.
+        assert_eq!(database.reader().await.export().await.unwrap(), pinned, "{mode}");
+        join(&database, &pinned).await.unwrap().confirm().await.unwrap();
         for write in ["UPDATE t SET v = '' WHERE id = 7", "DELETE FROM t WHERE id = 8"] {
-            let token = database.reader().await.export().await.unwrap();
+            let pinned = pin(&database).await;
             database.connection.execute_batch(write).unwrap();
-            let error = join(&database, &token).await.map(|_| ()).unwrap_err();
+            let error = join(&database, &pinned).await.map(|_| ()).unwrap_err();
             assert_eq!(error.kind(), Kind::Data, "{mode}");
-            assert!(error.to_string().ends_with("the database changed while the run was reading"));
+            assert!(error.to_string().ends_with("the database changed since the run was planned"));
         }
     }
 }
@@ -29,10 +40,10 @@ async fn readers_of_one_moment_find_each_other_until_a_write() {
 #[tokio::test]
 async fn a_log_that_is_only_copied_into_the_file_changes_nothing() {
     let database = Database::new(&format!("PRAGMA journal_mode = WAL; {TABLE}"));
-    let token = database.reader().await.export().await.unwrap();
-    assert!(token.starts_with("wal-"));
+    let pinned = pin(&database).await;
+    assert!(pinned.starts_with("wal-"));
     database.connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").unwrap();
-    assert!(join(&database, &token).await.is_ok());
+    assert!(join(&database, &pinned).await.is_ok());
 }
 
 #[tokio::test]
@@ -51,15 +62,14 @@ async fn a_log_moves_on_but_what_a_reader_sees_does_not() {
     assert_eq!(rows(&drain(&mut *batches).await.unwrap()), 10);
     drop(batches);
     alone.confirm().await.unwrap();
-    assert_eq!(alone.export().await.unwrap(), "", "there is nothing to join");
 }
 
 #[tokio::test]
 async fn looking_at_the_file_does_not_drop_the_locks_on_it() {
     let database = Database::new(TABLE);
     let reader = database.reader().await;
-    let token = database.reader().await.export().await.unwrap();
-    join(&database, &token).await.unwrap().confirm().await.unwrap();
+    let pinned = pin(&database).await;
+    join(&database, &pinned).await.unwrap().confirm().await.unwrap();
     database.connection.busy_timeout(std::time::Duration::ZERO).unwrap();
     let write = "DELETE FROM t";
     assert!(database.connection.execute_batch(write).is_err(), "a reader still reads");
@@ -73,7 +83,7 @@ async fn a_locked_database_is_worth_another_attempt() {
     let database = Database::new(TABLE);
     database.connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let error = database.source().reader("test", Join::New).await.map(|_| ()).unwrap_err();
-    assert!(error.is_transient(), "{}", told(&error));
+    assert!(error.is_transient(), "{}", message(&error));
 }
 
 #[tokio::test]

@@ -179,7 +179,7 @@ async fn an_invalid_value_is_named_without_being_shown() {
     );
     let error = database.read(&job("t"), Cut::Full).await.unwrap_err();
     assert_eq!(
-        told(&error),
+        message(&error),
         "read unit 3 of `t`: column `v`, row 2 of the unit: INT64 cannot hold text | find it with \
          `SELECT \"id\" FROM \"t\" WHERE typeof(\"v\") = 'text' AND CAST(CAST(\"v\" AS INTEGER) AS \
          TEXT) <> \"v\"`; or set `columns.v.on_invalid` to `null`, or `columns.v.type` to `STRING`"

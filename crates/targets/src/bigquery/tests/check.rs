@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use serde_json::{Value, json};
-use sluice_contracts::documents::{Column, OnInvalid, Relation, RunId, Table, TargetType};
+use sluice_contracts::documents::{
+    Column, OnInvalid, Relation, RunId, Table, TableWrite, TargetType,
+};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Kind, Result};
 use sluice_runtime::google::Endpoints;
@@ -69,6 +71,7 @@ fn table(disposition: WriteDisposition, columns: &[(&str, TargetType)]) -> Table
         target_type: *target_type,
         repeated: *name == "tags",
         decimal: None,
+        fields: Vec::new(),
         on_invalid: OnInvalid::Fail,
         invalid: None,
     });
@@ -78,15 +81,16 @@ fn table(disposition: WriteDisposition, columns: &[(&str, TargetType)]) -> Table
         relation: Relation::Query(String::new()),
         filter: None,
         target: "bigquery://shop/sales/orders".into(),
-        write_disposition: disposition,
+        write: TableWrite::of(disposition),
         strategy: "full".into(),
         reason: String::new(),
+        statement: None,
         columns: columns.collect(),
         shape: String::new(),
         rows: 0,
         bytes: 0,
         warnings: vec![],
-        units: vec![],
+        units: 1,
     }
 }
 

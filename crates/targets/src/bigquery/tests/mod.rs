@@ -64,6 +64,7 @@ fn columns(wanted: &[(&str, TargetType)]) -> Vec<Column> {
         target_type: *target_type,
         repeated: *name == "tags",
         decimal: None,
+        fields: Vec::new(),
         on_invalid: OnInvalid::Fail,
         invalid: None,
     };

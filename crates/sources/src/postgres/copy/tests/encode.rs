@@ -50,6 +50,7 @@ pub(super) fn column(pg: &str, wanted: Option<TargetType>) -> Column {
         target_type: found.target_type,
         repeated: found.repeated,
         decimal: found.decimal,
+        fields: Vec::new(),
         on_invalid: OnInvalid::Fail,
         invalid: found.invalid,
     }

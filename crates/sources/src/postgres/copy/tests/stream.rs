@@ -223,13 +223,13 @@ fn an_error_of_a_unit_says_how_to_find_the_row() {
     let mut table: Table = serde_json::from_value(serde_json::json!({
         "index": 0, "name": "shop.orders", "target": "file:///w/d/orders",
         "relation": {"table": {"schema": "shop", "name": "orders"}},
-        "write_disposition": "truncate", "strategy": "id_range", "reason": "",
-        "rows": 1, "bytes": 1, "warnings": [], "shape": "", "columns": [], "units": [],
+        "write": {"disposition": "truncate"}, "strategy": "id_range", "reason": "",
+        "rows": 1, "bytes": 1, "warnings": [], "shape": "", "columns": [], "units": 1,
         "filter": "paid -- in full",
     }))
     .unwrap();
     let unit: Unit = serde_json::from_value(serde_json::json!({
-        "index": 0, "rows": 1, "bytes": 1, "predicate": "",
+        "table": 0, "index": 0, "rows": 1, "bytes": 1,
         "cut": {"kind": "range", "column": "Id", "key": "integer", "lo": 1, "hi": null},
     }))
     .unwrap();

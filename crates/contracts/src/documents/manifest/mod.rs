@@ -1,5 +1,7 @@
 //! The manifest: the plan of a run, written once.
 
+mod version_2;
+
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,11 +10,18 @@ use super::error_report::ErrorReport;
 use super::relation::Relation;
 use super::run_id::RunId;
 use super::schema::Column;
-use super::unit::Unit;
+use super::snapshot::SnapshotPlan;
+use super::table_write::TableWrite;
+use super::unit::{Unit, UnitRef};
 use crate::error::Kind;
-use crate::job::{Consistency, Excluded, WriteDisposition};
+use crate::job::Excluded;
 
-/// The plan of a run: its tables, their units, and which task reads which.
+pub(crate) use self::version_2::ManifestVersion2;
+
+/// The plan of a run: its tables, how many units each has, and which task reads which.
+///
+/// A plan of few units holds them in its tasks. The units of a large one lie in a document for each
+/// task, [`TaskUnits`], so that the manifest stays small and a task reads its own units only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -28,13 +37,12 @@ pub struct Manifest {
     pub source: String,
     /// Bucket that holds the run's documents and parts.
     pub bucket: String,
-    /// Whether all units are read in one snapshot.
-    pub consistency: Consistency,
+    /// How its units come to see one state of the source.
+    pub snapshot: SnapshotPlan,
     /// Whether no table becomes visible unless all do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all_or_nothing: bool,
     /// Number of executions after which the run is given up.
-    #[serde(default = "executions_of_version_1")]
     pub max_executions: u32,
     /// What the run moves.
     pub tables: Vec<Table>,
@@ -45,7 +53,16 @@ pub struct Manifest {
     /// Tables that the job leaves out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub excluded: Vec<Excluded>,
-    /// Which task reads which units, heaviest first.
+    /// Warnings that concern the run and no single table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Folder of the documents that hold the units of the tasks; absent if the tasks hold them.
+    ///
+    /// Each planner that plans the run has a folder of its own: of two plans, only one becomes the
+    /// manifest, and the units of the other belong to no run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units_folder: Option<String>,
+    /// Which task reads which units.
     pub tasks: Vec<Task>,
     /// The estimated size, time and cost of the run.
     pub estimate: Estimate,
@@ -53,7 +70,7 @@ pub struct Manifest {
 
 impl Manifest {
     /// The version this build writes.
-    pub const VERSION: u32 = 2;
+    pub const VERSION: u32 = 3;
 
     /// Whether the failure of one table ends the whole run: it is all or nothing, or moves no
     /// other table.
@@ -61,23 +78,29 @@ impl Manifest {
         self.all_or_nothing || self.tables.len() == 1
     }
 
-    /// The unit that a reference names.
-    pub fn unit(&self, unit: UnitRef) -> Option<(&Table, &Unit)> {
-        let table = self.tables.get(unit.table as usize)?;
-        Some((table, table.units.get(unit.unit as usize)?))
-    }
-
     /// Every unit of the run.
     pub fn units(&self) -> impl Iterator<Item = UnitRef> + '_ {
-        self.tables.iter().flat_map(|table| {
-            table.units.iter().map(|unit| UnitRef { table: table.index, unit: unit.index })
-        })
+        self.tables
+            .iter()
+            .flat_map(|table| (0..table.units).map(|unit| UnitRef { table: table.index, unit }))
     }
-}
 
-/// Version 1 of the manifest did not state a limit.
-fn executions_of_version_1() -> u32 {
-    3
+    /// Number of units of the run.
+    pub fn unit_count(&self) -> u64 {
+        self.tables.iter().map(|table| u64::from(table.units)).sum()
+    }
+
+    /// The units that the tasks hold, in the order of the tasks. None if they lie in documents of
+    /// their own.
+    pub fn held_units(&self) -> impl Iterator<Item = &Unit> {
+        self.tasks.iter().filter_map(|task| task.units.as_ref()).flatten()
+    }
+
+    /// The same plan without the units, which lie in the documents of `folder`.
+    pub(crate) fn without_units(&self, folder: String) -> Self {
+        let tasks = self.tasks.iter().map(|task| Task { units: None, ..*task }).collect();
+        Self { units_folder: Some(folder), tasks, ..self.clone() }
+    }
 }
 
 /// A table that the plan refuses.
@@ -119,12 +142,16 @@ pub struct Table {
     pub filter: Option<String>,
     /// URL of the target table.
     pub target: String,
-    /// What happens to the rows that the target already has.
-    pub write_disposition: WriteDisposition,
+    /// What the load does to the target.
+    pub write: TableWrite,
     /// Name of the strategy that cut it.
     pub strategy: String,
     /// Why that strategy was chosen, in one sentence.
     pub reason: String,
+    /// The statement by which the target itself moves the table, in the target's language. Such a
+    /// table has no units; every other table has at least one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<String>,
     /// Its columns, in the order of the part files.
     pub columns: Vec<Column>,
     /// Names and types of the columns, and the partitions, as planned: a reader that finds
@@ -137,31 +164,54 @@ pub struct Table {
     /// Warnings for the reader of the plan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// Its units: disjoint, and covering the table.
-    pub units: Vec<Unit>,
+    /// Number of its units, which are disjoint and cover the table.
+    pub units: u32,
 }
 
 /// One task of the plan. In an execution of fewer tasks, each task carries out several of the
 /// plan's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
     /// Place among the plan's tasks, from 0.
     pub index: u32,
-    /// Its units, in the order they are read.
-    pub units: Vec<UnitRef>,
+    /// Number of its units.
+    pub count: u32,
+    /// The unit that it reads last: once that has a receipt, the task is almost certainly done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<UnitRef>,
+    /// Its units, in the order they are read; absent if they lie in a document of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<Vec<Unit>>,
 }
 
-/// A unit by its place in the manifest.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+impl Task {
+    /// A task that holds its units, in the order they are read.
+    pub fn new(index: u32, units: Vec<Unit>) -> Self {
+        Self {
+            index,
+            count: u32::try_from(units.len()).unwrap_or(u32::MAX),
+            last: units.last().map(Unit::place),
+            units: Some(units),
+        }
+    }
+}
+
+/// The units of one task of a large plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct UnitRef {
-    /// Index of the table.
-    pub table: u32,
-    /// Index of the unit in the table.
-    pub unit: u32,
+pub struct TaskUnits {
+    /// Version of this document, [`TaskUnits::VERSION`].
+    pub version: u32,
+    /// Index of the task.
+    pub task: u32,
+    /// Its units, in the order they are read.
+    pub units: Vec<Unit>,
+}
+
+impl TaskUnits {
+    /// The version this build writes.
+    pub const VERSION: u32 = 1;
 }
 
 /// The estimated size, time and cost of a run. Printed, never enforced.

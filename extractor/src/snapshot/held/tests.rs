@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 
 use async_trait::async_trait;
+use chrono::Utc;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use sluice_contracts::documents::{Receipt, RunId, Table, Unit, UnitRef};
-use sluice_contracts::store::Bucket;
-use sluice_sources::{Batches, Survey};
+use sluice_contracts::documents::{Manifest, Receipt, RunId, Table, Unit, UnitRef};
+use sluice_contracts::store::{Bucket, RunStore, parse_manifest};
+use sluice_sources::{Batches, Reader, Source, Survey};
 
 use super::*;
+use crate::launch::Share;
 
 /// A server: what its connections have exported, while they live.
 #[derive(Debug, Clone, Default)]
@@ -78,14 +80,14 @@ struct World {
 
 impl World {
     /// A run whose tasks have these numbers of units.
-    fn new(tasks: &[u32]) -> Self {
+    async fn new(tasks: &[u32]) -> Self {
         let bucket: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let bucket = Bucket { store: bucket, prefix: "".into(), url: "memory:///".into() };
         let manifest = manifest(tasks);
         let store = RunStore::new(bucket, manifest.run);
         let ordered: Vec<u32> = manifest.tasks.iter().map(|task| task.index).collect();
         let count = u32::try_from(ordered.len()).unwrap();
-        let share = Share::of(&manifest, 0, &ordered, 0, count);
+        let share = Share::of(&store, &manifest, 0, &ordered, 0, count).await.unwrap();
         Self { server: Server::default(), store, manifest, share }
     }
 
@@ -143,7 +145,7 @@ fn manifest(tasks: &[u32]) -> Manifest {
             serde_json::json!({"index": index, "units": own})
         })
         .collect();
-    serde_json::from_value(serde_json::json!({
+    let document = serde_json::json!({
         "version": 1, "run": RunId::generate().to_string(), "job": "j", "planned": Utc::now(),
         "source": "postgres://x", "bucket": "memory:///", "consistency": "snapshot",
         "tables": [{
@@ -153,8 +155,8 @@ fn manifest(tasks: &[u32]) -> Manifest {
         }],
         "tasks": tasks,
         "estimate": {"rows": 0, "bytes": 0, "seconds": 0.0, "dollars": 0.0}
-    }))
-    .unwrap()
+    });
+    parse_manifest(&"manifest.json".into(), document.to_string().as_bytes()).unwrap()
 }
 
 /// A unit that a task has read.
@@ -187,7 +189,7 @@ fn unit(unit: u32) -> UnitRef {
 
 #[tokio::test(start_paused = true)]
 async fn a_founder_that_dies_before_anybody_has_joined_has_proved_nothing() {
-    let world = World::new(&[1, 1]);
+    let world = World::new(&[1, 1]).await;
     let mut founder = world.join(0).await;
     read(&mut founder, 0).await;
     tokio::time::sleep(Duration::from_hours(1)).await;
@@ -207,7 +209,7 @@ async fn a_founder_that_dies_before_anybody_has_joined_has_proved_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_founder_proves_what_it_has_read_once_everybody_has_joined() {
-    let world = World::new(&[2, 1, 1, 0]);
+    let world = World::new(&[2, 1, 1, 0]).await;
     let mut founder = world.join(0).await;
     read(&mut founder, 0).await;
     let second = world.join(1).await;
@@ -227,7 +229,7 @@ async fn a_founder_proves_what_it_has_read_once_everybody_has_joined() {
 
 #[tokio::test(start_paused = true)]
 async fn a_task_that_does_not_come_is_not_waited_for_where_another_has() {
-    let world = World::new(&[1, 1, 1]);
+    let world = World::new(&[1, 1, 1]).await;
     let mut founder = world.join(0).await;
     read(&mut founder, 0).await;
     let mut second = world.join(1).await;
@@ -241,7 +243,7 @@ async fn a_task_that_does_not_come_is_not_waited_for_where_another_has() {
 
 #[tokio::test(start_paused = true)]
 async fn the_only_task_of_a_run_waits_for_nobody() {
-    let world = World::new(&[1, 0]);
+    let world = World::new(&[1, 0]).await;
     let mut only = world.join(0).await;
     read(&mut only, 0).await;
     assert_eq!(world.receipts(0).await, 1);
@@ -249,7 +251,7 @@ async fn the_only_task_of_a_run_waits_for_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_kept_outlives_a_connection_and_not_its_moment() {
-    let world = World::new(&[1, 1]);
+    let world = World::new(&[1, 1]).await;
     let mut founder = world.join(0).await;
     read(&mut founder, 0).await;
     let founder = world.rejoin(0, founder).await;

@@ -1,14 +1,13 @@
-//! The snapshot that all units of a run are read at, handed from task to task.
+//! A snapshot that lives while a task holds it, handed from task to task.
 //!
-//! A snapshot lives as long as any transaction that holds it, and a transaction that joined it can
-//! export it again. So no task's death ends a run:
+//! A transaction that joined a snapshot can export it again. So no task's death ends a run:
 //!
 //! 1. The first task to start founds a generation: it takes a snapshot, and publishes an export.
 //! 2. Every other task joins by the export of any task that lives, and publishes an export of its
 //!    own. So does a task that starts again.
 //! 3. A task that holds the snapshot alone reads, but proves nothing: its death would end the
 //!    snapshot and make its receipts worthless. It keeps them until every task that has units has
-//!    joined, or, some seconds after it joined, any other task has ([`PendingReceipts`]).
+//!    joined, or, some seconds after it joined, any other task has ([`PendingReceipts`](crate::pending_receipts::PendingReceipts)).
 //! 4. A task holds the snapshot until every unit has a receipt.
 //! 5. If no task holds the snapshot any more and units are left, the next generation is founded. A
 //!    task that has joined and is about to publish that is given some seconds first.
@@ -19,77 +18,25 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
-use sluice_contracts::documents::{Manifest, Snapshot};
-use sluice_contracts::job::Consistency;
-use sluice_contracts::store::{Created, RunStore};
+use sluice_contracts::store::Created;
 use sluice_contracts::{Error, Result};
-use sluice_sources::{Join, Reader, Source};
+use sluice_sources::Join;
 
-use crate::launch::Share;
-use crate::pending_receipts::PendingReceipts;
+use super::{Joined, JoinedSnapshot, Joiner};
 
 /// Holders that are tried before a generation is given up, the newest first.
 const HOLDERS_TRIED: usize = 16;
 /// How often holders are looked for before a generation is given up: a task may have just joined
 /// and be about to publish that.
-const LOOKS: u32 = 4;
+const TRIES: u32 = 4;
 /// Generations of a run before it is given up.
 const MOST_GENERATIONS: u32 = 8;
-
-/// A reader at the run's snapshot, and the generation of that snapshot.
-pub(crate) struct JoinedSnapshot {
-    pub(crate) reader: Box<dyn Reader>,
-    pub(crate) generation: u32,
-    /// Receipts of what was read at it.
-    pub(crate) receipts: PendingReceipts,
-}
-
-/// How joining ended.
-pub(crate) enum Joined {
-    /// At a snapshot.
-    At(Box<JoinedSnapshot>),
-    /// No task holds the snapshot of this generation any more. Perhaps no task needs it: others may
-    /// have read the last unit and ended while this task was joining.
-    Lost(u32),
-}
-
-impl Joined {
-    fn at(snapshot: JoinedSnapshot) -> Self {
-        Self::At(Box::new(snapshot))
-    }
-
-    /// The snapshot; if it is lost, `lost` becomes its generation.
-    pub(crate) fn or(self, lost: &mut Option<u32>) -> Option<JoinedSnapshot> {
-        match self {
-            Self::At(snapshot) => Some(*snapshot),
-            Self::Lost(generation) => {
-                *lost = Some(generation);
-                None
-            }
-        }
-    }
-}
-
-/// A task that joins.
-pub(crate) struct Joiner<'a> {
-    pub(crate) source: &'a dyn Source,
-    pub(crate) store: &'a RunStore,
-    pub(crate) manifest: &'a Manifest,
-    pub(crate) share: &'a Share,
-    pub(crate) task: u32,
-    pub(crate) attempt: u32,
-    /// Name of this process in the run's documents.
-    pub(crate) writer_id: &'a str,
-    /// The generation that no task held at the last check, and of which units are missing.
-    pub(crate) lost: Option<u32>,
-}
 
 impl Joiner<'_> {
     /// Joins the run's newest generation, or founds one if none exists or the newest is known to be
     /// lost.
-    pub(crate) async fn join(&self) -> Result<Joined> {
-        let mut looks = 0;
+    pub(super) async fn join_held(&self) -> Result<Joined> {
+        let mut tries = 0;
         loop {
             let Some(generation) = self.store.generation().await? else {
                 match self.found(0).await? {
@@ -101,11 +48,11 @@ impl Joiner<'_> {
                 return Ok(Joined::at(snapshot));
             }
             if self.lost != Some(generation) {
-                looks += 1;
-                if looks == LOOKS {
+                tries += 1;
+                if tries == TRIES {
                     return Ok(Joined::Lost(generation));
                 }
-                tokio::time::sleep(Duration::from_millis(500) * looks).await;
+                tokio::time::sleep(Duration::from_millis(500) * tries).await;
                 continue;
             }
             let next = generation + 1;
@@ -143,11 +90,9 @@ impl Joiner<'_> {
     /// A second connection is tried first: on the first, the rest of the unit would have to be
     /// skipped, and that may be most of a large table. But the server may refuse a second one; then
     /// the first still holds the snapshot.
-    pub(crate) async fn rejoin(&self, broken: JoinedSnapshot) -> Result<Joined> {
+    pub(super) async fn rejoin_held(&self, broken: JoinedSnapshot) -> Result<Joined> {
         let JoinedSnapshot { mut reader, generation, receipts } = broken;
-        if self.manifest.consistency == Consistency::Snapshot
-            && let Ok(token) = reader.export().await
-        {
+        if let Ok(token) = reader.export().await {
             match self.join_token(&token, generation).await {
                 Ok(Some(snapshot)) => {
                     return Ok(Joined::at(JoinedSnapshot { receipts, ..snapshot }));
@@ -163,7 +108,7 @@ impl Joiner<'_> {
             }
         }
         drop(reader);
-        Ok(match self.join().await? {
+        Ok(match self.join_held().await? {
             Joined::At(snapshot) if snapshot.generation == generation => {
                 Joined::at(JoinedSnapshot { receipts, ..*snapshot })
             }
@@ -173,13 +118,7 @@ impl Joiner<'_> {
 
     /// Founds a generation; `None` if another task was first.
     async fn found(&self, generation: u32) -> Result<Option<JoinedSnapshot>> {
-        let join = match self.manifest.consistency {
-            Consistency::Snapshot => Join::New,
-            Consistency::None => Join::Independent,
-        };
-        let Some(mut reader) = self.source.reader(&self.application(), join).await? else {
-            return Err(Error::bug("found a snapshot"));
-        };
+        let mut reader = self.reader(Join::New).await?;
         let snapshot = self.document(generation, reader.export().await?);
         Ok(match self.store.create_founder(&snapshot).await? {
             Created::First => Some(self.joined(reader, generation)),
@@ -189,10 +128,6 @@ impl Joiner<'_> {
 
     /// Joins a generation by any of its holders, and becomes one.
     async fn join_any(&self, generation: u32) -> Result<Option<JoinedSnapshot>> {
-        if self.manifest.consistency == Consistency::None {
-            let reader = self.source.reader(&self.application(), Join::Independent).await?;
-            return Ok(reader.map(|reader| self.joined(reader, generation)));
-        }
         let holders = self.store.holders(generation).await?;
         for holder in holders.iter().take(HOLDERS_TRIED) {
             if let Some(snapshot) = self.join_token(&holder.token, generation).await? {
@@ -210,29 +145,6 @@ impl Joiner<'_> {
         let again = uuid::Uuid::new_v4().simple();
         self.store.create_holder(&snapshot, &format!("{}-{again}", self.writer_id)).await?;
         Ok(Some(self.joined(reader, generation)))
-    }
-
-    fn joined(&self, reader: Box<dyn Reader>, generation: u32) -> JoinedSnapshot {
-        let consistency = self.manifest.consistency;
-        let receipts =
-            PendingReceipts::new(self.store, consistency, self.share, generation, self.task);
-        JoinedSnapshot { reader, generation, receipts }
-    }
-
-    /// The name that the source's operator sees.
-    fn application(&self) -> String {
-        format!("sluice {} {}", self.store.run(), self.task)
-    }
-
-    fn document(&self, generation: u32, token: String) -> Snapshot {
-        Snapshot {
-            version: Snapshot::VERSION,
-            generation,
-            token,
-            task: self.task,
-            attempt: self.attempt,
-            at: Utc::now(),
-        }
     }
 }
 
