@@ -111,7 +111,7 @@ mod tests {
 
     use proptest::prelude::*;
     use sluice_contracts::documents::{Cut, Relation, TableWrite, UnitRef};
-    use sluice_contracts::job::WriteDisposition;
+    use sluice_contracts::job::{RowSecurity, WriteDisposition};
 
     use super::*;
 
@@ -135,6 +135,7 @@ mod tests {
             relation: Relation::table(None, "t"),
             filter: None,
             target: String::new(),
+            row_security: RowSecurity::default(),
             write: TableWrite::of(WriteDisposition::Truncate),
             strategy: "full".into(),
             reason: String::new(),

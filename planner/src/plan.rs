@@ -174,6 +174,7 @@ async fn plan_table(
         name: table.relation.to_string(),
         relation: table.relation.clone(),
         filter: table.filter.clone(),
+        row_security: table.row_security,
         target: table.target.clone(),
         write: TableWrite::of(table.write_disposition),
         strategy: cutting.strategy.to_owned(),

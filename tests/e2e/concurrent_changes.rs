@@ -9,6 +9,7 @@ use sluice_tests::faults;
 use sluice_tests::oracle::{Expected, assert_same};
 use sluice_tests::postgres::Database;
 use sluice_tests::sluice::Site;
+use sqlx::postgres::PgConnection;
 
 use crate::crashes::{kill_half_way, resume, slow_orders, start};
 use crate::shop;
@@ -65,6 +66,48 @@ async fn altered_when_planned(
         .await;
     database.execute(change).await;
     run
+}
+
+/// Some changes are visible to every transaction, however old its snapshot: a table that a nightly
+/// job empties and fills again, or exchanges, would be read as empty or as another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_replaced_after_the_snapshot_is_never_loaded_whatever_reads_it() {
+    const REFILL: &str = "CREATE TEMP TABLE kept AS SELECT * FROM orders; TRUNCATE orders;
+        INSERT INTO orders SELECT * FROM kept";
+    const EXCHANGE: &str = "ALTER TABLE orders RENAME TO old; ALTER TABLE spare RENAME TO orders";
+    let spare = "CREATE TABLE spare AS SELECT * FROM orders WHERE id % 2 = 0";
+    let view =
+        "CREATE VIEW outer_view AS SELECT * FROM (SELECT id, note FROM orders) AS inner_query";
+    let sources = [
+        json!({"table": "orders"}),
+        json!({"table": "outer_view"}),
+        json!({"query": "SELECT id, note FROM outer_view WHERE id > 0"}),
+        json!({"query": "SELECT id FROM orders WHERE id IN (SELECT id FROM orders)"}),
+    ];
+    for (source, change) in sources.iter().flat_map(|it| [(it, REFILL), (it, EXCHANGE)]) {
+        let Some(database) = Database::fresh().await else { return };
+        let (_proxy, site, _) = slow_orders(&database).await;
+        database.execute(&format!("{view}; {spare}")).await;
+        let more = json!({"partitioning": {"strategy": "full"}});
+        let job = site.job("copied", source, &more);
+        let run = altered_when_planned(&database, &site, &job, "SELECT").await;
+        let before = site.documents(&run, "snapshots").len();
+        let mut nightly = database.connect().await;
+        execute(&mut nightly, "BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await;
+        let running = resume(&site, &job, &run);
+        while site.documents(&run, "snapshots").len() == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        execute(&mut nightly, &format!("{change}; COMMIT")).await;
+        let ended = running.ended().await;
+        ended.refused(1, &["altered since the run was planned"]);
+        assert!(!site.table("copied").exists(), "{source}: something became visible");
+    }
+}
+
+async fn execute(connection: &mut PgConnection, statements: &str) {
+    let statements = sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()));
+    statements.execute(connection).await.expect("the statements are carried out");
 }
 
 #[tokio::test(flavor = "multi_thread")]

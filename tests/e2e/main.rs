@@ -1,6 +1,7 @@
 //! Whole jobs, from the command line to the last value.
 #![expect(clippy::expect_used, reason = "a test that cannot continue has to stop and say why")]
 
+mod access;
 mod bigquery;
 mod cloud;
 mod commands;

@@ -1,7 +1,8 @@
 //! PostgreSQL servers for one test each, for tests that cannot use the shared server.
 
+use std::fs::{self, Permissions};
 use std::net::TcpListener;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -32,13 +33,35 @@ struct Programs {
 impl Cluster {
     /// Starts an empty server. Reports a skip and returns `None` if its programs are missing.
     pub fn start() -> Option<Self> {
+        let (folder, programs) = Self::empty()?;
+        Some(Self::serve(folder, programs, &[]))
+    }
+
+    /// Starts an empty server that speaks TLS, with the certificate of `fixtures/tls`, which is
+    /// `localhost`'s.
+    pub fn with_tls() -> Option<Self> {
+        let (folder, programs) = Self::empty()?;
+        for name in ["server.crt", "server.key"] {
+            let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tls").join(name);
+            let copy = folder.path().join("data").join(name);
+            fs::copy(fixture, &copy).expect("the server's folder can be written");
+            // The server refuses a key that others may read.
+            fs::set_permissions(&copy, Permissions::from_mode(0o600)).expect("the file is ours");
+            if let Some((user, group)) = programs.owner {
+                chown(&copy, Some(user), Some(group)).expect("root may give a file away");
+            }
+        }
+        Some(Self::serve(folder, programs, &["ssl=on"]))
+    }
+
+    fn empty() -> Option<(TempDir, Programs)> {
         let programs = Programs::find()?;
         let folder = programs.folder_of_its_own();
         let data = folder.path().join("data");
         let mut initdb = programs.command("initdb");
         initdb.args(["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]);
         done(initdb.args(["--no-sync", "-D"]).arg(&data));
-        Some(Self::serve(folder, programs, &[]))
+        Some((folder, programs))
     }
 
     /// Starts a hot standby of this server, with its own settings.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::json;
-use sluice_contracts::job::{Partitioning, TableJob, TableName, WriteDisposition};
+use sluice_contracts::job::{Partitioning, RowSecurity, TableJob, TableName, WriteDisposition};
 use sluice_contracts::{Error, Result};
 use sluice_sources::{Description, Listing, Survey};
 
@@ -124,6 +124,7 @@ async fn describe(survey: &mut dyn Survey, table: &TableName) -> Result<Descript
         select: None,
         filter: None,
         partitioning: Partitioning::default(),
+        row_security: RowSecurity::default(),
         columns: std::collections::BTreeMap::new(),
         target: String::new(),
         write_disposition: WriteDisposition::default(),

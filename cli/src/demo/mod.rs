@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::{
-    Consistency, JobFile, LimitsFile, PartitioningFile, SourceFile, TargetFile, WriteDisposition,
+    Consistency, JobFile, LimitsFile, PartitioningFile, RowSecurity, SourceFile, TargetFile,
+    WriteDisposition,
 };
 use sluice_contracts::{Error, Kind, Result};
 
@@ -107,6 +108,7 @@ fn write_job(path: &Path, dir: &Path, database: &Path) -> Result<()> {
             ..LimitsFile::default()
         },
         consistency: Consistency::Snapshot,
+        row_security: RowSecurity::default(),
         all_or_nothing: false,
         schedule: None,
     };

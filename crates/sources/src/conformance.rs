@@ -11,7 +11,7 @@ use sluice_contracts::documents::{
     Column, Cut, KeyType, Leaf, OnInvalid, Relation, SnapshotPlan, Table, TableWrite, TargetType,
     Unit, arrow_schema,
 };
-use sluice_contracts::job::{Partitioning, TableJob, WriteDisposition};
+use sluice_contracts::job::{Partitioning, RowSecurity, TableJob, WriteDisposition};
 use sluice_contracts::{Error, Kind, Result};
 
 use crate::source::{Description, Join, Reader, Source, Survey};
@@ -233,6 +233,7 @@ fn job(relation: Relation) -> TableJob {
         select: None,
         filter: None,
         partitioning: Partitioning::default(),
+        row_security: RowSecurity::default(),
         columns: BTreeMap::new(),
         target: String::new(),
         write_disposition: WriteDisposition::Truncate,
@@ -246,6 +247,7 @@ fn planned(job: &TableJob, described: &Description) -> Table {
         relation: job.relation.clone(),
         filter: None,
         target: String::new(),
+        row_security: RowSecurity::default(),
         write: TableWrite::of(job.write_disposition),
         strategy: "full".into(),
         reason: String::new(),

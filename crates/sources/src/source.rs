@@ -137,7 +137,7 @@ pub struct Listing {
 }
 
 /// What a table looks like to the planner.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Description {
     /// The columns to be read, with what they become.
     pub columns: Vec<Column>,

@@ -64,10 +64,8 @@ impl Survey for Memory {
         Ok(Description {
             columns: conformance::columns(&names),
             shape: known.join(","),
-            keys: Vec::new(),
-            identity: Vec::new(),
             pieces: vec![Piece { leaf: None, rows: 1, bytes: 1, blocks: None }],
-            warnings: Vec::new(),
+            ..Description::default()
         })
     }
 
@@ -77,10 +75,8 @@ impl Survey for Memory {
     }
 
     fn predicate(&self, cut: &Cut) -> Result<String> {
-        match cut {
-            Cut::Full => Ok(String::new()),
-            _ => Err(Error::invalid("cut a table in memory")),
-        }
+        let whole = (*cut == Cut::Full).then(String::new);
+        whole.ok_or_else(|| Error::invalid("cut a table in memory"))
     }
 }
 
@@ -93,10 +89,8 @@ struct View {
 #[async_trait]
 impl Reader for View {
     async fn check(&mut self, table: &Table) -> Result<()> {
-        if table.shape == self.memory.state().columns.join(",") {
-            return Ok(());
-        }
-        Err(Error::data("check the table: it was altered"))
+        let same = table.shape == self.memory.state().columns.join(",");
+        same.then_some(()).ok_or_else(|| Error::data("check the table: it was altered"))
     }
 
     async fn read<'a>(&'a mut self, _: &'a Table, _: &'a Unit) -> Result<Box<dyn Batches + 'a>> {

@@ -16,6 +16,7 @@ use sluice_contracts::documents::{
     Column, OnInvalid, Part, Relation, RunId, Table, TableWrite, TargetType, UnitRef, arrow_schema,
 };
 use sluice_contracts::error::Doing as _;
+use sluice_contracts::job::RowSecurity;
 use sluice_contracts::job::WriteDisposition::{self, Append, Empty, Truncate};
 use sluice_contracts::layout::Layout;
 use sluice_contracts::store::{Bucket, storage_error};
@@ -180,6 +181,7 @@ fn planned(load: &Load) -> Table {
         relation: Relation::Query(String::new()),
         filter: None,
         target: load.target.clone(),
+        row_security: RowSecurity::default(),
         write: TableWrite::of(load.disposition),
         strategy: "full".into(),
         reason: String::new(),

@@ -37,6 +37,9 @@ pub struct JobFile {
     /// Whether all units are read in one snapshot.
     #[serde(default, skip_serializing_if = "is_default")]
     pub consistency: Consistency,
+    /// What happens where policies of the source hide rows from its user.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub row_security: RowSecurity,
     /// Whether no table becomes visible unless all do.
     #[serde(default, skip_serializing_if = "is_default")]
     pub all_or_nothing: bool,
@@ -158,6 +161,27 @@ pub enum Consistency {
     /// Every unit is read in a transaction of its own: a row that moves between two units while
     /// they are read is loaded twice or not at all.
     None,
+}
+
+/// What happens where policies of the source hide rows from its user.
+///
+/// <https://www.postgresql.org/docs/current/ddl-rowsecurity.html>
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RowSecurity {
+    /// The table is refused.
+    #[default]
+    Refuse,
+    /// The rows that the policies show are moved, and the plan warns.
+    Filter,
+}
+
+impl RowSecurity {
+    /// Whether it is the default, which documents leave out.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    pub(crate) fn is_default(&self) -> bool {
+        is_default(self)
+    }
 }
 
 /// What happens to the rows that the target already has. BigQuery's own terms.

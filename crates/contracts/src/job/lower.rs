@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::file::{PartitioningFile, TablesFile, TargetFile};
 use super::names::TableName;
 use super::validate::JobProblem;
-use super::{Entry, Job, JobFile, Limits, Partitioning, Selection, TableJob};
+use super::{Entry, Job, JobFile, Limits, Partitioning, RowSecurity, Selection, TableJob};
 use crate::documents::Relation;
 
 /// The job that the file describes; `None` if a problem found before leaves it without a meaning.
@@ -19,8 +19,9 @@ pub(super) fn lower(file: JobFile, problems: &mut Vec<JobProblem>) -> Option<Job
         finish_within,
         max_executions: file.limits.max_executions.unwrap_or(defaults.max_executions),
     };
+    let row_security = file.row_security;
     let selection = if let Some(tables) = file.tables {
-        many(tables, file.target, problems)?
+        many(tables, file.target, row_security, problems)?
     } else {
         let relation = match (file.source.table, file.source.query) {
             (Some(table), None) => table_name("source.table", &table, problems)?.relation(),
@@ -32,6 +33,7 @@ pub(super) fn lower(file: JobFile, problems: &mut Vec<JobProblem>) -> Option<Job
             select: file.source.columns,
             filter: file.source.filter,
             partitioning: partitioning(file.partitioning),
+            row_security,
             columns: file.columns,
             target: file.target.table?,
             write_disposition: file.target.write_disposition,
@@ -68,6 +70,7 @@ fn bucket_beside(selection: &Selection) -> Option<String> {
 fn many(
     tables: Vec<TablesFile>,
     target: TargetFile,
+    row_security: RowSecurity,
     problems: &mut Vec<JobProblem>,
 ) -> Option<Selection> {
     let mut entries = Vec::with_capacity(tables.len());
@@ -88,6 +91,7 @@ fn many(
                 select: file.select,
                 filter: file.filter,
                 partitioning: partitioning(file.partitioning),
+                row_security,
                 columns: file.columns,
                 target: String::new(),
                 write_disposition: target.write_disposition,

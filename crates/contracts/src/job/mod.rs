@@ -16,8 +16,8 @@ use std::time::Duration;
 pub use column_name::{LONGEST_COLUMN_NAME, is_reserved_column_name, refused_column_name};
 pub use constraints::holds_password;
 pub use file::{
-    ColumnFile, Consistency, JobFile, LimitsFile, PartitioningFile, SourceFile, TablesFile,
-    TargetFile, WriteDisposition,
+    ColumnFile, Consistency, JobFile, LimitsFile, PartitioningFile, RowSecurity, SourceFile,
+    TablesFile, TargetFile, WriteDisposition,
 };
 pub use names::TableName;
 pub use selection::{Entry, Excluded, Selection};
@@ -65,6 +65,8 @@ pub struct TableJob {
     pub filter: Option<String>,
     /// How it is cut.
     pub partitioning: Partitioning,
+    /// What happens where policies hide rows.
+    pub row_security: RowSecurity,
     /// Settings of single columns, by their name in the source.
     pub columns: BTreeMap<String, ColumnFile>,
     /// URL of the target table.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustls::crypto::CryptoProvider;
+use sluice_contracts::job::RowSecurity;
 use sluice_contracts::{Error, Kind, Result};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
@@ -21,8 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The server's own functions, operators and types come before any that a schema of the search path
 /// may have under the same name. `lc_monetary` says how many digits money has, so the database's
 /// setting, if there is one, overrides the role's: the role that reads is not the one that wrote.
-/// `row_security` stays as it is: a user who has turned it off wants an error if rows would be
-/// hidden.
+/// `row_security` is set for each table, as the job asks.
 const SETTINGS: &str = "\
 select pg_catalog.set_config('search_path', pg_catalog.rtrim(pg_catalog.concat(\
 'pg_catalog, ', pg_catalog.current_setting('search_path')), ', '), false); \
@@ -48,6 +49,7 @@ pub(super) async fn connect(
     label: &str,
     application: &str,
 ) -> Result<PgConnection> {
+    choose_cryptography();
     let options = options.clone().application_name(application).disable_statement_logging();
     let what = || format!("connect to `{label}`");
     let mut connection = match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
@@ -61,6 +63,16 @@ pub(super) async fn connect(
     };
     execute(&mut connection, SETTINGS, what).await?;
     Ok(connection)
+}
+
+/// Gives the process a provider of cryptography, if it has none. The driver names one for the
+/// connection and leaves another to the process when it verifies a certificate without its name;
+/// in a build that contains two, rustls chooses neither and panics.
+fn choose_cryptography() {
+    if CryptoProvider::get_default().is_none() {
+        // Another thread may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
 }
 
 /// Runs statements that return nothing.
@@ -133,6 +145,31 @@ pub(super) fn failed(what: String, error: sqlx::Error) -> Error {
     }
 }
 
+/// Whether the server refuses a statement because policies would hide rows from it. It says so
+/// under a code of many meanings, so the function that refuses it is looked at.
+fn hides_rows(error: &PgDatabaseError) -> bool {
+    error.code() == "42501" && error.routine() == Some("check_enable_rls")
+}
+
+/// The same, of the driver's error.
+pub(super) fn is_hidden(error: &sqlx::Error) -> bool {
+    let database = error.as_database_error();
+    database.and_then(|error| error.try_downcast_ref()).is_some_and(hides_rows)
+}
+
+/// The statement that makes the server refuse statements from which policies would hide rows, or
+/// hide them.
+///
+/// <https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-ROW-SECURITY>
+pub(super) fn row_security(asked: RowSecurity, in_transaction: bool) -> String {
+    let scope = if in_transaction { "local " } else { "" };
+    let value = match asked {
+        RowSecurity::Refuse => "off",
+        RowSecurity::Filter => "on",
+    };
+    format!("set {scope}row_security to {value}")
+}
+
 /// The SQLSTATE of an error, if the server sent one.
 pub(super) fn sqlstate(error: &sqlx::Error) -> Option<String> {
     error.as_database_error()?.code().map(std::borrow::Cow::into_owned)
@@ -152,6 +189,13 @@ fn refused(what: String, error: &PgDatabaseError) -> Error {
         "55P03" => (
             Kind::Transient,
             Some("another transaction holds a lock on the table, perhaps a migration; wait for it"),
+        ),
+        "42501" if hides_rows(error) => (
+            Kind::Denied,
+            Some(
+                "read as a user who sees all rows (its owner, or one with BYPASSRLS), or move only \
+                 the rows that the policies show: `row_security: filter`",
+            ),
         ),
         "42501" => (Kind::Denied, Some("grant SELECT on the table to this user")),
         "42P01" | "42703" | "3F000" => {

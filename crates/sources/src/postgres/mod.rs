@@ -1,5 +1,6 @@
 //! PostgreSQL 12 and later, through binary COPY.
 
+mod address;
 mod catalog;
 mod columns;
 mod connection;
@@ -14,11 +15,10 @@ mod statistics_warnings;
 mod survey;
 mod type_table;
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sluice_contracts::{Error, Result};
+use sluice_contracts::Result;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::documentation::TypeRow;
@@ -39,13 +39,7 @@ impl SourceKind for Postgres {
     }
 
     fn open(&self, url: &str) -> Result<Arc<dyn Source>> {
-        // The parser's own message may repeat parts of the URL, so it is not attached.
-        let options = PgConnectOptions::from_str(url).map_err(|_| {
-            Error::invalid("read `source.url`: it is not a PostgreSQL URL").hint(
-                "write `postgres://user:password@host:5432/database`; \
-                 percent-encode `@`, `/`, `:` and `#` inside of the password",
-            )
-        })?;
+        let options = address::options(url)?;
         let place = match options.get_socket() {
             Some(socket) => socket.display().to_string(),
             None => format!("{}:{}", options.get_host(), options.get_port()),

@@ -11,12 +11,15 @@ use sluice_contracts::{Error, Kind, Result};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor};
 
-use super::connection::{execute, failed, get, rows, sqlstate};
+use super::connection::{execute, failed, get, row_security, rows, sqlstate, text};
 use super::copy::CopyDecoder;
 use super::copy_connection::{CopyConnection, Received};
 use super::{dialect, survey};
 use crate::source::{Batches, Join, Reader};
 
+/// Objects below this one are the server's own.
+/// <https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT>
+const FIRST_USER_OID: u32 = 16_384;
 /// Longest silence of the server while the rest of a failed unit is skipped. Without a limit, a
 /// connection that died silently would be waited for forever.
 const SILENCE: Duration = Duration::from_mins(2);
@@ -82,21 +85,34 @@ impl PgReader {
         Ok(())
     }
 
-    /// Whether a table was rewritten or emptied between the snapshot and the lock: such changes
-    /// are visible to every transaction, however old its snapshot.
-    async fn rewritten(&mut self, relation: &str) -> Result<bool> {
+    /// A table that was rewritten, emptied or exchanged between the snapshot and the lock: such
+    /// changes are visible to every transaction, however old its snapshot.
+    ///
+    /// Looks at the tables that this transaction has locked. Those are all that a view or a query
+    /// reads, because the server locks them when it [plans](Self::plans) it; only what a function
+    /// reads inside is not among them. `pg_class` shows the snapshot's state of a table, and the
+    /// functions the newest.
+    async fn replaced(&mut self, relation: Option<&str>) -> Result<Option<String>> {
+        let root = relation.map_or_else(|| "null".to_owned(), dialect::literal);
         let sql = format!(
             "with recursive tree(oid) as (\
-               select to_regclass({})::oid union select i.inhrelid from tree t \
-               join pg_inherits i on i.inhparent = t.oid) \
-             select count(*) from tree t join pg_class c on c.oid = t.oid \
-             where c.relfilenode <> 0 \
-             and pg_relation_filenode(c.oid) is distinct from c.relfilenode",
-            dialect::literal(relation)
+               select to_regclass({root})::oid union select i.inhrelid from tree t \
+               join pg_inherits i on i.inhparent = t.oid), \
+             read(oid) as (select oid from tree union select l.relation from pg_locks l \
+               where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted) \
+             select read.oid::regclass::text from read left join pg_class c on c.oid = read.oid \
+             left join pg_namespace n on n.oid = c.relnamespace \
+             where read.oid >= {FIRST_USER_OID} and case \
+               when c.oid is null then pg_get_indexdef(read.oid) is null \
+               when c.relkind not in ('r', 'm', 'p', 'v', 'f') then false \
+               else c.relkind in ('r', 'm') and c.relfilenode <> 0 \
+                 and pg_relation_filenode(c.oid) is distinct from c.relfilenode \
+                 or to_regclass(format('%I.%I', n.nspname, c.relname)) is distinct from c.oid end \
+             order by 1 limit 1"
         );
-        let what = || "look whether the table was rewritten".to_owned();
+        let what = || "look whether a table was replaced".to_owned();
         let found = rows(self.line.free()?, &sql, what).await?;
-        Ok(found.first().map(|row| get::<i64>(row, 0)).transpose()?.unwrap_or(0) > 0)
+        found.first().map(|row| text(row, 0)).transpose()
     }
 
     /// Lets the server plan the table's query. The catalogue shows the snapshot's shape, but a
@@ -140,10 +156,13 @@ impl Reader for PgReader {
     }
 
     async fn check(&mut self, table: &Table) -> Result<()> {
-        if !self.independent {
+        let set = row_security(table.row_security, !self.independent);
+        let what = || "begin a unit".to_owned();
+        if self.independent {
+            execute(self.line.free()?, &set, what).await?;
+        } else {
             // An error then ends the unit and not the snapshot.
-            let what = || "begin a unit".to_owned();
-            execute(self.line.free()?, "savepoint unit", what).await?;
+            execute(self.line.free()?, &format!("savepoint unit; {set}"), what).await?;
             self.unit = Some(table.index);
         }
         if self.checked.contains(&table.index) {
@@ -176,9 +195,6 @@ impl Reader for PgReader {
         if shape != table.shape {
             return Err(altered("it has other partitions, or is no longer what it was".to_owned()));
         }
-        if is_table && self.rewritten(&relation).await? {
-            return Err(altered("it was rewritten or emptied".to_owned()));
-        }
         match Self::plans(self.line.free()?, table).await {
             Ok(()) => {}
             Err(error) if is_altered(&error) => {
@@ -186,7 +202,13 @@ impl Reader for PgReader {
             }
             Err(error) => return Err(failed(format!("plan to read `{}`", table.name), error)),
         }
-        Ok(())
+        if self.independent {
+            return Ok(());
+        }
+        match self.replaced(is_table.then_some(relation.as_str())).await? {
+            Some(name) => Err(altered(format!("`{name}` was rewritten, emptied or renamed"))),
+            None => Ok(()),
+        }
     }
 
     async fn read<'a>(

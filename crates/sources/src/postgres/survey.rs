@@ -2,12 +2,14 @@
 
 use async_trait::async_trait;
 use sluice_contracts::documents::{Column, Cut, Relation, SnapshotPlan};
-use sluice_contracts::job::{TableJob, nearest_hint};
+use sluice_contracts::job::{RowSecurity, TableJob, nearest_hint};
 use sluice_contracts::{Error, Result};
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::catalog::{self, CatalogEntry};
 use super::columns::Attribute;
+use super::connection::{execute, failed, is_hidden, row_security};
 use super::partitions;
 use super::type_table::{PgType, resolve};
 use super::{dialect, distribution, listing, statistics_warnings};
@@ -37,9 +39,13 @@ impl Survey for PgSurvey {
     }
 
     async fn describe(&mut self, table: &TableJob) -> Result<Description> {
+        let what = || format!("describe table `{}`", table.relation);
+        let set = row_security(table.row_security, false);
+        execute(&mut self.connection, &set, what).await?;
         let found = catalog::find(&mut self.connection, &table.relation).await?;
         let columns = columns(table, &found)?;
-        let pieces = partitions::find(&mut self.connection, table, &found).await?;
+        let pieces = partitions::find(&mut self.connection, table, &found).await;
+        let pieces = pieces.map_err(|error| error.during(what()))?;
         let mut warnings = pieces.warnings;
         if let Some(oid) = found.oid {
             let tables: Vec<u32> = pieces.leaves.iter().copied().chain([oid]).collect();
@@ -49,10 +55,18 @@ impl Survey for PgSurvey {
                     .await?,
             );
         }
+        if table.row_security == RowSecurity::Filter && self.hides_rows(table).await? {
+            warnings.push(format!(
+                "row security hides rows of `{}` from this user: only those that its policies \
+                 show are moved",
+                table.relation
+            ));
+        }
         if matches!(found.kind, 'v' | 'q') {
             warnings.push(
                 "a view or query is computed anew for every unit: one whose result changes from \
-                 call to call (`random()`, `clock_timestamp()`) must be read as one unit"
+                 call to call (`random()`, `clock_timestamp()`) must be read as one unit; a table \
+                 that a function reads inside may be emptied meanwhile without being noticed"
                     .to_owned(),
             );
         }
@@ -81,6 +95,25 @@ impl Survey for PgSurvey {
 
     fn predicate(&self, cut: &Cut) -> Result<String> {
         dialect::predicate(cut)
+    }
+}
+
+impl PgSurvey {
+    /// Whether policies hide rows of what a table job reads, or of what lies below it.
+    async fn hides_rows(&mut self, table: &TableJob) -> Result<bool> {
+        let what = || format!("look for row security of `{}`", table.relation);
+        let set = |asked| row_security(asked, false);
+        execute(&mut self.connection, &set(RowSecurity::Refuse), what).await?;
+        let from = dialect::relation(&table.relation);
+        let sql = format!("explain {}", dialect::select("1", &from, table.filter.as_deref()));
+        let plan = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+        let hidden = match plan.fetch_all(&mut self.connection).await {
+            Ok(_) => false,
+            Err(error) if is_hidden(&error) => true,
+            Err(error) => return Err(failed(what(), error)),
+        };
+        execute(&mut self.connection, &set(table.row_security), what).await?;
+        Ok(hidden)
     }
 }
 

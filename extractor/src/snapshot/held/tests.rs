@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use chrono::Utc;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use sluice_contracts::documents::{Manifest, Receipt, RunId, Table, Unit, UnitRef};
-use sluice_contracts::store::{Bucket, RunStore, parse_manifest};
+use sluice_contracts::documents::{Manifest, Receipt, Table, Unit, UnitRef};
+use sluice_contracts::store::{Bucket, RunStore};
 use sluice_sources::{Batches, Reader, Source, Survey};
 
 use super::*;
 use crate::launch::Share;
+use crate::launch::tests::manifest;
 
 /// A server: what its connections have exported, while they live.
 #[derive(Debug, Clone, Default)]
@@ -126,37 +127,6 @@ impl World {
     async fn receipts(&self, generation: u32) -> usize {
         self.store.receipted(&self.manifest, generation).await.unwrap().len()
     }
-}
-
-fn manifest(tasks: &[u32]) -> Manifest {
-    let mut units = Vec::new();
-    let tasks: Vec<_> = (0..)
-        .zip(tasks)
-        .map(|(index, count): (u32, &u32)| {
-            let own: Vec<_> = (0..*count)
-                .map(|_| {
-                    let unit = units.len();
-                    units.push(serde_json::json!({
-                        "index": unit, "cut": {"kind": "full"}, "predicate": "", "rows": 10, "bytes": 1
-                    }));
-                    serde_json::json!({"table": 0, "unit": unit})
-                })
-                .collect();
-            serde_json::json!({"index": index, "units": own})
-        })
-        .collect();
-    let document = serde_json::json!({
-        "version": 1, "run": RunId::generate().to_string(), "job": "j", "planned": Utc::now(),
-        "source": "postgres://x", "bucket": "memory:///", "consistency": "snapshot",
-        "tables": [{
-            "index": 0, "name": "t", "relation": {"table": {"name": "t"}}, "target": "file:///w/t",
-            "write_disposition": "truncate", "strategy": "full", "reason": "small", "columns": [],
-            "shape": "", "rows": 10, "bytes": 1, "units": units
-        }],
-        "tasks": tasks,
-        "estimate": {"rows": 0, "bytes": 0, "seconds": 0.0, "dollars": 0.0}
-    });
-    parse_manifest(&"manifest.json".into(), document.to_string().as_bytes()).unwrap()
 }
 
 /// A unit that a task has read.

@@ -14,7 +14,7 @@ use super::snapshot::SnapshotPlan;
 use super::table_write::TableWrite;
 use super::unit::{Unit, UnitRef};
 use crate::error::Kind;
-use crate::job::Excluded;
+use crate::job::{Excluded, RowSecurity};
 
 pub(crate) use self::version_2::ManifestVersion2;
 
@@ -140,6 +140,9 @@ pub struct Table {
     /// The job's own filter, in the source's language.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
+    /// What happens where policies of the source hide rows.
+    #[serde(default, skip_serializing_if = "RowSecurity::is_default")]
+    pub row_security: RowSecurity,
     /// URL of the target table.
     pub target: String,
     /// What the load does to the target.

@@ -11,7 +11,7 @@ use crate::documents::snapshot::SnapshotPlan;
 use crate::documents::table_write::TableWrite;
 use crate::documents::unit::{Cut, KeyType, Leaf, Unit, UnitRef};
 use crate::error::{Error, Result};
-use crate::job::{Consistency, Excluded, WriteDisposition};
+use crate::job::{Consistency, Excluded, RowSecurity, WriteDisposition};
 
 /// A manifest of version 1 or 2.
 #[derive(Debug, Deserialize)]
@@ -143,6 +143,8 @@ impl OldTable {
             name: self.name,
             relation: self.relation,
             filter: self.filter,
+            // These versions did not say that rows are hidden.
+            row_security: RowSecurity::Filter,
             target: self.target,
             write: TableWrite::of(self.write_disposition),
             strategy: self.strategy,

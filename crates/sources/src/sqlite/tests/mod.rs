@@ -15,7 +15,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use rusqlite::Connection;
 use sluice_contracts::documents::{Cut, Relation, Table, TableWrite, Unit};
-use sluice_contracts::job::{ColumnFile, Partitioning, TableJob, WriteDisposition};
+use sluice_contracts::job::{ColumnFile, Partitioning, RowSecurity, TableJob, WriteDisposition};
 use sluice_contracts::{Error, Result};
 
 use super::*;
@@ -80,6 +80,7 @@ fn job(table: &str) -> TableJob {
         select: None,
         filter: None,
         partitioning: Partitioning::default(),
+        row_security: RowSecurity::default(),
         columns: std::collections::BTreeMap::new(),
         target: String::new(),
         write_disposition: WriteDisposition::Truncate,
@@ -104,6 +105,7 @@ fn planned(job: &TableJob, description: Description) -> Table {
         relation: job.relation.clone(),
         filter: job.filter.clone(),
         target: String::new(),
+        row_security: RowSecurity::default(),
         write: TableWrite::of(WriteDisposition::Truncate),
         strategy: "full".to_owned(),
         reason: String::new(),

@@ -6,15 +6,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use serde_json::{Value, json};
-use sluice_contracts::documents::{
-    Column, OnInvalid, Relation, RunId, Table, TableWrite, TargetType,
-};
-use sluice_contracts::job::WriteDisposition;
+use sluice_contracts::documents::{Relation, RunId, Table, TableWrite, TargetType};
+use sluice_contracts::job::{RowSecurity, WriteDisposition};
 use sluice_contracts::{Kind, Result};
 use sluice_runtime::google::Endpoints;
 use tokio::net::TcpListener;
 
 use super::super::BigQueryTarget;
+use super::columns;
 use crate::target::Target as _;
 
 const DATASET: &str = "/bigquery/v2/projects/shop/datasets/sales";
@@ -62,30 +61,19 @@ fn existing(fields: Value, more: Value) -> (&'static str, Value) {
     (TABLE, table)
 }
 
-fn table(disposition: WriteDisposition, columns: &[(&str, TargetType)]) -> Table {
-    let columns = columns.iter().map(|(name, target_type)| Column {
-        name: (*name).to_owned(),
-        source_name: (*name).to_owned(),
-        source_type: String::new(),
-        encoding: String::new(),
-        target_type: *target_type,
-        repeated: *name == "tags",
-        decimal: None,
-        fields: Vec::new(),
-        on_invalid: OnInvalid::Fail,
-        invalid: None,
-    });
+fn table(disposition: WriteDisposition, wanted: &[(&str, TargetType)]) -> Table {
     Table {
         index: 0,
         name: "orders".into(),
         relation: Relation::Query(String::new()),
         filter: None,
         target: "bigquery://shop/sales/orders".into(),
+        row_security: RowSecurity::default(),
         write: TableWrite::of(disposition),
         strategy: "full".into(),
         reason: String::new(),
         statement: None,
-        columns: columns.collect(),
+        columns: columns(wanted),
         shape: String::new(),
         rows: 0,
         bytes: 0,

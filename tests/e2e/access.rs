@@ -1,0 +1,170 @@
+//! What a role may see, and what it is told of the rest.
+
+use serde_json::{Value, json};
+use sluice_tests::cluster::Cluster;
+use sluice_tests::oracle::{Expected, assert_same};
+use sluice_tests::postgres::Database;
+use sluice_tests::sluice::Site;
+
+/// Policies that hide rows in every place where PostgreSQL applies them: on a table, with no policy
+/// at all, on a partitioned table, and below a view that reads with its caller's rights. `visits`
+/// has them on a partition only, which hides nothing from a reader of the whole table.
+const HIDDEN: &str = "
+    CREATE TABLE orders AS SELECT n AS id, n % 10 AS tenant FROM generate_series(1, 1000) AS n;
+    ALTER TABLE orders ENABLE ROW LEVEL SECURITY;
+    CREATE TABLE closed AS SELECT n AS id FROM generate_series(1, 50) AS n;
+    ALTER TABLE closed ENABLE ROW LEVEL SECURITY;
+    CREATE TABLE days (id int, d date) PARTITION BY RANGE (d);
+    CREATE TABLE days_1 PARTITION OF days FOR VALUES FROM ('2024-01-01') TO ('2024-02-01');
+    CREATE TABLE days_2 PARTITION OF days FOR VALUES FROM ('2024-02-01') TO ('2024-03-01');
+    INSERT INTO days SELECT n, date '2024-01-01' + n % 55 FROM generate_series(1, 500) AS n;
+    ALTER TABLE days ENABLE ROW LEVEL SECURITY;
+    CREATE TABLE visits (id int, d date) PARTITION BY RANGE (d);
+    CREATE TABLE visits_1 PARTITION OF visits FOR VALUES FROM ('2024-01-01') TO ('2024-02-01');
+    CREATE TABLE visits_2 PARTITION OF visits FOR VALUES FROM ('2024-02-01') TO ('2024-03-01');
+    INSERT INTO visits SELECT n, date '2024-01-01' + n % 55 FROM generate_series(1, 500) AS n;
+    ALTER TABLE visits_2 ENABLE ROW LEVEL SECURITY;
+    CREATE TABLE open AS SELECT n AS id FROM generate_series(1, 20) AS n;
+    CREATE VIEW owners AS SELECT id FROM orders;
+    ANALYZE";
+
+/// The role of the test, which may read all of `HIDDEN` as far as policies go.
+struct Reader {
+    database: Database,
+    name: String,
+}
+
+impl Reader {
+    async fn new() -> Option<Self> {
+        let database = Database::fresh().await?;
+        database.execute(HIDDEN).await;
+        let name = format!("reader_of_{}", database.name());
+        let grants = format!(
+            "CREATE ROLE {name} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name};
+             CREATE POLICY shown ON orders FOR SELECT TO {name} USING (tenant = 1);
+             CREATE POLICY shown ON days FOR SELECT TO {name} USING (id < 100)"
+        );
+        database.execute(&grants).await;
+        Some(Self { database, name })
+    }
+
+    async fn drop(self) {
+        let name = &self.name;
+        self.database.execute(&format!("DROP OWNED BY {name}; DROP ROLE {name}")).await;
+    }
+}
+
+fn job(site: &Site, tables: &[&str], more: &Value) -> std::path::PathBuf {
+    let entries: Vec<Value> = tables.iter().map(|table| json!({"table": table})).collect();
+    let mut job = json!({
+        "name": "shop", "source": {"url": "${SOURCE_URL}"}, "tables": entries,
+        "target": {"dataset": format!("file://{}/warehouse/shop", site.path().display())},
+        "bucket": site.bucket(),
+    });
+    for (key, value) in more.as_object().into_iter().flatten() {
+        job[key] = value.clone();
+    }
+    site.file("shop.yaml", &job.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_policies_hide_are_never_absent_without_a_word() {
+    let Some(reader) = Reader::new().await else { return };
+    let site = Site::reading(reader.database.url_as(&reader.name));
+    let tables = ["public.orders", "public.closed", "public.days", "public.visits", "public.open"];
+
+    // Not accepted: the tables where rows are hidden are refused, and no other.
+    let path = job(&site, &tables, &json!({}));
+    let ended = site.sluice(["run".as_ref(), path.as_os_str()]).await;
+    ended.refused(
+        1,
+        &["`public.orders`", "`public.closed`", "`public.days`", "row_security: filter"],
+    );
+    for hidden in ["orders", "closed", "days"] {
+        assert!(!site.table(hidden).exists(), "{hidden}: {ended}");
+    }
+    for whole in ["visits", "open"] {
+        assert_same(Expected::Table(&reader.database, whole), &site.table(whole)).await;
+    }
+
+    // Accepted: the rows that the policies show, and a warning for each such table.
+    let path = job(&site, &tables, &json!({"row_security": "filter"}));
+    let warnings = site.plan(&path).await["warnings"].to_string();
+    for hidden in ["orders", "closed", "days"] {
+        assert!(warnings.contains(&format!("hides rows of `public.{hidden}`")), "{warnings}");
+    }
+    for whole in ["visits", "open"] {
+        assert!(!warnings.contains(&format!("hides rows of `public.{whole}`")), "{warnings}");
+    }
+    site.run(&path).await;
+    for (table, shown) in [("orders", "tenant = 1"), ("closed", "false"), ("days", "id < 100")] {
+        let query = format!("SELECT * FROM {table} WHERE {shown}");
+        assert_same(Expected::Query(&reader.database, &query), &site.table(table)).await;
+    }
+    reader.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_below_views_and_queries_count_where_the_reader_is_their_caller() {
+    let Some(reader) = Reader::new().await else { return };
+    let site = Site::reading(reader.database.url_as(&reader.name));
+    let query = json!({"query": "SELECT id FROM orders"});
+    let path = site.job("asked", &query, &json!({}));
+    let ended = site.sluice(["run".as_ref(), path.as_os_str()]).await;
+    ended.refused(1, &["orders", "row_security: filter"]);
+    assert!(!site.table("asked").exists());
+
+    // A view reads with its owner's rights, whom no policy concerns.
+    let path = site.job("owners", &json!({"table": "public.owners"}), &json!({}));
+    site.run(&path).await;
+    assert_same(Expected::Query(&reader.database, "SELECT id FROM orders"), &site.table("owners"))
+        .await;
+
+    // Unless it says otherwise, which PostgreSQL has since version 15.
+    let version =
+        reader.database.number("SELECT current_setting('server_version_num')::bigint").await;
+    if version >= 150_000 {
+        reader.database.execute("ALTER VIEW owners SET (security_invoker = true)").await;
+        let ended = site.sluice(["run".as_ref(), path.as_os_str()]).await;
+        ended.refused(1, &["`public.owners`", "orders", "row_security: filter"]);
+    }
+    reader.drop().await;
+}
+
+/// libpq's modes. A certificate that cannot be verified is never accepted where it has to be, and
+/// the program says so: it does not panic, whichever providers of cryptography it is built with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_verified_as_libpq_verifies_it() {
+    let Some(cluster) = Cluster::with_tls() else { return };
+    let database = cluster.database().await;
+    database.execute("CREATE TABLE t AS SELECT n AS id FROM generate_series(1, 10) AS n").await;
+    let port = cluster.address().1;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/tls");
+    let (right, wrong) = (format!("{folder}/ca.crt"), format!("{folder}/other-ca.crt"));
+    for (host, mode, root, refused) in [
+        ("127.0.0.1", "require", None, None),
+        ("127.0.0.1", "require", Some(&right), None),
+        ("127.0.0.1", "verify-ca", Some(&right), None),
+        ("localhost", "verify-full", Some(&right), None),
+        ("127.0.0.1", "require", Some(&wrong), Some("certificate")),
+        ("127.0.0.1", "verify-ca", Some(&wrong), Some("certificate")),
+        ("localhost", "verify-full", Some(&wrong), Some("certificate")),
+        ("127.0.0.1", "verify-full", Some(&right), Some("certificate")),
+        ("localhost", "verify-full", None, Some("certificate")),
+        ("127.0.0.1", "disable", None, None),
+    ] {
+        let root = root.map_or_else(String::new, |root| format!("&sslrootcert={root}"));
+        let url =
+            format!("postgres://postgres@{host}:{port}/{}?sslmode={mode}{root}", database.name());
+        let site = Site::reading(url.clone());
+        let path = site.job("t", &json!({"table": "public.t"}), &json!({}));
+        let ended = site.sluice(["run".as_ref(), path.as_os_str()]).await;
+        match refused {
+            None => assert_eq!(ended.code, Some(0), "{url}: {ended}"),
+            Some(word) => {
+                assert!(ended.code.is_some_and(|code| code != 0 && code != 101), "{url}: {ended}");
+                assert!(ended.stderr.contains(word), "{url}: {ended}");
+            }
+        }
+    }
+}
