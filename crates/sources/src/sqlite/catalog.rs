@@ -2,13 +2,13 @@
 
 use rusqlite::Connection;
 use sluice_contracts::documents::{KeyType, Relation};
-use sluice_contracts::job::TableName;
 use sluice_contracts::{Error, Result};
 
 use super::connection::failed;
 use super::dialect::{filtered, first, from, qualifier, quote};
+use super::listing::refuse_unknown_module;
 use super::type_table::{Encoding, declared};
-use crate::source::{Key, Listing};
+use crate::source::Key;
 use crate::sql::refuse_foreign;
 
 /// A relation as the database has it.
@@ -163,6 +163,9 @@ fn table(
         Err(rusqlite::Error::QueryReturnedNoRows) => return Err(absent(connection, wanted)),
         Err(error) => return Err(failed(error, doing())),
     };
+    if kind == "virtual" {
+        refuse_unknown_module(connection, &name)?;
+    }
     let columns = columns(connection, &name).map_err(|error| failed(error, doing()))?;
     let form = if without_rowid { Form::WithoutRowid } else { Form::Derived };
     let mut found = CatalogEntry {
@@ -333,19 +336,4 @@ pub(super) fn file_bytes(connection: &Connection) -> Result<u64> {
     )
     .map_err(|error| failed(error, "read the size of the database"))?;
     Ok(bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0))
-}
-
-/// Lists the database's own tables.
-pub(super) fn list(connection: &Connection) -> Result<Listing> {
-    let listed = || -> rusqlite::Result<Vec<TableName>> {
-        connection
-            .prepare(
-                "select name from sqlite_schema where type = 'table' \
-                 and name not like 'sqlite\\_%' escape '\\' order by name",
-            )?
-            .query_map([], |row| Ok(TableName { schema: None, name: row.get(0)? }))?
-            .collect()
-    };
-    let tables = listed().map_err(|error| failed(error, "list the tables of the database"))?;
-    Ok(Listing { tables, excluded: Vec::new() })
 }

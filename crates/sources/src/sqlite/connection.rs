@@ -1,7 +1,8 @@
 //! A connection, which lives on a thread of its own because SQLite blocks.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -11,6 +12,8 @@ use sluice_contracts::{Error, Kind, Result};
 use tokio::sync::oneshot;
 
 use super::dialect::register_hash;
+use super::location::Location;
+use super::surroundings::{Surroundings, readable};
 
 /// How long a statement waits for another process's lock before it fails.
 const BUSY: Duration = Duration::from_secs(5);
@@ -25,13 +28,14 @@ type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 #[derive(Debug)]
 pub(super) struct Handle {
     work: mpsc::Sender<(u64, Work)>,
+    location: Location,
     started: AtomicU64,
     given_up: Arc<AtomicU64>,
 }
 
 impl Handle {
     /// Opens a database.
-    pub(super) async fn open(path: PathBuf, label: String) -> Result<Self> {
+    pub(super) async fn open(location: Location) -> Result<Self> {
         let (work, queue) = mpsc::channel::<(u64, Work)>();
         let (opened, answer) = oneshot::channel();
         let given_up = Arc::new(AtomicU64::new(0));
@@ -40,14 +44,15 @@ impl Handle {
             .name("sqlite".to_owned())
             .spawn(move || {
                 let current = Arc::new(AtomicU64::new(u64::MAX));
-                let mut connection = match open(&path, &label, Arc::clone(&current), limit) {
-                    Ok(connection) => connection,
+                let stop = Stop { current: Arc::clone(&current), given_up: limit };
+                let (mut connection, location) = match open(location, &stop) {
+                    Ok(opened) => opened,
                     Err(error) => {
                         let _ = opened.send(Err(error));
                         return;
                     }
                 };
-                if opened.send(Ok(())).is_err() {
+                if opened.send(Ok(location)).is_err() {
                     return;
                 }
                 for (number, work) in queue {
@@ -56,8 +61,13 @@ impl Handle {
                 }
             })
             .map_err(|error| Error::transient("start a thread for SQLite").because(error))?;
-        answer.await.map_err(|_| died())??;
-        Ok(Self { work, started: AtomicU64::new(0), given_up })
+        let location = answer.await.map_err(|_| died())??;
+        Ok(Self { work, location, started: AtomicU64::new(0), given_up })
+    }
+
+    /// The database, and whether it was opened as a file that no process writes to.
+    pub(super) fn location(&self) -> &Location {
+        &self.location
     }
 
     /// Runs `work` on the connection.
@@ -140,14 +150,18 @@ pub(super) fn failed(error: rusqlite::Error, doing: impl Into<Cow<'static, str>>
     }
 }
 
-/// Opens a database whose statements end when `given_up` reaches `current`.
-fn open(
-    path: &Path,
-    label: &str,
+/// When a statement ends before its last row: once `given_up` reaches `current`.
+struct Stop {
     current: Arc<AtomicU64>,
     given_up: Arc<AtomicU64>,
-) -> Result<Connection> {
+}
+
+/// Opens a database. The location says whether it had to be opened as a file that no process
+/// writes to.
+fn open(location: Location, stop: &Stop) -> Result<(Connection, Location)> {
+    let Location { label, path, immutable } = &location;
     let doing = || format!("open `{label}`");
+    let denied = |error| Error::new(Kind::Denied, doing()).because(error);
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => {}
         Ok(_) => {
@@ -158,20 +172,58 @@ fn open(
             return Err(Error::not_found(format!("open `{label}`: there is no such file"))
                 .hint("write `sqlite:///path/to/file` with an absolute path"));
         }
-        Err(error) => return Err(Error::new(Kind::Denied, doing()).because(error)),
+        Err(error) => return Err(denied(error)),
     }
-    let connect = move || -> rusqlite::Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(BUSY)?;
-        register_hash(&connection)?;
-        let abandoned = move || given_up.load(Ordering::Relaxed) >= current.load(Ordering::Relaxed);
-        connection.progress_handler(STEPS, Some(abandoned))?;
-        // Nothing is read before the first statement, not even whether this is a database.
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-        Ok(connection)
+    if *immutable {
+        Surroundings::of(path).map_err(denied)?.refuse_asked(label)?;
+    }
+    let error = match connect(path, *immutable, stop) {
+        Ok(connection) => return Ok((connection, location)),
+        Err(error) => error,
     };
-    connect().map_err(|error| failed(error, doing()))
+    let no_files = matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly)
+    );
+    if *immutable || !no_files || !readable(path) {
+        return Err(failed(error, doing()));
+    }
+    Surroundings::of(path).map_err(denied)?.refuse_unasked(label)?;
+    match connect(path, true, stop) {
+        Ok(connection) => Ok((connection, Location { immutable: true, ..location })),
+        Err(error) => Err(failed(error, doing())),
+    }
+}
+
+fn connect(path: &Path, immutable: bool, stop: &Stop) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = if immutable {
+        Connection::open_with_flags(immutable_uri(path), flags | OpenFlags::SQLITE_OPEN_URI)?
+    } else {
+        Connection::open_with_flags(path, flags)?
+    };
+    connection.busy_timeout(BUSY)?;
+    register_hash(&connection)?;
+    let (current, given_up) = (Arc::clone(&stop.current), Arc::clone(&stop.given_up));
+    let abandoned = move || given_up.load(Ordering::Relaxed) >= current.load(Ordering::Relaxed);
+    connection.progress_handler(STEPS, Some(abandoned))?;
+    // Nothing is read before the first statement, not even whether this is a database.
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+/// A path as SQLite's own kind of URL, which its parameters need.
+fn immutable_uri(path: &Path) -> String {
+    // An absolute path has an empty host before it: two slashes at its beginning are no host.
+    let mut uri = if path.is_absolute() { "file://" } else { "file:" }.to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-".contains(byte) {
+            uri.push(char::from(*byte));
+        } else {
+            let _ = write!(uri, "%{byte:02X}");
+        }
+    }
+    uri + "?immutable=1"
 }
 
 fn died() -> Error {

@@ -14,6 +14,9 @@ use crate::source::Span;
 
 /// Rows that are read to estimate how long a row is and how many rows meet the filter.
 const SAMPLE: u32 = 64;
+/// Columns that are read at once. SQLite's tables and results have at most 2,000 columns, and whether
+/// a row meets the filter is one more. Other columns are read from the same rows after these.
+const MOST_COLUMNS: usize = 1_999;
 /// Even steps in which row numbers are read, and how often the fullest is halved.
 const STEPS: u32 = 64;
 const REFINEMENTS: u32 = 64;
@@ -42,7 +45,6 @@ pub(super) fn estimate(
     columns: &[Column],
     filter: Option<&str>,
 ) -> Result<Estimate> {
-    let mut sample = Sample::new(columns)?;
     let file = file_bytes(connection)?;
     let numbers = match &found.form {
         Form::Derived => {
@@ -50,7 +52,7 @@ pub(super) fn estimate(
             return Ok(Estimate {
                 rows: file / (2 * GUESSED_ROW),
                 bytes: file,
-                spellings: sample.spellings,
+                spellings: vec![None; columns.len()],
                 warnings: vec![format!(
                     "it is not known how many rows {} has: the database's size is its estimate",
                     found.title
@@ -60,17 +62,10 @@ pub(super) fn estimate(
         Form::WithoutRowid => None,
         Form::Rowid(rowid) => Some(row_numbers(connection, found, rowid)?),
     };
-    let expressions = expressions(found, columns, filter);
-    if let Some(numbers) = &numbers {
-        each_row(connection, found, &expressions, numbers, SAMPLE, &mut |row| sample.add(row))?;
-    } else {
-        let sql = format!("{} LIMIT {SAMPLE}", found.select(&expressions, &[]));
-        let doing = || format!("sample {}", found.title);
-        let mut statement = connection.prepare(&sql).map_err(|error| failed(error, doing()))?;
-        let mut rows = statement.query([]).map_err(|error| failed(error, doing()))?;
-        while let Some(row) = rows.next().map_err(|error| failed(error, doing()))? {
-            sample.add(row).map_err(|error| failed(error, doing()))?;
-        }
+    let (first, others) = columns.split_at(columns.len().min(MOST_COLUMNS));
+    let mut sample = sampled(connection, found, first, filter, numbers.as_deref())?;
+    for others in others.chunks(MOST_COLUMNS) {
+        sample.extend(sampled(connection, found, others, filter, numbers.as_deref())?);
     }
     // No row is shorter than two bytes, so a file of this size has no more of them.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
@@ -94,6 +89,31 @@ pub(super) fn estimate(
         warnings: sample.warnings(),
         spellings: sample.spellings,
     })
+}
+
+/// A few rows of some columns.
+fn sampled<'c>(
+    connection: &Connection,
+    found: &CatalogEntry,
+    columns: &'c [Column],
+    filter: Option<&str>,
+    numbers: Option<&[Span]>,
+) -> Result<Sample<'c>> {
+    let mut sample = Sample::new(columns)?;
+    let expressions = expressions(found, columns, filter);
+    if let Some(numbers) = numbers {
+        each_row(connection, found, &expressions, numbers, SAMPLE, &mut |row| sample.add(row))?;
+        return Ok(sample);
+    }
+    let sql = format!("{} LIMIT {SAMPLE}", found.select(&expressions, &[]));
+    let doing = || format!("sample {}", found.title);
+    let mut statement = connection.prepare(&sql).map_err(|error| failed(error, doing()))?;
+    let mut rows = statement.query([]).map_err(|error| failed(error, doing()))?;
+    while let Some(row) = rows.next().map_err(|error| failed(error, doing()))? {
+        sample.add(row).map_err(|error| failed(error, doing()))?;
+    }
+    drop(rows);
+    Ok(sample)
 }
 
 /// Where the rows' numbers lie.

@@ -1,7 +1,5 @@
 //! Reading: rows become batches on the connection's thread.
 
-use std::path::PathBuf;
-
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -15,6 +13,7 @@ use super::connection::{Handle, Running, failed};
 use super::datetime::TextFormat;
 use super::dialect::SqliteDialect;
 use super::invalid_values::Rows;
+use super::location::Location;
 use super::snapshot;
 use super::type_table::Encoding;
 use super::value::Conversion;
@@ -29,27 +28,28 @@ const WAITING: usize = 2;
 #[derive(Debug)]
 pub(super) struct SqliteReader {
     handle: Handle,
-    path: PathBuf,
-    label: String,
     /// The state of the database that it sees; `None` if each unit sees its own.
     state: Option<String>,
 }
 
 impl SqliteReader {
     /// Connects and joins the snapshot.
-    pub(super) async fn open(path: PathBuf, label: String, join: Join<'_>) -> Result<Self> {
-        let handle = Handle::open(path.clone(), label.clone()).await?;
+    pub(super) async fn open(location: Location, join: Join<'_>) -> Result<Self> {
+        let handle = Handle::open(location).await?;
+        let location = handle.location().clone();
         let wanted = match join {
-            Join::Independent => return Ok(Self { handle, path, label, state: None }),
+            // No lock keeps writers out of a file that is read as one that does not change, so a
+            // change has to be found.
+            Join::Independent if location.immutable => None,
+            Join::Independent => return Ok(Self { handle, state: None }),
             Join::New => None,
             Join::Pinned(state) | Join::Token(state) => Some(state.to_owned()),
         };
-        let (place, name) = (path.clone(), label.clone());
         let join = move |connection: &mut Connection| {
-            snapshot::join(connection, &place, &name, wanted.as_deref())
+            snapshot::join(connection, &location, wanted.as_deref())
         };
         let state = Some(handle.call(join).await?);
-        Ok(Self { handle, path, label, state })
+        Ok(Self { handle, state })
     }
 }
 
@@ -95,12 +95,12 @@ impl Reader for SqliteReader {
 
     async fn confirm(&mut self) -> Result<()> {
         let Some(state) = self.state.clone() else { return Ok(()) };
-        let (path, label) = (self.path.clone(), self.label.clone());
-        self.handle.call(move |_| snapshot::confirm(&path, &label, &state)).await
+        let location = self.handle.location().clone();
+        self.handle.call(move |_| snapshot::confirm(&location, &state)).await
     }
 
     async fn recover(&mut self) -> Result<()> {
-        let (lives_on, label) = (self.state.is_some(), self.label.clone());
+        let (lives_on, label) = (self.state.is_some(), self.handle.location().label.clone());
         // A statement whose result is not wanted ends by itself. SQLite ends some transactions with
         // it.
         self.handle

@@ -79,6 +79,13 @@ impl<'c> Sample<'c> {
         Ok(())
     }
 
+    /// Adds what the same rows show about other columns.
+    pub(super) fn extend(&mut self, others: Self) {
+        self.columns.extend(others.columns);
+        self.spellings.extend(others.spellings);
+        self.bytes += others.bytes;
+    }
+
     /// Rows read.
     pub(super) fn seen(&self) -> f64 {
         self.rows.into()

@@ -13,15 +13,16 @@ use rusqlite::Connection;
 use sluice_contracts::{Error, Kind, Result};
 
 use super::connection::failed;
+use super::location::Location;
 
 /// Attempts at getting a snapshot between the commits of another process.
 const ATTEMPTS: u32 = 100;
 
 /// The state that the database is in now.
-pub(super) fn pin(connection: &Connection, path: &Path, label: &str) -> Result<String> {
-    let state = join(connection, path, label, None)?;
+pub(super) fn pin(connection: &Connection, location: &Location) -> Result<String> {
+    let state = join(connection, location, None)?;
     let ended = connection.execute_batch("ROLLBACK");
-    ended.map_err(|error| failed(error, format!("end to read `{label}`")))?;
+    ended.map_err(|error| failed(error, format!("end to read `{}`", location.label)))?;
     Ok(state)
 }
 
@@ -29,20 +30,20 @@ pub(super) fn pin(connection: &Connection, path: &Path, label: &str) -> Result<S
 /// be `pinned` if that is given.
 pub(super) fn join(
     connection: &Connection,
-    path: &Path,
-    label: &str,
+    location: &Location,
     pinned: Option<&str>,
 ) -> Result<String> {
+    let label = &location.label;
     let doing = || format!("begin to read `{label}`");
     for _ in 0..ATTEMPTS {
-        let before = state(path, label)?;
+        let before = state(location)?;
         if let Some(pinned) = pinned {
             refuse_other(pinned, &before, label)?;
         }
         // A transaction does not report what it sees: it is the state that was the same before and
         // after it began. From then on its lock, or its place in the log, keeps that state.
         begin(connection).map_err(|error| failed(error, doing()))?;
-        if before == state(path, label)? {
+        if before == state(location)? {
             return Ok(before);
         }
         connection.execute_batch("ROLLBACK").map_err(|error| failed(error, doing()))?;
@@ -52,8 +53,8 @@ pub(super) fn join(
 }
 
 /// Refuses a database that is not in this state any more.
-pub(super) fn confirm(path: &Path, label: &str, pinned: &str) -> Result<()> {
-    refuse_other(pinned, &state(path, label)?, label)
+pub(super) fn confirm(location: &Location, pinned: &str) -> Result<()> {
+    refuse_other(pinned, &state(location)?, &location.label)
 }
 
 fn refuse_other(pinned: &str, state: &str, label: &str) -> Result<()> {
@@ -72,21 +73,25 @@ fn begin(connection: &Connection) -> rusqlite::Result<()> {
 
 /// The state of a database as one string, which changes with each commit. The caller must hold a
 /// connection that has read something, so that the log's index exists.
-fn state(path: &Path, label: &str) -> Result<String> {
-    let look = || {
-        let path = std::fs::canonicalize(path)?;
-        match logged(&path)? {
-            Some(state) => Ok(state),
-            None => unlogged(&path),
-        }
-    };
-    look().map_err(|error: io::Error| {
+fn state(location: &Location) -> Result<String> {
+    let Location { label, path, immutable } = location;
+    let failed = |error: io::Error| {
         let kind = match error.kind() {
             io::ErrorKind::NotFound => Kind::NotFound,
             _ => Kind::Denied,
         };
         Error::new(kind, format!("look at `{label}`")).because(error)
-    })
+    };
+    let path = std::fs::canonicalize(path).map_err(failed)?;
+    match logged(&path).map_err(failed)? {
+        // The connection does not read the log.
+        Some(_) if *immutable => {
+            Err(Error::data(format!("read `{label}`: a process began to write to the database"))
+                .hint("start the run again, when no process writes to the database"))
+        }
+        Some(state) => Ok(state),
+        None => unlogged(&path).map_err(failed),
+    }
 }
 
 /// The state of the database file itself, without its log: its size, time and change counter.
@@ -114,8 +119,10 @@ fn logged(path: &Path) -> io::Result<Option<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let Ok(index) = kept(&beside(path, "-shm")) else {
-        // If the folder is read-only there is no index, and no process writes to the log.
+    let index = kept(&beside(path, "-shm"));
+    let Some(index) = index.ok().filter(|index| index.metadata().is_ok_and(|it| it.len() > 0))
+    else {
+        // Without an index no process writes to the log. In a read-only folder there may be none.
         return Ok(Some(format!("log-{}-{}", log.len(), nanos(&log))));
     };
     loop {
@@ -157,7 +164,8 @@ fn kept(path: &Path) -> io::Result<&'static File> {
     Ok(file)
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+/// The file with the same name and another ending.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()

@@ -1,7 +1,6 @@
 //! Planning: what a relation looks like, and where its keys lie.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -9,13 +8,15 @@ use sluice_contracts::Result;
 use sluice_contracts::documents::{Cut, Relation, SnapshotPlan};
 use sluice_contracts::job::TableJob;
 
-use super::catalog::{CatalogEntry, list};
+use super::catalog::CatalogEntry;
 use super::columns::resolve;
 use super::connection::Handle;
 use super::datetime::TextFormat;
 use super::dialect::{SqliteDialect, quote};
 use super::distribution::distribution;
 use super::estimate::estimate;
+use super::listing::list;
+use super::location::Location;
 use super::snapshot;
 use super::type_table::Encoding;
 use crate::source::{Description, Distribution, Key, Listing, Piece, Survey};
@@ -28,8 +29,6 @@ const ALL: &str = "*";
 #[derive(Debug)]
 pub(super) struct SqliteSurvey {
     handle: Handle,
-    path: PathBuf,
-    label: String,
     /// How the columns of the table described last spell their days. Predicates for people need
     /// it; readers find it in the plan.
     spellings: HashMap<String, TextFormat>,
@@ -37,9 +36,9 @@ pub(super) struct SqliteSurvey {
 
 impl SqliteSurvey {
     /// Connects.
-    pub(super) async fn open(path: PathBuf, label: String) -> Result<Self> {
-        let handle = Handle::open(path.clone(), label.clone()).await?;
-        Ok(Self { handle, path, label, spellings: HashMap::new() })
+    pub(super) async fn open(location: Location) -> Result<Self> {
+        let handle = Handle::open(location).await?;
+        Ok(Self { handle, spellings: HashMap::new() })
     }
 }
 
@@ -106,8 +105,8 @@ impl Survey for SqliteSurvey {
     }
 
     async fn snapshot(&mut self) -> Result<SnapshotPlan> {
-        let (path, label) = (self.path.clone(), self.label.clone());
-        let pin = move |connection: &mut Connection| snapshot::pin(connection, &path, &label);
+        let location = self.handle.location().clone();
+        let pin = move |connection: &mut Connection| snapshot::pin(connection, &location);
         Ok(SnapshotPlan::Pinned { value: self.handle.call(pin).await? })
     }
 

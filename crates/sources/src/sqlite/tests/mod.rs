@@ -4,10 +4,14 @@ mod cuts;
 mod describe;
 mod exactness;
 mod invalid_values;
+mod listing;
+mod location;
 mod planning;
 mod relations;
 mod snapshot;
+mod surroundings;
 mod values;
+mod wide;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -172,15 +176,4 @@ async fn a_database_file_does_what_every_source_has_to() {
     ));
     let file = database.folder.path().join("a b?.db");
     conformance::all(&FileFixture(database.source(), file)).await.unwrap();
-}
-
-#[test]
-fn a_url_names_a_file_and_its_label_hides_the_rest() {
-    let parsed = |url| parse(url).map(|(label, path)| (label, path.display().to_string()));
-    let pair = |label: &str, path: &str| (label.to_owned(), path.to_owned());
-    assert_eq!(parsed("sqlite:///a/b.db").unwrap(), pair("sqlite:///a/b.db", "/a/b.db"));
-    assert_eq!(parsed("sqlite://b.db?key=x").unwrap(), pair("sqlite://b.db", "b.db"));
-    assert_eq!(parsed("sqlite:///50%25%zz").unwrap(), pair("sqlite:///50%25%zz", "/50%%zz"));
-    assert!(parsed("sqlite://").is_err());
-    assert!(parsed("sqlite:///%ff").is_err());
 }
