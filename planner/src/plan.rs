@@ -44,7 +44,7 @@ pub async fn plan_run(run: RunId, job: &Job, source: Arc<dyn Source>) -> Result<
     let mut refused = Vec::new();
     for table in &wanted {
         let index = u32::try_from(tables.len()).unwrap_or(u32::MAX);
-        match plan_table(survey.as_mut(), index, table).await {
+        match plan_table(survey.as_mut(), index, table, job.consistency).await {
             Ok((planned, own)) => {
                 log_table(run, &planned);
                 tables.push(planned);
@@ -148,10 +148,22 @@ async fn plan_table(
     survey: &mut dyn Survey,
     index: u32,
     table: &TableJob,
+    consistency: Consistency,
 ) -> Result<(Table, Vec<Unit>)> {
-    let description = survey.describe(table).await?;
+    let mut description = survey.describe(table).await?;
+    if consistency == Consistency::None {
+        description.pieces.iter_mut().for_each(|piece| piece.outside = false);
+    }
     let mut warnings = description.warnings.clone();
     let cutting = match &table.partitioning.strategy {
+        _ if description.pieces.iter().all(|piece| piece.outside) => {
+            let reason = "it lies outside of the snapshot, and one statement reads one moment";
+            Cutting {
+                strategy: "full",
+                reason: reason.to_owned(),
+                units: whole_pieces(&description),
+            }
+        }
         Some(name) => cut_by_name(survey, table, &description, name, &mut warnings).await?,
         None => cut_by_choice(survey, table, &description, &mut warnings).await?,
     };
@@ -289,7 +301,7 @@ async fn cut_pieces(
     let mut units = Vec::new();
     for piece in &description.pieces {
         let share = share_of(count, piece.rows, description.rows());
-        let cuts = if share < 2 && description.pieces.len() > 1 {
+        let cuts = if piece.outside || share < 2 && description.pieces.len() > 1 {
             // A leaf that is small anyway is not worth a range.
             vec![Weighed { cut: Cut::Full, rows: as_f64(piece.rows) }]
         } else {

@@ -168,3 +168,55 @@ async fn a_certificate_is_verified_as_libpq_verifies_it() {
         }
     }
 }
+
+/// A foreign table is read over a connection of its own, at a moment of its own: cut into ranges,
+/// it would be read at as many moments as it has units.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_on_another_server_is_read_by_one_statement_and_the_plan_says_so() {
+    let Some(database) = Database::fresh().await else { return };
+    let (host, port) = database.address();
+    let setup = format!(
+        "CREATE SCHEMA there;
+         CREATE TABLE there.rows AS SELECT n AS id, n % 9 AS part FROM generate_series(1, 9000) AS n;
+         CREATE EXTENSION postgres_fdw;
+         CREATE SERVER away FOREIGN DATA WRAPPER postgres_fdw
+             OPTIONS (host '{host}', port '{port}', dbname '{name}');
+         CREATE USER MAPPING FOR CURRENT_USER SERVER away OPTIONS (user 'postgres');
+         CREATE FOREIGN TABLE remote (id int, part int) SERVER away
+             OPTIONS (schema_name 'there', table_name 'rows');
+         CREATE VIEW joined AS SELECT r.id FROM remote AS r JOIN there.rows USING (id);
+         CREATE TABLE days (id int, part int) PARTITION BY RANGE (id);
+         CREATE TABLE days_here PARTITION OF days FOR VALUES FROM (10000) TO (MAXVALUE);
+         INSERT INTO days SELECT n, n % 9 FROM generate_series(10000, 15000) AS n;
+         CREATE FOREIGN TABLE days_there PARTITION OF days FOR VALUES FROM (MINVALUE) TO (10000)
+             SERVER away OPTIONS (schema_name 'there', table_name 'rows')",
+        name = database.name()
+    );
+    database.execute(&setup).await;
+    // The other server does not see what is not committed yet.
+    database.execute("ANALYZE").await;
+    let site = Site::reading(database.url());
+    let cut = |column: &str| json!({"partitioning": {"strategy": "id_range", "column": column, "target_rows": 100}});
+    for (source, units) in [
+        (json!({"table": "public.remote"}), 1),
+        (json!({"table": "public.joined"}), 1),
+        (json!({"query": "SELECT id, part FROM remote WHERE part > 0"}), 1),
+        // The partition on this server is in the snapshot, and may be cut.
+        (json!({"table": "public.days"}), 2),
+    ] {
+        let job = site.job("copied", &source, &cut("id"));
+        let plan = site.plan(&job).await;
+        let planned = plan["tables"][0]["units"].as_array().map_or(0, Vec::len);
+        assert!(if units == 1 { planned == 1 } else { planned > 2 }, "{source}: {plan:#}");
+        let warnings = plan["warnings"].to_string();
+        assert!(warnings.contains("server `away`") && warnings.contains("snapshot"), "{warnings}");
+        site.run(&job).await;
+        // A job that does without a snapshot may cut it.
+        let mut more = cut("id");
+        more["consistency"] = json!("none");
+        let plan = site.plan(&site.job("cut", &source, &more)).await;
+        let planned = plan["tables"][0]["units"].as_array().map_or(0, Vec::len);
+        assert!(planned > 2, "{source}: {plan:#}");
+    }
+    assert_same(Expected::Table(&database, "days"), &site.table("copied")).await;
+}

@@ -181,7 +181,7 @@ pub struct Key {
 }
 
 /// A table, or one of the leaves that it consists of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Piece {
     /// The leaf; `None` for the table itself.
     pub leaf: Option<Leaf>,
@@ -191,6 +191,9 @@ pub struct Piece {
     pub bytes: u64,
     /// Blocks, where rows can be found by block.
     pub blocks: Option<u32>,
+    /// Whether its rows lie outside of the source's snapshot: only what one statement reads of it
+    /// is of one moment.
+    pub outside: bool,
 }
 
 /// Where the keys of a piece lie.

@@ -64,7 +64,7 @@ impl Survey for Memory {
         Ok(Description {
             columns: conformance::columns(&names),
             shape: known.join(","),
-            pieces: vec![Piece { leaf: None, rows: 1, bytes: 1, blocks: None }],
+            pieces: vec![Piece { rows: 1, bytes: 1, ..Piece::default() }],
             ..Description::default()
         })
     }

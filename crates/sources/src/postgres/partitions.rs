@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::postgres::types::Oid;
 
 use super::catalog::CatalogEntry;
-use super::connection::{get, rows};
+use super::connection::{execute, get, rows};
 use super::dialect;
 use crate::source::Piece;
 
@@ -28,6 +28,8 @@ struct Leaf {
     pages: Option<u32>,
     bytes: u64,
     readable: bool,
+    /// The server that a foreign table lies on.
+    server: Option<String>,
 }
 
 /// Finds the pieces of what a table job reads, and asks the server's own planner for their rows.
@@ -44,11 +46,22 @@ pub(super) async fn find(
     };
     let from = dialect::relation(&job.relation);
     let Some(oid) = found.oid.filter(|_| "rpmf".contains(found.kind)) else {
-        let (rows, width) = explain(connection, &dialect::select("*", &from, filter(job))).await?;
-        let piece = Piece { leaf: None, rows, bytes: rows.saturating_mul(width), blocks: None };
+        let sql = dialect::select("*", &from, filter(job));
+        let (rows, width) = explain(connection, &sql).await?;
+        let foreign = foreign_below(connection, &sql).await?;
+        warnings.extend(outside_warning(&foreign));
+        let piece = Piece {
+            rows,
+            bytes: rows.saturating_mul(width),
+            outside: !foreign.is_empty(),
+            ..Piece::default()
+        };
         return Ok(whole(Vec::new(), warnings, piece));
     };
     let leaves = leaves(connection, job, oid).await?;
+    let foreign: Vec<(String, String)> =
+        leaves.iter().filter_map(|leaf| Some((leaf.name.clone(), leaf.server.clone()?))).collect();
+    warnings.extend(outside_warning(&foreign));
     let oids: Vec<u32> = leaves.iter().map(|leaf| leaf.oid).collect();
     if let [only] = leaves.as_slice()
         && only.oid == oid
@@ -67,12 +80,12 @@ pub(super) async fn find(
         );
         let (rows, _) = explain(connection, &dialect::select("*", &from, filter(job))).await?;
         let bytes = leaves.iter().map(|leaf| leaf.bytes).sum();
-        let piece = Piece { leaf: None, rows, bytes, blocks: None };
+        let outside = !foreign.is_empty();
+        let piece = Piece { rows, bytes, outside, ..Piece::default() };
         return Ok(whole(oids, warnings, piece));
     }
     if leaves.is_empty() {
-        let piece = Piece { leaf: None, rows: 0, bytes: 0, blocks: None };
-        return Ok(whole(oids, warnings, piece));
+        return Ok(whole(oids, warnings, Piece::default()));
     }
     let mut pieces = Vec::with_capacity(leaves.len());
     for leaf in &leaves {
@@ -81,6 +94,37 @@ pub(super) async fn find(
         pieces.push(measure(connection, job, leaf, Some(name), &from).await?);
     }
     Ok(Partitions { all: pieces, leaves: oids, warnings })
+}
+
+/// The foreign tables that a query reads, each with its server. The server locks what it plans to
+/// read, so the locks of a transaction that plans the query name them.
+async fn foreign_below(connection: &mut PgConnection, sql: &str) -> Result<Vec<(String, String)>> {
+    const LOCKED: &str = "\
+        select c.oid::regclass::text, s.srvname::text from pg_locks l \
+        join pg_class c on c.oid = l.relation join pg_foreign_table f on f.ftrelid = c.oid \
+        join pg_foreign_server s on s.oid = f.ftserver \
+        where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted order by 1";
+    let what = || "look for foreign tables".to_owned();
+    execute(connection, "begin transaction read only", what).await?;
+    let found = async {
+        execute(connection, &format!("explain {sql}"), what).await?;
+        rows(connection, LOCKED, what).await
+    };
+    let found = found.await;
+    execute(connection, "rollback", what).await?;
+    found?.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
+}
+
+fn outside_warning(foreign: &[(String, String)]) -> Option<String> {
+    let tables: Vec<String> =
+        foreign.iter().map(|(table, server)| format!("`{table}` on server `{server}`")).collect();
+    (!tables.is_empty()).then(|| {
+        format!(
+            "not part of the snapshot: {}; a foreign table is read as it is when it is read, and by \
+             one statement only, unless the job says `consistency: none`",
+            tables.join(", ")
+        )
+    })
 }
 
 fn filter(job: &TableJob) -> Option<&str> {
@@ -97,9 +141,11 @@ async fn leaves(connection: &mut PgConnection, job: &TableJob, oid: u32) -> Resu
                 case when c.relkind in ('r', 'm') and a.amname = 'heap' then \
                   pg_relation_size(c.oid) / current_setting('block_size')::bigint end, \
                 case when c.relkind in ('r', 'm') then pg_table_size(c.oid) else 0 end, \
-                has_table_privilege(c.oid, 'select') and not c.relrowsecurity \
+                has_table_privilege(c.oid, 'select') and not c.relrowsecurity, s.srvname::text \
          from tree t join pg_class c on c.oid = t.oid \
          join pg_namespace n on n.oid = c.relnamespace left join pg_am a on a.oid = c.relam \
+         left join pg_foreign_table f on f.ftrelid = c.oid \
+         left join pg_foreign_server s on s.oid = f.ftserver \
          where c.relkind <> 'p' order by 2"
     );
     let what = || format!("list the partitions of `{}`", job.relation);
@@ -115,6 +161,7 @@ async fn leaves(connection: &mut PgConnection, job: &TableJob, oid: u32) -> Resu
                 pages: pages.map(|pages| u32::try_from(pages).unwrap_or(u32::MAX)),
                 bytes: u64::try_from(get::<i64>(row, 4)?).unwrap_or(0),
                 readable: get(row, 5)?,
+                server: get(row, 6)?,
             })
         })
         .collect()
@@ -134,7 +181,8 @@ async fn measure(
         None if leaf.kind != 'f' => leaf.bytes,
         _ => rows.saturating_mul(width),
     };
-    Ok(Piece { leaf: name, rows, bytes, blocks: leaf.pages })
+    let outside = leaf.server.is_some();
+    Ok(Piece { leaf: name, rows, bytes, blocks: leaf.pages, outside })
 }
 
 /// Rows and bytes of a row that the server's planner expects of a query. Reads no table.

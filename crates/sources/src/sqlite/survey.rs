@@ -68,10 +68,9 @@ impl Survey for SqliteSurvey {
                     keys: found.keys(),
                     identity: found.identity(),
                     pieces: vec![Piece {
-                        leaf: None,
                         rows: sizes.rows,
                         bytes: sizes.bytes,
-                        blocks: None,
+                        ..Piece::default()
                     }],
                     warnings: sizes.warnings,
                 })
