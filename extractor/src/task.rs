@@ -23,9 +23,9 @@ use crate::retry::{self, Heard, RetryBudget};
 use crate::snapshot::{JoinedSnapshot, Joiner};
 use crate::task_state::{LeftSnapshot, TaskEnd, TaskState};
 
-/// How often a table that is locked is tried before it is given up. The source waits for a lock
-/// itself, half a minute unless less is set.
-const LOCK_TRIES: u32 = 5;
+/// How often a table that the source refuses for a reason that may pass is tried before it is given
+/// up. The source waits for a lock itself, half a minute unless less is set.
+const TABLE_TRIES: u32 = 5;
 
 /// Works through one task's share of a launch. `Ok` once each of its units has a receipt, or
 /// reading on is of no use. The loader is asked for checks of the run through `checks`.
@@ -197,7 +197,7 @@ impl Worker<'_> {
         };
         let Some(fresh) = met.or(&mut state.lost) else { return Ok(LeftSnapshot::Outdated) };
         let mut snapshot = state.snapshot.insert(fresh);
-        let mut locked: BTreeMap<u32, (UnitRef, Error)> = BTreeMap::new();
+        let mut refused: BTreeMap<u32, (UnitRef, Error)> = BTreeMap::new();
         let mut missing = match state.missing.take() {
             Some((generation, missing)) if generation == snapshot.generation => missing,
             _ => self.peers.missing(snapshot.generation).await?,
@@ -208,28 +208,28 @@ impl Worker<'_> {
             if self.peers.outdated(snapshot).await? {
                 return Ok(LeftSnapshot::Outdated);
             }
-            if locked.contains_key(&unit.table) || self.peers.is_unreadable(unit.table) {
+            if refused.contains_key(&unit.table) || self.peers.is_unreadable(unit.table) {
                 continue;
             }
-            let error = match self.check(snapshot, unit).await {
+            let (error, of_source) = match self.check(snapshot, unit).await {
                 Ok(()) => match self.read(snapshot, unit, progress).await {
                     Ok(()) => continue,
-                    Err(error) => error,
+                    Err(UnitError { error, of_source }) => (error, of_source),
                 },
-                // The connection works, so it is the table that keeps the task waiting.
-                Err(error) if error.is_transient() && snapshot.reader.recover().await.is_ok() => {
-                    let refusals = state.refusals.entry(unit.table).or_default();
-                    *refusals += 1;
-                    if *refusals < LOCK_TRIES || self.manifest.fails_as_a_whole() {
-                        tracing::warn!(error = error.chain(), "leaving a table for later");
-                        locked.insert(unit.table, (unit, error));
-                        continue;
-                    }
-                    state.failed = Some(self.give_up(unit, still_locked(&error)).await);
-                    continue;
-                }
-                Err(error) => error,
+                Err(error) => (error, true),
             };
+            // If the connection works, it is the table that keeps the task waiting.
+            if of_source && error.is_transient() && snapshot.reader.recover().await.is_ok() {
+                let refusals = state.refusals.entry(unit.table).or_default();
+                *refusals += 1;
+                if *refusals < TABLE_TRIES || self.manifest.fails_as_a_whole() {
+                    tracing::warn!(error = error.chain(), "leaving a table for later");
+                    refused.insert(unit.table, (unit, error));
+                } else {
+                    state.failed = Some(self.give_up(unit, still_refused(&error)).await);
+                }
+                continue;
+            }
             if error.is_transient() || self.manifest.fails_as_a_whole() {
                 return Err(error);
             }
@@ -243,7 +243,7 @@ impl Worker<'_> {
                 return Ok(LeftSnapshot::Outdated);
             }
         }
-        if let Some((_, (unit, error))) = locked.pop_first() {
+        if let Some((_, (unit, error))) = refused.pop_first() {
             state.at = Some(unit);
             return Err(error);
         }
@@ -282,9 +282,12 @@ impl Worker<'_> {
         snapshot: &mut JoinedSnapshot,
         unit: UnitRef,
         progress: &mut Progress,
-    ) -> Result<()> {
-        let (table, found) = self.planned(unit)?;
+    ) -> Result<(), UnitError> {
+        let of_source = |error| UnitError { error, of_source: true };
+        let (table, found) = self.planned(unit).map_err(of_source)?;
         let (mut rows, mut bytes) = (0, 0);
+        // Whether what is done now is to write and not to read.
+        let mut writes = false;
         let result = async {
             let started = Instant::now();
             let mut parts =
@@ -292,7 +295,9 @@ impl Worker<'_> {
             let mut batches = snapshot.reader.read(table, found).await?;
             while let Some(batch) = batches.next().await? {
                 let (more, total) = (batch.num_rows() as u64, batches.bytes());
+                writes = true;
                 parts.write(&batch).await?;
+                writes = false;
                 progress.read(more, total - bytes);
                 rows += more;
                 bytes = total;
@@ -307,6 +312,7 @@ impl Worker<'_> {
                 .collect();
             drop(batches);
             snapshot.reader.confirm().await?;
+            writes = true;
             let receipt = Receipt {
                 version: Receipt::VERSION,
                 table: unit.table,
@@ -340,18 +346,28 @@ impl Worker<'_> {
             Ok(()) => progress.unit_done(),
             Err(_) => progress.take_back(),
         }
-        result.map_err(|error: Error| error.during(place(table, unit)))
+        result.map_err(|error: Error| UnitError {
+            error: error.during(place(table, unit)),
+            of_source: !writes,
+        })
     }
+}
+
+/// Why a unit was not read.
+struct UnitError {
+    error: Error,
+    /// Whether the source is the reason, and not the bucket.
+    of_source: bool,
 }
 
 fn place(table: &Table, unit: UnitRef) -> String {
     format!("unit {} of {} of table `{}`", unit.unit, table.units, table.name)
 }
 
-/// Makes the error permanent: the lock's holder has to act, and no other table waits for that.
-fn still_locked(error: &Error) -> Error {
+/// Makes the error permanent: a person has to act, and no other table waits for that.
+fn still_refused(error: &Error) -> Error {
     let hint = error.remedy().unwrap_or("run the job again when the table is free").to_owned();
-    Error::new(Kind::Denied, format!("wait for a table, {LOCK_TRIES} times"))
+    Error::new(Kind::Denied, format!("read a table, tried {TABLE_TRIES} times"))
         .because(error.chain())
         .hint(hint)
 }

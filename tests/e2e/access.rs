@@ -220,3 +220,34 @@ async fn what_lies_on_another_server_is_read_by_one_statement_and_the_plan_says_
     }
     assert_same(Expected::Table(&database, "days"), &site.table("copied")).await;
 }
+
+/// An error of a statement is not one of the connection, whatever its code: the table fails by its
+/// name, and its neighbours are moved at the same moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_behind_the_server_that_is_down_takes_one_table_along() {
+    let Some(database) = Database::fresh().await else { return };
+    let setup = "
+        CREATE EXTENSION postgres_fdw;
+        CREATE SERVER dead FOREIGN DATA WRAPPER postgres_fdw
+            OPTIONS (host '127.0.0.1', port '1', dbname 'x');
+        CREATE USER MAPPING FOR CURRENT_USER SERVER dead OPTIONS (user 'postgres');
+        CREATE TABLE events (id int, d date) PARTITION BY RANGE (d);
+        CREATE TABLE events_new PARTITION OF events FOR VALUES FROM ('2024-06-01') TO (MAXVALUE);
+        CREATE FOREIGN TABLE events_old PARTITION OF events
+            FOR VALUES FROM (MINVALUE) TO ('2024-06-01') SERVER dead;
+        INSERT INTO events_new SELECT n, date '2024-06-01' + n FROM generate_series(1, 300) AS n;
+        CREATE TABLE alone AS SELECT n AS id FROM generate_series(1, 10) AS n;
+        CREATE VIEW through AS SELECT * FROM events";
+    database.execute(setup).await;
+    let site = Site::reading(database.url());
+    let tables = ["public.events", "public.through", "public.alone"];
+    let path = job(&site, &tables, &json!({}));
+    let ended = site.sluice(["run".as_ref(), path.as_os_str()]).await;
+    ended.refused(1, &["`public.events`", "`public.through`", "server \"dead\""]);
+    assert_same(Expected::Table(&database, "alone"), &site.table("alone")).await;
+    for gone in ["events", "through"] {
+        assert!(!site.table(gone).exists(), "{gone}: {ended}");
+    }
+    let run = site.newest_run().expect("there is a run");
+    assert!(site.documents(&run, "snapshots/0001").is_empty(), "a second snapshot was read");
+}

@@ -214,6 +214,30 @@ async fn a_table_that_cannot_be_read_holds_up_no_other_until_it_is_mended() {
     assert_eq!(world.checks(), [check("notice-0-0", 6), check("notice-1-1", 6)]);
 }
 
+/// An error that may pass, on a connection that works, is the table's own: the others are read
+/// before it is tried again, and at last it is given up by its name.
+#[tokio::test(start_paused = true)]
+async fn a_table_that_fails_again_and_again_keeps_no_other_back() {
+    let server = Server::new(|table, _| match table {
+        0 => Reading::Fails(Kind::Transient),
+        _ => Reading::Takes(SECOND),
+    });
+    let world = World::new(with_a_table_for_each_unit(manifest(&[4])), server).await;
+    let (ended, receipts) = join(world.attempt("e", (0, 1), 0), async {
+        tokio::time::sleep(10 * SECOND).await;
+        world.receipts(0).await
+    })
+    .await;
+    assert_eq!(receipts, 3, "the others wait for the first");
+    let error = ended.unwrap_err();
+    assert_eq!(error.kind(), Kind::Denied);
+    assert!(error.chain().contains("tried 5 times"), "{}", error.chain());
+    assert_eq!(world.server.reads.lock().unwrap().get(&(0, 0)), Some(&5));
+    let failures = world.store.failures().await.unwrap();
+    assert_eq!(failures.iter().map(|failure| failure.unit).collect::<Vec<_>>(), [Some((0, 0))]);
+    assert!(!world.store.is_founded(1).await.unwrap(), "a second snapshot was read");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_may_go_better_next_time_is_told_nobody() {
     let fails = Arc::new(Mutex::new(true));

@@ -209,6 +209,13 @@ fn refused(what: String, error: &PgDatabaseError) -> Error {
                  set `hot_standby_feedback = on` there, or raise `max_standby_streaming_delay`",
             ),
         ),
+        // A server that the table lies on, and not this one.
+        _ if code.starts_with("08") => (
+            Kind::Denied,
+            Some(
+                "a server that the table lies on does not answer; start the job again when it does",
+            ),
+        ),
         "57014" => (Kind::Transient, None),
         "22P05" => (
             Kind::Data,
@@ -220,7 +227,7 @@ fn refused(what: String, error: &PgDatabaseError) -> Error {
         _ if code.starts_with("28") => {
             (Kind::Denied, Some("check the user and the password in `source.url`"))
         }
-        _ if ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) => {
+        _ if ["40", "53", "57"].iter().any(|class| code.starts_with(class)) => {
             (Kind::Transient, None)
         }
         _ if code.starts_with("22") => (Kind::Data, None),

@@ -17,6 +17,8 @@ use super::copy_connection::{CopyConnection, Received};
 use super::{dialect, survey};
 use crate::source::{Batches, Join, Reader};
 
+/// The cursor that a query is tried with.
+const CURSOR: &str = "_sluice_begins";
 /// Objects below this one are the server's own.
 /// <https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT>
 const FIRST_USER_OID: u32 = 16_384;
@@ -89,7 +91,7 @@ impl PgReader {
     /// changes are visible to every transaction, however old its snapshot.
     ///
     /// Looks at the tables that this transaction has locked. Those are all that a view or a query
-    /// reads, because the server locks them when it [plans](Self::plans) it; only what a function
+    /// reads, because the server locks them when it [begins](Self::begins) it; only what a function
     /// reads inside is not among them. `pg_class` shows the snapshot's state of a table, and the
     /// functions the newest.
     async fn replaced(&mut self, relation: Option<&str>) -> Result<Option<String>> {
@@ -115,16 +117,23 @@ impl PgReader {
         found.first().map(|row| text(row, 0)).transpose()
     }
 
-    /// Lets the server plan the table's query. The catalogue shows the snapshot's shape, but a
-    /// statement uses the newest one. Errors that would refuse a COPY before it begins are found
-    /// here, where they cost no connection.
-    async fn plans(connection: &mut PgConnection, table: &Table) -> Result<(), sqlx::Error> {
+    /// Lets the server begin the table's query. The catalogue shows the snapshot's shape, but a
+    /// statement uses the newest one. Errors that would refuse a COPY before its first row are
+    /// found here, where they cost no connection: a cursor plans the query, checks what the user
+    /// may read, and connects to the servers that foreign tables lie on.
+    async fn begins(&mut self, table: &Table) -> Result<Result<(), sqlx::Error>> {
         let columns: Vec<String> =
             table.columns.iter().map(|c| dialect::identifier(&c.source_name)).collect();
         let from = dialect::relation(&table.relation);
         let sql = dialect::select(&columns.join(", "), &from, table.filter.as_deref());
-        let plan = sqlx::query(AssertSqlSafe(format!("explain {sql}"))).persistent(false);
-        plan.fetch_all(connection).await.map(drop)
+        let sql = if self.independent {
+            // Without a transaction there is no cursor.
+            format!("explain {sql}")
+        } else {
+            format!("declare {CURSOR} no scroll cursor for {sql}; close {CURSOR}")
+        };
+        let begun = self.line.free()?.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await;
+        Ok(begun.map(drop))
     }
 }
 
@@ -195,12 +204,12 @@ impl Reader for PgReader {
         if shape != table.shape {
             return Err(altered("it has other partitions, or is no longer what it was".to_owned()));
         }
-        match Self::plans(self.line.free()?, table).await {
+        match self.begins(table).await? {
             Ok(()) => {}
             Err(error) if is_altered(&error) => {
-                return Err(altered(failed("plan its query".to_owned(), error).chain()));
+                return Err(altered(failed("begin its query".to_owned(), error).chain()));
             }
-            Err(error) => return Err(failed(format!("plan to read `{}`", table.name), error)),
+            Err(error) => return Err(failed(format!("begin to read `{}`", table.name), error)),
         }
         if self.independent {
             return Ok(());
