@@ -251,3 +251,66 @@ async fn a_server_behind_the_server_that_is_down_takes_one_table_along() {
     let run = site.newest_run().expect("there is a run");
     assert!(site.documents(&run, "snapshots/0001").is_empty(), "a second snapshot was read");
 }
+
+/// Rights on single columns are enough for a job that names them, and a column that may not be read
+/// is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_may_read_the_columns_that_it_is_granted() {
+    let Some(database) = Database::fresh().await else { return };
+    let role = format!("columns_of_{}", database.name());
+    let setup = format!(
+        "CREATE TABLE customers AS SELECT n AS id, 'c' || n AS name, md5(n::text) AS password_hash
+             FROM generate_series(1, 5000) AS n;
+         CREATE TABLE days (id int, secret text) PARTITION BY RANGE (id);
+         CREATE TABLE days_1 PARTITION OF days FOR VALUES FROM (0) TO (100);
+         INSERT INTO days SELECT n, 'x' FROM generate_series(1, 50) AS n;
+         ANALYZE;
+         CREATE ROLE {role} LOGIN; GRANT SELECT (id, name) ON customers TO {role};
+         GRANT SELECT (id) ON days TO {role}"
+    );
+    database.execute(&setup).await;
+    let site = Site::reading(database.url_as(&role));
+    let source = json!({"table": "public.customers", "columns": ["id", "name"]});
+    let cut = json!({"partitioning": {"strategy": "id_range", "column": "id", "target_rows": 900}});
+    site.run(&site.job("customers", &source, &cut)).await;
+    let query = "SELECT id, name FROM customers";
+    assert_same(Expected::Query(&database, query), &site.table("customers")).await;
+    let source = json!({"table": "public.days", "columns": ["id"]});
+    site.run(&site.job("days", &source, &json!({}))).await;
+    assert_same(Expected::Query(&database, "SELECT id FROM days"), &site.table("days")).await;
+
+    let path = site.job("all", &json!({"table": "public.customers"}), &json!({}));
+    let ended = site.sluice(["run".as_ref(), path.as_os_str()]).await;
+    ended.refused(1, &["may not read column `password_hash`", "name the columns"]);
+    database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+}
+
+/// A provider may close catalogs that serve extras: what is moved does not depend on them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalog_that_is_closed_to_everybody_costs_extras_only() {
+    for catalog in [
+        "pg_database",
+        "pg_roles",
+        "pg_stat_activity",
+        "pg_stats",
+        "pg_db_role_setting",
+        "pg_settings",
+    ] {
+        let Some(database) = Database::fresh().await else { return };
+        let role = format!("tenant_of_{}", database.name());
+        let setup = format!(
+            "CREATE TABLE t AS SELECT n AS id FROM generate_series(1, 5000) AS n; ANALYZE t;
+             CREATE ROLE {role} LOGIN; GRANT SELECT ON t TO {role};
+             REVOKE SELECT ON pg_catalog.{catalog} FROM PUBLIC"
+        );
+        database.execute(&setup).await;
+        let site = Site::reading(database.url_as(&role));
+        let cut =
+            json!({"partitioning": {"strategy": "id_range", "column": "id", "target_rows": 900}});
+        let path = site.job("t", &json!({"table": "public.t"}), &cut);
+        let ended = site.sluice(["run".as_ref(), path.as_os_str()]).await;
+        assert_eq!(ended.code, Some(0), "{catalog}: {ended}");
+        assert_same(Expected::Table(&database, "t"), &site.table("t")).await;
+        database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+    }
+}

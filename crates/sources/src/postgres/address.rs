@@ -237,7 +237,7 @@ mod tests {
         }
         for (parameters, expected) in [
             ("sslmod=verify-full", "`sslmod` is not a parameter | did you mean `sslmode`?"),
-            ("sslmode=requre", "`sslmode` is not a mode | did you mean `require`?"),
+            ("sslmode=requires", "`sslmode` is not a mode | did you mean `require`?"),
             ("sslrootcert=/nowhere/ca.crt", "there is no file `/nowhere/ca.crt`"),
             ("port=many", "`port` is not a port"),
             ("host=a,b", "`host` names several hosts"),

@@ -67,7 +67,8 @@ async fn find_table(connection: &mut PgConnection, relation: &Relation) -> Resul
     }
     let sql = format!(
         "select a.attname::text, a.atttypid, a.atttypmod, a.attnotnull, \
-                format_type(a.atttypid, a.atttypmod), a.attndims::int4 \
+                format_type(a.atttypid, a.atttypmod), a.attndims::int4, \
+                has_column_privilege(a.attrelid, a.attnum, 'select') \
          from pg_attribute a where a.attrelid = {oid} and a.attnum > 0 and not a.attisdropped \
          order by a.attnum"
     );
@@ -123,6 +124,7 @@ async fn find_query(connection: &mut PgConnection, sql: &str) -> Result<CatalogE
             nullable: true,
             display: String::new(),
             dimensions: 0,
+            readable: true,
         });
     }
     for (at, attribute) in raw.iter().enumerate() {

@@ -29,6 +29,8 @@ pub(super) struct Attribute {
     pub(super) inexact: Option<String>,
     /// Whether a composite has arrays inside of it.
     pub(super) has_arrays: bool,
+    /// Whether this user may read it.
+    pub(super) readable: bool,
 }
 
 /// A column before its type is looked up.
@@ -41,6 +43,8 @@ pub(super) struct RawAttribute {
     pub(super) display: String,
     /// Dimensions that an array is declared with; the server does not enforce them.
     pub(super) dimensions: i32,
+    /// Whether this user may read it.
+    pub(super) readable: bool,
 }
 
 impl RawAttribute {
@@ -52,6 +56,7 @@ impl RawAttribute {
             nullable: !get::<bool>(row, 3)?,
             display: text(row, 4)?,
             dimensions: get(row, 5)?,
+            readable: get(row, 6)?,
         })
     }
 }
@@ -142,6 +147,7 @@ fn unwrap(raw: &RawAttribute, types: &HashMap<u32, TypeRow>) -> Result<Attribute
                 arrays,
                 inexact,
                 has_arrays: inside.iter().any(|row| row.array),
+                readable: raw.readable,
             });
         }
     }

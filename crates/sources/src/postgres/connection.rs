@@ -27,20 +27,25 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const SETTINGS: &str = "\
 select pg_catalog.set_config('search_path', pg_catalog.rtrim(pg_catalog.concat(\
 'pg_catalog, ', pg_catalog.current_setting('search_path')), ', '), false); \
-select pg_catalog.set_config('client_encoding', case setting when 'SQL_ASCII' then setting \
-else 'UTF8' end, false) from pg_settings where name = 'server_encoding'; \
+select set_config('client_encoding', case current_setting('server_encoding') \
+when 'SQL_ASCII' then 'SQL_ASCII' else 'UTF8' end, false); \
 set datestyle to 'ISO, YMD'; set intervalstyle to 'iso_8601'; \
 set timezone to 'UTC'; set extra_float_digits to 3; set bytea_output to 'hex'; \
 set xmloption to 'content'; set xmlbinary to 'base64'; set quote_all_identifiers to off; \
+set statement_timeout to 0; set idle_in_transaction_session_timeout to 0; \
+select set_config(name, '0', false) from unnest(\
+array['idle_session_timeout', 'transaction_timeout']) as name \
+where current_setting(name, true) is not null; \
+select set_config('lock_timeout', least(nullif(milliseconds, 0), 30000)::text, false) from (select \
+(extract(epoch from current_setting('lock_timeout')::interval) * 1000)::bigint as milliseconds) as set";
+
+/// The digits of money, which the database says and a role may have changed. Catalogs say both, and
+/// a provider may have closed those.
+const MONEY: &str = "\
 select set_config('lc_monetary', substr(entry, 13), false) \
 from pg_db_role_setting join pg_database d on d.oid = setdatabase cross join unnest(setconfig) as entry \
 where d.datname = current_database() and setrole = 0 and entry like 'lc_monetary=%' \
-and exists (select from pg_settings where name = 'lc_monetary' and source like '%user'); \
-set statement_timeout to 0; set idle_in_transaction_session_timeout to 0; \
-select set_config(name, '0', false) from pg_settings \
-where name in ('idle_session_timeout', 'transaction_timeout'); \
-select set_config('lock_timeout', least(nullif(setting::int, 0), 30000)::text, false) \
-from pg_settings where name = 'lock_timeout'";
+and exists (select from pg_settings where name = 'lc_monetary' and source like '%user')";
 
 /// Opens a connection whose settings are known. `application` is what the server's operator sees
 /// in `pg_stat_activity`.
@@ -62,6 +67,7 @@ pub(super) async fn connect(
         }
     };
     execute(&mut connection, SETTINGS, what).await?;
+    if_allowed(execute(&mut connection, MONEY, what).await)?;
     Ok(connection)
 }
 
@@ -72,6 +78,18 @@ fn choose_cryptography() {
     if CryptoProvider::get_default().is_none() {
         // Another thread may have been first.
         let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+}
+
+/// What a catalog says that serves extras only; `None` if this user may not read it.
+pub(super) fn if_allowed<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == Kind::Denied => {
+            tracing::info!("going on without a catalog: {}", error.chain());
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

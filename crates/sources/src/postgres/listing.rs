@@ -4,7 +4,7 @@ use sluice_contracts::Result;
 use sluice_contracts::job::TableName;
 use sqlx::postgres::PgConnection;
 
-use super::connection::{get, name, rows};
+use super::connection::{get, if_allowed, name, rows};
 use crate::source::Listing;
 
 /// Lists the database's own tables.
@@ -36,7 +36,8 @@ pub(super) async fn list(connection: &mut PgConnection) -> Result<Listing> {
     Ok(listing)
 }
 
-/// Connections that this user can open, this one included, which ends before they are needed.
+/// Connections that this user can open, this one included, which ends before they are needed. `None`
+/// if this user may not read who is connected.
 pub(super) async fn connections(connection: &mut PgConnection) -> Result<Option<u32>> {
     let sql = "\
         select greatest(1, 1 + least( \
@@ -50,7 +51,7 @@ pub(super) async fn connections(connection: &mut PgConnection) -> Result<Option<
         from pg_roles r cross join pg_database d \
         where r.rolname = current_user and d.datname = current_database()";
     let what = || "look how many connections the server takes".to_owned();
-    let found = rows(connection, sql, what).await?;
+    let Some(found) = if_allowed(rows(connection, sql, what).await)? else { return Ok(None) };
     let count = found.first().map(|row| get::<i64>(row, 0)).transpose()?;
     Ok(count.map(|count| u32::try_from(count).unwrap_or(u32::MAX)))
 }

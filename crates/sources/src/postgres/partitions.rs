@@ -1,6 +1,6 @@
 //! The leaves that a table consists of, and how large each one is.
 
-use sluice_contracts::documents;
+use sluice_contracts::documents::{self, Column};
 use sluice_contracts::job::TableJob;
 use sluice_contracts::{Error, Result};
 use sqlx::postgres::PgConnection;
@@ -37,7 +37,12 @@ pub(super) async fn find(
     connection: &mut PgConnection,
     job: &TableJob,
     found: &CatalogEntry,
+    columns: &[Column],
 ) -> Result<Partitions> {
+    // Not all columns: this user may not be allowed to read the others.
+    let names: Vec<String> =
+        columns.iter().map(|column| dialect::identifier(&column.source_name)).collect();
+    let names = names.join(", ");
     let mut warnings = Vec::new();
     let whole = |leaves: Vec<u32>, warnings: Vec<String>, piece: Piece| Partitions {
         all: vec![piece],
@@ -46,7 +51,7 @@ pub(super) async fn find(
     };
     let from = dialect::relation(&job.relation);
     let Some(oid) = found.oid.filter(|_| "rpmf".contains(found.kind)) else {
-        let sql = dialect::select("*", &from, filter(job));
+        let sql = dialect::select(&names, &from, filter(job));
         let (rows, width) = explain(connection, &sql).await?;
         let foreign = foreign_below(connection, &sql).await?;
         warnings.extend(outside_warning(&foreign));
@@ -66,7 +71,7 @@ pub(super) async fn find(
     if let [only] = leaves.as_slice()
         && only.oid == oid
     {
-        let piece = measure(connection, job, only, None, &from).await?;
+        let piece = measure(connection, job, only, None, (&names, &from)).await?;
         let blocks = if found.row_security { None } else { piece.blocks };
         return Ok(whole(oids, warnings, Piece { blocks, ..piece }));
     }
@@ -78,7 +83,7 @@ pub(super) async fn find(
              them), so the table is cut as a whole"
                 .to_owned(),
         );
-        let (rows, _) = explain(connection, &dialect::select("*", &from, filter(job))).await?;
+        let (rows, _) = explain(connection, &dialect::select(&names, &from, filter(job))).await?;
         let bytes = leaves.iter().map(|leaf| leaf.bytes).sum();
         let outside = !foreign.is_empty();
         let piece = Piece { rows, bytes, outside, ..Piece::default() };
@@ -91,7 +96,7 @@ pub(super) async fn find(
     for leaf in &leaves {
         let from = format!("only {}", leaf.name);
         let name = documents::Leaf::Partition(leaf.name.clone());
-        pieces.push(measure(connection, job, leaf, Some(name), &from).await?);
+        pieces.push(measure(connection, job, leaf, Some(name), (&names, &from)).await?);
     }
     Ok(Partitions { all: pieces, leaves: oids, warnings })
 }
@@ -172,9 +177,9 @@ async fn measure(
     job: &TableJob,
     leaf: &Leaf,
     name: Option<documents::Leaf>,
-    from: &str,
+    (columns, from): (&str, &str),
 ) -> Result<Piece> {
-    let (rows, width) = explain(connection, &dialect::select("*", from, filter(job))).await?;
+    let (rows, width) = explain(connection, &dialect::select(columns, from, filter(job))).await?;
     // The server estimates ten pages of rows for an empty table that was never analysed.
     let rows = if leaf.pages == Some(0) { 0 } else { rows };
     let bytes = match job.filter {

@@ -74,12 +74,14 @@ impl PgReader {
     async fn lock(&mut self, table: &Table, relation: &str) -> Result<()> {
         let what = || format!("lock table `{}` against changes of its shape", table.name);
         let sql = format!(
-            "select relkind::text from pg_class where oid = to_regclass({})",
+            "select relkind::text from pg_class where oid = to_regclass({}) \
+             and has_table_privilege(oid, 'select')",
             dialect::literal(relation)
         );
         let found = rows(self.line.free()?, &sql, what).await?;
         let kind = found.first().map(|row| get::<String>(row, 0)).transpose()?;
-        // Other kinds cannot be locked.
+        // Other kinds cannot be locked, nor can a table of which this user may read some columns:
+        // the server locks that when the query begins.
         if kind.is_some_and(|kind| matches!(kind.as_str(), "r" | "p" | "v")) {
             let sql = format!("lock table {relation} in access share mode");
             execute(self.line.free()?, &sql, what).await?;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sluice_contracts::documents::{Column, Cut, Relation, SnapshotPlan};
 use sluice_contracts::job::{RowSecurity, TableJob, nearest_hint};
-use sluice_contracts::{Error, Result};
+use sluice_contracts::{Error, Kind, Result};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
@@ -44,7 +44,7 @@ impl Survey for PgSurvey {
         execute(&mut self.connection, &set, what).await?;
         let found = catalog::find(&mut self.connection, &table.relation).await?;
         let columns = columns(table, &found)?;
-        let pieces = partitions::find(&mut self.connection, table, &found).await;
+        let pieces = partitions::find(&mut self.connection, table, &found, &columns).await;
         let pieces = pieces.map_err(|error| error.during(what()))?;
         let mut warnings = pieces.warnings;
         if let Some(oid) = found.oid {
@@ -134,6 +134,7 @@ fn columns(table: &TableJob, found: &CatalogEntry) -> Result<Vec<Column>> {
     };
     table.partitioning.column.as_deref().map(find).transpose()?;
     let selected = chosen(table, &found.attributes, find)?;
+    refuse_unreadable(table, &selected)?;
     let columns = selected
         .into_iter()
         .map(|attribute| column(attribute, table))
@@ -141,6 +142,21 @@ fn columns(table: &TableJob, found: &CatalogEntry) -> Result<Vec<Column>> {
         .map_err(during)?;
     naming::refuse_collisions(&columns).map_err(during)?;
     Ok(columns)
+}
+
+/// Refuses columns that this user may not read, all at once.
+fn refuse_unreadable(table: &TableJob, selected: &[&Attribute]) -> Result<()> {
+    let closed = selected.iter().filter(|attribute| !attribute.readable);
+    let closed: Vec<String> = closed.map(|attribute| format!("`{}`", attribute.name)).collect();
+    if closed.is_empty() {
+        return Ok(());
+    }
+    let (relation, closed) = (&table.relation, closed.join(", "));
+    Err(Error::new(
+        Kind::Denied,
+        format!("describe table `{relation}`: this user may not read column {closed}"),
+    )
+    .hint("name the columns to read in the job, or grant SELECT on these to this user"))
 }
 
 fn column(attribute: &Attribute, table: &TableJob) -> Result<Column> {
