@@ -277,3 +277,32 @@ async fn keys_at_their_extremes() {
         }
     }
 }
+
+/// The server names snapshots by counters that begin again when it starts, so a name may be that of
+/// another run's snapshot by now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_of_the_same_name_that_is_another_one_is_not_joined() {
+    let Some(database) = Database::fresh().await else { return };
+    let (_proxy, site, job) = slow_orders(&database).await;
+    let run = kill_half_way(&site, start(&site, &job), 3).await;
+    database.execute("UPDATE orders SET note = 'later'").await;
+    // Another session holds a snapshot, and the documents of the run name it.
+    let mut other = database.connect().await;
+    execute(&mut other, "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ").await;
+    let name: String = sqlx::query_scalar("SELECT pg_export_snapshot()")
+        .fetch_one(&mut other)
+        .await
+        .expect("a snapshot can be exported");
+    for path in site.documents(&run, "snapshots/0000") {
+        let text = fs::read_to_string(&path).expect("the document can be read");
+        let mut document: Value = serde_json::from_str(&text).expect("the document is JSON");
+        let token = document["token"].as_str().expect("a token is text");
+        let (_, meant) = token.split_once(' ').expect("a token says which snapshot it means");
+        document["token"] = json!(format!("{name} {meant}"));
+        fs::write(&path, document.to_string()).expect("the document can be written");
+    }
+    let ended = resume(&site, &job, &run).ended().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert!(!site.documents(&run, "snapshots/0001").is_empty(), "the other snapshot was joined");
+    assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
+}

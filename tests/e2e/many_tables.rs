@@ -145,7 +145,7 @@ fn files(folder: &Path) -> Option<String> {
     any.then(|| format!("'{}/*.parquet'", folder.display()))
 }
 
-/// Waits for the snapshot of the newest run, and returns its token.
+/// Waits for the snapshot of the newest run, and returns its name.
 pub(crate) async fn founding_token(site: &Site) -> String {
     for _ in 0..3000 {
         let founder = site.newest_run().and_then(|run| site.documents(&run, "founder.json").pop());
@@ -153,7 +153,8 @@ pub(crate) async fn founding_token(site: &Site) -> String {
             && let Ok(text) = std::fs::read_to_string(path)
             && let Ok(snapshot) = serde_json::from_str::<Value>(&text)
         {
-            return snapshot["token"].as_str().expect("a token is text").to_owned();
+            let token = snapshot["token"].as_str().expect("a token is text");
+            return token.split(' ').next().unwrap_or_default().to_owned();
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

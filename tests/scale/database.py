@@ -46,7 +46,7 @@ def founder(bucket):
     while True:
         for path in bucket.glob("runs/*/snapshots/0000/founder.json"):
             try:
-                return json.loads(path.read_text())["token"]
+                return json.loads(path.read_text())["token"].split()[0]
             except (OSError, ValueError):
                 pass
         time.sleep(0.002)

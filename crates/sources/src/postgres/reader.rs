@@ -17,6 +17,8 @@ use super::copy_connection::{CopyConnection, Received};
 use super::{dialect, survey};
 use crate::source::{Batches, Join, Reader};
 
+/// Ends the server's own name of a snapshot in a token.
+const NAME_ENDS: char = ' ';
 /// The cursor that a query is tried with.
 const CURSOR: &str = "_sluice_begins";
 /// Objects below this one are the server's own.
@@ -54,13 +56,10 @@ impl PgReader {
             const BEGIN: &str = "begin transaction isolation level repeatable read read only";
             execute(&mut connection, BEGIN, || "begin a snapshot".to_owned()).await?;
         }
-        if let Join::Token(token) = join {
-            let sql = format!("set transaction snapshot {}", dialect::literal(token));
-            match connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await {
-                Ok(_) => {}
-                Err(error) if is_gone(&error) => return Ok(None),
-                Err(error) => return Err(failed("join a snapshot".to_owned(), error)),
-            }
+        if let Join::Token(token) = join
+            && !joined(&mut connection, token).await?
+        {
+            return Ok(None);
         }
         Ok(Some(Self {
             line: CopyConnection::Free(connection),
@@ -139,6 +138,38 @@ impl PgReader {
     }
 }
 
+/// Joins the snapshot of a token. `false` if no transaction holds it any more.
+///
+/// The server names a snapshot by a place in its memory and two counters, and begins them again
+/// when it starts: the name may be that of another run's snapshot by now. So the token says what
+/// the snapshot shows as well. (Those of earlier versions are a name alone.)
+async fn joined(connection: &mut PgConnection, token: &str) -> Result<bool> {
+    let (name, meant) = match token.split_once(NAME_ENDS) {
+        Some((name, meant)) => (name, Some(meant)),
+        None => (token, None),
+    };
+    let sql = format!("set transaction snapshot {}", dialect::literal(name));
+    match connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await {
+        Ok(_) => {}
+        Err(error) if is_gone(&error) => return Ok(false),
+        Err(error) => return Err(failed("join a snapshot".to_owned(), error)),
+    }
+    match meant {
+        Some(meant) => Ok(identity(connection).await? == meant),
+        None => Ok(true),
+    }
+}
+
+/// What tells the snapshot of this connection from every other: the transactions that it shows, and
+/// when the server was started.
+async fn identity(connection: &mut PgConnection) -> Result<String> {
+    let what = || "look which snapshot this is".to_owned();
+    let sql = "select concat(txid_current_snapshot(), ' since ', \
+               extract(epoch from pg_postmaster_start_time()))";
+    let found = rows(connection, sql, what).await?;
+    get(found.first().ok_or_else(|| Error::bug(what()))?, 0)
+}
+
 /// Whether the server reports that a snapshot ended: its file is gone (`undefined_object` since
 /// PostgreSQL 17, `invalid_parameter_value` before), or the transaction that exported it failed and
 /// waits for its end (`object_not_in_prerequisite_state`).
@@ -161,7 +192,8 @@ impl Reader for PgReader {
         let what = || "export a snapshot".to_owned();
         let found = rows(self.line.free()?, "select pg_export_snapshot()", what).await?;
         let row = found.first().ok_or_else(|| Error::bug(what()))?;
-        let token: String = get(row, 0)?;
+        let name: String = get(row, 0)?;
+        let token = format!("{name}{NAME_ENDS}{}", identity(self.line.free()?).await?);
         self.exported = Some(token.clone());
         Ok(token)
     }
