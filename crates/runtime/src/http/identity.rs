@@ -23,6 +23,8 @@ const REMOVED: &str = "SIGNATURE_REMOVED_BY_GOOGLE";
 /// The audience of the tokens that `gcloud auth print-identity-token` makes for people, who cannot
 /// choose another. Cloud Run accepts them for every service.
 const GCLOUD: &str = "32555940559.apps.googleusercontent.com";
+/// What `SLUICE_CALLERS` says where every caller may call, and no token is asked for.
+const ANYBODY: &str = "anybody";
 /// Who issues identity tokens.
 const ISSUERS: &[&str] = &["https://accounts.google.com", "accounts.google.com"];
 /// How far two clocks may differ.
@@ -63,23 +65,35 @@ impl Callers {
     /// Reads `SLUICE_CALLERS`. `audience` is the URL that the service is called by.
     pub fn from_env(audience: &str) -> Result<Self> {
         let settings = envy::from_env().doing(Kind::Invalid, || "read who may call")?;
-        Self::new(audience, settings)
+        Self::new(audience, &settings)
     }
 
-    fn new(audience: &str, settings: Settings) -> Result<Self> {
+    fn new(audience: &str, settings: &Settings) -> Result<Self> {
         let audience = audience.trim_end_matches('/').to_owned();
-        let emails = settings.sluice_callers.map(|list| {
-            let emails = list.split(',').map(str::trim).filter(|email| !email.is_empty());
-            emails.map(str::to_owned).collect::<Vec<_>>()
-        });
+        let behind_platform = settings.k_service.is_some();
+        let emails = match settings.sluice_callers.as_deref().map(str::trim) {
+            None if !behind_platform => {
+                return Err(Error::invalid(
+                    "read `SLUICE_CALLERS`: it is not set, and no platform checks who calls",
+                )
+                .hint(format!(
+                    "list the emails that may call, with commas between them, or write \
+                     `{ANYBODY}` where the network lets nobody else through"
+                )));
+            }
+            None | Some(ANYBODY) => None,
+            Some(list) => {
+                let emails = list.split(',').map(str::trim).filter(|email| !email.is_empty());
+                Some(emails.map(str::to_owned).collect::<Vec<_>>())
+            }
+        };
         if emails.as_ref().is_some_and(Vec::is_empty) {
             return Err(Error::invalid("read `SLUICE_CALLERS`: it names nobody").hint(
-                "list the emails that may call, with commas between them; without the variable, \
-                 every caller that the platform lets through may call",
+                "list the emails that may call, with commas between them; on Cloud Run, without \
+                 the variable, every caller that the platform lets through may call",
             ));
         }
         let verifier = Builder::new([audience.clone()]).build();
-        let behind_platform = settings.k_service.is_some();
         Ok(Self { rules: Arc::new(Rules { audience, emails, behind_platform, verifier }) })
     }
 
@@ -142,7 +156,7 @@ impl Callers {
             return Err(denied("the identity token is not from Google"));
         }
         let audience = claims.aud.trim_end_matches('/');
-        if audience != self.rules.audience && audience != GCLOUD {
+        if !self.is_meant(audience) && audience != GCLOUD {
             let what = format!("the identity token is for `{audience}`");
             return Err(denied(&what)
                 .hint(format!("ask for one whose audience is `{}`", self.rules.audience)));
@@ -152,6 +166,16 @@ impl Callers {
             return Err(denied("the identity token has expired").hint("ask for a new one"));
         }
         Ok(claims)
+    }
+
+    /// Whether a token is for this service: for its URL, or for an address of it, which is what
+    /// Cloud Scheduler and Pub/Sub ask for where nobody tells them an audience.
+    ///
+    /// <https://cloud.google.com/scheduler/docs/http-target-auth>
+    /// <https://cloud.google.com/pubsub/docs/authenticate-push-subscriptions>
+    fn is_meant(&self, audience: &str) -> bool {
+        let below = audience.strip_prefix(self.rules.audience.as_str());
+        below.is_some_and(|below| below.is_empty() || below.starts_with(['/', '?']))
     }
 
     fn check_email(&self, claims: Claims) -> Result<Option<String>> {
@@ -214,11 +238,12 @@ mod tests {
     const TASKS: &str = "tasks@shop.iam.gserviceaccount.com";
 
     fn callers(emails: Option<&str>, behind_platform: bool) -> Callers {
+        let open = (!behind_platform).then_some(ANYBODY);
         let settings = Settings {
-            sluice_callers: emails.map(str::to_owned),
+            sluice_callers: emails.or(open).map(str::to_owned),
             k_service: behind_platform.then(|| "planner".to_owned()),
         };
-        Callers::new(&format!("{URL}/"), settings).unwrap()
+        Callers::new(&format!("{URL}/"), &settings).unwrap()
     }
 
     fn claims() -> Value {
@@ -263,7 +288,14 @@ mod tests {
             ("iat", json!(1), TASKS),
             ("aud", json!(format!("{URL}/")), TASKS),
             ("aud", json!(GCLOUD), TASKS),
+            ("aud", json!(format!("{URL}/runs")), TASKS),
+            ("aud", json!(format!("{URL}/pubsub?token=1")), TASKS),
             ("aud", json!("https://x"), "the identity token is for `https://x`"),
+            (
+                "aud",
+                json!(format!("{URL}.evil.example/runs")),
+                &format!("the identity token is for `{URL}.evil.example/runs`"),
+            ),
             ("aud", json!(7), "the identity token has no claims that can be read"),
             ("exp", json!(past), "the identity token has expired"),
             ("iss", json!("https://evil.example"), "the identity token is not from Google"),
@@ -318,6 +350,24 @@ mod tests {
     #[test]
     fn a_list_that_names_nobody_is_refused() {
         let settings = Settings { sluice_callers: Some(" , ".to_owned()), k_service: None };
-        assert!(Callers::new(URL, settings).unwrap_err().to_string().contains("names nobody"));
+        assert!(Callers::new(URL, &settings).unwrap_err().to_string().contains("names nobody"));
+    }
+
+    #[test]
+    fn a_service_that_nothing_protects_does_not_start_unless_it_is_told_to() {
+        let settings = |callers: Option<&str>, service: Option<&str>| Settings {
+            sluice_callers: callers.map(str::to_owned),
+            k_service: service.map(str::to_owned),
+        };
+        let error = Callers::new(URL, &settings(None, None)).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.to_string().contains("it is not set")),
+            (Kind::Invalid, true)
+        );
+        for (callers, service) in
+            [(None, Some("planner")), (Some(ANYBODY), None), (Some(TASKS), None)]
+        {
+            assert!(Callers::new(URL, &settings(callers, service)).is_ok());
+        }
     }
 }

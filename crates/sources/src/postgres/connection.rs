@@ -193,6 +193,23 @@ pub(super) fn sqlstate(error: &sqlx::Error) -> Option<String> {
     error.as_database_error()?.code().map(std::borrow::Cow::into_owned)
 }
 
+/// The server's own name of a condition whose messages quote values.
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+fn condition(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "22001" => "a text is too long for its type",
+        "22003" => "a number is out of the range of its type",
+        "22007" | "22008" => "a date or time is out of range, or cannot be read",
+        "22012" => "a division by zero",
+        "22018" | "22P02" => "a text cannot be read as another type",
+        "22021" => "a text has characters that its encoding does not have",
+        "22023" => "a function is called with a value that it does not take",
+        "22P03" => "a value in binary form cannot be read",
+        "P0001" => "a function raises an exception",
+        _ => return None,
+    })
+}
+
 /// The server's error. Codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn refused(what: String, error: &PgDatabaseError) -> Error {
     let code = error.code();
@@ -215,7 +232,13 @@ fn refused(what: String, error: &PgDatabaseError) -> Error {
                  the rows that the policies show: `row_security: filter`",
             ),
         ),
-        "42501" => (Kind::Denied, Some("grant SELECT on the table to this user")),
+        "42501" => (
+            Kind::Denied,
+            Some(
+                "grant this user SELECT on what the error names, or USAGE if that is a schema; what \
+                 a view reads is granted to the view's owner",
+            ),
+        ),
         "42P01" | "42703" | "3F000" => {
             (Kind::NotFound, Some("check the names in the job; quote mixed-case names"))
         }
@@ -255,7 +278,10 @@ fn refused(what: String, error: &PgDatabaseError) -> Error {
     // Messages about values quote the values.
     let quotes_values = ["22", "23", "P0"].iter().any(|class| code.starts_with(class));
     let said = if quotes_values {
-        format!("the server answers with SQLSTATE {code}")
+        match condition(code) {
+            Some(condition) => format!("{condition} (SQLSTATE {code})"),
+            None => format!("the server answers with SQLSTATE {code}"),
+        }
     } else {
         format!("{} (SQLSTATE {code})", error.message())
     };
