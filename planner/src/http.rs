@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use serde::Serialize;
 use sluice_contracts::documents::RunId;
 use sluice_contracts::store::Stage;
 use sluice_contracts::{Error, Kind, Result};
-use sluice_runtime::http::{Callers, Problem, Traces};
+use sluice_runtime::http::{Caller, Callers, Problem, Traces};
 
 use crate::request::RunRequest;
 use crate::service::{Links, Planner, Turned};
@@ -50,9 +50,14 @@ struct Accepted {
 }
 
 /// `POST /runs`: a run, asked for by a person, a program or Cloud Scheduler.
-async fn call(State(service): State<Arc<Planner>>, headers: HeaderMap, body: Body) -> Response {
+async fn call(
+    State(service): State<Arc<Planner>>,
+    caller: Option<Extension<Caller>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let request = whole(body).and_then(|body| RunRequest::from_call(&headers, &body));
-    match accept(&service, request).await {
+    match accept(&service, request, caller).await {
         Ok(response) => response,
         Err(Turned::Wrong(error) | Turned::Away(error)) => Problem(error).into_response(),
     }
@@ -60,18 +65,27 @@ async fn call(State(service): State<Arc<Planner>>, headers: HeaderMap, body: Bod
 
 /// `POST /pubsub`: a run, asked for by a message. A wrong message is answered with success;
 /// otherwise it would be delivered again and again.
-async fn push(State(service): State<Arc<Planner>>, body: Body) -> Response {
+async fn push(
+    State(service): State<Arc<Planner>>,
+    caller: Option<Extension<Caller>>,
+    body: Body,
+) -> Response {
     let request = whole(body).and_then(|body| RunRequest::from_push(&body));
-    match accept(&service, request).await {
+    match accept(&service, request, caller).await {
         Ok(response) => response,
         Err(Turned::Wrong(error)) => drop_message(error),
         Err(Turned::Away(error)) => Problem(error).into_response(),
     }
 }
 
-async fn accept(service: &Planner, request: Result<RunRequest>) -> Result<Response, Turned> {
+async fn accept(
+    service: &Planner,
+    request: Result<RunRequest>,
+    caller: Option<Extension<Caller>>,
+) -> Result<Response, Turned> {
     let request = request.map_err(Turned::of_request)?;
-    let (run, state) = service.accept(&request).await?;
+    let caller = caller.map(|Extension(caller)| caller).unwrap_or_default();
+    let (run, state) = service.accept(&request, &caller).await?;
     let accepted = Accepted { run, state, links: service.links(run) };
     Ok(json(StatusCode::ACCEPTED, &accepted))
 }

@@ -13,6 +13,8 @@ pub mod price;
 #[cfg(feature = "service")]
 mod request;
 #[cfg(feature = "service")]
+mod rules;
+#[cfg(feature = "service")]
 pub mod service;
 pub mod strategy;
 #[cfg(test)]
@@ -24,4 +26,6 @@ pub use config::{PlannerConfig, variable};
 pub use cut::Weighed;
 pub use dropped::name_dropped;
 pub use plan::{plan, plan_run};
+#[cfg(feature = "service")]
+pub use rules::JobRules;
 pub use strategy::{STRATEGIES, strategy_names};

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use sluice_planner::service::{Planner, Ports};
-use sluice_planner::{PlannerConfig, http, variable};
+use sluice_planner::{JobRules, PlannerConfig, http, variable};
 use sluice_runtime::http::{Callers, Traces};
 use sluice_runtime::service;
 use sluice_runtime::storage::open_bucket;
@@ -26,6 +26,7 @@ async fn main() -> ExitCode {
             announcer: shared.announcer,
             targets: Targets::open(&[&BigQuery]).await?,
             variable,
+            rules: JobRules::from_env()?,
             planner_url: config.planner_url().to_owned(),
             loader_url: shared.loader_url.trim_end_matches('/').to_owned(),
         });

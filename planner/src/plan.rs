@@ -8,7 +8,7 @@ use sluice_contracts::documents::{
 };
 use sluice_contracts::job::{Consistency, Excluded, Job, Limits, Selection, TableJob};
 use sluice_contracts::{Error, Result};
-use sluice_sources::{Description, Source, Survey};
+use sluice_sources::{Description, Protection, Source, Survey};
 
 use crate::cut::Weighed;
 use crate::pack::pack;
@@ -38,6 +38,7 @@ pub async fn plan(job: &Job, source: Arc<dyn Source>) -> Result<Manifest> {
 pub async fn plan_run(run: RunId, job: &Job, source: Arc<dyn Source>) -> Result<Manifest> {
     let doing = |error: Error| error.during(format!("plan job `{}`", job.name));
     let mut survey = source.survey(&format!("sluice {run} plan")).await?;
+    let protection = survey.protection().await.map_err(doing)?;
     let (wanted, excluded) = select(job, survey.as_mut()).await.map_err(doing)?;
     let mut tables = Vec::with_capacity(wanted.len());
     let mut units = Vec::new();
@@ -91,6 +92,9 @@ pub async fn plan_run(run: RunId, job: &Job, source: Arc<dyn Source>) -> Result<
         job: job.name.clone(),
         planned: Utc::now(),
         source: job.source.clone(),
+        connection: protection
+            .filter(|&protection| protection != Protection::Local)
+            .map(|protection| protection.to_string()),
         bucket: job.bucket.clone(),
         snapshot,
         all_or_nothing: job.all_or_nothing,
@@ -98,10 +102,27 @@ pub async fn plan_run(run: RunId, job: &Job, source: Arc<dyn Source>) -> Result<
         tables,
         refused,
         excluded,
-        warnings: packing.warning.into_iter().chain(short).collect(),
+        warnings: packing.warning.into_iter().chain(short).chain(unprotected(protection)).collect(),
         units_folder: None,
         tasks: packing.tasks,
         estimate: packing.estimate,
+    })
+}
+
+/// What a connection without encryption, or to a server that is not verified, means.
+fn unprotected(protection: Option<Protection>) -> Option<String> {
+    Some(match protection? {
+        Protection::None => "the connection to the source is not encrypted: who can read the \
+                             network can read the rows; add `sslmode=verify-full` and \
+                             `sslrootcert=...` to its URL"
+            .to_owned(),
+        Protection::Encrypted => "the connection to the source is encrypted, and nothing verifies \
+                                  that the right server answers; add `sslmode=verify-full` and \
+                                  `sslrootcert=...` to its URL"
+            .to_owned(),
+        Protection::VerifiedCertificate | Protection::VerifiedName | Protection::Local => {
+            return None;
+        }
     })
 }
 

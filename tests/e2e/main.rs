@@ -17,6 +17,7 @@ mod installed;
 mod locks;
 mod many_tables;
 mod postgres;
+mod secrets;
 mod shop;
 mod snapshot;
 mod standby;

@@ -75,7 +75,7 @@ fn job_file(options: &Copy) -> Result<JobFile> {
             What::Tables(_) => &options.source,
             What::Query(_) => &options.target,
         }),
-        source: SourceFile { url: source, table: None, query: None, columns: None, filter: None },
+        source: SourceFile { url: Some(source), ..SourceFile::default() },
         tables: None,
         partitioning: PartitioningFile::default(),
         columns: std::collections::BTreeMap::new(),

@@ -84,11 +84,9 @@ fn write_job(path: &Path, dir: &Path, database: &Path) -> Result<()> {
     let job = JobFile {
         name: "demo".to_owned(),
         source: SourceFile {
-            url: sqlite_url(database)?,
+            url: Some(sqlite_url(database)?),
             table: Some(TABLE.to_owned()),
-            query: None,
-            columns: None,
-            filter: None,
+            ..SourceFile::default()
         },
         tables: None,
         partitioning: PartitioningFile {

@@ -24,6 +24,8 @@ const PREDICATE: usize = 72;
 pub(crate) struct PlanReport {
     job: String,
     source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection: Option<String>,
     bucket: String,
     consistency: Consistency,
     rows: u64,
@@ -45,6 +47,7 @@ impl PlanReport {
         Self {
             job: manifest.job.clone(),
             source: manifest.source.clone(),
+            connection: manifest.connection.clone(),
             bucket: manifest.bucket.clone(),
             consistency: match manifest.snapshot {
                 SnapshotPlan::Independent => Consistency::None,
@@ -176,6 +179,9 @@ fn write_plan(text: &mut String, manifest: &Manifest) -> std::fmt::Result {
         duration(estimate.seconds),
         dollars(estimate.dollars)
     )?;
+    if let Some(connection) = &manifest.connection {
+        writeln!(text, "the connection to the source is {connection}")?;
+    }
     for (table, warning) in warnings(manifest) {
         match table.filter(|_| manifest.tables.len() > 1) {
             Some(table) => writeln!(text, "\nwarning: `{}`: {warning}", table.name)?,

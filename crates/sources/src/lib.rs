@@ -7,10 +7,13 @@ mod builder;
 pub mod conformance;
 mod documentation;
 mod naming;
+mod place;
 mod postgres;
+mod secrets;
 mod source;
 mod sql;
 mod sqlite;
+mod url;
 
 use std::sync::Arc;
 
@@ -18,11 +21,13 @@ use sluice_contracts::{Error, Result};
 
 pub use builder::{BatchBuilder, ColumnBuilder, Invalid, ListColumn};
 pub use documentation::{Becomes, Example, TypeRow};
+pub use place::{Place, Protection};
 pub use postgres::CopyDecoder;
 pub use source::{
     Batches, Description, Distribution, Join, Key, Listing, NoConnectionLeft, Piece, Reader,
     Source, SourceKind, Span, Survey,
 };
+pub use url::{SourceUrl, variables};
 
 /// Every kind of source.
 pub const SOURCES: &[&dyn SourceKind] = &[&postgres::Postgres, &sqlite::Sqlite];
@@ -34,9 +39,18 @@ pub fn type_documentation() -> Vec<TypeRow> {
 
 /// Opens the source that a job's URL names. Does not connect yet.
 ///
-/// `variable` looks an environment variable up; `${NAME}` in `template` stands for one.
+/// `variable` looks an environment variable up; `${NAME}` in `template` stands for one. No error, no
+/// label and no message of the source contains a variable's value.
+///
+/// # Errors
+/// `Invalid` for a URL that cannot be read, and for variables that are not set; `NotFound` for a
+/// file that it names and that does not exist.
 pub fn open(template: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Arc<dyn Source>> {
-    let url = expand(template, variable)?;
+    let url = SourceUrl::expand(template, variable)?;
+    open_expanded(&url).map_err(|error| url.secrets().redact(error))
+}
+
+fn open_expanded(url: &SourceUrl) -> Result<Arc<dyn Source>> {
     let known = || {
         let schemes: Vec<String> = SOURCES
             .iter()
@@ -45,51 +59,18 @@ pub fn open(template: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result
             .collect();
         format!("this build reads {}", schemes.join(", "))
     };
-    let Some((scheme, _)) = url.split_once("://") else {
+    let Some((scheme, _)) = url.text().split_once("://") else {
         return Err(Error::invalid("read `source.url`: it has no scheme").hint(known()));
     };
     match SOURCES.iter().find(|kind| kind.schemes().contains(&scheme)) {
-        Some(kind) => kind.open(&url),
+        Some(kind) => kind.open(url),
         None => Err(Error::invalid(format!("unknown source `{scheme}://`")).hint(known())),
     }
-}
-
-/// Puts environment variables into a URL. The result may hold a password: it is never printed.
-fn expand(template: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String> {
-    let mut url = String::with_capacity(template.len());
-    let mut rest = template;
-    while let Some(start) = rest.find("${") {
-        let (before, after) = rest.split_at(start);
-        url.push_str(before);
-        let Some(end) = after.find('}') else {
-            return Err(Error::invalid("read `source.url`: a `${` has no `}`"));
-        };
-        let name = &after[2..end];
-        let value = variable(name).filter(|value| !value.is_empty()).ok_or_else(|| {
-            Error::invalid(format!(
-                "read `source.url`: the environment variable `{name}` is not set"
-            ))
-            .hint(format!("set it: `export {name}=...`"))
-        })?;
-        url.push_str(&value);
-        rest = &after[end + 1..];
-    }
-    url.push_str(rest);
-    Ok(url)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn variables_are_expanded_and_missing_ones_named() {
-        let variable = |name: &str| (name == "PW").then(|| "s3cret".to_owned());
-        assert_eq!(expand("a://u:${PW}@h/${PW}", &variable).unwrap(), "a://u:s3cret@h/s3cret");
-        assert_eq!(expand("a://h", &variable).unwrap(), "a://h");
-        let error = expand("a://${NOPE}", &variable).unwrap_err();
-        assert!(error.to_string().contains("`NOPE` is not set"));
-    }
 
     #[test]
     fn an_unknown_scheme_is_answered_with_the_known_ones() {

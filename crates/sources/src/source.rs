@@ -10,6 +10,8 @@ use sluice_contracts::job::{TableJob, TableName};
 use sluice_contracts::{Error, Result};
 
 use crate::documentation::TypeRow;
+use crate::place::{Place, Protection};
+use crate::url::SourceUrl;
 
 /// A kind of source, chosen by its URL's scheme.
 pub trait SourceKind: Sync {
@@ -19,8 +21,9 @@ pub trait SourceKind: Sync {
     /// What the documentation says of its types.
     fn types(&self) -> Vec<TypeRow>;
 
-    /// A source of this kind. Checks the URL, connects to nothing.
-    fn open(&self, url: &str) -> Result<Arc<dyn Source>>;
+    /// A source of this kind. Checks the URL, connects to nothing. The caller removes the values
+    /// of variables from its error.
+    fn open(&self, url: &SourceUrl) -> Result<Arc<dyn Source>>;
 }
 
 /// A database, or anything else that holds tables.
@@ -29,8 +32,17 @@ pub trait SourceKind: Sync {
 /// methods may be called concurrently.
 #[async_trait]
 pub trait Source: fmt::Debug + Send + Sync {
-    /// The source for messages: no password, no query string.
+    /// The source for messages: no value of a variable, no password, no query string.
     fn label(&self) -> &str;
+
+    /// The servers and files that it reads: what an operator may allow or refuse.
+    fn places(&self) -> Vec<Place>;
+
+    /// How well its connections are protected at least, as its URL demands it. What does not leave
+    /// the machine needs no protection.
+    fn protection(&self) -> Protection {
+        Protection::Local
+    }
 
     /// Connects for planning. `application` names the connection to the source's operator.
     async fn survey(&self, application: &str) -> Result<Box<dyn Survey>>;
@@ -110,6 +122,11 @@ pub trait Survey: Send {
         _piece: &Piece,
         _key: &Key,
     ) -> Result<Option<Distribution>> {
+        Ok(None)
+    }
+
+    /// How this connection is protected, if that is known.
+    async fn protection(&mut self) -> Result<Option<Protection>> {
         Ok(None)
     }
 

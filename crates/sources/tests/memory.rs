@@ -9,7 +9,7 @@ use sluice_contracts::documents::{Cut, Relation, SnapshotPlan, Table, Unit};
 use sluice_contracts::job::TableJob;
 use sluice_contracts::{Error, Result};
 use sluice_sources::conformance::{self, ROWS, SourceFixture};
-use sluice_sources::{Batches, Description, Join, Listing, Piece, Reader, Source, Survey};
+use sluice_sources::{Batches, Description, Join, Listing, Piece, Place, Reader, Source, Survey};
 
 #[derive(Debug, Default)]
 struct State {
@@ -30,6 +30,10 @@ impl Memory {
 impl Source for Memory {
     fn label(&self) -> &'static str {
         "memory"
+    }
+
+    fn places(&self) -> Vec<Place> {
+        Vec::new()
     }
 
     async fn survey(&self, _: &str) -> Result<Box<dyn Survey>> {

@@ -13,6 +13,7 @@ use sluice_contracts::job::Job;
 use sluice_contracts::ports::{Announcer, Checks, Executions};
 use sluice_contracts::store::{Bucket, Created, RunStore, Stage};
 use sluice_contracts::{Error, Kind, Result};
+use sluice_runtime::http::Caller;
 use sluice_targets::Targets;
 use tokio::sync::Semaphore;
 
@@ -20,6 +21,7 @@ pub use status::{Links, Status, TableStatus};
 
 use crate::launch::cloud_run;
 use crate::request::{RunRequest, Wanted};
+use crate::rules::JobRules;
 use crate::{name_dropped, plan_run, strategy_names};
 
 /// Plannings at once: each holds a connection to its source, and its catalogue in memory.
@@ -49,6 +51,8 @@ pub struct Ports {
     pub targets: Targets,
     /// Looks up an environment variable that a source's URL names.
     pub variable: fn(&str) -> Option<String>,
+    /// What jobs may name.
+    pub rules: JobRules,
     /// The planner's own URL, without a slash at the end.
     pub planner_url: String,
     /// The loader's URL, likewise.
@@ -90,7 +94,14 @@ impl Planner {
 
     /// Accepts a request: keeps it as a run, and has the run planned soon. The same request, sent
     /// again, leads to the same run, even if its job file has changed.
-    pub(crate) async fn accept(&self, request: &RunRequest) -> Result<(RunId, Stage), Turned> {
+    pub(crate) async fn accept(
+        &self,
+        request: &RunRequest,
+        caller: &Caller,
+    ) -> Result<(RunId, Stage), Turned> {
+        if let Wanted::Inline(_) = request.job {
+            self.ports.rules.check_inline(caller.email()).map_err(Turned::Away)?;
+        }
         let key = request.reservation_key();
         if let Some(run) = self.accepted_before(key.as_deref()).await.map_err(Turned::Away)? {
             let stage = self.stage(run).await.map_err(Turned::Away)?;
@@ -144,6 +155,7 @@ impl Planner {
             .hint(format!("leave `bucket` out, or write `{own}`")));
         }
         self.ports.targets.find(job.selection.target())?;
+        self.ports.rules.open(&job.source, &self.ports.variable)?;
         Ok(document)
     }
 
@@ -202,7 +214,7 @@ impl Planner {
         let _place = self.plannings.acquire().await;
         let mut job = Job::from_value("request", request.job.clone(), &strategy_names())?;
         job.limits.max_tasks = job.limits.max_tasks.min(self.ports.parallelism);
-        let source = sluice_sources::open(&job.source, &self.ports.variable)?;
+        let source = self.ports.rules.open(&job.source, &self.ports.variable)?;
         let mut manifest = plan_run(request.run, &job, source).await?;
         name_dropped(&self.ports.bucket, &job, &mut manifest).await?;
         self.check_targets(&mut manifest).await?;

@@ -1,6 +1,7 @@
 //! The service behind its addresses, with ports that remember what they were asked and fail when a
 //! test says so.
 
+mod access;
 mod bodies;
 mod deliveries;
 mod failures;
@@ -27,6 +28,7 @@ use tower::ServiceExt as _;
 use self::faults::{Faults, Faulty};
 use self::ports::{Checked, Listener, Platform, Queue};
 use crate::http::api;
+use crate::rules::JobRules;
 use crate::service::{Planner, Ports};
 
 /// A database of two small tables, the same for every test.
@@ -61,8 +63,21 @@ struct Answer {
     body: Value,
 }
 
+/// What jobs of the tests may name.
+fn rules() -> JobRules {
+    JobRules {
+        sluice_job_variables: vec!["SOURCE_URL".to_owned()],
+        sluice_inline_callers: vec!["anybody".to_owned()],
+        ..JobRules::default()
+    }
+}
+
 impl World {
     fn new() -> Self {
+        Self::with(rules())
+    }
+
+    fn with(rules: JobRules) -> Self {
         let faults = Arc::new(Faults::default());
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let bucket = |prefix: &str, store: &Arc<dyn ObjectStore>| Bucket {
@@ -85,6 +100,7 @@ impl World {
             announcer: Some(listener.clone()),
             targets: Targets::new(vec![("bigquery", Arc::clone(&target) as Arc<dyn Target>)]),
             variable: |name| (name == "SOURCE_URL").then(|| DATABASE.1.clone()),
+            rules,
             planner_url: "https://planner.example".to_owned(),
             loader_url: "https://loader.example".to_owned(),
         });

@@ -102,6 +102,8 @@ impl World {
             ("SLUICE_INVOKER", INVOKER.to_owned()),
             ("SLUICE_PARALLELISM", setting.parallelism.to_string()),
             ("SOURCE_URL", setting.source),
+            ("SLUICE_JOB_VARIABLES", "SOURCE_URL".to_owned()),
+            ("SLUICE_INLINE_CALLERS", "anybody".to_owned()),
             ("RUST_LOG", "info".to_owned()),
             // As on Cloud Run, the platform has already checked the caller.
             ("K_SERVICE", "sluice".to_owned()),

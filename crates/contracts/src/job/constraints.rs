@@ -43,7 +43,7 @@ pub(super) fn check_words(value: &Value, strategies: &[&str]) -> Vec<JobProblem>
         if text(pointer).is_some_and(|typed| typed.contains("${")) {
             problems.push(
                 JobProblem::new(pointer[1..].replace('/', "."), "holds an environment variable")
-                    .hint("environment variables are read in `source.url` only"),
+                    .hint("environment variables are read in the source's address only"),
             );
         }
     }
@@ -91,7 +91,7 @@ pub fn holds_password(url: &str) -> bool {
     in_authority || in_query
 }
 
-fn is_variable(text: &str) -> bool {
+pub(super) fn is_variable(text: &str) -> bool {
     text.starts_with("${") && text.ends_with('}')
 }
 
@@ -99,6 +99,7 @@ fn is_variable(text: &str) -> bool {
 pub(super) fn check_combinations(file: &JobFile) -> Vec<JobProblem> {
     let mut problems = Vec::new();
     let source = &file.source;
+    problems.extend(source.check_parts());
     match (&source.table, &source.query) {
         (None, None) if file.tables.is_none() => {
             problems.push(JobProblem::new("source", "names neither a table nor a query").hint(

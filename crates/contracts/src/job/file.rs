@@ -79,12 +79,34 @@ pub struct TablesFile {
 }
 
 /// What is read.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceFile {
-    /// `postgres://...` or `sqlite:///path`. `${NAME}` stands for an environment variable; here
-    /// and nowhere else.
-    pub url: String,
+    /// `postgres://...` or `sqlite:///path`. `${NAME}` stands for an environment variable, here and
+    /// in the parts below. A variable in place of a user, a password, a database, a path or a
+    /// parameter is percent-encoded; one that the URL begins with is taken as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Host of a PostgreSQL server, or the folder of its socket, instead of `url`. Nothing in it
+    /// and in the other parts is percent-encoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Port, if it is not 5432.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<u16>,
+    /// User.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Password, as `${NAME}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// Database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// Parameters of the connection, such as `sslmode: verify-full`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
     /// Table or view, with its schema where the source has schemas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,

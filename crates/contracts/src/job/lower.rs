@@ -20,6 +20,7 @@ pub(super) fn lower(file: JobFile, problems: &mut Vec<JobProblem>) -> Option<Job
         max_executions: file.limits.max_executions.unwrap_or(defaults.max_executions),
     };
     let row_security = file.row_security;
+    let source = file.source.url()?;
     let selection = if let Some(tables) = file.tables {
         many(tables, file.target, row_security, problems)?
     } else {
@@ -47,7 +48,7 @@ pub(super) fn lower(file: JobFile, problems: &mut Vec<JobProblem>) -> Option<Job
     };
     Some(Job {
         name: file.name,
-        source: file.source.url,
+        source,
         selection,
         all_or_nothing: file.all_or_nothing,
         bucket,

@@ -8,6 +8,7 @@ mod lower;
 mod names;
 mod read;
 mod selection;
+mod server;
 mod validate;
 
 use std::collections::BTreeMap;

@@ -40,6 +40,25 @@ pub struct Callers {
     rules: Arc<Rules>,
 }
 
+/// Who sent a request: an extension of every request that [`Callers::guard`] lets through.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    email: Option<String>,
+}
+
+impl Caller {
+    /// The caller with this email.
+    pub fn new(email: Option<String>) -> Self {
+        Self { email }
+    }
+
+    /// The email in the caller's token; `None` for a caller without a token, or with one that names
+    /// no email.
+    pub fn email(&self) -> Option<&str> {
+        self.email.as_deref()
+    }
+}
+
 #[derive(Debug)]
 struct Rules {
     /// The service's own URL.
@@ -179,7 +198,9 @@ impl Callers {
     }
 
     fn check_email(&self, claims: Claims) -> Result<Option<String>> {
-        let Some(allowed) = &self.rules.emails else { return Ok(claims.email) };
+        let Some(allowed) = &self.rules.emails else {
+            return Ok(claims.email.filter(|_| claims.email_verified));
+        };
         match claims.email {
             Some(email) if claims.email_verified && allowed.contains(&email) => Ok(Some(email)),
             Some(email) => Err(denied(&format!("`{email}` may not call"))
@@ -202,12 +223,13 @@ struct Claims {
     email_verified: bool,
 }
 
-async fn let_through(State(callers): State<Callers>, request: Request, next: Next) -> Response {
+async fn let_through(State(callers): State<Callers>, mut request: Request, next: Next) -> Response {
     match callers.identify(request.headers()).await {
-        Ok(caller) => {
-            if let Some(caller) = caller {
+        Ok(email) => {
+            if let Some(caller) = &email {
                 tracing::debug!(caller, "identified the caller");
             }
+            request.extensions_mut().insert(Caller::new(email));
             next.run(request).await
         }
         Err(error) => Problem(error).into_response(),

@@ -13,7 +13,7 @@ use sluice_contracts::{Kind, Result};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-pub use identity::Callers;
+pub use identity::{Caller, Callers};
 pub use problem::Problem;
 pub use trace::Traces;
 

@@ -2,13 +2,16 @@
 //!
 //! <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>
 
-use std::path::Path;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use sluice_contracts::job::nearest_hint;
 use sluice_contracts::{Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::{Host, Url};
+
+use crate::place::Protection;
 
 /// Parameters that are carried out.
 const CARRIED_OUT: &[&str] = &[
@@ -57,13 +60,22 @@ const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-c
 const FORM: &str = "write `postgres://user:password@host:5432/database`; percent-encode `@`, `/`, \
                     `:`, `?`, `#` and `%` inside of the password";
 
-/// What to connect to, and how. Reads no server; looks whether the files that it names exist.
+/// What a URL says.
+#[derive(Debug)]
+pub(super) struct Address {
+    /// What to connect to, and how.
+    pub(super) options: PgConnectOptions,
+    /// The certificates and keys that it names.
+    pub(super) files: Vec<PathBuf>,
+}
+
+/// Reads a URL. Reads no server; looks whether the files that it names exist.
 ///
 /// # Errors
 /// `Invalid` for a URL that libpq would refuse, and for parameters that neither libpq nor another
 /// client has; `NotFound` for a file that does not exist. No error holds a part of the URL but
 /// names of parameters and files.
-pub(super) fn options(text: &str) -> Result<PgConnectOptions> {
+pub(super) fn read(text: &str) -> Result<Address> {
     let refused = |why: &str| Error::invalid(format!("read `source.url`: {why}")).hint(FORM);
     refuse_misread(text)?;
     // The parser's own message may repeat parts of the URL, so it is not attached.
@@ -80,7 +92,26 @@ pub(super) fn options(text: &str) -> Result<PgConnectOptions> {
         }
         _ => options,
     };
-    Ok(with_ssl_mode(&url, options))
+    let files = url.query_pairs().filter(|(key, value)| {
+        ["sslrootcert", "sslcert", "sslkey"].contains(&&**key) && value != "system"
+    });
+    let files = files.map(|(_, value)| PathBuf::from(&*value)).collect();
+    Ok(Address { options: with_ssl_mode(&url, options), files })
+}
+
+/// How well a connection is protected at least.
+pub(super) fn protection(options: &PgConnectOptions) -> Protection {
+    let host = options.get_host();
+    let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if options.get_socket().is_some() || loopback {
+        return Protection::Local;
+    }
+    match options.get_ssl_mode() {
+        PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer => Protection::None,
+        PgSslMode::Require => Protection::Encrypted,
+        PgSslMode::VerifyCa => Protection::VerifiedCertificate,
+        PgSslMode::VerifyFull => Protection::VerifiedName,
+    }
 }
 
 /// Refuses a URL that would be read in another way than it was meant: with several hosts, or with a
@@ -188,6 +219,10 @@ fn with_ssl_mode(url: &Url, options: PgConnectOptions) -> PgConnectOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn options(url: &str) -> Result<PgConnectOptions> {
+        read(url).map(|address| address.options)
+    }
 
     fn refusal(url: &str) -> String {
         let error = options(url).expect_err(url);

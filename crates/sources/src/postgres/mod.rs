@@ -15,14 +15,19 @@ mod statistics_warnings;
 mod survey;
 mod type_table;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use sluice_contracts::Result;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 
+use self::address::Address;
 use crate::documentation::TypeRow;
+use crate::place::{Place, Protection};
+use crate::secrets::Secrets;
 use crate::source::{Join, Reader, Source, SourceKind, Survey};
+use crate::url::SourceUrl;
 pub use copy::CopyDecoder;
 
 /// The kind.
@@ -38,22 +43,35 @@ impl SourceKind for Postgres {
         type_table::type_documentation()
     }
 
-    fn open(&self, url: &str) -> Result<Arc<dyn Source>> {
-        let options = address::options(url)?;
-        let place = match options.get_socket() {
-            Some(socket) => socket.display().to_string(),
-            None => format!("{}:{}", options.get_host(), options.get_port()),
-        };
-        let database = options.get_database().unwrap_or_else(|| options.get_username());
-        let label = format!("postgres://{}@{place}/{database}", options.get_username());
-        Ok(Arc::new(Database { options, label }))
+    fn open(&self, url: &SourceUrl) -> Result<Arc<dyn Source>> {
+        let Address { options, files } = address::read(url.text())?;
+        let label = url.label(|| {
+            let place = match options.get_socket() {
+                Some(socket) => socket.display().to_string(),
+                None => format!("{}:{}", options.get_host(), options.get_port()),
+            };
+            let database = options.get_database().unwrap_or_else(|| options.get_username());
+            format!("postgres://{}@{place}/{database}", options.get_username())
+        });
+        let secrets = url.secrets().clone();
+        Ok(Arc::new(Database { options, files, label, secrets }))
     }
 }
 
 /// One database of a server.
 struct Database {
     options: PgConnectOptions,
+    /// Certificates and keys that the URL names.
+    files: Vec<PathBuf>,
     label: String,
+    secrets: Secrets,
+}
+
+impl Database {
+    async fn connect(&self, application: &str) -> Result<PgConnection> {
+        let connected = connection::connect(&self.options, &self.label, application).await;
+        connected.map_err(|error| self.secrets.redact(error))
+    }
 }
 
 // The options hold the password.
@@ -69,13 +87,28 @@ impl Source for Database {
         &self.label
     }
 
+    fn places(&self) -> Vec<Place> {
+        let server = match self.options.get_socket() {
+            Some(folder) => Place::Socket(folder.clone()),
+            None => Place::Server {
+                host: self.options.get_host().to_owned(),
+                port: self.options.get_port(),
+            },
+        };
+        std::iter::once(server).chain(self.files.iter().cloned().map(Place::File)).collect()
+    }
+
+    fn protection(&self) -> Protection {
+        address::protection(&self.options)
+    }
+
     async fn survey(&self, application: &str) -> Result<Box<dyn Survey>> {
-        let connection = connection::connect(&self.options, &self.label, application).await?;
-        Ok(Box::new(survey::PgSurvey::new(connection)))
+        let connection = self.connect(application).await?;
+        Ok(Box::new(survey::PgSurvey::new(connection, self.protection())))
     }
 
     async fn reader(&self, application: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>> {
-        let connection = connection::connect(&self.options, &self.label, application).await?;
+        let connection = self.connect(application).await?;
         let reader = reader::PgReader::join(connection, join).await?;
         Ok(reader.map(|reader| Box::new(reader) as Box<dyn Reader>))
     }

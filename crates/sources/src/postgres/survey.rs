@@ -9,22 +9,25 @@ use sqlx::postgres::PgConnection;
 
 use super::catalog::{self, CatalogEntry};
 use super::columns::Attribute;
-use super::connection::{execute, failed, is_hidden, row_security};
+use super::connection::{execute, failed, get, if_allowed, is_hidden, row_security, rows};
 use super::partitions;
 use super::type_table::{PgType, resolve};
 use super::{dialect, distribution, listing, statistics_warnings};
 use crate::naming;
+use crate::place::Protection;
 use crate::source::{Description, Distribution, Key, Listing, Piece, Survey};
 use crate::sql::chosen;
 
 /// A connection for planning.
 pub(super) struct PgSurvey {
     connection: PgConnection,
+    protection: Protection,
 }
 
 impl PgSurvey {
-    pub(super) fn new(connection: PgConnection) -> Self {
-        Self { connection }
+    /// `protection` is what the URL demands at least.
+    pub(super) fn new(connection: PgConnection, protection: Protection) -> Self {
+        Self { connection, protection }
     }
 }
 
@@ -87,6 +90,19 @@ impl Survey for PgSurvey {
         key: &Key,
     ) -> Result<Option<Distribution>> {
         distribution::find(&mut self.connection, table, piece, key).await
+    }
+
+    async fn protection(&mut self) -> Result<Option<Protection>> {
+        if self.protection > Protection::None {
+            return Ok(Some(self.protection));
+        }
+        let what = || "find out whether the connection is encrypted".to_owned();
+        let sql = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
+        let Some(found) = if_allowed(rows(&mut self.connection, sql, what).await)? else {
+            return Ok(None);
+        };
+        let encrypted = found.first().map(|row| get::<bool>(row, 0)).transpose()?;
+        Ok(encrypted.map(|yes| if yes { Protection::Encrypted } else { Protection::None }))
     }
 
     async fn snapshot(&mut self) -> Result<SnapshotPlan> {

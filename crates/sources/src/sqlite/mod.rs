@@ -34,7 +34,10 @@ use self::location::{Location, parse};
 use self::reader::SqliteReader;
 use self::survey::SqliteSurvey;
 use crate::documentation::TypeRow;
+use crate::place::Place;
+use crate::secrets::Secrets;
 use crate::source::{Join, Reader, Source, SourceKind, Survey};
+use crate::url::SourceUrl;
 
 /// The kind.
 #[derive(Debug)]
@@ -49,15 +52,27 @@ impl SourceKind for Sqlite {
         type_table::type_documentation()
     }
 
-    fn open(&self, url: &str) -> Result<Arc<dyn Source>> {
-        Ok(Arc::new(File { location: parse(url)? }))
+    fn open(&self, url: &SourceUrl) -> Result<Arc<dyn Source>> {
+        let location = parse(url.text())?;
+        let label = url.label(|| location.label.clone());
+        Ok(Arc::new(File {
+            location: Location { label, ..location },
+            secrets: url.secrets().clone(),
+        }))
     }
 }
 
 /// One database file.
-#[derive(Debug)]
 struct File {
     location: Location,
+    secrets: Secrets,
+}
+
+// The path may contain a variable's value.
+impl std::fmt::Debug for File {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("File").field("label", &self.location.label).finish_non_exhaustive()
+    }
 }
 
 #[async_trait]
@@ -66,12 +81,17 @@ impl Source for File {
         &self.location.label
     }
 
+    fn places(&self) -> Vec<Place> {
+        vec![Place::File(self.location.path.clone())]
+    }
+
     async fn survey(&self, _application: &str) -> Result<Box<dyn Survey>> {
-        Ok(Box::new(SqliteSurvey::open(self.location.clone()).await?))
+        let survey = SqliteSurvey::open(self.location.clone()).await;
+        Ok(Box::new(survey.map_err(|error| self.secrets.redact(error))?))
     }
 
     async fn reader(&self, _application: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>> {
-        let reader = SqliteReader::open(self.location.clone(), join).await?;
-        Ok(Some(Box::new(reader)))
+        let reader = SqliteReader::open(self.location.clone(), join).await;
+        Ok(Some(Box::new(reader.map_err(|error| self.secrets.redact(error))?)))
     }
 }

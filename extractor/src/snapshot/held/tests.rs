@@ -9,7 +9,7 @@ use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use sluice_contracts::documents::{Manifest, Receipt, Table, Unit, UnitRef};
 use sluice_contracts::store::{Bucket, RunStore};
-use sluice_sources::{Batches, Reader, Source, Survey};
+use sluice_sources::{Batches, Place, Reader, Source, Survey};
 
 use super::*;
 use crate::launch::Share;
@@ -25,6 +25,10 @@ struct Server {
 impl Source for Server {
     fn label(&self) -> &'static str {
         "server"
+    }
+
+    fn places(&self) -> Vec<Place> {
+        Vec::new()
     }
 
     async fn survey(&self, _: &str) -> Result<Box<dyn Survey>> {

@@ -9,7 +9,7 @@ use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use sluice_contracts::documents::{Table, Unit};
 use sluice_contracts::{Error, Kind, Result};
-use sluice_sources::{Batches, Join, Reader, Source, Survey};
+use sluice_sources::{Batches, Join, Place, Reader, Source, Survey};
 
 /// What a unit does when it is read.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +64,10 @@ impl std::fmt::Debug for Server {
 impl Source for Server {
     fn label(&self) -> &'static str {
         "server"
+    }
+
+    fn places(&self) -> Vec<Place> {
+        Vec::new()
     }
 
     async fn survey(&self, _: &str) -> Result<Box<dyn Survey>> {

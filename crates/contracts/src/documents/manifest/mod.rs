@@ -35,6 +35,10 @@ pub struct Manifest {
     pub planned: DateTime<Utc>,
     /// The source's URL as the job spells it, environment variables unexpanded.
     pub source: String,
+    /// How the connection to the source was protected when the run was planned, in words; absent
+    /// where nothing leaves the machine, and where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<String>,
     /// Bucket that holds the run's documents and parts.
     pub bucket: String,
     /// How its units come to see one state of the source.

@@ -118,6 +118,7 @@ impl ManifestVersion2 {
             job: self.job,
             planned: self.planned,
             source: self.source,
+            connection: None,
             bucket: self.bucket,
             snapshot: match self.consistency {
                 Consistency::Snapshot => SnapshotPlan::Held,

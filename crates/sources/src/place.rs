@@ -1,0 +1,47 @@
+//! What a source reads, and how well the way to it is protected.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// A server or a file that a source reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A server: a name or an address, without brackets, and a port.
+    Server {
+        /// Its name or address.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
+    /// The folder of a server's socket.
+    Socket(PathBuf),
+    /// A file, such as a database or a certificate.
+    File(PathBuf),
+}
+
+/// How well a connection is protected, from less to more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protection {
+    /// It may be neither encrypted nor verified.
+    None,
+    /// It is encrypted; whose server answers is not verified.
+    Encrypted,
+    /// It is encrypted, and the server's certificate is verified, but not its name.
+    VerifiedCertificate,
+    /// It is encrypted, and the server's certificate and name are verified.
+    VerifiedName,
+    /// It does not leave the machine.
+    Local,
+}
+
+impl fmt::Display for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "not encrypted",
+            Self::Encrypted => "encrypted, the server not verified",
+            Self::VerifiedCertificate => "encrypted, the server's certificate verified",
+            Self::VerifiedName => "encrypted, the server's certificate and name verified",
+            Self::Local => "local",
+        })
+    }
+}

@@ -1,0 +1,149 @@
+//! Values of environment variables, which no message contains.
+
+use percent_encoding::percent_decode_str;
+use sluice_contracts::Error;
+
+use crate::SOURCES;
+use crate::source::NoConnectionLeft;
+
+/// What a URL, a server or a library separates the parts of a value by.
+const SEPARATORS: [char; 9] = ['/', ':', '@', '?', '&', '=', '#', '[', ']'];
+/// A part that is shorter than this is replaced only where it is a word of its own: it occurs in
+/// other words by chance.
+const SHORT: usize = 4;
+/// Longest name that PostgreSQL repeats, in bytes.
+/// <https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>
+const LONGEST_NAME: usize = 63;
+
+/// Values of environment variables, whole and in the parts that a URL's parser makes of them.
+#[derive(Clone, Default)]
+pub(crate) struct Secrets {
+    /// Each text with what stands for it, longest first.
+    texts: Vec<(String, String)>,
+}
+
+impl Secrets {
+    /// Adds the value of the variable `name`.
+    pub(crate) fn add(&mut self, name: &str, value: &str) {
+        let own = format!("${{{name}}}");
+        self.insert(value, &own);
+        // The scheme of a source is not a secret, and many messages contain it.
+        let is_known = |scheme: &str| SOURCES.iter().any(|kind| kind.schemes().contains(&scheme));
+        let rest = value.split_once("://").filter(|(scheme, _)| is_known(scheme));
+        let rest = rest.map_or(value, |(_, rest)| rest);
+        for part in rest.split(SEPARATORS) {
+            self.insert(part, "***");
+        }
+        self.texts.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
+    }
+
+    fn insert(&mut self, text: &str, stands_for: &str) {
+        let decoded = percent_decode_str(text).decode_utf8_lossy().into_owned();
+        for form in [text, &decoded] {
+            let lowercase = form.to_lowercase();
+            let cut = form.get(..form.floor_char_boundary(LONGEST_NAME)).unwrap_or(form);
+            for form in [form, &lowercase, cut] {
+                if !form.is_empty() && !self.texts.iter().any(|(known, _)| known == form) {
+                    self.texts.push((form.to_owned(), stands_for.to_owned()));
+                }
+            }
+        }
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// An error of a connection without the values. Its hint contains none.
+    pub(crate) fn redact(&self, error: Error) -> Error {
+        let what = error.to_string();
+        let chain = error.chain();
+        let cause = chain.strip_prefix(&what).unwrap_or(&chain).trim_start_matches(": ");
+        let (clean_what, clean_cause) = (self.clean(&what), self.clean(cause));
+        if clean_what == what && clean_cause == cause {
+            return error;
+        }
+        let redacted = Error::new(error.kind(), clean_what);
+        let redacted = match clean_cause {
+            cause if cause.is_empty() => redacted,
+            cause if NoConnectionLeft::caused(&error) => redacted.because(NoConnectionLeft(cause)),
+            cause => redacted.because(cause),
+        };
+        match error.remedy() {
+            Some(hint) => redacted.hint(hint.to_owned()),
+            None => redacted,
+        }
+    }
+
+    fn clean(&self, text: &str) -> String {
+        let mut clean = text.to_owned();
+        for (secret, stands_for) in &self.texts {
+            if clean.contains(secret.as_str()) {
+                clean = replaced(&clean, secret, stands_for);
+            }
+        }
+        clean
+    }
+}
+
+fn replaced(text: &str, secret: &str, stands_for: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(secret) {
+        let (before, after) = (&rest[..at], &rest[at + secret.len()..]);
+        let inside = |side: Option<char>| side.is_some_and(char::is_alphanumeric);
+        let previous = before.chars().next_back().or_else(|| clean.chars().next_back());
+        let by_chance =
+            secret.chars().count() < SHORT && (inside(previous) || inside(after.chars().next()));
+        clean.push_str(before);
+        clean.push_str(if by_chance { secret } else { stands_for });
+        rest = after;
+    }
+    clean.push_str(rest);
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_its_kind_and_hint_and_loses_the_values() {
+        let mut secrets = Secrets::default();
+        secrets.add("URL", "postgres://ann:s3cr%40t@db.example/a");
+        let error = Error::transient("connect to `${URL}`")
+            .because("no pg_hba.conf entry for user \"ann\", database \"a\" at db.example: s3cr@t")
+            .hint("a hint");
+        let redacted = secrets.redact(error);
+        assert_eq!(
+            redacted.chain(),
+            "connect to `${URL}`: no pg_hba.conf entry for user \"***\", database \"***\" at ***: ***"
+        );
+        assert_eq!((redacted.is_transient(), redacted.remedy()), (true, Some("a hint")));
+    }
+
+    #[test]
+    fn a_long_name_that_a_server_cuts_is_known() {
+        let mut secrets = Secrets::default();
+        let long = "x1".repeat(50);
+        secrets.add("USER", &long);
+        let error =
+            Error::invalid("connect").because(format!("role \"{}\" is absent", &long[..63]));
+        assert_eq!(
+            secrets.redact(error).chain(),
+            "connect: role \"***\" is absent".replace("***", "${USER}")
+        );
+    }
+
+    #[test]
+    fn the_type_that_retries_are_decided_by_is_kept() {
+        let mut secrets = Secrets::default();
+        secrets.add("USER", "annabel");
+        let error = Error::transient("connect")
+            .because(NoConnectionLeft("too many connections for role \"annabel\"".to_owned()));
+        let redacted = secrets.redact(error);
+        assert!(NoConnectionLeft::caused(&redacted));
+        assert!(!redacted.chain().contains("annabel"));
+    }
+}

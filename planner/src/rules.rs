@@ -1,0 +1,302 @@
+//! What the operator of the service lets jobs name.
+
+use std::path::{Component, Path, PathBuf};
+
+use serde::Deserialize;
+use sluice_contracts::{Error, Kind, Result};
+use sluice_sources::{Place, Protection, Source, variables};
+
+/// What allows everything, and every caller.
+const ANYTHING: &str = "*";
+const ANYBODY: &str = "anybody";
+
+/// What jobs may name: nothing that the operator does not list. A job that names more could read
+/// another job's password, or send it to a server of its own.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct JobRules {
+    /// `SLUICE_JOB_VARIABLES`: environment variables that `source` may name; `DB_*` stands for all
+    /// that begin with `DB_`.
+    #[serde(default)]
+    pub sluice_job_variables: Vec<String>,
+    /// `SLUICE_JOB_HOSTS`: servers that jobs may read, as `host`, `host:port`, `*.domain` or the
+    /// folder of a socket. A server that an allowed variable names needs no entry.
+    #[serde(default)]
+    pub sluice_job_hosts: Vec<String>,
+    /// `SLUICE_JOB_FILES`: files, and folders of files, that jobs may name.
+    #[serde(default)]
+    pub sluice_job_files: Vec<PathBuf>,
+    /// `SLUICE_INLINE_CALLERS`: emails of the callers that may send a job itself and not its name.
+    #[serde(default)]
+    pub sluice_inline_callers: Vec<String>,
+    /// `SLUICE_SOURCE_TLS`: how well a connection to a source must be protected at least.
+    #[serde(default)]
+    pub sluice_source_tls: LeastTls,
+}
+
+/// How well a connection must be protected, by the names of libpq's modes.
+///
+/// <https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION>
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeastTls {
+    /// As the job says.
+    #[default]
+    Prefer,
+    /// Encrypted.
+    Require,
+    /// Encrypted, with a certificate that is verified.
+    VerifyCa,
+    /// The same, and the certificate is the server's own.
+    VerifyFull,
+}
+
+impl LeastTls {
+    fn asked(self) -> (Protection, &'static str) {
+        match self {
+            Self::Prefer => (Protection::None, "prefer"),
+            Self::Require => (Protection::Encrypted, "require"),
+            Self::VerifyCa => (Protection::VerifiedCertificate, "verify-ca"),
+            Self::VerifyFull => (Protection::VerifiedName, "verify-full"),
+        }
+    }
+}
+
+impl JobRules {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// `Invalid` if `SLUICE_SOURCE_TLS` has an unknown value.
+    pub fn from_env() -> Result<Self> {
+        envy::from_env().map_err(|source| {
+            Error::invalid("read what jobs may name").because(source).hint(
+                "`SLUICE_SOURCE_TLS` is `prefer`, `require`, `verify-ca` or `verify-full`; see \
+                 docs/services.md",
+            )
+        })
+    }
+
+    /// Refuses a caller that may not send a job itself.
+    pub(crate) fn check_inline(&self, caller: Option<&str>) -> Result<()> {
+        let listed = |email: &String| email == ANYBODY || Some(email.as_str()) == caller;
+        if self.sluice_inline_callers.iter().any(listed) {
+            return Ok(());
+        }
+        let who = caller.map_or_else(|| "this caller".to_owned(), |email| format!("`{email}`"));
+        Err(denied(format!("accept the job of the request: {who} may not send jobs")).hint(
+            "send the name of a job file, `{\"job\": \"name\"}`, or have the operator add the caller \
+             to the planner's `SLUICE_INLINE_CALLERS`",
+        ))
+    }
+
+    /// Opens a job's source, if the job may name it. Connects to nothing.
+    pub(crate) fn open(
+        &self,
+        template: &str,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<std::sync::Arc<dyn Source>> {
+        for name in variables(template)? {
+            if !self.sluice_job_variables.iter().any(|pattern| matches(pattern, name)) {
+                return Err(denied(format!(
+                    "read `source.url`: this service lets no job name the variable `{name}`"
+                ))
+                .hint("have the operator add it to the planner's `SLUICE_JOB_VARIABLES`"));
+            }
+        }
+        let source = sluice_sources::open(template, variable)?;
+        // What a variable names, the operator has chosen.
+        let own = leading_variable(template)
+            .and_then(|own| sluice_sources::open(own, variable).ok())
+            .map_or_else(Vec::new, |source| source.places());
+        for place in source.places() {
+            if !own.contains(&place) {
+                self.check_place(&place)?;
+            }
+        }
+        let (least, mode) = self.sluice_source_tls.asked();
+        if source.protection() < least {
+            return Err(denied(format!(
+                "read `{}`: this service wants connections that are at least `sslmode={mode}`",
+                source.label()
+            ))
+            .hint(format!("add `sslmode={mode}` to the URL's parameters")));
+        }
+        Ok(source)
+    }
+
+    fn check_place(&self, place: &Place) -> Result<()> {
+        let hosts = &self.sluice_job_hosts;
+        let (allowed, what, list) = match place {
+            Place::Server { host, port } => {
+                let allowed = hosts.iter().any(|pattern| is_server(pattern, host, *port));
+                (allowed, "a server", "SLUICE_JOB_HOSTS")
+            }
+            Place::Socket(folder) => {
+                let listed = |entry: &String| entry == ANYTHING || Path::new(entry) == folder;
+                (hosts.iter().any(listed), "a socket", "SLUICE_JOB_HOSTS")
+            }
+            Place::File(path) => {
+                let climbs = path.components().any(|part| part == Component::ParentDir);
+                let listed = self.sluice_job_files.iter().any(|entry| path.starts_with(entry));
+                (listed && !climbs, "a file", "SLUICE_JOB_FILES")
+            }
+        };
+        if allowed {
+            return Ok(());
+        }
+        // The place may come from a variable, so the message does not repeat it.
+        Err(denied(format!(
+            "read `source.url`: it names {what} that this service lets no job name"
+        ))
+        .hint(format!("have the operator add it to the planner's `{list}`")))
+    }
+}
+
+fn denied(what: String) -> Error {
+    Error::new(Kind::Denied, what)
+}
+
+/// The variable that a template begins with.
+fn leading_variable(template: &str) -> Option<&str> {
+    let end = template.starts_with("${").then(|| template.find('}'))??;
+    Some(&template[..=end])
+}
+
+/// Whether a name is a pattern's, whose last character may be `*`.
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.trim().strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => pattern.trim() == name,
+    }
+}
+
+fn is_server(pattern: &str, host: &str, port: u16) -> bool {
+    let pattern = pattern.trim();
+    let with_port = format!("{host}:{port}");
+    match pattern.strip_prefix("*.") {
+        Some(domain) => {
+            let is_below = |name: &str| {
+                name.to_ascii_lowercase()
+                    .strip_suffix(&domain.to_ascii_lowercase())
+                    .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+            };
+            is_below(host) || is_below(&with_port)
+        }
+        None => {
+            pattern == ANYTHING
+                || pattern.eq_ignore_ascii_case(host)
+                || pattern.eq_ignore_ascii_case(&with_port)
+                || pattern.eq_ignore_ascii_case(&format!("[{host}]:{port}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(items: &[&str]) -> Vec<String> {
+        items.iter().map(|&item| item.to_owned()).collect()
+    }
+
+    fn variable(name: &str) -> Option<String> {
+        match name {
+            "SOURCE_URL" => Some("postgres://ann:s3cret@db.internal:5432/shop".to_owned()),
+            "DB_PASSWORD" => Some("s3cret".to_owned()),
+            "OTHER_PASSWORD" => Some("s3cond".to_owned()),
+            _ => None,
+        }
+    }
+
+    fn rules() -> JobRules {
+        JobRules {
+            sluice_job_variables: list(&["SOURCE_URL", "DB_*"]),
+            sluice_job_hosts: list(&["db.example:5433", "*.shop.example", "/cloudsql/p:r:i"]),
+            sluice_job_files: vec!["/data".into()],
+            ..JobRules::default()
+        }
+    }
+
+    #[test]
+    fn a_job_names_only_what_is_listed() {
+        for (template, refused) in [
+            ("${SOURCE_URL}", None),
+            ("${SOURCE_URL}?sslmode=require", None),
+            ("postgres://u:${DB_PASSWORD}@db.example:5433/shop", None),
+            ("postgres://u:${DB_PASSWORD}@DB.example:5433/shop", None),
+            ("postgres://u:${DB_PASSWORD}@a.shop.example/shop", None),
+            ("postgres://u@localhost/shop?host=/cloudsql/p:r:i", None),
+            ("sqlite:///data/shop.db", None),
+            ("postgres://u:${OTHER_PASSWORD}@db.example:5433/d", Some("SLUICE_JOB_VARIABLES")),
+            ("sqlite:///${OTHER_PASSWORD}", Some("SLUICE_JOB_VARIABLES")),
+            ("postgres://u:${DB_PASSWORD}@elsewhere.example/d", Some("SLUICE_JOB_HOSTS")),
+            ("postgres://u:${DB_PASSWORD}@db.example/d", Some("SLUICE_JOB_HOSTS")),
+            ("postgres://u:${DB_PASSWORD}@shop.example/d", Some("SLUICE_JOB_HOSTS")),
+            ("postgres://u:${DB_PASSWORD}@evilshop.example/d", Some("SLUICE_JOB_HOSTS")),
+            ("postgres://u@db.example:5433/d?host=elsewhere.example", Some("SLUICE_JOB_HOSTS")),
+            ("postgres://u@db.example:5433/d?hostaddr=10.0.0.1", Some("SLUICE_JOB_HOSTS")),
+            ("${SOURCE_URL}?host=elsewhere.example", Some("SLUICE_JOB_HOSTS")),
+            ("${SOURCE_URL}?port=6432", Some("SLUICE_JOB_HOSTS")),
+            ("postgres://u@h/d?host=/tmp", Some("SLUICE_JOB_HOSTS")),
+            ("sqlite:///etc/passwd", Some("SLUICE_JOB_FILES")),
+            ("sqlite:///data/../etc/passwd", Some("SLUICE_JOB_FILES")),
+            ("sqlite:///data%2F..%2Fetc/passwd", Some("SLUICE_JOB_FILES")),
+            ("sqlite:///database.db", Some("SLUICE_JOB_FILES")),
+            ("sqlite:///${DB_PASSWORD}", Some("SLUICE_JOB_FILES")),
+            ("${SOURCE_URL}?sslrootcert=/etc/hostname", Some("SLUICE_JOB_FILES")),
+        ] {
+            match (rules().open(template, &variable), refused) {
+                (Ok(source), None) => assert!(!source.label().contains("s3cret")),
+                (Err(error), Some(list)) => {
+                    assert_eq!(error.kind(), Kind::Denied, "{template}");
+                    assert!(error.remedy().is_some_and(|hint| hint.contains(list)), "{template}");
+                    let said = format!("{} {:?}", error.chain(), error.remedy());
+                    assert!(!said.contains("s3cret") && !said.contains("s3cond"), "{said}");
+                }
+                (found, _) => panic!("{template}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_allowed_unless_it_is_listed() {
+        let rules = JobRules::default();
+        for template in ["${SOURCE_URL}", "postgres://u@h/d", "sqlite:///data/a.db"] {
+            assert_eq!(rules.open(template, &variable).unwrap_err().kind(), Kind::Denied);
+        }
+        assert_eq!(rules.check_inline(Some("ann@shop.example")).unwrap_err().kind(), Kind::Denied);
+        assert_eq!(rules.check_inline(None).unwrap_err().kind(), Kind::Denied);
+    }
+
+    #[test]
+    fn a_caller_that_is_listed_sends_jobs() {
+        let inline = |callers: &[&str], caller| {
+            let rules = JobRules { sluice_inline_callers: list(callers), ..JobRules::default() };
+            rules.check_inline(caller).is_ok()
+        };
+        assert!(inline(&["ann@shop.example"], Some("ann@shop.example")));
+        assert!(!inline(&["ann@shop.example"], Some("bob@shop.example")));
+        assert!(!inline(&["ann@shop.example"], None));
+        assert!(inline(&["anybody"], None));
+    }
+
+    #[test]
+    fn an_operator_can_demand_more_than_a_job_asks_for() {
+        let least = |tls, url: &str| {
+            let rules = JobRules {
+                sluice_job_hosts: list(&["*"]),
+                sluice_job_files: vec!["/".into()],
+                sluice_source_tls: tls,
+                ..JobRules::default()
+            };
+            rules.open(url, &variable).map(|_| ()).map_err(|error| error.chain())
+        };
+        let require = "postgres://u@h/d?sslmode=require";
+        assert!(least(LeastTls::Prefer, "postgres://u@h/d").is_ok());
+        assert!(least(LeastTls::Require, require).is_ok());
+        assert!(least(LeastTls::VerifyCa, "postgres://u@127.0.0.1/d").is_ok());
+        assert!(least(LeastTls::VerifyFull, "sqlite:///data/a.db").is_ok());
+        let said = least(LeastTls::VerifyFull, require).unwrap_err();
+        assert!(said.contains("at least `sslmode=verify-full`"), "{said}");
+        assert!(least(LeastTls::Require, "postgres://u@h/d?sslmode=allow").is_err());
+    }
+}

@@ -1,0 +1,57 @@
+//! What a job may name, and who may send one.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use sluice_runtime::http::Caller;
+
+use super::{World, envelope, job, post};
+use crate::rules::JobRules;
+
+fn strict() -> JobRules {
+    JobRules { sluice_inline_callers: vec!["ann@shop.example".to_owned()], ..super::rules() }
+}
+
+#[tokio::test]
+async fn a_job_itself_is_taken_from_listed_callers_only() {
+    let world = World::with(strict());
+    let body = json!({"job": job()});
+    let (call, message) = (body.to_string(), envelope("7", &body).to_string());
+    for (path, text) in [("/runs", &call), ("/pubsub", &message)] {
+        for (email, status) in [
+            (None, StatusCode::FORBIDDEN),
+            (Some("bob@shop.example"), StatusCode::FORBIDDEN),
+            (Some("ann@shop.example"), StatusCode::ACCEPTED),
+        ] {
+            let mut request = post(path, text.clone());
+            request.extensions_mut().insert(Caller::new(email.map(str::to_owned)));
+            let answer = world.send(request).await.unwrap();
+            assert_eq!(answer.status, status, "{path} {email:?}: {}", answer.body);
+        }
+    }
+    // A job file is the operator's: every caller may name it.
+    world.put_job("shop", &job().to_string()).await;
+    let answer = world.call(&json!({"job": "shop"})).await.unwrap();
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_job_that_names_more_than_it_may_leads_to_no_run() {
+    let world = World::new();
+    for (url, list) in [
+        ("${DB_PASSWORD}", "SLUICE_JOB_VARIABLES"),
+        ("postgres://u@elsewhere.example/${DB_PASSWORD}", "SLUICE_JOB_VARIABLES"),
+        ("postgres://u@elsewhere.example/d", "SLUICE_JOB_HOSTS"),
+        ("${SOURCE_URL}/../../etc/passwd", "SLUICE_JOB_FILES"),
+    ] {
+        let mut named = job();
+        named["source"]["url"] = Value::from(url);
+        world.put_job("shop", &named.to_string()).await;
+        for body in [json!({"job": "shop"}), json!({"job": named})] {
+            let answer = world.call(&body).await.unwrap();
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{url}: {}", answer.body);
+            let hint = answer.body["hint"].as_str().unwrap();
+            assert!(hint.contains(list), "{url}: {hint}");
+        }
+    }
+    assert!(world.bucket.runs().await.unwrap().is_empty());
+}
