@@ -118,11 +118,11 @@ impl StatusReport {
     /// last table's commit is the end.
     fn ended_here(&self) -> Option<Stage> {
         let tables = || self.run.tables.iter();
-        let is_over = |state| matches!(state, State::Committed | State::Refused);
+        let is_over = |state: State| state.is_settled() || state == State::Refused;
         if self.is_in_cloud() || self.planned.is_none() || !tables().all(|it| is_over(it.state)) {
             return None;
         }
-        let whole = tables().all(|table| table.state == State::Committed);
+        let whole = tables().all(|table| table.state.is_settled());
         Some(if whole { Stage::Finished } else { Stage::Failed })
     }
 
@@ -130,12 +130,15 @@ impl StatusReport {
     fn add_endings(&mut self, committed: Option<&Committed>) {
         let failed = self.verdict.as_ref().is_some_and(|it| it.decision == Decision::Fail);
         for table in &mut self.run.tables {
-            if matches!(table.state, State::Committed | State::Refused) {
+            if table.state.is_settled() || table.state == State::Refused {
                 continue;
             }
             let ending = committed
                 .and_then(|committed| committed.tables.iter().find(|it| it.table == table.table));
-            if let Some(failure) = ending.and_then(|ending| ending.failure.as_ref()) {
+            if let Some(newer) = ending.and_then(|ending| ending.overtaken_by) {
+                table.state = State::Overtaken;
+                table.overtaken_by = Some(newer.to_string());
+            } else if let Some(failure) = ending.and_then(|ending| ending.failure.as_ref()) {
                 table.state = State::Failed;
                 table.error = Some(failure.message.clone());
             } else if failed {
@@ -151,7 +154,7 @@ impl StatusReport {
             return of_run(&run.run, failure.into_error());
         }
         let gone: Vec<&TableReport> =
-            run.tables.iter().filter(|table| table.state != State::Committed).collect();
+            run.tables.iter().filter(|table| !table.state.is_settled()).collect();
         let names: Vec<String> = gone.iter().map(|table| format!("`{}`", table.table)).collect();
         let what = format!(
             "{} of {} tables not visible: {}",

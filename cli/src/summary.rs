@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sluice_contracts::documents::{Manifest, Receipt, Refused, Table};
+use sluice_contracts::documents::{Commit, Manifest, Receipt, Refused, Table};
 use sluice_contracts::job::Excluded;
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Result};
@@ -44,6 +44,9 @@ pub(crate) struct TableReport {
     pub(crate) units: u64,
     pub(crate) units_done: u64,
     pub(crate) state: State,
+    /// The later run that the target shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) overtaken_by: Option<String>,
     /// Why it is not visible.
     pub(crate) error: Option<String>,
     /// Values replaced by NULL, by column.
@@ -62,6 +65,8 @@ pub(crate) enum State {
     Extracted,
     /// It is visible.
     Committed,
+    /// The target shows a later run, which this one does not replace.
+    Overtaken,
     /// Nothing of it is visible, and no task works on it.
     Failed,
     /// The plan refused it.
@@ -69,12 +74,18 @@ pub(crate) enum State {
 }
 
 impl State {
+    /// Whether the load of the table is done.
+    pub(crate) fn is_settled(self) -> bool {
+        matches!(self, Self::Committed | Self::Overtaken)
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Planned => "planned",
             Self::Extracting => "extracting",
             Self::Extracted => "extracted",
             Self::Committed => "committed",
+            Self::Overtaken => "overtaken",
             Self::Failed => "failed",
             Self::Refused => "refused",
         }
@@ -100,7 +111,7 @@ impl RunReport {
                 Err(error) => Some(error),
             };
             if let Some(error) = error
-                && table.state != State::Committed
+                && !table.state.is_settled()
             {
                 table.state = State::Failed;
                 table.error = Some(error.chain());
@@ -118,8 +129,8 @@ impl RunReport {
         let coverage = coverage(store, manifest).await?;
         let mut tables = Vec::with_capacity(manifest.tables.len());
         for table in &manifest.tables {
-            let committed = store.commit(table.index).await?.is_some();
-            tables.push(TableReport::of(table, &coverage, committed));
+            let commit = store.commit(table.index).await?;
+            tables.push(TableReport::of(table, &coverage, commit.as_ref()));
         }
         tables.extend(manifest.refused.iter().map(TableReport::refused));
         let receipts = coverage.receipts.values();
@@ -150,12 +161,13 @@ impl TableReport {
             units: 0,
             units_done: 0,
             state: State::Refused,
+            overtaken_by: None,
             error: Some(refused.message.clone()),
             invalid: BTreeMap::new(),
         }
     }
 
-    fn of(table: &Table, coverage: &Coverage, committed: bool) -> Self {
+    fn of(table: &Table, coverage: &Coverage, commit: Option<&Commit>) -> Self {
         let receipts: Vec<&Receipt> = coverage
             .receipts
             .iter()
@@ -166,8 +178,10 @@ impl TableReport {
         for (column, count) in receipts.iter().flat_map(|receipt| &receipt.invalid) {
             *invalid.entry(column.clone()).or_insert(0) += count;
         }
+        let overtaken_by = commit.and_then(|commit| commit.overtaken_by);
         let state = match receipts.len() {
-            _ if committed => State::Committed,
+            _ if overtaken_by.is_some() => State::Overtaken,
+            _ if commit.is_some() => State::Committed,
             done if done == table.units as usize => State::Extracted,
             0 => State::Planned,
             _ => State::Extracting,
@@ -181,6 +195,7 @@ impl TableReport {
             units: u64::from(table.units),
             units_done: receipts.len() as u64,
             state,
+            overtaken_by: overtaken_by.map(|run| run.to_string()),
             error: None,
             invalid,
         }

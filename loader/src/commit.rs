@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use chrono::Utc;
-use sluice_contracts::documents::{Commit, ErrorReport, Manifest, Table, Verdict};
+use sluice_contracts::documents::{Commit, ErrorReport, Manifest, RunId, Table, Verdict};
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
 use sluice_targets::{Load, Loaded, Prepared, Targets};
@@ -151,6 +151,15 @@ impl Run<'_> {
             return Poll::Pending;
         }
         let mut results = Results::new();
+        // One table of the later run beside others of this one would be two moments.
+        let newer = steps.iter().find_map(|(_, step)| step.overtaken_by());
+        if let Some(newer) = newer {
+            for (table, step) in &steps {
+                let result = self.overtaken(table, step, newer).await;
+                results.insert(table.index, result);
+            }
+            return Poll::Ready(results);
+        }
         for (table, step) in steps {
             let result = match step {
                 Step::Committed(commit) => Ok(Poll::Ready(commit)),
@@ -207,13 +216,23 @@ impl Run<'_> {
         })
     }
 
-    /// Records that a table is visible. Of two records the first counts.
+    /// Records that a table keeps the rows of a later run, unless it is committed already.
+    async fn overtaken(&self, table: &Table, step: &Step, newer: RunId) -> Result<Commit> {
+        if let Step::Committed(commit) = step {
+            return Ok(commit.clone());
+        }
+        let snapshot = self.coverage.generation;
+        self.record(table, Loaded { snapshot, rows: 0, overtaken_by: Some(newer) }).await
+    }
+
+    /// Records that a table is visible, or overtaken. Of two records the first counts.
     async fn record(&self, table: &Table, loaded: Loaded) -> Result<Commit> {
         let commit = Commit {
             version: Commit::VERSION,
             table: table.index,
             snapshot: loaded.snapshot,
             rows: loaded.rows,
+            overtaken_by: loaded.overtaken_by,
             at: Utc::now(),
         };
         match self.store.create_commit(&commit).await? {
@@ -233,6 +252,15 @@ enum Step {
     Committed(Commit),
     /// It lacks the last step.
     Prepared(Box<dyn Prepared>),
+}
+
+impl Step {
+    fn overtaken_by(&self) -> Option<RunId> {
+        match self {
+            Self::Committed(commit) => commit.overtaken_by,
+            Self::Prepared(prepared) => prepared.overtaken_by(),
+        }
+    }
 }
 
 /// Refuses what this build would load wrongly: two tables that have one target, where one would

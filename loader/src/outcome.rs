@@ -22,7 +22,7 @@ pub struct TableCommit {
 }
 
 impl Outcome {
-    /// Whether every table is visible.
+    /// Whether every table is visible, or was overtaken.
     pub fn is_whole(&self) -> bool {
         self.tables.iter().all(|table| table.result.is_ok())
     }
@@ -32,14 +32,15 @@ impl Outcome {
 pub fn table_outcomes(manifest: &Manifest, outcome: &Outcome) -> Vec<TableOutcome> {
     let planned = outcome.tables.iter().filter_map(|ended| {
         let table = manifest.tables.get(ended.table as usize)?;
-        let (rows, failure) = match &ended.result {
-            Ok(commit) => (commit.rows, None),
-            Err(error) => (0, Some(ErrorReport::from(error))),
+        let (rows, overtaken_by, failure) = match &ended.result {
+            Ok(commit) => (commit.rows, commit.overtaken_by, None),
+            Err(error) => (0, None, Some(ErrorReport::from(error))),
         };
         Some(TableOutcome {
             table: table.name.clone(),
             target: table.target.clone(),
             rows,
+            overtaken_by,
             failure,
         })
     });
@@ -51,6 +52,7 @@ pub(crate) fn refused_outcome(refused: &Refused) -> TableOutcome {
         table: refused.table.clone(),
         target: refused.target.clone(),
         rows: 0,
+        overtaken_by: None,
         // The other tables moved, so this is a failure of the run, not a job that cannot be done.
         failure: Some(ErrorReport { kind: Kind::Data, ..refused.report() }),
     }

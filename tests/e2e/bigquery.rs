@@ -133,7 +133,7 @@ async fn each_disposition_does_what_its_name_says() {
 
     let first = load(&warehouse, Empty, &[&[1, 2], &[3]]);
     let made = loaded(&warehouse, &first).await.expect("an empty table is filled");
-    assert_eq!(made, Loaded { snapshot: 0, rows: 3 });
+    assert_eq!(made, Loaded { snapshot: 0, rows: 3, overtaken_by: None });
     let tags = "SELECT CONCAT(name, ARRAY_TO_STRING(tags, '')) FROM `sales.orders` WHERE id = 3";
     assert_eq!(warehouse.query(tags).await, ["äab"]);
     // The same run again, after its part files were deleted.

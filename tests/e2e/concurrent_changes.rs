@@ -200,6 +200,33 @@ async fn two_runs_of_one_job_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_a_later_one_has_overtaken_changes_nothing_and_says_so() {
+    let Some(database) = Database::fresh().await else { return };
+    let (_proxy, site, job) = slow_orders(&database).await;
+    let older = kill_half_way(&site, start(&site, &job), 1).await;
+    let newer = site.run(&job).await["run"].as_str().expect("the run's name").to_owned();
+    let shown = Expected::Table(&database, "orders");
+    assert_same(shown, &site.table("orders")).await;
+    let before = std::fs::read(site.table("orders").join("_runs.json")).expect("the history");
+
+    let ended = resume(&site, &job, &older).ended().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    for words in ["overtaken", &*newer, "stays as it is"] {
+        assert!(ended.stdout.contains(words), "{words}: {ended}");
+    }
+    let after = std::fs::read(site.table("orders").join("_runs.json")).expect("the history");
+    assert_eq!(before, after);
+    let status = ["status".as_ref(), older.as_ref(), "--job".as_ref(), job.as_os_str()];
+    let ended = site.sluice(status).await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert!(ended.stdout.contains("overtaken") && ended.stdout.contains(&newer), "{ended}");
+    // It stays so, however often it is resumed, and the next run replaces the table again.
+    assert!(resume(&site, &job, &older).ended().await.stdout.contains("overtaken"));
+    site.run(&job).await;
+    assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn write_dispositions_hold() {
     let Some(database) = Database::fresh().await else { return };
     shop::orders(&database, 3_000).await;

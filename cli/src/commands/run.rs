@@ -7,7 +7,6 @@ use crate::answer::Answer;
 use crate::arguments::Run;
 use crate::execution::{Again, Finished, Planned};
 use crate::render::run::render;
-use crate::summary::State;
 
 pub(crate) async fn run(options: &Run) -> Result<Answer> {
     let mut job = read_job(&options.job)?;
@@ -19,7 +18,7 @@ pub(crate) async fn run(options: &Run) -> Result<Answer> {
 /// The answer for a run that has ended.
 pub(super) fn answer(finished: Finished) -> Result<Answer> {
     // A run that failed in part still has something to show.
-    let shown = finished.report.tables.iter().any(|table| table.state == State::Committed);
+    let shown = finished.report.tables.iter().any(|table| table.state.is_settled());
     let text = if shown { render(&finished.report) } else { String::new() };
     Ok(Answer::new(&finished.report, text)?.because(finished.error))
 }

@@ -48,6 +48,9 @@ fn write_table(text: &mut String, table: &TableReport) -> std::fmt::Result {
         table.strategy.as_deref().unwrap_or("nothing"),
         count(table.units, "unit")
     )?;
+    if let Some(newer) = &table.overtaken_by {
+        writeln!(text, "  {}", overtaken(newer))?;
+    }
     if !table.invalid.is_empty() {
         writeln!(text, "  {}", invalid(table))?;
     }
@@ -71,11 +74,19 @@ fn write_tables(text: &mut String, tables: &[TableReport]) -> std::fmt::Result {
         if let Some(error) = &table.error {
             writeln!(text, "    {error}")?;
         }
+        if let Some(newer) = &table.overtaken_by {
+            writeln!(text, "    {}", overtaken(newer))?;
+        }
         if !table.invalid.is_empty() {
             writeln!(text, "    {}", invalid(table))?;
         }
     }
     Ok(())
+}
+
+/// Why a table that was read is not shown.
+pub(super) fn overtaken(newer: &str) -> String {
+    format!("the target shows run {newer}, which is later, and stays as it is")
 }
 
 /// Tables that the job leaves out, and why.

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use chrono::{DateTime, SecondsFormat, Utc};
 use sluice_contracts::documents::{Decision, Failure, Verdict};
 
+use super::run::overtaken;
 use crate::format::{count, duration, size, thousands, width};
 use crate::status::StatusReport;
-use crate::summary::{State, TableReport};
+use crate::summary::TableReport;
 
 /// Failures that are shown, the newest last.
 const SHOWN: usize = 10;
@@ -52,7 +53,7 @@ fn write_report(text: &mut String, report: &StatusReport) -> std::fmt::Result {
     write_failures(text, &report.failures)?;
     write_ending(text, report)?;
     // In the cloud the loader starts what is missing again.
-    let unfinished = run.tables.iter().any(|table| table.state != State::Committed);
+    let unfinished = run.tables.iter().any(|table| !table.state.is_settled());
     if unfinished && !report.is_in_cloud() {
         writeln!(
             text,
@@ -73,6 +74,9 @@ fn write_table(text: &mut String, table: &TableReport) -> std::fmt::Result {
         count(table.units, "unit"),
         count(table.rows, "row")
     )?;
+    if let Some(newer) = &table.overtaken_by {
+        writeln!(text, "    {}", overtaken(newer))?;
+    }
     if let Some(error) = &table.error {
         writeln!(text, "    {error}")?;
     }

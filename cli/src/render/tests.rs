@@ -86,6 +86,7 @@ fn report(state: State) -> RunReport {
             units: 5,
             units_done: 3,
             state,
+            overtaken_by: None,
             error: None,
             invalid: [("amount".into(), 1200), ("created".into(), 1)].into(),
         }],

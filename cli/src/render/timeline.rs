@@ -2,6 +2,7 @@
 
 use sluice_contracts::documents::{Decision, Failure, Verdict};
 
+use super::run::overtaken;
 use crate::format::{count, thousands};
 use crate::status::{Launch, StatusReport};
 use crate::summary::{State, TableReport};
@@ -78,6 +79,10 @@ fn ended(table: &TableReport) -> Option<String> {
     let name = &table.table;
     match (table.state, &table.error) {
         (State::Committed, _) => Some(format!("`{name}` visible: {}", count(table.rows, "row"))),
+        (State::Overtaken, _) => {
+            let newer = table.overtaken_by.as_deref()?;
+            Some(format!("`{name}` overtaken: {}", overtaken(newer)))
+        }
         (State::Failed | State::Refused, Some(error)) => Some(format!("`{name}` failed: {error}")),
         _ => None,
     }

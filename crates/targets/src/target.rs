@@ -57,6 +57,11 @@ pub trait Target: fmt::Debug + Send + Sync {
 /// A load that lacks only its last step. Dropped, it leaves nothing behind that a reader sees.
 #[async_trait]
 pub trait Prepared: fmt::Debug + Send {
+    /// The later run that the target shows already, and that this load does not replace.
+    fn overtaken_by(&self) -> Option<RunId> {
+        None
+    }
+
     /// The last step. For a load that is [staged](Load::staged) it is quick and seldom fails.
     async fn publish(self: Box<Self>) -> Result<Poll<Loaded>>;
 }
@@ -96,4 +101,6 @@ pub struct Loaded {
     pub snapshot: u32,
     /// Rows made visible.
     pub rows: u64,
+    /// The later run whose rows the target keeps: nothing of this run is visible.
+    pub overtaken_by: Option<RunId>,
 }

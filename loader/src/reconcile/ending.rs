@@ -124,6 +124,7 @@ pub(super) async fn outcomes_without_load(
     for (table, ending) in manifest.tables.iter().zip(&mut endings) {
         if let Some(commit) = store.commit(table.index).await? {
             ending.rows = commit.rows;
+            ending.overtaken_by = commit.overtaken_by;
             ending.failure = None;
         }
     }
@@ -136,6 +137,7 @@ fn all_failed(manifest: &Manifest, report: &ErrorReport) -> Vec<TableOutcome> {
         table: table.name.clone(),
         target: table.target.clone(),
         rows: 0,
+        overtaken_by: None,
         failure: Some(report.clone()),
     });
     planned.chain(manifest.refused.iter().map(refused_outcome)).collect()

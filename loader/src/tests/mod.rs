@@ -115,7 +115,14 @@ async fn a_second_table_follows_the_generation_of_the_first() {
     world.prove_all(0).await;
     world.found(1).await;
     world.prove_all(1).await;
-    let first = Commit { version: 1, table: 0, snapshot: 0, rows: 10, at: DateTime::UNIX_EPOCH };
+    let first = Commit {
+        version: 1,
+        table: 0,
+        snapshot: 0,
+        rows: 10,
+        overtaken_by: None,
+        at: DateTime::UNIX_EPOCH,
+    };
     world.store.create_commit(&first).await.unwrap();
     assert_eq!(coverage(&world.store, &world.manifest).await.unwrap().generation, 0);
     world.commit().await.unwrap();

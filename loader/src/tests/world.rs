@@ -104,7 +104,7 @@ struct Recorded {
 impl Prepared for Recorded {
     async fn publish(self: Box<Self>) -> Result<Poll<Loaded>> {
         let Self { recorder, load } = *self;
-        let loaded = Loaded { snapshot: load.snapshot, rows: load.rows };
+        let loaded = Loaded { snapshot: load.snapshot, rows: load.rows, overtaken_by: None };
         let publish = async || {
             if !recorder.is_visible(&load) {
                 recorder.loads.lock().unwrap().push(load.clone());

@@ -57,6 +57,9 @@ pub struct TableStatus {
     pub units_done: usize,
     /// As [`Status::rows`].
     pub rows: u64,
+    /// The later run that the target shows: this one changed nothing there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overtaken_by: Option<RunId>,
     /// Why it is not visible.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<ErrorReport>,
@@ -176,6 +179,7 @@ fn tables(
         units: table.units as usize,
         units_done: units_done.get(&table.index).copied().unwrap_or(0),
         rows: table.rows,
+        overtaken_by: None,
         failure: None,
     });
     let refused = manifest.refused.iter().map(|table| TableStatus {
@@ -185,6 +189,7 @@ fn tables(
         units: 0,
         units_done: 0,
         rows: 0,
+        overtaken_by: None,
         failure: Some(table.report()),
     });
     let mut tables: Vec<TableStatus> = planned.chain(refused).collect();
@@ -192,6 +197,7 @@ fn tables(
     let endings = committed.into_iter().flat_map(|committed| &committed.tables);
     for (table, ending) in tables.iter_mut().zip(endings) {
         table.rows = ending.rows;
+        table.overtaken_by = ending.overtaken_by;
         table.failure.clone_from(&ending.failure);
     }
     tables

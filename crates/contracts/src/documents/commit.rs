@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Proof that one table of a run is visible in its target.
+use super::run_id::RunId;
+
+/// Proof that one table of a run is visible in its target, or that a later run is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Commit {
@@ -16,6 +18,9 @@ pub struct Commit {
     pub snapshot: u32,
     /// Rows made visible by this run.
     pub rows: u64,
+    /// The later run whose rows the target keeps: nothing of this run is visible.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overtaken_by: Option<RunId>,
     /// Time of the commit, by the loader's clock.
     pub at: DateTime<Utc>,
 }

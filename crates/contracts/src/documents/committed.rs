@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error_report::ErrorReport;
+use super::run_id::RunId;
 
 /// The outcome of each table of a run that was loaded. Nothing changes after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,7 +23,7 @@ impl Committed {
     /// The version this build writes.
     pub const VERSION: u32 = 1;
 
-    /// Whether every table is visible.
+    /// Whether every table is visible, or was overtaken.
     pub fn is_whole(&self) -> bool {
         self.tables.iter().all(|table| table.failure.is_none())
     }
@@ -38,7 +39,10 @@ pub struct TableOutcome {
     pub target: String,
     /// Rows made visible.
     pub rows: u64,
-    /// Why it is not visible; absent if it is visible.
+    /// The later run whose rows the target keeps: this run was overtaken, and changed nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overtaken_by: Option<RunId>,
+    /// Why it is not visible; absent if it is visible, or overtaken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<ErrorReport>,
 }

@@ -43,7 +43,7 @@ impl RunEvent {
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum EventName {
-    /// Every table is visible.
+    /// Every table is visible, or was overtaken by a later run.
     #[serde(rename = "run.finished")]
     Finished,
     /// At least one is not.

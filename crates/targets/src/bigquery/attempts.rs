@@ -160,7 +160,7 @@ impl<'a> Attempts<'a> {
         let snapshot = label(GENERATION).and_then(|generation| u32::try_from(generation).ok());
         let rows = report.rows.or_else(|| label(ROWS));
         match (snapshot, rows) {
-            (Some(snapshot), Some(rows)) => Ok(Loaded { snapshot, rows }),
+            (Some(snapshot), Some(rows)) => Ok(Loaded { snapshot, rows, overtaken_by: None }),
             _ => Err(Error::bug(format!(
                 "read job `{}`: BigQuery says neither its rows nor its labels",
                 self.stem

@@ -72,7 +72,11 @@ impl TableLoad {
             && self.load.disposition != WriteDisposition::Truncate
         {
             // Neither its rows nor its columns change.
-            return Ok(Poll::Ready(Loaded { snapshot: self.load.snapshot, rows: 0 }));
+            return Ok(Poll::Ready(Loaded {
+                snapshot: self.load.snapshot,
+                rows: 0,
+                overtaken_by: None,
+            }));
         }
         parts::require_whole(&self.load).await?;
         let write = self.make_room(existing.as_ref()).await?;

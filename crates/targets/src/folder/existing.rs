@@ -91,6 +91,14 @@ impl ExistingTable {
         }
     }
 
+    /// The newest run that the table shows, if it is later than `run` and `run` would replace its
+    /// rows. Ids of runs are in the order of their planning.
+    pub(super) fn overtakes(&self, run: RunId, disposition: WriteDisposition) -> Option<RunId> {
+        let newest = self.history.runs.iter().map(|entry| entry.run).max()?;
+        let replaces = disposition != WriteDisposition::Append;
+        (replaces && newest > run).then_some(newest)
+    }
+
     /// Refuses a write disposition that the table does not allow as it is now.
     pub(super) fn admit(&self, disposition: WriteDisposition, columns: &[Column]) -> Result<()> {
         match disposition {

@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use sluice_contracts::Result;
+use sluice_contracts::documents::RunId;
 use sluice_contracts::job::WriteDisposition;
 
 use super::address::TablePath;
@@ -21,7 +22,7 @@ use crate::target::{Load, Loaded, Prepared};
 pub(super) struct TableLoad {
     target: String,
     loaded: Loaded,
-    /// `None` if the run is loaded already. Declared before the lock, so that it is dropped before
+    /// `None` if the run is loaded already, or overtaken. Declared before the lock, so that it is dropped before
     /// the lock is released.
     change: Option<(Staging, ExistingTable)>,
     /// Keeps other loads away.
@@ -38,7 +39,11 @@ impl TableLoad {
         let existing = ExistingTable::open(path)?;
         let target = load.target.clone();
         if let Some(entry) = existing.loaded(load.run, load.table)? {
-            let loaded = Loaded { snapshot: entry.snapshot, rows: entry.rows };
+            let loaded = Loaded { snapshot: entry.snapshot, rows: entry.rows, overtaken_by: None };
+            return Ok(Self { target, loaded, change: None, lock });
+        }
+        if let Some(newer) = existing.overtakes(load.run, load.disposition) {
+            let loaded = Loaded { snapshot: load.snapshot, rows: 0, overtaken_by: Some(newer) };
             return Ok(Self { target, loaded, change: None, lock });
         }
         existing.admit(load.disposition, &load.columns)?;
@@ -49,13 +54,17 @@ impl TableLoad {
         }
         staging.add(load, &PartSource::of(&load.bucket)?)?;
         staging.describe(&load.columns, &existing.history, LoadedRun::of(load))?;
-        let loaded = Loaded { snapshot: load.snapshot, rows: load.rows };
+        let loaded = Loaded { snapshot: load.snapshot, rows: load.rows, overtaken_by: None };
         Ok(Self { target, loaded, change: Some((staging, existing)), lock })
     }
 }
 
 #[async_trait]
 impl Prepared for TableLoad {
+    fn overtaken_by(&self) -> Option<RunId> {
+        self.loaded.overtaken_by
+    }
+
     async fn publish(self: Box<Self>) -> Result<Poll<Loaded>> {
         let Self { target, loaded, change, lock } = *self;
         let publish = move || {

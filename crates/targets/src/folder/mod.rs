@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A load builds the whole next state beside the table, of hard links where it can, and then
-//! exchanges the two folders in one step of the file system.
+//! exchanges the two folders in one step of the file system. A run that a later one has overtaken
+//! does not replace the later one's rows.
 
 mod address;
 mod client;
@@ -67,6 +68,7 @@ impl Target for FolderTarget {
             let existing = ExistingTable::open(TablePath::of(&target)?)?;
             match existing.loaded(run, index)? {
                 Some(_) => Ok(Vec::new()),
+                None if existing.overtakes(run, disposition).is_some() => Ok(Vec::new()),
                 None => existing.admit(disposition, &columns).map(|()| Vec::new()),
             }
         };
