@@ -154,8 +154,11 @@ impl Run<'_> {
         // One table of the later run beside others of this one would be two moments.
         let newer = steps.iter().find_map(|(_, step)| step.overtaken_by());
         if let Some(newer) = newer {
-            for (table, step) in &steps {
-                let result = self.overtaken(table, step, newer).await;
+            for (table, step) in steps {
+                let result = match step {
+                    Step::Committed(commit) => Ok(commit),
+                    Step::Prepared(_) => self.overtaken(table, newer).await,
+                };
                 results.insert(table.index, result);
             }
             return Poll::Ready(results);
@@ -216,11 +219,8 @@ impl Run<'_> {
         })
     }
 
-    /// Records that a table keeps the rows of a later run, unless it is committed already.
-    async fn overtaken(&self, table: &Table, step: &Step, newer: RunId) -> Result<Commit> {
-        if let Step::Committed(commit) = step {
-            return Ok(commit.clone());
-        }
+    /// Records that a table keeps the rows of a later run.
+    async fn overtaken(&self, table: &Table, newer: RunId) -> Result<Commit> {
         let snapshot = self.coverage.generation;
         self.record(table, Loaded { snapshot, rows: 0, overtaken_by: Some(newer) }).await
     }

@@ -49,6 +49,7 @@ fn committed(failure: Option<ErrorReport>) -> Committed {
         table: table.to_owned(),
         target: format!("bigquery://lake/shop/{table}"),
         rows,
+        overtaken_by: None,
         failure,
     };
     let tables = vec![ending("items", 0, None), ending("orders", 3, failure)];
