@@ -9,9 +9,8 @@ use sluice_contracts::{Error, Result};
 pub struct PlannerConfig {
     /// `SLUICE_JOBS`: URL of the folder with job files.
     sluice_jobs: Option<String>,
-    /// `SLUICE_PARALLELISM`: most tasks of the Cloud Run Job that run at once.
-    #[serde(default = "usual_parallelism")]
-    pub sluice_parallelism: u32,
+    /// `SLUICE_PARALLELISM`: most tasks of a plan, if the Cloud Run Job allows more.
+    pub sluice_parallelism: Option<u32>,
     /// `SLUICE_PLANNER_URL`: the service's own URL.
     sluice_planner_url: String,
 }
@@ -26,9 +25,10 @@ impl PlannerConfig {
     }
 
     fn checked(self) -> Result<Self> {
-        if self.sluice_parallelism == 0 {
-            return Err(Error::invalid("read `SLUICE_PARALLELISM`: no task could run")
-                .hint("it is the most tasks of the Cloud Run Job that run at once"));
+        if self.sluice_parallelism == Some(0) {
+            return Err(Error::invalid("read `SLUICE_PARALLELISM`: no task could run").hint(
+                "it is the most tasks of a plan; leave it out to use the job's parallelism",
+            ));
         }
         Ok(self)
     }
@@ -49,10 +49,6 @@ impl PlannerConfig {
 #[expect(clippy::disallowed_methods, reason = "the job file chooses the variables")]
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
-}
-
-fn usual_parallelism() -> u32 {
-    100
 }
 
 fn invalid(source: envy::Error) -> Error {
@@ -76,7 +72,7 @@ mod tests {
     fn job_files_lie_beside_the_runs_unless_told_otherwise() {
         let config = read(&[]).unwrap();
         assert_eq!(config.jobs_url("gs://lake/sluice/"), "gs://lake/sluice/jobs");
-        assert_eq!(config.sluice_parallelism, 100);
+        assert_eq!(config.sluice_parallelism, None);
         assert_eq!(config.planner_url(), "https://planner.example");
         let config = read(&[("SLUICE_JOBS", "gs://other/jobs")]).unwrap();
         assert_eq!(config.jobs_url("gs://lake/sluice/"), "gs://other/jobs");

@@ -21,7 +21,7 @@ async fn main() -> ExitCode {
             jobs: open_bucket(&config.jobs_url(&shared.bucket_url))?,
             bucket: open_bucket(&shared.bucket_url)?,
             executions: shared.executions,
-            parallelism: config.sluice_parallelism,
+            most_tasks: config.sluice_parallelism,
             checks: shared.checks,
             announcer: shared.announcer,
             targets: Targets::open(&[&BigQuery]).await?,

@@ -28,6 +28,9 @@ const PLANNINGS: usize = 5;
 const CHECKS: usize = 16;
 /// Tries of a run's planning before a transient failure counts as a permanent one.
 const MOST_TRIES: u32 = 10;
+/// Tasks that run at once where neither the platform nor the operator says how many: with a CPU
+/// each, no more than the usual quota of a small region.
+const USUAL_PARALLELISM: u32 = 100;
 
 /// What the service works with.
 #[derive(Debug, Clone)]
@@ -38,9 +41,8 @@ pub struct Ports {
     pub jobs: Bucket,
     /// Where tasks run.
     pub executions: Arc<dyn Executions>,
-    /// Most tasks that run at once: a task that waits for another's end would miss the run's
-    /// snapshot.
-    pub parallelism: u32,
+    /// Most tasks of a plan, if the operator allows fewer than the platform runs at once.
+    pub most_tasks: Option<u32>,
     /// The queue that calls the planner again, and the loader.
     pub checks: Arc<dyn Checks>,
     /// Where the end of a run is announced, if anywhere.
@@ -201,7 +203,7 @@ impl Planner {
         // The semaphore is closed only with the service.
         let _place = self.plannings.acquire().await;
         let mut job = Job::from_value("request", request.job.clone(), &strategy_names())?;
-        job.limits.max_tasks = job.limits.max_tasks.min(self.ports.parallelism);
+        job.limits.max_tasks = job.limits.max_tasks.min(self.most_tasks().await?);
         let source = sluice_sources::open(&job.source, &self.ports.variable)?;
         let mut manifest = plan_run(request.run, &job, source).await?;
         name_dropped(&self.ports.bucket, &job, &mut manifest).await?;
@@ -220,6 +222,14 @@ impl Planner {
             "planned a run"
         );
         Ok(manifest)
+    }
+
+    /// Most tasks of a plan: a task that starts only when another one ends would miss the run's
+    /// snapshot, and the others would wait for it in vain.
+    async fn most_tasks(&self) -> Result<u32> {
+        let at_once = self.ports.executions.parallelism().await?;
+        let limits = [at_once, self.ports.most_tasks];
+        Ok(limits.into_iter().flatten().min().unwrap_or(USUAL_PARALLELISM))
     }
 
     /// Refuses a run that could not be loaded, before a row is read.

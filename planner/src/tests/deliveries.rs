@@ -129,3 +129,25 @@ async fn cloud_scheduler_that_calls_again_for_the_same_time_gets_the_same_run() 
     assert_eq!(run_of(&call("2026-01-01T03:00:00Z").await.unwrap()), first);
     assert_ne!(run_of(&call("2026-01-02T03:00:00Z").await.unwrap()), first);
 }
+
+#[tokio::test]
+async fn no_plan_has_more_tasks_than_run_at_once() {
+    let mut quick = job();
+    // A task for each of the two tables, if there may be as many.
+    quick["limits"] = json!({"finish_within": "1ms"});
+    for (of_the_job, of_the_operator, tasks) in [
+        (None, None, 2),
+        (Some(1), None, 1),
+        (None, Some(1), 1),
+        (Some(100), Some(1), 1),
+        (Some(1), Some(100), 1),
+        (Some(250), None, 2),
+    ] {
+        let world = World::with_most_tasks(of_the_operator);
+        *world.platform.parallelism.lock().unwrap() = of_the_job;
+        let run = run_of(&world.call(&json!({"job": quick})).await.unwrap());
+        world.plan(run, 0).await.unwrap();
+        let manifest = world.store(run).manifest().await.unwrap();
+        assert_eq!(manifest.tasks.len(), tasks, "{of_the_job:?} {of_the_operator:?}");
+    }
+}

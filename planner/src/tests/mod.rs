@@ -63,6 +63,11 @@ struct Answer {
 
 impl World {
     fn new() -> Self {
+        Self::with_most_tasks(None)
+    }
+
+    /// A world whose operator allows this many tasks at once.
+    fn with_most_tasks(most_tasks: Option<u32>) -> Self {
         let faults = Arc::new(Faults::default());
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let bucket = |prefix: &str, store: &Arc<dyn ObjectStore>| Bucket {
@@ -80,7 +85,7 @@ impl World {
             bucket: bucket("sluice", &spoilt),
             jobs: bucket("sluice/jobs", &spoilt),
             executions: platform.clone(),
-            parallelism: 100,
+            most_tasks,
             checks: queue.clone(),
             announcer: Some(listener.clone()),
             targets: Targets::new(vec![("bigquery", Arc::clone(&target) as Arc<dyn Target>)]),
