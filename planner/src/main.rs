@@ -26,6 +26,7 @@ async fn main() -> ExitCode {
             announcer: shared.announcer,
             targets: Targets::open(&[&BigQuery]).await?,
             variable,
+            planning_deadline: config.planning_deadline()?,
             planner_url: config.planner_url().to_owned(),
             loader_url: shared.loader_url.trim_end_matches('/').to_owned(),
         });

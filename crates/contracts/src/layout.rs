@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! requests/<hash>.json
+//! requests/<hash>-<attempt>.json
 //! runs/<run>/request.json
 //! runs/<run>/manifest.json
 //! runs/<run>/units/<plan>/<task>.json
@@ -65,14 +66,15 @@ impl Layout {
         folder.clone().join(format!("{name}.yaml"))
     }
 
-    /// The run that the request of this key led to.
-    pub fn reservation(prefix: &Path, key: &str) -> Path {
+    /// The run that the request of this key led to, at the first attempt (0) or a later one.
+    pub fn reservation(prefix: &Path, key: &str, attempt: u32) -> Path {
         let hash = Sha256::digest(key.as_bytes());
         let name = hash.iter().take(16).fold(String::new(), |mut name, byte| {
             // Writing to a string cannot fail.
             let _ = write!(name, "{byte:02x}");
             name
         });
+        let name = if attempt == 0 { name } else { format!("{name}-{attempt}") };
         prefix.clone().join("requests").join(format!("{name}.json"))
     }
 

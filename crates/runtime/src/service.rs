@@ -46,12 +46,11 @@ const TASK_TIMEOUTS: RangeInclusive<Duration> =
 impl ServiceConfig {
     fn task_timeout(&self) -> Result<Duration> {
         let typed = &self.sluice_task_timeout;
-        let what = || format!("read `SLUICE_TASK_TIMEOUT`: `{typed}`");
-        let timeout = humantime::parse_duration(typed)
-            .doing(Kind::Invalid, what)
-            .map_err(|error| error.hint("write a duration such as `24h` or `90m`"))?;
+        let timeout = read_duration("SLUICE_TASK_TIMEOUT", typed)?;
         if !TASK_TIMEOUTS.contains(&timeout) || timeout.subsec_nanos() != 0 {
-            return Err(Error::invalid(format!("{} is not a timeout of Cloud Run", what())).hint(
+            let what =
+                format!("read `SLUICE_TASK_TIMEOUT`: `{typed}` is not a timeout of Cloud Run");
+            return Err(Error::invalid(what).hint(
                 "a task's timeout is 1 second to 7 days, in whole seconds; the default is `24h`",
             ));
         }
@@ -114,6 +113,16 @@ impl Service {
             port: config.port,
         })
     }
+}
+
+/// Reads the value of a variable that is a duration, such as `90m`.
+///
+/// # Errors
+/// `Invalid` if it is not.
+pub fn read_duration(variable: &str, typed: &str) -> Result<Duration> {
+    humantime::parse_duration(typed)
+        .doing(Kind::Invalid, || format!("read `{variable}`: `{typed}`"))
+        .map_err(|error| error.hint("write a duration such as `24h` or `90m`"))
 }
 
 /// Runs a service to its end. Its logs are for machines, and a failure decides the exit code.

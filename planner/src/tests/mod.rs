@@ -9,6 +9,7 @@ mod ports;
 mod states;
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -90,6 +91,7 @@ impl World {
             announcer: Some(listener.clone()),
             targets: Targets::new(vec![("bigquery", Arc::clone(&target) as Arc<dyn Target>)]),
             variable: |name| (name == "SOURCE_URL").then(|| DATABASE.1.clone()),
+            planning_deadline: Duration::from_hours(1),
             planner_url: "https://planner.example".to_owned(),
             loader_url: "https://loader.example".to_owned(),
         });
@@ -126,11 +128,9 @@ impl World {
         self.send(post("/pubsub", envelope(message, data).to_string())).await
     }
 
-    /// Delivers the planning of a run as Cloud Tasks does, after this many tries.
-    async fn plan(&self, run: RunId, tries: u32) -> Option<Answer> {
-        let mut request = post(&format!("/runs/{run}/plan"), "{}".to_owned());
-        request.headers_mut().insert("X-CloudTasks-TaskRetryCount", tries.into());
-        self.send(request).await
+    /// Delivers the planning of a run as Cloud Tasks does.
+    async fn plan(&self, run: RunId) -> Option<Answer> {
+        self.send(post(&format!("/runs/{run}/plan"), "{}".to_owned())).await
     }
 
     async fn status(&self, run: RunId) -> Answer {

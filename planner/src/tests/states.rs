@@ -66,7 +66,7 @@ async fn planned() -> (World, RunId) {
         let (world, run) = accepted().await;
         assert_eq!(state(&world, run).await, "planning");
         world.faults.arm(step, Fault::Refused);
-        world.plan(run, 0).await.unwrap();
+        world.plan(run).await.unwrap();
         let store = world.store(run);
         let launched = store.claim(0).await.unwrap().is_some();
         if store.manifest().await.is_ok() && !launched {
@@ -83,7 +83,7 @@ async fn a_run_goes_through_its_states() {
     let store = world.store(run);
     assert_eq!(state(&world, run).await, "launching");
 
-    world.plan(run, 0).await.unwrap();
+    world.plan(run).await.unwrap();
     assert_eq!(state(&world, run).await, "extracting");
     store.create_founder(&snapshot()).await.unwrap();
     store.create_receipt(&receipt(1)).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_run_that_failed_says_why() {
 #[tokio::test]
 async fn a_run_that_lacks_a_table_failed() {
     let (world, run) = accepted().await;
-    world.plan(run, 0).await.unwrap();
+    world.plan(run).await.unwrap();
     let store = world.store(run);
     let failure = verdict(Decision::Fail).failure;
     store.create_verdict(&verdict(Decision::Commit)).await.unwrap();
@@ -136,7 +136,7 @@ async fn a_run_that_lacks_a_table_failed() {
 #[tokio::test]
 async fn a_platform_that_does_not_answer_costs_the_link_to_its_log_only() {
     let (world, run) = accepted().await;
-    world.plan(run, 0).await.unwrap();
+    world.plan(run).await.unwrap();
     let mut without = 0;
     for step in 0.. {
         world.faults.arm(step, Fault::Refused);
