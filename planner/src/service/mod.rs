@@ -236,6 +236,8 @@ impl Planner {
             }
             Err(error) => return Err(error),
         };
+        // After the plan: a run without one says nothing to those that come after it.
+        self.ports.bucket.remember_run(&manifest).await?;
         cloud_run::launch(store, &manifest, &*self.ports.executions, &*self.ports.checks).await
     }
 

@@ -42,7 +42,7 @@ async fn at_every_step(wrong: Option<Kind>, check: impl AsyncFn(&World, RunId, F
             world.faults.arm(steps, fault);
             let run = carry_through(&world).await;
             let fired = world.faults.disarm();
-            assert_eq!(world.bucket.runs().await.unwrap(), [run], "{fault:?} at {steps}");
+            assert_eq!(world.runs().await, [run], "{fault:?} at {steps}");
             check(&world, run, fault).await;
             if !fired {
                 break;

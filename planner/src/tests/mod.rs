@@ -144,6 +144,14 @@ impl World {
         self.jobs.store.put(&path, text.to_owned().into()).await.unwrap();
     }
 
+    /// The runs that have left documents.
+    async fn runs(&self) -> Vec<RunId> {
+        let below = sluice_contracts::layout::Layout::runs(&self.bucket.prefix);
+        let listed = self.bucket.store.list_with_delimiter(Some(&below)).await.unwrap();
+        let names = listed.common_prefixes.iter();
+        names.map(|path| path.filename().unwrap().parse().unwrap()).collect()
+    }
+
     fn store(&self, run: RunId) -> RunStore {
         RunStore::new(self.bucket.clone(), run)
     }

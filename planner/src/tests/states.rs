@@ -156,3 +156,31 @@ async fn an_unknown_run_is_not_found() {
     let answer = world.status(RunId::generate()).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
 }
+
+/// What one more planning of a job reads and writes: calls of all ports, and objects listed.
+async fn cost_of_planning(world: &World, request: &Value) -> (usize, usize) {
+    let run = run_of(&world.call(request).await.unwrap());
+    let before = world.faults.counted();
+    world.plan(run).await.unwrap();
+    world.assert_launched(run).await;
+    let after = world.faults.counted();
+    (after.0 - before.0, after.1 - before.1)
+}
+
+#[tokio::test]
+async fn planning_costs_the_same_however_many_runs_there_were() {
+    let world = World::new();
+    let mut other = job();
+    other["name"] = json!("other");
+    let (own, other) = (json!({"job": job()}), json!({"job": other}));
+    for _ in 0..5 {
+        cost_of_planning(&world, &own).await;
+    }
+    let early = cost_of_planning(&world, &own).await;
+    for _ in 0..120 {
+        cost_of_planning(&world, &other).await;
+    }
+    for _ in 0..5 {
+        assert_eq!(cost_of_planning(&world, &own).await, early);
+    }
+}
