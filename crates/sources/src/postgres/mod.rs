@@ -71,7 +71,7 @@ impl Source for Database {
 
     async fn survey(&self, application: &str) -> Result<Box<dyn Survey>> {
         let connection = connection::connect(&self.options, &self.label, application).await?;
-        Ok(Box::new(survey::PgSurvey::new(connection)))
+        Ok(Box::new(survey::PgSurvey::new(connection).await?))
     }
 
     async fn reader(&self, application: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>> {

@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnection;
 
 use super::catalog::{self, CatalogEntry};
 use super::columns::Attribute;
-use super::connection::{execute, failed, is_hidden, row_security};
+use super::connection::{STATEMENT_MINUTES, execute, failed, is_hidden, row_security};
 use super::partitions;
 use super::type_table::{PgType, resolve};
 use super::{dialect, distribution, listing, statistics_warnings};
@@ -23,8 +23,12 @@ pub(super) struct PgSurvey {
 }
 
 impl PgSurvey {
-    pub(super) fn new(connection: PgConnection) -> Self {
-        Self { connection }
+    /// Limits each of its statements: the server goes on with one whose client has given up.
+    pub(super) async fn new(mut connection: PgConnection) -> Result<Self> {
+        let limit = format!("set statement_timeout to '{STATEMENT_MINUTES} min'");
+        let what = || "limit the statements of planning".to_owned();
+        execute(&mut connection, &limit, what).await?;
+        Ok(Self { connection })
     }
 }
 
