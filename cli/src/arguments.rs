@@ -195,6 +195,9 @@ pub(crate) struct Submit {
     /// Key of this request: the same key again starts no second run
     #[arg(long, value_name = "KEY")]
     pub(crate) run_key: Option<String>,
+    /// Start another run if the newest one of this key has failed
+    #[arg(long, requires = "run_key")]
+    pub(crate) retry: bool,
     /// Follow the run until it has ended
     #[arg(long)]
     pub(crate) watch: bool,

@@ -103,7 +103,10 @@ async fn plan(job: &Job) -> Result<(RunStore, Manifest)> {
     sluice_planner::name_dropped(&bucket, job, &mut manifest).await?;
     let store = RunStore::new(bucket, manifest.run);
     match store.create_manifest(&manifest).await? {
-        Created::First => Ok((store, manifest)),
+        Created::First => {
+            store.bucket().remember_run(&manifest).await?;
+            Ok((store, manifest))
+        }
         Created::Lost => Err(Error::bug(format!("run `{}` has a manifest already", manifest.run))),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::{Error, Kind, Result};
+use sluice_runtime::service::read_duration;
 
 /// What the loader reads from its environment, besides the settings of every service
 /// ([`sluice_runtime::service`]) and those of its callers.
@@ -30,9 +31,7 @@ impl LoaderConfig {
     /// How long a run may take until all its receipts are there.
     pub fn deadline(&self) -> Result<Duration> {
         let typed = &self.sluice_run_deadline;
-        let deadline = humantime::parse_duration(typed)
-            .doing(Kind::Invalid, || format!("read `SLUICE_RUN_DEADLINE`: `{typed}`"))
-            .map_err(|error| error.hint("write a duration such as `24h` or `90m`"))?;
+        let deadline = read_duration("SLUICE_RUN_DEADLINE", typed)?;
         if deadline < Duration::from_mins(1) {
             return Err(Error::invalid(format!(
                 "read `SLUICE_RUN_DEADLINE`: `{typed}` is less than a minute"

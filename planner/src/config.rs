@@ -1,7 +1,10 @@
 //! What the service reads from its environment.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use sluice_contracts::{Error, Result};
+use sluice_runtime::service::read_duration;
 
 /// What the planner reads from its environment, besides the settings of every service
 /// ([`sluice_runtime::service`]) and those of its callers.
@@ -9,9 +12,11 @@ use sluice_contracts::{Error, Result};
 pub struct PlannerConfig {
     /// `SLUICE_JOBS`: URL of the folder with job files.
     sluice_jobs: Option<String>,
-    /// `SLUICE_PARALLELISM`: most tasks of the Cloud Run Job that run at once.
-    #[serde(default = "usual_parallelism")]
-    pub sluice_parallelism: u32,
+    /// `SLUICE_PARALLELISM`: most tasks of a plan, if the Cloud Run Job allows more.
+    pub sluice_parallelism: Option<u32>,
+    /// `SLUICE_PLANNING_DEADLINE`: how long a run may take from its request to its launch, as `1h`.
+    #[serde(default = "usual_deadline")]
+    sluice_planning_deadline: String,
     /// `SLUICE_PLANNER_URL`: the service's own URL.
     sluice_planner_url: String,
 }
@@ -26,11 +31,21 @@ impl PlannerConfig {
     }
 
     fn checked(self) -> Result<Self> {
-        if self.sluice_parallelism == 0 {
-            return Err(Error::invalid("read `SLUICE_PARALLELISM`: no task could run")
-                .hint("it is the most tasks of the Cloud Run Job that run at once"));
+        if self.sluice_parallelism == Some(0) {
+            return Err(Error::invalid("read `SLUICE_PARALLELISM`: no task could run").hint(
+                "it is the most tasks of a plan; leave it out to use the job's parallelism",
+            ));
         }
+        self.planning_deadline()?;
         Ok(self)
+    }
+
+    /// How long a run may take from its request to its launch.
+    ///
+    /// # Errors
+    /// `Invalid` if the variable is no duration.
+    pub fn planning_deadline(&self) -> Result<Duration> {
+        read_duration("SLUICE_PLANNING_DEADLINE", &self.sluice_planning_deadline)
     }
 
     /// URL of the folder with job files: `jobs` in the bucket of all runs, unless it is set.
@@ -51,8 +66,8 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn usual_parallelism() -> u32 {
-    100
+fn usual_deadline() -> String {
+    "1h".to_owned()
 }
 
 fn invalid(source: envy::Error) -> Error {
@@ -76,7 +91,8 @@ mod tests {
     fn job_files_lie_beside_the_runs_unless_told_otherwise() {
         let config = read(&[]).unwrap();
         assert_eq!(config.jobs_url("gs://lake/sluice/"), "gs://lake/sluice/jobs");
-        assert_eq!(config.sluice_parallelism, 100);
+        assert_eq!(config.sluice_parallelism, None);
+        assert_eq!(config.planning_deadline().unwrap(), Duration::from_hours(1));
         assert_eq!(config.planner_url(), "https://planner.example");
         let config = read(&[("SLUICE_JOBS", "gs://other/jobs")]).unwrap();
         assert_eq!(config.jobs_url("gs://lake/sluice/"), "gs://other/jobs");
@@ -89,5 +105,7 @@ mod tests {
         assert!(error.chain().contains("sluice_planner_url"), "{}", error.chain());
         assert!(read(&[("SLUICE_PARALLELISM", "0")]).is_err());
         assert!(read(&[("SLUICE_PARALLELISM", "many")]).is_err());
+        let error = read(&[("SLUICE_PLANNING_DEADLINE", "soon")]).unwrap_err();
+        assert!(error.chain().contains("`SLUICE_PLANNING_DEADLINE`"), "{}", error.chain());
     }
 }

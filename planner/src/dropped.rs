@@ -5,20 +5,16 @@ use sluice_contracts::documents::{Manifest, Table};
 use sluice_contracts::job::{Excluded, Job, Selection, TableName};
 use sluice_contracts::store::{Bucket, RunStore};
 
-/// Runs that are looked through for the job's last one.
-const LOOKED_AT: usize = 100;
-
 /// Adds to the excluded tables those that the job's last run moved and this one does not. Their
 /// targets do not change: no job asks to delete them.
 pub async fn name_dropped(bucket: &Bucket, job: &Job, manifest: &mut Manifest) -> Result<()> {
     if let Selection::One(_) = job.selection {
         return Ok(());
     }
-    for run in bucket.runs().await?.into_iter().take(LOOKED_AT) {
+    for run in bucket.latest_runs(&job.name, &job.source).await? {
         // A run of another version, or a broken one, is not a reason to refuse this run.
         let Ok(last) = RunStore::new(bucket.clone(), run).manifest().await else { continue };
-        let same = last.job == job.name && last.source == job.source;
-        if !same || last.run == manifest.run {
+        if last.run == manifest.run {
             continue;
         }
         // A run of other tables says nothing about these.

@@ -91,16 +91,12 @@ async fn accept(
 }
 
 /// `POST /runs/{run}/plan`: Cloud Tasks calls until it is answered with success.
-async fn plan(
-    State(service): State<Arc<Planner>>,
-    Path(run): Path<String>,
-    headers: HeaderMap,
-) -> Response {
+async fn plan(State(service): State<Arc<Planner>>, Path(run): Path<String>) -> Response {
     let run = match run.parse::<RunId>() {
         Ok(run) => run,
         Err(error) => return drop_message(error),
     };
-    match service.plan(run, tries(&headers)).await {
+    match service.plan(run).await {
         Ok(true) => StatusCode::NO_CONTENT.into_response(),
         Ok(false) => {
             drop_message(Error::not_found(format!("find run `{run}`: no request asked for it")))
@@ -128,13 +124,6 @@ async fn nothing_here(method: Method, uri: Uri) -> Problem {
         "this service answers `POST /runs`, `POST /pubsub`, `GET /runs/<run>` and \
          `POST /runs/<run>/plan`",
     ))
-}
-
-/// How often Cloud Tasks has delivered this task before.
-/// <https://cloud.google.com/tasks/docs/creating-http-target-tasks#handler>
-fn tries(headers: &HeaderMap) -> u32 {
-    let count = headers.get("x-cloudtasks-taskretrycount");
-    count.and_then(|count| count.to_str().ok()?.parse().ok()).unwrap_or(0)
 }
 
 fn whole(body: Body) -> Result<Bytes> {

@@ -20,6 +20,7 @@ pub mod strategy;
 #[cfg(test)]
 #[cfg(feature = "service")]
 mod tests;
+mod time_limit;
 
 #[cfg(feature = "service")]
 pub use config::{PlannerConfig, variable};

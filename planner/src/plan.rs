@@ -13,6 +13,7 @@ use sluice_sources::{Description, Protection, Source, Survey};
 use crate::cut::Weighed;
 use crate::pack::pack;
 use crate::strategy::{Choice, Fit, STRATEGIES, Strategy};
+use crate::time_limit::{Progress, limited};
 
 /// Below this many rows and [`SMALL_BYTES`], `auto` does not cut.
 const SMALL_ROWS: u64 = 1_000_000;
@@ -36,15 +37,28 @@ pub async fn plan(job: &Job, source: Arc<dyn Source>) -> Result<Manifest> {
 
 /// Plans a run that already has its id, like [`plan`].
 pub async fn plan_run(run: RunId, job: &Job, source: Arc<dyn Source>) -> Result<Manifest> {
+    let progress = Progress::default();
+    limited(run, job, &progress, Box::pin(survey_and_cut(run, job, source, &progress))).await
+}
+
+async fn survey_and_cut(
+    run: RunId,
+    job: &Job,
+    source: Arc<dyn Source>,
+    progress: &Progress,
+) -> Result<Manifest> {
     let doing = |error: Error| error.during(format!("plan job `{}`", job.name));
     let mut survey = source.survey(&format!("sluice {run} plan")).await?;
     let protection = survey.protection().await.map_err(doing)?;
+    progress.comes_to("list the tables".to_owned());
     let (wanted, excluded) = select(job, survey.as_mut()).await.map_err(doing)?;
     let mut tables = Vec::with_capacity(wanted.len());
     let mut units = Vec::new();
     let mut refused = Vec::new();
     for table in &wanted {
-        let index = u32::try_from(tables.len()).unwrap_or(u32::MAX);
+        let (at, index) = (tables.len() + refused.len(), tables.len());
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        progress.comes_to(format!("table `{}` ({} of {})", table.relation, at + 1, wanted.len()));
         match plan_table(survey.as_mut(), index, table, job.consistency).await {
             Ok((planned, own)) => {
                 log_table(run, &planned);
@@ -56,6 +70,7 @@ pub async fn plan_run(run: RunId, job: &Job, source: Arc<dyn Source>) -> Result<
             Err(error) => refused.push(refuse(table, &error)),
         }
     }
+    progress.comes_to("count the connections that are left".to_owned());
     let free = survey.connections().await.map_err(doing)?.unwrap_or(u32::MAX);
     if tables.is_empty() {
         let first = refused.first();

@@ -9,7 +9,7 @@ use sluice_contracts::job::{JobProblem, JobProblems, nearest_hint};
 use sluice_contracts::{Error, Result};
 
 /// Keys of a request's body.
-const KEYS: [&str; 2] = ["job", "run_key"];
+const KEYS: [&str; 3] = ["job", "run_key", "retry"];
 /// Longest name of a job.
 const LONGEST_NAME: usize = 100;
 /// Longest key of a request, in bytes.
@@ -22,6 +22,8 @@ pub(crate) struct RunRequest {
     pub(crate) job: Wanted,
     /// The key that identifies the request; a request without one is always new.
     pub(crate) key: Option<Key>,
+    /// Whether another run is wanted if the one of this key has failed.
+    pub(crate) retry: bool,
 }
 
 /// The job that a request names or brings.
@@ -57,9 +59,9 @@ pub(crate) enum Key {
 impl RunRequest {
     /// Reads the body of a direct call.
     pub(crate) fn from_call(headers: &HeaderMap, body: &[u8]) -> Result<Self> {
-        let Body { job, run_key } = read_body(body)?;
+        let Body { job, run_key, retry } = read_body(body)?;
         let key = run_key.map(Key::Caller).or_else(|| scheduled(headers));
-        Ok(Self { job, key })
+        Self { job, key, retry }.checked()
     }
 
     /// Reads the envelope that a push subscription wraps around a message.
@@ -74,13 +76,24 @@ impl RunRequest {
         let data = BASE64_STANDARD
             .decode(message.data)
             .map_err(|_| Error::invalid("read the message: its data is not Base64"))?;
-        let Body { job, run_key } = read_body(&data)?;
+        let Body { job, run_key, retry } = read_body(&data)?;
         let said = run_key.or_else(|| {
             let key = message.attributes.get("run_key")?.as_str()?;
             (!key.is_empty()).then(|| key.to_owned())
         });
         let key = said.map_or_else(|| Key::Message { subscription, id: message.id }, Key::Caller);
-        Ok(Self { job, key: Some(key) })
+        Self { job, key: Some(key), retry }.checked()
+    }
+
+    /// Only the caller knows that a request is meant to replace an earlier one. Pub/Sub and Cloud
+    /// Scheduler repeat calls whatever became of the run.
+    fn checked(self) -> Result<Self> {
+        if self.retry && !matches!(self.key, Some(Key::Caller(_))) {
+            return Err(Error::invalid("read the request: `retry` without `run_key`").hint(
+                "send the `run_key` of the run that failed; a request without one is always new",
+            ));
+        }
+        Ok(self)
     }
 
     /// The key under which a run is reserved. Requests for two jobs may have the same key, such as
@@ -140,6 +153,7 @@ struct Message {
 struct Body {
     job: Wanted,
     run_key: Option<String>,
+    retry: bool,
 }
 
 /// Reads a body and finds everything wrong with it, as with a job file.
@@ -169,12 +183,20 @@ fn read_body(bytes: &[u8]) -> Result<Body> {
             None
         }
     };
+    let retry = match body.remove("retry") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(retry)) => retry,
+        Some(_) => {
+            problems.push(JobProblem::new("retry", "must be `true` or `false`"));
+            false
+        }
+    };
     let known = KEYS.map(str::to_owned);
     for key in body.keys() {
         problems.push(JobProblem::new(key, "unknown key").hint(nearest_hint(key, &known)));
     }
     match (job, problems.as_slice()) {
-        (Some(job), []) => Ok(Body { job, run_key }),
+        (Some(job), []) => Ok(Body { job, run_key, retry }),
         (_, [JobProblem { hint: Some(hint), .. }]) => {
             let hint = hint.clone();
             Err(Error::invalid("read the request").because(JobProblems(problems)).hint(hint))

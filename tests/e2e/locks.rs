@@ -123,3 +123,51 @@ fn units_of_others(site: &Site, run: &str) -> usize {
 fn is_held(table: &str) -> bool {
     HELD.contains(&table)
 }
+
+/// Views whose functions the server calls when it plans to read them, as Sluice makes it do to
+/// estimate their rows.
+async fn views(database: &Database) {
+    database
+        .execute(
+            "CREATE TABLE numbers (id int);
+             CREATE FUNCTION limited() RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS $$
+             BEGIN
+               IF current_setting('statement_timeout') = '0' THEN RAISE 'no limit'; END IF;
+               RETURN true;
+             END $$;
+             CREATE VIEW limited AS SELECT * FROM numbers WHERE limited();
+             CREATE FUNCTION slow() RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS $$
+             BEGIN PERFORM pg_sleep(300); RETURN true; END $$;
+             CREATE VIEW slow AS SELECT * FROM numbers WHERE slow()",
+        )
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_statement_of_planning_runs_without_a_limit() {
+    let Some(database) = Database::fresh().await else { return };
+    views(&database).await;
+    let site = Site::reading(database.url());
+    let source = json!({"url": "${SOURCE_URL}", "table": "public.limited"});
+    let job = site.job("limited", &source, &json!({}));
+    let planned = site.plan(&job).await;
+    assert_eq!(planned["tables"][0]["table"], "public.limited", "{planned:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_of_planning_that_is_cancelled_says_what_may_have_ended_it() {
+    let Some(database) = Database::fresh().await else { return };
+    views(&database).await;
+    let site = Site::reading(database.url());
+    let source = json!({"url": "${SOURCE_URL}", "table": "public.slow"});
+    let job = site.job("slow", &source, &json!({}));
+    let planning = site.start(["plan", job.to_str().expect("a path")]);
+    let cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity
+                  WHERE application_name LIKE 'sluice % plan' AND state = 'active'
+                    AND datname = current_database() AND wait_event = 'PgSleep'";
+    while database.number(cancel).await == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let ended = planning.ended().await;
+    ended.refused(1, &["`public.slow`", "longer than 5 minutes"]);
+}

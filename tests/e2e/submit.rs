@@ -93,12 +93,16 @@ async fn a_job_is_sent_as_it_stands_and_its_run_is_answered() {
     ended.succeeded();
     assert!(ended.stdout.starts_with(&format!("run {RUN}: planning\n")), "{ended}");
     assert!(ended.stdout.contains(&format!("`sluice status {RUN} --watch --planner {url}`")));
+    let again = ["submit", "orders", "--run-key", "nightly", "--retry"];
+    site.sluice(again).await.succeeded();
+    site.sluice(["submit", "orders", "--retry"]).await.refused(64, &["--run-key"]);
     let ended = site.sluice(["submit", "orders", "--json"]).await;
     assert_eq!(ended.answer()["links"]["run"], "http://planner/runs", "{ended}");
     let requests = heard.requests.lock().expect("no test panics here").clone();
     let source = json!({"url": "${SOURCE_URL}", "table": "events"});
     let sent = json!({"job": {"name": "events", "source": source}, "run_key": "nightly"});
-    assert_eq!(requests, [sent, json!({"job": "orders"})]);
+    let again = json!({"job": "orders", "run_key": "nightly", "retry": true});
+    assert_eq!(requests, [sent, again, json!({"job": "orders"})]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use sluice_contracts::documents::{
-    Claim, Commit, Committed, Extracted, Failure, Manifest, Order, Receipt, Request, Reservation,
-    RunEvent, Snapshot, TaskUnits, Verdict,
+    Claim, Commit, Committed, Extracted, Failure, LatestRun, Manifest, Order, Receipt, Request,
+    Reservation, RunEvent, Snapshot, TaskUnits, Verdict,
 };
 use sluice_contracts::store::{parse_document, parse_manifest};
 use sluice_tests::postgres::Database;
@@ -205,6 +205,7 @@ fn every_version_of_every_document_still_loads() {
     load("commit", Commit::VERSION, parse_document::<Commit>);
     load("extracted", Extracted::VERSION, parse_document::<Extracted>);
     load("reservation", Reservation::VERSION, parse_document::<Reservation>);
+    load("latest_run", LatestRun::VERSION, parse_document::<LatestRun>);
     load("request", Request::VERSION, parse_document::<Request>);
     load("order", Order::VERSION, parse_document::<Order>);
     load("claim", Claim::VERSION, parse_document::<Claim>);

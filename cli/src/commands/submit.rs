@@ -22,6 +22,9 @@ pub(crate) async fn submit(options: &Submit) -> Result<Answer> {
     if let Some(key) = &options.run_key {
         request.insert("run_key".to_owned(), key.as_str().into());
     }
+    if options.retry {
+        request.insert("retry".to_owned(), true.into());
+    }
     let doing = |error: Error| {
         let what = format!("submit job `{}` to `{}`", options.job.display(), planner.url());
         with_way_out(error, options.run_key.is_some()).during(what)

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! requests/<hash>.json
+//! requests/<hash>-<attempt>.json
+//! latest/<hash>/<run>.json
 //! runs/<run>/request.json
 //! runs/<run>/manifest.json
 //! runs/<run>/units/<plan>/<task>.json
@@ -65,15 +67,22 @@ impl Layout {
         folder.clone().join(format!("{name}.yaml"))
     }
 
-    /// The run that the request of this key led to.
-    pub fn reservation(prefix: &Path, key: &str) -> Path {
-        let hash = Sha256::digest(key.as_bytes());
-        let name = hash.iter().take(16).fold(String::new(), |mut name, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(name, "{byte:02x}");
-            name
-        });
+    /// The run that the request of this key led to, at the first attempt (0) or a later one.
+    pub fn reservation(prefix: &Path, key: &str, attempt: u32) -> Path {
+        let name = hash_of(key.as_bytes());
+        let name = if attempt == 0 { name } else { format!("{name}-{attempt}") };
         prefix.clone().join("requests").join(format!("{name}.json"))
+    }
+
+    /// The latest runs of a job that reads this source.
+    pub fn latest(prefix: &Path, job: &str, source: &str) -> Path {
+        // No name of a job has this byte.
+        prefix.clone().join("latest").join(hash_of(format!("{job}\0{source}").as_bytes()))
+    }
+
+    /// One of the latest runs of a job.
+    pub fn latest_run(prefix: &Path, job: &str, source: &str, run: RunId) -> Path {
+        Self::latest(prefix, job, source).join(format!("{run}.json"))
     }
 
     /// The folder of the run.
@@ -195,6 +204,15 @@ impl Layout {
     pub fn commit(&self, table: u32) -> Path {
         self.commits().join(format!("{table:05}.json"))
     }
+}
+
+fn hash_of(text: &[u8]) -> String {
+    let hash = Sha256::digest(text);
+    hash.iter().take(16).fold(String::new(), |mut name, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(name, "{byte:02x}");
+        name
+    })
 }
 
 /// The task that a holder's path names.

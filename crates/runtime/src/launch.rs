@@ -162,6 +162,10 @@ mod tests {
             Ok(None)
         }
 
+        async fn parallelism(&self) -> Result<Option<u32>> {
+            Ok(None)
+        }
+
         async fn cancel(&self, execution: &str) -> Result<()> {
             self.cancelled.lock().unwrap().push(execution.to_owned());
             Ok(())

@@ -1,13 +1,16 @@
 //! What the planner and the loader share as Cloud Run services: the settings that both have, the
 //! adapters of Google's services, and the service's start and end.
 
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use serde::Deserialize;
+use sluice_contracts::error::Doing as _;
 use sluice_contracts::ports::{Announcer, Checks, Executions};
-use sluice_contracts::{Error, Result};
+use sluice_contracts::{Error, Kind, Result};
 
 use crate::google::Endpoints;
 use crate::google::announcer::PubSub;
@@ -30,6 +33,34 @@ struct ServiceConfig {
     sluice_extractor_job: String,
     /// `SLUICE_TOPIC`: the Pub/Sub topic that each run's end is announced to.
     sluice_topic: Option<String>,
+    /// `SLUICE_TASK_TIMEOUT`: how long an attempt of a task may take, as `90m`.
+    #[serde(default = "usual_task_timeout")]
+    sluice_task_timeout: String,
+}
+
+/// Cloud Run's limits of a task's timeout.
+/// <https://cloud.google.com/run/docs/configuring/task-timeout>
+const TASK_TIMEOUTS: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_hours(7 * 24);
+
+impl ServiceConfig {
+    fn task_timeout(&self) -> Result<Duration> {
+        let typed = &self.sluice_task_timeout;
+        let timeout = read_duration("SLUICE_TASK_TIMEOUT", typed)?;
+        if !TASK_TIMEOUTS.contains(&timeout) || timeout.subsec_nanos() != 0 {
+            let what =
+                format!("read `SLUICE_TASK_TIMEOUT`: `{typed}` is not a timeout of Cloud Run");
+            return Err(Error::invalid(what).hint(
+                "a task's timeout is 1 second to 7 days, in whole seconds; the default is `24h`",
+            ));
+        }
+        Ok(timeout)
+    }
+}
+
+/// As the loader's deadline for a run: a task never outlives what its run may take.
+fn usual_task_timeout() -> String {
+    "24h".to_owned()
 }
 
 fn usual_port() -> u16 {
@@ -71,15 +102,27 @@ impl Service {
             Some(topic) => Some(Arc::new(PubSub::new(&endpoints, topic).await?)),
             None => None,
         };
+        let executions =
+            CloudRun::new(&endpoints, &config.sluice_extractor_job, config.task_timeout()?).await?;
         Ok(Self {
             bucket_url: config.sluice_bucket,
-            executions: Arc::new(CloudRun::new(&endpoints, &config.sluice_extractor_job).await?),
+            executions: Arc::new(executions),
             checks: Arc::new(CloudTasks::new(&endpoints, &queue).await?),
             loader_url: queue.sluice_loader_url,
             announcer,
             port: config.port,
         })
     }
+}
+
+/// Reads the value of a variable that is a duration, such as `90m`.
+///
+/// # Errors
+/// `Invalid` if it is not.
+pub fn read_duration(variable: &str, typed: &str) -> Result<Duration> {
+    humantime::parse_duration(typed)
+        .doing(Kind::Invalid, || format!("read `{variable}`: `{typed}`"))
+        .map_err(|error| error.hint("write a duration such as `24h` or `90m`"))
 }
 
 /// Runs a service to its end. Its logs are for machines, and a failure decides the exit code.
@@ -102,6 +145,24 @@ mod tests {
     fn read(variables: &[(&str, &str)]) -> Result<ServiceConfig> {
         let all = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         envy::from_iter(all).map_err(invalid)
+    }
+
+    #[test]
+    fn a_task_timeout_is_one_that_cloud_run_takes() {
+        let needed = [("SLUICE_BUCKET", "gs://lake"), ("SLUICE_EXTRACTOR_JOB", "j")];
+        let of = |typed| {
+            let [bucket, job] = needed;
+            read(&[bucket, job, ("SLUICE_TASK_TIMEOUT", typed)]).unwrap().task_timeout()
+        };
+        assert_eq!(read(&needed).unwrap().task_timeout().unwrap(), Duration::from_hours(24));
+        assert_eq!(of("90m").unwrap(), Duration::from_mins(90));
+        assert_eq!(of("7days").unwrap(), Duration::from_hours(168));
+        for wrong in ["soon", "", "600", "0s", "1500ms", "169h"] {
+            let error = of(wrong).unwrap_err();
+            assert_eq!(error.kind(), Kind::Invalid, "{wrong}");
+            assert!(error.chain().contains("`SLUICE_TASK_TIMEOUT`"), "{}", error.chain());
+            assert!(error.remedy().is_some(), "{wrong}");
+        }
     }
 
     #[test]

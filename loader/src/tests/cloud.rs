@@ -246,6 +246,10 @@ impl Executions for Platform {
         self.faults.call(find).await
     }
 
+    async fn parallelism(&self) -> Result<Option<u32>> {
+        panic!("a loader plans nothing")
+    }
+
     async fn cancel(&self, execution: &str) -> Result<()> {
         let cancel = async || {
             self.cancelled.lock().unwrap().push(execution.to_owned());

@@ -4,6 +4,7 @@ mod ending;
 mod status;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::Utc;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -28,8 +29,9 @@ use crate::{name_dropped, plan_run, strategy_names};
 const PLANNINGS: usize = 5;
 /// Targets that are checked at once.
 const CHECKS: usize = 16;
-/// Tries of a run's planning before a transient failure counts as a permanent one.
-const MOST_TRIES: u32 = 10;
+/// Tasks that run at once where neither the platform nor the operator says how many: with a CPU
+/// each, no more than the usual quota of a small region.
+const USUAL_PARALLELISM: u32 = 100;
 
 /// What the service works with.
 #[derive(Debug, Clone)]
@@ -40,9 +42,8 @@ pub struct Ports {
     pub jobs: Bucket,
     /// Where tasks run.
     pub executions: Arc<dyn Executions>,
-    /// Most tasks that run at once: a task that waits for another's end would miss the run's
-    /// snapshot.
-    pub parallelism: u32,
+    /// Most tasks of a plan, if the operator allows fewer than the platform runs at once.
+    pub most_tasks: Option<u32>,
     /// The queue that calls the planner again, and the loader.
     pub checks: Arc<dyn Checks>,
     /// Where the end of a run is announced, if anywhere.
@@ -53,6 +54,9 @@ pub struct Ports {
     pub variable: fn(&str) -> Option<String>,
     /// What jobs may name.
     pub rules: JobRules,
+    /// How long after its request a run may be planned and launched: until then, failures that may
+    /// pass are tried again.
+    pub planning_deadline: Duration,
     /// The planner's own URL, without a slash at the end.
     pub planner_url: String,
     /// The loader's URL, likewise.
@@ -65,6 +69,24 @@ pub struct Ports {
 pub struct Planner {
     ports: Ports,
     plannings: Semaphore,
+}
+
+/// What became of earlier copies of a request.
+enum Before {
+    /// No run was kept; this attempt may be reserved.
+    Nothing {
+        /// The attempt.
+        attempt: u32,
+    },
+    /// The newest attempt led to this run.
+    Run {
+        /// The attempt.
+        attempt: u32,
+        /// Its run.
+        run: RunId,
+        /// How far the run has come.
+        stage: Stage,
+    },
 }
 
 /// Why a request led to no run.
@@ -93,7 +115,8 @@ impl Planner {
     }
 
     /// Accepts a request: keeps it as a run, and has the run planned soon. The same request, sent
-    /// again, leads to the same run, even if its job file has changed.
+    /// again, leads to the same run, even if its job file has changed. One that asks for another
+    /// try leads to a new run if the one before has failed.
     pub(crate) async fn accept(
         &self,
         request: &RunRequest,
@@ -103,28 +126,35 @@ impl Planner {
             self.ports.rules.check_inline(caller.email()).map_err(Turned::Away)?;
         }
         let key = request.reservation_key();
-        if let Some(run) = self.accepted_before(key.as_deref()).await.map_err(Turned::Away)? {
-            let stage = self.stage(run).await.map_err(Turned::Away)?;
-            return Ok((run, stage));
-        }
+        let before = self.accepted_before(key.as_deref()).await.map_err(Turned::Away)?;
+        let attempt = match before {
+            Before::Nothing { attempt } => attempt,
+            Before::Run { attempt, stage: Stage::Failed, .. } if request.retry => attempt + 1,
+            Before::Run { run, stage, .. } => {
+                // The planner that kept it may have died before it asked.
+                self.ports.checks.ask_for_plan(run).await.map_err(Turned::Away)?;
+                tracing::info!(run = %run, "a request came again");
+                return Ok((run, stage));
+            }
+        };
         let job = self.read_job(&request.job).await.map_err(Turned::of_request)?;
+        let key = key.as_deref().map(|key| (key, attempt));
         let run = self.keep(request, key, job).await.map_err(Turned::Away)?;
         // The run may be further by now. It is not read: if that failed, a caller without a key
         // would send the request again.
         Ok((run, Stage::Planning))
     }
 
-    /// The run of an earlier copy of the request, if one was kept. Asks for its planning again: the
-    /// planner that kept it may have died before it asked.
-    async fn accepted_before(&self, key: Option<&str>) -> Result<Option<RunId>> {
-        let Some(key) = key else { return Ok(None) };
-        let Some(found) = self.ports.bucket.reservation(key).await? else { return Ok(None) };
+    /// What earlier copies of the request led to.
+    async fn accepted_before(&self, key: Option<&str>) -> Result<Before> {
+        let Some(key) = key else { return Ok(Before::Nothing { attempt: 0 }) };
+        let Some((attempt, found)) = self.ports.bucket.newest_reservation(key).await? else {
+            return Ok(Before::Nothing { attempt: 0 });
+        };
         if self.store(found.run).request().await?.is_none() {
-            return Ok(None);
+            return Ok(Before::Nothing { attempt });
         }
-        self.ports.checks.ask_for_plan(found.run).await?;
-        tracing::info!(run = %found.run, "a request came again");
-        Ok(Some(found.run))
+        Ok(Before::Run { attempt, run: found.run, stage: self.stage(found.run).await? })
     }
 
     /// The job of a request as a complete and valid document.
@@ -159,11 +189,17 @@ impl Planner {
         Ok(document)
     }
 
-    async fn keep(&self, request: &RunRequest, key: Option<String>, job: Value) -> Result<RunId> {
+    /// Keeps a request as a run. `key` is its key and the attempt at it.
+    async fn keep(
+        &self,
+        request: &RunRequest,
+        key: Option<(&str, u32)>,
+        job: Value,
+    ) -> Result<RunId> {
         let at = Utc::now();
         let own = Reservation { version: Reservation::VERSION, run: RunId::generate(), at };
         let run = match key {
-            Some(key) => self.ports.bucket.reserve(&key, &own).await?.run,
+            Some((key, attempt)) => self.ports.bucket.reserve(key, attempt, &own).await?.run,
             None => own.run,
         };
         let run_key = request.run_key();
@@ -174,13 +210,13 @@ impl Planner {
         Ok(run)
     }
 
-    /// Plans a run and launches it, or ends it if that cannot be done. `tries` says how often it
-    /// was tried before: after too many tries a transient failure counts as permanent, unless tasks
-    /// read already. `false` for a run without a request.
+    /// Plans a run and launches it, or ends it if that cannot be done. When the deadline for
+    /// planning has passed, a failure that may pass counts as permanent, unless tasks read already.
+    /// `false` for a run without a request.
     ///
     /// # Errors
     /// If it has to be tried again.
-    pub(crate) async fn plan(&self, run: RunId, tries: u32) -> Result<bool> {
+    pub(crate) async fn plan(&self, run: RunId) -> Result<bool> {
         let store = self.store(run);
         let Some(request) = store.request().await? else { return Ok(false) };
         if let Some(verdict) = store.verdict().await? {
@@ -189,9 +225,17 @@ impl Planner {
         }
         let Err(error) = Box::pin(self.carry_on(&store, &request)).await else { return Ok(true) };
         let may_pass = matches!(error.kind(), Kind::Transient | Kind::Conflict);
-        if may_pass && (tries + 1 < MOST_TRIES || store.claim(0).await?.is_some()) {
+        let deadline = self.ports.planning_deadline;
+        let in_time = (Utc::now() - request.at).to_std().unwrap_or_default() < deadline;
+        if may_pass && (in_time || store.claim(0).await?.is_some()) {
             return Err(error);
         }
+        let error = if may_pass {
+            let minutes = deadline.as_secs().div_ceil(60);
+            error.during(format!("give up planning run `{run}` after {minutes} minutes"))
+        } else {
+            error
+        };
         self.give_up(&store, &request, &error).await?;
         Ok(true)
     }
@@ -204,6 +248,8 @@ impl Planner {
             }
             Err(error) => return Err(error),
         };
+        // After the plan: a run without one says nothing to those that come after it.
+        self.ports.bucket.remember_run(&manifest).await?;
         cloud_run::launch(store, &manifest, &*self.ports.executions, &*self.ports.checks).await
     }
 
@@ -213,7 +259,7 @@ impl Planner {
         // The semaphore is closed only with the service.
         let _place = self.plannings.acquire().await;
         let mut job = Job::from_value("request", request.job.clone(), &strategy_names())?;
-        job.limits.max_tasks = job.limits.max_tasks.min(self.ports.parallelism);
+        job.limits.max_tasks = job.limits.max_tasks.min(self.most_tasks().await?);
         let source = self.ports.rules.open(&job.source, &self.ports.variable)?;
         let mut manifest = plan_run(request.run, &job, source).await?;
         name_dropped(&self.ports.bucket, &job, &mut manifest).await?;
@@ -232,6 +278,14 @@ impl Planner {
             "planned a run"
         );
         Ok(manifest)
+    }
+
+    /// Most tasks of a plan: a task that starts only when another one ends would miss the run's
+    /// snapshot, and the others would wait for it in vain.
+    async fn most_tasks(&self) -> Result<u32> {
+        let at_once = self.ports.executions.parallelism().await?;
+        let limits = [at_once, self.ports.most_tasks];
+        Ok(limits.into_iter().flatten().min().unwrap_or(USUAL_PARALLELISM))
     }
 
     /// Refuses a run that could not be loaded, before a row is read.

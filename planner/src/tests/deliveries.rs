@@ -8,7 +8,8 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
-use sluice_contracts::documents::RunId;
+use sluice_contracts::Kind;
+use sluice_contracts::documents::{ErrorReport, RunId, Verdict};
 
 use super::{Answer, World, job, post, run_of};
 
@@ -58,8 +59,8 @@ async fn messages_delivered_again_and_reordered_are_one_run_each_with_one_claim(
         }
         assert_eq!(runs.len(), messages, "seed {seed}");
         assert!(runs.values().all(|runs| runs.len() == 1), "seed {seed}: {runs:?}");
-        assert_eq!(world.bucket.runs().await.unwrap().len(), messages, "seed {seed}");
-        for run in world.bucket.runs().await.unwrap() {
+        assert_eq!(world.runs().await.len(), messages, "seed {seed}");
+        for run in world.runs().await {
             world.assert_launched(run).await;
         }
         // Every execution but the claimed ones was cancelled.
@@ -78,7 +79,7 @@ async fn deliver(world: &World, delivery: &Delivery) -> Answer {
         Delivery::Message(message) => {
             world.push(&format!("m{message}"), &json!({"job": "shop"})).await
         }
-        Delivery::Plan(run) => world.plan(*run, 0).await,
+        Delivery::Plan(run) => world.plan(*run).await,
     };
     answer.unwrap()
 }
@@ -96,7 +97,7 @@ async fn a_job_file_that_changes_between_two_deliveries_changes_no_run() {
         world.put_job("shop", &text).await;
         assert_eq!(run_of(&world.call(&request).await.unwrap()), run);
     }
-    world.plan(run, 0).await.unwrap();
+    world.plan(run).await.unwrap();
     let manifest = world.store(run).manifest().await.unwrap();
     let table = &manifest.tables[0];
     assert!(table.target.starts_with("bigquery://lake/shop"), "{table:?}");
@@ -128,4 +129,96 @@ async fn cloud_scheduler_that_calls_again_for_the_same_time_gets_the_same_run() 
     let first = run_of(&call("2026-01-01T03:00:00Z").await.unwrap());
     assert_eq!(run_of(&call("2026-01-01T03:00:00Z").await.unwrap()), first);
     assert_ne!(run_of(&call("2026-01-02T03:00:00Z").await.unwrap()), first);
+}
+
+#[tokio::test]
+async fn no_plan_has_more_tasks_than_run_at_once() {
+    let mut quick = job();
+    // A task for each of the two tables, if there may be as many.
+    quick["limits"] = json!({"finish_within": "1ms"});
+    for (of_the_job, of_the_operator, tasks) in [
+        (None, None, 2),
+        (Some(1), None, 1),
+        (None, Some(1), 1),
+        (Some(100), Some(1), 1),
+        (Some(1), Some(100), 1),
+        (Some(250), None, 2),
+    ] {
+        let world = World::with_most_tasks(of_the_operator);
+        *world.platform.parallelism.lock().unwrap() = of_the_job;
+        let run = run_of(&world.call(&json!({"job": quick})).await.unwrap());
+        world.plan(run).await.unwrap();
+        let manifest = world.store(run).manifest().await.unwrap();
+        assert_eq!(manifest.tasks.len(), tasks, "{of_the_job:?} {of_the_operator:?}");
+    }
+}
+
+/// Ends a run as failed.
+async fn fail(world: &World, run: RunId) {
+    let why = ErrorReport { kind: Kind::Denied, message: "no right".to_owned(), hint: None };
+    let verdict = Verdict::fail(why, chrono::Utc::now());
+    world.store(run).create_verdict(&verdict).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failed_run_of_a_key_is_tried_again_when_the_request_says_so_and_only_then() {
+    let world = World::new();
+    let plain = json!({"job": job(), "run_key": "monday"});
+    let retry = json!({"job": job(), "run_key": "monday", "retry": true});
+    // Before anything failed, both are the same request.
+    let first = run_of(&world.call(&retry).await.unwrap());
+    assert_eq!(run_of(&world.call(&plain).await.unwrap()), first);
+    assert_eq!(run_of(&world.call(&retry).await.unwrap()), first);
+    let mut runs = vec![first];
+    for _ in 0..3 {
+        let last = *runs.last().unwrap();
+        fail(&world, last).await;
+        let again = world.call(&plain).await.unwrap();
+        assert_eq!((run_of(&again), &again.body["state"]), (last, &json!("failed")));
+        let next = run_of(&world.call(&retry).await.unwrap());
+        assert!(!runs.contains(&next), "{next} {runs:?}");
+        // Either request leads to the newest run from now on.
+        assert_eq!(run_of(&world.call(&retry).await.unwrap()), next);
+        assert_eq!(run_of(&world.call(&plain).await.unwrap()), next);
+        let request = world.store(next).request().await.unwrap().unwrap();
+        assert_eq!(request.run_key.as_deref(), Some("monday"));
+        world.plan(next).await.unwrap();
+        world.assert_launched(next).await;
+        runs.push(next);
+    }
+}
+
+#[tokio::test]
+async fn a_failed_run_that_many_try_again_at_once_is_one_new_run() {
+    for seed in 0..WORLDS {
+        let mut random = StdRng::seed_from_u64(seed);
+        let world = World::new();
+        let body = |retry: bool| json!({"job": job(), "run_key": "monday", "retry": retry});
+        let first = run_of(&world.call(&body(false)).await.unwrap());
+        fail(&world, first).await;
+        let wishes: Vec<bool> = (0..6).map(|_| random.random_bool(0.7)).collect();
+        let bodies: Vec<_> = wishes.iter().map(|retry| body(*retry)).collect();
+        let answers = join_all(bodies.iter().map(|body| world.call(body))).await;
+        let runs: Vec<RunId> = answers.into_iter().map(|answer| run_of(&answer.unwrap())).collect();
+        let tried: BTreeSet<String> = std::iter::zip(&wishes, &runs)
+            .filter(|(retry, _)| **retry)
+            .map(|(_, run)| run.to_string())
+            .collect();
+        assert_eq!(tried.len(), usize::from(wishes.contains(&true)), "seed {seed}: {runs:?}");
+        assert!(!tried.contains(&first.to_string()), "seed {seed}");
+        assert_eq!(world.runs().await.len(), 1 + tried.len(), "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn only_a_key_of_the_callers_own_can_be_tried_again() {
+    let world = World::new();
+    for body in [json!({"job": job(), "retry": true}), json!({"job": job(), "retry": "yes"})] {
+        let answer = world.call(&body).await.unwrap();
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{answer:?}");
+        assert!(answer.body["detail"].as_str().unwrap().contains("retry"), "{answer:?}");
+    }
+    let pushed = world.push("m", &json!({"job": job(), "retry": true})).await.unwrap();
+    assert_eq!(pushed.body["status"], 422, "{pushed:?}");
+    assert!(world.runs().await.is_empty());
 }

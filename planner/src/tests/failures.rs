@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::json;
 use sluice_contracts::Kind;
-use sluice_contracts::documents::{Decision, EventName, RunId};
+use sluice_contracts::documents::{Decision, EventName, Request, RunId};
 
 use super::faults::Fault;
 use super::{World, job, run_of};
@@ -21,8 +21,8 @@ async fn carry_through(world: &World) -> RunId {
     }
     let run = run_of(&answer.expect("the planner lives again"));
     assert!(world.queue.take_plans().contains(&run));
-    for tries in 0..5 {
-        match world.plan(run, tries).await {
+    for _ in 0..5 {
+        match world.plan(run).await {
             Some(answer) if answer.status == StatusCode::NO_CONTENT => return run,
             Some(answer) => assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE),
             None => {}
@@ -42,7 +42,7 @@ async fn at_every_step(wrong: Option<Kind>, check: impl AsyncFn(&World, RunId, F
             world.faults.arm(steps, fault);
             let run = carry_through(&world).await;
             let fired = world.faults.disarm();
-            assert_eq!(world.bucket.runs().await.unwrap(), [run], "{fault:?} at {steps}");
+            assert_eq!(world.runs().await, [run], "{fault:?} at {steps}");
             check(&world, run, fault).await;
             if !fired {
                 break;
@@ -84,28 +84,37 @@ async fn a_run_that_cannot_be_planned_fails_once_whatever_fails_on_the_way() {
         assert_eq!(store.manifest().await.unwrap_err().kind(), Kind::NotFound);
         assert_eq!(world.platform.all(), 0);
         // Delivered once more, it announces nothing.
-        world.plan(run, 0).await.unwrap();
+        world.plan(run).await.unwrap();
         assert_eq!(world.listener.heard().len(), heard.len());
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_failure_that_may_pass_ends_the_run_at_the_tenth_try() {
+async fn a_failure_that_may_pass_ends_the_run_when_its_time_is_up_and_not_before() {
     let world = World::new();
-    let run = run_of(&world.call(&json!({"job": job()})).await.unwrap());
+    let run = run_of(&world.call(&json!({"job": job(), "run_key": "monday"})).await.unwrap());
     *world.target.wrong.lock().unwrap() = Some(Kind::Transient);
-    for tries in 0..9 {
-        let answer = world.plan(run, tries).await.unwrap();
-        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{tries}");
+    for _ in 0..50 {
+        let answer = world.plan(run).await.unwrap();
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(answer.body["hint"], "make the dataset");
         assert_eq!(world.store(run).verdict().await.unwrap(), None);
     }
-    assert_eq!(world.plan(run, 9).await.unwrap().status, StatusCode::NO_CONTENT);
-    assert_eq!(world.listener.heard().len(), 1);
+    // The same request, more than an hour old.
+    let request = world.store(run).request().await.unwrap().unwrap();
+    let at = request.at - chrono::TimeDelta::minutes(61);
+    let old = Request { run: RunId::generate(), at, ..request };
+    let run = old.run;
+    world.store(run).create_request(&old).await.unwrap();
+    assert_eq!(world.plan(run).await.unwrap().status, StatusCode::NO_CONTENT);
+    let [event] = &world.listener.heard()[..] else { panic!("{:?}", world.listener.heard()) };
+    let failure = event.failure.as_ref().unwrap();
+    assert!(failure.message.contains("after 60 minutes: look at `"), "{failure:?}");
+    assert_eq!(failure.hint.as_deref(), Some("make the dataset"));
     // The target works again, but too late.
     *world.target.wrong.lock().unwrap() = None;
-    assert_eq!(world.plan(run, 10).await.unwrap().status, StatusCode::NO_CONTENT);
+    assert_eq!(world.plan(run).await.unwrap().status, StatusCode::NO_CONTENT);
     assert_eq!(world.platform.all(), 0);
 }
 
@@ -113,12 +122,12 @@ async fn a_failure_that_may_pass_ends_the_run_at_the_tenth_try() {
 async fn a_run_whose_tasks_read_already_is_not_given_up_for_a_failure_that_may_pass() {
     let world = World::new();
     let run = run_of(&world.call(&json!({"job": job()})).await.unwrap());
-    world.plan(run, 0).await.unwrap();
+    world.plan(run).await.unwrap();
     world.assert_launched(run).await;
     // Request, verdict, manifest, the order twice, its claim: then the queue.
     for step in 0..12 {
         world.faults.arm(step, Fault::Refused);
-        world.plan(run, 99).await.unwrap();
+        world.plan(run).await.unwrap();
         assert_eq!(world.store(run).verdict().await.unwrap(), None, "step {step}");
     }
     assert!(world.faults.disarm());
@@ -128,7 +137,7 @@ async fn a_run_whose_tasks_read_already_is_not_given_up_for_a_failure_that_may_p
 async fn a_run_that_fails_after_its_launch_is_cancelled_unless_it_is_to_be_loaded() {
     let world = World::new();
     let run = run_of(&world.call(&json!({"job": job()})).await.unwrap());
-    world.plan(run, 0).await.unwrap();
+    world.plan(run).await.unwrap();
     let claim = world.assert_launched(run).await;
     let store = world.store(run);
     let verdict = sluice_contracts::documents::Verdict {
@@ -140,17 +149,17 @@ async fn a_run_that_fails_after_its_launch_is_cancelled_unless_it_is_to_be_loade
         at: chrono::DateTime::UNIX_EPOCH,
     };
     store.create_verdict(&verdict).await.unwrap();
-    world.plan(run, 0).await.unwrap();
+    world.plan(run).await.unwrap();
     assert_eq!(world.platform.cancelled(), [claim.execution]);
     let tables = &world.listener.heard()[0].tables;
     let names: Vec<&str> = tables.iter().map(|table| table.table.as_str()).collect();
     assert_eq!(names, ["items", "orders"]);
 
     let other = run_of(&world.call(&json!({"job": job()})).await.unwrap());
-    world.plan(other, 0).await.unwrap();
+    world.plan(other).await.unwrap();
     let commit = sluice_contracts::documents::Verdict { decision: Decision::Commit, ..verdict };
     world.store(other).create_verdict(&commit).await.unwrap();
-    world.plan(other, 0).await.unwrap();
+    world.plan(other).await.unwrap();
     assert_eq!(world.platform.cancelled().len(), 1);
     assert_eq!(world.listener.heard().len(), 1);
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
@@ -36,6 +37,7 @@ impl Fault {
 pub(super) struct Faults {
     armed: Mutex<Option<(usize, Fault)>>,
     calls: AtomicUsize,
+    listed: AtomicUsize,
     fired: AtomicBool,
     killed: Notify,
 }
@@ -45,6 +47,11 @@ impl Faults {
     pub(super) fn arm(&self, number: usize, fault: Fault) {
         let number = self.calls.load(Ordering::SeqCst) + number;
         *self.armed.lock().unwrap() = Some((number, fault));
+    }
+
+    /// Calls of all ports so far, and the objects that listings had.
+    pub(super) fn counted(&self) -> (usize, usize) {
+        (self.calls.load(Ordering::SeqCst), self.listed.load(Ordering::SeqCst))
     }
 
     /// Stops faults, and returns whether one has happened.
@@ -137,7 +144,13 @@ impl ObjectStore for Faulty {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.store.list(prefix)
+        let faults = Arc::clone(&self.faults);
+        self.store
+            .list(prefix)
+            .inspect(move |_| {
+                faults.listed.fetch_add(1, Ordering::SeqCst);
+            })
+            .boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

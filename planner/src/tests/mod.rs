@@ -10,6 +10,7 @@ mod ports;
 mod states;
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -74,10 +75,15 @@ fn rules() -> JobRules {
 
 impl World {
     fn new() -> Self {
-        Self::with(rules())
+        Self::with(rules(), None)
     }
 
-    fn with(rules: JobRules) -> Self {
+    /// A world whose operator allows this many tasks at once.
+    fn with_most_tasks(most_tasks: Option<u32>) -> Self {
+        Self::with(rules(), most_tasks)
+    }
+
+    fn with(rules: JobRules, most_tasks: Option<u32>) -> Self {
         let faults = Arc::new(Faults::default());
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let bucket = |prefix: &str, store: &Arc<dyn ObjectStore>| Bucket {
@@ -95,12 +101,13 @@ impl World {
             bucket: bucket("sluice", &spoilt),
             jobs: bucket("sluice/jobs", &spoilt),
             executions: platform.clone(),
-            parallelism: 100,
+            most_tasks,
             checks: queue.clone(),
             announcer: Some(listener.clone()),
             targets: Targets::new(vec![("bigquery", Arc::clone(&target) as Arc<dyn Target>)]),
             variable: |name| (name == "SOURCE_URL").then(|| DATABASE.1.clone()),
             rules,
+            planning_deadline: Duration::from_hours(1),
             planner_url: "https://planner.example".to_owned(),
             loader_url: "https://loader.example".to_owned(),
         });
@@ -137,11 +144,9 @@ impl World {
         self.send(post("/pubsub", envelope(message, data).to_string())).await
     }
 
-    /// Delivers the planning of a run as Cloud Tasks does, after this many tries.
-    async fn plan(&self, run: RunId, tries: u32) -> Option<Answer> {
-        let mut request = post(&format!("/runs/{run}/plan"), "{}".to_owned());
-        request.headers_mut().insert("X-CloudTasks-TaskRetryCount", tries.into());
-        self.send(request).await
+    /// Delivers the planning of a run as Cloud Tasks does.
+    async fn plan(&self, run: RunId) -> Option<Answer> {
+        self.send(post(&format!("/runs/{run}/plan"), "{}".to_owned())).await
     }
 
     async fn status(&self, run: RunId) -> Answer {
@@ -153,6 +158,14 @@ impl World {
     async fn put_job(&self, name: &str, text: &str) {
         let path = sluice_contracts::layout::Layout::job_file(&self.jobs.prefix, name);
         self.jobs.store.put(&path, text.to_owned().into()).await.unwrap();
+    }
+
+    /// The runs that have left documents.
+    async fn runs(&self) -> Vec<RunId> {
+        let below = sluice_contracts::layout::Layout::runs(&self.bucket.prefix);
+        let listed = self.bucket.store.list_with_delimiter(Some(&below)).await.unwrap();
+        let names = listed.common_prefixes.iter();
+        names.map(|path| path.filename().unwrap().parse().unwrap()).collect()
     }
 
     fn store(&self, run: RunId) -> RunStore {

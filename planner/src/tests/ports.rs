@@ -23,11 +23,18 @@ pub(super) struct Platform {
     /// Manifest and name of each execution.
     started: Mutex<Vec<(String, String)>>,
     cancelled: Mutex<Vec<String>>,
+    /// The most tasks that run at once.
+    pub(super) parallelism: Mutex<Option<u32>>,
 }
 
 impl Platform {
     pub(super) fn new(faults: Arc<Faults>) -> Self {
-        Self { faults, started: Mutex::default(), cancelled: Mutex::default() }
+        Self {
+            faults,
+            started: Mutex::default(),
+            cancelled: Mutex::default(),
+            parallelism: Mutex::default(),
+        }
     }
 
     /// The executions that were started for a manifest.
@@ -73,6 +80,10 @@ impl Executions for Platform {
             log_url: Some(format!("https://console.example/{execution}")),
         };
         self.faults.call(lost, async { Ok(Some(state)) }).await
+    }
+
+    async fn parallelism(&self) -> Result<Option<u32>> {
+        self.faults.call(lost, async { Ok(*self.parallelism.lock().unwrap()) }).await
     }
 
     async fn cancel(&self, execution: &str) -> Result<()> {

@@ -67,7 +67,7 @@ async fn planned() -> (World, RunId) {
         let (world, run) = accepted().await;
         assert_eq!(state(&world, run).await, "planning");
         world.faults.arm(step, Fault::Refused);
-        world.plan(run, 0).await.unwrap();
+        world.plan(run).await.unwrap();
         let store = world.store(run);
         let launched = store.claim(0).await.unwrap().is_some();
         if store.manifest().await.is_ok() && !launched {
@@ -84,7 +84,7 @@ async fn a_run_goes_through_its_states() {
     let store = world.store(run);
     assert_eq!(state(&world, run).await, "launching");
 
-    world.plan(run, 0).await.unwrap();
+    world.plan(run).await.unwrap();
     assert_eq!(state(&world, run).await, "extracting");
     store.create_founder(&snapshot()).await.unwrap();
     store.create_receipt(&receipt(1)).await.unwrap();
@@ -123,7 +123,7 @@ async fn a_run_that_failed_says_why() {
 #[tokio::test]
 async fn a_run_that_lacks_a_table_failed() {
     let (world, run) = accepted().await;
-    world.plan(run, 0).await.unwrap();
+    world.plan(run).await.unwrap();
     let store = world.store(run);
     let failure = verdict(Decision::Fail).failure;
     store.create_verdict(&verdict(Decision::Commit)).await.unwrap();
@@ -137,7 +137,7 @@ async fn a_run_that_lacks_a_table_failed() {
 #[tokio::test]
 async fn a_platform_that_does_not_answer_costs_the_link_to_its_log_only() {
     let (world, run) = accepted().await;
-    world.plan(run, 0).await.unwrap();
+    world.plan(run).await.unwrap();
     let mut without = 0;
     for step in 0.. {
         world.faults.arm(step, Fault::Refused);
@@ -156,4 +156,32 @@ async fn an_unknown_run_is_not_found() {
     let world = World::new();
     let answer = world.status(RunId::generate()).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
+}
+
+/// What one more planning of a job reads and writes: calls of all ports, and objects listed.
+async fn cost_of_planning(world: &World, request: &Value) -> (usize, usize) {
+    let run = run_of(&world.call(request).await.unwrap());
+    let before = world.faults.counted();
+    world.plan(run).await.unwrap();
+    world.assert_launched(run).await;
+    let after = world.faults.counted();
+    (after.0 - before.0, after.1 - before.1)
+}
+
+#[tokio::test]
+async fn planning_costs_the_same_however_many_runs_there_were() {
+    let world = World::new();
+    let mut other = job();
+    other["name"] = json!("other");
+    let (own, other) = (json!({"job": job()}), json!({"job": other}));
+    for _ in 0..5 {
+        cost_of_planning(&world, &own).await;
+    }
+    let early = cost_of_planning(&world, &own).await;
+    for _ in 0..120 {
+        cost_of_planning(&world, &other).await;
+    }
+    for _ in 0..5 {
+        assert_eq!(cost_of_planning(&world, &own).await, early);
+    }
 }

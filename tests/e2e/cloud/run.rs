@@ -28,8 +28,13 @@ fn shell(script: &str) -> Job {
 }
 
 async fn client(run: &CloudRun) -> Client {
+    client_with(run, Duration::from_hours(1)).await
+}
+
+/// A client whose tasks may take this long.
+async fn client_with(run: &CloudRun, task_timeout: Duration) -> Client {
     let job = Job::new("extract", "").full_name();
-    Client::new(&endpoints(run), &job).await.expect("a client can be made")
+    Client::new(&endpoints(run), &job, task_timeout).await.expect("a client can be made")
 }
 
 fn endpoints(run: &CloudRun) -> Endpoints {
@@ -109,15 +114,20 @@ async fn a_refusal_names_the_role_or_the_variable() {
     assert_eq!(error.kind(), Kind::Denied);
     assert!(error.remedy().unwrap().contains("`roles/run.jobsExecutorWithOverrides`"));
     run.trouble([Trouble::Denied]);
+    let error = client.parallelism().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Denied);
+    assert!(error.remedy().unwrap().contains("`roles/run.viewer`"));
+    run.trouble([Trouble::Denied]);
     let error = client.state("extract-1").await.unwrap_err();
     assert!(error.remedy().unwrap().contains("`roles/run.viewer`"));
 
     let other = Job::new("other", "").full_name();
-    let other = Client::new(&endpoints(&run), &other).await.unwrap();
+    let other = Client::new(&endpoints(&run), &other, Duration::from_hours(1)).await.unwrap();
     let error = other.start(MANIFEST, 0, 1).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
     assert!(error.remedy().unwrap().contains("`SLUICE_EXTRACTOR_JOB`"));
-    assert_eq!(Client::new(&endpoints(&run), "extract").await.unwrap_err().kind(), Kind::Invalid);
+    let unnamed = Client::new(&endpoints(&run), "extract", Duration::from_hours(1)).await;
+    assert_eq!(unnamed.unwrap_err().kind(), Kind::Invalid);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,6 +199,40 @@ async fn a_task_is_started_again_as_often_as_the_job_allows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_task_may_take_as_long_as_its_execution_says_whatever_its_job_says() {
+    let mut job = shell("sleep 2.5");
+    job.timeout = Duration::from_secs(1);
+    job.max_retries = 0;
+    job.grace = Duration::from_millis(100);
+    let run = CloudRun::start(job).await;
+    for (timeout, succeeded) in [(Duration::from_hours(168), 2), (Duration::from_secs(1), 0)] {
+        let client = client_with(&run, timeout).await;
+        let name = client.start(MANIFEST, 0, 2).await.expect("an execution starts");
+        let state = ended(&client, &name).await;
+        assert_eq!((state.succeeded, state.failed), (succeeded, 2 - succeeded), "{state:?}");
+        let timeout = format!("{}s", timeout.as_secs());
+        assert_eq!(run.execution(&name).unwrap()["template"]["timeout"], timeout);
+        if succeeded == 0 {
+            let message = state.message.unwrap();
+            assert!(message.contains("The configured timeout was reached"), "{message}");
+        }
+    }
+    let error = client_with(&run, Duration::from_hours(169)).await.start(MANIFEST, 0, 1).await;
+    assert_eq!(error.unwrap_err().kind(), Kind::Invalid);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_job_says_how_many_tasks_run_at_once() {
+    for (parallelism, read) in [(0, None), (1, Some(1)), (250, Some(250))] {
+        let mut job = shell("true");
+        job.parallelism = parallelism;
+        let run = CloudRun::start(job).await;
+        run.trouble([Trouble::Unavailable]);
+        assert_eq!(client(&run).await.parallelism().await.unwrap(), read);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_more_tasks_run_at_once_than_the_job_allows() {
     let site = Site::new();
     let log = site.file("log", "");
@@ -204,9 +248,12 @@ async fn no_more_tasks_run_at_once_than_the_job_allows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn gcloud_takes_the_stand_in_for_cloud_run() {
     let Some(gcloud) = Gcloud::find() else { return };
-    let run = CloudRun::start(shell("sleep 1; test $WELL = yes")).await;
+    let mut job = shell("sleep 2; test $WELL = yes");
+    job.timeout = Duration::from_secs(1);
+    let run = CloudRun::start(job).await;
     let variables = "--update-env-vars=WELL=yes";
-    let execute = ["execute", "extract", "--tasks", "3", variables, "--wait"];
+    let execute =
+        ["execute", "extract", "--tasks", "3", "--task-timeout", "1h", variables, "--wait"];
     let executed = gcloud.jobs(&run, &execute).await;
     executed.succeeded();
     assert!(executed.stderr.contains("has successfully completed"), "{executed}");

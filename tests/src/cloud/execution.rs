@@ -33,8 +33,9 @@ pub(crate) struct Ask {
 }
 
 impl Ask {
-    /// Reads the body of a request for an execution, in either form of the API.
-    pub(crate) fn read(job: &Job, body: &Value) -> Self {
+    /// Reads the body of a request for an execution, in either form of the API. The error is a
+    /// message for the caller.
+    pub(crate) fn read(job: &Job, body: &Value) -> Result<Self, String> {
         let overrides = &body["overrides"];
         let container = &overrides["containerOverrides"][0];
         let mut environment = job.environment.clone();
@@ -47,9 +48,7 @@ impl Ask {
             || job.arguments.clone(),
             |typed| typed.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect(),
         );
-        let typed = overrides["timeout"].as_str().and_then(|text| text.strip_suffix('s'));
-        let timeout = typed.and_then(|text| text.parse().ok());
-        Self {
+        Ok(Self {
             task_count: overrides["taskCount"]
                 .as_u64()
                 .and_then(|count| u32::try_from(count).ok())
@@ -57,11 +56,22 @@ impl Ask {
                 .unwrap_or(1),
             arguments,
             environment,
-            timeout_seconds: timeout
-                .or(overrides["timeoutSeconds"].as_u64())
-                .unwrap_or(job.timeout.as_secs()),
-        }
+            timeout_seconds: timeout(overrides)?.unwrap_or(job.timeout.as_secs()),
+        })
     }
+}
+
+/// The timeout that an execution asks for: `timeout` as `"60s"` in version 2 of the API,
+/// `timeoutSeconds` as a number in version 1.
+fn timeout(overrides: &Value) -> Result<Option<u64>, String> {
+    let typed = match (&overrides["timeout"], &overrides["timeoutSeconds"]) {
+        (Value::Null, Value::Null) => return Ok(None),
+        (Value::Null, seconds) => seconds.as_str().map_or(seconds.to_string(), str::to_owned),
+        (timeout, _) => timeout.as_str().unwrap_or_default().trim_end_matches('s').to_owned(),
+    };
+    // <https://cloud.google.com/run/docs/configuring/task-timeout>
+    let seconds = typed.parse().ok().filter(|seconds| (1..=7 * 24 * 3_600).contains(seconds));
+    seconds.map(Some).ok_or_else(|| format!("the timeout of {typed} s is not in 1 s to 604800 s"))
 }
 
 impl Execution {
@@ -116,6 +126,7 @@ impl Execution {
             "createTime": stamp(self.created),
             "taskCount": self.ask.task_count,
             "parallelism": job.parallelism,
+            "template": job.v2_template(self.ask.timeout_seconds),
             "logUri": self.log_url(),
             "conditions": [{"type": "Completed", "state": state}],
         });
@@ -176,7 +187,10 @@ impl Execution {
             "spec": {
                 "taskCount": self.ask.task_count,
                 "parallelism": job.parallelism,
-                "template": job.v1_template(&v1_environment(&self.ask.environment)),
+                "template": job.v1_template(
+                    &v1_environment(&self.ask.environment),
+                    self.ask.timeout_seconds,
+                ),
             },
             "status": status,
         })

@@ -1,4 +1,4 @@
-//! A stand-in for Cloud Run's jobs: `run`, `executions.get` and `executions.cancel` of the API's
+//! A stand-in for Cloud Run's jobs: `jobs.get`, `run`, `executions.get` and `executions.cancel` of the API's
 //! version 2, which Sluice calls, and the calls of version 1 that `gcloud run jobs execute` and
 //! `executions` make.
 
@@ -33,8 +33,10 @@ pub struct Job {
     pub arguments: Vec<String>,
     /// The program's whole environment, except what Cloud Run and the request for an execution add.
     pub environment: Vec<(String, String)>,
-    /// How many tasks run at once.
+    /// How many tasks may run at once; zero, if the job does not say.
     pub parallelism: usize,
+    /// How many tasks really run at once: the quota of the region.
+    pub at_once: usize,
     /// How often a failed task is started again.
     pub max_retries: u32,
     /// How long an attempt may take.
@@ -51,7 +53,8 @@ impl Job {
             program: program.into(),
             arguments: Vec::new(),
             environment: Vec::new(),
-            parallelism: 100,
+            parallelism: 0,
+            at_once: 100,
             max_retries: 3,
             timeout: Duration::from_mins(10),
             grace: Duration::from_secs(10),
@@ -63,17 +66,42 @@ impl Job {
         format!("projects/{PROJECT}/locations/{LOCATION}/jobs/{}", self.name)
     }
 
-    pub(super) fn v1_template(&self, environment: &[Value]) -> Value {
+    pub(super) fn v1_template(&self, environment: &[Value], timeout_seconds: u64) -> Value {
         json!({"metadata": {"annotations": {}}, "spec": {
             "containers": [{"image": "extractor", "env": environment}],
             "maxRetries": self.max_retries,
-            "timeoutSeconds": self.timeout.as_secs().to_string(),
+            "timeoutSeconds": timeout_seconds.to_string(),
         }})
+    }
+
+    /// As `google.cloud.run.v2.Job`.
+    pub(super) fn v2(&self) -> Value {
+        let mut execution =
+            json!({"taskCount": 1, "template": self.v2_template(self.timeout.as_secs())});
+        // Google's APIs leave out a number that is zero.
+        if self.parallelism > 0 {
+            execution["parallelism"] = self.parallelism.into();
+        }
+        json!({"name": self.full_name(), "uid": self.name, "template": execution})
+    }
+
+    fn at_once(&self) -> usize {
+        if self.parallelism == 0 { self.at_once } else { self.parallelism.min(self.at_once) }
+    }
+
+    /// The template of a task.
+    pub(super) fn v2_template(&self, timeout_seconds: u64) -> Value {
+        json!({
+            "containers": [{"image": "extractor"}],
+            "maxRetries": self.max_retries,
+            "timeout": format!("{timeout_seconds}s"),
+        })
     }
 
     fn v1(&self) -> Value {
         let environment = v1_environment(&self.environment);
-        let template = json!({"taskCount": 1, "template": self.v1_template(&environment)});
+        let task = self.v1_template(&environment, self.timeout.as_secs());
+        let template = json!({"taskCount": 1, "template": task});
         json!({
             "apiVersion": "run.googleapis.com/v1",
             "kind": "Job",
@@ -273,17 +301,18 @@ impl Inner {
         self.processes.lock().expect("no thread panicked").retain(|known| *known != process);
     }
 
-    /// Starts an execution, and returns it as it is then.
-    fn start(self: &Arc<Self>, body: &Value) -> Execution {
+    /// Starts an execution, and returns it as it is then, or the reason why it cannot be.
+    fn start(self: &Arc<Self>, body: &Value) -> Result<Execution, String> {
+        let ask = Ask::read(&self.job, body)?;
         let mut entries = self.entries();
         let name = format!("{}-{:05x}", self.job.name, entries.len() * 40_503 % 0xf_ffff);
-        let execution = Execution::new(name.clone(), Ask::read(&self.job, body), self.now());
+        let execution = Execution::new(name.clone(), ask, self.now());
         entries.push(Entry {
             execution: execution.clone(),
             cancelled: watch::Sender::new(false),
             work: tokio::spawn(Arc::clone(self).carry_out(name, execution.ask.clone())),
         });
-        execution
+        Ok(execution)
     }
 
     async fn carry_out(self: Arc<Self>, name: String, ask: Ask) {
@@ -295,7 +324,7 @@ impl Inner {
             }
             () = task::is_set(&mut cancelled) => {}
         }
-        let slots = Semaphore::new(self.job.parallelism);
+        let slots = Semaphore::new(self.job.at_once());
         let (inner, slots, name, ask) = (&*self, &slots, &name, &ask);
         join_all((0..ask.task_count).map(|index| async move {
             let _slot = slots.acquire().await.expect("slots are not closed");

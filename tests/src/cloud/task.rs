@@ -84,7 +84,7 @@ async fn try_once(
         ended = child.wait() => (judged(ended.expect("a task can be waited for")), true),
         () = is_set(cancelled) => (Ending::Cancelled, false),
         () = tokio::time::sleep(deadline) => {
-            (Ending::Badly("it took longer than its timeout".into()), false)
+            (Ending::Badly("The configured timeout was reached".into()), false)
         }
     };
     if !is_over {

@@ -23,6 +23,9 @@ use crate::sluice::merge;
 const PREFIX: &str = "etl";
 /// The service account that Cloud Tasks and Pub/Sub call as.
 pub const INVOKER: &str = "invoker@demo.iam.gserviceaccount.com";
+/// The job's own timeout, in place of Cloud Run's usual ten minutes: so short that a task ends by it
+/// unless the execution was started with another.
+const JOBS_OWN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a test waits for the end of a run.
 const PATIENCE: Duration = Duration::from_mins(4);
 
@@ -31,13 +34,14 @@ const PATIENCE: Duration = Duration::from_mins(4);
 pub struct Setting {
     /// The value of `SOURCE_URL`.
     pub source: String,
-    /// How many tasks Cloud Run runs at once, as the programs are configured.
+    /// How many tasks the job allows at once.
     pub parallelism: usize,
-    /// How many tasks really run at once.
+    /// How many tasks really run at once: the quota of the region.
     pub at_once: usize,
     /// How often Cloud Run starts a failed task again.
     pub max_retries: u32,
-    /// How long an attempt of a task may take.
+    /// How long an attempt of a task may take, as the programs are configured. The job itself has
+    /// [`JOBS_OWN_TIMEOUT`].
     pub timeout: Duration,
     /// The address of Pub/Sub, and the topic to which the ends of runs are published.
     pub pubsub: Option<(String, String)>,
@@ -100,7 +104,7 @@ impl World {
             ("SLUICE_PLANNER_URL", planner.url()),
             ("SLUICE_LOADER_URL", loader.url()),
             ("SLUICE_INVOKER", INVOKER.to_owned()),
-            ("SLUICE_PARALLELISM", setting.parallelism.to_string()),
+            ("SLUICE_TASK_TIMEOUT", format!("{}s", setting.timeout.as_secs())),
             ("SOURCE_URL", setting.source),
             ("SLUICE_JOB_VARIABLES", "SOURCE_URL".to_owned()),
             ("SLUICE_INLINE_CALLERS", "anybody".to_owned()),
@@ -115,9 +119,10 @@ impl World {
             environment.push(("SLUICE_TOPIC".to_owned(), topic));
         }
         let job = Job {
-            parallelism: setting.at_once,
+            parallelism: setting.parallelism,
+            at_once: setting.at_once,
             max_retries: setting.max_retries,
-            timeout: setting.timeout,
+            timeout: JOBS_OWN_TIMEOUT,
             environment: environment.clone(),
             ..Job::new("sluice-extractor", extractor)
         };

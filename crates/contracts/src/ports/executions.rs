@@ -18,6 +18,10 @@ pub trait Executions: std::fmt::Debug + Send + Sync {
     /// The state of an execution; `None` if no execution has that name.
     async fn state(&self, execution: &str) -> Result<Option<ExecutionState>>;
 
+    /// The most tasks of one execution that run at once; `None` where the platform is told no
+    /// limit. Tasks beyond it start when others end.
+    async fn parallelism(&self) -> Result<Option<u32>>;
+
     /// Cancels an execution's tasks. Does nothing to an execution that has ended already.
     async fn cancel(&self, execution: &str) -> Result<()>;
 }

@@ -1,6 +1,7 @@
 //! The run store: a run's documents, created and never overwritten.
 
 mod document;
+mod latest;
 mod launches;
 mod outcomes;
 mod plan;
@@ -54,23 +55,6 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// The runs that have left documents here, the newest first.
-    pub async fn runs(&self) -> Result<Vec<RunId>> {
-        let below = Layout::runs(&self.prefix);
-        let listed = self
-            .store
-            .list_with_delimiter(Some(&below))
-            .await
-            .map_err(|source| storage_error(format!("list `{below}`"), source))?;
-        let mut runs: Vec<RunId> = listed
-            .common_prefixes
-            .iter()
-            .filter_map(|path| path.filename()?.parse().ok())
-            .collect();
-        runs.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(runs)
-    }
-
     async fn create<T: Serialize>(&self, path: &Path, document: &T) -> Result<Created> {
         let text = serde_json::to_vec_pretty(document);
         self.create_text(path, text.doing(Kind::Bug, || format!("write `{path}` as JSON"))?).await

@@ -15,15 +15,27 @@ impl Bucket {
         text.map(Some).map_err(|_| Error::invalid(format!("read `{path}`: it is not UTF-8")))
     }
 
-    /// The run that the request of that key led to, if it arrived before.
-    pub async fn reservation(&self, key: &str) -> Result<Option<Reservation>> {
-        self.read(&Layout::reservation(&self.prefix, key), Reservation::VERSION).await
+    /// The newest attempt at the request of that key, and the run that it led to; `None` if it
+    /// never arrived.
+    pub async fn newest_reservation(&self, key: &str) -> Result<Option<(u32, Reservation)>> {
+        let mut newest = None;
+        for attempt in 0.. {
+            let path = Layout::reservation(&self.prefix, key, attempt);
+            let Some(found) = self.read(&path, Reservation::VERSION).await? else { break };
+            newest = Some((attempt, found));
+        }
+        Ok(newest)
     }
 
-    /// Reserves a run for the request that `key` identifies, or finds the run that the same request
-    /// led to before.
-    pub async fn reserve(&self, key: &str, reservation: &Reservation) -> Result<Reservation> {
-        let path = Layout::reservation(&self.prefix, key);
+    /// Reserves a run for an attempt at the request that `key` identifies, or finds the run that
+    /// the same attempt led to before.
+    pub async fn reserve(
+        &self,
+        key: &str,
+        attempt: u32,
+        reservation: &Reservation,
+    ) -> Result<Reservation> {
+        let path = Layout::reservation(&self.prefix, key, attempt);
         match self.create(&path, reservation).await? {
             Created::First => Ok(reservation.clone()),
             Created::Lost => {

@@ -47,10 +47,10 @@ async fn a_request_that_comes_again_finds_its_run() {
         at: DateTime::UNIX_EPOCH,
     };
     let first = reservation();
-    assert_eq!(bucket.reserve("nightly-1", &first).await.unwrap(), first);
-    assert_eq!(bucket.reserve("nightly-1", &reservation()).await.unwrap(), first);
+    assert_eq!(bucket.reserve("nightly-1", 0, &first).await.unwrap(), first);
+    assert_eq!(bucket.reserve("nightly-1", 0, &reservation()).await.unwrap(), first);
     let other = reservation();
-    assert_eq!(bucket.reserve("nightly-2", &other).await.unwrap(), other);
+    assert_eq!(bucket.reserve("nightly-2", 0, &other).await.unwrap(), other);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Cloud Run: executions of the extractor's job.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use google_cloud_gax::error::Error as Refused;
@@ -35,13 +37,16 @@ const LOOK: Remedy = Remedy {
 #[derive(Debug, Clone)]
 pub struct CloudRun {
     job: String,
+    task_timeout: Duration,
     jobs: client::Jobs,
     executions: client::Executions,
 }
 
 impl CloudRun {
-    /// The executions of `job`, a name like `projects/P/locations/L/jobs/J`.
-    pub async fn new(endpoints: &Endpoints, job: &str) -> Result<Self> {
+    /// The executions of `job`, a name like `projects/P/locations/L/jobs/J`. An attempt of a task
+    /// may take `task_timeout`, whatever the job itself says: its usual timeout of ten minutes
+    /// ends all tasks of a large table at once, again and again.
+    pub async fn new(endpoints: &Endpoints, job: &str, task_timeout: Duration) -> Result<Self> {
         check_name(job, &["locations", "jobs"], JOB)?;
         let endpoint = endpoints.run();
         let what = || "make a client of Cloud Run";
@@ -59,7 +64,7 @@ impl CloudRun {
             .build()
             .await
             .doing(Kind::Denied, what)?;
-        Ok(Self { job: job.to_owned(), jobs, executions })
+        Ok(Self { job: job.to_owned(), task_timeout, jobs, executions })
     }
 
     /// The full name of an execution that tasks know by its last part.
@@ -87,7 +92,11 @@ impl Executions for CloudRun {
             EnvVar::new().set_name("SLUICE_MANIFEST").set_value(manifest_url),
             EnvVar::new().set_name("SLUICE_LAUNCH").set_value(launch.to_string()),
         ]);
-        let overrides = Overrides::new().set_task_count(count).set_container_overrides([container]);
+        let timeout = google_cloud_wkt::Duration::try_from(self.task_timeout);
+        let overrides = Overrides::new()
+            .set_task_count(count)
+            .set_timeout(timeout.doing(Kind::Invalid, what)?)
+            .set_container_overrides([container]);
         // Repeated only if no execution can have been started: there was no connection or no token,
         // or the call was one of too many.
         let refused = Aip194Strict.continue_on_too_many_requests().with_time_limit(PATIENCE);
@@ -114,6 +123,21 @@ impl Executions for CloudRun {
             Err(refused) if kind_of(&refused) == Kind::NotFound => Ok(None),
             Err(refused) => Err(LOOK.error(format!("look at execution `{execution}`"), refused)),
         }
+    }
+
+    async fn parallelism(&self) -> Result<Option<u32>> {
+        let job = self
+            .jobs
+            .get_job()
+            .set_name(&self.job)
+            .with_attempt_timeout(ATTEMPT)
+            .with_retry_policy(repeated())
+            .send()
+            .await
+            .map_err(|refused| LOOK.error(format!("read job `{}`", self.job), refused))?;
+        // Its own task count does not matter: each execution is started with another.
+        let parallelism = job.template.map_or(0, |template| template.parallelism);
+        Ok(u32::try_from(parallelism).ok().filter(|parallelism| *parallelism > 0))
     }
 
     async fn cancel(&self, execution: &str) -> Result<()> {

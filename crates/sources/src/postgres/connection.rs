@@ -13,6 +13,15 @@ use crate::source::NoConnectionLeft;
 /// Longest wait for the server to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a statement of planning may take. It reads catalogs and statistics: after this time
+/// something holds it up. A statement that reads rows takes as long as it takes.
+pub(super) const STATEMENT_MINUTES: u32 = 5;
+
+/// The server says the same of a statement that ran out of time and of one that a person cancelled,
+/// unless one reads its language.
+const CANCELLED: &str = "someone cancelled the statement, or it is one of planning and took longer \
+                         than 5 minutes; look at the server's locks and load";
+
 /// Settings that a user, a role or the server may have changed, and that would change the text of
 /// values or end a long read. A lock is waited for at most half a minute, and less if the operator
 /// has set less.
@@ -257,7 +266,7 @@ fn refused(what: String, error: &PgDatabaseError) -> Error {
                 "a server that the table lies on does not answer; start the job again when it does",
             ),
         ),
-        "57014" => (Kind::Transient, None),
+        "57014" => (Kind::Transient, Some(CANCELLED)),
         "22P05" => (
             Kind::Data,
             Some(

@@ -104,7 +104,7 @@ impl Source for Database {
 
     async fn survey(&self, application: &str) -> Result<Box<dyn Survey>> {
         let connection = self.connect(application).await?;
-        Ok(Box::new(survey::PgSurvey::new(connection, self.protection())))
+        Ok(Box::new(survey::PgSurvey::new(connection, self.protection()).await?))
     }
 
     async fn reader(&self, application: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>> {

@@ -9,7 +9,9 @@ use sqlx::postgres::PgConnection;
 
 use super::catalog::{self, CatalogEntry};
 use super::columns::Attribute;
-use super::connection::{execute, failed, get, if_allowed, is_hidden, row_security, rows};
+use super::connection::{
+    STATEMENT_MINUTES, execute, failed, get, if_allowed, is_hidden, row_security, rows,
+};
 use super::partitions;
 use super::type_table::{PgType, resolve};
 use super::{dialect, distribution, listing, statistics_warnings};
@@ -25,9 +27,13 @@ pub(super) struct PgSurvey {
 }
 
 impl PgSurvey {
-    /// `protection` is what the URL demands at least.
-    pub(super) fn new(connection: PgConnection, protection: Protection) -> Self {
-        Self { connection, protection }
+    /// `protection` is what the URL demands at least. Limits each of its statements: the server
+    /// goes on with one whose client has given up.
+    pub(super) async fn new(mut connection: PgConnection, protection: Protection) -> Result<Self> {
+        let limit = format!("set statement_timeout to '{STATEMENT_MINUTES} min'");
+        let what = || "limit the statements of planning".to_owned();
+        execute(&mut connection, &limit, what).await?;
+        Ok(Self { connection, protection })
     }
 }
 

@@ -36,7 +36,13 @@ pub(super) async fn answer(
 /// Answers a call of version 2. `below` is the part of the path after the job's full name.
 fn answer_v2(inner: &Arc<Inner>, method: &Method, below: &str, body: &Value) -> Response {
     if (method, below) == (&Method::POST, ":run") {
-        return operation(&inner.start(body).v2(&inner.job));
+        return match inner.start(body) {
+            Ok(execution) => operation(&execution.v2(&inner.job)),
+            Err(message) => problem(400, "INVALID_ARGUMENT", &message),
+        };
+    }
+    if (method, below) == (&Method::GET, "") {
+        return axum::Json(inner.job.v2()).into_response();
     }
     let name = below.strip_prefix("/executions/").unwrap_or_default();
     let (name, verb) = name.split_once(':').unwrap_or((name, ""));
@@ -57,7 +63,10 @@ fn answer_v1(inner: &Arc<Inner>, method: &Method, below: &str, body: &Value) -> 
     let shown = match (method.as_str(), collection, verb) {
         (_, "jobs", _) if name != inner.job.name => return missing(name),
         ("GET", "jobs", "") => inner.job.v1(),
-        ("POST", "jobs", "run") => inner.start(body).v1(&inner.job),
+        ("POST", "jobs", "run") => match inner.start(body) {
+            Ok(execution) => execution.v1(&inner.job),
+            Err(message) => return problem(400, "INVALID_ARGUMENT", &message),
+        },
         ("GET", "executions", "") if name.is_empty() => {
             let entries = inner.entries();
             let all = entries.iter().map(|entry| entry.execution.v1(&inner.job));

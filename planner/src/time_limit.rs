@@ -1,0 +1,139 @@
+//! How long planning may take.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use sluice_contracts::documents::RunId;
+use sluice_contracts::job::Job;
+use sluice_contracts::{Error, Result};
+
+/// How long one planning may take: thousands of tables are described in less than a minute, so
+/// after this time something holds the source up. The planner's service must answer later than
+/// that.
+const LIMIT: Duration = Duration::from_mins(10);
+
+/// What a planning is doing, for the error of one that takes too long.
+#[derive(Debug, Default)]
+pub(crate) struct Progress(Mutex<Option<String>>);
+
+impl Progress {
+    /// Says what comes next.
+    pub(crate) fn comes_to(&self, what: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+    }
+
+    fn last(&self) -> String {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        last.unwrap_or_else(|| "connect to the source".to_owned())
+    }
+}
+
+/// Ends a planning that takes too long.
+pub(crate) async fn limited<T>(
+    run: RunId,
+    job: &Job,
+    progress: &Progress,
+    planning: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let ended = tokio::time::timeout(LIMIT, planning).await;
+    ended.unwrap_or_else(|_| {
+        let (minutes, last) = (LIMIT.as_secs() / 60, progress.last());
+        Err(Error::transient(format!(
+            "plan job `{}`: not done after {minutes} minutes, which came to: {last}",
+            job.name
+        ))
+        .hint(format!(
+            "look at what holds up `sluice {run} plan` at the source, such as locks or load; split \
+             a job of very many tables"
+        )))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use serde_json::json;
+    use sluice_contracts::documents::{Cut, SnapshotPlan};
+    use sluice_contracts::job::{TableJob, TableName};
+    use sluice_sources::{Description, Join, Listing, Place, Reader, Source, Survey};
+
+    use super::*;
+    use crate::{plan, strategy_names};
+
+    /// A source that never answers: when it is connected to, or when a table is described.
+    #[derive(Debug, Clone)]
+    struct Stuck {
+        connects: bool,
+    }
+
+    #[async_trait]
+    impl Source for Stuck {
+        fn label(&self) -> &'static str {
+            "stuck"
+        }
+
+        fn places(&self) -> Vec<Place> {
+            Vec::new()
+        }
+
+        async fn survey(&self, _: &str) -> Result<Box<dyn Survey>> {
+            if !self.connects {
+                std::future::pending::<()>().await;
+            }
+            Ok(Box::new(self.clone()))
+        }
+
+        async fn reader(&self, _: &str, _: Join<'_>) -> Result<Option<Box<dyn Reader>>> {
+            Err(Error::bug("this source cannot be read"))
+        }
+    }
+
+    #[async_trait]
+    impl Survey for Stuck {
+        async fn tables(&mut self) -> Result<Listing> {
+            let name = |name| TableName { schema: Some("shop".to_owned()), name };
+            let tables = (0..3).map(|at| name(format!("t{at}"))).collect();
+            Ok(Listing { tables, excluded: Vec::new() })
+        }
+
+        async fn describe(&mut self, table: &TableJob) -> Result<Description> {
+            if table.relation.to_string() == "shop.t0" {
+                // It fails alone.
+                return Err(Error::transient("describe table `shop.t0`: it is locked"));
+            }
+            std::future::pending().await
+        }
+
+        async fn snapshot(&mut self) -> Result<SnapshotPlan> {
+            Ok(SnapshotPlan::Independent)
+        }
+
+        fn predicate(&self, _: &Cut) -> Result<String> {
+            Ok(String::new())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_does_not_answer_ends_the_planning_by_name() {
+        let job = json!({
+            "name": "shop", "source": {"url": "postgres://db/shop"}, "bucket": "file:///lake",
+            "tables": [{"table": "*.*"}], "target": {"dataset": "bigquery://lake/shop"},
+        });
+        let job = Job::from_value("shop", job, &strategy_names()).unwrap();
+        for (connects, last) in
+            [(false, "connect to the source"), (true, "table `shop.t1` (2 of 3)")]
+        {
+            let planning = plan(&job, Arc::new(Stuck { connects }));
+            let ended = tokio::time::timeout(Duration::from_hours(1), planning).await;
+            let error = ended.expect("planning ends").unwrap_err();
+            assert!(error.is_transient(), "{error:?}");
+            let said = error.chain();
+            assert!(said.contains("`shop`: not done after 10 minutes"), "{said}");
+            assert!(said.ends_with(last), "{said}");
+            assert!(error.remedy().unwrap().contains(" plan` at the source"), "{error:?}");
+        }
+    }
+}
