@@ -1,5 +1,6 @@
 //! Planner: a job becomes work units, a manifest, and a launched execution.
 
+mod bundle;
 #[cfg(feature = "service")]
 mod config;
 mod cut;

@@ -1,15 +1,17 @@
 //! From a job to a manifest.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::Utc;
 use sluice_contracts::documents::{
-    Cut, Leaf, Manifest, Refused, RunId, SnapshotPlan, Table, TableWrite, Unit,
+    Cut, Manifest, Refused, RunId, SnapshotPlan, Table, TableWrite, Unit,
 };
 use sluice_contracts::job::{Consistency, Excluded, Job, Limits, Selection, TableJob};
 use sluice_contracts::{Error, Result};
-use sluice_sources::{Description, Protection, Source, Survey};
+use sluice_sources::{Description, Piece, Protection, Source, Survey};
 
+use crate::bundle::{Goal, Slice, bundle};
 use crate::cut::Weighed;
 use crate::pack::pack;
 use crate::strategy::{Choice, Fit, STRATEGIES, Strategy};
@@ -83,6 +85,9 @@ async fn survey_and_cut(
         });
     }
     let limits = Limits { max_connections: job.limits.max_connections.min(free), ..job.limits };
+    let several =
+        |unit: &&Unit| unit.index > 0 || unit.leaf.as_ref().is_some_and(|leaf| leaf.count() > 1);
+    let divided: BTreeSet<u32> = units.iter().filter(several).map(|unit| unit.table).collect();
     let packing = pack(&tables, units, &limits);
     let short = free < job.limits.max_connections && packing.tasks.len() as u64 == u64::from(free);
     let short = short.then(|| {
@@ -93,10 +98,10 @@ async fn survey_and_cut(
         Consistency::None => SnapshotPlan::Independent,
     };
     if snapshot == SnapshotPlan::Independent {
-        for table in tables.iter_mut().filter(|table| table.units > 1) {
+        for table in tables.iter_mut().filter(|table| divided.contains(&table.index)) {
             table.warnings.push(
-                "`consistency: none`: a row that moves between two units while they are read is \
-                 loaded twice or not at all"
+                "`consistency: none`: a row that moves between two units or partitions while they \
+                 are read is loaded twice or not at all"
                     .to_owned(),
             );
         }
@@ -192,8 +197,12 @@ async fn plan_table(
     }
     let mut warnings = description.warnings.clone();
     let cutting = match &table.partitioning.strategy {
-        _ if description.pieces.iter().all(|piece| piece.outside) => {
-            let reason = "it lies outside of the snapshot, and one statement reads one moment";
+        _ if description.pieces.iter().all(Piece::is_undivided) => {
+            let reason = if description.pieces.iter().all(|piece| piece.outside) {
+                "it lies outside of the snapshot, and one statement reads one moment"
+            } else {
+                "each of its units would lock all that it consists of"
+            };
             Cutting {
                 strategy: "full",
                 reason: reason.to_owned(),
@@ -205,15 +214,15 @@ async fn plan_table(
     };
     let units: Vec<Unit> = (0_u32..)
         .zip(cutting.units)
-        .map(|(at, (leaf, weighed, row_bytes))| {
+        .map(|(at, slice)| {
             Ok(Unit {
                 table: index,
                 index: at,
-                leaf,
-                predicate: survey.predicate(&weighed.cut)?,
-                rows: whole(weighed.rows),
-                bytes: whole(weighed.rows * row_bytes),
-                cut: weighed.cut,
+                leaf: slice.leaf,
+                predicate: survey.predicate(&slice.cut)?,
+                rows: whole(slice.rows),
+                bytes: whole(slice.bytes),
+                cut: slice.cut,
             })
         })
         .collect::<Result<_>>()?;
@@ -242,8 +251,7 @@ async fn plan_table(
 struct Cutting {
     strategy: &'static str,
     reason: String,
-    /// Leaf, cut, and bytes of a row.
-    units: Vec<(Option<Leaf>, Weighed, f64)>,
+    units: Vec<Slice>,
 }
 
 /// Cuts by the strategy that the job names, or says why it cannot be done.
@@ -337,7 +345,7 @@ async fn cut_pieces(
     let mut units = Vec::new();
     for piece in &description.pieces {
         let share = share_of(count, piece.rows, description.rows());
-        let cuts = if piece.outside || share < 2 && description.pieces.len() > 1 {
+        let cuts = if piece.is_undivided() || share < 2 && description.pieces.len() > 1 {
             // A leaf that is small anyway is not worth a range.
             vec![Weighed { cut: Cut::Full, rows: as_f64(piece.rows) }]
         } else {
@@ -346,21 +354,17 @@ async fn cut_pieces(
                 None => return Ok(None),
             }
         };
-        let row_bytes = bytes_per_row(piece.rows, piece.bytes);
-        units.extend(cuts.into_iter().map(|cut| (piece.leaf.clone(), cut, row_bytes)));
+        units.extend(cuts.into_iter().map(|cut| Slice::of(piece, cut)));
     }
+    let goal = Goal::new(description.rows().div_ceil(count));
+    let units = bundle(units, goal);
     Ok(Some(Cutting { strategy: strategy.name(), reason: choice.reason, units }))
 }
 
-fn whole_pieces(description: &Description) -> Vec<(Option<Leaf>, Weighed, f64)> {
-    description
-        .pieces
-        .iter()
-        .map(|piece| {
-            let cut = Weighed { cut: Cut::Full, rows: as_f64(piece.rows) };
-            (piece.leaf.clone(), cut, bytes_per_row(piece.rows, piece.bytes))
-        })
-        .collect()
+fn whole_pieces(description: &Description) -> Vec<Slice> {
+    let whole =
+        |piece: &Piece| Slice::of(piece, Weighed { cut: Cut::Full, rows: as_f64(piece.rows) });
+    bundle(description.pieces.iter().map(whole).collect(), Goal::new(u64::MAX))
 }
 
 /// Units for a table: 50,000 rows each, at least 10 and at most 100, and past that as many as keep
@@ -376,10 +380,6 @@ fn unit_count(rows: u64, target_rows: Option<u64>) -> u64 {
 fn share_of(count: u64, rows: u64, all_rows: u64) -> u32 {
     let share = (u128::from(count) * u128::from(rows)).div_ceil(u128::from(all_rows.max(1)));
     u32::try_from(share.max(1)).unwrap_or(u32::MAX)
-}
-
-fn bytes_per_row(rows: u64, bytes: u64) -> f64 {
-    as_f64(bytes) / as_f64(rows.max(1))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]

@@ -48,7 +48,7 @@ async fn a_column_that_nobody_planned_waits_for_the_next_plan() {
 }
 
 /// Starts a run, kills it once it is planned, alters its table, and returns the run's name.
-async fn altered_when_planned(
+pub(crate) async fn altered_when_planned(
     database: &Database,
     site: &Site,
     job: &Path,
@@ -105,7 +105,7 @@ async fn a_table_that_is_replaced_after_the_snapshot_is_never_loaded_whatever_re
     }
 }
 
-async fn execute(connection: &mut PgConnection, statements: &str) {
+pub(crate) async fn execute(connection: &mut PgConnection, statements: &str) {
     let statements = sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()));
     statements.execute(connection).await.expect("the statements are carried out");
 }

@@ -15,6 +15,7 @@ mod exactness;
 mod fidelity;
 mod installed;
 mod locks;
+mod many_partitions;
 mod many_tables;
 mod postgres;
 mod secrets;

@@ -33,8 +33,13 @@ struct Programs {
 impl Cluster {
     /// Starts an empty server. Reports a skip and returns `None` if its programs are missing.
     pub fn start() -> Option<Self> {
+        Self::with(&[])
+    }
+
+    /// Starts an empty server with settings of its own, each as `name=value`.
+    pub fn with(settings: &[&str]) -> Option<Self> {
         let (folder, programs) = Self::empty()?;
-        Some(Self::serve(folder, programs, &[]))
+        Some(Self::serve(folder, programs, settings))
     }
 
     /// Starts an empty server that speaks TLS, with the certificate of `fixtures/tls`, which is

@@ -211,6 +211,15 @@ pub struct Piece {
     /// Whether its rows lie outside of the source's snapshot: only what one statement reads of it
     /// is of one moment.
     pub outside: bool,
+    /// Whether each unit of it locks so much of the source that one task at a time may read it.
+    pub crowded: bool,
+}
+
+impl Piece {
+    /// Whether it has to stay one unit.
+    pub fn is_undivided(&self) -> bool {
+        self.outside || self.crowded
+    }
 }
 
 /// Where the keys of a piece lie.

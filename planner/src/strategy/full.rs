@@ -9,7 +9,7 @@ use sluice_sources::{Description, Piece, Survey};
 use super::{Choice, Fit, Strategy};
 use crate::cut::Weighed;
 
-/// One unit for each piece.
+/// One unit for each piece, or for several small ones.
 #[derive(Debug)]
 pub(super) struct Full;
 

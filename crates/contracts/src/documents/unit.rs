@@ -55,6 +55,8 @@ pub struct UnitRef {
 pub enum Leaf {
     /// A partition or an inheriting table, as the source spells it.
     Partition(String),
+    /// Several small ones, which are read one after another, each from end to end.
+    Partitions(Vec<String>),
     /// An object of a bucket or a file.
     Object {
         /// Its path below the bucket or folder.
@@ -66,10 +68,25 @@ pub enum Leaf {
     },
 }
 
+impl Leaf {
+    /// Number of things that the source stores by themselves.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Partition(_) | Self::Object { .. } => 1,
+            Self::Partitions(names) => names.len(),
+        }
+    }
+}
+
 impl fmt::Display for Leaf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Partition(name) => f.write_str(name),
+            Self::Partitions(names) => match names.as_slice() {
+                [] => Ok(()),
+                [only] => f.write_str(only),
+                [first, rest @ ..] => write!(f, "{first} and {} more", rest.len()),
+            },
             Self::Object { path, .. } => f.write_str(path),
         }
     }

@@ -10,9 +10,9 @@ use super::{Created, READ_AT_ONCE, RunStore, parse_document};
 use crate::documents::{Manifest, ManifestVersion2, Task, TaskUnits, Unit};
 use crate::error::{Doing as _, Error, Kind, Result};
 
-/// Most units that a manifest holds itself. Up to here one document costs less time and money than
-/// two; a unit takes about 200 bytes.
-const MOST_HELD: u64 = 1_000;
+/// Most units that a manifest holds itself, and most partitions in them. Up to here one document
+/// costs less time and money than two; a unit takes about 200 bytes.
+const MOST_HELD: usize = 1_000;
 
 /// Reads a manifest of any version.
 ///
@@ -29,7 +29,8 @@ impl RunStore {
     /// Writes the plan, whose tasks hold their units. The units of a large plan are written before
     /// the manifest that names them.
     pub async fn create_manifest(&self, manifest: &Manifest) -> Result<Created> {
-        if manifest.unit_count() <= MOST_HELD {
+        let leaves = |unit: &Unit| unit.leaf.as_ref().map_or(1, |leaf| leaf.count().max(1));
+        if manifest.held_units().map(leaves).sum::<usize>() <= MOST_HELD {
             return self.create_compact(&self.layout.manifest(), manifest).await;
         }
         let folder = Uuid::new_v4().simple().to_string();

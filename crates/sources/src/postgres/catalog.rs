@@ -170,6 +170,13 @@ async fn not_found(connection: &mut PgConnection, relation: &Relation) -> Result
 }
 
 impl CatalogEntry {
+    /// The relation as it stands after FROM, without its partitions, which the server would lock
+    /// all. Policies and rights that count are the relation's own.
+    pub(super) fn alone(&self, relation: &Relation) -> String {
+        let only = if matches!(self.kind, 'r' | 'p') { "only " } else { "" };
+        format!("{only}{}", dialect::relation(relation))
+    }
+
     /// Columns that it can be cut by.
     pub(super) fn keys(&self) -> Vec<Key> {
         self.attributes

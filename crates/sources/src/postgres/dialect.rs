@@ -9,6 +9,8 @@ use crate::sql::{self, Dialect};
 
 pub(super) use crate::sql::quoted as identifier;
 
+/// Most partitions that one query reads.
+const READ_TOGETHER: usize = 16;
 /// The alias of the relation that is read.
 const ALIAS: &str = "_sluice";
 
@@ -113,8 +115,9 @@ fn in_common_era(year: &str) -> bool {
     year.len() == 4 && year != "0000"
 }
 
-/// The COPY statement that reads a unit.
-pub(super) fn copy(table: &Table, unit: &Unit) -> Result<String> {
+/// The queries whose rows, one after another, are a unit's. Of many partitions each reads a few: a
+/// query locks what it reads, and all indexes of that.
+pub(super) fn queries(table: &Table, unit: &Unit) -> Result<Vec<String>> {
     let columns: Vec<String> = table
         .columns
         .iter()
@@ -128,18 +131,35 @@ pub(super) fn copy(table: &Table, unit: &Unit) -> Result<String> {
         ))
         .hint("the manifest was changed, or written by another version; start the run again"));
     }
-    let rows = rows_of(table, unit, None)?;
-    Ok(format!("copy (select {} {rows}) to stdout (format binary)", columns.join(", ")))
+    let columns = columns.join(", ");
+    let select = |from: &str| {
+        Ok::<_, Error>(format!("select {columns} {}", rows_of(table, unit, from, None)?))
+    };
+    match &unit.leaf {
+        Some(Leaf::Partitions(names)) => names
+            .chunks(READ_TOGETHER)
+            .map(|names| {
+                let each = names.iter().map(|name| select(&format!("only {name}")));
+                Ok(each.collect::<Result<Vec<_>>>()?.join("\nunion all\n"))
+            })
+            .collect(),
+        _ => Ok(vec![select(&from(table, unit)?)?]),
+    }
+}
+
+/// The COPY statement that reads a query.
+pub(super) fn copy(query: &str) -> String {
+    format!("copy (\n{query}\n) to stdout (format binary)")
 }
 
 /// A query for the rows of a unit that meet a condition.
 pub(super) fn search(table: &Table, unit: &Unit, condition: &str) -> Result<String> {
-    Ok(format!("select * {}", rows_of(table, unit, Some(condition))?))
+    Ok(format!("select * {}", rows_of(table, unit, &from(table, unit)?, Some(condition))?))
 }
 
-/// The query from FROM on: the rows of a unit, or those that meet one more condition.
-fn rows_of(table: &Table, unit: &Unit, condition: Option<&str>) -> Result<String> {
-    let from = match &unit.leaf {
+/// What holds the rows of a unit. Several partitions are not named here.
+fn from(table: &Table, unit: &Unit) -> Result<String> {
+    Ok(match &unit.leaf {
         Some(Leaf::Partition(name)) => format!("only {name}"),
         Some(Leaf::Object { .. }) => {
             return Err(Error::data(format!(
@@ -148,8 +168,12 @@ fn rows_of(table: &Table, unit: &Unit, condition: Option<&str>) -> Result<String
             ))
             .hint("the manifest was changed; start the run again"));
         }
-        None => relation(&table.relation),
-    };
+        Some(Leaf::Partitions(_)) | None => relation(&table.relation),
+    })
+}
+
+/// The query from FROM on: the rows of a unit, or those that meet one more condition.
+fn rows_of(table: &Table, unit: &Unit, from: &str, condition: Option<&str>) -> Result<String> {
     let predicate = predicate(&unit.cut)?;
     let mut conditions = Vec::new();
     conditions.extend(table.filter.as_ref().map(|filter| format!("(\n{filter}\n)")));

@@ -1,6 +1,7 @@
 //! PostgreSQL 12 and later, through binary COPY.
 
 mod address;
+mod batches;
 mod catalog;
 mod columns;
 mod connection;

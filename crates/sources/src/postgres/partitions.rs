@@ -11,6 +11,15 @@ use super::connection::{execute, get, rows};
 use super::dialect;
 use crate::source::Piece;
 
+/// Most tables that one transaction locks because of one that it reads. By default a server has
+/// room for 64 locks for each of its connections, on average.
+/// <https://www.postgresql.org/docs/current/runtime-config-locks.html>
+pub(super) const MOST_LOCKED: usize = 64;
+/// The server plans as if a table that was never analysed had at least so many pages.
+const LEAST_PAGES: u32 = 10;
+/// Most locks that a view or a query may need and still be read by several tasks.
+const MOST_LOCKS: i64 = 256;
+
 /// What a table consists of.
 #[derive(Debug)]
 pub(super) struct Partitions {
@@ -27,6 +36,8 @@ struct Leaf {
     kind: char,
     pages: Option<u32>,
     bytes: u64,
+    /// Rows that the server counted and has extrapolated since, as its planner does it.
+    rows: Option<u64>,
     readable: bool,
     /// The server that a foreign table lies on.
     server: Option<String>,
@@ -53,12 +64,13 @@ pub(super) async fn find(
     let Some(oid) = found.oid.filter(|_| "rpmf".contains(found.kind)) else {
         let sql = dialect::select(&names, &from, filter(job));
         let (rows, width) = explain(connection, &sql).await?;
-        let foreign = foreign_below(connection, &sql).await?;
+        let (locks, foreign) = below(connection, &sql).await?;
         warnings.extend(outside_warning(&foreign));
         let piece = Piece {
             rows,
             bytes: rows.saturating_mul(width),
             outside: !foreign.is_empty(),
+            crowded: locks > MOST_LOCKS,
             ..Piece::default()
         };
         return Ok(whole(Vec::new(), warnings, piece));
@@ -83,15 +95,23 @@ pub(super) async fn find(
              them), so the table is cut as a whole"
                 .to_owned(),
         );
-        let (rows, _) = explain(connection, &dialect::select(&names, &from, filter(job))).await?;
+        let crowded = leaves.len() > MOST_LOCKED;
+        let rows = if crowded {
+            // The server would lock every partition to plan the query.
+            leaves.iter().filter_map(|leaf| leaf.rows).sum()
+        } else {
+            explain(connection, &dialect::select(&names, &from, filter(job))).await?.0
+        };
         let bytes = leaves.iter().map(|leaf| leaf.bytes).sum();
         let outside = !foreign.is_empty();
-        let piece = Piece { rows, bytes, outside, ..Piece::default() };
+        let piece = Piece { rows, bytes, outside, crowded, ..Piece::default() };
         return Ok(whole(oids, warnings, piece));
     }
     if leaves.is_empty() {
         return Ok(whole(oids, warnings, Piece::default()));
     }
+    // What the server refuses of the query, it refuses of the parent alone.
+    explain(connection, &dialect::select(&names, &format!("only {from}"), filter(job))).await?;
     let mut pieces = Vec::with_capacity(leaves.len());
     for leaf in &leaves {
         let from = format!("only {}", leaf.name);
@@ -101,9 +121,12 @@ pub(super) async fn find(
     Ok(Partitions { all: pieces, leaves: oids, warnings })
 }
 
-/// The foreign tables that a query reads, each with its server. The server locks what it plans to
-/// read, so the locks of a transaction that plans the query name them.
-async fn foreign_below(connection: &mut PgConnection, sql: &str) -> Result<Vec<(String, String)>> {
+/// The number of locks that a query needs, and the foreign tables that it reads, each with its
+/// server. The server locks what it plans to read, so the locks of a transaction that plans the
+/// query name them.
+async fn below(connection: &mut PgConnection, sql: &str) -> Result<(i64, Vec<(String, String)>)> {
+    const LOCKS: &str = "\
+        select count(*) from pg_locks where pid = pg_backend_pid() and locktype = 'relation'";
     const LOCKED: &str = "\
         select c.oid::regclass::text, s.srvname::text from pg_locks l \
         join pg_class c on c.oid = l.relation join pg_foreign_table f on f.ftrelid = c.oid \
@@ -113,11 +136,15 @@ async fn foreign_below(connection: &mut PgConnection, sql: &str) -> Result<Vec<(
     execute(connection, "begin transaction read only", what).await?;
     let found = async {
         execute(connection, &format!("explain {sql}"), what).await?;
-        rows(connection, LOCKED, what).await
+        let counted = rows(connection, LOCKS, what).await?;
+        let locks = counted.first().map(|row| get(row, 0)).transpose()?.unwrap_or(0);
+        let foreign = rows(connection, LOCKED, what).await?;
+        let named = foreign.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?)));
+        Ok((locks, named.collect::<Result<_>>()?))
     };
     let found = found.await;
     execute(connection, "rollback", what).await?;
-    found?.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
+    found
 }
 
 fn outside_warning(foreign: &[(String, String)]) -> Option<String> {
@@ -146,7 +173,10 @@ async fn leaves(connection: &mut PgConnection, job: &TableJob, oid: u32) -> Resu
                 case when c.relkind in ('r', 'm') and a.amname = 'heap' then \
                   pg_relation_size(c.oid) / current_setting('block_size')::bigint end, \
                 case when c.relkind in ('r', 'm') then pg_table_size(c.oid) else 0 end, \
-                has_table_privilege(c.oid, 'select') and not c.relrowsecurity, s.srvname::text \
+                has_table_privilege(c.oid, 'select') and not c.relrowsecurity, s.srvname::text, \
+                case when c.relkind in ('r', 'm') and a.amname = 'heap' \
+                  and c.reltuples >= 0 and c.relpages > 0 then round(c.reltuples / c.relpages * ( \
+                  pg_relation_size(c.oid) / current_setting('block_size')::bigint))::bigint end \
          from tree t join pg_class c on c.oid = t.oid \
          join pg_namespace n on n.oid = c.relnamespace left join pg_am a on a.oid = c.relam \
          left join pg_foreign_table f on f.ftrelid = c.oid \
@@ -167,6 +197,7 @@ async fn leaves(connection: &mut PgConnection, job: &TableJob, oid: u32) -> Resu
                 bytes: u64::try_from(get::<i64>(row, 4)?).unwrap_or(0),
                 readable: get(row, 5)?,
                 server: get(row, 6)?,
+                rows: get::<Option<i64>>(row, 7)?.and_then(|rows| u64::try_from(rows).ok()),
             })
         })
         .collect()
@@ -179,15 +210,23 @@ async fn measure(
     name: Option<documents::Leaf>,
     (columns, from): (&str, &str),
 ) -> Result<Piece> {
-    let (rows, width) = explain(connection, &dialect::select(columns, from, filter(job))).await?;
-    // The server estimates ten pages of rows for an empty table that was never analysed.
-    let rows = if leaf.pages == Some(0) { 0 } else { rows };
+    let (rows, width) = match (leaf.rows, filter(job)) {
+        // Of thousands of partitions each question counts.
+        (Some(rows), None) if name.is_some() => (rows, 0),
+        _ => explain(connection, &dialect::select(columns, from, filter(job))).await?,
+    };
+    let rows = match leaf.pages {
+        Some(pages) if leaf.rows.is_none() && pages < LEAST_PAGES => {
+            rows * u64::from(pages) / u64::from(LEAST_PAGES)
+        }
+        _ => rows,
+    };
     let bytes = match job.filter {
         None if leaf.kind != 'f' => leaf.bytes,
         _ => rows.saturating_mul(width),
     };
     let outside = leaf.server.is_some();
-    Ok(Piece { leaf: name, rows, bytes, blocks: leaf.pages, outside })
+    Ok(Piece { leaf: name, rows, bytes, blocks: leaf.pages, outside, crowded: false })
 }
 
 /// Rows and bytes of a row that the server's planner expects of a query. Reads no table.

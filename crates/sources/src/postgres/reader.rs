@@ -1,19 +1,18 @@
 //! The reading side.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
-use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use bytes::{Buf as _, Bytes};
 use sluice_contracts::documents::{Relation, Table, Unit};
 use sluice_contracts::{Error, Kind, Result};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor};
 
+use super::batches::PgBatches;
 use super::connection::{execute, failed, get, row_security, rows, sqlstate, text};
-use super::copy::CopyDecoder;
-use super::copy_connection::{CopyConnection, Received};
+use super::copy_connection::CopyConnection;
+use super::partitions::MOST_LOCKED;
 use super::{dialect, survey};
 use crate::source::{Batches, Join, Reader};
 
@@ -35,11 +34,23 @@ pub(super) struct PgReader {
     independent: bool,
     /// This connection's own export, once it was asked for.
     exported: Option<String>,
-    /// Tables whose shape was checked, and is locked.
-    checked: HashSet<u32>,
-    /// The table of the unit whose savepoint is set. A check that was made after it ends with it,
-    /// and so does the table's lock.
-    unit: Option<u32>,
+    /// Tables whose shape was checked, and is locked, and whether each is a tree.
+    checked: HashMap<u32, bool>,
+    /// The unit whose savepoint is set. A check that was made after it ends with it, and so does the
+    /// table's lock.
+    unit: Option<CheckedUnit>,
+    /// Whether the table of the last check is the root of a tree. Such a check looks at the root
+    /// alone: what a query reads of the tree is looked at when it begins.
+    is_tree: bool,
+}
+
+/// A unit between its check and its end.
+struct CheckedUnit {
+    table: u32,
+    /// Whether no other unit of its table follows.
+    only: bool,
+    /// Whether there is a savepoint before what its queries lock.
+    guarded: bool,
 }
 
 impl PgReader {
@@ -65,12 +76,13 @@ impl PgReader {
             line: CopyConnection::Free(connection),
             independent,
             exported: None,
-            checked: HashSet::new(),
+            checked: HashMap::new(),
             unit: None,
+            is_tree: false,
         }))
     }
 
-    async fn lock(&mut self, table: &Table, relation: &str) -> Result<()> {
+    async fn lock(&mut self, table: &Table, relation: &str, only: &str) -> Result<()> {
         let what = || format!("lock table `{}` against changes of its shape", table.name);
         let sql = format!(
             "select relkind::text from pg_class where oid = to_regclass({}) \
@@ -82,7 +94,7 @@ impl PgReader {
         // Other kinds cannot be locked, nor can a table of which this user may read some columns:
         // the server locks that when the query begins.
         if kind.is_some_and(|kind| matches!(kind.as_str(), "r" | "p" | "v")) {
-            let sql = format!("lock table {relation} in access share mode");
+            let sql = format!("lock table {only}{relation} in access share mode");
             execute(self.line.free()?, &sql, what).await?;
         }
         Ok(())
@@ -95,13 +107,9 @@ impl PgReader {
     /// reads, because the server locks them when it [begins](Self::begins) it; only what a function
     /// reads inside is not among them. `pg_class` shows the snapshot's state of a table, and the
     /// functions the newest.
-    async fn replaced(&mut self, relation: Option<&str>) -> Result<Option<String>> {
-        let root = relation.map_or_else(|| "null".to_owned(), dialect::literal);
+    async fn replaced(&mut self) -> Result<Option<String>> {
         let sql = format!(
-            "with recursive tree(oid) as (\
-               select to_regclass({root})::oid union select i.inhrelid from tree t \
-               join pg_inherits i on i.inhparent = t.oid), \
-             read(oid) as (select oid from tree union select l.relation from pg_locks l \
+            "with read(oid) as (select distinct l.relation from pg_locks l \
                where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted) \
              select read.oid::regclass::text from read left join pg_class c on c.oid = read.oid \
              left join pg_namespace n on n.oid = c.relnamespace \
@@ -122,20 +130,58 @@ impl PgReader {
     /// statement uses the newest one. Errors that would refuse a COPY before its first row are
     /// found here, where they cost no connection: a cursor plans the query, checks what the user
     /// may read, and connects to the servers that foreign tables lie on.
-    async fn begins(&mut self, table: &Table) -> Result<Result<(), sqlx::Error>> {
-        let columns: Vec<String> =
-            table.columns.iter().map(|c| dialect::identifier(&c.source_name)).collect();
-        let from = dialect::relation(&table.relation);
-        let sql = dialect::select(&columns.join(", "), &from, table.filter.as_deref());
+    async fn begins(&mut self, table: &Table, before: &str, query: &str) -> Result<()> {
         let sql = if self.independent {
             // Without a transaction there is no cursor.
-            format!("explain {sql}")
+            format!("explain {query}")
         } else {
-            format!("declare {CURSOR} no scroll cursor for {sql}; close {CURSOR}")
+            format!("{before}declare {CURSOR} no scroll cursor for {query}; close {CURSOR}")
         };
-        let begun = self.line.free()?.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await;
-        Ok(begun.map(drop))
+        match self.line.free()?.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await {
+            Ok(_) => {}
+            Err(error) if is_altered(&error) => {
+                return Err(altered(table, failed("begin its query".to_owned(), error).chain()));
+            }
+            Err(error) => return Err(failed(format!("begin to read `{}`", table.name), error)),
+        }
+        if self.independent {
+            return Ok(());
+        }
+        match self.replaced().await? {
+            Some(name) => {
+                Err(altered(table, format!("`{name}` was rewritten, emptied or renamed")))
+            }
+            None => Ok(()),
+        }
     }
+
+    /// Begins one query of a unit. What it locks of a tree is locked until the next one begins or
+    /// the unit ends: of thousands of partitions, a task never locks more than a few.
+    pub(super) async fn begin_query(&mut self, table: &Table, query: &str) -> Result<()> {
+        if self.is_tree {
+            let before = match &mut self.unit {
+                Some(unit) if unit.guarded => "rollback to savepoint leaves; ",
+                Some(unit) => {
+                    unit.guarded = true;
+                    "savepoint leaves; "
+                }
+                None => "",
+            };
+            self.begins(table, before, query).await?;
+        }
+        self.line.copy(dialect::copy(query))
+    }
+
+    pub(super) fn line(&mut self) -> &mut CopyConnection {
+        &mut self.line
+    }
+}
+
+/// The error of a table that is not what it was when the run was planned.
+fn altered(table: &Table, why: String) -> Error {
+    Error::data(format!("read table `{}`: it was altered since the run was planned", table.name))
+        .because(why)
+        .hint("nothing was loaded; start the run again")
 }
 
 /// Joins the snapshot of a token. `false` if no transaction holds it any more.
@@ -206,30 +252,27 @@ impl Reader for PgReader {
         } else {
             // An error then ends the unit and not the snapshot.
             execute(self.line.free()?, &format!("savepoint unit; {set}"), what).await?;
-            self.unit = Some(table.index);
+            let only = table.units == 1;
+            self.unit = Some(CheckedUnit { table: table.index, only, guarded: false });
         }
-        if self.checked.contains(&table.index) {
+        if let Some(&is_tree) = self.checked.get(&table.index) {
+            self.is_tree = is_tree;
             return Ok(());
         }
-        let altered = |why: String| {
-            Error::data(format!(
-                "read table `{}`: it was altered since the run was planned",
-                table.name
-            ))
-            .because(why)
-            .hint("nothing was loaded; start the run again")
+        let altered = |why| altered(table, why);
+        let gone = |error: Error| match error.kind() {
+            Kind::NotFound => altered("it is gone".to_owned()),
+            _ => error,
         };
         let relation = dialect::relation(&table.relation);
         let is_table = matches!(table.relation, Relation::Table { .. });
-        if is_table && !self.independent {
-            self.lock(table, &relation).await.map_err(|error| match error.kind() {
-                Kind::NotFound => altered("it is gone".to_owned()),
-                _ => error,
-            })?;
+        let locks = is_table && !self.independent;
+        if locks {
+            self.lock(table, &relation, "only ").await.map_err(gone)?;
         }
         let shape = survey::shape_now(self.line.free()?, &table.relation, &table.columns).await;
-        let shape = match shape {
-            Ok(shape) => shape,
+        let (shape, leaves) = match shape {
+            Ok(found) => found,
             Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Data) => {
                 return Err(altered(error.chain()));
             }
@@ -238,20 +281,17 @@ impl Reader for PgReader {
         if shape != table.shape {
             return Err(altered("it has other partitions, or is no longer what it was".to_owned()));
         }
-        match self.begins(table).await? {
-            Ok(()) => {}
-            Err(error) if is_altered(&error) => {
-                return Err(altered(failed("begin its query".to_owned(), error).chain()));
-            }
-            Err(error) => return Err(failed(format!("begin to read `{}`", table.name), error)),
+        // So that the leaves of a tree of few are not emptied before they are read.
+        if locks && leaves.is_some_and(|leaves| leaves <= MOST_LOCKED) {
+            self.lock(table, &relation, "").await.map_err(gone)?;
         }
-        if self.independent {
-            return Ok(());
-        }
-        match self.replaced(is_table.then_some(relation.as_str())).await? {
-            Some(name) => Err(altered(format!("`{name}` was rewritten, emptied or renamed"))),
-            None => Ok(()),
-        }
+        self.is_tree = leaves.is_some();
+        let only = if self.is_tree { "only " } else { "" };
+        let columns: Vec<String> =
+            table.columns.iter().map(|c| dialect::identifier(&c.source_name)).collect();
+        let from = format!("{only}{relation}");
+        let query = dialect::select(&columns.join(", "), &from, table.filter.as_deref());
+        self.begins(table, "", &query).await
     }
 
     async fn read<'a>(
@@ -259,16 +299,7 @@ impl Reader for PgReader {
         table: &'a Table,
         unit: &'a Unit,
     ) -> Result<Box<dyn Batches + 'a>> {
-        let sql = dialect::copy(table, unit)?;
-        let decoder = CopyDecoder::of_unit(table, unit)?;
-        self.line.copy(sql)?;
-        Ok(Box::new(PgBatches {
-            name: &table.name,
-            line: &mut self.line,
-            decoder,
-            chunk: Bytes::new(),
-            ended: false,
-        }))
+        Ok(Box::new(PgBatches::begin(self, table, unit).await?))
     }
 
     async fn confirm(&mut self) -> Result<()> {
@@ -276,8 +307,17 @@ impl Reader for PgReader {
             return Ok(());
         }
         let what = || "end a unit".to_owned();
-        execute(self.line.free()?, "release savepoint unit", what).await?;
-        self.checked.extend(self.unit.take());
+        let Some(unit) = self.unit.take() else { return Ok(()) };
+        // Rolling back ends locks that are not needed any more.
+        let before = match &unit {
+            CheckedUnit { only: true, .. } => "rollback to savepoint unit; ",
+            CheckedUnit { guarded: true, .. } => "rollback to savepoint leaves; ",
+            CheckedUnit { .. } => "",
+        };
+        execute(self.line.free()?, &format!("{before}release savepoint unit"), what).await?;
+        if !unit.only {
+            self.checked.insert(unit.table, self.is_tree);
+        }
         Ok(())
     }
 
@@ -294,55 +334,5 @@ impl Reader for PgReader {
         };
         let answer = execute(self.line.free()?, sql, what);
         tokio::time::timeout(SILENCE, answer).await.map_err(silent)?
-    }
-}
-
-/// The rows of one COPY.
-struct PgBatches<'a> {
-    name: &'a str,
-    line: &'a mut CopyConnection,
-    decoder: CopyDecoder,
-    /// The part of the last message that the decoder has not taken yet.
-    chunk: Bytes,
-    ended: bool,
-}
-
-#[async_trait]
-impl Batches for PgBatches<'_> {
-    async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        let name = self.name;
-        let during = |error: Error| error.during(format!("copy from `{name}`"));
-        loop {
-            if !self.chunk.is_empty() {
-                let mut rest = &self.chunk[..];
-                let batch = self.decoder.feed(&mut rest).map_err(during)?;
-                let taken = self.chunk.len() - rest.len();
-                self.chunk.advance(taken);
-                if batch.is_some() {
-                    return Ok(batch);
-                }
-            }
-            if self.ended {
-                return Ok(None);
-            }
-            match self.line.receive().await? {
-                Received::Chunk(chunk) => self.chunk = chunk,
-                Received::End(Ok(())) => {
-                    self.ended = true;
-                    return self.decoder.finish().map_err(during);
-                }
-                Received::End(Err(error)) => {
-                    return Err(failed(format!("copy from `{name}`"), error));
-                }
-            }
-        }
-    }
-
-    fn bytes(&self) -> u64 {
-        self.decoder.bytes()
-    }
-
-    fn invalid(&self) -> &[u64] {
-        self.decoder.invalid()
     }
 }

@@ -64,7 +64,7 @@ impl Survey for PgSurvey {
                     .await?,
             );
         }
-        if table.row_security == RowSecurity::Filter && self.hides_rows(table).await? {
+        if table.row_security == RowSecurity::Filter && self.hides_rows(table, &found).await? {
             warnings.push(format!(
                 "row security hides rows of `{}` from this user: only those that its policies \
                  show are moved",
@@ -122,11 +122,11 @@ impl Survey for PgSurvey {
 
 impl PgSurvey {
     /// Whether policies hide rows of what a table job reads, or of what lies below it.
-    async fn hides_rows(&mut self, table: &TableJob) -> Result<bool> {
+    async fn hides_rows(&mut self, table: &TableJob, found: &CatalogEntry) -> Result<bool> {
         let what = || format!("look for row security of `{}`", table.relation);
         let set = |asked| row_security(asked, false);
         execute(&mut self.connection, &set(RowSecurity::Refuse), what).await?;
-        let from = dialect::relation(&table.relation);
+        let from = found.alone(&table.relation);
         let sql = format!("explain {}", dialect::select("1", &from, table.filter.as_deref()));
         let plan = sqlx::query(AssertSqlSafe(sql)).persistent(false);
         let hidden = match plan.fetch_all(&mut self.connection).await {
@@ -223,7 +223,8 @@ fn shape(found: &CatalogEntry, columns: &[Column], leaves: &[u32]) -> String {
     format!("{} ({}) of {}", found.kind, columns.join(", "), leaves.join(" "))
 }
 
-/// The shape that a planned table has now, as this connection's transaction sees it.
+/// The shape that a planned table has now, as this connection's transaction sees it, and the number
+/// of its leaves if it is the root of a tree of tables.
 ///
 /// # Errors
 /// `Data` where a column that was planned is gone or has another type, naming it.
@@ -231,7 +232,7 @@ pub(super) async fn shape_now(
     connection: &mut PgConnection,
     relation: &Relation,
     planned: &[Column],
-) -> Result<String> {
+) -> Result<(String, Option<usize>)> {
     let found = catalog::find(connection, relation).await?;
     for column in planned {
         let attribute = found
@@ -250,5 +251,6 @@ pub(super) async fn shape_now(
         Some(oid) => partitions::leaf_oids(connection, oid).await?,
         None => Vec::new(),
     };
-    Ok(shape(&found, planned, &leaves))
+    let is_tree = found.kind == 'p' || leaves.iter().any(|leaf| Some(*leaf) != found.oid);
+    Ok((shape(&found, planned, &leaves), is_tree.then_some(leaves.len())))
 }

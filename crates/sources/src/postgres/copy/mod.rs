@@ -120,8 +120,23 @@ impl CopyDecoder {
     /// # Errors
     /// `Transient` where the stream has no trailer: it was cut off.
     pub fn finish(&mut self) -> Result<Option<RecordBatch>> {
+        self.refuse_early_end()?;
+        self.batch.finish()
+    }
+
+    /// Begins another stream, whose rows follow those of the one that was read.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub(super) fn next_stream(&mut self) -> Result<()> {
+        self.refuse_early_end()?;
+        self.expects = Expects::Header;
+        Ok(())
+    }
+
+    fn refuse_early_end(&self) -> Result<()> {
         match self.expects {
-            Expects::End => self.batch.finish(),
+            Expects::End => Ok(()),
             _ => Err(Error::transient(format!(
                 "read the copy stream: it ended early, after row {} of the unit",
                 self.rows

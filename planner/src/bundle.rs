@@ -1,0 +1,169 @@
+//! Bundling small partitions: a unit is a file and a receipt, and thousands of them for a few rows
+//! each cost more than the rows.
+
+use sluice_contracts::documents::{Cut, Leaf};
+use sluice_sources::Piece;
+
+use crate::cut::Weighed;
+
+/// Most rows of a bundle, whatever the table's units have.
+const MOST_ROWS: f64 = 1e6;
+/// Most bytes of a bundle.
+const MOST_BYTES: f64 = 1_073_741_824.0;
+/// Most partitions of a bundle: each one costs a task some time, even if it is empty.
+const MOST_LEAVES: usize = 1_000;
+
+/// The rows that a unit will cover.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Slice {
+    pub(crate) leaf: Option<Leaf>,
+    pub(crate) cut: Cut,
+    /// Expected rows.
+    pub(crate) rows: f64,
+    /// Expected bytes.
+    pub(crate) bytes: f64,
+    /// Whether it stays a unit of its own.
+    alone: bool,
+}
+
+impl Slice {
+    /// What one cut covers of a piece.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub(crate) fn of(piece: &Piece, weighed: Weighed) -> Self {
+        let bytes = weighed.rows * (piece.bytes as f64 / piece.rows.max(1) as f64);
+        Self {
+            leaf: piece.leaf.clone(),
+            cut: weighed.cut,
+            rows: weighed.rows,
+            bytes,
+            alone: piece.is_undivided(),
+        }
+    }
+
+    /// The name of the partition that it consists of, if it may be read with others.
+    fn partition(&self) -> Option<&String> {
+        match (&self.leaf, &self.cut) {
+            (Some(Leaf::Partition(name)), Cut::Full) if !self.alone => Some(name),
+            _ => None,
+        }
+    }
+}
+
+/// How large a bundle may become.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Goal {
+    rows: f64,
+}
+
+impl Goal {
+    /// About as many rows as the table's other units have.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub(crate) fn new(rows: u64) -> Self {
+        Self { rows: (rows as f64).min(MOST_ROWS) }
+    }
+}
+
+/// Bundles whole partitions up to the goal, each with those that come next. All other slices stay
+/// as they are.
+pub(crate) fn bundle(slices: Vec<Slice>, goal: Goal) -> Vec<Slice> {
+    let mut bundled: Vec<Slice> = Vec::with_capacity(slices.len());
+    // Place and names of the bundle that may still grow.
+    let mut open: Option<(usize, Vec<String>)> = None;
+    for slice in slices {
+        let Some(name) = slice.partition().cloned() else {
+            bundled.push(slice);
+            continue;
+        };
+        if let Some((at, names)) = &mut open
+            && let Some(into) = bundled.get_mut(*at)
+            && names.len() < MOST_LEAVES
+            && into.rows + slice.rows <= goal.rows
+            && into.bytes + slice.bytes <= MOST_BYTES
+        {
+            into.rows += slice.rows;
+            into.bytes += slice.bytes;
+            names.push(name);
+            into.leaf = None;
+            continue;
+        }
+        close(&mut bundled, open.take());
+        open = Some((bundled.len(), vec![name]));
+        bundled.push(slice);
+    }
+    close(&mut bundled, open);
+    bundled
+}
+
+/// Gives a bundle of more than one partition their names.
+fn close(bundled: &mut [Slice], open: Option<(usize, Vec<String>)>) {
+    if let Some((at, names)) = open
+        && names.len() > 1
+        && let Some(into) = bundled.get_mut(at)
+    {
+        into.leaf = Some(Leaf::Partitions(names));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn slice(name: usize, rows: f64, bytes: f64, alone: bool, cut: Cut) -> Slice {
+        Slice { leaf: Some(Leaf::Partition(format!("p{name}"))), cut, rows, bytes, alone }
+    }
+
+    /// Every partition with its cut, in any order.
+    fn covered(slices: &[Slice]) -> Vec<(String, String)> {
+        let mut covered: Vec<(String, String)> = slices
+            .iter()
+            .flat_map(|slice| {
+                let names = match slice.leaf.clone() {
+                    Some(Leaf::Partitions(names)) => names,
+                    leaf => vec![leaf.map(|leaf| leaf.to_string()).unwrap_or_default()],
+                };
+                names.into_iter().map(|name| (name, format!("{:?}", slice.cut)))
+            })
+            .collect();
+        covered.sort();
+        covered
+    }
+
+    proptest! {
+        #[test]
+        fn no_partition_is_lost_or_read_twice(
+            pieces in proptest::collection::vec((0.0_f64..3e6, 0.0_f64..2e9, 0..6), 0..80),
+            goal in 1_u64..2_000_000,
+        ) {
+            let slices: Vec<Slice> = (0..)
+                .zip(&pieces)
+                .map(|(name, &(rows, bytes, kind))| {
+                    let part = Cut::Blocks { lo: 0, hi: None };
+                    let cut = if kind == 0 { part } else { Cut::Full };
+                    slice(name, rows, bytes, kind == 1, cut)
+                })
+                .collect();
+            let bundled = bundle(slices.clone(), Goal::new(goal));
+            prop_assert_eq!(covered(&slices), covered(&bundled));
+            for slice in &bundled {
+                if let Some(Leaf::Partitions(names)) = &slice.leaf {
+                    prop_assert!(names.len() > 1 && slice.rows <= MOST_ROWS);
+                    prop_assert!(slice.cut == Cut::Full && !slice.alone);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn small_partitions_share_a_unit_and_large_ones_do_not() {
+        let days = (0..3_000).map(|day| slice(day, 400.0, 40_000.0, false, Cut::Full));
+        let bundled = bundle(days.collect(), Goal::new(50_000));
+        assert_eq!(bundled.len(), 24);
+        assert_eq!(bundled[0].leaf.as_ref().map(Leaf::count), Some(125));
+        let large = (0..5).map(|year| slice(year, 2e6, 1e8, false, Cut::Full));
+        assert_eq!(bundle(large.collect(), Goal::new(u64::MAX)).len(), 5);
+        let empty = (0..2_500).map(|day| slice(day, 0.0, 0.0, false, Cut::Full));
+        assert_eq!(bundle(empty.collect(), Goal::new(1)).len(), 3);
+    }
+}
