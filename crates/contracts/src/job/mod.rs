@@ -9,6 +9,7 @@ mod names;
 mod read;
 mod selection;
 mod validate;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
