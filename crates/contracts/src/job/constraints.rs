@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::column_name::refused_column_name;
 use super::validate::{JobProblem, nearest_hint};
+use super::yaml::duration_hint;
 use super::{ColumnFile, JobFile};
 
 /// Checks values whose allowed words the schema does not list.
@@ -52,7 +53,7 @@ pub(super) fn check_words(value: &Value, strategies: &[&str]) -> Vec<JobProblem>
     {
         problems.push(
             JobProblem::new("limits.finish_within", format!("`{typed}` is not a duration"))
-                .hint("write `90s`, `10m` or `2h`"),
+                .hint(duration_hint(typed.trim().parse().ok())),
         );
     }
     if let Some(typed) = text("/schedule")

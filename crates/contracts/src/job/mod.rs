@@ -10,6 +10,7 @@ mod read;
 mod selection;
 mod server;
 mod validate;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

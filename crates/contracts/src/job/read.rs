@@ -6,7 +6,7 @@ use super::constraints::{check_combinations, check_words};
 use super::legacy_keys::take_seed_names;
 use super::lower::lower;
 use super::validate::{JobProblem, JobProblems, against_schema};
-use super::{Job, JobFile};
+use super::{Job, JobFile, yaml};
 use crate::error::{Doing, Error, Kind, Result};
 
 impl Job {
@@ -18,21 +18,14 @@ impl Job {
 
     /// Parses YAML or JSON without checking its contents.
     pub fn parse(name: &str, text: &str) -> Result<Value> {
-        serde_saphyr::from_str(text).map_err(|source| {
-            // The parser's message shows the lines around the error, which may hold a password.
-            let place = source.location().map_or_else(String::new, |location| {
-                format!(": line {}, column {}", location.line(), location.column())
-            });
-            Error::invalid(format!("read job `{name}`{place}: not well-formed YAML")).hint(
-                "check the indentation and the quotes; the same document as JSON is accepted too",
-            )
-        })
+        yaml::parse(name, text)
     }
 
     /// Reads a job from a document that is parsed already.
     pub fn from_value(name: &str, mut value: Value, strategies: &[&str]) -> Result<Self> {
         let mut problems = take_seed_names(&mut value);
         take_bare_null(&mut value);
+        yaml::take_truth(&mut value);
         problems.extend(against_schema(&value));
         let rejected = |problems: Vec<JobProblem>| {
             let error = Error::invalid(format!("read job `{name}`"));

@@ -7,6 +7,7 @@ use schemars::transform::{RecursiveTransform, Transform};
 use serde_json::Value;
 
 use super::JobFile;
+use super::yaml::other_kind;
 
 /// One thing wrong with a job file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,10 +139,7 @@ impl<'s> Check<'s> {
                 self.range(path, schema, value);
             }
             ("string", Value::String(_)) | ("boolean", Value::Bool(_)) => {}
-            _ => {
-                let (wanted, found) = (with_article(wanted), kind_of(value));
-                self.say(path, format!("expected {wanted}, found {found}"));
-            }
+            _ => self.problems.push(other_kind(path, wanted, value)),
         }
     }
 
@@ -178,8 +176,12 @@ impl<'s> Check<'s> {
         }
         let known: Vec<String> =
             words.iter().filter_map(|word| word.as_str().map(str::to_owned)).collect();
-        let typed = value.as_str().unwrap_or("a value that is not text");
-        let hint = nearest_hint(typed, &known);
+        let typed = match value {
+            Value::String(typed) => typed.clone(),
+            Value::Array(_) | Value::Object(_) => "a value that is not text".to_owned(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
+        };
+        let hint = nearest_hint(&typed, &known);
         self.problems.push(JobProblem::new(path, format!("unknown value `{typed}`")).hint(hint));
     }
 
@@ -227,30 +229,6 @@ fn listed(names: &[String]) -> String {
 
 fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
-}
-
-fn with_article(kind: &str) -> &str {
-    match kind {
-        "string" => "text",
-        "integer" => "a whole number",
-        "number" => "a number",
-        "array" => "a list",
-        "object" => "a mapping",
-        "boolean" => "true or false",
-        other => other,
-    }
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "nothing",
-        Value::Bool(_) => "true or false",
-        Value::Number(number) if number.is_f64() => "a number with a fraction",
-        Value::Number(_) => "a number",
-        Value::String(_) => "text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a mapping",
-    }
 }
 
 #[cfg(test)]
@@ -321,7 +299,7 @@ mod tests {
             "limits.max_connections: must be at least 1",
             "limits.max_executions: must be at most 10",
             "partitioning.target_rows: expected a whole number, found a number with a fraction",
-            "columns.a.on_invalid: unknown value `a value that is not text`",
+            "columns.a.on_invalid: unknown value `1`",
             "columns.b: expected a mapping, found a number",
             "tables.0.tabel: unknown key",
             "tables.1.table: missing",

@@ -1,0 +1,222 @@
+//! The text of a job file as a document, and what YAML makes of a text that means something else.
+
+use serde_json::Value;
+
+use super::validate::JobProblem;
+use crate::error::{Error, Result};
+
+/// What to do about a text that is no YAML for a reason that is not known better.
+const QUOTE: &str = "check the indentation, and quote a value that holds `: ` or ` #`, or begins with one of `*&!{[%@`, as in `\"{schema}_{table}\"`; the same document as JSON is accepted too";
+
+/// Parses YAML or JSON. `name` names the file in messages.
+///
+/// Only `true` and `false` are truth values, as YAML 1.2 has them: columns may be called `y`, `no`
+/// or `on`.
+pub(super) fn parse(name: &str, text: &str) -> Result<Value> {
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_str_with_options(text, options).map_err(|source| {
+        // The parser's message shows the lines around the error, which may hold a password.
+        let place = source.location().map_or_else(String::new, |location| {
+            format!(": line {}, column {}", location.line(), location.column())
+        });
+        let (what, hint) = trap(&source, text);
+        Error::invalid(format!("read job `{name}`{place}: {what}")).hint(hint)
+    })
+}
+
+/// What is wrong with a text that cannot be read, and what to write instead.
+fn trap(error: &serde_saphyr::Error, text: &str) -> (String, String) {
+    use serde_saphyr::Error as Yaml;
+    match error {
+        Yaml::WithSnippet { error, .. } | Yaml::AliasError { error, .. } => trap(error, text),
+        Yaml::DuplicateMappingKey { key, .. } => {
+            // What stands where a key should may be a URL with its password.
+            let key = key.as_deref().filter(|key| !key.contains([':', '@', '/']));
+            let what = match key {
+                Some(key) => format!("key `{key}` is there twice"),
+                None => "a key is there twice".to_owned(),
+            };
+            (what, "keep one of the two, with all that belongs to it".to_owned())
+        }
+        Yaml::UnknownAnchor { .. } => (
+            "a value that begins with `*` is a reference in YAML".to_owned(),
+            "quote it, as in `\"*_audit\"` or `\"*/5 * * * *\"`".to_owned(),
+        ),
+        Yaml::NullIntoString { .. } => (
+            "a key is empty, `~` or `null`".to_owned(),
+            "quote it if it is a name: `\"null\"`".to_owned(),
+        ),
+        _ => match tab(text) {
+            Some(line) => (
+                "not well-formed YAML".to_owned(),
+                format!(
+                    "line {line} is indented with a tab, which YAML does not accept: use spaces"
+                ),
+            ),
+            None => ("not well-formed YAML".to_owned(), QUOTE.to_owned()),
+        },
+    }
+}
+
+/// The first line with a tab in its indentation.
+fn tab(text: &str) -> Option<usize> {
+    let indented = |line: &str| {
+        let rest = line.trim_start();
+        !rest.is_empty() && line[..line.len() - rest.len()].contains('\t')
+    };
+    text.lines().position(indented).map(|at| at + 1)
+}
+
+/// Turns the words of YAML 1.1 for truth into truth values, where nothing else can be meant.
+pub(super) fn take_truth(value: &mut Value) {
+    let Some(word) = value.get_mut("all_or_nothing") else { return };
+    match word.as_str().map(str::to_ascii_lowercase).as_deref() {
+        Some("y" | "yes" | "on") => *word = Value::Bool(true),
+        Some("n" | "no" | "off") => *word = Value::Bool(false),
+        _ => {}
+    }
+}
+
+/// A value that YAML read as another kind than the `wanted` one, with what to write instead where
+/// it is known.
+pub(super) fn other_kind(path: &str, wanted: &str, value: &Value) -> JobProblem {
+    let (expected, found) = (with_article(wanted), kind_of(value));
+    let problem = JobProblem::new(path, format!("expected {expected}, found {found}"));
+    let last = path.rsplit('.').next().unwrap_or_default();
+    match (wanted, value) {
+        ("string", Value::Number(number)) if last == "finish_within" => {
+            JobProblem::new(path, "expected a duration, found a number without a unit")
+                .hint(duration_hint(number.as_u64()))
+        }
+        // A number where a secret belongs may be the secret.
+        ("string", Value::Bool(_) | Value::Number(_)) if matches!(last, "url" | "password") => {
+            problem.hint("put it in quotes")
+        }
+        ("string", Value::Bool(_) | Value::Number(_)) => {
+            problem.hint(format!("quote it: `\"{value}\"`"))
+        }
+        ("string", Value::Null) => {
+            problem.hint("leave it out, or quote it if it is a name: `\"null\"`")
+        }
+        (_, Value::Null) => problem.hint("leave it out, or write what it shall be"),
+        ("integer", Value::Number(number)) => match number.as_f64().filter(|n| n.fract() == 0.0) {
+            Some(whole) if whole.abs() < 1e15 => problem.hint(format!("write `{whole:.0}`")),
+            _ => problem,
+        },
+        ("integer", Value::String(text)) => match text.replace('_', "").parse::<u64>() {
+            Ok(number) => problem.hint(format!("write `{number}`, without quotes")),
+            Err(_) => problem,
+        },
+        ("boolean", Value::String(text)) => match text.to_ascii_lowercase().as_str() {
+            word @ ("true" | "false") => problem.hint(format!("write `{word}`, without quotes")),
+            _ => problem.hint("write `true` or `false`"),
+        },
+        ("array", Value::String(_)) => problem.hint("write it in brackets: `[a, b]`"),
+        _ => problem,
+    }
+}
+
+/// What to write for a duration that is typed as a number.
+pub(super) fn duration_hint(seconds: Option<u64>) -> String {
+    match seconds.filter(|seconds| *seconds > 0) {
+        Some(seconds) => {
+            let span = humantime::format_duration(std::time::Duration::from_secs(seconds));
+            format!("write `{}` if it is seconds", span.to_string().replace(' ', ""))
+        }
+        None => "write `90s`, `10m` or `2h`".to_owned(),
+    }
+}
+
+fn with_article(kind: &str) -> &str {
+    match kind {
+        "string" => "text",
+        "integer" => "a whole number",
+        "number" => "a number",
+        "array" => "a list",
+        "object" => "a mapping",
+        "boolean" => "true or false",
+        other => other,
+    }
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "true or false",
+        Value::Number(number) if number.is_f64() => "a number with a fraction",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a mapping",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Job, Selection};
+
+    fn job(source: &str, rest: &str) -> String {
+        format!(
+            "name: events\nsource: {{url: 'sqlite:///x', table: events{source}}}\ntarget: {{table: 'file:///w/t'}}\n{rest}\n"
+        )
+    }
+
+    fn refused(source: &str, rest: &str) -> String {
+        let error = Job::read("job.yaml", &job(source, rest), &[]).expect_err(rest);
+        format!("{}\n{}", error.chain(), error.remedy().unwrap_or_default())
+    }
+
+    #[test]
+    fn the_short_words_are_names() {
+        let columns = "y: {type: STRING}, on: {name: off}, no: {name: n}";
+        let text = job(", columns: [y, n, on, off, yes, no]", &format!("columns: {{{columns}}}"));
+        let Selection::One(table) = Job::read("job", &text, &[]).unwrap().selection else {
+            panic!()
+        };
+        assert_eq!(table.select.unwrap(), ["y", "n", "on", "off", "yes", "no"]);
+        assert_eq!(table.columns["on"].name.as_deref(), Some("off"));
+        for (word, expected) in [("yes", true), ("on", true), ("No", false), ("true", true)] {
+            let text = job("", &format!("all_or_nothing: {word}"));
+            assert_eq!(Job::read("job", &text, &[]).unwrap().all_or_nothing, expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn what_yaml_takes_for_something_else_is_answered_with_what_to_write() {
+        for (source, rest, expected) in [
+            (", columns: [true]", "", "quote it: `\"true\"`"),
+            (", columns: [2020]", "", "quote it: `\"2020\"`"),
+            (", columns: [null]", "", "quote it if it is a name: `\"null\"`"),
+            (", columns: a", "", "write it in brackets: `[a, b]`"),
+            ("", "columns: {a: {name: false}}", "quote it: `\"false\"`"),
+            ("", "columns: {null: {type: STRING}}", "quote it if it is a name: `\"null\"`"),
+            ("", "columns: {a: {type: null}}", "unknown value `null`"),
+            ("", "limits: {finish_within: 600}", "write `10m` if it is seconds"),
+            ("", "limits: {finish_within: '5400'}", "write `1h30m` if it is seconds"),
+            ("", "limits: {max_tasks: '4'}", "write `4`, without quotes"),
+            ("", "limits:", "leave it out, or write what it shall be"),
+            ("", "partitioning: {target_rows: 1e6}", "write `1000000`"),
+            ("", "all_or_nothing: 'true'", "write `true`, without quotes"),
+            ("", "columns: {a: {type: STRING}, a: {type: DATE}}", "key `a` is there twice\nkeep"),
+            ("", "name: again", "line 4, column 1: key `name` is there twice"),
+            ("", "limits:\n\tmax_tasks: 4", "line 5 is indented with a tab"),
+            ("", "schedule: */5 * * * *", "quote it, as in"),
+            ("", "bucket: {a}_{b}", "quote a value that"),
+        ] {
+            let said = refused(source, rest);
+            assert!(said.contains(expected), "{source} {rest}\n{expected}\nis not in\n{said}");
+        }
+    }
+
+    #[test]
+    fn a_number_in_the_place_of_a_secret_is_not_repeated() {
+        let text = job("", "").replace("'sqlite:///x'", "4711");
+        let error = Job::read("job.yaml", &text, &[]).unwrap_err();
+        assert!(error.remedy().is_some_and(|hint| hint.contains("quotes")), "{error:?}");
+        assert!(!format!("{error:?}").contains("4711"), "{error:?}");
+        let twice = "{\"postgres://u:s3cret@h/d\": 1, \"postgres://u:s3cret@h/d\": 2}";
+        let error = Job::read("job.yaml", twice, &[]).unwrap_err();
+        assert!(error.to_string().contains("a key is there twice"), "{error:?}");
+        assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+    }
+}
