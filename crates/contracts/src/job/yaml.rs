@@ -98,6 +98,8 @@ pub(super) fn other_kind(path: &str, wanted: &str, value: &Value) -> JobProblem 
         ("string", Value::Null) => {
             problem.hint("leave it out, or quote it if it is a name: `\"null\"`")
         }
+        (_, Value::Null) if path.is_empty() => problem
+            .hint("the file is empty; see `sluice schema job`, or write one with `sluice init`"),
         (_, Value::Null) => problem.hint("leave it out, or write what it shall be"),
         ("integer", Value::Number(number)) => match number.as_f64().filter(|n| n.fract() == 0.0) {
             Some(whole) if whole.abs() < 1e15 => problem.hint(format!("write `{whole:.0}`")),
