@@ -162,10 +162,6 @@ impl TableReport {
             .filter(|(unit, _)| unit.table == table.index)
             .map(|(_, receipt)| receipt)
             .collect();
-        let mut invalid = BTreeMap::new();
-        for (column, count) in receipts.iter().flat_map(|receipt| &receipt.invalid) {
-            *invalid.entry(column.clone()).or_insert(0) += count;
-        }
         let state = match receipts.len() {
             _ if committed => State::Committed,
             done if done == table.units as usize => State::Extracted,
@@ -182,7 +178,7 @@ impl TableReport {
             units_done: receipts.len() as u64,
             state,
             error: None,
-            invalid,
+            invalid: coverage.invalid(table.index),
         }
     }
 }

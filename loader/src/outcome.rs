@@ -1,5 +1,7 @@
 //! The result of a commit.
 
+use std::collections::BTreeMap;
+
 use sluice_contracts::documents::{Commit, ErrorReport, Manifest, Refused, RunId, TableOutcome};
 use sluice_contracts::{Error, Kind, Result};
 
@@ -17,6 +19,8 @@ pub struct Outcome {
 pub struct TableCommit {
     /// Index of the table in the manifest.
     pub table: u32,
+    /// Values that became NULL in the units that were read, by target column.
+    pub invalid: BTreeMap<String, u64>,
     /// Its commit, or why nothing of it is visible.
     pub result: Result<Commit>,
 }
@@ -32,14 +36,15 @@ impl Outcome {
 pub fn table_outcomes(manifest: &Manifest, outcome: &Outcome) -> Vec<TableOutcome> {
     let planned = outcome.tables.iter().filter_map(|ended| {
         let table = manifest.tables.get(ended.table as usize)?;
-        let (rows, failure) = match &ended.result {
-            Ok(commit) => (commit.rows, None),
-            Err(error) => (0, Some(ErrorReport::from(error))),
+        let (rows, invalid, failure) = match &ended.result {
+            Ok(commit) => (commit.rows, ended.invalid.clone(), None),
+            Err(error) => (0, BTreeMap::new(), Some(ErrorReport::from(error))),
         };
         Some(TableOutcome {
             table: table.name.clone(),
             target: table.target.clone(),
             rows,
+            invalid,
             failure,
         })
     });
@@ -51,6 +56,7 @@ pub(crate) fn refused_outcome(refused: &Refused) -> TableOutcome {
         table: refused.table.clone(),
         target: refused.target.clone(),
         rows: 0,
+        invalid: BTreeMap::new(),
         // The other tables moved, so this is a failure of the run, not a job that cannot be done.
         failure: Some(ErrorReport { kind: Kind::Data, ..refused.report() }),
     }

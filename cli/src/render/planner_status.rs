@@ -7,6 +7,7 @@ use serde::Deserialize;
 use sluice_contracts::Error;
 use sluice_contracts::documents::ErrorReport;
 
+use super::run::invalid;
 use crate::format::{count, thousands, width};
 
 /// The part of what a planner says of a run that people are shown. There may be more: a planner may
@@ -40,6 +41,9 @@ struct PlannerTableStatus {
     units: u64,
     #[serde(default)]
     units_done: u64,
+    /// Values of its visible rows that became NULL, by column.
+    #[serde(default)]
+    invalid: BTreeMap<String, u64>,
     /// Why it is not visible.
     #[serde(default)]
     failure: Option<ErrorReport>,
@@ -125,6 +129,9 @@ fn write_told(text: &mut String, status: &PlannerStatus) -> std::fmt::Result {
     for (table, units) in status.tables.iter().zip(&units) {
         let (name, target) = (&table.table, &table.target);
         writeln!(text, "  {name:<names$}  {units:<units_width$}  {target}")?;
+        if !table.invalid.is_empty() {
+            writeln!(text, "    {}", invalid(&table.invalid))?;
+        }
         if let Some(failure) = &table.failure {
             writeln!(text, "    {}", failure.message)?;
         }

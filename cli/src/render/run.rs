@@ -1,5 +1,6 @@
 //! The summary of a run.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use sluice_contracts::job::Excluded;
@@ -49,7 +50,7 @@ fn write_table(text: &mut String, table: &TableReport) -> std::fmt::Result {
         count(table.units, "unit")
     )?;
     if !table.invalid.is_empty() {
-        writeln!(text, "  {}", invalid(table))?;
+        writeln!(text, "  {}", invalid(&table.invalid))?;
     }
     Ok(())
 }
@@ -72,7 +73,7 @@ fn write_tables(text: &mut String, tables: &[TableReport]) -> std::fmt::Result {
             writeln!(text, "    {error}")?;
         }
         if !table.invalid.is_empty() {
-            writeln!(text, "    {}", invalid(table))?;
+            writeln!(text, "    {}", invalid(&table.invalid))?;
         }
     }
     Ok(())
@@ -95,9 +96,9 @@ fn write_line(text: &mut String, name: &str, value: &str) -> std::fmt::Result {
     writeln!(text, "  {name:<8}{value}")
 }
 
-fn invalid(table: &TableReport) -> String {
-    let columns: Vec<String> = table
-        .invalid
+/// Values that became NULL, by column.
+pub(super) fn invalid(columns: &BTreeMap<String, u64>) -> String {
+    let columns: Vec<String> = columns
         .iter()
         .map(|(column, values)| format!("`{column}` {}", thousands(*values)))
         .collect();

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, SecondsFormat, Utc};
 use sluice_contracts::documents::{Decision, Failure, Verdict};
 
+use super::run::invalid;
 use crate::format::{count, duration, size, thousands, width};
 use crate::status::StatusReport;
 use crate::summary::{State, TableReport};
@@ -73,6 +74,9 @@ fn write_table(text: &mut String, table: &TableReport) -> std::fmt::Result {
         count(table.units, "unit"),
         count(table.rows, "row")
     )?;
+    if !table.invalid.is_empty() {
+        writeln!(text, "    {}", invalid(&table.invalid))?;
+    }
     if let Some(error) = &table.error {
         writeln!(text, "    {error}")?;
     }

@@ -1,5 +1,7 @@
 //! Runs that end before they have begun.
 
+use std::collections::BTreeMap;
+
 use chrono::Utc;
 use serde_json::Value;
 use sluice_contracts::documents::{
@@ -88,7 +90,12 @@ async fn endings(store: &RunStore, verdict: &Verdict) -> Result<Vec<TableOutcome
     };
     let planned = manifest.tables.into_iter().map(|table| (table.name, table.target));
     let refused = manifest.refused.into_iter().map(|table| (table.table, table.target));
-    let ending =
-        |(table, target)| TableOutcome { table, target, rows: 0, failure: verdict.failure.clone() };
+    let ending = |(table, target)| TableOutcome {
+        table,
+        target,
+        rows: 0,
+        invalid: BTreeMap::new(),
+        failure: verdict.failure.clone(),
+    };
     Ok(planned.chain(refused).map(ending).collect())
 }

@@ -1,6 +1,6 @@
 //! How far a run has come.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -57,6 +57,10 @@ pub struct TableStatus {
     pub units_done: usize,
     /// As [`Status::rows`].
     pub rows: u64,
+    /// Values of the visible rows that are NULL because the target's type cannot hold them, by
+    /// column.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub invalid: BTreeMap<String, u64>,
     /// Why it is not visible.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<ErrorReport>,
@@ -176,6 +180,7 @@ fn tables(
         units: table.units as usize,
         units_done: units_done.get(&table.index).copied().unwrap_or(0),
         rows: table.rows,
+        invalid: BTreeMap::new(),
         failure: None,
     });
     let refused = manifest.refused.iter().map(|table| TableStatus {
@@ -185,6 +190,7 @@ fn tables(
         units: 0,
         units_done: 0,
         rows: 0,
+        invalid: BTreeMap::new(),
         failure: Some(table.report()),
     });
     let mut tables: Vec<TableStatus> = planned.chain(refused).collect();
@@ -192,6 +198,7 @@ fn tables(
     let endings = committed.into_iter().flat_map(|committed| &committed.tables);
     for (table, ending) in tables.iter_mut().zip(endings) {
         table.rows = ending.rows;
+        table.invalid.clone_from(&ending.invalid);
         table.failure.clone_from(&ending.failure);
     }
     tables
