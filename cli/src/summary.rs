@@ -174,10 +174,6 @@ impl TableReport {
             .filter(|(unit, _)| unit.table == table.index)
             .map(|(_, receipt)| receipt)
             .collect();
-        let mut invalid = BTreeMap::new();
-        for (column, count) in receipts.iter().flat_map(|receipt| &receipt.invalid) {
-            *invalid.entry(column.clone()).or_insert(0) += count;
-        }
         let overtaken_by = commit.and_then(|commit| commit.overtaken_by);
         let state = match receipts.len() {
             _ if overtaken_by.is_some() => State::Overtaken,
@@ -197,7 +193,7 @@ impl TableReport {
             state,
             overtaken_by: overtaken_by.map(|run| run.to_string()),
             error: None,
-            invalid,
+            invalid: coverage.invalid(table.index),
         }
     }
 }

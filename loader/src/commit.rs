@@ -53,7 +53,8 @@ pub async fn commit(view: &RunView, targets: &Targets) -> Result<Poll<Outcome>> 
             // Another loader was first, and has already deleted something that this one needed.
             result = Ok(commit);
         }
-        tables.push(TableCommit { table: table.index, result });
+        let invalid = coverage.invalid(table.index);
+        tables.push(TableCommit { table: table.index, invalid, result });
     }
     Ok(Poll::Ready(Outcome { generation: coverage.generation, tables }))
 }

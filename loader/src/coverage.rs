@@ -32,6 +32,17 @@ impl Coverage {
         self.missing.is_empty()
     }
 
+    /// Values of a table that became NULL because the target's type cannot hold them, by column.
+    pub fn invalid(&self, table: u32) -> BTreeMap<String, u64> {
+        let mut columns = BTreeMap::new();
+        let units = UnitRef { table, unit: 0 }..=UnitRef { table, unit: u32::MAX };
+        let receipts = self.receipts.range(units).map(|(_, receipt)| receipt);
+        for (column, values) in receipts.flat_map(|receipt| &receipt.invalid) {
+            *columns.entry(column.clone()).or_insert(0) += values;
+        }
+        columns
+    }
+
     /// The tables with missing units that the newest execution gave up, and why. A run of one
     /// table, or one that is all or nothing, gives up none.
     ///

@@ -69,6 +69,7 @@ impl RunMetrics {
             bytes = self.bytes,
             stored_bytes = self.stored_bytes,
             tables = event.tables.len(),
+            nulls = event.tables.iter().flat_map(|table| table.invalid.values()).sum::<u64>(),
             units = self.units,
             retries = self.retries,
             launches = self.launches,
@@ -76,6 +77,18 @@ impl RunMetrics {
             seconds_extracting = extracting,
             seconds_loading = loading,
         );
+        for table in &event.tables {
+            for (column, values) in &table.invalid {
+                tracing::warn!(
+                    run = %event.run,
+                    job = event.job,
+                    table = table.table,
+                    column,
+                    values,
+                    "values became NULL"
+                );
+            }
+        }
         line.in_scope(|| match (event.event, &event.failure) {
             (EventName::Finished, _) => tracing::info!("run finished"),
             (EventName::Failed, None) => tracing::error!("run failed"),

@@ -1,5 +1,7 @@
 //! The result of a commit.
 
+use std::collections::BTreeMap;
+
 use sluice_contracts::documents::{Commit, ErrorReport, Manifest, Refused, RunId, TableOutcome};
 use sluice_contracts::{Error, Kind, Result};
 
@@ -17,6 +19,8 @@ pub struct Outcome {
 pub struct TableCommit {
     /// Index of the table in the manifest.
     pub table: u32,
+    /// Values that became NULL in the units that were read, by target column.
+    pub invalid: BTreeMap<String, u64>,
     /// Its commit, or why nothing of it is visible.
     pub result: Result<Commit>,
 }
@@ -41,6 +45,7 @@ pub fn table_outcomes(manifest: &Manifest, outcome: &Outcome) -> Vec<TableOutcom
             target: table.target.clone(),
             rows,
             overtaken_by,
+            invalid: if rows > 0 { ended.invalid.clone() } else { BTreeMap::new() },
             failure,
         })
     });
@@ -53,6 +58,7 @@ pub(crate) fn refused_outcome(refused: &Refused) -> TableOutcome {
         target: refused.target.clone(),
         rows: 0,
         overtaken_by: None,
+        invalid: BTreeMap::new(),
         // The other tables moved, so this is a failure of the run, not a job that cannot be done.
         failure: Some(ErrorReport { kind: Kind::Data, ..refused.report() }),
     }

@@ -248,3 +248,29 @@ async fn the_field_names_of_the_system_before_are_accepted() {
     );
     assert_eq!(site.run(&job).await["rows"], 100);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_is_said_to_start_nothing_and_only_where_there_is_one() {
+    let site = Site::new();
+    let database = site.path().join("shop.db");
+    rusqlite::Connection::open(&database)
+        .and_then(|shop| shop.execute_batch("CREATE TABLE orders (id INTEGER PRIMARY KEY)"))
+        .expect("a database can be made");
+    let source = json!({"url": format!("sqlite://{}", database.display()), "table": "orders"});
+    for (name, more, told) in
+        [("nightly", json!({"schedule": "0 3 * * *"}), true), ("plain", json!({}), false)]
+    {
+        let job = site.job(name, &source, &more);
+        let path = job.to_str().expect("a path");
+        for arguments in [
+            &["plan", path][..],
+            &["run", path, "--json"],
+            // Nothing answers there, but the person has been told by then.
+            &["submit", path, "--planner", "http://127.0.0.1:9"],
+        ] {
+            let ended = site.sluice(arguments).await;
+            let says = ended.stderr.contains("`schedule` starts nothing by itself");
+            assert_eq!(says, told, "{arguments:?}: {ended}");
+        }
+    }
+}

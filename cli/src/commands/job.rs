@@ -15,6 +15,16 @@ pub(crate) fn read_job(path: &Path) -> Result<Job> {
     Job::read(&name, &text, &sluice_planner::strategy_names())
 }
 
+/// Tells a person who counts on a job's `schedule` that no program of Sluice reads the clock.
+pub(super) fn tell_of_schedule(is_set: bool) {
+    if is_set {
+        tracing::warn!(
+            "`schedule` starts nothing by itself: a job of Cloud Scheduler that calls the planner \
+             has to exist, or a line of cron that runs `sluice`"
+        );
+    }
+}
+
 /// A job as a file: without what is left at its default.
 pub(crate) fn yaml(job: &JobFile) -> Result<String> {
     serde_saphyr::to_string(job).doing(Kind::Bug, || format!("write job `{}` as YAML", job.name))

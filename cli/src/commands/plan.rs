@@ -4,7 +4,7 @@ use sluice_contracts::documents::{RunId, Table};
 use sluice_contracts::{Error, Result};
 use sluice_targets::Targets;
 
-use super::job::{open_source, read_job};
+use super::job::{open_source, read_job, tell_of_schedule};
 use super::target::{check_places, open_targets};
 use crate::answer::Answer;
 use crate::arguments::Plan;
@@ -12,6 +12,7 @@ use crate::render::plan::{PlanReport, render};
 
 pub(crate) async fn plan(options: &Plan) -> Result<Answer> {
     let mut job = read_job(&options.job)?;
+    tell_of_schedule(job.schedule.is_some());
     job.limits.max_tasks = options.max_tasks.unwrap_or(job.limits.max_tasks);
     check_places(&job)?;
     let mut manifest = sluice_planner::plan(&job, open_source(&job.source)?).await?;

@@ -2,7 +2,7 @@
 
 use sluice_contracts::Result;
 
-use super::job::read_job;
+use super::job::{read_job, tell_of_schedule};
 use crate::answer::Answer;
 use crate::arguments::Run;
 use crate::execution::{Again, Finished, Planned};
@@ -10,6 +10,7 @@ use crate::render::run::render;
 
 pub(crate) async fn run(options: &Run) -> Result<Answer> {
     let mut job = read_job(&options.job)?;
+    tell_of_schedule(job.schedule.is_some());
     job.limits.max_tasks = options.max_tasks.unwrap_or(job.limits.max_tasks);
     let run = Planned::run(&job, options.resume).await?;
     answer(run.carry_out(Again::Run(&options.job)).await?)

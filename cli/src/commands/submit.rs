@@ -8,7 +8,7 @@ use sluice_contracts::documents::RunId;
 use sluice_contracts::job::Job;
 use sluice_contracts::{Error, Result};
 
-use super::job::read_text;
+use super::job::{read_text, tell_of_schedule};
 use crate::answer::Answer;
 use crate::arguments::Submit;
 use crate::planner::{Document, Planner};
@@ -46,7 +46,9 @@ fn job(typed: &Path) -> Result<Value> {
         _ => {
             let (name, text) = read_text(typed)?;
             // The planner, which fills in the bucket, checks whether it is a job.
-            Job::parse(&name, &text)
+            let document = Job::parse(&name, &text)?;
+            tell_of_schedule(document.get("schedule").is_some_and(|typed| !typed.is_null()));
+            Ok(document)
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use sluice_contracts::Error;
 use sluice_contracts::documents::ErrorReport;
 
-use super::run::overtaken;
+use super::run::{invalid, overtaken};
 use crate::format::{count, thousands, width};
 
 /// The part of what a planner says of a run that people are shown. There may be more: a planner may
@@ -44,6 +44,9 @@ struct PlannerTableStatus {
     /// The later run that the target shows.
     #[serde(default)]
     overtaken_by: Option<String>,
+    /// Values of its visible rows that became NULL, by column.
+    #[serde(default)]
+    invalid: BTreeMap<String, u64>,
     /// Why it is not visible.
     #[serde(default)]
     failure: Option<ErrorReport>,
@@ -131,6 +134,9 @@ fn write_told(text: &mut String, status: &PlannerStatus) -> std::fmt::Result {
         writeln!(text, "  {name:<names$}  {units:<units_width$}  {target}")?;
         if let Some(newer) = &table.overtaken_by {
             writeln!(text, "    {}", overtaken(newer))?;
+        }
+        if !table.invalid.is_empty() {
+            writeln!(text, "    {}", invalid(&table.invalid))?;
         }
         if let Some(failure) = &table.failure {
             writeln!(text, "    {}", failure.message)?;

@@ -1,5 +1,6 @@
 //! The summary of a run.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use sluice_contracts::job::Excluded;
@@ -52,7 +53,7 @@ fn write_table(text: &mut String, table: &TableReport) -> std::fmt::Result {
         writeln!(text, "  {}", overtaken(newer))?;
     }
     if !table.invalid.is_empty() {
-        writeln!(text, "  {}", invalid(table))?;
+        writeln!(text, "  {}", invalid(&table.invalid))?;
     }
     Ok(())
 }
@@ -78,7 +79,7 @@ fn write_tables(text: &mut String, tables: &[TableReport]) -> std::fmt::Result {
             writeln!(text, "    {}", overtaken(newer))?;
         }
         if !table.invalid.is_empty() {
-            writeln!(text, "    {}", invalid(table))?;
+            writeln!(text, "    {}", invalid(&table.invalid))?;
         }
     }
     Ok(())
@@ -106,9 +107,9 @@ fn write_line(text: &mut String, name: &str, value: &str) -> std::fmt::Result {
     writeln!(text, "  {name:<8}{value}")
 }
 
-fn invalid(table: &TableReport) -> String {
-    let columns: Vec<String> = table
-        .invalid
+/// Values that became NULL, by column.
+pub(super) fn invalid(columns: &BTreeMap<String, u64>) -> String {
+    let columns: Vec<String> = columns
         .iter()
         .map(|(column, values)| format!("`{column}` {}", thousands(*values)))
         .collect();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, SecondsFormat, Utc};
 use sluice_contracts::documents::{Decision, Failure, Verdict};
 
-use super::run::overtaken;
+use super::run::{invalid, overtaken};
 use crate::format::{count, duration, size, thousands, width};
 use crate::status::StatusReport;
 use crate::summary::TableReport;
@@ -76,6 +76,9 @@ fn write_table(text: &mut String, table: &TableReport) -> std::fmt::Result {
     )?;
     if let Some(newer) = &table.overtaken_by {
         writeln!(text, "    {}", overtaken(newer))?;
+    }
+    if !table.invalid.is_empty() {
+        writeln!(text, "    {}", invalid(&table.invalid))?;
     }
     if let Some(error) = &table.error {
         writeln!(text, "    {error}")?;

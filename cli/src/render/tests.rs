@@ -257,7 +257,7 @@ fn a_run_as_its_planner_tells_of_it() {
         "rows": 1_234_567,
         "tables": [
             {"table": "public.events", "target": "bigquery://p/shop/events", "strategy": "ctid",
-             "units": 11, "units_done": 7, "rows": 1_234_567},
+             "units": 11, "units_done": 7, "rows": 1_234_567, "invalid": {"amount": 1200}},
             {"table": "public.a", "target": "bigquery://p/shop/a", "units": 1, "units_done": 0,
              "rows": 0, "failure": {"kind": "denied", "message": "permission denied"}}
         ],

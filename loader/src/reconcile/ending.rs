@@ -1,5 +1,6 @@
 //! The end of a run: it is announced and counted, and its parts are deleted.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -116,15 +117,21 @@ impl Loader {
 
 /// The outcome of each table if the load failed before it reached them.
 pub(super) async fn outcomes_without_load(
-    store: &RunStore,
+    view: &RunView,
     manifest: &Manifest,
     error: &Error,
 ) -> Result<Vec<TableOutcome>> {
     let mut endings = all_failed(manifest, &ErrorReport::from(error));
     for (table, ending) in manifest.tables.iter().zip(&mut endings) {
-        if let Some(commit) = store.commit(table.index).await? {
+        if let Some(commit) = view.store().commit(table.index).await? {
             ending.rows = commit.rows;
             ending.overtaken_by = commit.overtaken_by;
+            // The receipts may be what the load failed for.
+            ending.invalid = match view.coverage_of(commit.snapshot).await {
+                Ok(coverage) => coverage.invalid(table.index),
+                Err(error) if error.is_transient() => return Err(error),
+                Err(_) => BTreeMap::new(),
+            };
             ending.failure = None;
         }
     }
@@ -138,6 +145,7 @@ fn all_failed(manifest: &Manifest, report: &ErrorReport) -> Vec<TableOutcome> {
         target: table.target.clone(),
         rows: 0,
         overtaken_by: None,
+        invalid: BTreeMap::new(),
         failure: Some(report.clone()),
     });
     planned.chain(manifest.refused.iter().map(refused_outcome)).collect()

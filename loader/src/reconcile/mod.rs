@@ -166,7 +166,7 @@ impl Loader {
                 endings
             }
             Err(error) if error.is_transient() => return Err(error),
-            Err(error) => ending::outcomes_without_load(store, &manifest, &error).await?,
+            Err(error) => ending::outcomes_without_load(view, &manifest, &error).await?,
         };
         let ours = Committed { version: Committed::VERSION, tables, at: now };
         let committed = match store.create_committed(&ours).await? {

@@ -5,6 +5,7 @@ mod crashes;
 mod faults;
 mod http;
 mod launches;
+mod nulls;
 mod signals;
 mod verdicts;
 mod world;

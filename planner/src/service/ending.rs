@@ -1,5 +1,7 @@
 //! Runs that end before they have begun.
 
+use std::collections::BTreeMap;
+
 use chrono::Utc;
 use serde_json::Value;
 use sluice_contracts::documents::{
@@ -93,6 +95,7 @@ async fn endings(store: &RunStore, verdict: &Verdict) -> Result<Vec<TableOutcome
         target,
         rows: 0,
         overtaken_by: None,
+        invalid: BTreeMap::new(),
         failure: verdict.failure.clone(),
     };
     Ok(planned.chain(refused).map(ending).collect())

@@ -1,6 +1,6 @@
 //! How far a run has come.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -60,6 +60,10 @@ pub struct TableStatus {
     /// The later run that the target shows: this one changed nothing there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overtaken_by: Option<RunId>,
+    /// Values of the visible rows that are NULL because the target's type cannot hold them, by
+    /// column.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub invalid: BTreeMap<String, u64>,
     /// Why it is not visible.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<ErrorReport>,
@@ -180,6 +184,7 @@ fn tables(
         units_done: units_done.get(&table.index).copied().unwrap_or(0),
         rows: table.rows,
         overtaken_by: None,
+        invalid: BTreeMap::new(),
         failure: None,
     });
     let refused = manifest.refused.iter().map(|table| TableStatus {
@@ -190,6 +195,7 @@ fn tables(
         units_done: 0,
         rows: 0,
         overtaken_by: None,
+        invalid: BTreeMap::new(),
         failure: Some(table.report()),
     });
     let mut tables: Vec<TableStatus> = planned.chain(refused).collect();
@@ -198,6 +204,7 @@ fn tables(
     for (table, ending) in tables.iter_mut().zip(endings) {
         table.rows = ending.rows;
         table.overtaken_by = ending.overtaken_by;
+        table.invalid.clone_from(&ending.invalid);
         table.failure.clone_from(&ending.failure);
     }
     tables

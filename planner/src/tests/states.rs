@@ -50,6 +50,7 @@ fn committed(failure: Option<ErrorReport>) -> Committed {
         target: format!("bigquery://lake/shop/{table}"),
         rows,
         overtaken_by: None,
+        invalid: (rows > 0).then(|| ("amount".to_owned(), 2)).into_iter().collect(),
         failure,
     };
     let tables = vec![ending("items", 0, None), ending("orders", 3, failure)];
@@ -105,6 +106,8 @@ async fn a_run_goes_through_its_states() {
     let answer = world.status(run).await;
     assert_eq!(answer.body["state"], "finished");
     assert_eq!(answer.body["rows"], 3);
+    assert_eq!(answer.body["tables"][0].get("invalid"), None);
+    assert_eq!(answer.body["tables"][1]["invalid"], json!({"amount": 2}));
 
     // The same request, sent again, is answered with the present state of its run.
     let again = world.call(&json!({"job": job(), "run_key": "monday"})).await.unwrap();

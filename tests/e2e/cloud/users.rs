@@ -103,10 +103,12 @@ async fn an_operator_finishes_an_interrupted_run() {
     let manifest = store.manifest().await.expect("the run was planned");
     let url = format!("{}/runs/{run}/manifest.json", manifest.bucket);
     let variable = format!("--update-env-vars=SLUICE_MANIFEST={url}");
+    // An execution by hand has the job's own timeout otherwise.
+    let timeout = "--task-timeout=24h";
     let ended = gcloud
         .jobs(
             &shop.world.run,
-            &["execute", "sluice-extractor", "--tasks", "3", &variable, "--wait"],
+            &["execute", "sluice-extractor", "--tasks", "3", timeout, &variable, "--wait"],
         )
         .await;
     assert_eq!(ended.code, Some(0), "{ended}\n{}", shop.world.said());

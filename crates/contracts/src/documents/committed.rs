@@ -1,5 +1,7 @@
 //! The outcomes of a run's tables.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,6 +44,10 @@ pub struct TableOutcome {
     /// The later run whose rows the target keeps: this run was overtaken, and changed nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overtaken_by: Option<RunId>,
+    /// Values of these rows that are NULL because the target's type cannot hold them, by target
+    /// column.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub invalid: BTreeMap<String, u64>,
     /// Why it is not visible; absent if it is visible, or overtaken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<ErrorReport>,

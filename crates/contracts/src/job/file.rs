@@ -43,7 +43,9 @@ pub struct JobFile {
     /// Whether no table becomes visible unless all do.
     #[serde(default, skip_serializing_if = "is_default")]
     pub all_or_nothing: bool,
-    /// When the job runs, as five cron fields.
+    /// When the job is meant to run, as five cron fields. Sluice checks it and starts nothing by it:
+    /// it is for what deploys the job, such as Terraform, which reads it with `yamldecode` and makes
+    /// a job of Cloud Scheduler that calls the planner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
 }

@@ -44,7 +44,7 @@ pub struct Job {
     pub limits: Limits,
     /// Whether all units are read in one snapshot.
     pub consistency: Consistency,
-    /// When the job runs, as five cron fields.
+    /// When the job is meant to run, as five cron fields, for what deploys it.
     pub schedule: Option<String>,
 }
 
