@@ -12,6 +12,7 @@ mod distribution;
 mod listing;
 mod partitions;
 mod reader;
+mod rights;
 mod statistics_warnings;
 mod survey;
 mod type_table;

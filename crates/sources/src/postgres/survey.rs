@@ -4,13 +4,13 @@ use async_trait::async_trait;
 use sluice_contracts::documents::{Column, Cut, Relation, SnapshotPlan};
 use sluice_contracts::job::{RowSecurity, TableJob, nearest_hint};
 use sluice_contracts::{Error, Kind, Result};
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::catalog::{self, CatalogEntry};
 use super::columns::Attribute;
-use super::connection::{execute, failed, is_hidden, row_security};
+use super::connection::{self, attempt, execute, failed, is_hidden, row_security};
 use super::partitions;
+use super::rights;
 use super::type_table::{PgType, resolve};
 use super::{dialect, distribution, listing, statistics_warnings};
 use crate::naming;
@@ -31,53 +31,24 @@ impl PgSurvey {
 #[async_trait]
 impl Survey for PgSurvey {
     async fn tables(&mut self) -> Result<Listing> {
-        listing::list(&mut self.connection).await
+        let found = listing::list(self.begin().await?).await;
+        self.end(found).await
     }
 
     async fn connections(&mut self) -> Result<Option<u32>> {
-        listing::connections(&mut self.connection).await
+        let found = listing::connections(self.begin().await?).await;
+        self.end(found).await
     }
 
     async fn describe(&mut self, table: &TableJob) -> Result<Description> {
-        let what = || format!("describe table `{}`", table.relation);
-        let set = row_security(table.row_security, false);
-        execute(&mut self.connection, &set, what).await?;
-        let found = catalog::find(&mut self.connection, &table.relation).await?;
-        let columns = columns(table, &found)?;
-        let pieces = partitions::find(&mut self.connection, table, &found, &columns).await;
-        let pieces = pieces.map_err(|error| error.during(what()))?;
-        let mut warnings = pieces.warnings;
-        if let Some(oid) = found.oid {
-            let tables: Vec<u32> = pieces.leaves.iter().copied().chain([oid]).collect();
-            let connection = &mut self.connection;
-            warnings.extend(
-                statistics_warnings::warnings(connection, &table.relation, &tables, &columns)
-                    .await?,
-            );
+        let found = describe(self.begin().await?, table).await;
+        match self.end(found).await {
+            Err(error) if error.kind() == Kind::Denied => {
+                let error = rights::explained(self.begin().await?, &table.relation, error).await;
+                self.end(Err(error)).await
+            }
+            found => found,
         }
-        if table.row_security == RowSecurity::Filter && self.hides_rows(table, &found).await? {
-            warnings.push(format!(
-                "row security hides rows of `{}` from this user: only those that its policies \
-                 show are moved",
-                table.relation
-            ));
-        }
-        if matches!(found.kind, 'v' | 'q') {
-            warnings.push(
-                "a view or query is computed anew for every unit: one whose result changes from \
-                 call to call (`random()`, `clock_timestamp()`) must be read as one unit; a table \
-                 that a function reads inside may be emptied meanwhile without being noticed"
-                    .to_owned(),
-            );
-        }
-        Ok(Description {
-            shape: shape(&found, &columns, &pieces.leaves),
-            keys: found.keys(),
-            identity: found.primary.clone(),
-            columns,
-            pieces: pieces.all,
-            warnings,
-        })
     }
 
     async fn distribution(
@@ -86,7 +57,11 @@ impl Survey for PgSurvey {
         piece: &Piece,
         key: &Key,
     ) -> Result<Option<Distribution>> {
-        distribution::find(&mut self.connection, table, piece, key).await
+        let connection = self.begin().await?;
+        let set = row_security(table.row_security);
+        execute(connection, &set, || "set up a transaction".to_owned()).await?;
+        let found = distribution::find(connection, table, piece, key).await;
+        self.end(found).await
     }
 
     async fn snapshot(&mut self) -> Result<SnapshotPlan> {
@@ -99,21 +74,74 @@ impl Survey for PgSurvey {
 }
 
 impl PgSurvey {
-    /// Whether policies hide rows of what a table job reads, or of what lies below it.
-    async fn hides_rows(&mut self, table: &TableJob, found: &CatalogEntry) -> Result<bool> {
-        let what = || format!("look for row security of `{}`", table.relation);
-        let set = |asked| row_security(asked, false);
-        execute(&mut self.connection, &set(RowSecurity::Refuse), what).await?;
-        let from = found.alone(&table.relation);
-        let sql = format!("explain {}", dialect::select("1", &from, table.filter.as_deref()));
-        let plan = sqlx::query(AssertSqlSafe(sql)).persistent(false);
-        let hidden = match plan.fetch_all(&mut self.connection).await {
-            Ok(_) => false,
-            Err(error) if is_hidden(&error) => true,
-            Err(error) => return Err(failed(what(), error)),
-        };
-        execute(&mut self.connection, &set(table.row_security), what).await?;
-        Ok(hidden)
+    /// Begins a transaction of its own for each question, so that none keeps the locks of another.
+    async fn begin(&mut self) -> Result<&mut PgConnection> {
+        connection::begin(&mut self.connection, "read committed").await?;
+        connection::settle(&mut self.connection).await?;
+        Ok(&mut self.connection)
+    }
+
+    async fn end<T>(&mut self, found: Result<T>) -> Result<T> {
+        let what = || "end a transaction".to_owned();
+        let ended = execute(&mut self.connection, "rollback", what).await;
+        let found = found?;
+        ended.map(|()| found)
+    }
+}
+
+async fn describe(connection: &mut PgConnection, table: &TableJob) -> Result<Description> {
+    let what = || format!("describe table `{}`", table.relation);
+    execute(connection, &row_security(table.row_security), what).await?;
+    let found = catalog::find(connection, &table.relation).await?;
+    let columns = columns(table, &found)?;
+    let pieces = partitions::find(connection, table, &found, &columns).await;
+    let pieces = pieces.map_err(|error| error.during(what()))?;
+    let mut warnings = pieces.warnings;
+    if let Some(oid) = found.oid {
+        let tables: Vec<u32> = pieces.leaves.iter().copied().chain([oid]).collect();
+        warnings.extend(
+            statistics_warnings::warnings(connection, &table.relation, &tables, &columns).await?,
+        );
+    }
+    if table.row_security == RowSecurity::Filter && hides_rows(connection, table, &found).await? {
+        warnings.push(format!(
+            "row security hides rows of `{}` from this user: only those that its policies show are \
+             moved",
+            table.relation
+        ));
+    }
+    if matches!(found.kind, 'v' | 'q') {
+        warnings.push(
+            "a view or query is computed anew for every unit: one whose result changes from call \
+             to call (`random()`, `clock_timestamp()`) must be read as one unit; a table that a \
+             function reads inside may be emptied meanwhile without being noticed"
+                .to_owned(),
+        );
+    }
+    Ok(Description {
+        shape: shape(&found, &columns, &pieces.leaves),
+        keys: found.keys(),
+        identity: found.primary.clone(),
+        columns,
+        pieces: pieces.all,
+        warnings,
+    })
+}
+
+/// Whether policies hide rows of what a table job reads, or of what lies below it.
+async fn hides_rows(
+    connection: &mut PgConnection,
+    table: &TableJob,
+    found: &CatalogEntry,
+) -> Result<bool> {
+    let what = || format!("look for row security of `{}`", table.relation);
+    execute(connection, &row_security(RowSecurity::Refuse), what).await?;
+    let from = found.alone(&table.relation);
+    let sql = format!("explain {}", dialect::select("1", &from, table.filter.as_deref()));
+    match attempt(connection, &sql).await {
+        Ok(_) => Ok(false),
+        Err(error) if is_hidden(&error) => Ok(true),
+        Err(error) => Err(failed(what(), error)),
     }
 }
 
