@@ -32,6 +32,7 @@ async fn events(database: &Database, partitions: u32, rows: u32) {
                          FOR VALUES FROM (%s) TO (%s)', i, i, i + 1);
                      EXECUTE format('INSERT INTO events_%s SELECT n, %s, repeat(''x'', 200) || n
                          FROM generate_series(1, {rows}) AS n', i, i);
+                     EXECUTE format('ANALYZE events_%s', i);
                  END LOOP; END $$"
             ))
             .await;

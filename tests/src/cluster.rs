@@ -24,7 +24,7 @@ pub struct Cluster {
 
 /// The server's programs, and the user who runs them.
 #[derive(Debug, Clone)]
-struct Programs {
+pub(crate) struct Programs {
     folder: PathBuf,
     /// User and group; `None` for those of this process. The server refuses to run as root.
     owner: Option<(u32, u32)>,
@@ -81,9 +81,7 @@ impl Cluster {
     }
 
     fn serve(folder: TempDir, programs: Programs, settings: &[&str]) -> Self {
-        let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
-        let port = free.local_addr().expect("a bound socket has an address").port();
-        drop(free);
+        let port = free_port();
         let place = folder.path().display();
         let mut options =
             format!("-p {port} -k {place} -c listen_addresses=127.0.0.1 -c fsync=off");
@@ -143,14 +141,19 @@ impl Programs {
             skip("a PostgreSQL server to start (TEST_POSTGRES_BIN)");
             return None;
         };
+        Some(Self::of(folder))
+    }
+
+    /// Those in a folder.
+    pub(crate) fn of(folder: PathBuf) -> Self {
         let owner = rustix::process::getuid().is_root().then(|| {
             let user = if id("-u", "postgres").is_some() { "postgres" } else { "nobody" };
             id("-u", user).zip(id("-g", user)).expect("a user for the server")
         });
-        Some(Self { folder, owner })
+        Self { folder, owner }
     }
 
-    fn folder_of_its_own(&self) -> TempDir {
+    pub(crate) fn folder_of_its_own(&self) -> TempDir {
         let folder = TempDir::with_prefix("sluice-cluster-").expect("a temporary folder");
         if let Some((user, group)) = self.owner {
             chown(folder.path(), Some(user), Some(group)).expect("root may give a folder away");
@@ -158,7 +161,7 @@ impl Programs {
         folder
     }
 
-    fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.folder.join(program));
         // The owner may not be allowed to read the folder that the test started in.
         command.current_dir(Path::new("/")).stdin(Stdio::null()).stdout(Stdio::null());
@@ -168,6 +171,12 @@ impl Programs {
         command.stderr(Stdio::null());
         command
     }
+}
+
+/// A port of this machine that nothing listens on.
+pub(crate) fn free_port() -> u16 {
+    let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+    free.local_addr().expect("a bound socket has an address").port()
 }
 
 /// The number that the program `id` prints.

@@ -12,6 +12,7 @@ pub mod faults;
 pub mod fidelity;
 pub mod needs;
 pub mod oracle;
+pub mod pooler;
 pub mod postgres;
 pub mod proxy;
 pub mod sluice;

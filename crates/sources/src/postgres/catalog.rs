@@ -1,14 +1,15 @@
 //! A relation as the catalog describes it.
 
 use sluice_contracts::documents::{KeyType, Relation};
-use sluice_contracts::{Error, Result};
+use sluice_contracts::{Error, Kind, Result};
 use sqlx::postgres::PgConnection;
 use sqlx::postgres::types::Oid;
-use sqlx::{AssertSqlSafe, Column as _, Executor, SqlSafeStr as _, Statement as _};
+use sqlx::{Column as _, Row as _};
 
 use super::columns::{Attribute, RawAttribute, attributes};
-use super::connection::{failed, get, rows};
+use super::connection::{get, rows};
 use super::dialect;
+use super::rights::refuse_closed_schema;
 use super::type_table::Arrays;
 use crate::source::Key;
 use crate::sql::refuse_foreign;
@@ -44,11 +45,13 @@ pub(super) async fn find(
 
 async fn find_table(connection: &mut PgConnection, relation: &Relation) -> Result<CatalogEntry> {
     let what = || format!("describe table `{relation}`");
+    refuse_closed_schema(connection, relation).await?;
     let name = dialect::literal(&dialect::relation(relation));
     let sql = format!(
         "select c.oid, c.relkind::text, \
                 c.relrowsecurity and row_security_active(c.oid), \
-                has_table_privilege(c.oid, 'select') or has_any_column_privilege(c.oid, 'select') \
+                has_table_privilege(c.oid, 'select') or has_any_column_privilege(c.oid, 'select'), \
+                c.relispopulated \
          from pg_class c where c.oid = to_regclass({name})"
     );
     let found = rows(connection, &sql, what).await?;
@@ -58,12 +61,15 @@ async fn find_table(connection: &mut PgConnection, relation: &Relation) -> Resul
     let oid = get::<Oid>(row, 0)?.0;
     let kind = get::<String>(row, 1)?.chars().next().unwrap_or(' ');
     if !get::<bool>(row, 3)? {
-        return Err(Error::new(sluice_contracts::Kind::Denied, what())
+        return Err(Error::new(Kind::Denied, what())
             .because("this user may not read it")
             .hint(format!("grant SELECT on `{relation}` to this user")));
     }
     if !"rpvmf".contains(kind) {
         return Err(Error::invalid(format!("{}: it is not a table or view", what())));
+    }
+    if !get::<bool>(row, 4)? {
+        return Err(unpopulated(&what(), &relation.to_string()));
     }
     let sql = format!(
         "select a.attname::text, a.atttypid, a.atttypmod, a.attnotnull, \
@@ -103,13 +109,15 @@ async fn find_table(connection: &mut PgConnection, relation: &Relation) -> Resul
 async fn find_query(connection: &mut PgConnection, sql: &str) -> Result<CatalogEntry> {
     let what = || "describe query".to_owned();
     // On lines of its own, so that a comment at its end does not swallow the rest.
-    let wrapped = format!("select * from (\n{sql}\n) as q");
-    let statement = (&mut *connection)
-        .prepare(AssertSqlSafe(wrapped).into_sql_str())
-        .await
-        .map_err(|error| failed(what(), error))?;
+    // A row of NULLs: the query is planned and not executed.
+    let wrapped = format!(
+        "select q.* from (select) as one \
+         left join (select * from (\n{sql}\n) as q limit 0) as q on true"
+    );
+    let found = rows(connection, &wrapped, what).await?;
+    let row = found.first().ok_or_else(|| Error::bug(what()))?;
     let mut raw = Vec::new();
-    for column in statement.columns() {
+    for column in row.columns() {
         let Some(oid) = column.type_info().oid() else {
             return Err(Error::invalid(format!(
                 "describe query: column `{}` has a type that the driver cannot name",
@@ -144,6 +152,12 @@ async fn find_query(connection: &mut PgConnection, sql: &str) -> Result<CatalogE
         primary: Vec::new(),
         indexed: Vec::new(),
     })
+}
+
+/// The error of what reads a materialized view that holds no result yet.
+pub(super) fn unpopulated(doing: &str, view: &str) -> Error {
+    let what = format!("{doing}: materialized view `{view}` has not been populated");
+    Error::new(Kind::Denied, what).hint(format!("run `REFRESH MATERIALIZED VIEW {view}`"))
 }
 
 /// Why a relation was not found, with the name that was probably meant.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustls::crypto::CryptoProvider;
 use sluice_contracts::job::RowSecurity;
 use sluice_contracts::{Error, Kind, Result};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgRow, PgSeverity};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 
 use crate::source::NoConnectionLeft;
@@ -33,51 +33,68 @@ const CANCELLED: &str = "someone cancelled the statement, or it is one of planni
 /// may have under the same name. `lc_monetary` says how many digits money has, so the database's
 /// setting, if there is one, overrides the role's: the role that reads is not the one that wrote.
 /// `row_security` is set for each table, as the job asks.
+///
+/// All of them end with the transaction: a pooler may lend the connection to another program then.
 const SETTINGS: &str = "\
 select pg_catalog.set_config('search_path', pg_catalog.rtrim(pg_catalog.concat(\
-'pg_catalog, ', pg_catalog.current_setting('search_path')), ', '), false); \
+'pg_catalog, ', pg_catalog.current_setting('search_path')), ', '), true); \
 select set_config('client_encoding', case current_setting('server_encoding') \
-when 'SQL_ASCII' then 'SQL_ASCII' else 'UTF8' end, false); \
-set datestyle to 'ISO, YMD'; set intervalstyle to 'iso_8601'; \
-set timezone to 'UTC'; set extra_float_digits to 3; set bytea_output to 'hex'; \
-set xmloption to 'content'; set xmlbinary to 'base64'; set quote_all_identifiers to off; \
-set statement_timeout to 0; set idle_in_transaction_session_timeout to 0; \
-select set_config(name, '0', false) from unnest(\
+when 'SQL_ASCII' then 'SQL_ASCII' else 'UTF8' end, true); \
+set local datestyle to 'ISO, YMD'; set local intervalstyle to 'iso_8601'; \
+set local timezone to 'UTC'; set local extra_float_digits to 3; \
+set local bytea_output to 'hex'; set local xmloption to 'content'; \
+set local xmlbinary to 'base64'; set local quote_all_identifiers to off; \
+set local statement_timeout to 0; set local idle_in_transaction_session_timeout to 0; \
+select set_config(name, '0', true) from unnest(\
 array['idle_session_timeout', 'transaction_timeout']) as name \
 where current_setting(name, true) is not null; \
-select set_config('lock_timeout', least(nullif(milliseconds, 0), 30000)::text, false) from (select \
+select set_config('lock_timeout', least(nullif(milliseconds, 0), 30000)::text, true) from (select \
 (extract(epoch from current_setting('lock_timeout')::interval) * 1000)::bigint as milliseconds) as set";
 
 /// The digits of money, which the database says and a role may have changed. Catalogs say both, and
 /// a provider may have closed those.
 const MONEY: &str = "\
-select set_config('lc_monetary', substr(entry, 13), false) \
+select set_config('lc_monetary', substr(entry, 13), true) \
 from pg_db_role_setting join pg_database d on d.oid = setdatabase cross join unnest(setconfig) as entry \
 where d.datname = current_database() and setrole = 0 and entry like 'lc_monetary=%' \
 and exists (select from pg_settings where name = 'lc_monetary' and source like '%user')";
 
-/// Opens a connection whose settings are known. `application` is what the server's operator sees
-/// in `pg_stat_activity`.
+/// Opens a connection. `application` is what the server's operator sees in `pg_stat_activity`.
+///
+/// Between two transactions, each statement may meet another connection of the server, if a pooler
+/// is between it and this program. So nothing is prepared, and everything that depends on a
+/// setting, on a lock or on what was read before is done in a transaction.
 pub(super) async fn connect(
     options: &PgConnectOptions,
     label: &str,
     application: &str,
 ) -> Result<PgConnection> {
     choose_cryptography();
-    let options = options.clone().application_name(application).disable_statement_logging();
+    // PgBouncer refuses parameters that it does not track, and that is one.
+    let options = options.clone().extra_float_digits(None);
+    let options = options.application_name(application).disable_statement_logging();
     let what = || format!("connect to `{label}`");
-    let mut connection = match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return Err(failed(what(), error)),
+    match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
+        Ok(connected) => connected.map_err(|error| failed(what(), error)),
         Err(_) => {
             let seconds = CONNECT_TIMEOUT.as_secs();
-            return Err(Error::transient(format!("{}: no answer after {seconds} s", what()))
-                .hint("this machine must reach that address; look at the network between them"));
+            Err(Error::transient(format!("{}: no answer after {seconds} s", what()))
+                .hint("this machine must reach that address; look at the network between them"))
         }
-    };
-    execute(&mut connection, SETTINGS, what).await?;
-    if_allowed(execute(&mut connection, MONEY, what).await)?;
-    Ok(connection)
+    }
+}
+
+/// Begins a transaction of `isolation` that reads, whose settings are not known yet.
+pub(super) async fn begin(connection: &mut PgConnection, isolation: &str) -> Result<()> {
+    let sql = format!("begin transaction isolation level {isolation} read only");
+    execute(connection, &sql, || "begin a transaction".to_owned()).await
+}
+
+/// Makes the settings of the transaction known.
+pub(super) async fn settle(connection: &mut PgConnection) -> Result<()> {
+    let what = || "set up a transaction".to_owned();
+    execute(connection, SETTINGS, what).await?;
+    if_allowed(connection, MONEY, what).await.map(drop)
 }
 
 /// Gives the process a provider of cryptography, if it has none. The driver names one for the
@@ -91,8 +108,12 @@ fn choose_cryptography() {
 }
 
 /// What a catalog says that serves extras only; `None` if this user may not read it.
-pub(super) fn if_allowed<T>(read: Result<T>) -> Result<Option<T>> {
-    match read {
+pub(super) async fn if_allowed(
+    connection: &mut PgConnection,
+    sql: &str,
+    what: impl FnOnce() -> String,
+) -> Result<Option<Vec<PgRow>>> {
+    match attempt(connection, sql).await.map_err(|error| failed(what(), error)) {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.kind() == Kind::Denied => {
             tracing::info!("going on without a catalog: {}", error.chain());
@@ -100,6 +121,21 @@ pub(super) fn if_allowed<T>(read: Result<T>) -> Result<Option<T>> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Runs a query whose failure does not end the transaction.
+pub(super) async fn attempt(
+    connection: &mut PgConnection,
+    sql: &str,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let sql = format!("savepoint attempt; {sql}; release savepoint attempt");
+    let found = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *connection).await;
+    if found.is_err() {
+        // If the connection is lost, that is what the first error says.
+        let undo = "rollback to savepoint attempt; release savepoint attempt";
+        let _ = connection.execute(undo).await;
+    }
+    found
 }
 
 /// Runs statements that return nothing.
@@ -118,8 +154,7 @@ pub(super) async fn rows(
     sql: &str,
     what: impl FnOnce() -> String,
 ) -> Result<Vec<PgRow>> {
-    sqlx::query(AssertSqlSafe(sql.to_owned()))
-        .persistent(false)
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
         .fetch_all(connection)
         .await
         .map_err(|error| failed(what(), error))
@@ -188,13 +223,12 @@ pub(super) fn is_hidden(error: &sqlx::Error) -> bool {
 /// hide them.
 ///
 /// <https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-ROW-SECURITY>
-pub(super) fn row_security(asked: RowSecurity, in_transaction: bool) -> String {
-    let scope = if in_transaction { "local " } else { "" };
+pub(super) fn row_security(asked: RowSecurity) -> String {
     let value = match asked {
         RowSecurity::Refuse => "off",
         RowSecurity::Filter => "on",
     };
-    format!("set {scope}row_security to {value}")
+    format!("set local row_security to {value}")
 }
 
 /// The SQLSTATE of an error, if the server sent one.
@@ -207,22 +241,54 @@ pub(super) fn sqlstate(error: &sqlx::Error) -> Option<String> {
 fn condition(code: &str) -> Option<&'static str> {
     Some(match code {
         "22001" => "a text is too long for its type",
+        "22002" | "22004" => "a value is NULL where none may be",
         "22003" => "a number is out of the range of its type",
         "22007" | "22008" => "a date or time is out of range, or cannot be read",
+        "22011" => "a part of a text is asked for that it cannot have",
         "22012" => "a division by zero",
         "22018" | "22P02" => "a text cannot be read as another type",
+        "22019" | "22025" | "2201B" => "a pattern cannot be read",
+        "2201E" => "a logarithm of a number that has none",
+        "2201F" => "a power or root of a number that has none",
+        "2201W" | "2201X" => "a limit or offset is negative",
         "22021" => "a text has characters that its encoding does not have",
         "22023" => "a function is called with a value that it does not take",
+        "2202E" => "an array has another number of dimensions or elements",
+        "22030" | "22032" | "22033" | "22034" | "22035" | "22036" | "22037" | "22038" | "2203A"
+        | "2203B" | "2203C" | "2203D" => "a JSON value is not what is expected",
+        "22P01" => "a number is out of the range of floating point",
         "22P03" => "a value in binary form cannot be read",
         "P0001" => "a function raises an exception",
+        "P0002" => "a function finds no row where it needs one",
+        "P0003" => "a function finds more than one row where it needs one",
+        "P0004" => "a function's assertion does not hold",
         _ => return None,
     })
+}
+
+/// What an error of a pooler means. It has one code for all of them.
+fn of_pooler(error: &PgDatabaseError) -> Option<(Kind, &'static str)> {
+    if error.message().contains("startup parameter") {
+        let hint = "a pooler such as PgBouncer does not take this parameter: leave it out of \
+                    `source.url`, add it to the pooler's `ignore_startup_parameters`, or connect \
+                    to the server itself";
+        return Some((Kind::Invalid, hint));
+    }
+    if error.message().contains("statement pooling") {
+        let hint = "set PgBouncer's `pool_mode` to `session` or `transaction`, or connect to the \
+                    server itself";
+        return Some((Kind::Invalid, hint));
+    }
+    let hint = "if PgBouncer's pool has no connection left, lower `limits.max_connections` of the \
+                job below its `default_pool_size`";
+    (error.severity() == PgSeverity::Fatal).then_some((Kind::Transient, hint))
 }
 
 /// The server's error. Codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn refused(what: String, error: &PgDatabaseError) -> Error {
     let code = error.code();
     let (kind, hint) = match code {
+        "08P01" if let Some((kind, hint)) = of_pooler(error) => (kind, Some(hint)),
         "53300" => (
             Kind::Transient,
             Some(
@@ -244,8 +310,8 @@ fn refused(what: String, error: &PgDatabaseError) -> Error {
         "42501" => (
             Kind::Denied,
             Some(
-                "grant this user SELECT on what the error names, or USAGE if that is a schema; what \
-                 a view reads is granted to the view's owner",
+                "grant this user the right to what the error names: SELECT on a table, USAGE on a \
+                 schema, EXECUTE on a function; what a view reads is granted to the view's owner",
             ),
         ),
         "42P01" | "42703" | "3F000" => {
@@ -280,7 +346,18 @@ fn refused(what: String, error: &PgDatabaseError) -> Error {
         _ if ["40", "53", "57"].iter().any(|class| code.starts_with(class)) => {
             (Kind::Transient, None)
         }
-        _ if code.starts_with("22") => (Kind::Data, None),
+        "55000" if error.routine() == Some("ExecOpenScanRelation") => {
+            (Kind::Denied, Some("run `REFRESH MATERIALIZED VIEW` for what the error names"))
+        }
+        _ if ["22", "P0"].iter().any(|class| code.starts_with(class)) => (
+            Kind::Data,
+            Some(
+                "run the query of the view, or the filter, on the server to find the row; correct \
+                 it, or leave it out with `where`",
+            ),
+        ),
+        // States and limits of the server, and not of the job.
+        _ if ["54", "55", "58"].iter().any(|class| code.starts_with(class)) => (Kind::Denied, None),
         _ if code.starts_with("XX") => (Kind::Data, None),
         _ => (Kind::Invalid, None),
     };

@@ -3,8 +3,7 @@
 use sluice_contracts::documents::KeyType;
 use sluice_contracts::job::TableJob;
 use sluice_contracts::{Error, Result};
-use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{Row as _, ValueRef as _};
+use sqlx::postgres::PgConnection;
 
 use super::connection::{get, if_allowed, rows};
 use super::dialect::{self, identifier, literal};
@@ -20,10 +19,6 @@ const SAMPLE_PAGES: f64 = 400.0;
 const STALE_SHARE: f64 = 0.2;
 /// Number of intervals that the server's own estimates are asked for.
 const ESTIMATED_SPANS: f64 = 128.0;
-/// Days from 1970-01-01 to 2000-01-01, where PostgreSQL's dates begin.
-const EPOCH_DAYS: i64 = 10_957;
-/// The same in microseconds.
-const EPOCH_MICROS: i64 = EPOCH_DAYS * 86_400_000_000;
 
 /// Finds where the keys of a piece lie.
 ///
@@ -71,7 +66,7 @@ async fn statistics(
         "select s.null_frac::float8, c.reltuples::float8, \
          pg_stat_get_mod_since_analyze(c.oid)::float8, s.most_common_freqs::float8[] {of}"
     );
-    let head = if_allowed(rows(connection, &sql, what).await)?.unwrap_or_default();
+    let head = if_allowed(connection, &sql, what).await?.unwrap_or_default();
     let Some(head) = head.first() else { return Ok(None) };
     let (nulls, seen): (f64, f64) = (get(head, 0)?, get(head, 1)?);
     let changed: f64 = get::<Option<f64>>(head, 2)?.unwrap_or(0.0);
@@ -106,11 +101,12 @@ async fn values(
 ) -> Result<Vec<Option<i64>>> {
     let kind = type_name(key.key_type)?;
     let sql = format!(
-        "select u.x::{kind} from (select s.{array}::text::{kind}[] as a {of}) as s, \
-         unnest(s.a) with ordinality as u(x, n) order by u.n"
+        "select {} from (select s.{array}::text::{kind}[] as a {of}) as s, \
+         unnest(s.a) with ordinality as u(x, n) order by u.n",
+        counted("u.x", key.key_type)
     );
     let what = || format!("read the statistics of column `{}`", key.column);
-    rows(connection, &sql, what).await?.iter().map(|row| key_of(row, 0, key.key_type)).collect()
+    rows(connection, &sql, what).await?.iter().map(|row| get(row, 0)).collect()
 }
 
 /// Keys from pages spread over the whole table.
@@ -128,18 +124,19 @@ async fn sample(
     let kind = type_name(key.key_type)?;
     let filter = table.filter.as_ref().map_or_else(String::new, |f| format!("where (\n{f}\n)"));
     let sql = format!(
-        "select {column}::{kind} from {only}{relation} as _sluice \
-         tablesample system ({percent:.6}) repeatable (0) {filter} order by 1"
+        "select s.x is null, {} from (select {column}::{kind} as x from {only}{relation} as _sluice \
+         tablesample system ({percent:.6}) repeatable (0) {filter}) as s order by 2",
+        counted("s.x", key.key_type)
     );
     let what = || format!("sample column `{}`", key.column);
     let found = rows(connection, &sql, what).await?;
     let mut keys = Vec::with_capacity(found.len());
     let mut nulls = 0_u32;
     for row in &found {
-        if is_null(row)? {
+        if get(row, 0)? {
             nulls += 1;
         } else {
-            keys.extend(key_of(row, 0, key.key_type)?);
+            keys.extend(get::<Option<i64>>(row, 1)?);
         }
     }
     let all = as_f64(piece.rows);
@@ -278,32 +275,21 @@ fn type_name(key: KeyType) -> Result<&'static str> {
     })
 }
 
-fn is_null(row: &PgRow) -> Result<bool> {
-    row.try_get_raw(0)
-        .map(|value| value.is_null())
-        .map_err(|source| Error::bug("read a key").because(source))
-}
-
-/// A key from its binary form. `None` for NULL and infinity, which no span holds.
-fn key_of(row: &PgRow, at: usize, key: KeyType) -> Result<Option<i64>> {
-    let broken = || Error::bug("read a key");
-    let value = row.try_get_raw(at).map_err(|source| broken().because(source))?;
-    if value.is_null() {
-        return Ok(None);
+/// An expression of a key's type as a 64-bit integer; NULL for NULL and infinity, which no span
+/// holds.
+fn counted(key: &str, key_type: KeyType) -> String {
+    match key_type {
+        KeyType::Date => {
+            format!("case when isfinite({key}) then ({key} - date '1970-01-01')::int8 end")
+        }
+        // The last microseconds that the server knows are more than the integer holds.
+        KeyType::Timestamp | KeyType::Timestamptz => format!(
+            "case when isfinite({key}) then least({}, \
+             (extract(epoch from {key}) * 1000000)::numeric)::int8 end",
+            i64::MAX
+        ),
+        KeyType::Integer | KeyType::Unsigned | KeyType::Uuid => format!("{key}::int8"),
     }
-    let bytes = value.as_bytes().map_err(|source| broken().because(source))?;
-    let wide = <[u8; 8]>::try_from(bytes).map(i64::from_be_bytes);
-    let narrow = <[u8; 4]>::try_from(bytes).map(i32::from_be_bytes);
-    Ok(match (key, wide, narrow) {
-        (KeyType::Integer, Ok(wide), _) => Some(wide),
-        (KeyType::Date, _, Ok(days)) => {
-            (days != i32::MIN && days != i32::MAX).then(|| i64::from(days) + EPOCH_DAYS)
-        }
-        (KeyType::Timestamp | KeyType::Timestamptz, Ok(micros), _) => {
-            (micros != i64::MIN && micros != i64::MAX).then(|| micros.saturating_add(EPOCH_MICROS))
-        }
-        _ => return Err(broken()),
-    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]

@@ -51,7 +51,7 @@ pub(super) async fn connections(connection: &mut PgConnection) -> Result<Option<
         from pg_roles r cross join pg_database d \
         where r.rolname = current_user and d.datname = current_database()";
     let what = || "look how many connections the server takes".to_owned();
-    let Some(found) = if_allowed(rows(connection, sql, what).await)? else { return Ok(None) };
+    let Some(found) = if_allowed(connection, sql, what).await? else { return Ok(None) };
     let count = found.first().map(|row| get::<i64>(row, 0)).transpose()?;
     Ok(count.map(|count| u32::try_from(count).unwrap_or(u32::MAX)))
 }

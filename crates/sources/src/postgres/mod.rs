@@ -12,6 +12,7 @@ mod distribution;
 mod listing;
 mod partitions;
 mod reader;
+mod rights;
 mod statistics_warnings;
 mod survey;
 mod type_table;
@@ -105,12 +106,15 @@ impl Source for Database {
 
     async fn survey(&self, application: &str) -> Result<Box<dyn Survey>> {
         let connection = self.connect(application).await?;
-        Ok(Box::new(survey::PgSurvey::new(connection, self.protection()).await?))
+        let (protection, secrets) = (self.protection(), self.secrets.clone());
+        Ok(Box::new(survey::PgSurvey::new(connection, protection, secrets)))
     }
 
     async fn reader(&self, application: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>> {
         let connection = self.connect(application).await?;
-        let reader = reader::PgReader::join(connection, join).await?;
+        let reader = reader::PgReader::join(connection, join).await;
+        // A pooler connects to the server only now, and says then what it cannot connect to.
+        let reader = reader.map_err(|error| self.secrets.redact(error))?;
         Ok(reader.map(|reader| Box::new(reader) as Box<dyn Reader>))
     }
 }

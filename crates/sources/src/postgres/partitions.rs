@@ -6,7 +6,7 @@ use sluice_contracts::{Error, Result};
 use sqlx::postgres::PgConnection;
 use sqlx::postgres::types::Oid;
 
-use super::catalog::CatalogEntry;
+use super::catalog::{CatalogEntry, unpopulated};
 use super::connection::{execute, get, rows};
 use super::dialect;
 use crate::source::Piece;
@@ -127,15 +127,22 @@ pub(super) async fn find(
 async fn below(connection: &mut PgConnection, sql: &str) -> Result<(i64, Vec<(String, String)>)> {
     const LOCKS: &str = "\
         select count(*) from pg_locks where pid = pg_backend_pid() and locktype = 'relation'";
+    const UNPOPULATED: &str = "\
+        select c.oid::regclass::text from pg_locks l join pg_class c on c.oid = l.relation \
+        where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted \
+        and c.relkind = 'm' and not c.relispopulated order by 1";
     const LOCKED: &str = "\
         select c.oid::regclass::text, s.srvname::text from pg_locks l \
         join pg_class c on c.oid = l.relation join pg_foreign_table f on f.ftrelid = c.oid \
         join pg_foreign_server s on s.oid = f.ftserver \
         where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted order by 1";
     let what = || "look for foreign tables".to_owned();
-    execute(connection, "begin transaction read only", what).await?;
+    execute(connection, "savepoint below", what).await?;
     let found = async {
         execute(connection, &format!("explain {sql}"), what).await?;
+        if let Some(row) = rows(connection, UNPOPULATED, what).await?.first() {
+            return Err(unpopulated("read what lies below", &get::<String>(row, 0)?));
+        }
         let counted = rows(connection, LOCKS, what).await?;
         let locks = counted.first().map(|row| get(row, 0)).transpose()?.unwrap_or(0);
         let foreign = rows(connection, LOCKED, what).await?;
@@ -143,7 +150,9 @@ async fn below(connection: &mut PgConnection, sql: &str) -> Result<(i64, Vec<(St
         Ok((locks, named.collect::<Result<_>>()?))
     };
     let found = found.await;
-    execute(connection, "rollback", what).await?;
+    if found.is_ok() {
+        execute(connection, "rollback to savepoint below; release savepoint below", what).await?;
+    }
     found
 }
 
@@ -233,7 +242,12 @@ async fn measure(
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
 pub(super) async fn explain(connection: &mut PgConnection, sql: &str) -> Result<(u64, u64)> {
     let what = || "ask the server for a plan".to_owned();
-    let found = rows(connection, &format!("explain (format json) {sql}"), what).await?;
+    // Rolling back ends the locks that planning takes.
+    let sql = format!(
+        "savepoint planned; explain (format json) {sql}; \
+         rollback to savepoint planned; release savepoint planned"
+    );
+    let found = rows(connection, &sql, what).await?;
     let row = found.first().ok_or_else(|| Error::bug(what()))?;
     let text = sqlx::Row::try_get_raw(row, 0)
         .ok()

@@ -10,10 +10,10 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor};
 
 use super::batches::PgBatches;
-use super::connection::{execute, failed, get, row_security, rows, sqlstate, text};
+use super::connection::{begin, execute, failed, get, row_security, rows, settle, sqlstate, text};
 use super::copy_connection::CopyConnection;
 use super::partitions::MOST_LOCKED;
-use super::{dialect, survey};
+use super::{dialect, rights, survey};
 use crate::source::{Batches, Join, Reader};
 
 /// Ends the server's own name of a snapshot in a token.
@@ -64,13 +64,15 @@ impl PgReader {
             }
         };
         if !independent {
-            const BEGIN: &str = "begin transaction isolation level repeatable read read only";
-            execute(&mut connection, BEGIN, || "begin a snapshot".to_owned()).await?;
+            begin(&mut connection, "repeatable read").await?;
         }
         if let Join::Token(token) = join
             && !joined(&mut connection, token).await?
         {
             return Ok(None);
+        }
+        if !independent {
+            settle(&mut connection).await?;
         }
         Ok(Some(Self {
             line: CopyConnection::Free(connection),
@@ -132,8 +134,7 @@ impl PgReader {
     /// may read, and connects to the servers that foreign tables lie on.
     async fn begins(&mut self, table: &Table, before: &str, query: &str) -> Result<()> {
         let sql = if self.independent {
-            // Without a transaction there is no cursor.
-            format!("explain {query}")
+            format!("{before}explain {query}")
         } else {
             format!("{before}declare {CURSOR} no scroll cursor for {query}; close {CURSOR}")
         };
@@ -174,6 +175,59 @@ impl PgReader {
 
     pub(super) fn line(&mut self) -> &mut CopyConnection {
         &mut self.line
+    }
+
+    async fn check_unit(&mut self, table: &Table) -> Result<()> {
+        let set = row_security(table.row_security);
+        let what = || "begin a unit".to_owned();
+        if self.independent {
+            // Each statement sees a snapshot of its own in it.
+            begin(self.line.free()?, "read committed").await?;
+            settle(self.line.free()?).await?;
+            execute(self.line.free()?, &set, what).await?;
+        } else {
+            // An error then ends the unit and not the snapshot.
+            execute(self.line.free()?, &format!("savepoint unit; {set}"), what).await?;
+        }
+        let only = table.units == 1;
+        self.unit = Some(CheckedUnit { table: table.index, only, guarded: false });
+        if let Some(&is_tree) = self.checked.get(&table.index) {
+            self.is_tree = is_tree;
+            return Ok(());
+        }
+        let altered = |why| altered(table, why);
+        let gone = |error: Error| match error.kind() {
+            Kind::NotFound => altered("it is gone".to_owned()),
+            _ => error,
+        };
+        let relation = dialect::relation(&table.relation);
+        let is_table = matches!(table.relation, Relation::Table { .. });
+        let locks = is_table && !self.independent;
+        if locks {
+            self.lock(table, &relation, "only ").await.map_err(gone)?;
+        }
+        let shape = survey::shape_now(self.line.free()?, &table.relation, &table.columns).await;
+        let (shape, leaves) = match shape {
+            Ok(found) => found,
+            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Data) => {
+                return Err(altered(error.chain()));
+            }
+            Err(error) => return Err(error),
+        };
+        if shape != table.shape {
+            return Err(altered("it has other partitions, or is no longer what it was".to_owned()));
+        }
+        // So that the leaves of a tree of few are not emptied before they are read.
+        if locks && leaves.is_some_and(|leaves| leaves <= MOST_LOCKED) {
+            self.lock(table, &relation, "").await.map_err(gone)?;
+        }
+        self.is_tree = leaves.is_some();
+        let only = if self.is_tree { "only " } else { "" };
+        let columns: Vec<String> =
+            table.columns.iter().map(|c| dialect::identifier(&c.source_name)).collect();
+        let from = format!("{only}{relation}");
+        let query = dialect::select(&columns.join(", "), &from, table.filter.as_deref());
+        self.begins(table, "", &query).await
     }
 }
 
@@ -245,53 +299,18 @@ impl Reader for PgReader {
     }
 
     async fn check(&mut self, table: &Table) -> Result<()> {
-        let set = row_security(table.row_security, !self.independent);
-        let what = || "begin a unit".to_owned();
-        if self.independent {
-            execute(self.line.free()?, &set, what).await?;
-        } else {
-            // An error then ends the unit and not the snapshot.
-            execute(self.line.free()?, &format!("savepoint unit; {set}"), what).await?;
-            let only = table.units == 1;
-            self.unit = Some(CheckedUnit { table: table.index, only, guarded: false });
-        }
-        if let Some(&is_tree) = self.checked.get(&table.index) {
-            self.is_tree = is_tree;
-            return Ok(());
-        }
-        let altered = |why| altered(table, why);
-        let gone = |error: Error| match error.kind() {
-            Kind::NotFound => altered("it is gone".to_owned()),
-            _ => error,
-        };
-        let relation = dialect::relation(&table.relation);
-        let is_table = matches!(table.relation, Relation::Table { .. });
-        let locks = is_table && !self.independent;
-        if locks {
-            self.lock(table, &relation, "only ").await.map_err(gone)?;
-        }
-        let shape = survey::shape_now(self.line.free()?, &table.relation, &table.columns).await;
-        let (shape, leaves) = match shape {
-            Ok(found) => found,
-            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Data) => {
-                return Err(altered(error.chain()));
+        match self.check_unit(table).await {
+            Err(error) if error.kind() == Kind::Denied && self.unit.is_some() => {
+                let what = || "look for the rights that are missing".to_owned();
+                let back = if self.independent { "rollback" } else { "rollback to savepoint unit" };
+                let connection = self.line.free()?;
+                if execute(connection, back, what).await.is_err() {
+                    return Err(error);
+                }
+                Err(rights::explained(connection, &table.relation, error).await)
             }
-            Err(error) => return Err(error),
-        };
-        if shape != table.shape {
-            return Err(altered("it has other partitions, or is no longer what it was".to_owned()));
+            checked => checked,
         }
-        // So that the leaves of a tree of few are not emptied before they are read.
-        if locks && leaves.is_some_and(|leaves| leaves <= MOST_LOCKED) {
-            self.lock(table, &relation, "").await.map_err(gone)?;
-        }
-        self.is_tree = leaves.is_some();
-        let only = if self.is_tree { "only " } else { "" };
-        let columns: Vec<String> =
-            table.columns.iter().map(|c| dialect::identifier(&c.source_name)).collect();
-        let from = format!("{only}{relation}");
-        let query = dialect::select(&columns.join(", "), &from, table.filter.as_deref());
-        self.begins(table, "", &query).await
     }
 
     async fn read<'a>(
@@ -303,11 +322,11 @@ impl Reader for PgReader {
     }
 
     async fn confirm(&mut self) -> Result<()> {
-        if self.independent {
-            return Ok(());
-        }
         let what = || "end a unit".to_owned();
         let Some(unit) = self.unit.take() else { return Ok(()) };
+        if self.independent {
+            return execute(self.line.free()?, "commit", what).await;
+        }
         // Rolling back ends locks that are not needed any more.
         let before = match &unit {
             CheckedUnit { only: true, .. } => "rollback to savepoint unit; ",
@@ -328,6 +347,7 @@ impl Reader for PgReader {
             tokio::time::timeout(SILENCE, self.line.receive()).await.map_err(silent)??;
         }
         let sql = match self.unit.take() {
+            _ if self.independent => "rollback",
             Some(_) => "rollback to savepoint unit; release savepoint unit",
             // Tests only whether the connection and its transaction are alive.
             None => "select",

@@ -7,7 +7,7 @@ use sluice_contracts::Result;
 use sluice_contracts::documents::{Column, OnInvalid, Relation};
 use sqlx::postgres::PgConnection;
 
-use super::connection::{rows, text};
+use super::connection::{attempt, failed, text};
 use super::dialect;
 use super::type_table::suspicion_of_element;
 
@@ -34,7 +34,7 @@ pub(super) async fn warnings(
         asked.join(" union all ")
     );
     let what = || format!("read the statistics of `{relation}`");
-    let found = match rows(connection, &sql, what).await {
+    let found = match attempt(connection, &sql).await.map_err(|error| failed(what(), error)) {
         Ok(found) => found,
         Err(error) if error.is_transient() => return Err(error),
         // Without the statistics the plan is no worse than without ANALYZE.

@@ -4,19 +4,20 @@ use async_trait::async_trait;
 use sluice_contracts::documents::{Column, Cut, Relation, SnapshotPlan};
 use sluice_contracts::job::{RowSecurity, TableJob, nearest_hint};
 use sluice_contracts::{Error, Kind, Result};
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::catalog::{self, CatalogEntry};
 use super::columns::Attribute;
 use super::connection::{
-    STATEMENT_MINUTES, execute, failed, get, if_allowed, is_hidden, row_security, rows,
+    self, STATEMENT_MINUTES, attempt, execute, failed, get, if_allowed, is_hidden, row_security,
 };
 use super::partitions;
+use super::rights;
 use super::type_table::{PgType, resolve};
 use super::{dialect, distribution, listing, statistics_warnings};
 use crate::naming;
 use crate::place::Protection;
+use crate::secrets::Secrets;
 use crate::source::{Description, Distribution, Key, Listing, Piece, Survey};
 use crate::sql::chosen;
 
@@ -24,69 +25,37 @@ use crate::sql::chosen;
 pub(super) struct PgSurvey {
     connection: PgConnection,
     protection: Protection,
+    secrets: Secrets,
 }
 
 impl PgSurvey {
-    /// `protection` is what the URL demands at least. Limits each of its statements: the server
-    /// goes on with one whose client has given up.
-    pub(super) async fn new(mut connection: PgConnection, protection: Protection) -> Result<Self> {
-        let limit = format!("set statement_timeout to '{STATEMENT_MINUTES} min'");
-        let what = || "limit the statements of planning".to_owned();
-        execute(&mut connection, &limit, what).await?;
-        Ok(Self { connection, protection })
+    /// `protection` is what the URL demands at least.
+    pub(super) fn new(connection: PgConnection, protection: Protection, secrets: Secrets) -> Self {
+        Self { connection, protection, secrets }
     }
 }
 
 #[async_trait]
 impl Survey for PgSurvey {
     async fn tables(&mut self) -> Result<Listing> {
-        listing::list(&mut self.connection).await
+        let found = listing::list(self.begin().await?).await;
+        self.end(found).await
     }
 
     async fn connections(&mut self) -> Result<Option<u32>> {
-        listing::connections(&mut self.connection).await
+        let found = listing::connections(self.begin().await?).await;
+        self.end(found).await
     }
 
     async fn describe(&mut self, table: &TableJob) -> Result<Description> {
-        let what = || format!("describe table `{}`", table.relation);
-        let set = row_security(table.row_security, false);
-        execute(&mut self.connection, &set, what).await?;
-        let found = catalog::find(&mut self.connection, &table.relation).await?;
-        let columns = columns(table, &found)?;
-        let pieces = partitions::find(&mut self.connection, table, &found, &columns).await;
-        let pieces = pieces.map_err(|error| error.during(what()))?;
-        let mut warnings = pieces.warnings;
-        if let Some(oid) = found.oid {
-            let tables: Vec<u32> = pieces.leaves.iter().copied().chain([oid]).collect();
-            let connection = &mut self.connection;
-            warnings.extend(
-                statistics_warnings::warnings(connection, &table.relation, &tables, &columns)
-                    .await?,
-            );
+        let found = describe(self.begin().await?, table).await;
+        match self.end(found).await {
+            Err(error) if error.kind() == Kind::Denied => {
+                let error = rights::explained(self.begin().await?, &table.relation, error).await;
+                self.end(Err(error)).await
+            }
+            found => found,
         }
-        if table.row_security == RowSecurity::Filter && self.hides_rows(table, &found).await? {
-            warnings.push(format!(
-                "row security hides rows of `{}` from this user: only those that its policies \
-                 show are moved",
-                table.relation
-            ));
-        }
-        if matches!(found.kind, 'v' | 'q') {
-            warnings.push(
-                "a view or query is computed anew for every unit: one whose result changes from \
-                 call to call (`random()`, `clock_timestamp()`) must be read as one unit; a table \
-                 that a function reads inside may be emptied meanwhile without being noticed"
-                    .to_owned(),
-            );
-        }
-        Ok(Description {
-            shape: shape(&found, &columns, &pieces.leaves),
-            keys: found.keys(),
-            identity: found.primary.clone(),
-            columns,
-            pieces: pieces.all,
-            warnings,
-        })
     }
 
     async fn distribution(
@@ -95,7 +64,11 @@ impl Survey for PgSurvey {
         piece: &Piece,
         key: &Key,
     ) -> Result<Option<Distribution>> {
-        distribution::find(&mut self.connection, table, piece, key).await
+        let connection = self.begin().await?;
+        let set = row_security(table.row_security);
+        execute(connection, &set, || "set up a transaction".to_owned()).await?;
+        let found = distribution::find(connection, table, piece, key).await;
+        self.end(found).await
     }
 
     async fn protection(&mut self) -> Result<Option<Protection>> {
@@ -104,9 +77,8 @@ impl Survey for PgSurvey {
         }
         let what = || "find out whether the connection is encrypted".to_owned();
         let sql = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
-        let Some(found) = if_allowed(rows(&mut self.connection, sql, what).await)? else {
-            return Ok(None);
-        };
+        let found = if_allowed(self.begin().await?, sql, what).await;
+        let Some(found) = self.end(found).await? else { return Ok(None) };
         let encrypted = found.first().map(|row| get::<bool>(row, 0)).transpose()?;
         Ok(encrypted.map(|yes| if yes { Protection::Encrypted } else { Protection::None }))
     }
@@ -121,21 +93,82 @@ impl Survey for PgSurvey {
 }
 
 impl PgSurvey {
-    /// Whether policies hide rows of what a table job reads, or of what lies below it.
-    async fn hides_rows(&mut self, table: &TableJob, found: &CatalogEntry) -> Result<bool> {
-        let what = || format!("look for row security of `{}`", table.relation);
-        let set = |asked| row_security(asked, false);
-        execute(&mut self.connection, &set(RowSecurity::Refuse), what).await?;
-        let from = found.alone(&table.relation);
-        let sql = format!("explain {}", dialect::select("1", &from, table.filter.as_deref()));
-        let plan = sqlx::query(AssertSqlSafe(sql)).persistent(false);
-        let hidden = match plan.fetch_all(&mut self.connection).await {
-            Ok(_) => false,
-            Err(error) if is_hidden(&error) => true,
-            Err(error) => return Err(failed(what(), error)),
+    /// Begins a transaction of its own for each question, so that none keeps the locks of another.
+    /// Limits each of its statements: the server goes on with one whose client has given up.
+    async fn begin(&mut self) -> Result<&mut PgConnection> {
+        let connection = &mut self.connection;
+        let begun = async {
+            connection::begin(connection, "read committed").await?;
+            connection::settle(connection).await?;
+            let limit = format!("set local statement_timeout to '{STATEMENT_MINUTES} min'");
+            execute(connection, &limit, || "limit the statements of planning".to_owned()).await
         };
-        execute(&mut self.connection, &set(table.row_security), what).await?;
-        Ok(hidden)
+        // A pooler connects to the server only now, and says then what it cannot connect to.
+        begun.await.map_err(|error| self.secrets.redact(error))?;
+        Ok(&mut self.connection)
+    }
+
+    async fn end<T>(&mut self, found: Result<T>) -> Result<T> {
+        let what = || "end a transaction".to_owned();
+        let ended = execute(&mut self.connection, "rollback", what).await;
+        let found = found?;
+        ended.map(|()| found)
+    }
+}
+
+async fn describe(connection: &mut PgConnection, table: &TableJob) -> Result<Description> {
+    let what = || format!("describe table `{}`", table.relation);
+    execute(connection, &row_security(table.row_security), what).await?;
+    let found = catalog::find(connection, &table.relation).await?;
+    let columns = columns(table, &found)?;
+    let pieces = partitions::find(connection, table, &found, &columns).await;
+    let pieces = pieces.map_err(|error| error.during(what()))?;
+    let mut warnings = pieces.warnings;
+    if let Some(oid) = found.oid {
+        let tables: Vec<u32> = pieces.leaves.iter().copied().chain([oid]).collect();
+        warnings.extend(
+            statistics_warnings::warnings(connection, &table.relation, &tables, &columns).await?,
+        );
+    }
+    if table.row_security == RowSecurity::Filter && hides_rows(connection, table, &found).await? {
+        warnings.push(format!(
+            "row security hides rows of `{}` from this user: only those that its policies show are \
+             moved",
+            table.relation
+        ));
+    }
+    if matches!(found.kind, 'v' | 'q') {
+        warnings.push(
+            "a view or query is computed anew for every unit: one whose result changes from call \
+             to call (`random()`, `clock_timestamp()`) must be read as one unit; a table that a \
+             function reads inside may be emptied meanwhile without being noticed"
+                .to_owned(),
+        );
+    }
+    Ok(Description {
+        shape: shape(&found, &columns, &pieces.leaves),
+        keys: found.keys(),
+        identity: found.primary.clone(),
+        columns,
+        pieces: pieces.all,
+        warnings,
+    })
+}
+
+/// Whether policies hide rows of what a table job reads, or of what lies below it.
+async fn hides_rows(
+    connection: &mut PgConnection,
+    table: &TableJob,
+    found: &CatalogEntry,
+) -> Result<bool> {
+    let what = || format!("look for row security of `{}`", table.relation);
+    execute(connection, &row_security(RowSecurity::Refuse), what).await?;
+    let from = found.alone(&table.relation);
+    let sql = format!("explain {}", dialect::select("1", &from, table.filter.as_deref()));
+    match attempt(connection, &sql).await {
+        Ok(_) => Ok(false),
+        Err(error) if is_hidden(&error) => Ok(true),
+        Err(error) => Err(failed(what(), error)),
     }
 }
 
