@@ -6,8 +6,6 @@ use sluice_contracts::Error;
 use crate::SOURCES;
 use crate::source::NoConnectionLeft;
 
-/// What a URL, a server or a library separates the parts of a value by.
-const SEPARATORS: [char; 9] = ['/', ':', '@', '?', '&', '=', '#', '[', ']'];
 /// A part that is shorter than this is replaced only where it is a word of its own: it occurs in
 /// other words by chance.
 const SHORT: usize = 4;
@@ -31,15 +29,17 @@ impl Secrets {
         let is_known = |scheme: &str| SOURCES.iter().any(|kind| kind.schemes().contains(&scheme));
         let rest = value.split_once("://").filter(|(scheme, _)| is_known(scheme));
         let rest = rest.map_or(value, |(_, rest)| rest);
-        for part in rest.split(SEPARATORS) {
-            self.insert(part, "***");
+        // Whatever characters a parser separates by, and whether it decodes them before or after.
+        for form in [rest.to_owned(), decoded(rest)] {
+            for part in form.split(|c: char| !c.is_alphanumeric() && !"._-".contains(c)) {
+                self.insert(part, "***");
+            }
         }
         self.texts.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
     }
 
     fn insert(&mut self, text: &str, stands_for: &str) {
-        let decoded = percent_decode_str(text).decode_utf8_lossy().into_owned();
-        for form in [text, &decoded] {
+        for form in [text, &decoded(text)] {
             let lowercase = form.to_lowercase();
             let cut = form.get(..form.floor_char_boundary(LONGEST_NAME)).unwrap_or(form);
             for form in [form, &lowercase, cut] {
@@ -85,6 +85,12 @@ impl Secrets {
         }
         clean
     }
+}
+
+/// A text as a parser of parameters reads it.
+fn decoded(text: &str) -> String {
+    let text = text.replace('+', " ");
+    percent_decode_str(&text).decode_utf8_lossy().into_owned()
 }
 
 fn replaced(text: &str, secret: &str, stands_for: &str) -> String {
