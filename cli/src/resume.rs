@@ -38,10 +38,10 @@ fn difference(job: &Job, manifest: &Manifest) -> Option<&'static str> {
     let asked = match &job.selection {
         Selection::One(only) => vec![TableJob::clone(only)],
         Selection::Many { .. } => {
-            let Ok((asked, _)) = job.selection.resolve(&names(manifest)) else {
+            let Ok(asked) = job.selection.resolve(&names(manifest)) else {
                 return Some("table");
             };
-            asked
+            asked.tables
         }
     };
     let planned = |asked: &TableJob| {

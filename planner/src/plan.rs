@@ -7,7 +7,7 @@ use chrono::Utc;
 use sluice_contracts::documents::{
     Cut, Manifest, Refused, RunId, SnapshotPlan, Table, TableWrite, Unit,
 };
-use sluice_contracts::job::{Consistency, Excluded, Job, Limits, Selection, TableJob};
+use sluice_contracts::job::{Consistency, Excluded, Job, Limits, Resolved, Selection, TableJob};
 use sluice_contracts::{Error, Result};
 use sluice_sources::{Description, Piece, Protection, Source, Survey};
 
@@ -53,14 +53,15 @@ async fn survey_and_cut(
     let mut survey = source.survey(&format!("sluice {run} plan")).await?;
     let protection = survey.protection().await.map_err(doing)?;
     progress.comes_to("list the tables".to_owned());
-    let (wanted, excluded) = select(job, survey.as_mut()).await.map_err(doing)?;
-    let mut tables = Vec::with_capacity(wanted.len());
+    let selected = select(job, survey.as_mut()).await.map_err(doing)?;
+    let mut tables = Vec::with_capacity(selected.tables.len());
     let mut units = Vec::new();
     let mut refused = Vec::new();
-    for table in &wanted {
+    for table in &selected.tables {
         let (at, index) = (tables.len() + refused.len(), tables.len());
         let index = u32::try_from(index).unwrap_or(u32::MAX);
-        progress.comes_to(format!("table `{}` ({} of {})", table.relation, at + 1, wanted.len()));
+        let of = selected.tables.len();
+        progress.comes_to(format!("table `{}` ({} of {of})", table.relation, at + 1));
         match plan_table(survey.as_mut(), index, table, job.consistency).await {
             Ok((planned, own)) => {
                 log_table(run, &planned);
@@ -121,8 +122,14 @@ async fn survey_and_cut(
         max_executions: job.limits.max_executions,
         tables,
         refused,
-        excluded,
-        warnings: packing.warning.into_iter().chain(short).chain(unprotected(protection)).collect(),
+        excluded: selected.excluded,
+        warnings: selected
+            .warnings
+            .into_iter()
+            .chain(packing.warning)
+            .chain(short)
+            .chain(unprotected(protection))
+            .collect(),
         units_folder: None,
         tasks: packing.tasks,
         estimate: packing.estimate,
@@ -160,19 +167,19 @@ fn log_table(run: RunId, table: &Table) {
 }
 
 /// The tables that the job selects, and those that it leaves out.
-async fn select(job: &Job, survey: &mut dyn Survey) -> Result<(Vec<TableJob>, Vec<Excluded>)> {
+async fn select(job: &Job, survey: &mut dyn Survey) -> Result<Resolved> {
     if let Selection::One(_) = job.selection {
         return job.selection.resolve(&[]);
     }
     let listing = survey.tables().await?;
-    let (tables, mut excluded) = job.selection.resolve(&listing.tables)?;
+    let mut resolved = job.selection.resolve(&listing.tables)?;
     for (name, reason) in listing.excluded {
-        let named = tables.iter().any(|table| table.relation == name.relation());
+        let named = resolved.tables.iter().any(|table| table.relation == name.relation());
         if job.selection.means(&name) && !named {
-            excluded.push(Excluded { table: name.to_string(), reason });
+            resolved.excluded.push(Excluded { table: name.to_string(), reason });
         }
     }
-    Ok((tables, excluded))
+    Ok(resolved)
 }
 
 fn refuse(table: &TableJob, error: &Error) -> Refused {

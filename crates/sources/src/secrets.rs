@@ -6,6 +6,8 @@ use sluice_contracts::Error;
 use crate::SOURCES;
 use crate::source::NoConnectionLeft;
 
+/// What separates the parts of a URL.
+const SEPARATORS: [char; 7] = ['/', ':', '@', '?', '&', '=', '#'];
 /// A part that is shorter than this is replaced only where it is a word of its own: it occurs in
 /// other words by chance.
 const SHORT: usize = 4;
@@ -29,6 +31,9 @@ impl Secrets {
         let is_known = |scheme: &str| SOURCES.iter().any(|kind| kind.schemes().contains(&scheme));
         let rest = value.split_once("://").filter(|(scheme, _)| is_known(scheme));
         let rest = rest.map_or(value, |(_, rest)| rest);
+        for part in rest.split(SEPARATORS) {
+            self.insert(part, "***");
+        }
         // Whatever characters a parser separates by, and whether it decodes them before or after.
         for form in [rest.to_owned(), decoded(rest)] {
             for part in form.split(|c: char| !c.is_alphanumeric() && !"._-".contains(c)) {

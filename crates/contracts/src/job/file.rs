@@ -75,7 +75,8 @@ pub struct TablesFile {
     /// Settings of single columns, by their name in the source.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, ColumnFile>,
-    /// Name of the table in the target's dataset, if it differs from the source's.
+    /// Name of the table in the target's dataset, if it differs from the source's. `{schema}` and
+    /// `{table}` stand for the source's, as in `{schema}_{table}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::file::{PartitioningFile, TablesFile, TargetFile};
 use super::names::TableName;
+use super::target_name::TargetName;
 use super::validate::JobProblem;
 use super::{Entry, Job, JobFile, Limits, Partitioning, RowSecurity, Selection, TableJob};
 use crate::documents::Relation;
@@ -83,6 +84,11 @@ fn many(
             .enumerate()
             .map(|(n, typed)| table_name(&format!("tables.{at}.exclude.{n}"), typed, problems))
             .collect();
+        let name = file.name.as_deref().map(TargetName::parse).transpose();
+        let name = name.unwrap_or_else(|(what, hint)| {
+            problems.push(JobProblem::new(format!("tables.{at}.name"), what).hint(hint));
+            None
+        });
         let (Some(pattern), Some(exclude)) = (pattern, exclude.into_iter().collect()) else {
             continue;
         };
@@ -99,7 +105,7 @@ fn many(
             },
             pattern,
             exclude,
-            name: file.name,
+            name,
         });
     }
     Some(Selection::Many {

@@ -9,6 +9,7 @@ mod names;
 mod read;
 mod selection;
 mod server;
+mod target_name;
 mod validate;
 mod yaml;
 
@@ -22,7 +23,7 @@ pub use file::{
     TablesFile, TargetFile, WriteDisposition,
 };
 pub use names::TableName;
-pub use selection::{Entry, Excluded, Selection};
+pub use selection::{Entry, Excluded, Resolved, Selection};
 pub use validate::{JobProblem, JobProblems, job_schema, nearest_hint};
 
 use crate::documents::Relation;

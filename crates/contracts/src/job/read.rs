@@ -80,7 +80,7 @@ mod tests {
     const STRATEGIES: &[&str] = &["full", "date_range", "id_range", "hash", "ctid"];
 
     fn only(job: &Job) -> TableJob {
-        job.selection.resolve(&[]).unwrap().0.remove(0)
+        job.selection.resolve(&[]).unwrap().tables.remove(0)
     }
 
     fn read(text: &str) -> Result<Job> {

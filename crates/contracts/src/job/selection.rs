@@ -1,11 +1,12 @@
 //! Which tables a job moves.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::names::TableName;
+use super::target_name::TargetName;
 use super::{TableJob, WriteDisposition};
 use crate::error::{Error, Result};
 
@@ -35,7 +36,7 @@ pub struct Entry {
     /// Settings for each table. Its relation and target are yet to be filled in.
     pub(super) settings: TableJob,
     /// Name in the dataset, if it differs from the source's.
-    pub(super) name: Option<String>,
+    pub(super) name: Option<TargetName>,
 }
 
 impl Entry {
@@ -48,6 +49,17 @@ impl Entry {
     pub fn settings(&self) -> &TableJob {
         &self.settings
     }
+}
+
+/// What a job's selection means for the tables that a source has.
+#[derive(Debug, Clone, Default)]
+pub struct Resolved {
+    /// The tables to move.
+    pub tables: Vec<TableJob>,
+    /// The tables that are left out.
+    pub excluded: Vec<Excluded>,
+    /// What the job asks for in vain.
+    pub warnings: Vec<String>,
 }
 
 /// A table that the run leaves out, and why.
@@ -64,10 +76,13 @@ impl Selection {
     /// The tables to move, of those that the source `has`, and those that are left out.
     ///
     /// # Errors
-    /// `Invalid` if an entry matches no table, or if two tables would have the same target.
-    pub fn resolve(&self, has: &[TableName]) -> Result<(Vec<TableJob>, Vec<Excluded>)> {
+    /// `NotFound` if no table is left and a pattern matches none, `Invalid` if two tables would
+    /// have the same target.
+    pub fn resolve(&self, has: &[TableName]) -> Result<Resolved> {
         match self {
-            Self::One(table) => Ok((vec![TableJob::clone(table)], Vec::new())),
+            Self::One(table) => {
+                Ok(Resolved { tables: vec![TableJob::clone(table)], ..Resolved::default() })
+            }
             Self::Many { entries, dataset, write_disposition } => {
                 resolve(entries, dataset, *write_disposition, has)
             }
@@ -100,12 +115,13 @@ fn resolve(
     dataset: &str,
     write_disposition: WriteDisposition,
     has: &[TableName],
-) -> Result<(Vec<TableJob>, Vec<Excluded>)> {
+) -> Result<Resolved> {
     // The entry that a table takes its settings from, in the order in which tables are first
     // named.
     let mut order: Vec<TableName> = Vec::new();
     let mut chosen: HashMap<TableName, &Entry> = HashMap::new();
     let mut excluded: Vec<Excluded> = Vec::new();
+    let mut unmatched: Vec<String> = Vec::new();
     for entry in entries {
         let is_pattern = entry.pattern.is_pattern();
         let meant: Vec<TableName> = if is_pattern {
@@ -114,13 +130,7 @@ fn resolve(
             vec![entry.pattern.clone()]
         };
         if meant.is_empty() {
-            return Err(Error::invalid(format!(
-                "find tables for `{}`: no table matches",
-                entry.pattern
-            ))
-            .hint(
-                "a pattern matches base tables, `*` any characters; views are named one by one",
-            ));
+            unmatched.push(format!("`{}`", entry.pattern));
         }
         for table in meant {
             if let Some(by) = entry.exclude.iter().find(|exclude| exclude.matches(&table)) {
@@ -138,17 +148,20 @@ fn resolve(
         }
     }
     excluded.retain(|out| !order.iter().any(|table| table.to_string() == out.table));
-    let mut targets: HashMap<String, TableName> = HashMap::new();
+    if order.is_empty() && !unmatched.is_empty() {
+        let patterns = unmatched.join(", ");
+        return Err(Error::not_found(format!("find tables for {patterns}: no table matches"))
+            .hint(PATTERNS));
+    }
+    let warnings =
+        unmatched.iter().map(|pattern| format!("no table matches {pattern}: {PATTERNS}"));
+    let mut targets: HashMap<String, (String, Vec<&TableName>)> = HashMap::new();
     let mut tables = Vec::with_capacity(order.len());
-    for table in order {
-        let Some(entry) = chosen.get(&table) else { continue };
-        let name = entry.name.clone().unwrap_or_else(|| table.target_name());
-        if let Some(other) = targets.insert(name.to_lowercase(), table.clone()) {
-            return Err(Error::invalid(format!(
-                "name the targets: `{other}` and `{table}` would both become `{name}`"
-            ))
-            .hint(format!("add `- {{table: {table}, name: ...}}` to `tables`")));
-        }
+    for table in &order {
+        let Some(entry) = chosen.get(table) else { continue };
+        let name =
+            entry.name.as_ref().map_or_else(|| Ok(table.target_name()), |name| name.of(table))?;
+        targets.entry(name.to_lowercase()).or_insert((name.clone(), Vec::new())).1.push(table);
         tables.push(TableJob {
             relation: table.relation(),
             target: format!("{}/{name}", dataset.trim_end_matches('/')),
@@ -156,7 +169,60 @@ fn resolve(
             ..entry.settings.clone()
         });
     }
-    Ok((tables, excluded))
+    let mut collisions: Vec<_> = targets.into_values().filter(|(_, same)| same.len() > 1).collect();
+    if !collisions.is_empty() {
+        // In the order of the job, not in that of a map.
+        collisions
+            .sort_by_key(|(_, same)| order.iter().position(|table| Some(&table) == same.first()));
+        return Err(collide(&collisions));
+    }
+    Ok(Resolved { tables, excluded, warnings: warnings.collect() })
+}
+
+/// What a pattern matches.
+const PATTERNS: &str =
+    "a pattern matches base tables, `*` any characters; views are named one by one";
+/// Most names that a message lists.
+const LISTED: usize = 5;
+
+/// The error for target tables that several tables would become, each with those tables.
+fn collide(collisions: &[(String, Vec<&TableName>)]) -> Error {
+    let mut said: Vec<String> = collisions
+        .iter()
+        .take(LISTED)
+        .map(|(name, same)| {
+            let mut listed: Vec<_> =
+                same.iter().take(LISTED).map(|table| format!("`{table}`")).collect();
+            if same.len() > LISTED {
+                listed.push(format!("{} more", same.len() - LISTED));
+            }
+            let last = listed.pop().unwrap_or_default();
+            let would = if same.len() == 2 { "would both" } else { "would all" };
+            format!("{} and {last} {would} become `{name}`", listed.join(", "))
+        })
+        .collect();
+    if collisions.len() > LISTED {
+        said.push(format!("{} more names are taken twice", collisions.len() - LISTED));
+    }
+    let both = |table: &TableName| {
+        let whole =
+            TableName { schema: None, name: format!("{}_{}", table.schema.as_ref()?, table.name) };
+        Some(whole.target_name().to_lowercase())
+    };
+    let parted = collisions.iter().all(|(_, same)| {
+        let names: HashSet<_> = same.iter().filter_map(|table| both(table)).collect();
+        names.len() == same.len()
+    });
+    let one = collisions.first().and_then(|(_, same)| same.last());
+    let entry = one.map_or_else(String::new, |table| {
+        format!("add `- {{table: {}, name: ...}}` to `tables`", table.quoted())
+    });
+    let hint = if parted {
+        format!("write `name: \"{{schema}}_{{table}}\"` in the entries of `tables`, or {entry}")
+    } else {
+        entry
+    };
+    Error::invalid(format!("name the targets: {}", said.join("; "))).hint(hint)
 }
 
 #[cfg(test)]
@@ -192,7 +258,7 @@ bucket: file:///b
             "shop.orders_audit",
             "crm.x",
         ]);
-        let (tables, excluded) = job.selection.resolve(&has).unwrap();
+        let Resolved { tables, excluded, .. } = job.selection.resolve(&has).unwrap();
         let moved: Vec<(String, String)> =
             tables.iter().map(|t| (t.relation.to_string(), t.target.clone())).collect();
         let moved: Vec<(&str, &str)> =
@@ -213,13 +279,57 @@ bucket: file:///b
     }
 
     #[test]
-    fn a_pattern_that_means_nothing_and_targets_that_collide_are_refused() {
+    fn a_pattern_that_means_nothing_is_a_warning_unless_nothing_is_left() {
         let job = Job::read("job", JOB, &[]).unwrap();
-        let error = job.selection.resolve(&names(&["public.x"])).unwrap_err();
-        assert_eq!(error.to_string(), "find tables for `shop.*`: no table matches");
+        let resolved = job.selection.resolve(&names(&["public.x"])).unwrap();
+        assert_eq!(resolved.tables.len(), 2);
+        let [warning] = resolved.warnings.as_slice() else { panic!("{:?}", resolved.warnings) };
+        assert!(warning.starts_with("no table matches `shop.*`: "), "{warning}");
+
+        let vain = "name: n\nsource: {url: 'sqlite:///x'}\ntarget: {dataset: 'file:///w'}\n\
+                    tables: [{table: 'a.*'}, {table: 'b*', exclude: [b2]}]\n";
+        let job = Job::read("job", vain, &[]).unwrap();
+        let error = job.selection.resolve(&names(&["c.x", "b2"])).unwrap_err();
+        assert_eq!(error.to_string(), "find tables for `a.*`: no table matches");
+        let error = job.selection.resolve(&names(&["c.x"])).unwrap_err();
+        assert_eq!(error.to_string(), "find tables for `a.*`, `b*`: no table matches");
+    }
+
+    #[test]
+    fn targets_that_collide_are_refused_together_and_a_template_parts_them() {
         let wide = JOB.replace("shop.*\n", "\"*.*\"\n");
         let job = Job::read("job", &wide, &[]).unwrap();
-        let error = job.selection.resolve(&names(&["a.t", "b.t"])).unwrap_err();
-        assert_eq!(error.to_string(), "name the targets: `a.t` and `b.t` would both become `t`");
+        let has = names(&["a.t", "a.u", "b.t", "c.t", "b.u"]);
+        let error = job.selection.resolve(&has).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "name the targets: `a.t`, `b.t` and `c.t` would all become `t`; \
+             `a.u` and `b.u` would both become `u`"
+        );
+        let hint = error.remedy().unwrap();
+        assert!(hint.contains("`name: \"{schema}_{table}\"`"), "{hint}");
+
+        let named = wide.replace("*.*\"\n", "*.*\"\n    name: \"{schema}_{table}\"\n");
+        let job = Job::read("job", &named, &[]).unwrap();
+        let resolved = job.selection.resolve(&has).unwrap();
+        let targets: Vec<&str> =
+            resolved.tables.iter().map(|table| table.target.as_str()).take(3).collect();
+        assert_eq!(targets, ["file:///w/shop/a_t", "file:///w/shop/a_u", "file:///w/shop/b_t"]);
+
+        // The template does not part these, so it is not the remedy.
+        let error = job.selection.resolve(&names(&["a.b_c", "a_b.c"])).unwrap_err();
+        assert!(error.to_string().contains("would both become `a_b_c`"), "{error}");
+        assert!(!error.remedy().unwrap().contains("{schema}"), "{error:?}");
+        let odd = Job::read("job", &wide, &[]).unwrap();
+        let error = odd.selection.resolve(&names(&["a.T", "a.t"])).unwrap_err();
+        assert!(!error.remedy().unwrap().contains("{schema}"), "{error:?}");
+    }
+
+    #[test]
+    fn an_unknown_template_is_refused_with_the_known_ones() {
+        let named = JOB.replace("name: crm_view", "name: \"{db}_x\"");
+        let error = Job::read("job", &named, &[]).unwrap_err();
+        assert_eq!(error.chain(), "read job `job`: `tables.2.name`: unknown `{db}`");
+        assert_eq!(error.remedy(), Some("`{schema}` and `{table}` are known"));
     }
 }
