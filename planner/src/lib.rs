@@ -4,6 +4,7 @@ mod bundle;
 #[cfg(feature = "service")]
 mod config;
 mod cut;
+mod cutting;
 mod dropped;
 #[cfg(feature = "service")]
 pub mod http;

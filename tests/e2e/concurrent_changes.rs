@@ -313,7 +313,7 @@ async fn a_snapshot_of_the_same_name_that_is_another_one_is_not_joined() {
     let (_proxy, site, job) = slow_orders(&database).await;
     let run = kill_half_way(&site, start(&site, &job), 3).await;
     database.execute("UPDATE orders SET note = 'later'").await;
-    // Another session holds a snapshot, and the documents of the run name it.
+    // Another connection holds a snapshot, and the documents of the run name it.
     let mut other = database.connect().await;
     execute(&mut other, "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ").await;
     let name: String = sqlx::query_scalar("SELECT pg_export_snapshot()")

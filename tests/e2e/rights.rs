@@ -92,7 +92,7 @@ async fn a_view_that_fails_at_a_row_is_named_and_told_in_words() {
     for (view, words) in [
         ("zero", "a division by zero"),
         ("raised", "a function raises an exception"),
-        ("logarithm", "a logarithm of a number that has none"),
+        ("logarithm", "a logarithm of zero or of a negative number"),
     ] {
         let site = Site::reading(database.url_as(&people.reader));
         let job = site.job(view, &json!({"table": format!("public.{view}")}), &json!({}));

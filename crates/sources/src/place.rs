@@ -34,6 +34,25 @@ pub enum Protection {
     Local,
 }
 
+impl Protection {
+    /// What a connection without encryption, or to a server that is not verified, means.
+    pub fn warning(self) -> Option<String> {
+        Some(match self {
+            Self::None => {
+                "the connection to the source is not encrypted: who can read the network \
+                           can read the rows; add `sslmode=verify-full` and `sslrootcert=...` to \
+                           its URL"
+                    .to_owned()
+            }
+            Self::Encrypted => "the connection to the source is encrypted, and nothing verifies \
+                                that the right server answers; add `sslmode=verify-full` and \
+                                `sslrootcert=...` to its URL"
+                .to_owned(),
+            Self::VerifiedCertificate | Self::VerifiedName | Self::Local => return None,
+        })
+    }
+}
+
 impl fmt::Display for Protection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -100,7 +100,7 @@ pub(super) fn other_kind(path: &str, wanted: &str, value: &Value) -> JobProblem 
         }
         (_, Value::Null) if path.is_empty() => problem
             .hint("the file is empty; see `sluice schema job`, or write one with `sluice init`"),
-        (_, Value::Null) => problem.hint("leave it out, or write what it shall be"),
+        (_, Value::Null) => problem.hint("delete the key, or give it a value"),
         ("integer", Value::Number(number)) => match number.as_f64().filter(|n| n.fract() == 0.0) {
             Some(whole) if whole.abs() < 1e15 => problem.hint(format!("write `{whole:.0}`")),
             _ => problem,
@@ -196,7 +196,7 @@ mod tests {
             ("", "limits: {finish_within: 600}", "write `10m` if it is seconds"),
             ("", "limits: {finish_within: '5400'}", "write `1h30m` if it is seconds"),
             ("", "limits: {max_tasks: '4'}", "write `4`, without quotes"),
-            ("", "limits:", "leave it out, or write what it shall be"),
+            ("", "limits:", "delete the key, or give it a value"),
             ("", "partitioning: {target_rows: 1e6}", "write `1000000`"),
             ("", "all_or_nothing: 'true'", "write `true`, without quotes"),
             ("", "columns: {a: {type: STRING}, a: {type: DATE}}", "key `a` is there twice\nkeep"),

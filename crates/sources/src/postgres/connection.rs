@@ -131,9 +131,11 @@ pub(super) async fn attempt(
     let sql = format!("savepoint attempt; {sql}; release savepoint attempt");
     let found = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *connection).await;
     if found.is_err() {
-        // If the connection is lost, that is what the first error says.
         let undo = "rollback to savepoint attempt; release savepoint attempt";
-        let _ = connection.execute(undo).await;
+        if let Err(error) = connection.execute(undo).await {
+            // The first error is returned. It says so too, if the connection is lost.
+            tracing::debug!("could not go back to a savepoint: {error}");
+        }
     }
     found
 }
@@ -248,8 +250,8 @@ fn condition(code: &str) -> Option<&'static str> {
         "22012" => "a division by zero",
         "22018" | "22P02" => "a text cannot be read as another type",
         "22019" | "22025" | "2201B" => "a pattern cannot be read",
-        "2201E" => "a logarithm of a number that has none",
-        "2201F" => "a power or root of a number that has none",
+        "2201E" => "a logarithm of zero or of a negative number",
+        "2201F" => "a power or root without a real result",
         "2201W" | "2201X" => "a limit or offset is negative",
         "22021" => "a text has characters that its encoding does not have",
         "22023" => "a function is called with a value that it does not take",
