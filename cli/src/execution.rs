@@ -1,5 +1,6 @@
 //! Carrying out a job: plan, launch, watch, commit.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -18,9 +19,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::commands::{self, check_places, open_source, open_targets};
+use crate::format::count;
 use crate::launch::{ChildProcesses, Event};
 use crate::location::shell_word;
-use crate::progress::Display;
+use crate::progress::{Display, TICK, shown};
 use crate::resume::find;
 use crate::summary::RunReport;
 
@@ -29,8 +31,6 @@ use crate::summary::RunReport;
 const EXECUTIONS: u32 = 3;
 /// Time between two checks of a target that is at work.
 const LOOK: Duration = Duration::from_secs(1);
-/// Time between two lines of progress where there is no terminal.
-const TICK: Duration = Duration::from_secs(2);
 
 /// A run that has a manifest, and how it ended.
 #[derive(Debug)]
@@ -93,11 +93,22 @@ impl Planned {
 /// Plans a run and writes its manifest.
 async fn plan(job: &Job) -> Result<(RunStore, Manifest)> {
     check_places(job)?;
-    let mut manifest = sluice_planner::plan(job, open_source(&job.source)?).await?;
+    let mut manifest = plan_shown(job).await?;
     let targets = open_targets(&manifest).await?;
-    for table in &manifest.tables {
-        targets.find(&table.target)?.check(manifest.run, table).await?;
-    }
+    let mut checked = Vec::with_capacity(manifest.tables.len());
+    let now = Cell::new(0);
+    let checking = async {
+        for (at, table) in (1..).zip(&manifest.tables) {
+            now.set(at);
+            checked.push(targets.find(&table.target)?.check(manifest.run, table).await);
+        }
+        Ok::<(), Error>(())
+    };
+    let of = count(manifest.tables.len() as u64, "table");
+    shown(|| format!("planning: the target of table {} of {of}", now.get()), checking).await?;
+    Error::all(checked, |count| {
+        format!("plan job `{}`: the targets of {count} tables refuse them", job.name)
+    })?;
     // Not before: a job that is refused makes no folder.
     let bucket = open_bucket(&job.bucket)?;
     sluice_planner::name_dropped(&bucket, job, &mut manifest).await?;
@@ -109,6 +120,13 @@ async fn plan(job: &Job) -> Result<(RunStore, Manifest)> {
         }
         Created::Lost => Err(Error::bug(format!("run `{}` has a manifest already", manifest.run))),
     }
+}
+
+/// Plans a run, and shows how far the planning has come.
+pub(crate) async fn plan_shown(job: &Job) -> Result<Manifest> {
+    let progress = sluice_planner::Progress::default();
+    let planning = sluice_planner::plan(job, open_source(&job.source)?, &progress);
+    shown(|| format!("planning: {}", progress.last()), planning).await
 }
 
 async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Outcome> {
@@ -128,12 +146,16 @@ async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Out
     }
     // After the tasks: what was read of the run before they ended is out of date.
     let view = RunView::new(store.clone());
-    let outcome = loop {
-        match sluice_loader::commit(&view, &targets).await? {
-            Poll::Ready(outcome) => break outcome,
-            Poll::Pending => tokio::time::sleep(LOOK).await,
+    let committing = async {
+        loop {
+            match sluice_loader::commit(&view, &targets).await? {
+                Poll::Ready(outcome) => break Ok::<_, Error>(outcome),
+                Poll::Pending => tokio::time::sleep(LOOK).await,
+            }
         }
     };
+    let of = count(manifest.tables.len() as u64, "table");
+    let outcome = shown(|| format!("loading: {} of {of}", view.settled()), committing).await?;
     if outcome.is_whole() {
         sluice_loader::delete_parts(store).await;
         sweep(store);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use sluice_contracts::Result;
@@ -13,6 +13,8 @@ use sluice_loader::Coverage;
 use crate::format::{count, duration, size, thousands};
 use crate::launch::{Event, Progress};
 
+/// Time between two lines of progress where there is no terminal.
+pub(crate) const TICK: Duration = Duration::from_secs(2);
 /// Tasks that get a bar of their own.
 const MOST_BARS: usize = 16;
 
@@ -23,6 +25,8 @@ pub(crate) struct Display {
     /// Rows that the whole run is expected to have.
     expected: u64,
     units: u64,
+    /// The newest generation that a task reads at.
+    generation: u32,
     tasks: BTreeMap<u32, Task>,
     bars: Option<Bars>,
     said: Option<String>,
@@ -65,6 +69,7 @@ impl Display {
             started: Instant::now(),
             expected: manifest.estimate.rows,
             units: manifest.unit_count(),
+            generation: coverage.generation,
             tasks: BTreeMap::new(),
             bars,
             said: None,
@@ -84,6 +89,7 @@ impl Display {
                     rows: receipt.rows,
                     bytes: receipt.bytes,
                     units_done: 1,
+                    generation: coverage.generation,
                 });
             }
             let bar = display.bars.as_ref().filter(|_| tasks.len() <= MOST_BARS).map(|bars| {
@@ -135,15 +141,21 @@ impl Display {
     }
 
     fn advance(&mut self, progress: Progress) {
+        if progress.generation > self.generation {
+            self.generation = progress.generation;
+            // What was read at an older snapshot is read again.
+            for task in self.tasks.values_mut() {
+                (task.before, task.proved, task.progress) = Default::default();
+            }
+        }
         let Some(task) = self.tasks.get_mut(&progress.task) else { return };
+        if progress.generation < self.generation {
+            return;
+        }
         if progress.units_done > task.progress.units_done {
             task.proved = progress;
         }
         task.progress = progress;
-        if task.before.units_done + progress.units_done > task.units {
-            // A new snapshot was taken: what had a receipt of the old one is read again.
-            task.before = Progress::default();
-        }
         let so_far = task.so_far();
         if let Some(bar) = &task.bar {
             bar.set_position(so_far.units_done);
@@ -176,7 +188,8 @@ impl Display {
             thousands(all.units_done),
             count(self.units, "unit"),
             thousands(all.rows),
-            count(self.expected, "row"),
+            // An estimate may be too low.
+            count(self.expected.max(all.rows), "row"),
             size(all.bytes),
             count(self.tasks.len() as u64, "task")
         );
@@ -209,8 +222,38 @@ impl Task {
     fn so_far(&self) -> Progress {
         let mut so_far = self.before;
         so_far.add(&self.progress);
+        // A unit may be read by two attempts of the task.
+        so_far.units_done = so_far.units_done.min(self.units);
         so_far
     }
+}
+
+/// Does some work, and shows on standard error what it does if it takes longer than a moment.
+pub(crate) async fn shown<T>(doing: impl Fn() -> String, work: impl Future<Output = T>) -> T {
+    let bar = std::io::stderr().is_terminal().then(ProgressBar::new_spinner);
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + TICK, TICK);
+    let mut said = String::new();
+    let mut work = std::pin::pin!(work);
+    let done = loop {
+        tokio::select! {
+            done = &mut work => break done,
+            _ = ticks.tick() => {
+                let doing = doing();
+                match &bar {
+                    Some(bar) => bar.set_message(doing),
+                    None if doing != said => {
+                        say(&doing);
+                        said = doing;
+                    }
+                    None => {}
+                }
+            }
+        }
+    };
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    done
 }
 
 /// Says something on standard error.
@@ -223,4 +266,54 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("█▉▊▋▌▍▎▏ ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn display(tasks: &[(u32, u64)]) -> Display {
+        let task =
+            |(index, units): &(u32, u64)| (*index, Task { units: *units, ..Task::default() });
+        Display {
+            started: Instant::now(),
+            expected: 100,
+            units: tasks.iter().map(|(_, units)| units).sum(),
+            generation: 0,
+            tasks: tasks.iter().map(task).collect(),
+            bars: None,
+            said: None,
+        }
+    }
+
+    fn read(task: u32, generation: u32, units_done: u64) -> Event {
+        let rows = 10 * units_done;
+        Event::Progress(Progress { task, rows, bytes: 0, units_done, generation })
+    }
+
+    /// A run of which all tasks lost the snapshot, several times, reads its units again.
+    #[test]
+    fn what_is_read_again_is_not_counted_twice() {
+        let mut display = display(&[(0, 2), (1, 1)]);
+        let retried = || Event::Retried { task: 0, attempt: 0, why: "signal 9".to_owned() };
+        let done = |display: &Display| (display.so_far().units_done, display.so_far().rows);
+        for event in [read(0, 0, 2), read(1, 0, 1)] {
+            display.show(&event);
+        }
+        assert_eq!(done(&display), (3, 30));
+        display.show(&read(0, 1, 1));
+        assert_eq!(done(&display), (1, 10), "the units of both tasks are read again");
+        display.show(&read(1, 0, 1));
+        assert_eq!(done(&display), (1, 10), "the other task has not begun again yet");
+        display.show(&read(1, 1, 1));
+        assert_eq!(done(&display), (2, 20));
+        display.show(&retried());
+        assert_eq!(done(&display), (2, 20), "what was proved is not read again");
+        display.show(&read(0, 1, 1));
+        display.show(&retried());
+        display.show(&read(0, 1, 1));
+        assert_eq!(done(&display).0, 3, "more units than there are");
+        display.show(&read(0, 2, 0));
+        assert_eq!(done(&display), (0, 0));
+    }
 }

@@ -49,6 +49,9 @@ pub(crate) struct TableReport {
     pub(crate) overtaken_by: Option<String>,
     /// Why it is not visible.
     pub(crate) error: Option<String>,
+    /// The remedy, if one is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hint: Option<String>,
     /// Values replaced by NULL, by column.
     pub(crate) invalid: BTreeMap<String, u64>,
 }
@@ -115,6 +118,7 @@ impl RunReport {
             {
                 table.state = State::Failed;
                 table.error = Some(error.chain());
+                table.hint = error.remedy().map(str::to_owned);
             }
         }
         Ok(report)
@@ -163,6 +167,7 @@ impl TableReport {
             state: State::Refused,
             overtaken_by: None,
             error: Some(refused.message.clone()),
+            hint: refused.hint.clone(),
             invalid: BTreeMap::new(),
         }
     }
@@ -193,6 +198,7 @@ impl TableReport {
             state,
             overtaken_by: overtaken_by.map(|run| run.to_string()),
             error: None,
+            hint: None,
             invalid: coverage.invalid(table.index),
         }
     }

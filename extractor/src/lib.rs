@@ -17,4 +17,6 @@ mod task_state;
 mod upload;
 
 pub use config::TaskConfig;
+pub use retry::GIVES_UP_AFTER;
+pub use snapshot::BEGINS_AGAIN;
 pub use task::run;

@@ -12,8 +12,10 @@ pub(crate) struct Progress {
     units_done: u64,
     /// Rows and bytes of the units that are done.
     proved: (u64, u64),
-    /// Rows that were read, including those of units that failed.
-    ever: u64,
+    /// The generation of the snapshot that all of this was read at.
+    generation: Option<u32>,
+    /// Rows and units that were read, including what has to be read again.
+    ever: (u64, u64),
     said: Instant,
 }
 
@@ -27,7 +29,8 @@ impl Progress {
             bytes: 0,
             units_done: 0,
             proved: (0, 0),
-            ever: 0,
+            generation: None,
+            ever: (0, 0),
             said: Instant::now(),
         }
     }
@@ -35,7 +38,7 @@ impl Progress {
     /// Counts rows and bytes that were read.
     pub(crate) fn read(&mut self, rows: u64, bytes: u64) {
         self.rows += rows;
-        self.ever += rows;
+        self.ever.0 += rows;
         self.bytes += bytes;
         if self.said.elapsed() >= Self::EVERY {
             self.say();
@@ -45,18 +48,27 @@ impl Progress {
     /// Counts a unit that is done.
     pub(crate) fn unit_done(&mut self) {
         self.units_done += 1;
+        self.ever.1 += 1;
         self.proved = (self.rows, self.bytes);
         self.say();
     }
 
-    /// Units that are done.
-    pub(crate) fn units_done(&self) -> u64 {
-        self.units_done
+    /// Units that were done, including those that have to be read again.
+    pub(crate) fn units_ever(&self) -> u64 {
+        self.ever.1
     }
 
-    /// Rows that were read, including those of units that failed.
+    /// Rows that were read, including those that have to be read again.
     pub(crate) fn rows_ever(&self) -> u64 {
-        self.ever
+        self.ever.0
+    }
+
+    /// Begins with the snapshot of a generation. What was read at another one is read again.
+    pub(crate) fn reads_at(&mut self, generation: u32) {
+        if self.generation.replace(generation) != Some(generation) {
+            (self.rows, self.bytes, self.units_done, self.proved) = (0, 0, 0, (0, 0));
+            self.say();
+        }
     }
 
     /// Takes back what was counted of a unit that is not done.
@@ -69,6 +81,7 @@ impl Progress {
         tracing::info!(
             progress = true,
             task = self.task,
+            generation = self.generation.unwrap_or_default(),
             rows = self.rows,
             bytes = self.bytes,
             units_done = self.units_done,

@@ -9,24 +9,37 @@ use sluice_sources::NoConnectionLeft;
 use tokio::signal::unix::SignalKind;
 use tokio::time::Instant;
 
-/// How long a task goes on trying without reading anything: a new path into a private network can
-/// take two minutes to open.
+/// How long an attempt of a task goes on trying without reading anything: a new path into a private
+/// network can take two minutes to open.
 const RETRY_FOR: Duration = Duration::from_secs(150);
+/// How long a run goes on trying, in the first attempt of a task and in a second on another
+/// machine, without reading anything.
+pub const GIVES_UP_AFTER: Duration = Duration::from_secs(2 * RETRY_FOR.as_secs());
 /// The same if the source gives no connection: the plan counted on one, and the client that has
 /// taken it may need it for hours, while the run's other tasks wait for this one's units.
 const CONNECTION_FOR: Duration = Duration::from_mins(1);
-/// How many times it tries without finishing a unit.
-const TRIES: usize = 16;
+/// How often a table is tried, without a unit that finishes, before it is given up: the source
+/// refuses it for a reason that may pass, or the connection is lost. The source waits for a lock
+/// itself, half a minute unless less is set.
+pub(crate) const TABLE_TRIES: u32 = 5;
 
-/// What is left of a task's budget.
+/// What is left of an attempt's budget.
 pub(crate) struct RetryBudget {
     delays: Box<dyn Iterator<Item = Duration> + Send>,
     since: Instant,
+    tries: u32,
+}
+
+/// The pause before a task begins again.
+pub(crate) struct Pause {
+    pub(crate) delay: Duration,
+    /// How often it begins again, and how long it may.
+    pub(crate) told: String,
 }
 
 impl RetryBudget {
     pub(crate) fn new() -> Self {
-        Self { delays: Box::new(delays()), since: Instant::now() }
+        Self { delays: Box::new(delays()), since: Instant::now(), tries: 0 }
     }
 
     /// The source answers: a path into its network is open.
@@ -35,33 +48,55 @@ impl RetryBudget {
     }
 
     /// The pause before the next try after an error; `None` if it must not try again.
-    pub(crate) fn pause(&mut self, error: &Error) -> Option<Duration> {
+    pub(crate) fn pause(&mut self, error: &Error) -> Option<Pause> {
         let longest = if NoConnectionLeft::caused(error) { CONNECTION_FOR } else { RETRY_FOR };
-        let pause = self.delays.next().filter(|_| error.is_transient());
-        pause.filter(|_| self.since.elapsed() < longest)
+        let left = longest.saturating_sub(self.since.elapsed());
+        if !error.is_transient() || left.is_zero() {
+            return None;
+        }
+        let delay = self.delays.next()?;
+        self.tries += 1;
+        let told = format!(
+            "begins again, time {}; gives up after {} s without a row",
+            self.tries,
+            longest.as_secs()
+        );
+        Some(Pause { delay, told })
     }
 }
 
-/// Makes the error permanent if the source gave no connection: another attempt of the task would
-/// get none either, and the whole run would wait for each.
-pub(crate) fn for_good(error: Error) -> Error {
-    if !NoConnectionLeft::caused(&error) {
+/// The error of a task that tries no more. It is permanent if another attempt of the task would
+/// not fare better: the source gave no connection, or this attempt is not the first.
+pub(crate) fn exhausted(error: Error, attempt: u32) -> Error {
+    if !error.is_transient() {
         return error;
     }
-    let seconds = CONNECTION_FOR.as_secs();
-    let denied = Error::new(Kind::Denied, format!("wait {seconds} s for a connection"));
-    let hint = error.remedy().map(str::to_owned);
-    let denied = denied.because(error.chain());
-    hint.into_iter().fold(denied, Error::hint)
+    let what = match attempt {
+        _ if NoConnectionLeft::caused(&error) => {
+            format!("wait {} s for a connection", CONNECTION_FOR.as_secs())
+        }
+        0 => return error,
+        _ => "read the source: gave up".to_owned(),
+    };
+    let hint = error.remedy().unwrap_or("run the job again when the source answers").to_owned();
+    Error::new(Kind::Denied, what).because(error.chain()).hint(hint)
 }
 
-/// Growing, jittered pauses.
+/// Makes the error permanent: a person has to act, and no other table waits for that.
+pub(crate) fn still_refused(error: &Error) -> Error {
+    let hint = error.remedy().unwrap_or("run the job again when the table is free").to_owned();
+    Error::new(Kind::Denied, format!("read a table, tried {TABLE_TRIES} times"))
+        .because(error.chain())
+        .hint(hint)
+}
+
+/// Growing, jittered pauses, without an end.
 fn delays() -> impl Iterator<Item = Duration> {
     backon::ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(500))
         .with_max_delay(Duration::from_secs(15))
         .with_jitter()
-        .with_max_times(TRIES)
+        .without_max_times()
         .build()
 }
 
@@ -125,14 +160,34 @@ mod tests {
         assert!(budget.pause(&Error::data("read a value")).is_none());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_ends_some_time_after_the_last_row_however_often_it_tries() {
+        let lost = || Error::transient("connect to `db`");
+        let (mut budget, started) = (RetryBudget::new(), Instant::now());
+        while let Some(pause) = budget.pause(&lost()) {
+            tokio::time::sleep(pause.delay).await;
+        }
+        let longest = RETRY_FOR + Duration::from_secs(60);
+        assert!((RETRY_FOR..longest).contains(&started.elapsed()), "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn only_another_machine_may_do_better_and_only_once() {
+        let lost = || Error::transient("connect to `db`").hint("open the network");
+        assert!(exhausted(lost(), 0).is_transient());
+        let error = exhausted(lost(), 1);
+        assert_eq!((error.kind(), error.remedy()), (Kind::Denied, Some("open the network")));
+        assert_eq!(error.chain(), "read the source: gave up: connect to `db`");
+        assert_eq!(exhausted(Error::bug("x"), 1).kind(), Kind::Bug);
+    }
+
     #[test]
     fn a_connection_that_was_not_given_is_for_the_operator() {
-        let error = for_good(refused());
+        let error = exhausted(refused(), 0);
         assert_eq!((error.kind(), error.remedy()), (Kind::Denied, Some("start the job again")));
         assert_eq!(
             error.chain(),
             "wait 60 s for a connection: connect to `db`: too many connections for role"
         );
-        assert_eq!(for_good(Error::transient("connect to `db`")).kind(), Kind::Transient);
     }
 }

@@ -8,7 +8,7 @@ use chrono::Utc;
 use sluice_contracts::documents::{Manifest, Receipt, Table, Unit, UnitRef};
 use sluice_contracts::ports::Checks;
 use sluice_contracts::store::{Bucket, RunStore};
-use sluice_contracts::{Error, Kind, Result};
+use sluice_contracts::{Error, Result};
 use sluice_sources::Source;
 use tokio::sync::watch;
 
@@ -19,13 +19,9 @@ use crate::launch::{self, Share};
 use crate::parts::Parts;
 use crate::peers::{Peers, TaskStart, Unreadable};
 use crate::progress::Progress;
-use crate::retry::{self, Heard, RetryBudget};
+use crate::retry::{self, Heard, Pause, RetryBudget, TABLE_TRIES};
 use crate::snapshot::{JoinedSnapshot, Joiner};
 use crate::task_state::{LeftSnapshot, TaskEnd, TaskState};
-
-/// How often a table that the source refuses for a reason that may pass is tried before it is given
-/// up. The source waits for a lock itself, half a minute unless less is set.
-const TABLE_TRIES: u32 = 5;
 
 /// Works through one task's share of a launch. `Ok` once each of its units has a receipt, or
 /// reading on is of no use. The loader is asked for checks of the run through `checks`.
@@ -125,7 +121,7 @@ impl Worker<'_> {
         let mut budget = RetryBudget::new();
         let mut woken = Heard::woken();
         loop {
-            let (done, rows) = (progress.units_done(), progress.rows_ever());
+            let (done, rows) = (progress.units_ever(), progress.rows_ever());
             let result = tokio::select! {
                 result = self.begin(state, &mut progress) => result,
                 () = woken.next() => {
@@ -142,16 +138,17 @@ impl Worker<'_> {
                 Err(error) => error,
             };
             progress.take_back();
-            if progress.units_done() > done {
+            if progress.units_ever() > done {
                 budget = RetryBudget::new();
             } else if progress.rows_ever() > rows {
                 budget.restart_clock();
             }
-            let Some(delay) = budget.pause(&error) else {
-                return Err(retry::for_good(error));
-            };
-            tracing::warn!(error = error.chain(), seconds = delay.as_secs_f64(), "trying again");
-            tokio::time::sleep(delay).await;
+            if let Some(Pause { delay, told }) = budget.pause(&error) {
+                tracing::warn!(error = error.chain(), seconds = delay.as_secs_f64(), "{told}");
+                tokio::time::sleep(delay).await;
+                continue;
+            }
+            return Err(retry::exhausted(error, self.config.cloud_run_task_attempt));
         }
     }
 
@@ -196,6 +193,7 @@ impl Worker<'_> {
             None => joiner.join().await?,
         };
         let Some(fresh) = met.or(&mut state.lost) else { return Ok(LeftSnapshot::Outdated) };
+        progress.reads_at(fresh.generation);
         let mut snapshot = state.snapshot.insert(fresh);
         let mut refused: BTreeMap<u32, (UnitRef, Error)> = BTreeMap::new();
         let mut missing = match state.missing.take() {
@@ -211,24 +209,37 @@ impl Worker<'_> {
             if refused.contains_key(&unit.table) || self.peers.is_unreadable(unit.table) {
                 continue;
             }
-            let (error, of_source) = match self.check(snapshot, unit).await {
+            let (mut error, of_source) = match self.check(snapshot, unit).await {
                 Ok(()) => match self.read(snapshot, unit, progress).await {
-                    Ok(()) => continue,
+                    Ok(()) => {
+                        state.refusals.remove(&unit.table);
+                        continue;
+                    }
                     Err(UnitError { error, of_source }) => (error, of_source),
                 },
                 Err(error) => (error, true),
             };
-            // If the connection works, it is the table that keeps the task waiting.
-            if of_source && error.is_transient() && snapshot.reader.recover().await.is_ok() {
+            if of_source && error.is_transient() {
+                // If the connection works, it is the table that keeps the task waiting.
+                let works = snapshot.reader.recover().await.is_ok();
                 let refusals = state.refusals.entry(unit.table).or_default();
                 *refusals += 1;
-                if *refusals < TABLE_TRIES || self.manifest.fails_as_a_whole() {
-                    tracing::warn!(error = error.chain(), "leaving a table for later");
+                if *refusals < TABLE_TRIES {
+                    if !works {
+                        return Err(error);
+                    }
+                    tracing::warn!(
+                        error = error.chain(),
+                        "leaves a table for later, time {refusals}; gives it up after {TABLE_TRIES}"
+                    );
                     refused.insert(unit.table, (unit, error));
-                } else {
-                    state.failed = Some(self.give_up(unit, still_refused(&error)).await);
+                    continue;
                 }
-                continue;
+                error = retry::still_refused(&error);
+                if works && !self.manifest.fails_as_a_whole() {
+                    state.failed = Some(self.give_up(unit, error).await);
+                    continue;
+                }
             }
             if error.is_transient() || self.manifest.fails_as_a_whole() {
                 return Err(error);
@@ -362,14 +373,6 @@ struct UnitError {
 
 fn place(table: &Table, unit: UnitRef) -> String {
     format!("unit {} of {} of table `{}`", unit.unit, table.units, table.name)
-}
-
-/// Makes the error permanent: a person has to act, and no other table waits for that.
-fn still_refused(error: &Error) -> Error {
-    let hint = error.remedy().unwrap_or("run the job again when the table is free").to_owned();
-    Error::new(Kind::Denied, format!("read a table, tried {TABLE_TRIES} times"))
-        .because(error.chain())
-        .hint(hint)
 }
 
 /// The end of a name, which is the part that differs from its peers'.

@@ -27,7 +27,7 @@ pub(crate) struct TaskState {
     pub(crate) missing: Option<(u32, Vec<UnitRef>)>,
     /// The unit that is being read.
     pub(crate) at: Option<UnitRef>,
-    /// How often the lock of each table was refused.
+    /// How often each table was tried since a unit of it was finished.
     pub(crate) refusals: BTreeMap<u32, u32>,
     /// Why the last of the tables that cannot be read was given up.
     pub(crate) failed: Option<Error>,

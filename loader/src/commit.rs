@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use chrono::Utc;
+use futures::{FutureExt as _, StreamExt as _, stream};
 use sluice_contracts::documents::{Commit, ErrorReport, Manifest, RunId, Table, Verdict};
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
@@ -14,6 +15,9 @@ use crate::coverage::Coverage;
 use crate::outcome::{Outcome, TableCommit};
 use crate::parts::collect_parts;
 use crate::view::RunView;
+
+/// Tables that are committed at once: a target answers many requests at a time.
+const TABLES_AT_ONCE: usize = 16;
 
 /// Makes every table of a run visible.
 ///
@@ -37,7 +41,8 @@ pub async fn commit(view: &RunView, targets: &Targets) -> Result<Poll<Outcome>> 
             (coverage, given_up)
         }
     };
-    let run = Run { store, manifest: &manifest, coverage: &coverage, targets };
+    view.begin_commit();
+    let run = Run { view, store, manifest: &manifest, coverage: &coverage, targets };
     let results = if manifest.all_or_nothing {
         run.commit_together().await
     } else {
@@ -93,6 +98,7 @@ async fn decided(
 type Results = BTreeMap<u32, Result<Commit>>;
 
 struct Run<'a> {
+    view: &'a RunView,
     store: &'a RunStore,
     manifest: &'a Manifest,
     coverage: &'a Coverage,
@@ -100,21 +106,29 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Commits one table after another; a target works on several at once. Tables that were given
-    /// up are skipped.
+    /// Commits several tables at once. Tables that were given up are skipped.
     async fn commit_each(&self, mut given_up: BTreeMap<u32, Error>) -> Poll<Results> {
         let mut results = Results::new();
         let mut pending = false;
+        let mut tables = Vec::with_capacity(self.manifest.tables.len());
         for table in &self.manifest.tables {
-            let result = match given_up.remove(&table.index) {
-                Some(error) => Err(error),
-                None => self.commit_table(table).await,
-            };
-            match result {
-                Ok(Poll::Ready(commit)) => _ = results.insert(table.index, Ok(commit)),
-                Ok(Poll::Pending) => pending = true,
-                Err(error) => _ = results.insert(table.index, Err(error)),
+            match given_up.remove(&table.index) {
+                Some(error) => _ = results.insert(table.index, Err(error)),
+                None => tables.push(self.commit_table(table).map(|end| (table.index, end)).boxed()),
             }
+        }
+        let mut tables = stream::iter(tables).buffer_unordered(TABLES_AT_ONCE);
+        while let Some((table, result)) = tables.next().await {
+            let result = match result {
+                Ok(Poll::Pending) => {
+                    pending = true;
+                    continue;
+                }
+                Ok(Poll::Ready(commit)) => Ok(commit),
+                Err(error) => Err(error),
+            };
+            self.view.settle_table();
+            results.insert(table, result);
         }
         if pending { Poll::Pending } else { Poll::Ready(results) }
     }

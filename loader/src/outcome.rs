@@ -59,23 +59,35 @@ pub(crate) fn refused_outcome(refused: &Refused) -> TableOutcome {
         rows: 0,
         overtaken_by: None,
         invalid: BTreeMap::new(),
-        // The other tables moved, so this is a failure of the run, not a job that cannot be done.
-        failure: Some(ErrorReport { kind: Kind::Data, ..refused.report() }),
+        failure: Some(refused.report()),
     }
+}
+
+/// The error of a table, with its name if its message does not name it.
+fn named(table: &str, error: Error) -> Error {
+    if error.chain().contains(table) { error } else { error.during(format!("`{table}`")) }
 }
 
 /// Why not every table that the job asks for is visible.
 pub fn error_of(run: RunId, tables: &[TableOutcome]) -> Option<Error> {
-    let failed = || tables.iter().filter(|table| table.failure.is_some());
-    let first = failed().find_map(|table| table.failure.clone())?.into_error();
-    let names: Vec<String> = failed().map(|table| format!("`{}`", table.table)).collect();
-    if tables.len() == 1 {
-        return Some(first);
+    let mut failed: Vec<(&str, Error)> = tables
+        .iter()
+        .filter_map(|table| Some((table.table.as_str(), table.failure.clone()?.into_error())))
+        .collect();
+    if tables.len() <= 1 {
+        return failed.pop().map(|(_, error)| error);
     }
-    Some(first.during(format!(
-        "run `{run}`: {} of {} tables not visible: {}",
-        names.len(),
-        tables.len(),
-        names.join(", ")
-    )))
+    if failed.is_empty() {
+        return None;
+    }
+    let what = format!("run `{run}`: {} of {} tables not visible", failed.len(), tables.len());
+    let some_moved = failed.len() < tables.len();
+    let name = |(name, error): (&str, Error)| match error.kind() {
+        // A job of which some tables moved is not one that cannot be done.
+        Kind::Invalid if some_moved => {
+            ErrorReport { kind: Kind::Data, ..ErrorReport::from(&named(name, error)) }.into_error()
+        }
+        _ => named(name, error),
+    };
+    Some(Error::several(what, failed.into_iter().map(name).collect()))
 }

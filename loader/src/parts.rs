@@ -16,7 +16,8 @@ pub(crate) fn collect_parts(
     generation: u32,
     receipts: &BTreeMap<UnitRef, Receipt>,
 ) -> Result<(Vec<Part>, u64)> {
-    let hint = "nothing was made visible; start the run again, and report the run's receipts";
+    let hint =
+        "nothing of the table was made visible; start the run again, and report the run's receipts";
     if table.units == 0 {
         return Err(Error::data("the plan has no units of it").hint(hint));
     }

@@ -4,6 +4,7 @@
 //! Documents never change, so what a check has read of a run holds until its end. A document that
 //! did not exist is read again.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sluice_contracts::Result;
@@ -19,6 +20,8 @@ pub struct RunView {
     manifest: Kept<Manifest>,
     verdict: Kept<Verdict>,
     coverage: Kept<Coverage>,
+    /// Tables that the last commit has come to an end with.
+    settled: AtomicUsize,
 }
 
 impl RunView {
@@ -29,12 +32,28 @@ impl RunView {
             manifest: Kept::default(),
             verdict: Kept::default(),
             coverage: Kept::default(),
+            settled: AtomicUsize::new(0),
         }
     }
 
     /// The documents themselves.
     pub fn store(&self) -> &RunStore {
         &self.store
+    }
+
+    /// How many tables the commit that is at work has come to an end with.
+    pub fn settled(&self) -> usize {
+        self.settled.load(Ordering::Relaxed)
+    }
+
+    /// Begins to count the tables of a commit.
+    pub(crate) fn begin_commit(&self) {
+        self.settled.store(0, Ordering::Relaxed);
+    }
+
+    /// Counts a table that is visible, overtaken or refused.
+    pub(crate) fn settle_table(&self) {
+        self.settled.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The plan.

@@ -32,3 +32,4 @@ pub use plan::{plan, plan_run};
 #[cfg(feature = "service")]
 pub use rules::JobRules;
 pub use strategy::{STRATEGIES, strategy_names};
+pub use time_limit::Progress;

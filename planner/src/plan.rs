@@ -20,14 +20,18 @@ use crate::time_limit::{Progress, limited};
 ///
 /// # Errors
 /// `Invalid`, before the first row is read, if the job asks for what cannot be done.
-pub async fn plan(job: &Job, source: Arc<dyn Source>) -> Result<Manifest> {
-    plan_run(RunId::generate(), job, source).await
+pub async fn plan(job: &Job, source: Arc<dyn Source>, progress: &Progress) -> Result<Manifest> {
+    plan_run(RunId::generate(), job, source, progress).await
 }
 
 /// Plans a run that already has its id, like [`plan`].
-pub async fn plan_run(run: RunId, job: &Job, source: Arc<dyn Source>) -> Result<Manifest> {
-    let progress = Progress::default();
-    limited(run, job, &progress, Box::pin(survey_and_cut(run, job, source, &progress))).await
+pub async fn plan_run(
+    run: RunId,
+    job: &Job,
+    source: Arc<dyn Source>,
+    progress: &Progress,
+) -> Result<Manifest> {
+    limited(run, job, progress, Box::pin(survey_and_cut(run, job, source, progress))).await
 }
 
 async fn survey_and_cut(
@@ -63,14 +67,12 @@ async fn survey_and_cut(
     progress.comes_to("count the connections that are left".to_owned());
     let free = survey.connections().await.map_err(doing)?.unwrap_or(u32::MAX);
     if tables.is_empty() {
-        let first = refused.first();
-        let error = Error::invalid(format!("plan job `{}`: no table can be moved", job.name));
-        return Err(match first {
-            Some(Refused { message, hint, .. }) => error
-                .because(message.clone())
-                .hint(hint.clone().unwrap_or_else(|| "see `sluice plan`".to_owned())),
-            None => error.hint("every table is excluded"),
-        });
+        let what = format!("plan job `{}`: no table can be moved", job.name);
+        if refused.is_empty() {
+            return Err(Error::invalid(what).hint("every table is excluded"));
+        }
+        let errors = refused.iter().map(|table| table.report().into_error()).collect();
+        return Err(Error::several(what, errors));
     }
     let limits = Limits { max_connections: job.limits.max_connections.min(free), ..job.limits };
     let several =

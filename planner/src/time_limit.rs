@@ -13,9 +13,10 @@ use sluice_contracts::{Error, Result};
 /// that.
 const LIMIT: Duration = Duration::from_mins(10);
 
-/// What a planning is doing, for the error of one that takes too long.
+/// What a planning is doing, for a person who waits for it, and for the error of one that takes too
+/// long.
 #[derive(Debug, Default)]
-pub(crate) struct Progress(Mutex<Option<String>>);
+pub struct Progress(Mutex<Option<String>>);
 
 impl Progress {
     /// Says what comes next.
@@ -23,7 +24,8 @@ impl Progress {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }
 
-    fn last(&self) -> String {
+    /// What it does now: `table `shop.orders` (2 of 30)`.
+    pub fn last(&self) -> String {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         last.unwrap_or_else(|| "connect to the source".to_owned())
     }
@@ -126,7 +128,8 @@ mod tests {
         for (connects, last) in
             [(false, "connect to the source"), (true, "table `shop.t1` (2 of 3)")]
         {
-            let planning = plan(&job, Arc::new(Stuck { connects }));
+            let (source, progress) = (Arc::new(Stuck { connects }), Progress::default());
+            let planning = plan(&job, source, &progress);
             let ended = tokio::time::timeout(Duration::from_hours(1), planning).await;
             let error = ended.expect("planning ends").unwrap_err();
             assert!(error.is_transient(), "{error:?}");

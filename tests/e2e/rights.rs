@@ -79,9 +79,47 @@ async fn what_cannot_be_read_is_refused_by_the_plan_with_the_right_that_is_missi
         let said = refused["hint"].as_str().unwrap_or_default();
         assert!(said.contains(hint), "{name}: {said}");
     }
+    // A run says all that the plan does, whether some tables move or none.
     let ended = site.sluice(["run".as_ref(), job.as_os_str()]).await;
-    assert_eq!(ended.code, Some(1), "{ended}");
+    ended.refused(1, &["5 of 6 tables not visible"]);
+    for (name, hint) in expected {
+        assert!(ended.stdout.contains(hint) && ended.stderr.contains(hint), "{name}: {ended}");
+    }
+    let none = json!({"tables": tables(&names[..expected.len()])});
+    let ended = site.sluice(["run".as_ref(), many_tables::job(&site, &none).as_os_str()]).await;
+    ended.refused(1, &["no table can be moved"]);
+    for (name, hint) in expected {
+        assert!(ended.stderr.contains(name) && ended.stderr.contains(hint), "{name}: {ended}");
+    }
     people.leave().await;
+}
+
+/// Another job can help where columns are refused, so that is the answer to bad input.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_columns_that_are_refused_are_named_at_once() {
+    let Some(database) = Database::fresh().await else { return };
+    database
+        .execute(
+            "CREATE TABLE shapes (id integer, line line, tid tid, box box);
+             CREATE TABLE plain (id integer)",
+        )
+        .await;
+    let site = Site::reading(database.url());
+    let job = site.job("shapes", &json!({"table": "public.shapes"}), &json!({}));
+    let ended = site.sluice(["run".as_ref(), job.as_os_str()]).await;
+    let hint = |column: &str| format!("set `columns.{column}.type` to `STRING`");
+    for column in ["line", "tid", "box"] {
+        ended.refused(64, &[&format!("describe column `{column}`"), &hint(column)]);
+    }
+    let selected = json!({"table": "public.shapes", "columns": ["id", "a", "b"]});
+    let job = site.job("shapes", &selected, &json!({}));
+    let ended = site.sluice(["run".as_ref(), job.as_os_str()]).await;
+    ended.refused(1, &["there is no column `a`", "there is no column `b`"]);
+    // Some tables move, so the job is not what is wrong.
+    let both = json!({"tables": tables(&["public.shapes", "public.plain"])});
+    let job = many_tables::job(&site, &both);
+    let ended = site.sluice(["run".as_ref(), job.as_os_str()]).await;
+    ended.refused(1, &["1 of 2 tables not visible", "describe column `tid`", &hint("box")]);
 }
 
 /// An error of a value is told without the value, whatever the server says of it.

@@ -4,10 +4,11 @@ use sluice_contracts::documents::{RunId, Table};
 use sluice_contracts::{Error, Result};
 use sluice_targets::Targets;
 
-use super::job::{open_source, read_job, tell_of_schedule};
+use super::job::{read_job, tell_of_schedule};
 use super::target::{check_places, open_targets};
 use crate::answer::Answer;
 use crate::arguments::Plan;
+use crate::execution::plan_shown;
 use crate::render::plan::{PlanReport, render};
 
 pub(crate) async fn plan(options: &Plan) -> Result<Answer> {
@@ -15,7 +16,7 @@ pub(crate) async fn plan(options: &Plan) -> Result<Answer> {
     tell_of_schedule(job.schedule.is_some());
     job.limits.max_tasks = options.max_tasks.unwrap_or(job.limits.max_tasks);
     check_places(&job)?;
-    let mut manifest = sluice_planner::plan(&job, open_source(&job.source)?).await?;
+    let mut manifest = plan_shown(&job).await?;
     // Before the first run there is no bucket to look into, and a plan can be made without one.
     if let Ok(bucket) = sluice_runtime::storage::find_bucket(&job.bucket)
         && let Err(error) = sluice_planner::name_dropped(&bucket, &job, &mut manifest).await
@@ -39,10 +40,14 @@ async fn check_target(
     run: RunId,
     table: &Table,
 ) -> Result<Vec<String>, String> {
-    let targets = targets.as_ref().map_err(Error::chain)?;
+    let with_hint = |error: &Error| match error.remedy() {
+        Some(hint) => format!("{}; {hint}", error.chain()),
+        None => error.chain(),
+    };
+    let targets = targets.as_ref().map_err(with_hint)?;
     let checked = match targets.find(&table.target) {
         Ok(target) => target.check(run, table).await,
         Err(error) => Err(error),
     };
-    checked.map_err(|error| error.chain())
+    checked.map_err(|error| with_hint(&error))
 }

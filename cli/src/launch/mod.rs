@@ -57,6 +57,8 @@ pub(crate) struct Progress {
     pub(crate) bytes: u64,
     /// Units that are done.
     pub(crate) units_done: u64,
+    /// The generation of the snapshot that all of this was read at.
+    pub(crate) generation: u32,
 }
 
 impl Progress {

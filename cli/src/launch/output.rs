@@ -68,8 +68,8 @@ mod tests {
 
     #[test]
     fn progress_warnings_and_everything_else_are_told_apart() {
-        let line = r#"{"severity":"INFO","time":"t","message":"","progress":true,"task":2,"rows":10,"bytes":99,"units_done":1}"#;
-        let progress = Progress { task: 2, rows: 10, bytes: 99, units_done: 1 };
+        let line = r#"{"severity":"INFO","time":"t","message":"","progress":true,"task":2,"rows":10,"bytes":99,"units_done":1,"generation":4}"#;
+        let progress = Progress { task: 2, rows: 10, bytes: 99, units_done: 1, generation: 4 };
         assert_eq!(Line::parse(line), Line::Progress(progress));
         assert_eq!(
             Line::parse(r#"{"severity":"WARNING","message":"trying again","error":"gone"}"#),

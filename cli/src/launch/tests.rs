@@ -65,7 +65,7 @@ async fn a_task_finds_what_cloud_run_would_tell_it() {
     let script = r#"printf '{"severity":"WARNING","message":"%s %s %s %s %s %s"}\n' \
         $CLOUD_RUN_TASK_INDEX $CLOUD_RUN_TASK_COUNT $CLOUD_RUN_TASK_ATTEMPT \
         $CLOUD_RUN_JOB $SLUICE_MANIFEST $SLUICE_LAUNCH >&2
-        printf '{"progress":true,"task":%s,"rows":1,"bytes":1,"units_done":1}\n' $CLOUD_RUN_TASK_INDEX >&2
+        printf '{"progress":true,"task":%s,"rows":1,"bytes":1,"units_done":1,"generation":0}\n' $CLOUD_RUN_TASK_INDEX >&2
         test -n "$CLOUD_RUN_EXECUTION""#;
     let events = world.run(script, &[4]).await;
     assert_eq!(warnings(&events), [format!("0 1 0 sluice {} 0", world.store.manifest_url())]);

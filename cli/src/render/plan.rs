@@ -8,8 +8,9 @@ use sluice_contracts::documents::{
     Column, Leaf, Manifest, OnInvalid, SnapshotPlan, Table, Task, Unit,
 };
 use sluice_contracts::job::Consistency;
+use sluice_extractor::{BEGINS_AGAIN, GIVES_UP_AFTER};
 
-use super::run::write_excluded;
+use super::run::{indented, write_excluded};
 use crate::format::{bar, count, dollars, duration, size, thousands, width};
 
 /// Lines of a histogram. More units than that share a line with their neighbours.
@@ -34,6 +35,10 @@ pub(crate) struct PlanReport {
     tasks: u64,
     seconds: f64,
     dollars: f64,
+    /// How long a run goes on without a row from the source.
+    gives_up_after_seconds: u64,
+    /// How often it reads everything again, if its snapshot is one that it can lose.
+    begins_again_at_most: u32,
     warnings: Vec<String>,
     tables: Vec<Value>,
     refused: Value,
@@ -59,6 +64,11 @@ impl PlanReport {
             tasks: manifest.tasks.len() as u64,
             seconds: estimate.seconds,
             dollars: estimate.dollars,
+            gives_up_after_seconds: GIVES_UP_AFTER.as_secs(),
+            begins_again_at_most: match manifest.snapshot.is_lost_with_readers() {
+                true => BEGINS_AGAIN,
+                false => 0,
+            },
             warnings: warnings(manifest).map(|(_, warning)| warning.to_owned()).collect(),
             tables: manifest
                 .tables
@@ -161,9 +171,9 @@ fn write_plan(text: &mut String, manifest: &Manifest) -> std::fmt::Result {
         tables => write_tables(text, tables)?,
     }
     for refused in &manifest.refused {
-        writeln!(text, "\n  {} is refused: {}", refused.table, refused.message)?;
+        writeln!(text, "\n  {} is refused: {}", refused.table, indented(&refused.message))?;
         if let Some(hint) = &refused.hint {
-            writeln!(text, "    hint: {hint}")?;
+            writeln!(text, "    hint: {}", indented(hint))?;
         }
     }
     write_excluded(text, &manifest.excluded)?;
@@ -182,6 +192,15 @@ fn write_plan(text: &mut String, manifest: &Manifest) -> std::fmt::Result {
     if let Some(connection) = &manifest.connection {
         writeln!(text, "the connection to the source is {connection}")?;
     }
+    write!(
+        text,
+        "a run gives up after {} without a row from the source",
+        duration(GIVES_UP_AFTER.as_secs_f64())
+    )?;
+    if manifest.snapshot.is_lost_with_readers() {
+        write!(text, ", and begins again at most {BEGINS_AGAIN} times if it loses its snapshot")?;
+    }
+    writeln!(text)?;
     for (table, warning) in warnings(manifest) {
         match table.filter(|_| manifest.tables.len() > 1) {
             Some(table) => writeln!(text, "\nwarning: `{}`: {warning}", table.name)?,

@@ -73,7 +73,10 @@ fn write_tables(text: &mut String, tables: &[TableReport]) -> std::fmt::Result {
             table.target
         )?;
         if let Some(error) = &table.error {
-            writeln!(text, "    {error}")?;
+            writeln!(text, "    {}", indented(error))?;
+        }
+        if let Some(hint) = &table.hint {
+            writeln!(text, "    hint: {}", indented(hint))?;
         }
         if let Some(newer) = &table.overtaken_by {
             writeln!(text, "    {}", overtaken(newer))?;
@@ -83,6 +86,11 @@ fn write_tables(text: &mut String, tables: &[TableReport]) -> std::fmt::Result {
         }
     }
     Ok(())
+}
+
+/// A text of several lines below the name of a table.
+pub(super) fn indented(text: &str) -> String {
+    text.replace('\n', "\n    ")
 }
 
 /// Why a table that was read is not shown.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, SecondsFormat, Utc};
 use sluice_contracts::documents::{Decision, Failure, Verdict};
 
-use super::run::{invalid, overtaken};
+use super::run::{indented, invalid, overtaken};
 use crate::format::{count, duration, size, thousands, width};
 use crate::status::StatusReport;
 use crate::summary::TableReport;
@@ -81,7 +81,10 @@ fn write_table(text: &mut String, table: &TableReport) -> std::fmt::Result {
         writeln!(text, "    {}", invalid(&table.invalid))?;
     }
     if let Some(error) = &table.error {
-        writeln!(text, "    {error}")?;
+        writeln!(text, "    {}", indented(error))?;
+    }
+    if let Some(hint) = &table.hint {
+        writeln!(text, "    hint: {}", indented(hint))?;
     }
     Ok(())
 }

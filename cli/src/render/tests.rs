@@ -88,6 +88,7 @@ fn report(state: State) -> RunReport {
             state,
             overtaken_by: None,
             error: None,
+            hint: None,
             invalid: [("amount".into(), 1200), ("created".into(), 1)].into(),
         }],
         excluded: vec![],

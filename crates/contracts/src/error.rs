@@ -5,6 +5,9 @@ use std::borrow::Cow;
 /// A result whose error says who must act.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// Errors that [`Error::several`] shows.
+const LISTED: usize = 10;
+
 /// Who must act on an [`Error`]. Retry policy, exit code and HTTP status follow from it.
 #[derive(
     Debug,
@@ -99,6 +102,56 @@ impl Error {
         Self { kind: self.kind, what: what.into(), hint: None, source: Some(Box::new(self)) }
     }
 
+    /// Several errors as one: `what`, a line for each of the first ten below it, and each remedy
+    /// once. An error alone is only wrapped.
+    ///
+    /// The kind is that of the first that is not [`Kind::Invalid`], if there is one: another job
+    /// would not help all of them.
+    pub fn several(what: impl Into<Cow<'static, str>>, errors: Vec<Self>) -> Self {
+        let mut errors = errors;
+        if errors.len() == 1
+            && let Some(only) = errors.pop()
+        {
+            return only.during(what);
+        }
+        let other = errors.iter().map(Self::kind).find(|kind| *kind != Kind::Invalid);
+        let mut text = what.into().into_owned();
+        let mut hints: Vec<&str> = Vec::new();
+        for error in errors.iter().take(LISTED) {
+            text.push_str("\n  ");
+            text.push_str(&error.chain().replace('\n', "\n  "));
+            hints.extend(error.remedy().filter(|hint| !hints.contains(hint)));
+        }
+        if errors.len() > LISTED {
+            text.push_str(&format!("\n  and {} more", errors.len() - LISTED));
+        }
+        let error = Self::new(other.unwrap_or(Kind::Invalid), text);
+        if hints.is_empty() { error } else { error.hint(hints.join("\n")) }
+    }
+
+    /// All results, or all errors among them as one: `what` is given their number. An error alone
+    /// stays as it is.
+    ///
+    /// # Errors
+    /// As [`Error::several`].
+    pub fn all<T>(
+        results: impl IntoIterator<Item = Result<T>>,
+        what: impl FnOnce(usize) -> String,
+    ) -> Result<Vec<T>> {
+        let (mut all, mut errors) = (Vec::new(), Vec::new());
+        for result in results {
+            match result {
+                Ok(one) => all.push(one),
+                Err(error) => errors.push(error),
+            }
+        }
+        match errors.len() {
+            0 => Ok(all),
+            1 => Err(errors.remove(0)),
+            count => Err(Self::several(what(count), errors)),
+        }
+    }
+
     /// Who must act.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -182,5 +235,23 @@ mod tests {
         );
         assert_eq!(error.remedy(), Some("start the server"));
         assert!(error.is_transient());
+    }
+
+    #[test]
+    fn several_errors_are_told_at_once_with_each_remedy_once() {
+        let column = |name: &str| Error::invalid(format!("column `{name}`")).hint("cast it");
+        let error = Error::several("describe `t`", vec![column("a"), column("b")]);
+        assert_eq!(error.chain(), "describe `t`\n  column `a`\n  column `b`");
+        assert_eq!((error.kind(), error.remedy()), (Kind::Invalid, Some("cast it")));
+        let denied = Error::new(Kind::Denied, "column `c`").hint("grant it").during("look");
+        let error = Error::several("describe `t`", vec![column("a"), denied]);
+        assert_eq!(error.chain(), "describe `t`\n  column `a`\n  look: column `c`");
+        assert_eq!((error.kind(), error.remedy()), (Kind::Denied, Some("cast it\ngrant it")));
+        let error = Error::several("describe `t`", vec![column("a")]);
+        assert_eq!(error.chain(), "describe `t`: column `a`");
+        assert_eq!(error.remedy(), Some("cast it"));
+        let many = (0..12).map(|at| column(&at.to_string())).collect();
+        let error = Error::several("describe `t`", many);
+        assert!(error.chain().ends_with("  column `9`\n  and 2 more"), "{}", error.chain());
     }
 }

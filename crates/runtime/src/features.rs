@@ -14,6 +14,15 @@ pub fn unknown_scheme(kind: &str, scheme: &str, does: &str, known: &[&str], goog
         .hint(format!("this build {does} {}", known.join(", ")))
 }
 
+/// The error for a URL that has no scheme, such as a path. `kind` says what the URL names.
+pub fn without_scheme(kind: &str, url: &str) -> Error {
+    let hint = match std::path::absolute(url) {
+        Ok(path) if !url.is_empty() => format!("write a folder as `file://{}`", path.display()),
+        _ => "write a folder as `file:///path`".to_owned(),
+    };
+    Error::invalid(format!("read {kind} `{url}`: it is not a URL")).hint(hint)
+}
+
 /// The error for something that only a build with Google Cloud can do.
 pub fn without_google(doing: impl Into<String>) -> Error {
     Error::invalid(format!("{}: this build does not include Google Cloud", doing.into()))

@@ -23,6 +23,11 @@ pub(crate) fn target_name(source_name: &str, wanted: Option<&str>) -> Result<Str
     }
 }
 
+/// What several errors of a table's columns say together.
+pub(crate) fn refused(count: usize) -> String {
+    format!("{count} columns cannot be moved as they are")
+}
+
 /// Refuses columns that the target could not tell apart: BigQuery's names ignore case.
 pub(crate) fn refuse_collisions(columns: &[Column]) -> Result<()> {
     let mut seen: HashMap<String, &str> = HashMap::new();

@@ -98,11 +98,16 @@ pub(crate) fn chosen<'c, C>(
     all: &'c [C],
     find: impl Fn(&str) -> Result<&'c C>,
 ) -> Result<Vec<&'c C>> {
-    for name in job.columns.keys() {
-        find(name)?;
-    }
-    match &job.select {
-        Some(names) => names.iter().map(|name| find(name)).collect(),
-        None => Ok(all.iter().collect()),
-    }
+    let selected = || job.select.iter().flatten();
+    let described = job.columns.keys().filter(|name| !selected().any(|other| other == *name));
+    let named = selected().chain(described).map(|name| find(name));
+    let mut named =
+        Error::all(named, |count| format!("{count} columns that the job names do not exist"))?;
+    Ok(match &job.select {
+        Some(names) => {
+            named.truncate(names.len());
+            named
+        }
+        None => all.iter().collect(),
+    })
 }

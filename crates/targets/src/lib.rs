@@ -12,7 +12,7 @@ mod target;
 use std::sync::Arc;
 
 use sluice_contracts::Result;
-use sluice_runtime::features::unknown_scheme;
+use sluice_runtime::features::{unknown_scheme, without_scheme};
 
 #[cfg(feature = "google")]
 pub use bigquery::{BigQuery, BigQueryTarget};
@@ -84,7 +84,10 @@ fn scheme(url: &str) -> &str {
 
 fn unknown<'a>(url: &str, known: impl Iterator<Item = &'a str>) -> sluice_contracts::Error {
     let known: Vec<&str> = known.collect();
-    unknown_scheme("target", scheme(url), "writes", &known, "bigquery")
+    match scheme(url) {
+        "" => without_scheme("target", url),
+        scheme => unknown_scheme("target", scheme, "writes", &known, "bigquery"),
+    }
 }
 
 #[cfg(test)]

@@ -29,8 +29,8 @@ const HOLDERS_TRIED: usize = 16;
 /// How often holders are looked for before a generation is given up: a task may have just joined
 /// and be about to publish that.
 const TRIES: u32 = 4;
-/// Generations of a run before it is given up.
-const MOST_GENERATIONS: u32 = 8;
+/// How often a run may begin again because no task holds its snapshot any more.
+pub const BEGINS_AGAIN: u32 = 5;
 
 impl Joiner<'_> {
     /// Joins the run's newest generation, or founds one if none exists or the newest is known to be
@@ -56,10 +56,10 @@ impl Joiner<'_> {
                 continue;
             }
             let next = generation + 1;
-            if next >= MOST_GENERATIONS {
+            if next > BEGINS_AGAIN {
                 return Err(Error::data(format!(
-                    "read run `{}` at one moment: {MOST_GENERATIONS} snapshots ended before all \
-                     units were read",
+                    "read run `{}` at one moment: began again {BEGINS_AGAIN} times, and {next} \
+                     snapshots ended before all units were read",
                     self.store.run()
                 ))
                 .hint(
@@ -75,7 +75,8 @@ impl Joiner<'_> {
             } else {
                 tracing::warn!(
                     generation = next,
-                    "no task holds the snapshot any more; beginning again"
+                    "no task holds the snapshot any more: the run begins again, time {next} of at \
+                     most {BEGINS_AGAIN}"
                 );
             }
             if let Some(snapshot) = self.found(next).await? {

@@ -3,6 +3,8 @@
 mod held;
 mod pinned;
 
+pub use held::BEGINS_AGAIN;
+
 use chrono::Utc;
 use sluice_contracts::documents::{Manifest, Snapshot, SnapshotPlan};
 use sluice_contracts::store::RunStore;

@@ -1,5 +1,6 @@
 //! Executions of many tasks: what they read, say, and ask the bucket for.
 
+mod giving_up;
 mod requests;
 mod scale;
 mod source;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::{join, join_all};
 use rustix::process::{Signal, getpid, kill_process};
+use sluice_contracts::Kind;
 use sluice_contracts::documents::{ErrorReport, RunId, Snapshot, Task, Verdict};
 use sluice_contracts::ports::Check;
 
@@ -191,7 +193,7 @@ async fn an_error_for_good_ends_all_tasks_of_a_strict_run_within_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_that_cannot_be_read_holds_up_no_other_until_it_is_mended() {
+async fn a_table_that_cannot_be_read_holds_up_no_other_until_it_is_fixed() {
     let broken = Arc::new(Mutex::new(true));
     let is_broken = Arc::clone(&broken);
     let server = Server::new(move |table, _| match table {
@@ -214,45 +216,17 @@ async fn a_table_that_cannot_be_read_holds_up_no_other_until_it_is_mended() {
     assert_eq!(world.checks(), [check("notice-0-0", 6), check("notice-1-1", 6)]);
 }
 
-/// An error that may pass, on a connection that works, is the table's own: the others are read
-/// before it is tried again, and at last it is given up by its name.
 #[tokio::test(start_paused = true)]
-async fn a_table_that_fails_again_and_again_keeps_no_other_back() {
-    let server = Server::new(|table, _| match table {
-        0 => Reading::Fails(Kind::Transient),
-        _ => Reading::Takes(SECOND),
-    });
-    let world = World::new(with_a_table_for_each_unit(manifest(&[4])), server).await;
-    let (ended, receipts) = join(world.attempt("e", (0, 1), 0), async {
-        tokio::time::sleep(10 * SECOND).await;
-        world.receipts(0).await
-    })
-    .await;
-    assert_eq!(receipts, 3, "the others wait for the first");
-    let error = ended.unwrap_err();
-    assert_eq!(error.kind(), Kind::Denied);
-    assert!(error.chain().contains("tried 5 times"), "{}", error.chain());
-    assert_eq!(world.server.reads.lock().unwrap().get(&(0, 0)), Some(&5));
-    let failures = world.store.failures().await.unwrap();
-    assert_eq!(failures.iter().map(|failure| failure.unit).collect::<Vec<_>>(), [Some((0, 0))]);
-    assert!(!world.store.is_founded(1).await.unwrap(), "a second snapshot was read");
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_may_go_better_next_time_is_told_nobody() {
-    let fails = Arc::new(Mutex::new(true));
-    let still = Arc::clone(&fails);
-    let server = Server::new(move |_, unit| match unit {
-        1 if *still.lock().unwrap() => Reading::Fails(Kind::Transient),
-        _ => Reading::Takes(SECOND),
-    });
+async fn what_another_machine_may_read_ends_no_run() {
+    let server = Server::new(|_, _| Reading::Takes(SECOND));
+    *server.unreachable_for.lock().unwrap() = Some(1);
     let world = World::new(manifest(&[1, 1, 1]), server).await;
     let (ended, ()) = Box::pin(join(world.attempt("e", (1, 3), 0), async {
         let others = [0, 2].map(|task| world.attempt("e", (task, 3), 0));
         let (others, ()) = join(join_all(others), async {
             tokio::time::sleep(300 * SECOND).await;
             assert_eq!(world.checks(), []);
-            *fails.lock().unwrap() = false;
+            *world.server.unreachable_for.lock().unwrap() = None;
             assert!(world.attempt("e", (1, 3), 1).await.is_ok());
         })
         .await;

@@ -23,7 +23,7 @@ pub use status::{Links, Status, TableStatus};
 use crate::launch::cloud_run;
 use crate::request::{RunRequest, Wanted};
 use crate::rules::JobRules;
-use crate::{name_dropped, plan_run, strategy_names};
+use crate::{Progress, name_dropped, plan_run, strategy_names};
 
 /// Plannings at once: each holds a connection to its source, and its catalogue in memory.
 const PLANNINGS: usize = 5;
@@ -261,7 +261,7 @@ impl Planner {
         let mut job = Job::from_value("request", request.job.clone(), &strategy_names())?;
         job.limits.max_tasks = job.limits.max_tasks.min(self.most_tasks().await?);
         let source = self.ports.rules.open(&job.source, &self.ports.variable)?;
-        let mut manifest = plan_run(request.run, &job, source).await?;
+        let mut manifest = plan_run(request.run, &job, source, &Progress::default()).await?;
         name_dropped(&self.ports.bucket, &job, &mut manifest).await?;
         self.check_targets(&mut manifest).await?;
         if store.create_manifest(&manifest).await? == Created::Lost {

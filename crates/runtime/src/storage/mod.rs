@@ -7,7 +7,7 @@ mod gcs;
 use sluice_contracts::Result;
 use sluice_contracts::store::Bucket;
 
-use crate::features::unknown_scheme;
+use crate::features::{unknown_scheme, without_scheme};
 
 pub use folder::folder;
 #[cfg(feature = "google")]
@@ -53,7 +53,9 @@ pub fn check_bucket(url: &str) -> Result<()> {
 }
 
 fn scheme(url: &str) -> Result<&'static Scheme> {
-    let name = url.split_once("://").map_or("", |(name, _)| name);
+    let Some((name, _)) = url.split_once("://") else {
+        return Err(without_scheme("bucket", url));
+    };
     SCHEMES.iter().find(|known| known.name == name).ok_or_else(|| {
         let known: Vec<&str> = SCHEMES.iter().map(|known| known.name).collect();
         unknown_scheme("bucket", name, "stores in", &known, "gs")
@@ -70,7 +72,9 @@ mod tests {
         assert_eq!(error.to_string(), "unknown bucket `s3://`");
         let known = if cfg!(feature = "google") { "`file://`, `gs://`" } else { "`file://`" };
         assert_eq!(error.remedy(), Some(format!("this build stores in {known}").as_str()));
-        assert!(open_bucket("/data").is_err());
+        let error = open_bucket("data").unwrap_err();
+        assert_eq!(error.to_string(), "read bucket `data`: it is not a URL");
+        assert!(error.remedy().is_some_and(|hint| hint.ends_with("/data`")), "{error:?}");
     }
 
     #[cfg(not(feature = "google"))]

@@ -358,10 +358,13 @@ fn refused(what: String, error: &PgDatabaseError) -> Error {
                  it, or leave it out with `where`",
             ),
         ),
-        // States and limits of the server, and not of the job.
-        _ if ["54", "55", "58"].iter().any(|class| code.starts_with(class)) => (Kind::Denied, None),
         _ if code.starts_with("XX") => (Kind::Data, None),
-        _ => (Kind::Invalid, None),
+        // What a statement asks for: the job's query or filter.
+        _ if ["0A", "21", "42"].iter().any(|class| code.starts_with(class)) => {
+            (Kind::Invalid, None)
+        }
+        // States and limits of the server, and not of the job.
+        _ => (Kind::Denied, None),
     };
     // Messages about values quote the values.
     let quotes_values = ["22", "23", "P0"].iter().any(|class| code.starts_with(class));

@@ -190,11 +190,8 @@ fn columns(table: &TableJob, found: &CatalogEntry) -> Result<Vec<Column>> {
     table.partitioning.column.as_deref().map(find).transpose()?;
     let selected = chosen(table, &found.attributes, find)?;
     refuse_unreadable(table, &selected)?;
-    let columns = selected
-        .into_iter()
-        .map(|attribute| column(attribute, table))
-        .collect::<Result<Vec<_>>>()
-        .map_err(during)?;
+    let columns = selected.into_iter().map(|attribute| column(attribute, table));
+    let columns = Error::all(columns, naming::refused).map_err(during)?;
     naming::refuse_collisions(&columns).map_err(during)?;
     Ok(columns)
 }

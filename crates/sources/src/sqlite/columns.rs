@@ -6,14 +6,14 @@ use sluice_contracts::{Error, Result};
 
 use super::catalog::{CatalogEntry, Form, SourceColumn};
 use super::type_table::{Encoding, declared};
-use crate::naming::{refuse_collisions, target_name};
+use crate::naming::{refuse_collisions, refused, target_name};
 use crate::sql::chosen;
 
 /// The job's columns in its order, or all of the relation's.
 pub(super) fn resolve(job: &TableJob, found: &CatalogEntry) -> Result<Vec<Column>> {
     let chosen = chosen(job, &found.columns, |name| found.column(name))?;
-    let columns: Vec<Column> =
-        chosen.into_iter().map(|column| resolve_one(job, found, column)).collect::<Result<_>>()?;
+    let columns = chosen.into_iter().map(|column| resolve_one(job, found, column));
+    let columns = Error::all(columns, refused)?;
     refuse_collisions(&columns)?;
     Ok(columns)
 }

@@ -30,7 +30,7 @@ pub(super) fn error(load: Option<&Load>, name: &JobName, failure: &JobFailure) -
         reason => {
             let place = place(load, failure).unwrap_or_default();
             Error::data(format!("BigQuery refused the parts{place}, for the reason `{reason}`"))
-                .hint(format!("nothing was made visible; {job}"))
+                .hint(format!("nothing of the table was made visible; {job}"))
         }
     }
 }

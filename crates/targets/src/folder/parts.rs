@@ -64,7 +64,7 @@ pub(super) fn verify(
 ) -> Result<u64> {
     let wrong = |what: String| {
         Err(Error::data(format!("check part `{}`: {what}", part.path)).hint(
-            "the bucket's object is not what was written; nothing was made visible; start the run again",
+            "the bucket's object is not what was written; nothing of the table was made visible; start the run again",
         ))
     };
     let (bytes, crc32c) = checksum(path)?;

@@ -56,7 +56,7 @@ impl Staging {
                 "the parts have {rows} rows, and the receipts say {}",
                 load.rows
             ))
-            .hint("nothing was made visible; start the run again"));
+            .hint("nothing of the table was made visible; start the run again"));
         }
         if load.parts.is_empty() {
             // Readers learn the columns from the files, so a table without rows needs one too.

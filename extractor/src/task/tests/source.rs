@@ -18,6 +18,8 @@ pub(super) enum Reading {
     Takes(Duration),
     /// It fails.
     Fails(Kind),
+    /// The connection is lost.
+    LosesConnection,
     /// It never ends.
     Hangs,
 }
@@ -32,6 +34,8 @@ pub(super) struct Server {
     pub(super) connections: Arc<AtomicU32>,
     /// How long it takes to get one.
     pub(super) delay: Arc<Mutex<Duration>>,
+    /// The task that cannot reach it.
+    pub(super) unreachable_for: Arc<Mutex<Option<u32>>>,
     /// Units that were ever read, and how often.
     pub(super) reads: Arc<Mutex<BTreeMap<(u32, u32), u32>>>,
     /// What the unit of a table does.
@@ -44,6 +48,7 @@ impl Server {
             exports: Arc::default(),
             connections: Arc::default(),
             delay: Arc::default(),
+            unreachable_for: Arc::default(),
             reads: Arc::default(),
             script: Arc::new(script),
         }
@@ -74,8 +79,12 @@ impl Source for Server {
         Err(Error::bug("this source cannot be planned"))
     }
 
-    async fn reader(&self, _: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>> {
+    async fn reader(&self, name: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>> {
         self.connections.fetch_add(1, Ordering::Relaxed);
+        let task = name.rsplit(' ').next().and_then(|task| task.parse().ok());
+        if task.is_some() && task == *self.unreachable_for.lock().unwrap() {
+            return Err(Error::transient("connect to the server"));
+        }
         let delay = *self.delay.lock().unwrap();
         tokio::time::sleep(delay).await;
         if let Join::Token(token) = join {
@@ -84,7 +93,12 @@ impl Source for Server {
                 return Ok(None);
             }
         }
-        Ok(Some(Box::new(Connection { server: self.clone(), life: Arc::new(()), token: None })))
+        Ok(Some(Box::new(Connection {
+            server: self.clone(),
+            life: Arc::new(()),
+            token: None,
+            lost: false,
+        })))
     }
 }
 
@@ -92,6 +106,7 @@ struct Connection {
     server: Server,
     life: Arc<()>,
     token: Option<String>,
+    lost: bool,
 }
 
 #[async_trait]
@@ -116,6 +131,10 @@ impl Reader for Connection {
         match (self.server.script)(table.index, unit.index) {
             Reading::Takes(time) => tokio::time::sleep(time).await,
             Reading::Fails(kind) => return Err(Error::new(kind, "read what cannot be read")),
+            Reading::LosesConnection => {
+                self.lost = true;
+                return Err(Error::transient("read on a connection that is lost"));
+            }
             Reading::Hangs => std::future::pending().await,
         }
         Ok(Box::new(Nothing))
@@ -126,7 +145,7 @@ impl Reader for Connection {
     }
 
     async fn recover(&mut self) -> Result<()> {
-        Ok(())
+        if self.lost { Err(Error::transient("the connection is lost")) } else { Ok(()) }
     }
 }
 

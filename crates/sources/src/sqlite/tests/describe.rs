@@ -102,6 +102,14 @@ async fn what_cannot_be_read_is_refused_by_the_plan_with_the_way_out() {
         (
             job("t"),
             Kind::Invalid,
+            "2 columns cannot be moved as they are\n  describe table `t`: column `a` has declared \
+             type `foo`, which is not known\n  describe table `t`: column `b` has no declared type \
+             | set `columns.a.type` to `STRING` or another type\nset `columns.b.type` to `STRING` \
+             or another type",
+        ),
+        (
+            select(&["a"]),
+            Kind::Invalid,
             "describe table `t`: column `a` has declared type `foo`, which is not known | set \
              `columns.a.type` to `STRING` or another type",
         ),
