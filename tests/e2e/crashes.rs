@@ -21,9 +21,14 @@ const SLOW: usize = 400_000;
 
 /// A job that reads `orders` through a slow network, in twenty units and three tasks.
 pub(crate) async fn slow_orders(database: &Database) -> (Proxy, Site, PathBuf) {
+    slow_orders_by(database, "").await
+}
+
+/// The same, with parameters for the source's URL.
+async fn slow_orders_by(database: &Database, parameters: &str) -> (Proxy, Site, PathBuf) {
     shop::orders(database, ROWS).await;
     let proxy = Proxy::slow(database.address(), SLOW).await;
-    let site = Site::reading(database.url_through(proxy.port()));
+    let site = Site::reading(format!("{}{parameters}", database.url_through(proxy.port())));
     let job = site.job("orders", &json!({"table": "orders"}), &shop::cut("id_range"));
     (proxy, site, job)
 }
@@ -203,6 +208,38 @@ async fn connections_that_are_cut_again_and_again() {
     let ended = running.ended().await;
     assert_eq!(ended.code, Some(0), "{ended}");
     assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
+}
+
+/// Nothing comes any more, and nothing says that.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_a_firewall_forgets_are_not_waited_for() {
+    let Some(database) = Database::fresh().await else { return };
+    let (proxy, site, job) = slow_orders_by(&database, "?keepalives_idle=2").await;
+    let running = start(&site, &job);
+    wait_for_receipts(&site, 1).await;
+    proxy.forget();
+    let ended = tokio::time::timeout(Duration::from_mins(3), running.ended()).await;
+    let ended = ended.expect("the run ends");
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert!(ended.stderr.contains("no answer for 2 s"), "{ended}");
+    assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
+}
+
+/// A server that computes for long is not taken for one that is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_computes_in_silence_is_waited_for() {
+    let Some(database) = Database::fresh().await else { return };
+    database
+        .execute(
+            "CREATE TABLE one AS SELECT 1 AS id;
+             CREATE VIEW slow AS SELECT id, pg_sleep(5) IS NULL AS slept FROM one",
+        )
+        .await;
+    let site = Site::reading(format!("{}?keepalives_idle=1", database.url()));
+    let job = site.job("slow", &json!({"table": "public.slow"}), &json!({}));
+    let ended = start(&site, &job).ended().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert!(!ended.stderr.contains("no answer"), "{ended}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

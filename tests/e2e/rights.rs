@@ -100,7 +100,7 @@ async fn all_columns_that_are_refused_are_named_at_once() {
     let Some(database) = Database::fresh().await else { return };
     database
         .execute(
-            "CREATE TABLE shapes (id integer, line line, tid tid, box box);
+            "CREATE TABLE shapes (id integer, line numeric(60, 5), tid numeric(70), box numeric(80, 9));
              CREATE TABLE plain (id integer)",
         )
         .await;

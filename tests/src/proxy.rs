@@ -18,10 +18,12 @@ pub struct Proxy {
     accepting: JoinHandle<()>,
 }
 
-/// The state of the network. A connection is cut when `storms` changes.
+/// The state of the network. A connection is cut when `storms` changes, and forgotten when
+/// `lapses` does.
 #[derive(Debug, Clone, Copy)]
 struct Weather {
     storms: u64,
+    lapses: u64,
     refusing: bool,
 }
 
@@ -45,27 +47,33 @@ impl Proxy {
     async fn throttled(server: (String, u16), rate: Option<usize>, width: usize) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
         let port = listener.local_addr().expect("a bound socket has an address").port();
-        let weather = Arc::new(watch::Sender::new(Weather { storms: 0, refusing: false }));
+        let weather =
+            Arc::new(watch::Sender::new(Weather { storms: 0, lapses: 0, refusing: false }));
         let seen = Arc::clone(&weather);
         let width = Arc::new(Semaphore::new(width));
         let room = Arc::clone(&width);
         let accepting = tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
+            while let Ok((mut client, _)) = listener.accept().await {
                 let mut watching = seen.subscribe();
                 let now = *watching.borrow_and_update();
                 if now.refusing {
                     continue;
                 }
                 let (server, room) = (server.clone(), Arc::clone(&room));
-                let let_through = async move {
-                    let _room = room.acquire().await;
-                    forward(client, server, rate).await;
-                };
+                let mut forgetting = watching.clone();
                 tokio::spawn(async move {
+                    let let_through = async {
+                        let _room = room.acquire().await;
+                        forward(&mut client, server, rate).await;
+                    };
                     tokio::select! {
-                        () = let_through => {}
-                        _ = watching.wait_for(|later| later.storms != now.storms) => {}
+                        () = let_through => return,
+                        _ = watching.wait_for(|later| later.storms != now.storms) => return,
+                        _ = forgetting.wait_for(|later| later.lapses != now.lapses) => {}
                     }
+                    // The server's side has ended; the client's is open, and nothing comes.
+                    drop(watching.wait_for(|later| later.storms != now.storms).await);
+                    drop(client);
                 });
             }
         });
@@ -87,6 +95,12 @@ impl Proxy {
         self.weather.send_modify(|weather| weather.storms += 1);
     }
 
+    /// Forgets every open connection, as a firewall does: the client is told nothing. New
+    /// connections are let through.
+    pub fn forget(&self) {
+        self.weather.send_modify(|weather| weather.lapses += 1);
+    }
+
     /// Cuts every connection, and refuses new ones for `time`.
     pub async fn gone_for(&self, time: Duration) {
         self.weather.send_modify(|weather| {
@@ -106,7 +120,7 @@ impl Drop for Proxy {
 }
 
 /// Copies both ways until either side ends.
-async fn forward(mut client: TcpStream, server: (String, u16), rate: Option<usize>) {
+async fn forward(client: &mut TcpStream, server: (String, u16), rate: Option<usize>) {
     let Ok(mut server) = TcpStream::connect(server).await else { return };
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();

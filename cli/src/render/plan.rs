@@ -65,9 +65,10 @@ impl PlanReport {
             seconds: estimate.seconds,
             dollars: estimate.dollars,
             gives_up_after_seconds: GIVES_UP_AFTER.as_secs(),
-            begins_again_at_most: match manifest.snapshot.is_lost_with_readers() {
-                true => BEGINS_AGAIN,
-                false => 0,
+            begins_again_at_most: if manifest.snapshot.is_lost_with_readers() {
+                BEGINS_AGAIN
+            } else {
+                0
             },
             warnings: warnings(manifest).map(|(_, warning)| warning.to_owned()).collect(),
             tables: manifest

@@ -115,17 +115,16 @@ impl Error {
             return only.during(what);
         }
         let other = errors.iter().map(Self::kind).find(|kind| *kind != Kind::Invalid);
-        let mut text = what.into().into_owned();
+        let mut lines = vec![what.into().into_owned()];
         let mut hints: Vec<&str> = Vec::new();
         for error in errors.iter().take(LISTED) {
-            text.push_str("\n  ");
-            text.push_str(&error.chain().replace('\n', "\n  "));
+            lines.push(error.chain().replace('\n', "\n  "));
             hints.extend(error.remedy().filter(|hint| !hints.contains(hint)));
         }
         if errors.len() > LISTED {
-            text.push_str(&format!("\n  and {} more", errors.len() - LISTED));
+            lines.push(format!("and {} more", errors.len() - LISTED));
         }
-        let error = Self::new(other.unwrap_or(Kind::Invalid), text);
+        let error = Self::new(other.unwrap_or(Kind::Invalid), lines.join("\n  "));
         if hints.is_empty() { error } else { error.hint(hints.join("\n")) }
     }
 

@@ -100,13 +100,13 @@ pub(crate) fn chosen<'c, C>(
 ) -> Result<Vec<&'c C>> {
     let selected = || job.select.iter().flatten();
     let described = job.columns.keys().filter(|name| !selected().any(|other| other == *name));
-    let named = selected().chain(described).map(|name| find(name));
-    let mut named =
-        Error::all(named, |count| format!("{count} columns that the job names do not exist"))?;
+    let found = selected().chain(described).map(|name| find(name));
+    let mut found =
+        Error::all(found, |count| format!("{count} columns that the job names do not exist"))?;
     Ok(match &job.select {
         Some(names) => {
-            named.truncate(names.len());
-            named
+            found.truncate(names.len());
+            found
         }
         None => all.iter().collect(),
     })

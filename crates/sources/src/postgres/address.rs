@@ -5,12 +5,14 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
+use std::time::Duration;
 
 use sluice_contracts::job::nearest_hint;
 use sluice_contracts::{Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::{Host, Url};
 
+use super::silence::SILENCE;
 use crate::place::Protection;
 
 /// Parameters that are carried out.
@@ -29,6 +31,10 @@ const CARRIED_OUT: &[&str] = &[
     "options",
 ];
 
+/// Parameters of libpq that the driver does not know, and that are carried out here.
+/// <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-KEEPALIVES>
+const CARRIED_OUT_HERE: &[&str] = &["keepalives", "keepalives_idle"];
+
 /// Parameters of libpq and of other clients' URLs that change nothing about what is read and how
 /// safely: timeouts, and settings of pools.
 const WITHOUT_EFFECT: &[&str] = &[
@@ -38,9 +44,7 @@ const WITHOUT_EFFECT: &[&str] = &[
     "connection_limit",
     "fallback_application_name",
     "gssencmode",
-    "keepalives",
     "keepalives_count",
-    "keepalives_idle",
     "keepalives_interval",
     "krbsrvname",
     "load_balance_hosts",
@@ -67,6 +71,8 @@ pub(super) struct Address {
     pub(super) options: PgConnectOptions,
     /// The certificates and keys that it names.
     pub(super) files: Vec<PathBuf>,
+    /// How long the server may be silent before it is looked at; `None` for as long as it likes.
+    pub(super) silence: Option<Duration>,
 }
 
 /// Reads a URL. Reads no server; looks whether the files that it names exist.
@@ -96,7 +102,7 @@ pub(super) fn read(text: &str) -> Result<Address> {
         ["sslrootcert", "sslcert", "sslkey"].contains(&&**key) && value != "system"
     });
     let files = files.map(|(_, value)| PathBuf::from(&*value)).collect();
-    Ok(Address { options: with_ssl_mode(&url, options), files })
+    Ok(Address { options: with_ssl_mode(&url, options), files, silence: silence(&url) })
 }
 
 /// How well a connection is protected at least.
@@ -143,8 +149,10 @@ fn check_parameter(key: &str, value: &str) -> Result<()> {
     if key == "options" || key.starts_with("options[") {
         return Ok(());
     }
-    if !CARRIED_OUT.contains(&key) && !WITHOUT_EFFECT.contains(&key) {
-        let known: Vec<String> = CARRIED_OUT.iter().map(|name| (*name).to_owned()).collect();
+    let known = [CARRIED_OUT, CARRIED_OUT_HERE, WITHOUT_EFFECT];
+    if !known.iter().any(|names| names.contains(&key)) {
+        let known = CARRIED_OUT.iter().chain(CARRIED_OUT_HERE);
+        let known: Vec<String> = known.map(|name| (*name).to_owned()).collect();
         let hint = nearest_hint(key, &known);
         // What resembles no parameter may be the rest of a password.
         return Err(if hint.starts_with("did you mean") {
@@ -166,6 +174,9 @@ fn check_parameter(key: &str, value: &str) -> Result<()> {
             Err(Error::not_found(format!("read `source.url`: `{key}`: there is no file `{value}`"))
                 .hint("name a file that every task can read"))
         }
+        "keepalives_idle" if value.parse::<u32>().is_err() => {
+            Err(refused("is not a number of seconds".to_owned()).hint("write a whole number"))
+        }
         "port" if value.parse::<u16>().is_err() => {
             Err(refused("is not a port".to_owned()).hint("write a number from 1 to 65535"))
         }
@@ -174,6 +185,18 @@ fn check_parameter(key: &str, value: &str) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// How long the server may be silent: `keepalives_idle` seconds, or as long as it likes with
+/// `keepalives=0`.
+fn silence(url: &Url) -> Option<Duration> {
+    let last = |name: &str| url.query_pairs().filter(|(key, _)| key == name).last();
+    if last("keepalives").is_some_and(|(_, value)| value == "0") {
+        return None;
+    }
+    let asked = last("keepalives_idle").and_then(|(_, value)| value.parse().ok());
+    // Zero is the system's default, as in libpq.
+    Some(asked.filter(|seconds| *seconds > 0).map_or(SILENCE, Duration::from_secs))
 }
 
 /// The URL with only those parameters that the driver knows: it logs the values of all others.
@@ -259,6 +282,20 @@ mod tests {
         ] {
             assert_eq!(mode(&parameters), expected, "{parameters}");
         }
+    }
+
+    #[test]
+    fn the_time_without_a_byte_is_libpqs() {
+        let silence = |parameters: &str| {
+            let address = read(&format!("postgres://u@h/d?{parameters}")).unwrap();
+            address.silence.map(|silence| silence.as_secs())
+        };
+        assert_eq!(silence("sslmode=prefer"), Some(120));
+        assert_eq!(silence("keepalives_idle=30"), Some(30));
+        assert_eq!(silence("keepalives_idle=0"), Some(120));
+        assert_eq!(silence("keepalives=1"), Some(120));
+        assert_eq!(silence("keepalives=0&keepalives_idle=30"), None);
+        assert!(read("postgres://u@h/d?keepalives_idle=soon").is_err());
     }
 
     #[test]

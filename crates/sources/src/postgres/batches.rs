@@ -76,7 +76,7 @@ impl Batches for PgBatches<'_> {
             if self.ended {
                 return Ok(None);
             }
-            match self.reader.line().receive().await? {
+            match self.reader.receive().await? {
                 Received::Chunk(chunk) => self.chunk = chunk,
                 Received::End(Ok(())) if self.queries.is_empty() => {
                     self.ended = true;
@@ -84,7 +84,8 @@ impl Batches for PgBatches<'_> {
                 }
                 Received::End(Ok(())) => {
                     self.decoder.next_stream().map_err(during)?;
-                    self.begin_next().await?;
+                    let watch = self.reader.watch();
+                    watch.over(self.begin_next()).await?;
                 }
                 Received::End(Err(error)) => {
                     return Err(failed(format!("copy from `{name}`"), error));

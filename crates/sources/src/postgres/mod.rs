@@ -13,18 +13,21 @@ mod listing;
 mod partitions;
 mod reader;
 mod rights;
+mod silence;
 mod statistics_warnings;
 mod survey;
 mod type_table;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use sluice_contracts::Result;
+use sluice_contracts::{Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use self::address::Address;
+use self::silence::SILENCE;
 use crate::documentation::TypeRow;
 use crate::place::{Place, Protection};
 use crate::secrets::Secrets;
@@ -46,7 +49,7 @@ impl SourceKind for Postgres {
     }
 
     fn open(&self, url: &SourceUrl) -> Result<Arc<dyn Source>> {
-        let Address { options, files } = address::read(url.text())?;
+        let Address { options, files, silence } = address::read(url.text())?;
         let label = url.label(|| {
             let place = match options.get_socket() {
                 Some(socket) => socket.display().to_string(),
@@ -56,15 +59,21 @@ impl SourceKind for Postgres {
             format!("postgres://{}@{place}/{database}", options.get_username())
         });
         let secrets = url.secrets().clone();
-        Ok(Arc::new(Database { options, files, label, secrets }))
+        Ok(Arc::new(Server(Arc::new(Database { options, files, silence, label, secrets }))))
     }
 }
+
+/// A database as a source.
+#[derive(Debug)]
+struct Server(Arc<Database>);
 
 /// One database of a server.
 struct Database {
     options: PgConnectOptions,
     /// Certificates and keys that the URL names.
     files: Vec<PathBuf>,
+    /// How long the server may be silent before it is looked at.
+    silence: Option<Duration>,
     label: String,
     secrets: Secrets,
 }
@@ -84,37 +93,37 @@ impl std::fmt::Debug for Database {
 }
 
 #[async_trait]
-impl Source for Database {
+impl Source for Server {
     fn label(&self) -> &str {
-        &self.label
+        &self.0.label
     }
 
     fn places(&self) -> Vec<Place> {
-        let server = match self.options.get_socket() {
+        let options = &self.0.options;
+        let server = match options.get_socket() {
             Some(folder) => Place::Socket(folder.clone()),
-            None => Place::Server {
-                host: self.options.get_host().to_owned(),
-                port: self.options.get_port(),
-            },
+            None => Place::Server { host: options.get_host().to_owned(), port: options.get_port() },
         };
-        std::iter::once(server).chain(self.files.iter().cloned().map(Place::File)).collect()
+        std::iter::once(server).chain(self.0.files.iter().cloned().map(Place::File)).collect()
     }
 
     fn protection(&self) -> Protection {
-        address::protection(&self.options)
+        address::protection(&self.0.options)
     }
 
     async fn survey(&self, application: &str) -> Result<Box<dyn Survey>> {
-        let connection = self.connect(application).await?;
-        let (protection, secrets) = (self.protection(), self.secrets.clone());
+        let connection = self.0.connect(application).await?;
+        let (protection, secrets) = (self.protection(), self.0.secrets.clone());
         Ok(Box::new(survey::PgSurvey::new(connection, protection, secrets)))
     }
 
     async fn reader(&self, application: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>> {
-        let connection = self.connect(application).await?;
-        let reader = reader::PgReader::join(connection, join).await;
+        let connection = self.0.connect(application).await?;
+        let reader = reader::PgReader::join(&self.0, connection, join);
+        let silent = |_| Error::transient(format!("read from `{}`: no answer", self.0.label));
+        let reader = tokio::time::timeout(SILENCE, reader).await.map_err(silent)?;
         // A pooler connects to the server only now, and says then what it cannot connect to.
-        let reader = reader.map_err(|error| self.secrets.redact(error))?;
+        let reader = reader.map_err(|error| self.0.secrets.redact(error))?;
         Ok(reader.map(|reader| Box::new(reader) as Box<dyn Reader>))
     }
 }

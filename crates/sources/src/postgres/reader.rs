@@ -1,7 +1,7 @@
 //! The reading side.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use sluice_contracts::documents::{Relation, Table, Unit};
@@ -11,9 +11,10 @@ use sqlx::{AssertSqlSafe, Executor};
 
 use super::batches::PgBatches;
 use super::connection::{begin, execute, failed, get, row_security, rows, settle, sqlstate, text};
-use super::copy_connection::CopyConnection;
+use super::copy_connection::{CopyConnection, Received};
 use super::partitions::MOST_LOCKED;
-use super::{dialect, rights, survey};
+use super::silence::{SILENCE, Watch};
+use super::{Database, dialect, rights, survey};
 use crate::source::{Batches, Join, Reader};
 
 /// Ends the server's own name of a snapshot in a token.
@@ -23,12 +24,10 @@ const CURSOR: &str = "_sluice_begins";
 /// Objects below this one are the server's own.
 /// <https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT>
 const FIRST_USER_OID: u32 = 16_384;
-/// Longest silence of the server while the rest of a failed unit is skipped. Without a limit, a
-/// connection that died silently would be waited for forever.
-const SILENCE: Duration = Duration::from_mins(2);
 
 /// A connection in a transaction that sees one snapshot.
 pub(super) struct PgReader {
+    watch: Watch,
     line: CopyConnection,
     /// Whether each statement sees a snapshot of its own.
     independent: bool,
@@ -55,7 +54,11 @@ struct CheckedUnit {
 
 impl PgReader {
     /// Begins the transaction. `None` if the snapshot of `join` has no holder any more.
-    pub(super) async fn join(mut connection: PgConnection, join: Join<'_>) -> Result<Option<Self>> {
+    pub(super) async fn join(
+        database: &Arc<Database>,
+        mut connection: PgConnection,
+        join: Join<'_>,
+    ) -> Result<Option<Self>> {
         let independent = match join {
             Join::Independent => true,
             Join::New | Join::Token(_) => false,
@@ -74,7 +77,12 @@ impl PgReader {
         if !independent {
             settle(&mut connection).await?;
         }
+        let watch = Watch::of(Arc::clone(database));
+        if !independent {
+            watch.over_process(&mut connection).await?;
+        }
         Ok(Some(Self {
+            watch,
             line: CopyConnection::Free(connection),
             independent,
             exported: None,
@@ -173,8 +181,33 @@ impl PgReader {
         self.line.copy(dialect::copy(query))
     }
 
-    pub(super) fn line(&mut self) -> &mut CopyConnection {
-        &mut self.line
+    /// The next part of the COPY, or the end of the connection.
+    pub(super) async fn receive(&mut self) -> Result<Received> {
+        self.watch.over(self.line.receive()).await
+    }
+
+    /// How silence of the server is watched.
+    pub(super) fn watch(&self) -> Watch {
+        self.watch.clone()
+    }
+
+    async fn end_unit(&mut self) -> Result<()> {
+        let what = || "end a unit".to_owned();
+        let Some(unit) = self.unit.take() else { return Ok(()) };
+        if self.independent {
+            return execute(self.line.free()?, "commit", what).await;
+        }
+        // Rolling back ends locks that are not needed any more.
+        let before = match &unit {
+            CheckedUnit { only: true, .. } => "rollback to savepoint unit; ",
+            CheckedUnit { guarded: true, .. } => "rollback to savepoint leaves; ",
+            CheckedUnit { .. } => "",
+        };
+        execute(self.line.free()?, &format!("{before}release savepoint unit"), what).await?;
+        if !unit.only {
+            self.checked.insert(unit.table, self.is_tree);
+        }
+        Ok(())
     }
 
     async fn check_unit(&mut self, table: &Table) -> Result<()> {
@@ -185,6 +218,7 @@ impl PgReader {
             begin(self.line.free()?, "read committed").await?;
             settle(self.line.free()?).await?;
             execute(self.line.free()?, &set, what).await?;
+            self.watch.over_process(self.line.free()?).await?;
         } else {
             // An error then ends the unit and not the snapshot.
             execute(self.line.free()?, &format!("savepoint unit; {set}"), what).await?;
@@ -299,7 +333,8 @@ impl Reader for PgReader {
     }
 
     async fn check(&mut self, table: &Table) -> Result<()> {
-        match self.check_unit(table).await {
+        let watch = self.watch.clone();
+        match watch.over(self.check_unit(table)).await {
             Err(error) if error.kind() == Kind::Denied && self.unit.is_some() => {
                 let what = || "look for the rights that are missing".to_owned();
                 let back = if self.independent { "rollback" } else { "rollback to savepoint unit" };
@@ -318,31 +353,21 @@ impl Reader for PgReader {
         table: &'a Table,
         unit: &'a Unit,
     ) -> Result<Box<dyn Batches + 'a>> {
-        Ok(Box::new(PgBatches::begin(self, table, unit).await?))
+        let watch = self.watch.clone();
+        Ok(Box::new(watch.over(PgBatches::begin(self, table, unit)).await?))
     }
 
     async fn confirm(&mut self) -> Result<()> {
-        let what = || "end a unit".to_owned();
-        let Some(unit) = self.unit.take() else { return Ok(()) };
-        if self.independent {
-            return execute(self.line.free()?, "commit", what).await;
-        }
-        // Rolling back ends locks that are not needed any more.
-        let before = match &unit {
-            CheckedUnit { only: true, .. } => "rollback to savepoint unit; ",
-            CheckedUnit { guarded: true, .. } => "rollback to savepoint leaves; ",
-            CheckedUnit { .. } => "",
-        };
-        execute(self.line.free()?, &format!("{before}release savepoint unit"), what).await?;
-        if !unit.only {
-            self.checked.insert(unit.table, self.is_tree);
-        }
-        Ok(())
+        let watch = self.watch.clone();
+        watch.over(self.end_unit()).await
     }
 
     async fn recover(&mut self) -> Result<()> {
         let what = || "go on after a unit that failed".to_owned();
         let silent = |_| Error::transient(format!("{}: the server is silent", what()));
+        if self.watch.is_dead() {
+            return Err(Error::transient(format!("{}: the connection is dead", what())));
+        }
         while self.line.is_copying() {
             tokio::time::timeout(SILENCE, self.line.receive()).await.map_err(silent)??;
         }

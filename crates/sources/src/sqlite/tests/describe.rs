@@ -157,7 +157,7 @@ async fn what_cannot_be_read_is_refused_by_the_plan_with_the_way_out() {
             "sample table `t`: no such column: nope | -",
         ),
         (
-            query("SELECT 1 AS a, 2 AS a"),
+            query("SELECT 1 AS a"),
             Kind::Invalid,
             "describe the query: column `a` has no declared type | set `columns.a.type` to `STRING` \
              or another type, or write `CAST(... AS ...)` where it is selected",

@@ -1,0 +1,69 @@
+//! When a task gives a table or a run up.
+
+use sluice_contracts::Kind;
+
+use super::*;
+
+/// An error that may pass, on a connection that works, is the table's own: the others are read
+/// before it is tried again, and at last it is given up by its name.
+#[tokio::test(start_paused = true)]
+async fn a_table_that_fails_again_and_again_keeps_no_other_back() {
+    let server = Server::new(|table, _| match table {
+        0 => Reading::Fails(Kind::Transient),
+        _ => Reading::Takes(SECOND),
+    });
+    let world = World::new(with_a_table_for_each_unit(manifest(&[4])), server).await;
+    let (ended, receipts) = join(world.attempt("e", (0, 1), 0), async {
+        tokio::time::sleep(10 * SECOND).await;
+        world.receipts(0).await
+    })
+    .await;
+    assert_eq!(receipts, 3, "the others wait for the first");
+    let error = ended.unwrap_err();
+    assert_eq!(error.kind(), Kind::Denied);
+    assert!(error.chain().contains("tried 5 times"), "{}", error.chain());
+    assert_eq!(world.server.reads.lock().unwrap().get(&(0, 0)), Some(&5));
+    let failures = world.store.failures().await.unwrap();
+    assert_eq!(failures.iter().map(|failure| failure.unit).collect::<Vec<_>>(), [Some((0, 0))]);
+    assert!(!world.store.is_founded(1).await.unwrap(), "a second snapshot was read");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_of_one_table_ends_after_as_few_tries_as_one_of_many() {
+    let server = Server::new(|_, _| Reading::Fails(Kind::Transient));
+    let world = World::new(manifest(&[1]), server).await;
+    let error = world.attempt("e", (0, 1), 0).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Denied, "{error:?}");
+    assert!(error.chain().contains("tried 5 times"), "{}", error.chain());
+    assert_eq!(world.server.reads.lock().unwrap().get(&(0, 0)), Some(&5));
+    assert_eq!(world.checks(), [check("failed-0", 0)]);
+}
+
+/// A server process that ends at every read takes the snapshot along, if no other task holds it.
+#[tokio::test(start_paused = true)]
+async fn a_table_that_costs_the_connection_again_and_again_keeps_no_other_back() {
+    let server = Server::new(|table, _| match table {
+        0 => Reading::LosesConnection,
+        _ => Reading::Takes(SECOND),
+    });
+    let world = World::new(with_a_table_for_each_unit(manifest(&[3])), server).await;
+    let error = world.attempt("e", (0, 1), 0).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Denied, "{error:?}");
+    assert!(error.chain().contains("tried 5 times"), "{}", error.chain());
+    let newest = world.store.generation().await.unwrap().unwrap();
+    assert_eq!(world.receipts(newest).await, 2, "the others are not read");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_two_attempts_do_not_reach_ends_the_run() {
+    let server = Server::new(|_, _| Reading::Takes(SECOND));
+    *server.unreachable_for.lock().unwrap() = Some(0);
+    let world = World::new(manifest(&[1]), server).await;
+    let started = tokio::time::Instant::now();
+    assert!(world.attempt("e", (0, 1), 0).await.unwrap_err().is_transient());
+    assert_eq!(world.checks(), []);
+    assert_eq!(world.attempt("e", (0, 1), 1).await.unwrap_err().kind(), Kind::Denied);
+    assert_eq!(world.checks(), [check("failed-0", 0)]);
+    let longest = crate::GIVES_UP_AFTER + 60 * SECOND;
+    assert!(started.elapsed() < longest, "{:?}", started.elapsed());
+}
