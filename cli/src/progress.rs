@@ -11,7 +11,7 @@ use sluice_contracts::store::RunStore;
 use sluice_loader::Coverage;
 
 use crate::format::{count, duration, size, thousands};
-use crate::launch::{Event, Progress};
+use crate::launch::{Event, Progress, RETRIES};
 
 /// Time between two lines of progress where there is no terminal.
 pub(crate) const TICK: Duration = Duration::from_secs(2);
@@ -109,7 +109,11 @@ impl Display {
             Event::Progress(progress) => self.advance(*progress),
             Event::Warned { task, message } => self.say(&format!("task {task}: {message}")),
             Event::Retried { task, attempt, why } => {
-                self.say(&format!("task {task}: attempt {attempt} failed and is repeated: {why}"));
+                let repeated = attempt + 1;
+                self.say(&format!(
+                    "task {task}: attempt {attempt} failed and is repeated, time {repeated} of at \
+                     most {RETRIES}: {why}"
+                ));
                 if let Some(task) = self.tasks.get_mut(task) {
                     // Only what it has proved is not read again.
                     task.before.add(&task.proved);

@@ -24,6 +24,8 @@ pub(crate) struct StatusReport {
     pub(crate) planned: Option<DateTime<Utc>>,
     /// Executions in the cloud.
     pub(crate) launches: Vec<Launch>,
+    /// How many executions the run may have; absent before it is planned.
+    pub(crate) max_executions: Option<u32>,
     pub(crate) verdict: Option<Verdict>,
     /// When the loader was done with the run.
     pub(crate) committed: Option<DateTime<Utc>>,
@@ -68,13 +70,17 @@ impl StatusReport {
         let announced = store.announced().await?;
         let request = store.request().await?;
         let launches = launches(store).await?;
-        let (run, planned) = match store.manifest().await {
-            Ok(manifest) => (of_manifest(store, &manifest).await?, Some(manifest.planned)),
+        let (run, plan) = match store.manifest().await {
+            Ok(manifest) => {
+                let plan = (manifest.planned, manifest.max_executions);
+                (of_manifest(store, &manifest).await?, Some(plan))
+            }
             Err(error) => match &request {
                 Some(request) if error.kind() == Kind::NotFound => (unplanned(request), None),
                 _ => return Err(error),
             },
         };
+        let (planned, max_executions) = plan.unzip();
         let mut report = Self {
             state: Stage::Planning,
             run,
@@ -83,6 +89,7 @@ impl StatusReport {
                 .map(|request| Requested { at: request.at, run_key: request.run_key }),
             planned,
             launches,
+            max_executions,
             verdict,
             committed: committed.as_ref().map(|committed| committed.at),
             announced: announced.map(|RunEvent { event, at, .. }| Announced { event, at }),
@@ -141,6 +148,7 @@ impl StatusReport {
             } else if let Some(failure) = ending.and_then(|ending| ending.failure.as_ref()) {
                 table.state = State::Failed;
                 table.error = Some(failure.message.clone());
+                table.hint.clone_from(&failure.hint);
             } else if failed {
                 table.state = State::Failed;
             }

@@ -24,7 +24,7 @@ pub(crate) use child::PARENT;
 use child::{Child, Ended};
 
 /// Cloud Run's default for a task's retries.
-const RETRIES: u32 = 3;
+pub(crate) const RETRIES: u32 = 3;
 /// Pause before a task's first retry; each further one is twice as long.
 const PAUSE: Duration = Duration::from_millis(250);
 

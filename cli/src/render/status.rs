@@ -93,7 +93,10 @@ fn write_launches(text: &mut String, report: &StatusReport) -> std::fmt::Result 
     if report.launches.is_empty() {
         return Ok(());
     }
-    writeln!(text, "\n  launches")?;
+    match report.max_executions {
+        Some(most) => writeln!(text, "\n  launches, at most {most}")?,
+        None => writeln!(text, "\n  launches")?,
+    }
     let execution = |execution: &Option<String>| match execution {
         Some(execution) => format!("`{execution}`"),
         None => "not started yet".to_owned(),

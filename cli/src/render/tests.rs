@@ -203,6 +203,7 @@ fn status_report(state: State) -> StatusReport {
         requested: None,
         planned: Some("2024-02-01T03:00:00Z".parse().unwrap()),
         launches: vec![],
+        max_executions: Some(3),
         verdict: None,
         committed: None,
         announced: None,
