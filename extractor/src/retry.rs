@@ -78,8 +78,9 @@ pub(crate) fn exhausted(error: Error, attempt: u32) -> Error {
         0 => return error,
         _ => "read the source: gave up".to_owned(),
     };
-    let hint = error.remedy().unwrap_or("run the job again when the source answers").to_owned();
-    Error::new(Kind::Denied, what).because(error.chain()).hint(hint)
+    let hint = error.remedy().map(str::to_owned);
+    let denied = Error::new(Kind::Denied, what).because(error.chain());
+    hint.into_iter().fold(denied, Error::hint)
 }
 
 /// Makes the error permanent: a person has to act, and no other table waits for that.
