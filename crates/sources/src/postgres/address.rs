@@ -54,6 +54,9 @@ const WITHOUT_EFFECT: &[&str] = &[
     "tcp_user_timeout",
 ];
 
+/// Parameters that hold the path of a certificate or a key.
+pub(super) const FILES: [&str; 3] = ["sslrootcert", "sslcert", "sslkey"];
+
 const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
 /// How a URL is written, for hints.
@@ -67,6 +70,10 @@ pub(super) struct Address {
     pub(super) options: PgConnectOptions,
     /// The certificates and keys that it names.
     pub(super) files: Vec<PathBuf>,
+}
+
+pub(super) fn is_parameter(name: &str) -> bool {
+    CARRIED_OUT.contains(&name) || WITHOUT_EFFECT.contains(&name)
 }
 
 /// Reads a URL. Reads no server; looks whether the files that it names exist.
@@ -92,9 +99,8 @@ pub(super) fn read(text: &str) -> Result<Address> {
         }
         _ => options,
     };
-    let files = url.query_pairs().filter(|(key, value)| {
-        ["sslrootcert", "sslcert", "sslkey"].contains(&&**key) && value != "system"
-    });
+    let files =
+        url.query_pairs().filter(|(key, value)| FILES.contains(&&**key) && value != "system");
     let files = files.map(|(_, value)| PathBuf::from(&*value)).collect();
     Ok(Address { options: with_ssl_mode(&url, options), files })
 }
@@ -143,7 +149,7 @@ fn check_parameter(key: &str, value: &str) -> Result<()> {
     if key == "options" || key.starts_with("options[") {
         return Ok(());
     }
-    if !CARRIED_OUT.contains(&key) && !WITHOUT_EFFECT.contains(&key) {
+    if !is_parameter(key) {
         let known: Vec<String> = CARRIED_OUT.iter().map(|name| (*name).to_owned()).collect();
         let hint = nearest_hint(key, &known);
         // What resembles no parameter may be the rest of a password.
