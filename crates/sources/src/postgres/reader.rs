@@ -235,7 +235,7 @@ impl PgReader {
 fn altered(table: &Table, why: String) -> Error {
     Error::data(format!("read table `{}`: it was altered since the run was planned", table.name))
         .because(why)
-        .hint("nothing was loaded; start the run again")
+        .hint("none of its rows were loaded; run the job again")
 }
 
 /// Joins the snapshot of a token. `false` if no transaction holds it any more.
