@@ -163,6 +163,8 @@ mod tests {
         assert_eq!(bundled[0].leaf.as_ref().map(Leaf::count), Some(125));
         let large = (0..5).map(|year| slice(year, 2e6, 1e8, false, Cut::Full));
         assert_eq!(bundle(large.collect(), Goal::new(u64::MAX)).len(), 5);
+        let wide = (0..4).map(|day| slice(day, 10.0, 6e8, false, Cut::Full));
+        assert_eq!(bundle(wide.collect(), Goal::new(1_000)).len(), 4);
         let empty = (0..2_500).map(|day| slice(day, 0.0, 0.0, false, Cut::Full));
         assert_eq!(bundle(empty.collect(), Goal::new(1)).len(), 3);
     }

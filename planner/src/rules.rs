@@ -67,7 +67,11 @@ impl JobRules {
     /// # Errors
     /// `Invalid` if `SLUICE_SOURCE_TLS` has an unknown value.
     pub fn from_env() -> Result<Self> {
-        envy::from_env().map_err(|source| {
+        Self::of(envy::from_env())
+    }
+
+    fn of(read: envy::Result<Self>) -> Result<Self> {
+        read.map_err(|source| {
             Error::invalid("read what jobs may name").because(source).hint(
                 "`SLUICE_SOURCE_TLS` is `prefer`, `require`, `verify-ca` or `verify-full`; see \
                  docs/services.md",
@@ -214,6 +218,32 @@ mod tests {
             sluice_job_files: vec!["/data".into()],
             ..JobRules::default()
         }
+    }
+
+    #[test]
+    fn each_list_is_read_from_the_variable_of_its_name() {
+        let read = |set: &[(&str, &str)]| {
+            let set = set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            JobRules::of(envy::from_iter(set))
+        };
+        let rules = read(&[
+            ("SLUICE_JOB_VARIABLES", "SOURCE_URL,DB_*"),
+            ("SLUICE_JOB_HOSTS", "db.example:5433,*.shop.example"),
+            ("SLUICE_JOB_FILES", "/data,/certificates/ca.crt"),
+            ("SLUICE_INLINE_CALLERS", "ann@shop.example,bob@shop.example"),
+            ("SLUICE_SOURCE_TLS", "verify-ca"),
+        ])
+        .unwrap();
+        assert_eq!(rules.sluice_job_variables, ["SOURCE_URL", "DB_*"]);
+        assert_eq!(rules.sluice_job_hosts, ["db.example:5433", "*.shop.example"]);
+        let files = ["/data", "/certificates/ca.crt"].map(PathBuf::from);
+        assert_eq!(rules.sluice_job_files, files);
+        assert_eq!(rules.sluice_inline_callers, ["ann@shop.example", "bob@shop.example"]);
+        assert_eq!(rules.sluice_source_tls, LeastTls::VerifyCa);
+        // What an operator mistypes must not mean that nothing is demanded.
+        let error = read(&[("SLUICE_SOURCE_TLS", "verify_ca")]).unwrap_err();
+        assert!(error.remedy().is_some_and(|hint| hint.contains("`verify-ca`")), "{error:?}");
+        assert!(read(&[]).unwrap().open("sqlite:///data/a.db", &variable).is_err());
     }
 
     #[test]

@@ -63,6 +63,7 @@ async fn many_partitions_are_read_with_few_locks_and_in_few_files() {
         "limits": {"max_tasks": 3, "finish_within": "1s"},
     });
     let mut independent = cut.clone();
+    independent["row_security"] = json!("filter");
     independent["consistency"] = json!("none");
     for (more, most) in [(json!({}), 5), (cut, 20), (independent, 20)] {
         let site = Site::reading(database.url());

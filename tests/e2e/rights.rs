@@ -31,6 +31,8 @@ impl<'a> People<'a> {
                  GRANT SELECT ON base TO {owner};
                  CREATE VIEW lost AS SELECT * FROM base; ALTER VIEW lost OWNER TO {owner};
                  CREATE VIEW over_lost AS SELECT id FROM lost;
+                 CREATE VIEW invoker WITH (security_invoker = true) AS SELECT * FROM base;
+                 ALTER VIEW invoker OWNER TO {owner};
                  REVOKE SELECT ON base FROM {owner};
                  CREATE VIEW zero AS SELECT id, 1 / (id - 50) AS x FROM base;
                  CREATE FUNCTION raising(integer) RETURNS integer LANGUAGE plpgsql AS
@@ -62,7 +64,10 @@ async fn what_cannot_be_read_is_refused_by_the_plan_with_the_right_that_is_missi
     let people = People::invited(&database).await;
     let site = Site::reading(database.url_as(&people.reader));
     let grant = format!("grant SELECT on `base` to `{}`", people.owner);
+    let caller = "grant this user the right to what the error names";
     let expected = [
+        ("public.base", "grant SELECT on `public.base` to this user"),
+        ("public.invoker", caller),
         ("public.unpopulated", "`REFRESH MATERIALIZED VIEW public.unpopulated`"),
         ("public.over_unpopulated", "`REFRESH MATERIALIZED VIEW unpopulated`"),
         ("public.lost", grant.as_str()),
@@ -159,4 +164,21 @@ async fn a_right_that_is_lost_after_the_plan_is_named_as_by_the_plan() {
     let grant = format!("grant SELECT on `base` to `{}`", people.owner);
     ended.refused(1, &["`public.lost`", &grant]);
     people.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_materialized_view_that_is_emptied_after_the_plan_is_told_how_to_fill() {
+    let Some(database) = Database::fresh().await else { return };
+    let filled = "CREATE MATERIALIZED VIEW filled AS SELECT n AS id, repeat('x', 20000) AS note
+            FROM generate_series(1, 100) AS n;
+        CREATE VIEW above AS SELECT * FROM filled";
+    database.execute(filled).await;
+    let proxy = Proxy::slow(database.address(), SLOW).await;
+    let site = Site::reading(database.url_through(proxy.port()));
+    let job = site.job("above", &json!({"table": "public.above"}), &json!({}));
+    let change = "REFRESH MATERIALIZED VIEW filled WITH NO DATA";
+    let run = altered_when_planned(&database, &site, &job, change).await;
+    let ended = resume(&site, &job, &run).ended().await;
+    ended.refused(1, &["`public.above`", "filled", "run `REFRESH MATERIALIZED VIEW`"]);
+    assert!(!site.table("above").exists(), "{ended}");
 }

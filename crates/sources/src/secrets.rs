@@ -27,15 +27,12 @@ impl Secrets {
     pub(crate) fn add(&mut self, name: &str, value: &str) {
         let own = format!("${{{name}}}");
         self.insert(value, &own);
-        // The scheme of a source is not a secret, and many messages contain it.
-        let is_known = |scheme: &str| SOURCES.iter().any(|kind| kind.schemes().contains(&scheme));
-        let rest = value.split_once("://").filter(|(scheme, _)| is_known(scheme));
-        let rest = rest.map_or(value, |(_, rest)| rest);
+        let rest = without_public_words(value);
         for part in rest.split(SEPARATORS) {
             self.insert(part, "***");
         }
         // Whatever characters a parser separates by, and whether it decodes them before or after.
-        for form in [rest.to_owned(), decoded(rest)] {
+        for form in [decoded(&rest), rest] {
             for part in form.split(|c: char| !c.is_alphanumeric() && !"._-".contains(c)) {
                 self.insert(part, "***");
             }
@@ -92,6 +89,26 @@ impl Secrets {
     }
 }
 
+/// A value without what of a source's whole URL is no secret, and what messages are riddles without:
+/// the scheme, the names of parameters, and the certificates that it names.
+fn without_public_words(value: &str) -> String {
+    let kind_of = |scheme: &str| SOURCES.iter().find(|kind| kind.schemes().contains(&scheme));
+    let found = value.split_once("://").and_then(|(scheme, rest)| Some((kind_of(scheme)?, rest)));
+    let Some((kind, rest)) = found else { return value.to_owned() };
+    let Some((place, query)) = rest.split_once('?') else { return rest.to_owned() };
+    // With an `@` after it, the `?` belongs to a password that is not percent-encoded.
+    let has_server = !place.starts_with(['/', '#']) && !place.is_empty() && !query.contains('@');
+    let secret = |pair: &str| match pair.split_once('=') {
+        Some((name, path)) if has_server && kind.names_file(name) && path.starts_with('/') => {
+            String::new()
+        }
+        Some((name, value)) if kind.is_parameter(name) => value.to_owned(),
+        _ => pair.to_owned(),
+    };
+    let query: Vec<String> = query.split('&').map(secret).collect();
+    format!("{place}?{}", query.join("&"))
+}
+
 /// A text as a parser of parameters reads it.
 fn decoded(text: &str) -> String {
     let text = text.replace('+', " ");
@@ -132,6 +149,35 @@ mod tests {
             "connect to `${URL}`: no pg_hba.conf entry for user \"***\", database \"***\" at ***: ***"
         );
         assert_eq!((redacted.is_transient(), redacted.remedy()), (true, Some("a hint")));
+    }
+
+    #[test]
+    fn what_of_a_whole_url_is_no_secret_stays() {
+        let said = |value: &str, message: &'static str| {
+            let mut secrets = Secrets::default();
+            secrets.add("V", value);
+            secrets.redact(Error::invalid(message)).to_string()
+        };
+        let file = "`sslrootcert`: there is no file `/etc/ca.crt`";
+        let hidden = "`sslrootcert`: there is no file `/***/***`";
+        let whole = "postgres://ann:pw12@db/d?sslmode=verify-full&sslrootcert=/etc/ca.crt";
+        assert_eq!(said(whole, file), file);
+        assert_eq!(
+            said("postgres://u@h/d?sslmode=requre", "`sslmode` is not a mode"),
+            "`sslmode` is not a mode"
+        );
+        assert_eq!(said("sqlite:///a.db?mode=rw", "parameter `mode` has"), "parameter `mode` has");
+        // Its value, another place of the same text, and what is no whole URL stay hidden.
+        assert_eq!(said("postgres://u@h/d?user=carol", "role carol"), "role ***");
+        assert_eq!(said("postgres://u:sslmode@h/d", "`sslmode`"), "`***`");
+        assert_eq!(said("sslrootcert=/etc/ca.crt", "file /etc/ca.crt"), "file /***/***");
+        assert_eq!(
+            said("postgres://ca.crt@h/d?sslrootcert=/etc/ca.crt", "role ca.crt"),
+            "role ***"
+        );
+        // The rest of a password that is not percent-encoded.
+        let raw = "postgres://u:x?sslrootcert=/etc/ca.crt@h/d";
+        assert_eq!(said(raw, file), hidden);
     }
 
     #[test]

@@ -18,6 +18,14 @@ pub trait SourceKind: Sync {
     /// Schemes of its URLs.
     fn schemes(&self) -> &'static [&'static str];
 
+    /// Whether its URLs have a parameter of this name. The name is no secret.
+    fn is_parameter(&self, name: &str) -> bool;
+
+    /// Whether that parameter holds the path of a certificate or a key, which is no secret either.
+    fn names_file(&self, _parameter: &str) -> bool {
+        false
+    }
+
     /// What the documentation says of its types.
     fn types(&self) -> Vec<TypeRow>;
 

@@ -232,5 +232,7 @@ mod tests {
             assert_eq!(expand(template).unwrap().label(String::new), expected);
         }
         assert_eq!(expand("postgres://h/d").unwrap().label(|| "own".to_owned()), "own");
+        let debugged = format!("{:?}", expand("${URL}/${PW}").unwrap());
+        assert!(debugged.contains("${URL}/${PW}") && !debugged.contains("a%40b"), "{debugged}");
     }
 }

@@ -12,7 +12,7 @@ mod world;
 
 use chrono::DateTime;
 use sluice_contracts::Kind;
-use sluice_contracts::documents::{Commit, Receipt, SnapshotPlan};
+use sluice_contracts::documents::{Commit, Receipt, RunId, SnapshotPlan};
 
 use crate::{RunState, RunView, coverage, delete_parts};
 use cloud::Cloud;
@@ -214,6 +214,26 @@ async fn what_an_older_execution_gave_up_is_not_given_up() {
     world.fail("second", Kind::Transient, at(0, 0)).await;
     assert_eq!(world.commit().await.unwrap_err().kind(), Kind::Transient);
     assert!(world.loads().is_empty());
+}
+
+/// A table of the later run beside one of this run would be two moments.
+#[tokio::test]
+async fn all_or_nothing_is_overtaken_when_one_table_is() {
+    for (all_or_nothing, visible) in [(true, 0), (false, 1)] {
+        let mut manifest = manifest(&[1, 1]);
+        manifest.all_or_nothing = all_or_nothing;
+        let mut world = World::new(&[1]).await;
+        world.plan(manifest).await;
+        let newer = RunId::generate();
+        world.target.overtaken = Some(("t1", newer));
+        world.found(0).await;
+        world.prove_all(0).await;
+        let outcome = world.commit().await.unwrap();
+        assert!(outcome.is_whole());
+        assert_eq!(world.loads().len(), visible);
+        let of = |at: usize| outcome.tables[at].result.as_ref().unwrap().overtaken_by;
+        assert_eq!((of(0), of(1)), ((visible == 0).then_some(newer), Some(newer)));
+    }
 }
 
 #[tokio::test]

@@ -32,6 +32,8 @@ pub(super) struct Recorder {
     /// How often a new load is at work.
     pub(super) pending: u32,
     pub(super) refuse: Option<&'static str>,
+    /// The target that shows a later run, and that run.
+    pub(super) overtaken: Option<(&'static str, RunId)>,
     pub(super) faults: Faults,
 }
 
@@ -102,8 +104,17 @@ struct Recorded {
 
 #[async_trait]
 impl Prepared for Recorded {
+    fn overtaken_by(&self) -> Option<RunId> {
+        let overtaken = self.recorder.overtaken?;
+        self.load.target.ends_with(overtaken.0).then_some(overtaken.1)
+    }
+
     async fn publish(self: Box<Self>) -> Result<Poll<Loaded>> {
+        let overtaken_by = self.overtaken_by();
         let Self { recorder, load } = *self;
+        if overtaken_by.is_some() {
+            return Ok(Poll::Ready(Loaded { snapshot: load.snapshot, rows: 0, overtaken_by }));
+        }
         let loaded = Loaded { snapshot: load.snapshot, rows: load.rows, overtaken_by: None };
         let publish = async || {
             if !recorder.is_visible(&load) {

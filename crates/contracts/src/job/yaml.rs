@@ -199,6 +199,7 @@ mod tests {
             ("", "limits:", "delete the key, or give it a value"),
             ("", "partitioning: {target_rows: 1e6}", "write `1000000`"),
             ("", "all_or_nothing: 'true'", "write `true`, without quotes"),
+            ("", "all_or_nothing: always", "write `true` or `false`"),
             ("", "columns: {a: {type: STRING}, a: {type: DATE}}", "key `a` is there twice\nkeep"),
             ("", "name: again", "line 4, column 1: key `name` is there twice"),
             ("", "limits:\n\tmax_tasks: 4", "line 5 is indented with a tab"),
@@ -211,8 +212,22 @@ mod tests {
     }
 
     #[test]
+    fn a_file_without_a_job_is_said_to_be_empty() {
+        for text in ["", "---\n", "# name: events\n", "null"] {
+            let error = Job::read("job.yaml", text, &[]).unwrap_err();
+            let hint = error.remedy().unwrap_or_default();
+            assert!(hint.contains("the file is empty"), "{text:?}: {error:?}");
+        }
+    }
+
+    #[test]
     fn a_number_in_the_place_of_a_secret_is_not_repeated() {
         let text = job("", "").replace("'sqlite:///x'", "4711");
+        let error = Job::read("job.yaml", &text, &[]).unwrap_err();
+        assert!(error.remedy().is_some_and(|hint| hint.contains("quotes")), "{error:?}");
+        assert!(!format!("{error:?}").contains("4711"), "{error:?}");
+        let parts = "{host: h, user: u, password: 4711, table: t}";
+        let text = job("", "").replace("{url: 'sqlite:///x', table: events}", parts);
         let error = Job::read("job.yaml", &text, &[]).unwrap_err();
         assert!(error.remedy().is_some_and(|hint| hint.contains("quotes")), "{error:?}");
         assert!(!format!("{error:?}").contains("4711"), "{error:?}");

@@ -58,6 +58,9 @@ const WITHOUT_EFFECT: &[&str] = &[
     "tcp_user_timeout",
 ];
 
+/// Parameters that hold the path of a certificate or a key.
+pub(super) const FILES: [&str; 3] = ["sslrootcert", "sslcert", "sslkey"];
+
 const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
 /// How a URL is written, for hints.
@@ -73,6 +76,12 @@ pub(super) struct Address {
     pub(super) files: Vec<PathBuf>,
     /// How long the server may be silent before it is looked at; `None` for as long as it likes.
     pub(super) silence: Option<Duration>,
+}
+
+/// Whether a URL may have the parameter.
+pub(super) fn is_parameter(name: &str) -> bool {
+    let known = [CARRIED_OUT, CARRIED_OUT_HERE, WITHOUT_EFFECT];
+    known.iter().any(|names| names.contains(&name))
 }
 
 /// Reads a URL. Reads no server; looks whether the files that it names exist.
@@ -98,9 +107,8 @@ pub(super) fn read(text: &str) -> Result<Address> {
         }
         _ => options,
     };
-    let files = url.query_pairs().filter(|(key, value)| {
-        ["sslrootcert", "sslcert", "sslkey"].contains(&&**key) && value != "system"
-    });
+    let files =
+        url.query_pairs().filter(|(key, value)| FILES.contains(&&**key) && value != "system");
     let files = files.map(|(_, value)| PathBuf::from(&*value)).collect();
     Ok(Address { options: with_ssl_mode(&url, options), files, silence: silence(&url) })
 }
@@ -149,8 +157,7 @@ fn check_parameter(key: &str, value: &str) -> Result<()> {
     if key == "options" || key.starts_with("options[") {
         return Ok(());
     }
-    let known = [CARRIED_OUT, CARRIED_OUT_HERE, WITHOUT_EFFECT];
-    if !known.iter().any(|names| names.contains(&key)) {
+    if !is_parameter(key) {
         let known = CARRIED_OUT.iter().chain(CARRIED_OUT_HERE);
         let known: Vec<String> = known.map(|name| (*name).to_owned()).collect();
         let hint = nearest_hint(key, &known);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rustls::CertificateError;
 use rustls::crypto::CryptoProvider;
 use sluice_contracts::job::RowSecurity;
 use sluice_contracts::{Error, Kind, Result};
@@ -198,6 +199,9 @@ pub(super) fn failed(what: String, error: sqlx::Error) -> Error {
             Ok(error) => refused(what, &error),
             Err(error) => Error::new(Kind::Invalid, what).because(error),
         },
+        E::Io(error) if let Some(hint) = of_certificate(&error) => {
+            Error::new(Kind::Denied, what).because(error).hint(hint)
+        }
         E::Io(_) | E::Tls(_) | E::Protocol(_) | E::WorkerCrashed => {
             Error::transient(what).because(error)
         }
@@ -207,6 +211,23 @@ pub(super) fn failed(what: String, error: sqlx::Error) -> Error {
         }
         error => Error::transient(what).because(error),
     }
+}
+
+/// What helps where the server's certificate is not accepted.
+fn of_certificate(error: &std::io::Error) -> Option<&'static str> {
+    let found = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let rustls::Error::InvalidCertificate(reason) = found else { return None };
+    Some(match reason {
+        CertificateError::UnknownIssuer => {
+            "have `sslrootcert` in `source.url` name the file with the certificate of the authority \
+             that signed the server's"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "connect to a name that the certificate is for, or verify the certificate without its \
+             name: `sslmode=verify-ca`"
+        }
+        _ => "have the server's operator renew its certificate",
+    })
 }
 
 /// Whether the server refuses a statement because policies would hide rows from it. It says so
@@ -331,7 +352,8 @@ fn refused(what: String, error: &PgDatabaseError) -> Error {
         _ if code.starts_with("08") => (
             Kind::Denied,
             Some(
-                "a server that the table lies on does not answer; start the job again when it does",
+                "the server cannot connect to another one that the table lies on: look whether that \
+                 one answers, and at its user mapping; then start the job again",
             ),
         ),
         "57014" => (Kind::Transient, Some(CANCELLED)),
@@ -340,6 +362,13 @@ fn refused(what: String, error: &PgDatabaseError) -> Error {
             Some(
                 "a text has a character that UTF-8 lacks; move the table with a query that makes \
                  bytes of the column: `convert_to(..., getdatabaseencoding())`",
+            ),
+        ),
+        "28000" => (
+            Kind::Denied,
+            Some(
+                "check the user in `source.url`, and `sslmode` if the connection has to be \
+                 encrypted; the server's `pg_hba.conf` says who may connect, from where and how",
             ),
         ),
         _ if code.starts_with("28") => {

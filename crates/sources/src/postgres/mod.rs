@@ -44,6 +44,14 @@ impl SourceKind for Postgres {
         &["postgres", "postgresql"]
     }
 
+    fn is_parameter(&self, name: &str) -> bool {
+        address::is_parameter(name)
+    }
+
+    fn names_file(&self, parameter: &str) -> bool {
+        address::FILES.contains(&parameter)
+    }
+
     fn types(&self) -> Vec<TypeRow> {
         type_table::type_documentation()
     }

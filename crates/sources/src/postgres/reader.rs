@@ -269,7 +269,7 @@ impl PgReader {
 fn altered(table: &Table, why: String) -> Error {
     Error::data(format!("read table `{}`: it was altered since the run was planned", table.name))
         .because(why)
-        .hint("nothing of the table is loaded; start the run again")
+        .hint("nothing of the table is loaded; run the job again")
 }
 
 /// Joins the snapshot of a token. `false` if no transaction holds it any more.

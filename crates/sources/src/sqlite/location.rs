@@ -11,6 +11,10 @@ const PARAMETERS: [(&str, &str); 2] = [(MODE, "ro"), (IMMUTABLE, "1")];
 const MODE: &str = "mode";
 const IMMUTABLE: &str = "immutable";
 
+pub(super) fn is_parameter(name: &str) -> bool {
+    PARAMETERS.iter().any(|(known, _)| *known == name)
+}
+
 /// A database file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Location {

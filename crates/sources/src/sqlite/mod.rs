@@ -48,6 +48,10 @@ impl SourceKind for Sqlite {
         &["sqlite"]
     }
 
+    fn is_parameter(&self, name: &str) -> bool {
+        location::is_parameter(name)
+    }
+
     fn types(&self) -> Vec<TypeRow> {
         type_table::type_documentation()
     }
