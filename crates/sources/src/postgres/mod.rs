@@ -12,6 +12,7 @@ mod distribution;
 mod listing;
 mod partitions;
 mod reader;
+mod replacements;
 mod rights;
 mod statistics_warnings;
 mod survey;
@@ -31,6 +32,10 @@ use crate::secrets::Secrets;
 use crate::source::{Join, Reader, Source, SourceKind, Survey};
 use crate::url::SourceUrl;
 pub use copy::CopyDecoder;
+
+/// Objects below this one are the server's own.
+/// <https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT>
+const FIRST_USER_OID: u32 = 16_384;
 
 /// The kind.
 #[derive(Debug)]
