@@ -8,6 +8,7 @@ use sluice_contracts::{Error, Kind, Result};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgRow, PgSeverity};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 
+use super::unlogged;
 use crate::source::NoConnectionLeft;
 
 /// Longest wait for the server to accept a connection.
@@ -334,6 +335,7 @@ fn refused(what: String, error: &PgDatabaseError) -> Error {
                 "a server that the table lies on does not answer; start the job again when it does",
             ),
         ),
+        "0A000" if error.message().contains("recovery") => (Kind::Denied, Some(unlogged::HINT)),
         "57014" => (Kind::Transient, Some(CANCELLED)),
         "22P05" => (
             Kind::Data,

@@ -17,6 +17,7 @@ mod rights;
 mod statistics_warnings;
 mod survey;
 mod type_table;
+mod unlogged;
 
 use std::path::PathBuf;
 use std::sync::Arc;

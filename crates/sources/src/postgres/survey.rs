@@ -14,12 +14,12 @@ use super::connection::{
 use super::partitions;
 use super::rights;
 use super::type_table::{PgType, resolve};
-use super::{dialect, distribution, listing, statistics_warnings};
+use super::{dialect, distribution, listing, statistics_warnings, unlogged};
 use crate::naming;
 use crate::place::Protection;
 use crate::secrets::Secrets;
 use crate::source::{Description, Distribution, Key, Listing, Piece, Survey};
-use crate::sql::chosen;
+use crate::sql::{chosen, refuse_foreign};
 
 /// A connection for planning.
 pub(super) struct PgSurvey {
@@ -119,6 +119,8 @@ impl PgSurvey {
 async fn describe(connection: &mut PgConnection, table: &TableJob) -> Result<Description> {
     let what = || format!("describe table `{}`", table.relation);
     execute(connection, &row_security(table.row_security), what).await?;
+    refuse_foreign(&table.relation)?;
+    unlogged::refuse(connection, &table.relation, table.filter.as_deref()).await?;
     let found = catalog::find(connection, &table.relation).await?;
     let columns = columns(table, &found)?;
     let pieces = partitions::find(connection, table, &found, &columns).await;
