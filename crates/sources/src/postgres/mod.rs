@@ -10,6 +10,7 @@ mod copy_connection;
 mod dialect;
 mod distribution;
 mod listing;
+mod outside;
 mod partitions;
 mod reader;
 mod replacements;
