@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use sluice_contracts::documents::{
-    Manifest, Refused, RunId, SnapshotPlan, Table, TableWrite, Unit,
+    LeastTls, Manifest, Refused, RunId, SnapshotPlan, Table, TableWrite, Unit,
 };
 use sluice_contracts::job::{Consistency, Excluded, Job, Limits, Resolved, Selection, TableJob};
 use sluice_contracts::{Error, Result};
@@ -103,6 +103,7 @@ async fn survey_and_cut(
         connection: protection
             .filter(|&protection| protection != Protection::Local)
             .map(|protection| protection.to_string()),
+        least_tls: LeastTls::default(),
         bucket: job.bucket.clone(),
         snapshot,
         all_or_nothing: job.all_or_nothing,
