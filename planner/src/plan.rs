@@ -62,6 +62,7 @@ async fn survey_and_cut(
     }
     progress.comes_to("count the connections that are left".to_owned());
     let free = survey.connections().await.map_err(doing)?.unwrap_or(u32::MAX);
+    let of_connection = survey.warnings().await.map_err(doing)?;
     if tables.is_empty() {
         let first = refused.first();
         let error = Error::invalid(format!("plan job `{}`: no table can be moved", job.name));
@@ -117,6 +118,7 @@ async fn survey_and_cut(
             .chain(packing.warning)
             .chain(short)
             .chain(protection.and_then(Protection::warning))
+            .chain(of_connection)
             .collect(),
         units_folder: None,
         tasks: packing.tasks,

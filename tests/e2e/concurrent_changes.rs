@@ -148,8 +148,8 @@ async fn refused_when_changed(source: &Value, setup: &str, held: &str, change: &
     let run = altered_when_planned(&database, &site, &job, "SELECT").await;
     let before = site.documents(&run, "snapshots").len();
     let mut nightly = database.connect().await;
-    let hold = if held == "kept" { "REFRESH MATERIALIZED VIEW" } else { "LOCK TABLE" };
-    execute(&mut nightly, &format!("BEGIN; {hold} {held}")).await;
+    let lock = if held == "kept" { "REFRESH MATERIALIZED VIEW" } else { "LOCK TABLE" };
+    execute(&mut nightly, &format!("BEGIN; {lock} {held}")).await;
     let running = resume(&site, &job, &run);
     while site.documents(&run, "snapshots").len() == before {
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -68,6 +68,7 @@ impl SourceKind for Postgres {
 }
 
 /// One database of a server.
+#[derive(Clone)]
 struct Database {
     options: PgConnectOptions,
     /// Certificates and keys that the URL names.
@@ -113,8 +114,7 @@ impl Source for Database {
 
     async fn survey(&self, application: &str) -> Result<Box<dyn Survey>> {
         let connection = self.connect(application).await?;
-        let (protection, secrets) = (self.protection(), self.secrets.clone());
-        Ok(Box::new(survey::PgSurvey::new(connection, protection, secrets)))
+        Ok(Box::new(survey::PgSurvey::new(connection, self.clone(), application.to_owned())))
     }
 
     async fn reader(&self, application: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>> {

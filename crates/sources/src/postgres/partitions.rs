@@ -86,7 +86,9 @@ pub(super) async fn find(
         // The partitions are not what the filter reads.
         let alone = dialect::select(&names, &found.alone(&job.relation), filter(job));
         let by_filter = outside::below(connection, job, &alone).await?.outside;
-        leaves.iter_mut().for_each(|leaf| leaf.outside |= !by_filter.is_empty());
+        for leaf in &mut leaves {
+            leaf.outside |= !by_filter.is_empty();
+        }
         outside.extend(by_filter);
         outside.dedup();
     }

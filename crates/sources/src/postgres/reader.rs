@@ -10,7 +10,9 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor};
 
 use super::batches::PgBatches;
-use super::connection::{begin, execute, failed, get, row_security, rows, settle, sqlstate};
+use super::connection::{
+    begin, begin_soon, execute, failed, get, row_security, rows, settle, sqlstate,
+};
 use super::copy_connection::CopyConnection;
 use super::partitions::MOST_LOCKED;
 use super::{dialect, replacements, rights, survey};
@@ -61,7 +63,7 @@ impl PgReader {
             }
         };
         if !independent {
-            begin(&mut connection, "repeatable read").await?;
+            begin_soon(&mut connection, "repeatable read").await?;
         }
         if let Join::Token(token) = join
             && !joined(&mut connection, token).await?
