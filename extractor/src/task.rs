@@ -165,6 +165,7 @@ impl Worker<'_> {
             TaskStart::Open(missing) => {
                 state.missing = missing;
                 let source = (self.open)(&self.manifest.source)?;
+                sluice_sources::refuse_unprotected(source.as_ref(), self.manifest.least_tls)?;
                 self.attempt(source.as_ref(), state, progress).await
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use sluice_contracts::documents::{
-    Manifest, Refused, RunId, SnapshotPlan, Table, TableWrite, Unit,
+    LeastTls, Manifest, Refused, RunId, SnapshotPlan, Table, TableWrite, Unit,
 };
 use sluice_contracts::job::{Consistency, Excluded, Job, Limits, Resolved, Selection, TableJob};
 use sluice_contracts::{Error, Result};
@@ -66,6 +66,7 @@ async fn survey_and_cut(
     }
     progress.comes_to("count the connections that are left".to_owned());
     let free = survey.connections().await.map_err(doing)?.unwrap_or(u32::MAX);
+    let of_connection = survey.warnings().await.map_err(doing)?;
     if tables.is_empty() {
         let what = format!("plan job `{}`: no table can be moved", job.name);
         if refused.is_empty() {
@@ -105,6 +106,7 @@ async fn survey_and_cut(
         connection: protection
             .filter(|&protection| protection != Protection::Local)
             .map(|protection| protection.to_string()),
+        least_tls: LeastTls::default(),
         bucket: job.bucket.clone(),
         snapshot,
         all_or_nothing: job.all_or_nothing,
@@ -118,6 +120,7 @@ async fn survey_and_cut(
             .chain(packing.warning)
             .chain(short)
             .chain(protection.and_then(Protection::warning))
+            .chain(of_connection)
             .collect(),
         units_folder: None,
         tasks: packing.tasks,

@@ -3,8 +3,9 @@
 use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
+use sluice_contracts::documents::LeastTls;
 use sluice_contracts::{Error, Kind, Result};
-use sluice_sources::{Place, Protection, Source, variables};
+use sluice_sources::{Place, Source, variables};
 
 /// What allows everything, and every caller.
 const ANYTHING: &str = "*";
@@ -28,37 +29,10 @@ pub struct JobRules {
     /// `SLUICE_INLINE_CALLERS`: emails of the callers that may send a job itself and not its name.
     #[serde(default)]
     pub sluice_inline_callers: Vec<String>,
-    /// `SLUICE_SOURCE_TLS`: how well a connection to a source must be protected at least.
+    /// `SLUICE_SOURCE_TLS`: how well a connection to a source must be protected at least, that of
+    /// a planner or that of a task.
     #[serde(default)]
     pub sluice_source_tls: LeastTls,
-}
-
-/// How well a connection must be protected, by the names of libpq's modes.
-///
-/// <https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION>
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LeastTls {
-    /// As the job says.
-    #[default]
-    Prefer,
-    /// Encrypted.
-    Require,
-    /// Encrypted, with a certificate that is verified.
-    VerifyCa,
-    /// The same, and the certificate is the server's own.
-    VerifyFull,
-}
-
-impl LeastTls {
-    fn asked(self) -> (Protection, &'static str) {
-        match self {
-            Self::Prefer => (Protection::None, "prefer"),
-            Self::Require => (Protection::Encrypted, "require"),
-            Self::VerifyCa => (Protection::VerifiedCertificate, "verify-ca"),
-            Self::VerifyFull => (Protection::VerifiedName, "verify-full"),
-        }
-    }
 }
 
 impl JobRules {
@@ -116,14 +90,7 @@ impl JobRules {
                 self.check_place(&place)?;
             }
         }
-        let (least, mode) = self.sluice_source_tls.asked();
-        if source.protection() < least {
-            return Err(denied(format!(
-                "read `{}`: this service wants connections that are at least `sslmode={mode}`",
-                source.label()
-            ))
-            .hint(format!("add `sslmode={mode}` to the URL's parameters")));
-        }
+        sluice_sources::refuse_unprotected(source.as_ref(), self.sluice_source_tls)?;
         Ok(source)
     }
 

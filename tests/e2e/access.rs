@@ -261,6 +261,60 @@ async fn what_lies_on_another_server_is_read_by_one_statement_and_the_plan_says_
     assert_same(Expected::Table(&database, "days"), &site.table("copied")).await;
 }
 
+/// A function may open connections of its own: what it reads over them is of the moment of its call.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_function_reads_elsewhere_is_read_by_one_statement_and_the_plan_says_so() {
+    let Some(database) = Database::fresh().await else { return };
+    let (host, port) = database.address();
+    let there = format!("host={host} port={port} dbname={} user=postgres", database.name());
+    let setup = format!(
+        "CREATE TABLE rows AS SELECT n AS id FROM generate_series(1, 9000) AS n;
+         CREATE EXTENSION dblink; CREATE EXTENSION pgcrypto;
+         CREATE VIEW linked AS SELECT id FROM dblink('{there}', 'SELECT id FROM rows') AS r(id int);
+         CREATE VIEW joined AS SELECT l.id FROM (SELECT * FROM linked) AS l JOIN rows USING (id);
+         CREATE FUNCTION inside() RETURNS SETOF int LANGUAGE sql AS
+             $$ SELECT id FROM dblink('{there}', 'SELECT id FROM rows') AS r(id int) $$;
+         CREATE FUNCTION outer() RETURNS SETOF int LANGUAGE plpgsql AS
+             $$ BEGIN RETURN QUERY SELECT * FROM inside(); END $$;
+         CREATE VIEW called AS SELECT * FROM outer() AS id;
+         CREATE FUNCTION harmless(int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN $1; END $$;
+         CREATE VIEW here AS SELECT harmless(id) AS id, gen_random_bytes(2) AS salt FROM rows;
+         ANALYZE"
+    );
+    database.execute(&setup).await;
+    let site = Site::reading(database.url());
+    let cut = json!({"partitioning": {"strategy": "hash", "column": "id", "target_rows": 100}});
+    let query = format!("SELECT id FROM dblink('{there}', 'SELECT id FROM rows') AS r(id int)");
+    for source in [
+        json!({"table": "public.linked"}),
+        json!({"table": "public.joined"}),
+        json!({"table": "public.called"}),
+        json!({"query": "SELECT id FROM joined WHERE id > 0"}),
+        json!({"query": query}),
+        json!({"table": "public.rows", "where": "id IN (SELECT id FROM linked)"}),
+        json!({"table": "public.rows", "where": "id IN (SELECT inside())"}),
+    ] {
+        let job = site.job("copied", &source, &cut);
+        let plan = site.plan(&job).await;
+        assert_eq!(plan["tables"][0]["units"].as_array().map_or(0, Vec::len), 1, "{plan:#}");
+        let warnings = plan["warnings"].to_string();
+        for words in ["not part of the snapshot", "`public.dblink` of extension `dblink`"] {
+            assert!(warnings.contains(words), "{source}: {warnings}");
+        }
+        assert_eq!(site.run(&job).await["rows"], 9000, "{source}");
+        // A job that does without a snapshot may cut it.
+        let mut more = cut.clone();
+        more["consistency"] = json!("none");
+        let plan = site.plan(&site.job("cut", &source, &more)).await;
+        let planned = plan["tables"][0]["units"].as_array().map_or(0, Vec::len);
+        assert!(planned > 2, "{source}: {plan:#}");
+    }
+    // Functions that see the snapshot, and those that read nothing, leave a view as it was.
+    let plan = site.plan(&site.job("here", &json!({"table": "public.here"}), &cut)).await;
+    assert!(plan["tables"][0]["units"].as_array().map_or(0, Vec::len) > 2, "{plan:#}");
+    assert!(!plan["warnings"].to_string().contains("not part of the snapshot"), "{plan:#}");
+}
+
 /// An error of a statement is not one of the connection, whatever its code: the table fails by its
 /// name, and its neighbours are moved at the same moment.
 #[tokio::test(flavor = "multi_thread")]

@@ -77,9 +77,7 @@ async fn a_table_that_is_replaced_after_the_snapshot_is_never_loaded_whatever_re
     const EXCHANGE: &str = "ALTER TABLE orders RENAME TO old; ALTER TABLE spare RENAME TO orders";
     // The snapshot knows nothing of the new table, neither its name nor its rows.
     const RECREATE: &str = "DROP TABLE orders CASCADE; CREATE TABLE orders AS SELECT * FROM spare";
-    const REFRESH: &str = "REFRESH MATERIALIZED VIEW stored";
-    let spare = "CREATE TABLE spare AS SELECT * FROM orders WHERE id % 2 = 0;
-        CREATE MATERIALIZED VIEW stored AS SELECT id FROM spare";
+    let spare = "CREATE TABLE spare AS SELECT * FROM orders WHERE id % 2 = 0";
     let view =
         "CREATE VIEW outer_view AS SELECT * FROM (SELECT id, note FROM orders) AS inner_query";
     let sources = [
@@ -88,31 +86,84 @@ async fn a_table_that_is_replaced_after_the_snapshot_is_never_loaded_whatever_re
         json!({"query": "SELECT id, note FROM outer_view WHERE id > 0"}),
         json!({"query": "SELECT id FROM orders WHERE id IN (SELECT id FROM orders)"}),
     ];
-    let stored = json!({"query": "SELECT id FROM stored"});
     let changes = sources.iter().flat_map(|it| [(it, REFILL), (it, EXCHANGE)]);
-    let more = [(&sources[0], RECREATE), (&sources[3], RECREATE), (&stored, REFRESH)];
+    let more = [(&sources[0], RECREATE), (&sources[3], RECREATE)];
     for (source, change) in changes.chain(more) {
-        let Some(database) = Database::fresh().await else { return };
-        let (_proxy, site, _) = slow_orders(&database).await;
-        database.execute(&format!("{view}; {spare}")).await;
-        let more = json!({"partitioning": {"strategy": "full"}});
-        let job = site.job("copied", source, &more);
-        let run = altered_when_planned(&database, &site, &job, "SELECT").await;
-        let before = site.documents(&run, "snapshots").len();
-        let mut nightly = database.connect().await;
-        // What the run reads waits until the change is committed. Materialized views cannot be locked.
-        let lock =
-            if change == REFRESH { REFRESH } else { "LOCK TABLE orders IN ACCESS EXCLUSIVE MODE" };
-        execute(&mut nightly, &format!("BEGIN; {lock}")).await;
-        let running = resume(&site, &job, &run);
-        while site.documents(&run, "snapshots").len() == before {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        execute(&mut nightly, &format!("{change}; COMMIT")).await;
-        let ended = running.ended().await;
-        ended.refused(1, &["altered since the run was planned"]);
-        assert!(!site.table("copied").exists(), "{source}: something became visible");
+        refused_when_changed(source, &format!("{view}; {spare}"), "orders", change).await;
     }
+}
+
+/// Rows are those of the snapshot, but a query means by a name what it means now: the newest
+/// definition of a view, and the newest column of that name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_that_changes_after_the_snapshot_is_never_read_as_the_old_one() {
+    const INNER: &str = "CREATE VIEW inner_view AS SELECT id, note, status FROM orders";
+    let outer = format!("{INNER}; CREATE VIEW outer_view AS SELECT * FROM inner_view");
+    let replaced = "CREATE OR REPLACE VIEW inner_view AS
+        SELECT id, upper(note) AS note, status FROM orders WHERE id % 2 = 0";
+    let exchanged = format!(
+        "DROP VIEW inner_view CASCADE; {}; CREATE VIEW outer_view AS SELECT * FROM inner_view",
+        INNER.replace("note,", "status AS note,")
+    );
+    let columns = |of: &str| {
+        let rename = |one: &str, other: &str| format!("ALTER {of} RENAME {one} TO {other}");
+        [rename("note", "other"), rename("status", "note"), rename("other", "status")].join("; ")
+    };
+    let again = "ALTER TABLE orders DROP note CASCADE; ALTER TABLE orders ADD note text";
+    let table = json!({"table": "orders"});
+    let view = json!({"table": "outer_view"});
+    let query = json!({"query": "SELECT id, note FROM inner_view WHERE id > 0"});
+    for (source, held, change) in [
+        (&view, "inner_view", replaced),
+        (&query, "inner_view", replaced),
+        (&view, "outer_view", &*exchanged),
+        (&query, "inner_view", &*columns("VIEW inner_view")),
+        (&table, "orders", &*columns("TABLE orders")),
+        (&table, "orders", again),
+    ] {
+        refused_when_changed(source, &outer, held, change).await;
+    }
+    // A materialized view is a table in this: what it holds is replaced as a whole.
+    let kept = "CREATE MATERIALIZED VIEW kept AS SELECT id, note FROM orders";
+    let refresh = "UPDATE orders SET note = 'later'; REFRESH MATERIALIZED VIEW kept";
+    for source in [json!({"table": "kept"}), json!({"query": "SELECT id FROM kept"})] {
+        refused_when_changed(&source, kept, "kept", refresh).await;
+    }
+}
+
+/// A change that was given up leaves its traces in the catalog.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_whose_change_was_rolled_back_is_read() {
+    let Some(database) = Database::fresh().await else { return };
+    shop::orders(&database, 1_000).await;
+    let change = "CREATE OR REPLACE VIEW late AS SELECT id, upper(note) AS note FROM orders";
+    database.execute("CREATE VIEW late AS SELECT id, note FROM orders").await;
+    database.execute(&format!("BEGIN; {change}; ROLLBACK")).await;
+    let site = Site::reading(database.url());
+    site.run(&site.job("late", &json!({"table": "late"}), &json!({}))).await;
+    assert_same(Expected::Table(&database, "late"), &site.table("late")).await;
+}
+
+/// Makes a `change` between the moment of the snapshot and the beginning of the read, which waits
+/// for a lock of what is `held`, and expects a refusal.
+async fn refused_when_changed(source: &Value, setup: &str, held: &str, change: &str) {
+    let Some(database) = Database::fresh().await else { return };
+    let (_proxy, site, _) = slow_orders(&database).await;
+    database.execute(setup).await;
+    let job = site.job("copied", source, &json!({"partitioning": {"strategy": "full"}}));
+    let run = altered_when_planned(&database, &site, &job, "SELECT").await;
+    let before = site.documents(&run, "snapshots").len();
+    let mut nightly = database.connect().await;
+    let lock = if held == "kept" { "REFRESH MATERIALIZED VIEW" } else { "LOCK TABLE" };
+    execute(&mut nightly, &format!("BEGIN; {lock} {held}")).await;
+    let running = resume(&site, &job, &run);
+    while site.documents(&run, "snapshots").len() == before {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    execute(&mut nightly, &format!("{change}; COMMIT")).await;
+    let ended = running.ended().await;
+    ended.refused(1, &["altered since the run was planned"]);
+    assert!(!site.table("copied").exists(), "{source}, {change}: something became visible");
 }
 
 pub(crate) async fn execute(connection: &mut PgConnection, statements: &str) {

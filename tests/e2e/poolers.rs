@@ -8,6 +8,7 @@ use sluice_tests::sluice::Site;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
 
+use crate::crashes::start;
 use crate::shop;
 
 /// What another program finds that gets a connection of the pool.
@@ -105,6 +106,29 @@ async fn same(direct: &Site, through: &Site) {
     let [row] = rows.as_slice() else { panic!("one row") };
     assert_eq!(row["rows"], row["copied"]);
     assert_eq!(row["lacking"], 0, "{row}");
+}
+
+/// The tasks of a run hold their connections until all of them have read: one that gets none would
+/// be waited for without end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_with_fewer_connections_than_tasks_ends_the_run_and_says_so() {
+    let Some(database) = Database::fresh().await else { return };
+    shop::orders(&database, 20_000).await;
+    let run = async |mode: &str| {
+        let settings = [&*format!("pool_mode = {mode}"), "default_pool_size = 2"];
+        let pooler = Pooler::before(database.address(), &settings).await?;
+        let site = Site::reading(database.url_through(pooler.port()));
+        let job = site.job("orders", &json!({"table": "orders"}), &shop::cut("id_range"));
+        let planned = site.plan(&job).await;
+        assert_eq!(planned["tasks"], 3, "{planned:#}");
+        let warned = planned["warnings"].to_string().contains("a pooler of transactions");
+        assert_eq!(warned, mode == "transaction", "{planned:#}");
+        let ended = start(&site, &job).ended().await;
+        ended.refused(1, &["wait 60 s for a connection", "default_pool_size"]);
+        assert!(!site.table("orders").exists(), "something became visible: {ended}");
+        Some(())
+    };
+    let _ = tokio::join!(run("session"), run("transaction"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

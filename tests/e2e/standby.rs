@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use sluice_tests::cluster::Cluster;
+use sluice_tests::oracle::{Expected, assert_same};
 use sluice_tests::postgres::Database;
 use sluice_tests::proxy::Proxy;
 use sluice_tests::sluice::Site;
@@ -52,6 +53,62 @@ async fn a_standby_that_ends_every_long_read_ends_the_run_and_says_why() {
     cleaning.abort();
     ended.refused(1, &["hot_standby_feedback"]);
     assert!(!site.table("accounts").exists(), "something became visible: {ended}");
+}
+
+/// A standby has the definitions of unlogged tables and none of their rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_standby_has_no_rows_of_is_refused_by_name_and_the_rest_is_moved() {
+    let Some(primary) = Cluster::start() else { return };
+    let database = primary.database().await;
+    database
+        .execute(
+            "CREATE TABLE kept AS SELECT n AS id FROM generate_series(1, 100) AS n;
+             CREATE UNLOGGED TABLE lost AS SELECT * FROM kept;
+             CREATE VIEW over_lost AS SELECT id FROM kept WHERE id IN (SELECT id FROM lost);
+             CREATE TABLE tree (id int) PARTITION BY RANGE (id);
+             CREATE TABLE tree_1 PARTITION OF tree FOR VALUES FROM (0) TO (50);
+             CREATE UNLOGGED TABLE tree_2 PARTITION OF tree FOR VALUES FROM (50) TO (999);
+             INSERT INTO tree SELECT * FROM kept",
+        )
+        .await;
+    let standby = primary.standby(&[]);
+    standby.catch_up(&database).await;
+    let (_, port) = standby.address();
+    let site = Site::reading(database.url_through(port));
+    for (source, named) in [
+        (json!({"table": "lost"}), "`lost`"),
+        (json!({"table": "over_lost"}), "`lost`"),
+        (json!({"table": "tree"}), "`tree_2`"),
+        (json!({"query": "SELECT id FROM over_lost WHERE id > 3"}), "`lost`"),
+        (json!({"table": "kept", "where": "EXISTS (SELECT FROM lost)"}), "`lost`"),
+    ] {
+        let job = site.job("copied", &source, &json!({}));
+        let ended = site.sluice(["plan".as_ref(), job.as_os_str()]).await;
+        ended.refused(1, &[named, "unlogged", "standby", "primary"]);
+    }
+    let all = json!({
+        "name": "shop",
+        "source": {"url": "${SOURCE_URL}"},
+        "tables": [{"table": "public.*"}, {"table": "public.over_lost"}],
+        "target": {"dataset": format!("file://{}/warehouse/shop", site.path().display())},
+        "bucket": site.bucket(),
+    });
+    let job = site.file("shop.yaml", &all.to_string());
+    let planned = site.sluice(["plan".as_ref(), job.as_os_str()]).await;
+    for words in ["public.lost", "it is unlogged", "`tree_2`", "public.over_lost"] {
+        assert!(planned.stdout.contains(words), "{words}: {planned}");
+    }
+    let ended = site.sluice(["run".as_ref(), job.as_os_str()]).await;
+    for words in ["unlogged", "`tree_2`", "public.over_lost"] {
+        assert!(format!("{ended}").contains(words), "{words}: {ended}");
+    }
+    assert_same(Expected::Table(&database, "kept"), &site.table("kept")).await;
+    // On their primary they are tables like any other.
+    let direct = Site::reading(database.url());
+    for table in ["lost", "over_lost", "tree"] {
+        direct.run(&direct.job(table, &json!({"table": table}), &json!({}))).await;
+        assert_same(Expected::Table(&database, table), &direct.table(table)).await;
+    }
 }
 
 /// Removes, every two seconds, row versions that an older snapshot can still see.

@@ -17,7 +17,8 @@ mod url;
 
 use std::sync::Arc;
 
-use sluice_contracts::{Error, Result};
+use sluice_contracts::documents::LeastTls;
+use sluice_contracts::{Error, Kind, Result};
 
 pub use builder::{BatchBuilder, ColumnBuilder, Invalid, ListColumn};
 pub use documentation::{Becomes, Example, TypeRow};
@@ -48,6 +49,27 @@ pub fn type_documentation() -> Vec<TypeRow> {
 pub fn open(template: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Arc<dyn Source>> {
     let url = SourceUrl::expand(template, variable)?;
     open_expanded(&url).map_err(|error| url.secrets().redact(error))
+}
+
+/// Refuses a source whose URL lets connections be protected less than the operator of a service
+/// demands. Each program that opens a source for a service asks, because each resolves the
+/// variables of the URL in an environment of its own.
+///
+/// # Errors
+/// `Denied`, with the parameter that is missing.
+pub fn refuse_unprotected(source: &dyn Source, least: LeastTls) -> Result<()> {
+    let (wanted, mode) = Protection::demanded(least);
+    if source.protection() >= wanted {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Denied,
+        format!(
+            "read `{}`: this service wants connections that are at least `sslmode={mode}`",
+            source.label()
+        ),
+    )
+    .hint(format!("add `sslmode={mode}` to the URL's parameters")))
 }
 
 fn open_expanded(url: &SourceUrl) -> Result<Arc<dyn Source>> {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use sluice_contracts::documents::LeastTls;
+
 /// A server or a file that a source reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
@@ -35,6 +37,16 @@ pub enum Protection {
 }
 
 impl Protection {
+    /// What meets a demand, and the name of libpq's mode that does.
+    pub(crate) fn demanded(least: LeastTls) -> (Self, &'static str) {
+        match least {
+            LeastTls::Prefer => (Self::None, "prefer"),
+            LeastTls::Require => (Self::Encrypted, "require"),
+            LeastTls::VerifyCa => (Self::VerifiedCertificate, "verify-ca"),
+            LeastTls::VerifyFull => (Self::VerifiedName, "verify-full"),
+        }
+    }
+
     /// What a connection without encryption, or to a server that is not verified, means.
     pub fn warning(self) -> Option<String> {
         Some(match self {

@@ -138,6 +138,12 @@ pub trait Survey: Send {
         Ok(None)
     }
 
+    /// Warnings about the way to the source, for the reader of the plan. May open a connection for a
+    /// moment, so it is called after [`connections`](Survey::connections).
+    async fn warnings(&mut self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// How the units of a run come to see one state of the source. Called after all tables are
     /// described: a value that it pins is the source's state from then on.
     ///

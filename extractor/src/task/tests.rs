@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use futures::future::{join, join_all};
 use rustix::process::{Signal, getpid, kill_process};
 use sluice_contracts::Kind;
-use sluice_contracts::documents::{ErrorReport, RunId, Snapshot, Task, Verdict};
+use sluice_contracts::documents::{ErrorReport, LeastTls, RunId, Snapshot, Task, Verdict};
 use sluice_contracts::ports::Check;
 
 use super::*;
@@ -70,6 +70,17 @@ impl World {
         Self { counted, store, manifest, server, recorded: Arc::new(recorded) }
     }
 
+    fn config(&self, execution: &str, (task, count): (u32, u32), attempt: u32) -> TaskConfig {
+        TaskConfig {
+            cloud_run_task_index: task,
+            cloud_run_task_count: count,
+            cloud_run_task_attempt: attempt,
+            cloud_run_execution: execution.into(),
+            sluice_manifest: self.store.manifest_url(),
+            sluice_launch: None,
+        }
+    }
+
     /// One attempt of a task.
     async fn attempt(
         &self,
@@ -77,14 +88,7 @@ impl World {
         (task, count): (u32, u32),
         attempt: u32,
     ) -> Result<()> {
-        let config = TaskConfig {
-            cloud_run_task_index: task,
-            cloud_run_task_count: count,
-            cloud_run_task_attempt: attempt,
-            cloud_run_execution: execution.into(),
-            sluice_manifest: self.store.manifest_url(),
-            sluice_launch: None,
-        };
+        let config = self.config(execution, (task, count), attempt);
         let server = Arc::new(self.server.clone());
         let open = |_: &str| Ok(Arc::clone(&server) as Arc<dyn Source>);
         let checks = Some(Arc::clone(&self.recorded) as Arc<dyn Checks>);
@@ -150,14 +154,7 @@ async fn tasks_of_an_execution_that_nobody_claimed_for_end_without_a_look_at_the
     let started = tokio::time::Instant::now();
     let (one, two) = join(world.execution("e1", 2), async {
         tokio::time::sleep(SECOND / 2).await;
-        let config = TaskConfig {
-            cloud_run_task_index: 0,
-            cloud_run_task_count: 2,
-            cloud_run_task_attempt: 0,
-            cloud_run_execution: "e2".into(),
-            sluice_manifest: world.store.manifest_url(),
-            sluice_launch: Some(0),
-        };
+        let config = TaskConfig { sluice_launch: Some(0), ..world.config("e2", (0, 2), 0) };
         let open = |_: &str| Err(Error::bug("look at the source"));
         let ended = carry_out(&config, world.store.bucket().clone(), None, &open).await;
         (ended, started.elapsed())
@@ -165,6 +162,26 @@ async fn tasks_of_an_execution_that_nobody_claimed_for_end_without_a_look_at_the
     .await;
     assert!(one.iter().all(Result::is_ok), "{one:?}");
     assert!(two.0.is_ok() && two.1 < SECOND, "{two:?}");
+}
+
+/// The planner looked at the URL that its own environment holds, and not at the task's.
+#[tokio::test(start_paused = true)]
+async fn a_task_connects_to_nothing_that_is_protected_less_than_the_operator_demands() {
+    let world = async || {
+        let planned = Manifest { least_tls: LeastTls::VerifyCa, ..manifest(&[1]) };
+        World::new(planned, Server::new(|_, _| Reading::Takes(SECOND))).await
+    };
+    for parameters in ["", "?sslmode=prefer", "?sslmode=require"] {
+        let (world, url) = (world().await, format!("postgres://u@db.invalid/d{parameters}"));
+        let open = |_: &str| sluice_sources::open(&url, &|_| None);
+        let config = world.config("e", (0, 1), 0);
+        let ended = carry_out(&config, world.store.bucket().clone(), None, &open).await;
+        let error = ended.unwrap_err();
+        assert_eq!(error.kind(), Kind::Denied, "{parameters}: {}", error.chain());
+        assert!(error.chain().contains("at least `sslmode=verify-ca`"), "{}", error.chain());
+    }
+    // What does not leave the machine meets every demand.
+    assert!(world().await.attempt("e", (0, 1), 0).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

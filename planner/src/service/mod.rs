@@ -262,6 +262,7 @@ impl Planner {
         job.limits.max_tasks = job.limits.max_tasks.min(self.most_tasks().await?);
         let source = self.ports.rules.open(&job.source, &self.ports.variable)?;
         let mut manifest = plan_run(request.run, &job, source, &Progress::default()).await?;
+        manifest.least_tls = self.ports.rules.sluice_source_tls;
         name_dropped(&self.ports.bucket, &job, &mut manifest).await?;
         self.check_targets(&mut manifest).await?;
         if store.create_manifest(&manifest).await? == Created::Lost {

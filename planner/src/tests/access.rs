@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use sluice_contracts::documents::LeastTls;
 use sluice_runtime::http::Caller;
 
 use super::{World, envelope, job, post};
@@ -32,6 +33,18 @@ async fn a_job_itself_is_taken_from_listed_callers_only() {
     world.put_job("shop", &job().to_string()).await;
     let answer = world.call(&json!({"job": "shop"})).await.unwrap();
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+}
+
+/// A task finds the source in an environment of its own, so it must know what was demanded.
+#[tokio::test]
+async fn what_the_operator_demands_of_connections_reaches_the_tasks() {
+    let rules = JobRules { sluice_source_tls: LeastTls::VerifyFull, ..super::rules() };
+    let world = World::with(rules, None);
+    let answer = world.call(&json!({"job": job()})).await.unwrap();
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+    let [run] = world.runs().await[..] else { panic!("one run") };
+    world.plan(run).await.unwrap();
+    assert_eq!(world.store(run).manifest().await.unwrap().least_tls, LeastTls::VerifyFull);
 }
 
 #[tokio::test]

@@ -71,10 +71,11 @@ async fn find_table(connection: &mut PgConnection, relation: &Relation) -> Resul
     if !get::<bool>(row, 4)? {
         return Err(unpopulated(&what(), &relation.to_string()));
     }
+    // No privilege is known of a column that was dropped since this transaction's snapshot.
     let sql = format!(
         "select a.attname::text, a.atttypid, a.atttypmod, a.attnotnull, \
                 format_type(a.atttypid, a.atttypmod), a.attndims::int4, \
-                has_column_privilege(a.attrelid, a.attnum, 'select') \
+                coalesce(has_column_privilege(a.attrelid, a.attnum, 'select'), false) \
          from pg_attribute a where a.attrelid = {oid} and a.attnum > 0 and not a.attisdropped \
          order by a.attnum"
     );

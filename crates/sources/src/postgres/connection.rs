@@ -9,6 +9,7 @@ use sluice_contracts::{Error, Kind, Result};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgRow, PgSeverity};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 
+use super::unlogged;
 use crate::source::NoConnectionLeft;
 
 /// Longest wait for the server to accept a connection.
@@ -89,6 +90,17 @@ pub(super) async fn connect(
 pub(super) async fn begin(connection: &mut PgConnection, isolation: &str) -> Result<()> {
     let sql = format!("begin transaction isolation level {isolation} read only");
     execute(connection, &sql, || "begin a transaction".to_owned()).await
+}
+
+/// The same, for a connection that is new, and of little use if it has to wait: a pooler accepts it
+/// at once, and has it wait with its first statement until a connection of the server is free.
+pub(super) async fn begin_soon(connection: &mut PgConnection, isolation: &str) -> Result<()> {
+    let begun = tokio::time::timeout(CONNECT_TIMEOUT, begin(connection, isolation)).await;
+    begun.unwrap_or_else(|_| {
+        let said = format!("no answer after {} s", CONNECT_TIMEOUT.as_secs());
+        let what = "begin a transaction".to_owned();
+        Err(Error::transient(what).because(NoConnectionLeft(said)).hint(POOL_HINT))
+    })
 }
 
 /// Makes the settings of the transaction known.
@@ -289,6 +301,18 @@ fn condition(code: &str) -> Option<&'static str> {
     })
 }
 
+/// What helps where a pooler has no connection left.
+const POOL_HINT: &str = "if PgBouncer's pool has no connection left, lower `limits.max_connections` \
+                         of the job to its `default_pool_size` or below";
+
+/// Whether a pooler says that all of its connections are taken.
+fn is_pool_empty(error: &PgDatabaseError) -> bool {
+    error.code() == "08P01"
+        && ["query_wait_timeout", "no more connections allowed"]
+            .iter()
+            .any(|said| error.message().contains(said))
+}
+
 /// What an error of a pooler means. It has one code for all of them.
 fn of_pooler(error: &PgDatabaseError) -> Option<(Kind, &'static str)> {
     if error.message().contains("startup parameter") {
@@ -302,9 +326,7 @@ fn of_pooler(error: &PgDatabaseError) -> Option<(Kind, &'static str)> {
                     server itself";
         return Some((Kind::Invalid, hint));
     }
-    let hint = "if PgBouncer's pool has no connection left, lower `limits.max_connections` of the \
-                job below its `default_pool_size`";
-    (error.severity() == PgSeverity::Fatal).then_some((Kind::Transient, hint))
+    (error.severity() == PgSeverity::Fatal).then_some((Kind::Transient, POOL_HINT))
 }
 
 /// The server's error. Codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
@@ -356,6 +378,7 @@ fn refused(what: String, error: &PgDatabaseError) -> Error {
                  one answers, and at its user mapping; then start the job again",
             ),
         ),
+        "0A000" if error.message().contains("recovery") => (Kind::Denied, Some(unlogged::HINT)),
         "57014" => (Kind::Transient, Some(CANCELLED)),
         "22P05" => (
             Kind::Data,
@@ -407,6 +430,7 @@ fn refused(what: String, error: &PgDatabaseError) -> Error {
     };
     let error = match code {
         "53300" => Error::new(kind, what).because(NoConnectionLeft(said)),
+        _ if is_pool_empty(error) => Error::new(kind, what).because(NoConnectionLeft(said)),
         _ => Error::new(kind, what).because(said),
     };
     match hint {

@@ -5,24 +5,28 @@ use sluice_contracts::job::TableName;
 use sqlx::postgres::PgConnection;
 
 use super::connection::{get, if_allowed, name, rows};
+use super::{dialect, unlogged};
 use crate::source::Listing;
 
 /// Lists the database's own tables.
 pub(super) async fn list(connection: &mut PgConnection) -> Result<Listing> {
-    let sql = "\
-        select n.nspname::text, c.relname::text, case \
+    let sql = format!(
+        "select n.nspname::text, c.relname::text, case \
           when exists (select from pg_depend d where d.classid = 'pg_class'::regclass \
             and d.objid = c.oid and d.deptype = 'e') then 'it belongs to an extension' \
           when c.relispartition then 'it is a partition: its rows are read with its parent' \
           when exists (select from pg_inherits i where i.inhrelid = c.oid) \
             then 'it inherits from another table: its rows are read with its parent' \
+          when c.relpersistence = 'u' and c.relkind = 'r' and pg_is_in_recovery() then {} \
         end \
         from pg_class c join pg_namespace n on n.oid = c.relnamespace \
         where c.relkind in ('r', 'p') and c.relpersistence <> 't' \
-        and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' order by 1, 2";
+        and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' order by 1, 2",
+        dialect::literal(unlogged::REASON)
+    );
     let what = || "list the tables of the database".to_owned();
     let mut listing = Listing::default();
-    for row in &rows(connection, sql, what).await? {
+    for row in &rows(connection, &sql, what).await? {
         let (schema, table) = (name(row, 0)?, name(row, 1)?);
         let broken = schema.is_err() || table.is_err();
         let (Ok(schema) | Err(schema), Ok(table) | Err(table)) = (schema, table);

@@ -10,13 +10,16 @@ mod copy_connection;
 mod dialect;
 mod distribution;
 mod listing;
+mod outside;
 mod partitions;
 mod reader;
+mod replacements;
 mod rights;
 mod silence;
 mod statistics_warnings;
 mod survey;
 mod type_table;
+mod unlogged;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,6 +37,10 @@ use crate::secrets::Secrets;
 use crate::source::{Join, Reader, Source, SourceKind, Survey};
 use crate::url::SourceUrl;
 pub use copy::CopyDecoder;
+
+/// Objects below this one are the server's own.
+/// <https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT>
+const FIRST_USER_OID: u32 = 16_384;
 
 /// The kind.
 #[derive(Debug)]
@@ -121,8 +128,8 @@ impl Source for Server {
 
     async fn survey(&self, application: &str) -> Result<Box<dyn Survey>> {
         let connection = self.0.connect(application).await?;
-        let (protection, secrets) = (self.protection(), self.0.secrets.clone());
-        Ok(Box::new(survey::PgSurvey::new(connection, protection, secrets)))
+        let database = Arc::clone(&self.0);
+        Ok(Box::new(survey::PgSurvey::new(connection, database, application.to_owned())))
     }
 
     async fn reader(&self, application: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>> {

@@ -6,9 +6,9 @@ use sluice_contracts::{Error, Result};
 use sqlx::postgres::PgConnection;
 use sqlx::postgres::types::Oid;
 
-use super::catalog::{CatalogEntry, unpopulated};
-use super::connection::{execute, get, rows};
-use super::dialect;
+use super::catalog::CatalogEntry;
+use super::connection::{get, rows};
+use super::{dialect, outside};
 use crate::source::Piece;
 
 /// Most tables that one transaction locks because of one that it reads. By default a server has
@@ -41,6 +41,8 @@ struct Leaf {
     readable: bool,
     /// The server that a foreign table lies on.
     server: Option<String>,
+    /// Whether what is read of it lies outside of the snapshot.
+    outside: bool,
 }
 
 /// Finds the pieces of what a table job reads, and asks the server's own planner for their rows.
@@ -64,21 +66,33 @@ pub(super) async fn find(
     let Some(oid) = found.oid.filter(|_| "rpmf".contains(found.kind)) else {
         let sql = dialect::select(&names, &from, filter(job));
         let (rows, width) = explain(connection, &sql).await?;
-        let (locks, foreign) = below(connection, &sql).await?;
-        warnings.extend(outside_warning(&foreign));
+        let below = outside::below(connection, job, &sql).await?;
+        warnings.extend(outside::warning(&below.outside));
         let piece = Piece {
             rows,
             bytes: rows.saturating_mul(width),
-            outside: !foreign.is_empty(),
-            crowded: locks > MOST_LOCKS,
+            outside: !below.outside.is_empty(),
+            crowded: below.locks > MOST_LOCKS,
             ..Piece::default()
         };
         return Ok(whole(Vec::new(), warnings, piece));
     };
-    let leaves = leaves(connection, job, oid).await?;
-    let foreign: Vec<(String, String)> =
-        leaves.iter().filter_map(|leaf| Some((leaf.name.clone(), leaf.server.clone()?))).collect();
-    warnings.extend(outside_warning(&foreign));
+    let mut leaves = leaves(connection, job, oid).await?;
+    let foreign = leaves
+        .iter()
+        .filter_map(|leaf| Some(outside::foreign_table(&leaf.name, leaf.server.as_deref()?)));
+    let mut outside: Vec<String> = foreign.collect();
+    if job.filter.is_some() {
+        // The partitions are not what the filter reads.
+        let alone = dialect::select(&names, &found.alone(&job.relation), filter(job));
+        let by_filter = outside::below(connection, job, &alone).await?.outside;
+        for leaf in &mut leaves {
+            leaf.outside |= !by_filter.is_empty();
+        }
+        outside.extend(by_filter);
+        outside.dedup();
+    }
+    warnings.extend(outside::warning(&outside));
     let oids: Vec<u32> = leaves.iter().map(|leaf| leaf.oid).collect();
     if let [only] = leaves.as_slice()
         && only.oid == oid
@@ -103,7 +117,7 @@ pub(super) async fn find(
             explain(connection, &dialect::select(&names, &from, filter(job))).await?.0
         };
         let bytes = leaves.iter().map(|leaf| leaf.bytes).sum();
-        let outside = !foreign.is_empty();
+        let outside = !outside.is_empty();
         let piece = Piece { rows, bytes, outside, crowded, ..Piece::default() };
         return Ok(whole(oids, warnings, piece));
     }
@@ -119,53 +133,6 @@ pub(super) async fn find(
         pieces.push(measure(connection, job, leaf, Some(name), (&names, &from)).await?);
     }
     Ok(Partitions { all: pieces, leaves: oids, warnings })
-}
-
-/// The number of locks that a query needs, and the foreign tables that it reads, each with its
-/// server. The server locks what it plans to read, so the locks of a transaction that plans the
-/// query name them.
-async fn below(connection: &mut PgConnection, sql: &str) -> Result<(i64, Vec<(String, String)>)> {
-    const LOCKS: &str = "\
-        select count(*) from pg_locks where pid = pg_backend_pid() and locktype = 'relation'";
-    const UNPOPULATED: &str = "\
-        select c.oid::regclass::text from pg_locks l join pg_class c on c.oid = l.relation \
-        where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted \
-        and c.relkind = 'm' and not c.relispopulated order by 1";
-    const LOCKED: &str = "\
-        select c.oid::regclass::text, s.srvname::text from pg_locks l \
-        join pg_class c on c.oid = l.relation join pg_foreign_table f on f.ftrelid = c.oid \
-        join pg_foreign_server s on s.oid = f.ftserver \
-        where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted order by 1";
-    let what = || "look for foreign tables".to_owned();
-    execute(connection, "savepoint below", what).await?;
-    let found = async {
-        execute(connection, &format!("explain {sql}"), what).await?;
-        if let Some(row) = rows(connection, UNPOPULATED, what).await?.first() {
-            return Err(unpopulated("read what lies below", &get::<String>(row, 0)?));
-        }
-        let counted = rows(connection, LOCKS, what).await?;
-        let locks = counted.first().map(|row| get(row, 0)).transpose()?.unwrap_or(0);
-        let foreign = rows(connection, LOCKED, what).await?;
-        let named = foreign.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?)));
-        Ok((locks, named.collect::<Result<_>>()?))
-    };
-    let found = found.await;
-    if found.is_ok() {
-        execute(connection, "rollback to savepoint below; release savepoint below", what).await?;
-    }
-    found
-}
-
-fn outside_warning(foreign: &[(String, String)]) -> Option<String> {
-    let tables: Vec<String> =
-        foreign.iter().map(|(table, server)| format!("`{table}` on server `{server}`")).collect();
-    (!tables.is_empty()).then(|| {
-        format!(
-            "not part of the snapshot: {}; a foreign table is read as it is when it is read, and by \
-             one statement only, unless the job says `consistency: none`",
-            tables.join(", ")
-        )
-    })
 }
 
 fn filter(job: &TableJob) -> Option<&str> {
@@ -198,6 +165,7 @@ async fn leaves(connection: &mut PgConnection, job: &TableJob, oid: u32) -> Resu
         .iter()
         .map(|row| {
             let pages: Option<i64> = get(row, 3)?;
+            let server: Option<String> = get(row, 6)?;
             Ok(Leaf {
                 oid: get::<Oid>(row, 0)?.0,
                 name: get(row, 1)?,
@@ -205,7 +173,8 @@ async fn leaves(connection: &mut PgConnection, job: &TableJob, oid: u32) -> Resu
                 pages: pages.map(|pages| u32::try_from(pages).unwrap_or(u32::MAX)),
                 bytes: u64::try_from(get::<i64>(row, 4)?).unwrap_or(0),
                 readable: get(row, 5)?,
-                server: get(row, 6)?,
+                outside: server.is_some(),
+                server,
                 rows: get::<Option<i64>>(row, 7)?.and_then(|rows| u64::try_from(rows).ok()),
             })
         })
@@ -234,8 +203,8 @@ async fn measure(
         None if leaf.kind != 'f' => leaf.bytes,
         _ => rows.saturating_mul(width),
     };
-    let outside = leaf.server.is_some();
-    Ok(Piece { leaf: name, rows, bytes, blocks: leaf.pages, outside, crowded: false })
+    let (blocks, outside) = (leaf.pages, leaf.outside);
+    Ok(Piece { leaf: name, rows, bytes, blocks, outside, crowded: false })
 }
 
 /// Rows and bytes of a row that the server's planner expects of a query. Reads no table.

@@ -10,20 +10,19 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor};
 
 use super::batches::PgBatches;
-use super::connection::{begin, execute, failed, get, row_security, rows, settle, sqlstate, text};
+use super::connection::{
+    begin, begin_soon, execute, failed, get, row_security, rows, settle, sqlstate,
+};
 use super::copy_connection::{CopyConnection, Received};
 use super::partitions::MOST_LOCKED;
 use super::silence::{SILENCE, Watch};
-use super::{Database, dialect, rights, survey};
+use super::{Database, dialect, replacements, rights, survey};
 use crate::source::{Batches, Join, Reader};
 
 /// Ends the server's own name of a snapshot in a token.
 const NAME_ENDS: char = ' ';
 /// The cursor that a query is tried with.
 const CURSOR: &str = "_sluice_begins";
-/// Objects below this one are the server's own.
-/// <https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT>
-const FIRST_USER_OID: u32 = 16_384;
 
 /// A connection in a transaction that sees one snapshot.
 pub(super) struct PgReader {
@@ -67,7 +66,7 @@ impl PgReader {
             }
         };
         if !independent {
-            begin(&mut connection, "repeatable read").await?;
+            begin_soon(&mut connection, "repeatable read").await?;
         }
         if let Join::Token(token) = join
             && !joined(&mut connection, token).await?
@@ -110,32 +109,6 @@ impl PgReader {
         Ok(())
     }
 
-    /// A table that was rewritten, emptied or exchanged between the snapshot and the lock: such
-    /// changes are visible to every transaction, however old its snapshot.
-    ///
-    /// Looks at the tables that this transaction has locked. Those are all that a view or a query
-    /// reads, because the server locks them when it [begins](Self::begins) it; only what a function
-    /// reads inside is not among them. `pg_class` shows the snapshot's state of a table, and the
-    /// functions the newest.
-    async fn replaced(&mut self) -> Result<Option<String>> {
-        let sql = format!(
-            "with read(oid) as (select distinct l.relation from pg_locks l \
-               where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted) \
-             select read.oid::regclass::text from read left join pg_class c on c.oid = read.oid \
-             left join pg_namespace n on n.oid = c.relnamespace \
-             where read.oid >= {FIRST_USER_OID} and case \
-               when c.oid is null then pg_get_indexdef(read.oid) is null \
-               when c.relkind not in ('r', 'm', 'p', 'v', 'f') then false \
-               else c.relkind in ('r', 'm') and c.relfilenode <> 0 \
-                 and pg_relation_filenode(c.oid) is distinct from c.relfilenode \
-                 or to_regclass(format('%I.%I', n.nspname, c.relname)) is distinct from c.oid end \
-             order by 1 limit 1"
-        );
-        let what = || "look whether a table was replaced".to_owned();
-        let found = rows(self.line.free()?, &sql, what).await?;
-        found.first().map(|row| text(row, 0)).transpose()
-    }
-
     /// Lets the server begin the table's query. The catalogue shows the snapshot's shape, but a
     /// statement uses the newest one. Errors that would refuse a COPY before its first row are
     /// found here, where they cost no connection: a cursor plans the query, checks what the user
@@ -156,10 +129,8 @@ impl PgReader {
         if self.independent {
             return Ok(());
         }
-        match self.replaced().await? {
-            Some(name) => {
-                Err(altered(table, format!("`{name}` was rewritten, emptied or renamed")))
-            }
+        match replacements::find(self.line.free()?).await? {
+            Some(change) => Err(altered(table, change)),
             None => Ok(()),
         }
     }

@@ -1,37 +1,54 @@
 //! The planning side.
 
+use std::time::Duration;
+
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sluice_contracts::documents::{Column, Cut, Relation, SnapshotPlan};
 use sluice_contracts::job::{RowSecurity, TableJob, nearest_hint};
 use sluice_contracts::{Error, Kind, Result};
+use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
+use super::Database;
 use super::catalog::{self, CatalogEntry};
 use super::columns::Attribute;
 use super::connection::{
     self, STATEMENT_MINUTES, attempt, execute, failed, get, if_allowed, is_hidden, row_security,
+    rows,
 };
 use super::partitions;
 use super::rights;
 use super::type_table::{PgType, resolve};
-use super::{dialect, distribution, listing, statistics_warnings};
+use super::{address, dialect, distribution, listing, statistics_warnings, unlogged};
 use crate::naming;
 use crate::place::Protection;
-use crate::secrets::Secrets;
 use crate::source::{Description, Distribution, Key, Listing, Piece, Survey};
-use crate::sql::chosen;
+use crate::sql::{chosen, refuse_foreign};
+
+/// How long a second connection is waited for that only tells whether there is a pooler.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What two connections mean that one process of the server serves.
+const POOLED: &str = "a pooler of transactions, such as PgBouncer, is before the server: each task \
+                      keeps one of its connections until the run ends, so the pool \
+                      (`default_pool_size`) needs one for each task; `limits.max_connections` of \
+                      the job limits them";
 
 /// A connection for planning.
 pub(super) struct PgSurvey {
     connection: PgConnection,
-    protection: Protection,
-    secrets: Secrets,
+    database: Arc<Database>,
+    application: String,
 }
 
 impl PgSurvey {
-    /// `protection` is what the URL demands at least.
-    pub(super) fn new(connection: PgConnection, protection: Protection, secrets: Secrets) -> Self {
-        Self { connection, protection, secrets }
+    pub(super) fn new(
+        connection: PgConnection,
+        database: Arc<Database>,
+        application: String,
+    ) -> Self {
+        Self { connection, database, application }
     }
 }
 
@@ -72,8 +89,9 @@ impl Survey for PgSurvey {
     }
 
     async fn protection(&mut self) -> Result<Option<Protection>> {
-        if self.protection > Protection::None {
-            return Ok(Some(self.protection));
+        let demanded = address::protection(&self.database.options);
+        if demanded > Protection::None {
+            return Ok(Some(demanded));
         }
         let what = || "find out whether the connection is encrypted".to_owned();
         let sql = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
@@ -81,6 +99,21 @@ impl Survey for PgSurvey {
         let Some(found) = self.end(found).await? else { return Ok(None) };
         let encrypted = found.first().map(|row| get::<bool>(row, 0)).transpose()?;
         Ok(encrypted.map(|yes| if yes { Protection::Encrypted } else { Protection::None }))
+    }
+
+    async fn warnings(&mut self) -> Result<Vec<String>> {
+        let mine = backend(self.begin().await?).await;
+        let mine = self.end(mine).await?;
+        let theirs = match tokio::time::timeout(PATIENCE, self.backend_of_another()).await {
+            Ok(Ok(backend)) => backend,
+            // There may be no second connection for this user.
+            Ok(Err(error)) => {
+                tracing::info!("not looking for a pooler: {}", error.chain());
+                return Ok(Vec::new());
+            }
+            Err(_) => return Ok(Vec::new()),
+        };
+        Ok((mine == theirs).then(|| POOLED.to_owned()).into_iter().collect())
     }
 
     async fn snapshot(&mut self) -> Result<SnapshotPlan> {
@@ -98,14 +131,25 @@ impl PgSurvey {
     async fn begin(&mut self) -> Result<&mut PgConnection> {
         let connection = &mut self.connection;
         let begun = async {
-            connection::begin(connection, "read committed").await?;
+            connection::begin_soon(connection, "read committed").await?;
             connection::settle(connection).await?;
             let limit = format!("set local statement_timeout to '{STATEMENT_MINUTES} min'");
             execute(connection, &limit, || "limit the statements of planning".to_owned()).await
         };
         // A pooler connects to the server only now, and says then what it cannot connect to.
-        begun.await.map_err(|error| self.secrets.redact(error))?;
+        begun.await.map_err(|error| self.database.secrets.redact(error))?;
         Ok(&mut self.connection)
+    }
+
+    /// The process of the server that another connection meets.
+    async fn backend_of_another(&self) -> Result<i32> {
+        let mut other = self.database.connect(&self.application).await?;
+        let found = backend(&mut other).await;
+        // So that it does not count among the connections of the tasks.
+        if let Err(error) = other.close().await {
+            tracing::debug!("could not close a connection: {error}");
+        }
+        found
     }
 
     async fn end<T>(&mut self, found: Result<T>) -> Result<T> {
@@ -116,9 +160,18 @@ impl PgSurvey {
     }
 }
 
+/// The process of the server that carries out the statements of a connection.
+async fn backend(connection: &mut PgConnection) -> Result<i32> {
+    let what = || "look which process of the server answers".to_owned();
+    let found = rows(connection, "select pg_backend_pid()", what).await?;
+    get(found.first().ok_or_else(|| Error::bug(what()))?, 0)
+}
+
 async fn describe(connection: &mut PgConnection, table: &TableJob) -> Result<Description> {
     let what = || format!("describe table `{}`", table.relation);
     execute(connection, &row_security(table.row_security), what).await?;
+    refuse_foreign(&table.relation)?;
+    unlogged::refuse(connection, &table.relation, table.filter.as_deref()).await?;
     let found = catalog::find(connection, &table.relation).await?;
     let columns = columns(table, &found)?;
     let pieces = partitions::find(connection, table, &found, &columns).await;

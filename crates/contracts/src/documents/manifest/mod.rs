@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error_report::ErrorReport;
+use super::least_tls::LeastTls;
 use super::relation::Relation;
 use super::run_id::RunId;
 use super::schema::Column;
@@ -39,6 +40,10 @@ pub struct Manifest {
     /// where nothing leaves the machine, and where it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<String>,
+    /// How well each connection to the source must be protected: what the operator of the planner
+    /// demands. A task resolves the source's URL anew, so it has to be asked again.
+    #[serde(default, skip_serializing_if = "LeastTls::is_default")]
+    pub least_tls: LeastTls,
     /// Bucket that holds the run's documents and parts.
     pub bucket: String,
     /// How its units come to see one state of the source.

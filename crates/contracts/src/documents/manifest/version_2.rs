@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::{Estimate, Manifest, Refused, Table, Task};
+use crate::documents::least_tls::LeastTls;
 use crate::documents::relation::Relation;
 use crate::documents::run_id::RunId;
 use crate::documents::schema::Column;
@@ -119,6 +120,7 @@ impl ManifestVersion2 {
             planned: self.planned,
             source: self.source,
             connection: None,
+            least_tls: LeastTls::default(),
             bucket: self.bucket,
             snapshot: match self.consistency {
                 Consistency::Snapshot => SnapshotPlan::Held,
