@@ -8,11 +8,11 @@ use bytes::{Buf as _, Bytes};
 use sluice_contracts::documents::{Table, Unit};
 use sluice_contracts::{Error, Result};
 
-use super::connection::failed;
 use super::copy::CopyDecoder;
 use super::copy_connection::Received;
 use super::dialect;
 use super::reader::PgReader;
+use super::server_error::failed;
 use crate::source::Batches;
 
 /// The rows of one unit, by one COPY after another.

@@ -1,15 +1,14 @@
-//! Connecting, and what the server's errors mean.
+//! Connecting, and running statements.
 
 use std::time::Duration;
 
-use rustls::CertificateError;
 use rustls::crypto::CryptoProvider;
 use sluice_contracts::job::RowSecurity;
 use sluice_contracts::{Error, Kind, Result};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgRow, PgSeverity};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 
-use super::unlogged;
+use super::server_error::{POOL_HINT, failed};
 use crate::source::NoConnectionLeft;
 
 /// Longest wait for the server to accept a connection.
@@ -18,11 +17,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a statement of planning may take. It reads catalogs and statistics: after this time
 /// something holds it up. A statement that reads rows takes as long as it takes.
 pub(super) const STATEMENT_MINUTES: u32 = 5;
-
-/// The server says the same of a statement that ran out of time and of one that a person cancelled,
-/// unless one reads its language.
-const CANCELLED: &str = "someone cancelled the statement, or it is one of planning and took longer \
-                         than 5 minutes; look at the server's locks and load";
 
 /// Settings that a user, a role or the server may have changed, and that would change the text of
 /// values or end a long read. A lock is waited for at most half a minute, and less if the operator
@@ -203,57 +197,6 @@ pub(super) fn text(row: &PgRow, at: usize) -> Result<String> {
     })
 }
 
-/// The driver's error, classified by who must act on it.
-pub(super) fn failed(what: String, error: sqlx::Error) -> Error {
-    use sqlx::Error as E;
-    match error {
-        E::Database(error) => match error.try_downcast::<PgDatabaseError>() {
-            Ok(error) => refused(what, &error),
-            Err(error) => Error::new(Kind::Invalid, what).because(error),
-        },
-        E::Io(error) if let Some(hint) = of_certificate(&error) => {
-            Error::new(Kind::Denied, what).because(error).hint(hint)
-        }
-        E::Io(_) | E::Tls(_) | E::Protocol(_) | E::WorkerCrashed => {
-            Error::transient(what).because(error)
-        }
-        E::Configuration(_) => Error::invalid(what).because(error),
-        E::ColumnDecode { .. } | E::Decode(_) | E::ColumnNotFound(_) => {
-            Error::bug(what).because(error)
-        }
-        error => Error::transient(what).because(error),
-    }
-}
-
-/// What helps where the server's certificate is not accepted.
-fn of_certificate(error: &std::io::Error) -> Option<&'static str> {
-    let found = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    let rustls::Error::InvalidCertificate(reason) = found else { return None };
-    Some(match reason {
-        CertificateError::UnknownIssuer => {
-            "have `sslrootcert` in `source.url` name the file with the certificate of the authority \
-             that signed the server's"
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "connect to a name that the certificate is for, or verify the certificate without its \
-             name: `sslmode=verify-ca`"
-        }
-        _ => "have the server's operator renew its certificate",
-    })
-}
-
-/// Whether the server refuses a statement because policies would hide rows from it. It says so
-/// under a code of many meanings, so the function that refuses it is looked at.
-fn hides_rows(error: &PgDatabaseError) -> bool {
-    error.code() == "42501" && error.routine() == Some("check_enable_rls")
-}
-
-/// The same, of the driver's error.
-pub(super) fn is_hidden(error: &sqlx::Error) -> bool {
-    let database = error.as_database_error();
-    database.and_then(|error| error.try_downcast_ref()).is_some_and(hides_rows)
-}
-
 /// The statement that makes the server refuse statements from which policies would hide rows, or
 /// hide them.
 ///
@@ -264,177 +207,4 @@ pub(super) fn row_security(asked: RowSecurity) -> String {
         RowSecurity::Filter => "on",
     };
     format!("set local row_security to {value}")
-}
-
-/// The SQLSTATE of an error, if the server sent one.
-pub(super) fn sqlstate(error: &sqlx::Error) -> Option<String> {
-    error.as_database_error()?.code().map(std::borrow::Cow::into_owned)
-}
-
-/// The server's own name of a condition whose messages quote values.
-/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-fn condition(code: &str) -> Option<&'static str> {
-    Some(match code {
-        "22001" => "a text is too long for its type",
-        "22002" | "22004" => "a value is NULL where none may be",
-        "22003" => "a number is out of the range of its type",
-        "22007" | "22008" => "a date or time is out of range, or cannot be read",
-        "22011" => "a part of a text is asked for that it cannot have",
-        "22012" => "a division by zero",
-        "22018" | "22P02" => "a text cannot be read as another type",
-        "22019" | "22025" | "2201B" => "a pattern cannot be read",
-        "2201E" => "a logarithm of zero or of a negative number",
-        "2201F" => "a power or root without a real result",
-        "2201W" | "2201X" => "a limit or offset is negative",
-        "22021" => "a text has characters that its encoding does not have",
-        "22023" => "a function is called with a value that it does not take",
-        "2202E" => "an array has another number of dimensions or elements",
-        "22030" | "22032" | "22033" | "22034" | "22035" | "22036" | "22037" | "22038" | "2203A"
-        | "2203B" | "2203C" | "2203D" => "a JSON value is not what is expected",
-        "22P01" => "a number is out of the range of floating point",
-        "22P03" => "a value in binary form cannot be read",
-        "P0001" => "a function raises an exception",
-        "P0002" => "a function finds no row where it needs one",
-        "P0003" => "a function finds more than one row where it needs one",
-        "P0004" => "a function's assertion does not hold",
-        _ => return None,
-    })
-}
-
-/// What helps where a pooler has no connection left.
-const POOL_HINT: &str = "if PgBouncer's pool has no connection left, lower `limits.max_connections` \
-                         of the job to its `default_pool_size` or below";
-
-/// Whether a pooler says that all of its connections are taken.
-fn is_pool_empty(error: &PgDatabaseError) -> bool {
-    error.code() == "08P01"
-        && ["query_wait_timeout", "no more connections allowed"]
-            .iter()
-            .any(|said| error.message().contains(said))
-}
-
-/// What an error of a pooler means. It has one code for all of them.
-fn of_pooler(error: &PgDatabaseError) -> Option<(Kind, &'static str)> {
-    if error.message().contains("startup parameter") {
-        let hint = "a pooler such as PgBouncer does not take this parameter: leave it out of \
-                    `source.url`, add it to the pooler's `ignore_startup_parameters`, or connect \
-                    to the server itself";
-        return Some((Kind::Invalid, hint));
-    }
-    if error.message().contains("statement pooling") {
-        let hint = "set PgBouncer's `pool_mode` to `session` or `transaction`, or connect to the \
-                    server itself";
-        return Some((Kind::Invalid, hint));
-    }
-    (error.severity() == PgSeverity::Fatal).then_some((Kind::Transient, POOL_HINT))
-}
-
-/// The server's error. Codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-fn refused(what: String, error: &PgDatabaseError) -> Error {
-    let code = error.code();
-    let (kind, hint) = match code {
-        "08P01" if let Some((kind, hint)) = of_pooler(error) => (kind, Some(hint)),
-        "53300" => (
-            Kind::Transient,
-            Some(
-                "the server has no connection left; start the job again, which is planned with \
-                 those that are free then, or lower `limits.max_connections` of the job",
-            ),
-        ),
-        "55P03" => (
-            Kind::Transient,
-            Some("another transaction holds a lock on the table, perhaps a migration; wait for it"),
-        ),
-        "42501" if hides_rows(error) => (
-            Kind::Denied,
-            Some(
-                "read as a user who sees all rows (its owner, or one with BYPASSRLS), or move only \
-                 the rows that the policies show: `row_security: filter`",
-            ),
-        ),
-        "42501" => (
-            Kind::Denied,
-            Some(
-                "grant this user the right to what the error names: SELECT on a table, USAGE on a \
-                 schema, EXECUTE on a function; what a view reads is granted to the view's owner",
-            ),
-        ),
-        "42P01" | "42703" | "3F000" => {
-            (Kind::NotFound, Some("check the names in the job; quote mixed-case names"))
-        }
-        "3D000" => (Kind::NotFound, Some("check the database's name in `source.url`")),
-        "40001" if error.message().contains("recovery") => (
-            Kind::Transient,
-            Some(
-                "the standby gives replication precedence; \
-                 set `hot_standby_feedback = on` there, or raise `max_standby_streaming_delay`",
-            ),
-        ),
-        // A server that the table lies on, and not this one.
-        _ if code.starts_with("08") => (
-            Kind::Denied,
-            Some(
-                "the server cannot connect to another one that the table lies on: look whether that \
-                 one answers, and at its user mapping; then start the job again",
-            ),
-        ),
-        "0A000" if error.message().contains("recovery") => (Kind::Denied, Some(unlogged::HINT)),
-        "57014" => (Kind::Transient, Some(CANCELLED)),
-        "22P05" => (
-            Kind::Data,
-            Some(
-                "a text has a character that UTF-8 lacks; move the table with a query that makes \
-                 bytes of the column: `convert_to(..., getdatabaseencoding())`",
-            ),
-        ),
-        "28000" => (
-            Kind::Denied,
-            Some(
-                "check the user in `source.url`, and `sslmode` if the connection has to be \
-                 encrypted; the server's `pg_hba.conf` says who may connect, from where and how",
-            ),
-        ),
-        _ if code.starts_with("28") => {
-            (Kind::Denied, Some("check the user and the password in `source.url`"))
-        }
-        _ if ["40", "53", "57"].iter().any(|class| code.starts_with(class)) => {
-            (Kind::Transient, None)
-        }
-        "55000" if error.routine() == Some("ExecOpenScanRelation") => {
-            (Kind::Denied, Some("run `REFRESH MATERIALIZED VIEW` for what the error names"))
-        }
-        _ if ["22", "P0"].iter().any(|class| code.starts_with(class)) => (
-            Kind::Data,
-            Some(
-                "run the query of the view, or the filter, on the server to find the row; correct \
-                 it, or leave it out with `where`",
-            ),
-        ),
-        _ if code.starts_with("XX") => (Kind::Data, None),
-        // What a statement asks for: the job's query or filter.
-        _ if ["0A", "21", "42"].iter().any(|class| code.starts_with(class)) => {
-            (Kind::Invalid, None)
-        }
-        // States and limits of the server, and not of the job.
-        _ => (Kind::Denied, None),
-    };
-    // Messages about values quote the values.
-    let quotes_values = ["22", "23", "P0"].iter().any(|class| code.starts_with(class));
-    let said = if quotes_values {
-        match condition(code) {
-            Some(condition) => format!("{condition} (SQLSTATE {code})"),
-            None => format!("the server answers with SQLSTATE {code}"),
-        }
-    } else {
-        format!("{} (SQLSTATE {code})", error.message())
-    };
-    let error = match code {
-        "53300" => Error::new(kind, what).because(NoConnectionLeft(said)),
-        _ if is_pool_empty(error) => Error::new(kind, what).because(NoConnectionLeft(said)),
-        _ => Error::new(kind, what).because(said),
-    };
-    match hint {
-        Some(hint) => error.hint(hint),
-        None => error,
-    }
 }

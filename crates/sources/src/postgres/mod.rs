@@ -15,6 +15,7 @@ mod partitions;
 mod reader;
 mod replacements;
 mod rights;
+mod server_error;
 mod silence;
 mod statistics_warnings;
 mod survey;

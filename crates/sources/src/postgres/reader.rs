@@ -10,11 +10,10 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor};
 
 use super::batches::PgBatches;
-use super::connection::{
-    begin, begin_soon, execute, failed, get, row_security, rows, settle, sqlstate,
-};
+use super::connection::{begin, begin_soon, execute, get, row_security, rows, settle};
 use super::copy_connection::{CopyConnection, Received};
 use super::partitions::MOST_LOCKED;
+use super::server_error::{failed, sqlstate};
 use super::silence::{SILENCE, Watch};
 use super::{Database, dialect, replacements, rights, survey};
 use crate::source::{Batches, Join, Reader};

@@ -12,7 +12,7 @@ use sluice_contracts::{Error, Kind, Result};
 use sqlx::postgres::PgConnection;
 
 use super::Database;
-use super::connection::{begin, get, if_allowed, rows};
+use super::connection::{begin_soon, get, if_allowed, rows};
 use crate::source::NoConnectionLeft;
 
 /// How long the server may be silent before it is looked at, unless the URL says otherwise.
@@ -90,7 +90,7 @@ impl Watch {
             if process == 0 {
                 return Ok(true);
             }
-            begin(&mut connection, "read committed").await?;
+            begin_soon(&mut connection, "read committed").await?;
             let what = || "look whether a connection lives".to_owned();
             let sql = format!("select 1 from pg_stat_activity where pid = {process}");
             let found = if_allowed(&mut connection, &sql, what).await?;

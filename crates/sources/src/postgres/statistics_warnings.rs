@@ -7,8 +7,9 @@ use sluice_contracts::Result;
 use sluice_contracts::documents::{Column, OnInvalid, Relation};
 use sqlx::postgres::PgConnection;
 
-use super::connection::{attempt, failed, text};
+use super::connection::{attempt, text};
 use super::dialect;
+use super::server_error::failed;
 use super::type_table::suspicion_of_element;
 
 /// A warning for each column in which such a value would end the run, from the statistics of a

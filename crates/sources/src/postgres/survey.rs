@@ -15,11 +15,11 @@ use super::Database;
 use super::catalog::{self, CatalogEntry};
 use super::columns::Attribute;
 use super::connection::{
-    self, STATEMENT_MINUTES, attempt, execute, failed, get, if_allowed, is_hidden, row_security,
-    rows,
+    self, STATEMENT_MINUTES, attempt, execute, get, if_allowed, row_security, rows,
 };
 use super::partitions;
 use super::rights;
+use super::server_error::{failed, is_hidden};
 use super::type_table::{PgType, resolve};
 use super::{address, dialect, distribution, listing, statistics_warnings, unlogged};
 use crate::naming;
