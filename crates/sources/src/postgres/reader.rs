@@ -27,6 +27,31 @@ const FIRST_USER_OID: u32 = 16_384;
 /// connection that died silently would be waited for forever.
 const SILENCE: Duration = Duration::from_mins(2);
 
+/// Tables that got a parent or lost one after the snapshot, of those that this transaction has
+/// locked and their children. The snapshot shows no such change, but each of its rows of the catalog
+/// says which transaction has deleted or replaced it since. A table that gets a parent has all
+/// columns changed that the parent has.
+const CHILDREN: &str = "\
+with read(oid) as (select distinct l.relation from pg_locks l \
+  where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted), \
+left_parent(oid, by) as (select i.inhrelid, i.xmax::text::bigint \
+  from read join pg_inherits i on i.inhparent = read.oid), \
+named(oid, name, by) as (select a.attrelid, a.attname::text, a.xmax::text::bigint \
+  from read join pg_class c on c.oid = read.oid and c.relkind in ('r', 'p', 'f') \
+  join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), \
+snapshot(at) as (select txid_snapshot_xmax(txid_current_snapshot())), \
+since(by) as (select by from snapshot cross join \
+  (select by from left_parent union select by from named) as every where case when by <> 0 \
+  then txid_status(at + (by - at % 4294967296 + 6442450944) % 4294967296 - 2147483648) \
+  end = 'committed'), \
+columns(oid, names, changed) as (select oid, array_agg(name), \
+  array_agg(name) filter (where by in (select by from since)) from named group by oid), \
+found(oid) as (select oid from left_parent where by in (select by from since) union all \
+  select child.oid from columns child join columns parent \
+  on child.changed is not null and parent.oid <> child.oid and parent.names <@ child.changed) \
+select format('%I.%I', n.nspname, c.relname) from found join pg_class c on c.oid = found.oid \
+join pg_namespace n on n.oid = c.relnamespace order by 1 limit 1";
+
 /// A connection in a transaction that sees one snapshot.
 pub(super) struct PgReader {
     line: CopyConnection,
@@ -109,7 +134,9 @@ impl PgReader {
     /// reads, because the server locks them when it [begins](Self::begins) it; only what a function
     /// reads inside is not among them. `pg_class` shows the snapshot's state of a table, and the
     /// functions the newest.
-    async fn replaced(&mut self) -> Result<Option<String>> {
+    ///
+    /// Where a parent is read as a `whole`, the server reads the children that it has now.
+    async fn replaced(&mut self, whole: bool) -> Result<Option<String>> {
         let sql = format!(
             "with read(oid) as (select distinct l.relation from pg_locks l \
                where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted) \
@@ -124,7 +151,10 @@ impl PgReader {
              order by 1 limit 1"
         );
         let what = || "look whether a table was replaced".to_owned();
-        let found = rows(self.line.free()?, &sql, what).await?;
+        let mut found = rows(self.line.free()?, &sql, what).await?;
+        if found.is_empty() && whole {
+            found = rows(self.line.free()?, CHILDREN, what).await?;
+        }
         found.first().map(|row| text(row, 0)).transpose()
     }
 
@@ -132,7 +162,13 @@ impl PgReader {
     /// statement uses the newest one. Errors that would refuse a COPY before its first row are
     /// found here, where they cost no connection: a cursor plans the query, checks what the user
     /// may read, and connects to the servers that foreign tables lie on.
-    async fn begins(&mut self, table: &Table, before: &str, query: &str) -> Result<()> {
+    async fn begins(
+        &mut self,
+        table: &Table,
+        before: &str,
+        query: &str,
+        whole: bool,
+    ) -> Result<()> {
         let sql = if self.independent {
             format!("{before}explain {query}")
         } else {
@@ -148,17 +184,23 @@ impl PgReader {
         if self.independent {
             return Ok(());
         }
-        match self.replaced().await? {
-            Some(name) => {
-                Err(altered(table, format!("`{name}` was rewritten, emptied or renamed")))
-            }
+        match self.replaced(whole).await? {
+            Some(name) => Err(altered(
+                table,
+                format!("`{name}` was rewritten, emptied, renamed, attached or detached"),
+            )),
             None => Ok(()),
         }
     }
 
     /// Begins one query of a unit. What it locks of a tree is locked until the next one begins or
     /// the unit ends: of thousands of partitions, a task never locks more than a few.
-    pub(super) async fn begin_query(&mut self, table: &Table, query: &str) -> Result<()> {
+    pub(super) async fn begin_query(
+        &mut self,
+        table: &Table,
+        query: &str,
+        whole: bool,
+    ) -> Result<()> {
         if self.is_tree {
             let before = match &mut self.unit {
                 Some(unit) if unit.guarded => "rollback to savepoint leaves; ",
@@ -168,7 +210,7 @@ impl PgReader {
                 }
                 None => "",
             };
-            self.begins(table, before, query).await?;
+            self.begins(table, before, query, whole).await?;
         }
         self.line.copy(dialect::copy(query))
     }
@@ -227,7 +269,7 @@ impl PgReader {
             table.columns.iter().map(|c| dialect::identifier(&c.source_name)).collect();
         let from = format!("{only}{relation}");
         let query = dialect::select(&columns.join(", "), &from, table.filter.as_deref());
-        self.begins(table, "", &query).await
+        self.begins(table, "", &query, !self.is_tree).await
     }
 }
 
