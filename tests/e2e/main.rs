@@ -3,6 +3,7 @@
 
 mod access;
 mod bigquery;
+mod changed_trees;
 mod cloud;
 mod commands;
 mod concurrent_changes;

@@ -19,6 +19,8 @@ use crate::source::Batches;
 pub(super) struct PgBatches<'a> {
     reader: &'a mut PgReader,
     table: &'a Table,
+    /// Whether they read a table with all the partitions that it has.
+    whole: bool,
     /// Those that have not begun yet.
     queries: VecDeque<String>,
     decoder: CopyDecoder,
@@ -37,6 +39,7 @@ impl<'a> PgBatches<'a> {
         let mut batches = Self {
             reader,
             table,
+            whole: unit.leaf.is_none(),
             queries: dialect::queries(table, unit)?.into(),
             decoder: CopyDecoder::of_unit(table, unit)?,
             chunk: Bytes::new(),
@@ -49,7 +52,7 @@ impl<'a> PgBatches<'a> {
     /// Begins the next query. Without another one, the rows have ended.
     async fn begin_next(&mut self) -> Result<()> {
         match self.queries.pop_front() {
-            Some(query) => self.reader.begin_query(self.table, &query).await,
+            Some(query) => self.reader.begin_query(self.table, &query, self.whole).await,
             None => {
                 self.ended = true;
                 Ok(())

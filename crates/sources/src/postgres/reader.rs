@@ -112,7 +112,13 @@ impl PgReader {
     /// statement uses the newest one. Errors that would refuse a COPY before its first row are
     /// found here, where they cost no connection: a cursor plans the query, checks what the user
     /// may read, and connects to the servers that foreign tables lie on.
-    async fn begins(&mut self, table: &Table, before: &str, query: &str) -> Result<()> {
+    async fn begins(
+        &mut self,
+        table: &Table,
+        before: &str,
+        query: &str,
+        whole: bool,
+    ) -> Result<()> {
         let sql = if self.independent {
             format!("{before}explain {query}")
         } else {
@@ -128,7 +134,7 @@ impl PgReader {
         if self.independent {
             return Ok(());
         }
-        match replacements::find(self.line.free()?).await? {
+        match replacements::find(self.line.free()?, whole).await? {
             Some(change) => Err(altered(table, change)),
             None => Ok(()),
         }
@@ -136,7 +142,12 @@ impl PgReader {
 
     /// Begins one query of a unit. What it locks of a tree is locked until the next one begins or
     /// the unit ends: of thousands of partitions, a task never locks more than a few.
-    pub(super) async fn begin_query(&mut self, table: &Table, query: &str) -> Result<()> {
+    pub(super) async fn begin_query(
+        &mut self,
+        table: &Table,
+        query: &str,
+        whole: bool,
+    ) -> Result<()> {
         if self.is_tree {
             let before = match &mut self.unit {
                 Some(unit) if unit.guarded => "rollback to savepoint leaves; ",
@@ -146,7 +157,7 @@ impl PgReader {
                 }
                 None => "",
             };
-            self.begins(table, before, query).await?;
+            self.begins(table, before, query, whole).await?;
         }
         self.line.copy(dialect::copy(query))
     }
@@ -231,7 +242,7 @@ impl PgReader {
             table.columns.iter().map(|c| dialect::identifier(&c.source_name)).collect();
         let from = format!("{only}{relation}");
         let query = dialect::select(&columns.join(", "), &from, table.filter.as_deref());
-        self.begins(table, "", &query).await
+        self.begins(table, "", &query, !self.is_tree).await
     }
 }
 

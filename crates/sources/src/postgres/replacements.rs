@@ -33,7 +33,9 @@ fn replaced(row: &str) -> String {
 /// the query: they tell where the files of a table lie, and which table or column has a name. None
 /// tells how a view is defined, so the row of the definition that the snapshot shows is asked
 /// whether it was replaced.
-pub(super) async fn find(connection: &mut PgConnection) -> Result<Option<String>> {
+///
+/// Where a parent is read as a `whole`, the server reads the children that it has now.
+pub(super) async fn find(connection: &mut PgConnection, whole: bool) -> Result<Option<String>> {
     let sql = format!(
         "with read as (select l.oid, c.oid is not null as is_known, c.relkind, c.relfilenode, \
              n.nspname, c.relname \
@@ -67,6 +69,34 @@ pub(super) async fn find(connection: &mut PgConnection) -> Result<Option<String>
         replaced("d"),
     );
     let what = || "look whether a table or view was replaced".to_owned();
-    let found = rows(connection, &sql, what).await?;
+    let mut found = rows(connection, &sql, what).await?;
+    if found.is_empty() && whole {
+        found = rows(connection, &children(), what).await?;
+    }
     found.first().map(|row| text(row, 0)).transpose()
+}
+
+/// Tables that got a parent or lost one after the snapshot, of those that this transaction has
+/// locked and their children. The snapshot shows no such change, but its rows of the catalogs were
+/// replaced: that of the parent, or, of a table that gets one, those of all columns that the parent
+/// has.
+fn children() -> String {
+    format!(
+        "with read(oid) as (select distinct relation from pg_locks where pid = pg_backend_pid() \
+           and locktype = 'relation' and granted and relation >= {FIRST_USER_OID}), \
+         named(oid, name, changed) as (select a.attrelid, a.attname::text, {} \
+           from read join pg_class c on c.oid = read.oid and c.relkind in ('r', 'p', 'f') \
+           join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), \
+         columns(oid, names, changed) as (select oid, array_agg(name), \
+           array_agg(name) filter (where changed) from named group by oid), \
+         found(oid) as (\
+           select i.inhrelid from read join pg_inherits i on i.inhparent = read.oid where {} \
+           union all \
+           select child.oid from columns child join columns parent on child.changed is not null \
+             and parent.oid <> child.oid and parent.names <@ child.changed) \
+         select format('`%s` was given to a parent or taken from it', oid::regclass) from found \
+         order by 1 limit 1",
+        replaced("a"),
+        replaced("i"),
+    )
 }
