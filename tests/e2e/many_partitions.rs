@@ -150,3 +150,38 @@ async fn many_partitions_that_only_their_parent_shows_are_read_by_one_task() {
     }
     database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
 }
+
+/// The server is asked about several partitions at once: each answer is about its own, whether the
+/// partitions between them were analysed or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_partitions_that_nobody_analysed_the_large_one_is_cut() {
+    let Some(database) = Database::fresh().await else { return };
+    database
+        .execute(
+            "CREATE TABLE days (id int, d int) PARTITION BY LIST (d);
+             DO $$ BEGIN FOR i IN 0..39 LOOP
+                 EXECUTE format('CREATE TABLE days_%s PARTITION OF days FOR VALUES IN (%s)
+                     WITH (autovacuum_enabled = false)', i, i);
+                 EXECUTE format('INSERT INTO days_%s SELECT n, %s FROM generate_series(1, %s) AS n',
+                     i, i, CASE i WHEN 23 THEN 60000 ELSE 10 END);
+                 IF i % 3 = 0 THEN EXECUTE format('ANALYZE days_%s', i); END IF;
+             END LOOP; END $$",
+        )
+        .await;
+    let site = Site::reading(database.url());
+    let more =
+        json!({"partitioning": {"strategy": "id_range", "column": "id", "target_rows": 9000}});
+    for source in
+        [json!({"table": "public.days"}), json!({"table": "public.days", "where": "id > 0"})]
+    {
+        let job = site.job("days", &source, &more);
+        let plan = site.plan(&job).await;
+        let units = plan["tables"][0]["units"].as_array().expect("the units of a small plan");
+        let [small, large @ ..] = units.as_slice() else { panic!("no units: {plan:#}") };
+        assert_eq!(small["leaf"], "public.days_0 and 38 more", "{plan:#}");
+        assert!(large.len() > 2, "{plan:#}");
+        assert!(large.iter().all(|unit| unit["leaf"] == "public.days_23"), "{plan:#}");
+        site.run(&job).await;
+        assert_same(Expected::Table(&database, "days"), &site.table("days")).await;
+    }
+}

@@ -9,8 +9,8 @@ use crate::sql::{self, Dialect};
 
 pub(super) use crate::sql::quoted as identifier;
 
-/// Most partitions that one query reads.
-const READ_TOGETHER: usize = 16;
+/// Most partitions that one query reads, or that one question of planning is about.
+pub(super) const READ_TOGETHER: usize = 16;
 /// The alias of the relation that is read.
 const ALIAS: &str = "_sluice";
 

@@ -3,8 +3,8 @@
 use sluice_contracts::documents::{self, Column};
 use sluice_contracts::job::TableJob;
 use sluice_contracts::{Error, Result};
-use sqlx::postgres::PgConnection;
 use sqlx::postgres::types::Oid;
+use sqlx::postgres::{PgConnection, PgRow};
 
 use super::catalog::CatalogEntry;
 use super::connection::{get, rows};
@@ -82,22 +82,22 @@ pub(super) async fn find(
         .iter()
         .filter_map(|leaf| Some(outside::foreign_table(&leaf.name, leaf.server.as_deref()?)));
     let mut outside: Vec<String> = foreign.collect();
-    if job.filter.is_some() {
-        // The partitions are not what the filter reads.
+    // What a foreign table is read by is outside anyway. Partitions are not what the filter reads.
+    if job.filter.is_some() && found.kind != 'f' {
         let alone = dialect::select(&names, &found.alone(&job.relation), filter(job));
         let by_filter = outside::below(connection, job, &alone).await?.outside;
         for leaf in &mut leaves {
             leaf.outside |= !by_filter.is_empty();
         }
         outside.extend(by_filter);
-        outside.dedup();
     }
     warnings.extend(outside::warning(&outside));
     let oids: Vec<u32> = leaves.iter().map(|leaf| leaf.oid).collect();
     if let [only] = leaves.as_slice()
         && only.oid == oid
     {
-        let piece = measure(connection, job, only, None, (&names, &from)).await?;
+        let expected = explain(connection, &dialect::select(&names, &from, filter(job))).await?;
+        let piece = measure(job, only, None, expected);
         let blocks = if found.row_security { None } else { piece.blocks };
         return Ok(whole(oids, warnings, Piece { blocks, ..piece }));
     }
@@ -126,13 +126,8 @@ pub(super) async fn find(
     }
     // What the server refuses of the query, it refuses of the parent alone.
     explain(connection, &dialect::select(&names, &format!("only {from}"), filter(job))).await?;
-    let mut pieces = Vec::with_capacity(leaves.len());
-    for leaf in &leaves {
-        let from = format!("only {}", leaf.name);
-        let name = documents::Leaf::Partition(leaf.name.clone());
-        pieces.push(measure(connection, job, leaf, Some(name), (&names, &from)).await?);
-    }
-    Ok(Partitions { all: pieces, leaves: oids, warnings })
+    let all = measure_leaves(connection, job, &leaves, &names).await?;
+    Ok(Partitions { all, leaves: oids, warnings })
 }
 
 fn filter(job: &TableJob) -> Option<&str> {
@@ -181,18 +176,38 @@ async fn leaves(connection: &mut PgConnection, job: &TableJob, oid: u32) -> Resu
         .collect()
 }
 
-async fn measure(
+/// The rows of every leaf, each by its name. Asks the server about some leaves at once: of thousands,
+/// each question counts.
+async fn measure_leaves(
     connection: &mut PgConnection,
+    job: &TableJob,
+    leaves: &[Leaf],
+    columns: &str,
+) -> Result<Vec<Piece>> {
+    let is_asked = |leaf: &&Leaf| leaf.rows.is_none() || job.filter.is_some();
+    let mut pieces = Vec::with_capacity(leaves.len());
+    for leaves in leaves.chunks(dialect::READ_TOGETHER) {
+        let question =
+            |leaf: &Leaf| dialect::select(columns, &format!("only {}", leaf.name), filter(job));
+        let questions: Vec<String> = leaves.iter().filter(is_asked).map(question).collect();
+        let mut answers = explain_all(connection, &questions).await?.into_iter();
+        for leaf in leaves {
+            let name = documents::Leaf::Partition(leaf.name.clone());
+            let answer = Some(leaf).filter(is_asked).and_then(|_| answers.next());
+            let counted = (leaf.rows.unwrap_or(0), 0);
+            pieces.push(measure(job, leaf, Some(name), answer.unwrap_or(counted)));
+        }
+    }
+    Ok(pieces)
+}
+
+/// A piece of as many rows, and bytes of a row, as the server expects.
+fn measure(
     job: &TableJob,
     leaf: &Leaf,
     name: Option<documents::Leaf>,
-    (columns, from): (&str, &str),
-) -> Result<Piece> {
-    let (rows, width) = match (leaf.rows, filter(job)) {
-        // Of thousands of partitions each question counts.
-        (Some(rows), None) if name.is_some() => (rows, 0),
-        _ => explain(connection, &dialect::select(columns, from, filter(job))).await?,
-    };
+    (rows, width): (u64, u64),
+) -> Piece {
     let rows = match leaf.pages {
         Some(pages) if leaf.rows.is_none() && pages < LEAST_PAGES => {
             rows * u64::from(pages) / u64::from(LEAST_PAGES)
@@ -204,30 +219,49 @@ async fn measure(
         _ => rows.saturating_mul(width),
     };
     let (blocks, outside) = (leaf.pages, leaf.outside);
-    Ok(Piece { leaf: name, rows, bytes, blocks, outside, crowded: false })
+    Piece { leaf: name, rows, bytes, blocks, outside, crowded: false }
 }
 
 /// Rows and bytes of a row that the server's planner expects of a query. Reads no table.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
 pub(super) async fn explain(connection: &mut PgConnection, sql: &str) -> Result<(u64, u64)> {
-    let what = || "ask the server for a plan".to_owned();
+    let found = explain_all(connection, &[sql.to_owned()]).await?;
+    found.first().copied().ok_or_else(|| Error::bug(asking()))
+}
+
+/// The same of several queries, in one question. The server locks what all of them read meanwhile.
+async fn explain_all(connection: &mut PgConnection, queries: &[String]) -> Result<Vec<(u64, u64)>> {
+    if queries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let each = queries.iter().map(|query| format!("explain (format json) {query}; "));
     // Rolling back ends the locks that planning takes.
     let sql = format!(
-        "savepoint planned; explain (format json) {sql}; \
-         rollback to savepoint planned; release savepoint planned"
+        "savepoint planned; {}rollback to savepoint planned; release savepoint planned",
+        each.collect::<String>()
     );
-    let found = rows(connection, &sql, what).await?;
-    let row = found.first().ok_or_else(|| Error::bug(what()))?;
+    let found = rows(connection, &sql, asking).await?;
+    if found.len() != queries.len() {
+        return Err(Error::bug(asking()));
+    }
+    found.iter().map(expected).collect()
+}
+
+fn asking() -> String {
+    "ask the server for a plan".to_owned()
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
+fn expected(row: &PgRow) -> Result<(u64, u64)> {
     let text = sqlx::Row::try_get_raw(row, 0)
         .ok()
         .and_then(|value| value.as_str().ok().map(str::to_owned))
-        .ok_or_else(|| Error::bug(what()))?;
+        .ok_or_else(|| Error::bug(asking()))?;
     let plan: serde_json::Value =
-        serde_json::from_str(&text).map_err(|source| Error::bug(what()).because(source))?;
+        serde_json::from_str(&text).map_err(|source| Error::bug(asking()).because(source))?;
     let number = |key| plan.pointer(&format!("/0/Plan/{key}")).and_then(serde_json::Value::as_f64);
     match (number("Plan Rows"), number("Plan Width")) {
         (Some(rows), Some(width)) => Ok((rows as u64, width as u64)),
-        _ => Err(Error::bug(what())),
+        _ => Err(Error::bug(asking())),
     }
 }
 
