@@ -44,6 +44,19 @@ impl TaskConfig {
         self.split_manifest().map(|(bucket, _)| bucket)
     }
 
+    /// A name of this process in the run's documents, which no other process has: the platform may
+    /// run an attempt twice, and the two must not write the same object.
+    pub(crate) fn writer_id(&self) -> String {
+        let nonce = uuid::Uuid::new_v4().simple().to_string();
+        format!(
+            "{}-{}-{}-{}",
+            short(&self.cloud_run_execution),
+            self.cloud_run_task_index,
+            self.cloud_run_task_attempt,
+            short(&nonce),
+        )
+    }
+
     /// The run that the manifest belongs to.
     pub(crate) fn run(&self) -> Result<RunId> {
         self.split_manifest().map(|(_, run)| run)
@@ -57,6 +70,12 @@ impl TaskConfig {
                 .hint(format!("write `{}`", Layout::MANIFEST_URL))
         })
     }
+}
+
+/// The end of a name, which is the part that differs from its peers'.
+fn short(name: &str) -> String {
+    let tail: Vec<char> = name.chars().rev().filter(char::is_ascii_alphanumeric).take(12).collect();
+    tail.into_iter().rev().collect()
 }
 
 #[cfg(test)]

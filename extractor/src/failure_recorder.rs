@@ -1,9 +1,9 @@
 //! Records the failure of an attempt, for the program that decides the run's outcome.
 
 use chrono::Utc;
-use sluice_contracts::Error;
 use sluice_contracts::documents::{Failure, UnitRef};
 use sluice_contracts::store::RunStore;
+use sluice_contracts::{Error, Kind};
 
 use crate::TaskConfig;
 
@@ -24,7 +24,11 @@ impl FailureRecorder<'_> {
             attempt: self.config.cloud_run_task_attempt,
             execution: self.config.cloud_run_execution.clone(),
             unit: at.map(|unit| (unit.table, unit.unit)),
-            kind: error.kind(),
+            // The plan was made, so it is not the job that is wrong.
+            kind: match error.kind() {
+                Kind::Invalid => Kind::Data,
+                kind => kind,
+            },
             message: error.chain(),
             hint: error.remedy().map(str::to_owned),
             at: Utc::now(),

@@ -11,13 +11,15 @@ use tokio::time::Instant;
 
 /// How long an attempt of a task goes on trying without reading anything: a new path into a private
 /// network can take two minutes to open.
-const RETRY_FOR: Duration = Duration::from_secs(150);
+pub(crate) const RETRY_FOR: Duration = Duration::from_secs(150);
 /// How long a run goes on trying, in the first attempt of a task and in a second on another
 /// machine, without reading anything.
 pub const GIVES_UP_AFTER: Duration = Duration::from_secs(2 * RETRY_FOR.as_secs());
 /// The same if the source gives no connection: the plan counted on one, and the client that has
 /// taken it may need it for hours, while the run's other tasks wait for this one's units.
 const CONNECTION_FOR: Duration = Duration::from_mins(1);
+/// Longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// How often a table is tried, without a unit that finishes, before it is given up: the source
 /// refuses it for a reason that may pass, or the connection is lost. The source waits for a lock
 /// itself, half a minute unless less is set.
@@ -45,6 +47,12 @@ impl RetryBudget {
     /// The source answers: a path into its network is open.
     pub(crate) fn restart_clock(&mut self) {
         self.since = Instant::now();
+    }
+
+    /// The pause before tables are tried again that the source refuses.
+    pub(crate) fn pause_for_tables(&mut self) -> Duration {
+        self.restart_clock();
+        self.delays.next().unwrap_or(LONGEST_PAUSE)
     }
 
     /// The pause before the next try after an error; `None` if it must not try again.
@@ -84,9 +92,9 @@ pub(crate) fn exhausted(error: Error, attempt: u32) -> Error {
 }
 
 /// Makes the error permanent: a person has to act, and no other table waits for that.
-pub(crate) fn still_refused(error: &Error) -> Error {
-    let hint = error.remedy().unwrap_or("run the job again when the table is free").to_owned();
-    Error::new(Kind::Denied, format!("read a table, tried {TABLE_TRIES} times"))
+pub(crate) fn still_refused(error: &Error, tries: u32) -> Error {
+    let hint = error.remedy().unwrap_or("run the job again when its cause is gone").to_owned();
+    Error::new(Kind::Denied, format!("read a table, tried {tries} times"))
         .because(error.chain())
         .hint(hint)
 }
@@ -95,7 +103,7 @@ pub(crate) fn still_refused(error: &Error) -> Error {
 fn delays() -> impl Iterator<Item = Duration> {
     backon::ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(500))
-        .with_max_delay(Duration::from_secs(15))
+        .with_max_delay(LONGEST_PAUSE)
         .with_jitter()
         .without_max_times()
         .build()

@@ -19,7 +19,7 @@ use crate::launch::{self, Share};
 use crate::parts::Parts;
 use crate::peers::{Peers, TaskStart, Unreadable};
 use crate::progress::Progress;
-use crate::retry::{self, Heard, Pause, RetryBudget, TABLE_TRIES};
+use crate::retry::{self, Heard, Pause, RETRY_FOR, RetryBudget, TABLE_TRIES};
 use crate::snapshot::{JoinedSnapshot, Joiner};
 use crate::task_state::{LeftSnapshot, TaskEnd, TaskState};
 
@@ -59,15 +59,6 @@ async fn carry_out(
         tracing::info!(task, "nothing of this launch is for this task");
         return Ok(());
     }
-    let nonce = uuid::Uuid::new_v4().simple().to_string();
-    let writer_id = format!(
-        "{}-{}-{}-{}",
-        short(&config.cloud_run_execution),
-        task,
-        config.cloud_run_task_attempt,
-        // The platform may run an attempt twice; the two must not write the same object.
-        short(&nonce),
-    );
     let checks = CheckRequests { checks, run: manifest.run };
     let peers = Peers {
         store: &store,
@@ -78,7 +69,7 @@ async fn carry_out(
         task,
         unreadable: watch::Sender::new(Unreadable::default()),
     };
-    let failures = FailureRecorder { store: &store, config, writer_id };
+    let failures = FailureRecorder { store: &store, config, writer_id: config.writer_id() };
     let worker = Worker { config, store: &store, manifest: &manifest, peers, open, failures };
     let mut state = TaskState::default();
     let mut stop = Heard::told_to_stop();
@@ -130,6 +121,11 @@ impl Worker<'_> {
                 }
             };
             let error = match result {
+                Ok(LeftSnapshot::Refused) => {
+                    // The connection works, so time without a row is no sign of an outage.
+                    tokio::time::sleep(budget.pause_for_tables()).await;
+                    continue;
+                }
                 Ok(LeftSnapshot::Ended(ended)) => return Ok(ended),
                 Ok(LeftSnapshot::Outdated) => {
                     state.snapshot = None;
@@ -249,7 +245,7 @@ impl Worker<'_> {
                     refused.insert(unit.table, (unit, error));
                     continue;
                 }
-                error = retry::still_refused(&error);
+                error = retry::still_refused(&error, *refusals);
                 if works && !self.manifest.fails_as_a_whole() {
                     state.failed = Some(self.give_up(unit, error).await);
                     continue;
@@ -268,9 +264,15 @@ impl Worker<'_> {
                 return Ok(LeftSnapshot::Outdated);
             }
         }
-        if let Some((_, (unit, error))) = refused.pop_first() {
-            state.at = Some(unit);
-            return Err(error);
+        if !refused.is_empty() {
+            let since = *state.refused_since.get_or_insert_with(tokio::time::Instant::now);
+            if self.manifest.fails_as_a_whole() || since.elapsed() < RETRY_FOR {
+                return Ok(LeftSnapshot::Refused);
+            }
+        }
+        for (table, (unit, error)) in refused {
+            let tries = state.refusals.get(&table).copied().unwrap_or(1);
+            state.failed = Some(self.give_up(unit, retry::still_refused(&error, tries)).await);
         }
         state.at = None;
         if self.peers.wait(snapshot).await? {
@@ -387,12 +389,6 @@ struct UnitError {
 
 fn place(table: &Table, unit: UnitRef) -> String {
     format!("unit {} of {} of table `{}`", unit.unit, table.units, table.name)
-}
-
-/// The end of a name, which is the part that differs from its peers'.
-fn short(name: &str) -> String {
-    let tail: Vec<char> = name.chars().rev().filter(char::is_ascii_alphanumeric).take(12).collect();
-    tail.into_iter().rev().collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "secrets come from the environment")]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sluice_contracts::Error;
 use sluice_contracts::documents::UnitRef;
+use tokio::time::Instant;
 
 use crate::snapshot::JoinedSnapshot;
 
@@ -29,6 +30,8 @@ pub(crate) struct TaskState {
     pub(crate) at: Option<UnitRef>,
     /// How often each table was tried since a unit of it was finished.
     pub(crate) refusals: BTreeMap<u32, u32>,
+    /// When a table was left for later for the first time.
+    pub(crate) refused_since: Option<Instant>,
     /// Why the last of the tables that cannot be read was given up.
     pub(crate) failed: Option<Error>,
 }
@@ -44,6 +47,8 @@ impl TaskState {
 pub(crate) enum LeftSnapshot {
     /// Nothing is left to do.
     Ended(TaskEnd),
+    /// Tables are left for later.
+    Refused,
     /// A newer generation was founded meanwhile, or no task holds the snapshot any more.
     Outdated,
 }

@@ -433,6 +433,10 @@ async fn a_job_carries_out_no_statements_of_its_own() {
         (json!({"table": "mine", "where": "true; delete from victim"}), 64),
         (json!({"query": below}), 64),
         (json!({"query": "select * from mine; delete from victim"}), 64),
+        // Each is well-formed only with what Sluice writes around it.
+        (json!({"table": "mine", "where": "id < 3) or (id > 7"}), 64),
+        (json!({"table": "mine", "where": "id < 3 /*"}), 64),
+        (json!({"query": "select id from mine) union all (select id from victim"}), 64),
         (json!({"query": "select * from mine where id <> ascii(';') -- ;"}), 0),
         (json!({"table": "mine", "where": "id::text <> ';'"}), 0),
     ] {

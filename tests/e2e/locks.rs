@@ -172,5 +172,5 @@ async fn a_statement_of_planning_that_is_cancelled_says_what_may_have_ended_it()
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let ended = planning.ended().await;
-    ended.refused(1, &["`public.slow`", "longer than 5 minutes"]);
+    ended.refused(1, &["`public.slow`", "may take 5 minutes"]);
 }

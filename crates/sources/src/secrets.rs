@@ -90,8 +90,10 @@ impl Secrets {
         let Some(own) = chain.strip_suffix(&said) else { return error };
         let public = |text: &String| own.contains(text.as_str());
         let texts = self.texts.iter().filter(|(text, _)| !public(text)).cloned().collect();
-        let clean = Self { texts }.clean(&said);
-        if clean == said {
+        let secret = Self { texts };
+        let clean = secret.clean(&said);
+        let hint = error.remedy().map(|hint| secret.clean(hint));
+        if clean == said && hint.as_deref() == error.remedy() {
             return error;
         }
         let rest = own.strip_prefix(&what).unwrap_or(own).trim_start_matches(": ");
@@ -102,10 +104,7 @@ impl Secrets {
         } else {
             redacted.because(cause)
         };
-        match error.remedy() {
-            Some(hint) => redacted.hint(hint.to_owned()),
-            None => redacted,
-        }
+        hint.into_iter().fold(redacted, Error::hint)
     }
 
     fn clean(&self, text: &str) -> String {
@@ -232,5 +231,25 @@ mod tests {
         let redacted = secrets.redact(error);
         assert!(NoConnectionLeft::caused(&redacted));
         assert!(!redacted.chain().contains("annabel"));
+    }
+
+    #[test]
+    fn only_what_others_say_of_a_statement_is_redacted() {
+        let mut secrets = Secrets::default();
+        secrets.add("SOURCE_URL", "postgres://s3cret_user@host/shop");
+        let said = "permission denied for s3cret_user";
+        let error = Error::new(sluice_contracts::Kind::Denied, "describe table `shop.orders`")
+            .because(said)
+            .hint("grant it to `s3cret_user`")
+            .during("plan job `x`");
+        let redacted = secrets.redact_cause(error);
+        assert_eq!(
+            redacted.chain(),
+            "plan job `x`: describe table `shop.orders`: permission denied for ***"
+        );
+        assert_eq!(redacted.remedy(), Some("grant it to `***`"));
+        let lost =
+            Error::transient("connect").because(NoConnectionLeft("no s3cret_user".to_owned()));
+        assert!(NoConnectionLeft::caused(&secrets.redact_cause(lost)));
     }
 }

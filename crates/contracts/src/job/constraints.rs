@@ -113,6 +113,7 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<JobProblem> {
         ),
         _ => {}
     }
+    check_empty(file, &mut problems);
     check_tables(file, &mut problems);
     check_names("columns", &file.columns, &mut problems);
     for (at, table) in file.tables.iter().flatten().enumerate() {
@@ -173,6 +174,25 @@ fn check_names(path: &str, columns: &BTreeMap<String, ColumnFile>, problems: &mu
                     .hint("names that differ in their case only are the same in BigQuery"),
             );
         }
+    }
+}
+
+/// Checks for texts and lists that are there and say nothing.
+fn check_empty(file: &JobFile, problems: &mut Vec<JobProblem>) {
+    let blank = |text: &Option<String>| text.as_ref().is_some_and(|text| text.trim().is_empty());
+    let none = |list: &Option<Vec<String>>| list.as_ref().is_some_and(Vec::is_empty);
+    let source = &file.source;
+    let mut empty = vec![
+        ("source.query".to_owned(), blank(&source.query)),
+        ("source.where".to_owned(), blank(&source.filter)),
+        ("source.columns".to_owned(), none(&source.columns)),
+    ];
+    for (at, entry) in file.tables.iter().flatten().enumerate() {
+        empty.push((format!("tables.{at}.where"), blank(&entry.filter)));
+        empty.push((format!("tables.{at}.select"), none(&entry.select)));
+    }
+    for (path, _) in empty.into_iter().filter(|(_, is_empty)| *is_empty) {
+        problems.push(JobProblem::new(path, "is empty").hint("leave it out"));
     }
 }
 

@@ -121,6 +121,24 @@ schedule: "0 3 * * *"
     }
 
     #[test]
+    fn what_is_there_and_says_nothing_is_refused() {
+        let said = refused(
+            r"
+name: events
+source: {url: 'sqlite:///x', table: events, columns: [], where: ' '}
+target: {table: 'file:///w/t'}
+bucket: file:///data/bucket
+",
+        );
+        for expected in ["`source.columns`: is empty (leave it out)", "`source.where`: is empty"] {
+            assert!(said.contains(expected), "{expected}: {said}");
+        }
+        let many = "name: x\nsource: {url: 'sqlite:///x'}\ntables: [{table: t, select: []}]\n\
+                    target: {dataset: 'file:///w'}\nbucket: file:///b\n";
+        assert!(refused(many).contains("`tables.0.select`: is empty"));
+    }
+
+    #[test]
     fn every_problem_is_reported_at_once_with_its_path_and_the_nearest_name() {
         let said = refused(
             r"

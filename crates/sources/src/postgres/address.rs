@@ -110,7 +110,7 @@ pub(super) fn read(text: &str) -> Result<Address> {
     let files =
         url.query_pairs().filter(|(key, value)| FILES.contains(&&**key) && value != "system");
     let files = files.map(|(_, value)| PathBuf::from(&*value)).collect();
-    Ok(Address { options: with_ssl_mode(&url, options), files, silence: silence(&url) })
+    Ok(Address { options: with_ssl_mode(&url, options)?, files, silence: silence(&url) })
 }
 
 /// The folder of the socket that is connected to, if it is one. The driver finds the server's
@@ -231,26 +231,48 @@ fn carried_out(url: &Url) -> String {
     url.into()
 }
 
-/// The mode as libpq means it: a root certificate is there to be verified against, so `require`
+/// The mode as libpq means it, from the URL or the environment: a root certificate is there to be verified against, so `require`
 /// with one verifies. The driver connects without TLS for `allow`; `prefer` is as compatible.
 ///
 /// <https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION>
-fn with_ssl_mode(url: &Url, options: PgConnectOptions) -> PgConnectOptions {
+fn with_ssl_mode(url: &Url, options: PgConnectOptions) -> Result<PgConnectOptions> {
     let parameter = |wanted: &str| {
         let found = url.query_pairs().filter(|(key, _)| key == wanted).last();
         found.map(|(_, value)| value.into_owned())
     };
-    let root = parameter("sslrootcert");
-    let mode = match (parameter("sslmode").as_deref(), root.as_deref()) {
+    let root = parameter("sslrootcert").or_else(|| variable("PGSSLROOTCERT"));
+    let own = || {
+        let path = PathBuf::from(variable("HOME")?).join(".postgresql/root.crt");
+        path.is_file().then_some(path)
+    };
+    let (options, root) = match root {
+        None => match own() {
+            Some(path) => (options.ssl_root_cert(&path), Some(path.display().to_string())),
+            None => (options, None),
+        },
+        Some(root) => (options, Some(root)),
+    };
+    let asked = parameter("sslmode").or_else(|| variable("PGSSLMODE"));
+    if let Some(mode) = asked.as_deref().filter(|mode| !SSL_MODES.contains(mode)) {
+        let known = SSL_MODES.map(str::to_owned);
+        return Err(Error::invalid(format!("read `PGSSLMODE`: `{mode}` is not a mode"))
+            .hint(nearest_hint(mode, &known)));
+    }
+    let mode = match (asked.as_deref(), root.as_deref()) {
         (_, Some("system")) | (Some("verify-full"), _) => PgSslMode::VerifyFull,
         (Some("verify-ca"), _) | (Some("require"), Some(_)) => PgSslMode::VerifyCa,
         (Some("require"), None) => PgSslMode::Require,
         (Some("disable"), _) => PgSslMode::Disable,
-        (Some(_), _) => PgSslMode::Prefer,
-        // The environment's, or the default: prefer.
-        (None, _) => return options,
+        _ => PgSslMode::Prefer,
     };
-    options.ssl_mode(mode)
+    Ok(options.ssl_mode(mode))
+}
+
+/// A variable of libpq. The driver reads them too, but not as libpq does.
+/// <https://www.postgresql.org/docs/current/libpq-envars.html>
+#[expect(clippy::disallowed_methods, reason = "no setting of Sluice")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]

@@ -36,11 +36,12 @@ impl<'a> PgBatches<'a> {
         table: &'a Table,
         unit: &'a Unit,
     ) -> Result<Self> {
+        let alone = reader.is_alone(table);
         let mut batches = Self {
             reader,
             table,
             whole: unit.leaf.is_none(),
-            queries: dialect::queries(table, unit)?.into(),
+            queries: dialect::queries(table, unit, alone)?.into(),
             decoder: CopyDecoder::of_unit(table, unit)?,
             chunk: Bytes::new(),
             ended: false,

@@ -12,7 +12,7 @@ pub(super) use crate::sql::quoted as identifier;
 /// Most partitions that one query reads, or that one question of planning is about.
 pub(super) const READ_TOGETHER: usize = 16;
 /// The alias of the relation that is read.
-const ALIAS: &str = "_sluice";
+pub(super) const ALIAS: &str = "_sluice";
 
 /// Text in single quotes. With `standard_conforming_strings`, the default since 9.1, a backslash
 /// is a backslash; the `E` form says so whatever the setting.
@@ -117,7 +117,8 @@ fn in_common_era(year: &str) -> bool {
 
 /// The queries whose rows, one after another, are a unit's. Of many partitions each reads a few: a
 /// query locks what it reads, and all indexes of that.
-pub(super) fn queries(table: &Table, unit: &Unit) -> Result<Vec<String>> {
+/// `alone` says that the table has no children: it is read without those that it may get.
+pub(super) fn queries(table: &Table, unit: &Unit, alone: bool) -> Result<Vec<String>> {
     let columns: Vec<String> = table
         .columns
         .iter()
@@ -143,6 +144,7 @@ pub(super) fn queries(table: &Table, unit: &Unit) -> Result<Vec<String>> {
                 Ok(each.collect::<Result<Vec<_>>>()?.join("\nunion all\n"))
             })
             .collect(),
+        None if alone => Ok(vec![select(&format!("only {}", from(table, unit)?))?]),
         _ => Ok(vec![select(&from(table, unit)?)?]),
     }
 }

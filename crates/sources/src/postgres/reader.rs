@@ -168,6 +168,11 @@ impl PgReader {
         self.watch.over(self.line.receive()).await
     }
 
+    /// Whether the table of the last check has no children.
+    pub(super) fn is_alone(&self, table: &Table) -> bool {
+        !self.is_tree && matches!(table.relation, Relation::Table { .. })
+    }
+
     /// How silence of the server is watched.
     pub(super) fn watch(&self) -> Watch {
         self.watch.clone()
@@ -212,7 +217,7 @@ impl PgReader {
             return Ok(());
         }
         let filter = table.filter.as_deref();
-        survey::refuse_several(self.line.free()?, &table.relation, filter).await?;
+        survey::refuse_pieces(self.line.free()?, &table.relation, filter).await?;
         let altered = |why| altered(table, why);
         let gone = |error: Error| match error.kind() {
             Kind::NotFound => altered("it is gone".to_owned()),

@@ -63,10 +63,23 @@ pub(super) async fn find(connection: &mut PgConnection, whole: bool) -> Result<O
            select read.oid, format('computes column `%s` in another way', attname) \
            from read join pg_attrdef d on d.adrelid = read.oid \
            join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum \
-           where relkind in ({KINDS}) and attgenerated = 'v' and {}) \
+           where relkind in ({KINDS}) and attgenerated = 'v' and {} \
+           union all \
+           select read.oid, format('has a column `%s` whose type was altered', attname) \
+           from read join pg_attribute a on a.attrelid = read.oid \
+           join pg_type t on t.oid = a.atttypid \
+           join pg_type of on of.oid in (t.oid, t.typelem, t.typbasetype) \
+           where read.relkind in ({KINDS}) and attnum > 0 and not attisdropped and (\
+             exists (select from pg_enum e where e.enumtypid = of.oid and {}) or \
+             exists (select from pg_class c where c.oid = of.typrelid and c.relkind = 'c' and {}) or \
+             exists (select from pg_attribute f join pg_class c on c.oid = f.attrelid \
+               where f.attrelid = of.typrelid and c.relkind = 'c' and {}))) \
          select format('`%s` %s', oid::regclass, change) from changes order by 1 limit 1",
         replaced("w"),
         replaced("d"),
+        replaced("e"),
+        replaced("c"),
+        replaced("f"),
     );
     let what = || "look whether a table or view was replaced".to_owned();
     let mut found = rows(connection, &sql, what).await?;

@@ -23,6 +23,9 @@ pub(super) fn failed(what: String, error: sqlx::Error) -> Error {
         E::Io(error) if let Some(hint) = of_certificate(&error) => {
             Error::new(Kind::Denied, what).because(error).hint(hint)
         }
+        E::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Error::transient(what).because("the server or the network ended the connection")
+        }
         E::Io(_) | E::Tls(_) | E::Protocol(_) | E::WorkerCrashed => {
             Error::transient(what).because(error)
         }
@@ -197,9 +200,13 @@ fn meaning(error: &PgDatabaseError) -> (Kind, Option<&'static str>) {
                  schema, EXECUTE on a function; what a view reads is granted to the view's owner",
             ),
         ),
-        "42P01" | "42703" | "3F000" => {
-            (Kind::NotFound, Some("check the names in the job; quote mixed-case names"))
-        }
+        "42P01" | "42703" | "3F000" => (
+            Kind::NotFound,
+            Some(
+                "check the names in the job, and those in the views and functions that it reads; quote \
+                 mixed-case names",
+            ),
+        ),
         "3D000" => (Kind::NotFound, Some("check the database's name in `source.url`")),
         "40001" if error.message().contains("recovery") => (
             Kind::Transient,
@@ -241,7 +248,7 @@ fn meaning(error: &PgDatabaseError) -> (Kind, Option<&'static str>) {
         "55000" if error.routine() == Some("ExecOpenScanRelation") => {
             (Kind::Denied, Some("run `REFRESH MATERIALIZED VIEW` for what the error names"))
         }
-        _ if ["22", "P0"].iter().any(|class| code.starts_with(class)) => (
+        _ if ["21", "22", "P0"].iter().any(|class| code.starts_with(class)) => (
             Kind::Data,
             Some(
                 "run the query of the view, or the filter, on the server to find the row; correct \
@@ -250,9 +257,7 @@ fn meaning(error: &PgDatabaseError) -> (Kind, Option<&'static str>) {
         ),
         _ if code.starts_with("XX") => (Kind::Data, None),
         // What a statement asks for: the job's query or filter.
-        _ if ["0A", "21", "42"].iter().any(|class| code.starts_with(class)) => {
-            (Kind::Invalid, None)
-        }
+        _ if ["0A", "42"].iter().any(|class| code.starts_with(class)) => (Kind::Invalid, None),
         // States and limits of the server, and not of the job.
         _ => (Kind::Denied, None),
     }
@@ -262,7 +267,9 @@ fn meaning(error: &PgDatabaseError) -> (Kind, Option<&'static str>) {
 fn refused(what: String, error: &PgDatabaseError) -> Error {
     let ((kind, hint), code) = (meaning(error), error.code());
     // Messages about values quote the values.
-    let quotes_values = ["22", "23", "P0"].iter().any(|class| code.starts_with(class));
+    let quotes_values = ["22", "23", "P0"].iter().any(|class| code.starts_with(class))
+        // A function says what it likes, under the code that it likes.
+        || error.routine() == Some("exec_stmt_raise");
     let said = if quotes_values {
         match condition(code) {
             Some(condition) => format!("{condition} (SQLSTATE {code})"),

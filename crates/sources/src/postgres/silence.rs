@@ -23,6 +23,9 @@ pub(super) const SILENCE: Duration = Duration::from_mins(2);
 /// may be one of several that a name leads to, or gone for good.
 const LOOKS_ELSEWHERE: u32 = 5;
 
+/// How often in a row the server may wait for this side, which has not received anything meanwhile.
+const LOOKS_WAITING: u32 = 2;
+
 /// How the silence of one connection is watched.
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
@@ -67,7 +70,7 @@ impl Watch {
     async fn unless_dead<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let Some(longest) = self.database.silence else { return work.await };
         let mut work = std::pin::pin!(work);
-        let mut elsewhere = 0;
+        let mut doubts = 0;
         loop {
             if let Ok(done) = tokio::time::timeout(longest, &mut work).await {
                 return done;
@@ -78,16 +81,20 @@ impl Watch {
                 longest.as_secs()
             );
             let look = self.look().await;
-            elsewhere = if matches!(look, Ok(Look::Elsewhere)) { elsewhere + 1 } else { 0 };
+            doubts =
+                if matches!(look, Ok(Look::Elsewhere | Look::Waiting)) { doubts + 1 } else { 0 };
             match look {
                 Ok(Look::Alive) => tracing::info!("{what}: the server is at work"),
-                Ok(Look::Elsewhere) if elsewhere < LOOKS_ELSEWHERE => {
+                Ok(Look::Elsewhere) if doubts < LOOKS_ELSEWHERE => {
                     tracing::info!("{what}: another server answers at its address");
                 }
-                Ok(Look::Dead | Look::Elsewhere) => {
+                Ok(Look::Waiting) if doubts < LOOKS_WAITING => {
+                    tracing::info!("{what}: the server waits too");
+                }
+                Ok(Look::Dead | Look::Elsewhere | Look::Waiting) => {
                     self.dead.store(true, Ordering::Relaxed);
                     return Err(Error::transient(what)
-                        .because("the server does not know this connection any more"));
+                        .because("nothing comes over this connection any more"));
                 }
                 // Another connection is not given: that says nothing of this one.
                 Err(error) if NoConnectionLeft::caused(&error) || error.kind() == Kind::Denied => {
@@ -141,6 +148,9 @@ enum Look {
     Alive,
     /// The server has no process for it.
     Dead,
+    /// The server waits for it, as it does for the server: what one of them has sent is lost, or on
+    /// its way.
+    Waiting,
     /// Another server answered, which knows nothing of it.
     Elsewhere,
 }
@@ -166,9 +176,18 @@ impl Process {
             return Ok(Look::Dead);
         }
         let what = || "look whether a connection lives".to_owned();
-        let sql = format!("select 1 from pg_stat_activity where pid = {}", self.id);
-        let found = if_allowed(connection, &sql, what).await?;
-        let gone = found.is_some_and(|found| found.is_empty());
-        Ok(if gone { Look::Dead } else { Look::Alive })
+        let sql = format!(
+            "select wait_event_type is not distinct from 'Client' from pg_stat_activity \
+             where pid = {}",
+            self.id
+        );
+        let Some(found) = if_allowed(connection, &sql, what).await? else {
+            return Ok(Look::Alive);
+        };
+        Ok(match found.first().map(|row| get::<bool>(row, 0)).transpose()? {
+            None => Look::Dead,
+            Some(true) => Look::Waiting,
+            Some(false) => Look::Alive,
+        })
     }
 }

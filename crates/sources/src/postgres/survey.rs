@@ -18,7 +18,7 @@ use super::connection::{
 };
 use super::partitions;
 use super::rights;
-use super::server_error::{failed, is_hidden, is_several_statements};
+use super::server_error::{failed, is_hidden, is_several_statements, sqlstate};
 use super::type_table::{PgType, resolve};
 use super::{address, dialect, distribution, listing, statistics_warnings, unlogged};
 use crate::naming;
@@ -184,40 +184,52 @@ pub(super) async fn backend(connection: &mut PgConnection) -> Result<i32> {
     get(found.first().ok_or_else(|| Error::bug(what()))?, 0)
 }
 
-/// Refuses a query or a filter that holds more than one statement. Everything else is sent to the
-/// server in a form that allows several, and one of them could end the transaction, which only
-/// reads. An unnamed statement needs nothing of a pooler.
+/// Refuses a query or a filter that is not one statement or one condition by itself: with the
+/// parentheses and conditions around it, it would mean something else. Everything else is sent to
+/// the server in a form that allows several statements, and one of them could end the transaction,
+/// which only reads. An unnamed statement needs nothing of a pooler.
 ///
 /// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY>
-pub(super) async fn refuse_several(
+pub(super) async fn refuse_pieces(
     connection: &mut PgConnection,
     relation: &Relation,
     filter: Option<&str>,
 ) -> Result<()> {
-    if filter.is_none() && !matches!(relation, Relation::Query(_)) {
-        return Ok(());
+    let from = dialect::relation(relation);
+    let mut statements = Vec::new();
+    if let Relation::Query(sql) = relation {
+        statements.push(sql.trim().trim_end_matches(';').to_owned());
     }
-    let what = || format!("read the SQL of `{relation}`");
-    execute(connection, "savepoint several", what).await?;
-    let sql = format!("explain {}", dialect::select("1", &dialect::relation(relation), filter));
-    let planned = sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *connection).await;
-    let back = "rollback to savepoint several; release savepoint several";
-    execute(connection, back, what).await?;
-    match planned {
-        Err(error) if is_several_statements(&error) => {
-            Err(Error::invalid(format!("{}: it holds several statements", what()))
-                .hint("write one query, and a filter without `;`"))
+    if let Some(filter) = filter {
+        statements.push(format!("select 1 from {from} as {} where \n{filter}\n", dialect::ALIAS));
+    }
+    for sql in statements {
+        let what = || format!("read the SQL of `{relation}`");
+        execute(connection, "savepoint pieces", what).await?;
+        let query = sqlx::query(AssertSqlSafe(format!("explain {sql}"))).persistent(false);
+        let planned = query.execute(&mut *connection).await;
+        let back = "rollback to savepoint pieces; release savepoint pieces";
+        execute(connection, back, what).await?;
+        match planned {
+            Err(error) if is_several_statements(&error) => {
+                return Err(Error::invalid(format!("{}: it holds several statements", what()))
+                    .hint("write one query, and a filter without `;`"));
+            }
+            Err(error) if sqlstate(&error).is_some_and(|code| code == "42601") => {
+                return Err(failed(what(), error));
+            }
+            // What describes the relation says better what else is wrong with it.
+            _ => {}
         }
-        // What describes the relation says better what else is wrong with it.
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 async fn describe(connection: &mut PgConnection, table: &TableJob) -> Result<Description> {
     let what = || format!("describe table `{}`", table.relation);
     execute(connection, &row_security(table.row_security), what).await?;
     refuse_foreign(&table.relation)?;
-    refuse_several(connection, &table.relation, table.filter.as_deref()).await?;
+    refuse_pieces(connection, &table.relation, table.filter.as_deref()).await?;
     unlogged::refuse(connection, &table.relation, table.filter.as_deref()).await?;
     let found = catalog::find(connection, &table.relation).await?;
     let columns = columns(table, &found)?;

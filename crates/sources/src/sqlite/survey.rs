@@ -10,7 +10,7 @@ use sluice_contracts::job::TableJob;
 
 use super::catalog::CatalogEntry;
 use super::columns::resolve;
-use super::connection::Handle;
+use super::connection::{Handle, failed};
 use super::datetime::TextFormat;
 use super::dialect::{SqliteDialect, quote};
 use super::distribution::distribution;
@@ -42,6 +42,23 @@ impl SqliteSurvey {
     }
 }
 
+/// Refuses a query or a filter that is not one statement or one condition by itself: with the
+/// parentheses and conditions around it, it would mean something else.
+fn refuse_pieces(connection: &Connection, found: &CatalogEntry, job: &TableJob) -> Result<()> {
+    let mut statements = Vec::new();
+    if let Relation::Query(sql) = &job.relation {
+        statements.push(sql.trim().trim_end_matches(';').to_owned());
+    }
+    if let Some(filter) = &job.filter {
+        statements.push(format!("SELECT 1 FROM {} WHERE {filter}\n", found.from));
+    }
+    for sql in statements {
+        let doing = format!("read the SQL of {}", found.title);
+        connection.prepare(&sql).map(drop).map_err(|error| failed(error, doing))?;
+    }
+    Ok(())
+}
+
 #[async_trait]
 impl Survey for SqliteSurvey {
     async fn tables(&mut self) -> Result<Listing> {
@@ -54,6 +71,7 @@ impl Survey for SqliteSurvey {
             .handle
             .call(move |connection| {
                 let found = CatalogEntry::look_up(connection, &job.relation)?;
+                refuse_pieces(connection, &found, &job)?;
                 let mut columns = resolve(&job, &found)?;
                 let sizes = estimate(connection, &found, &columns, job.filter.as_deref())?;
                 for (column, spelling) in columns.iter_mut().zip(sizes.spellings) {

@@ -67,3 +67,25 @@ async fn a_source_that_two_attempts_do_not_reach_ends_the_run() {
     let longest = crate::GIVES_UP_AFTER + 60 * SECOND;
     assert!(started.elapsed() < longest, "{:?}", started.elapsed());
 }
+
+/// Waiting for a lock is no silence of the source: the run neither begins again nor fails as a whole,
+/// however many tables are locked.
+#[tokio::test(start_paused = true)]
+async fn several_locked_tables_are_given_up_in_minutes_and_the_others_are_read_once() {
+    let server = Server::new(|table, _| match table {
+        0..4 => Reading::IsLocked,
+        _ => Reading::Takes(SECOND),
+    });
+    let world = World::new(with_a_table_for_each_unit(manifest(&[6])), server).await;
+    let started = tokio::time::Instant::now();
+    let error = world.attempt("e", (0, 1), 0).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Denied, "{error:?}");
+    assert!(error.chain().contains("lock a table"), "{}", error.chain());
+    assert!(started.elapsed() < 420 * SECOND, "{:?}", started.elapsed());
+    let mut given_up: Vec<_> =
+        world.store.failures().await.unwrap().into_iter().map(|failure| failure.unit).collect();
+    given_up.sort();
+    assert_eq!(given_up, [Some((0, 0)), Some((1, 0)), Some((2, 0)), Some((3, 0))]);
+    assert_eq!(world.receipts(0).await, 2);
+    assert!(!world.store.is_founded(1).await.unwrap(), "a second snapshot was read");
+}

@@ -18,6 +18,8 @@ pub(super) enum Reading {
     Takes(Duration),
     /// It fails.
     Fails(Kind),
+    /// It is locked for longer than the source waits.
+    IsLocked,
     /// The connection is lost.
     LosesConnection,
     /// It never ends.
@@ -131,6 +133,10 @@ impl Reader for Connection {
         match (self.server.script)(table.index, unit.index) {
             Reading::Takes(time) => tokio::time::sleep(time).await,
             Reading::Fails(kind) => return Err(Error::new(kind, "read what cannot be read")),
+            Reading::IsLocked => {
+                tokio::time::sleep(Duration::from_secs(30)).await;
+                return Err(Error::transient("lock a table"));
+            }
             Reading::LosesConnection => {
                 self.lost = true;
                 return Err(Error::transient("read on a connection that is lost"));

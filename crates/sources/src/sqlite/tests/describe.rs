@@ -154,7 +154,12 @@ async fn what_cannot_be_read_is_refused_by_the_plan_with_the_way_out() {
         (
             TableJob { filter: Some("nope = 1".into()), ..select(&["c"]) },
             Kind::Invalid,
-            "sample table `t`: no such column: nope | -",
+            "read the SQL of table `t`: no such column: nope | -",
+        ),
+        (
+            TableJob { filter: Some("c = 1) OR (c = 2".into()), ..select(&["c"]) },
+            Kind::Invalid,
+            "read the SQL of table `t`: near \")\": syntax error | -",
         ),
         (
             query("SELECT 1 AS a"),
