@@ -264,7 +264,10 @@ mod tests {
             ("sqlite:///data%2F..%2Fetc/passwd", Some("SLUICE_JOB_FILES")),
             ("sqlite:///database.db", Some("SLUICE_JOB_FILES")),
             ("sqlite:///${DB_PASSWORD}", Some("SLUICE_JOB_FILES")),
+            // The same answer whether the planner has the file or not.
             ("${SOURCE_URL}?sslrootcert=/etc/hostname", Some("SLUICE_JOB_FILES")),
+            ("${SOURCE_URL}?sslrootcert=/nowhere/ca.crt", Some("SLUICE_JOB_FILES")),
+            ("${SOURCE_URL}?sslrootcert=/data/nowhere.crt", None),
         ] {
             match (rules().open(template, &variable), refused) {
                 (Ok(source), None) => assert!(!source.label().contains("s3cret")),
