@@ -57,7 +57,7 @@ mod tests {
     use serde_json::json;
     use sluice_contracts::documents::{Cut, SnapshotPlan};
     use sluice_contracts::job::{Job, TableJob, TableName};
-    use sluice_sources::{Description, Join, Listing, Place, Reader, Source, Survey};
+    use sluice_sources::{Description, Join, Listing, Place, Protection, Reader, Source, Survey};
 
     use super::*;
     use crate::{plan, strategy_names};
@@ -76,6 +76,10 @@ mod tests {
 
         fn places(&self) -> Vec<Place> {
             Vec::new()
+        }
+
+        fn protection(&self) -> Protection {
+            Protection::Local
         }
 
         async fn survey(&self, _: &str) -> Result<Box<dyn Survey>> {
