@@ -175,15 +175,15 @@ async fn plan_table(
     let cutting = Cutting::of(survey, table, &description, &mut warnings).await?;
     let units: Vec<Unit> = (0_u32..)
         .zip(cutting.units)
-        .map(|(at, slice)| {
+        .map(|(at, planned)| {
             Ok(Unit {
                 table: index,
                 index: at,
-                leaf: slice.leaf,
-                predicate: survey.predicate(&slice.cut)?,
-                rows: whole(slice.rows),
-                bytes: whole(slice.bytes),
-                cut: slice.cut,
+                leaf: planned.leaf,
+                predicate: survey.predicate(&planned.cut)?,
+                rows: whole(planned.rows),
+                bytes: whole(planned.bytes),
+                cut: planned.cut,
             })
         })
         .collect::<Result<_>>()?;
