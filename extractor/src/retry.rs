@@ -57,7 +57,7 @@ impl RetryBudget {
         let delay = self.delays.next()?;
         self.tries += 1;
         let told = format!(
-            "begins again, time {}; gives up after {} s without a row",
+            "begins again ({}), and gives up after {} s without a row",
             self.tries,
             longest.as_secs()
         );
@@ -76,7 +76,7 @@ pub(crate) fn exhausted(error: Error, attempt: u32) -> Error {
             format!("wait {} s for a connection", CONNECTION_FOR.as_secs())
         }
         0 => return error,
-        _ => "read the source: gave up".to_owned(),
+        _ => format!("give up in attempt {}", attempt + 1),
     };
     let hint = error.remedy().map(str::to_owned);
     let denied = Error::new(Kind::Denied, what).because(error.chain());
@@ -178,7 +178,7 @@ mod tests {
         assert!(exhausted(lost(), 0).is_transient());
         let error = exhausted(lost(), 1);
         assert_eq!((error.kind(), error.remedy()), (Kind::Denied, Some("open the network")));
-        assert_eq!(error.chain(), "read the source: gave up: connect to `db`");
+        assert_eq!(error.chain(), "give up in attempt 2: connect to `db`");
         assert_eq!(exhausted(Error::bug("x"), 1).kind(), Kind::Bug);
     }
 

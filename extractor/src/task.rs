@@ -9,7 +9,7 @@ use sluice_contracts::documents::{Manifest, Receipt, Table, Unit, UnitRef};
 use sluice_contracts::ports::Checks;
 use sluice_contracts::store::{Bucket, RunStore};
 use sluice_contracts::{Error, Result};
-use sluice_sources::Source;
+use sluice_sources::{Join, Source};
 use tokio::sync::watch;
 
 use crate::TaskConfig;
@@ -148,8 +148,21 @@ impl Worker<'_> {
                 tokio::time::sleep(delay).await;
                 continue;
             }
-            return Err(retry::exhausted(error, self.config.cloud_run_task_attempt));
+            let attempt = self.config.cloud_run_task_attempt;
+            if attempt > 0 && error.is_transient() && self.reaches_source().await {
+                // The bucket fails, or a single statement: another attempt may fare better.
+                return Err(error);
+            }
+            return Err(retry::exhausted(error, attempt));
         }
+    }
+
+    /// Whether the source gives a connection.
+    async fn reaches_source(&self) -> bool {
+        let Ok(source) = (self.open)(&self.manifest.source) else { return false };
+        let task = self.config.cloud_run_task_index;
+        let application = format!("sluice {} {task}", self.manifest.run);
+        source.reader(&application, Join::Independent).await.is_ok()
     }
 
     /// Checks the state of the run, and reads what is left to read.
@@ -231,7 +244,7 @@ impl Worker<'_> {
                     }
                     tracing::warn!(
                         error = error.chain(),
-                        "leaves a table for later, time {refusals}; gives it up after {TABLE_TRIES}"
+                        "leaves a table for later ({refusals}), and gives it up after {TABLE_TRIES}"
                     );
                     refused.insert(unit.table, (unit, error));
                     continue;

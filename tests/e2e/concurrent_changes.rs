@@ -47,6 +47,24 @@ async fn a_column_that_nobody_planned_waits_for_the_next_plan() {
     assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
 }
 
+/// Tasks that begin before and after a column is added cut the rows of a table without a key alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_without_a_key_are_cut_by_the_columns_of_the_plan() {
+    let Some(database) = Database::fresh().await else { return };
+    database
+        .execute("CREATE TABLE keyless AS SELECT n AS id, n::text AS note FROM generate_series(1, 5000) AS n")
+        .await;
+    let site = Site::reading(database.url());
+    let job = site.job("keyless", &json!({"table": "keyless"}), &shop::cut("hash"));
+    let plan = site.plan(&job).await;
+    let units = plan["tables"][0]["units"].as_array().expect("units are a list");
+    assert!(units.len() > 1, "{plan:#}");
+    for unit in units {
+        let predicate = unit["predicate"].as_str().unwrap_or_default();
+        assert!(predicate.contains(r#"row(_sluice."id", _sluice."note")"#), "{predicate}");
+    }
+}
+
 /// Starts a run, kills it once it is planned, alters its table, and returns the run's name.
 pub(crate) async fn altered_when_planned(
     database: &Database,

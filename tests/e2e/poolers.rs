@@ -57,6 +57,23 @@ async fn found(database: &Database, port: u16, count: usize) -> Vec<String> {
     found
 }
 
+/// A pooler has one code for all that it says.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_pooler_does_not_let_in_is_refused_at_once() {
+    let Some(database) = Database::fresh().await else { return };
+    let (host, port) = database.address();
+    let known =
+        format!("[databases]\nother = host={host} port={port}\n[pgbouncer]\nauth_type = any");
+    let Some(pooler) = Pooler::listing(&known).await else { return };
+    let site = Site::reading(database.url_through(pooler.port()));
+    let job = site.job("t", &json!({"table": "t"}), &json!({}));
+    for command in ["plan", "run"] {
+        let ended = site.sluice([command.as_ref(), job.as_os_str()]).await;
+        ended.refused(1, &["no such database", "the pooler's configuration"]);
+        assert!(!ended.stderr.contains("default_pool_size"), "{ended}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pooler_of_sessions_or_transactions_is_read_through_and_nothing_is_left_in_it() {
     const POOL: usize = 6;

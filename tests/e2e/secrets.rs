@@ -134,3 +134,29 @@ async fn a_password_may_have_any_characters_and_stays_where_it_is() {
     }
     database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
 }
+
+/// The server's own words may hold the user's name, long after the connection was made.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_says_of_a_statement_holds_no_value_of_a_variable() {
+    let Some(database) = Database::fresh().await else { return };
+    let role = format!("pl4nt3d_{}", database.name());
+    let statements = format!(
+        "CREATE EXTENSION postgres_fdw;
+         CREATE SERVER away FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1');
+         CREATE FOREIGN TABLE remote (id int) SERVER away;
+         CREATE TABLE closed AS SELECT 1 AS id;
+         CREATE ROLE {role} LOGIN; GRANT SELECT ON remote TO {role}"
+    );
+    database.execute(&statements).await;
+    let (host, port) = database.address();
+    let url = format!("postgres://${{ROLE}}@{host}:{port}/{}", database.name());
+    let site = Site::new().with("ROLE", &role).with("RUST_LOG", "trace");
+    for (table, words) in [("remote", "user mapping not found"), ("closed", "permission denied")] {
+        let job = site.job("shop", &json!({"url": url, "table": table}), &json!({}));
+        let ended = site.sluice(["run".as_ref(), job.as_os_str()]).await;
+        ended.refused(1, &[table, words]);
+        assert!(!ended.stderr.contains("altered"), "{ended}");
+        assert_clean(&ended, &site, table);
+    }
+    database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+}

@@ -23,6 +23,15 @@ impl Pooler {
     /// Starts one in front of `server`, with more settings, each a line of its file. Reports a skip
     /// and returns `None` if the program is missing.
     pub async fn before((host, port): (String, u16), settings: &[&str]) -> Option<Self> {
+        Self::listing(&format!(
+            "[databases]\n* = host={host} port={port} user=postgres\n[pgbouncer]\nauth_type = any\n{}",
+            settings.join("\n")
+        ))
+        .await
+    }
+
+    /// Starts one with these databases and settings, as its file has them; the settings come last.
+    pub async fn listing(databases: &str) -> Option<Self> {
         let Some(path) = variable("TEST_PGBOUNCER").map(PathBuf::from) else {
             skip("PgBouncer (TEST_PGBOUNCER)");
             return None;
@@ -32,11 +41,9 @@ impl Pooler {
         let file = folder.path().join("pgbouncer.ini");
         let listen = free_port();
         let text = format!(
-            "[databases]\n* = host={host} port={port} user=postgres\n[pgbouncer]\n\
-             listen_addr = 127.0.0.1\nlisten_port = {listen}\nauth_type = any\n\
-             unix_socket_dir =\nlogfile = {}\n{}\n",
+            "{databases}\nlisten_addr = 127.0.0.1\nlisten_port = {listen}\nunix_socket_dir =\n\
+             logfile = {}\n",
             folder.path().join("log").display(),
-            settings.join("\n")
         );
         fs::write(&file, text).expect("the pooler's folder can be written");
         let name = path.file_name().and_then(|name| name.to_str()).expect("a program has a name");

@@ -35,7 +35,7 @@ pub(crate) struct PlanReport {
     tasks: u64,
     seconds: f64,
     dollars: f64,
-    /// How long a run goes on without a row from the source.
+    /// How long reading may fail without a row before the run does.
     gives_up_after_seconds: u64,
     /// How often it reads everything again, if its snapshot is one that it can lose.
     begins_again_at_most: u32,
@@ -195,7 +195,7 @@ fn write_plan(text: &mut String, manifest: &Manifest) -> std::fmt::Result {
     }
     write!(
         text,
-        "a run gives up after {} without a row from the source",
+        "a run gives up when reading has failed for {} without a row",
         duration(GIVES_UP_AFTER.as_secs_f64())
     )?;
     if manifest.snapshot.is_lost_with_readers() {

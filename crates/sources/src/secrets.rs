@@ -78,6 +78,36 @@ impl Secrets {
         }
     }
 
+    /// An error of a statement without the values in what the server said. What Sluice says itself
+    /// names tables, whose names may occur in a value: a word of it is known anyway.
+    pub(crate) fn redact_cause(&self, error: Error) -> Error {
+        let (what, chain) = (error.to_string(), error.chain());
+        let mut deepest = std::error::Error::source(&error);
+        while let Some(next) = deepest.and_then(std::error::Error::source) {
+            deepest = Some(next);
+        }
+        let Some(said) = deepest.map(ToString::to_string) else { return error };
+        let Some(own) = chain.strip_suffix(&said) else { return error };
+        let public = |text: &String| own.contains(text.as_str());
+        let texts = self.texts.iter().filter(|(text, _)| !public(text)).cloned().collect();
+        let clean = Self { texts }.clean(&said);
+        if clean == said {
+            return error;
+        }
+        let rest = own.strip_prefix(&what).unwrap_or(own).trim_start_matches(": ");
+        let cause = format!("{rest}{clean}");
+        let redacted = Error::new(error.kind(), what);
+        let redacted = if NoConnectionLeft::caused(&error) {
+            redacted.because(NoConnectionLeft(cause))
+        } else {
+            redacted.because(cause)
+        };
+        match error.remedy() {
+            Some(hint) => redacted.hint(hint.to_owned()),
+            None => redacted,
+        }
+    }
+
     fn clean(&self, text: &str) -> String {
         let mut clean = text.to_owned();
         for (secret, stands_for) in &self.texts {

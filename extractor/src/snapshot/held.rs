@@ -75,8 +75,8 @@ impl Joiner<'_> {
             } else {
                 tracing::warn!(
                     generation = next,
-                    "no task holds the snapshot any more: the run begins again, time {next} of at \
-                     most {BEGINS_AGAIN}"
+                    "no task holds the snapshot any more: the run begins again ({next} of at most \
+                     {BEGINS_AGAIN})"
                 );
             }
             if let Some(snapshot) = self.found(next).await? {

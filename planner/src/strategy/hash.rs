@@ -27,7 +27,11 @@ impl Strategy for Hash {
     fn fit(&self, table: &TableJob, description: &Description) -> Fit {
         let (by, columns) = match &table.partitioning.column {
             Some(column) => (format!("column `{column}`"), vec![column.clone()]),
-            None if description.identity.is_empty() => ("the whole row".to_owned(), Vec::new()),
+            // By name: a column that is added meanwhile must not move rows to other classes.
+            None if description.identity.is_empty() => {
+                let all = description.columns.iter().map(|column| column.source_name.clone());
+                ("the whole row".to_owned(), all.collect())
+            }
             None => ("the primary key".to_owned(), description.identity.clone()),
         };
         let reason = format!("rows fall into classes by a hash of {by}");

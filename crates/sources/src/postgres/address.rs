@@ -3,7 +3,7 @@
 //! <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -123,11 +123,18 @@ pub(super) fn find_files(files: &[(String, PathBuf)]) -> Result<()> {
         .hint("name a file that every task can read"))
 }
 
+/// The folder of the socket that is connected to, if it is one. The driver finds the server's
+/// default socket, and takes one from `PGHOST`, as a host.
+pub(super) fn socket(options: &PgConnectOptions) -> Option<&Path> {
+    let host = || Some(options.get_host()).filter(|host| host.starts_with('/')).map(Path::new);
+    options.get_socket().map(PathBuf::as_path).or_else(host)
+}
+
 /// How well a connection is protected at least.
 pub(super) fn protection(options: &PgConnectOptions) -> Protection {
     let host = options.get_host();
     let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    if options.get_socket().is_some() || loopback {
+    if socket(options).is_some() || loopback {
         return Protection::Local;
     }
     match options.get_ssl_mode() {
@@ -207,7 +214,7 @@ fn silence(url: &Url) -> Option<Duration> {
         return None;
     }
     let asked = last("keepalives_idle").and_then(|(_, value)| value.parse().ok());
-    // Zero is the system's default, as in libpq.
+    // Zero asks for the default, which is that of the system in libpq.
     Some(asked.filter(|seconds| *seconds > 0).map_or(SILENCE, Duration::from_secs))
 }
 
@@ -299,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_without_a_byte_is_libpqs() {
+    fn the_longest_silence_is_read_from_the_url() {
         let silence = |parameters: &str| {
             let address = read(&format!("postgres://u@h/d?{parameters}")).unwrap();
             address.silence.map(|silence| silence.as_secs())

@@ -109,8 +109,8 @@ async fn find_table(connection: &mut PgConnection, relation: &Relation) -> Resul
 /// A query's columns, from the server's own description of its result.
 async fn find_query(connection: &mut PgConnection, sql: &str) -> Result<CatalogEntry> {
     let what = || "describe query".to_owned();
-    // On lines of its own, so that a comment at its end does not swallow the rest.
-    // A row of NULLs: the query is planned and not executed.
+    // The query stands on lines of its own, so that a comment at its end swallows nothing. `limit 0`
+    // on the right of the join makes one row of NULLs: the query is planned and not executed.
     let wrapped = format!(
         "select q.* from (select) as one \
          left join (select * from (\n{sql}\n) as q limit 0) as q on true"

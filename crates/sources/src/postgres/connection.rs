@@ -58,7 +58,7 @@ and exists (select from pg_settings where name = 'lc_monetary' and source like '
 /// Opens a connection. `application` is what the server's operator sees in `pg_stat_activity`.
 ///
 /// Between two transactions, each statement may meet another connection of the server, if a pooler
-/// is between it and this program. So nothing is prepared, and everything that depends on a
+/// is between it and this program. So nothing stays prepared, and everything that depends on a
 /// setting, on a lock or on what was read before is done in a transaction.
 pub(super) async fn connect(
     options: &PgConnectOptions,
@@ -86,8 +86,8 @@ pub(super) async fn begin(connection: &mut PgConnection, isolation: &str) -> Res
     execute(connection, &sql, || "begin a transaction".to_owned()).await
 }
 
-/// The same, for a connection that is new, and of little use if it has to wait: a pooler accepts it
-/// at once, and has it wait with its first statement until a connection of the server is free.
+/// The same, and waits for it no longer than for a connection: a pooler has the first statement of
+/// each transaction wait until a connection of the server is free.
 pub(super) async fn begin_soon(connection: &mut PgConnection, isolation: &str) -> Result<()> {
     let begun = tokio::time::timeout(CONNECT_TIMEOUT, begin(connection, isolation)).await;
     begun.unwrap_or_else(|_| {

@@ -67,7 +67,7 @@ impl SourceKind for Postgres {
     fn open(&self, url: &SourceUrl) -> Result<Arc<dyn Source>> {
         let Address { options, files, silence } = address::read(url.text())?;
         let label = url.label(|| {
-            let place = match options.get_socket() {
+            let place = match address::socket(&options) {
                 Some(socket) => socket.display().to_string(),
                 None => format!("{}:{}", options.get_host(), options.get_port()),
             };
@@ -119,8 +119,8 @@ impl Source for Server {
 
     fn places(&self) -> Vec<Place> {
         let options = &self.0.options;
-        let server = match options.get_socket() {
-            Some(folder) => Place::Socket(folder.clone()),
+        let server = match address::socket(options) {
+            Some(folder) => Place::Socket(folder.to_owned()),
             None => Place::Server { host: options.get_host().to_owned(), port: options.get_port() },
         };
         let files = self.0.files.iter().map(|(_, path)| Place::File(path.clone()));
@@ -139,7 +139,7 @@ impl Source for Server {
 
     async fn reader(&self, application: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>> {
         let connection = self.0.connect(application).await?;
-        let reader = reader::PgReader::join(&self.0, connection, join);
+        let reader = reader::PgReader::join(&self.0, application, connection, join);
         let silent = |_| Error::transient(format!("read from `{}`: no answer", self.0.label));
         let reader = tokio::time::timeout(SILENCE, reader).await.map_err(silent)?;
         // A pooler connects to the server only now, and says then what it cannot connect to.

@@ -17,7 +17,7 @@ const READ_NOTHING: &str = "'pgcrypto', 'tablefunc', 'uuid-ossp'";
 /// What lies below a query.
 #[derive(Debug)]
 pub(super) struct Below {
-    /// Locks that the query needs.
+    /// Locks that the transaction holds once the query is planned.
     pub(super) locks: i64,
     /// What is not part of the snapshot, in words.
     pub(super) outside: Vec<String>,

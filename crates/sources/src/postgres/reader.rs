@@ -13,7 +13,7 @@ use super::batches::PgBatches;
 use super::connection::{begin, begin_soon, execute, get, row_security, rows, settle};
 use super::copy_connection::{CopyConnection, Received};
 use super::partitions::MOST_LOCKED;
-use super::server_error::{failed, sqlstate};
+use super::server_error::{failed, lacks_user_mapping, sqlstate};
 use super::silence::{SILENCE, Watch};
 use super::{Database, dialect, replacements, rights, survey};
 use crate::source::{Batches, Join, Reader};
@@ -54,6 +54,7 @@ impl PgReader {
     /// Begins the transaction. `None` if the snapshot of `join` has no holder any more.
     pub(super) async fn join(
         database: &Arc<Database>,
+        application: &str,
         mut connection: PgConnection,
         join: Join<'_>,
     ) -> Result<Option<Self>> {
@@ -75,7 +76,7 @@ impl PgReader {
         if !independent {
             settle(&mut connection).await?;
         }
-        let watch = Watch::of(Arc::clone(database));
+        let watch = Watch::of(Arc::clone(database), application);
         if !independent {
             watch.over_process(&mut connection).await?;
         }
@@ -210,6 +211,8 @@ impl PgReader {
             self.is_tree = is_tree;
             return Ok(());
         }
+        let filter = table.filter.as_deref();
+        survey::refuse_several(self.line.free()?, &table.relation, filter).await?;
         let altered = |why| altered(table, why);
         let gone = |error: Error| match error.kind() {
             Kind::NotFound => altered("it is gone".to_owned()),
@@ -280,7 +283,7 @@ async fn joined(connection: &mut PgConnection, token: &str) -> Result<bool> {
 async fn identity(connection: &mut PgConnection) -> Result<String> {
     let what = || "look which snapshot this is".to_owned();
     let sql = "select concat(txid_current_snapshot(), ' since ', \
-               extract(epoch from pg_postmaster_start_time()))";
+               (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint)";
     let found = rows(connection, sql, what).await?;
     get(found.first().ok_or_else(|| Error::bug(what()))?, 0)
 }
@@ -292,10 +295,11 @@ fn is_gone(error: &sqlx::Error) -> bool {
     matches!(sqlstate(error).as_deref(), Some("22023" | "42704" | "55000"))
 }
 
-/// Whether the server does not find a name or a type that the table was planned with
-/// (`insufficient_privilege` is of the same class).
+/// Whether the server does not find a table, column, function or type that the table was planned
+/// with. What it says of a foreign table's user is of the same class.
 fn is_altered(error: &sqlx::Error) -> bool {
-    sqlstate(error).is_some_and(|code| code.starts_with("42") && code != "42501")
+    let names = ["42P01", "42703", "42704", "42804", "42883"];
+    sqlstate(error).is_some_and(|code| names.contains(&&*code)) && !lacks_user_mapping(error)
 }
 
 #[async_trait]

@@ -9,8 +9,8 @@ use super::connection::{rows, text};
 /// What holds rows, or shows those of others.
 const KINDS: &str = "'r', 'm', 'p', 'v', 'f'";
 
-/// Whether a later transaction than those that the snapshot shows replaced a row of a catalog that
-/// the snapshot shows. The row has the lower half of the id of the transaction that replaced it. The
+/// A condition: this row of a catalog was replaced, and that was committed, after the snapshot. The
+/// row has the lower half of the id of the transaction that replaced it. The
 /// upper half is that of the nearest id to those which the snapshot knows. A transaction that was
 /// rolled back leaves its id too.
 fn replaced(row: &str) -> String {

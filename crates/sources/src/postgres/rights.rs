@@ -27,9 +27,9 @@ pub(super) async fn refuse_closed_schema(
         .hint(format!("grant USAGE on schema `{schema}` to this user")))
 }
 
-/// What a user lacks who owns a view that a relation is, or that lies below it. A view reads with
-/// its owner's rights, so a grant to the user of the view does not help.
-pub(super) async fn lost_by_owner(
+/// The right that the owner of a view lacks: of the relation, if it is a view, and of the views
+/// below it. A view reads with its owner's rights, so a grant to the user of the view does not help.
+pub(super) async fn missing_right_of_owner(
     connection: &mut PgConnection,
     relation: &Relation,
 ) -> Result<Option<String>> {
@@ -44,8 +44,8 @@ pub(super) async fn lost_by_owner(
            join pg_rewrite w on w.ev_class = c.oid \
            join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid \
              and d.refclassid = 'pg_class'::regclass and d.refobjid <> c.oid \
-           where not coalesce('security_invoker=true' = any(c.reloptions) \
-             or 'security_invoker=on' = any(c.reloptions), false)) \
+           where not exists (select from pg_options_to_table(c.reloptions) \
+             where option_name = 'security_invoker' and option_value::bool)) \
          select view::regclass::text, pg_get_userbyid(owner)::text, oid::regclass::text from read \
          where not has_table_privilege(owner, oid, 'select') \
            and not has_any_column_privilege(owner, oid, 'select') limit 1",
@@ -67,9 +67,9 @@ pub(super) async fn explained(
     relation: &Relation,
     error: Error,
 ) -> Error {
-    match lost_by_owner(connection, relation).await {
+    match missing_right_of_owner(connection, relation).await {
         Ok(Some(hint)) => error.hint(hint),
-        // What the server said is worth more than why nothing can be added to it.
+        // The server's error is returned as it is.
         Ok(None) | Err(_) => error,
     }
 }

@@ -9,8 +9,8 @@ use crate::source::NoConnectionLeft;
 
 /// The server says the same of a statement that ran out of time and of one that a person cancelled,
 /// unless one reads its language.
-const CANCELLED: &str = "someone cancelled the statement, or it is one of planning and took longer \
-                         than 5 minutes; look at the server's locks and load";
+const CANCELLED: &str = "the statement was cancelled, by a person or because a statement of \
+                         planning may take 5 minutes; look at the server's locks and load";
 
 /// The driver's error, classified by who must act on it.
 pub(super) fn failed(what: String, error: sqlx::Error) -> Error {
@@ -47,7 +47,15 @@ fn of_certificate(error: &std::io::Error) -> Option<&'static str> {
             "connect to a name that the certificate is for, or verify the certificate without its \
              name: `sslmode=verify-ca`"
         }
-        _ => "have the server's operator renew its certificate",
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "have the server's operator renew its certificate"
+        }
+        // A certificate of an authority, as `openssl req -x509` makes it.
+        CertificateError::Other(_) => {
+            "have the server use a certificate that is made for a server, not for an authority, \
+             and name the authority's in `sslrootcert`"
+        }
+        _ => "have the server's operator look at its certificate",
     })
 }
 
@@ -61,6 +69,22 @@ fn hides_rows(error: &PgDatabaseError) -> bool {
 pub(super) fn is_hidden(error: &sqlx::Error) -> bool {
     let database = error.as_database_error();
     database.and_then(|error| error.try_downcast_ref()).is_some_and(hides_rows)
+}
+
+/// Whether this user has no account at the server of a foreign table. The code is that of an object
+/// that does not exist.
+pub(super) fn lacks_user_mapping(error: &sqlx::Error) -> bool {
+    let database = error.as_database_error().and_then(|error| error.try_downcast_ref());
+    database.is_some_and(|error: &PgDatabaseError| error.routine() == Some("GetUserMapping"))
+}
+
+/// Whether a text that is sent as one statement holds several. The code is that of any text which
+/// is not SQL.
+pub(super) fn is_several_statements(error: &sqlx::Error) -> bool {
+    let database = error.as_database_error().and_then(|error| error.try_downcast_ref());
+    database.is_some_and(|error: &PgDatabaseError| {
+        error.code() == "42601" && error.routine() == Some("exec_parse_message")
+    })
 }
 
 /// The SQLSTATE of an error, if the server sent one.
@@ -99,8 +123,8 @@ fn condition(code: &str) -> Option<&'static str> {
 }
 
 /// What helps where a pooler has no connection left.
-pub(super) const POOL_HINT: &str = "if PgBouncer's pool has no connection left, lower `limits.max_connections` \
-                         of the job to its `default_pool_size` or below";
+pub(super) const POOL_HINT: &str = "if PgBouncer's pool has no connection left, lower \
+    `limits.max_connections` of the job to its `default_pool_size` or below";
 
 /// Whether a pooler says that all of its connections are taken.
 fn is_pool_empty(error: &PgDatabaseError) -> bool {
@@ -110,27 +134,44 @@ fn is_pool_empty(error: &PgDatabaseError) -> bool {
             .any(|said| error.message().contains(said))
 }
 
+/// What PgBouncer says of a client that it does not let in.
+const REFUSALS_OF_POOLERS: &[&str] = &[
+    "authentication failed",
+    "no such user",
+    "no such database",
+    "SSL required",
+    "login rejected",
+    "config error",
+];
+
 /// What an error of a pooler means. It has one code for all of them.
-fn of_pooler(error: &PgDatabaseError) -> Option<(Kind, &'static str)> {
+fn of_pooler(error: &PgDatabaseError) -> Option<(Kind, Option<&'static str>)> {
     if error.message().contains("startup parameter") {
         let hint = "a pooler such as PgBouncer does not take this parameter: leave it out of \
                     `source.url`, add it to the pooler's `ignore_startup_parameters`, or connect \
                     to the server itself";
-        return Some((Kind::Invalid, hint));
+        return Some((Kind::Invalid, Some(hint)));
     }
     if error.message().contains("statement pooling") {
         let hint = "set PgBouncer's `pool_mode` to `session` or `transaction`, or connect to the \
                     server itself";
-        return Some((Kind::Invalid, hint));
+        return Some((Kind::Invalid, Some(hint)));
     }
-    (error.severity() == PgSeverity::Fatal).then_some((Kind::Transient, POOL_HINT))
+    if REFUSALS_OF_POOLERS.iter().any(|said| error.message().contains(said)) {
+        let hint = "check the user, the password and the database in `source.url`, and the \
+                    pooler's configuration";
+        return Some((Kind::Denied, Some(hint)));
+    }
+    let hint = is_pool_empty(error).then_some(POOL_HINT);
+    (error.severity() == PgSeverity::Fatal).then_some((Kind::Transient, hint))
 }
 
-/// The server's error. Codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-fn refused(what: String, error: &PgDatabaseError) -> Error {
+/// Who must act on the server's error, and what helps.
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+fn meaning(error: &PgDatabaseError) -> (Kind, Option<&'static str>) {
     let code = error.code();
-    let (kind, hint) = match code {
-        "08P01" if let Some((kind, hint)) = of_pooler(error) => (kind, Some(hint)),
+    match code {
+        "08P01" if let Some(meaning) = of_pooler(error) => meaning,
         "53300" => (
             Kind::Transient,
             Some(
@@ -214,7 +255,12 @@ fn refused(what: String, error: &PgDatabaseError) -> Error {
         }
         // States and limits of the server, and not of the job.
         _ => (Kind::Denied, None),
-    };
+    }
+}
+
+/// The server's error.
+fn refused(what: String, error: &PgDatabaseError) -> Error {
+    let ((kind, hint), code) = (meaning(error), error.code());
     // Messages about values quote the values.
     let quotes_values = ["22", "23", "P0"].iter().any(|class| code.starts_with(class));
     let said = if quotes_values {

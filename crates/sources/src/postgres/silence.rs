@@ -4,11 +4,12 @@
 //! driver asks for no keepalives, so a read would wait forever. After some time without a byte,
 //! a second connection looks whether the server still works for the first.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sluice_contracts::{Error, Kind, Result};
+use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
 use super::Database;
@@ -18,29 +19,38 @@ use crate::source::NoConnectionLeft;
 /// How long the server may be silent before it is looked at, unless the URL says otherwise.
 pub(super) const SILENCE: Duration = Duration::from_mins(2);
 
+/// How often in a row another server may answer before the connection is taken for dead: the server
+/// may be one of several that a name leads to, or gone for good.
+const LOOKS_ELSEWHERE: u32 = 5;
+
 /// How the silence of one connection is watched.
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
     database: Arc<Database>,
-    /// The server's process for this connection, 0 if it is not known.
-    process: Arc<AtomicI32>,
+    /// Name of the program that the server's operator sees.
+    application: Arc<str>,
+    /// The server's process for this connection, while it is known.
+    process: Arc<Mutex<Option<Process>>>,
     /// Whether the server has forgotten it.
     dead: Arc<AtomicBool>,
 }
 
 impl Watch {
     /// Watches a connection to `database`.
-    pub(super) fn of(database: Arc<Database>) -> Self {
-        Self { database, process: Arc::default(), dead: Arc::default() }
+    pub(super) fn of(database: Arc<Database>, application: &str) -> Self {
+        Self {
+            database,
+            application: application.into(),
+            process: Arc::default(),
+            dead: Arc::default(),
+        }
     }
 
     /// Looks which process of the server works for the connection. It stays the same to the end of
     /// the transaction; after that a pooler may give the connection another one.
     pub(super) async fn over_process(&self, connection: &mut PgConnection) -> Result<()> {
-        let what = || "look which process of the server this is".to_owned();
-        let found = rows(connection, "select pg_backend_pid()", what).await?;
-        let process = found.first().map(|row| get::<i32>(row, 0)).transpose()?;
-        self.process.store(process.unwrap_or_default(), Ordering::Relaxed);
+        let process = Process::of(connection).await?;
+        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(process);
         Ok(())
     }
 
@@ -48,10 +58,16 @@ impl Watch {
     /// connection any more.
     ///
     /// # Errors
-    /// `Transient` then, besides the errors of `work`.
+    /// `Transient` then, besides the errors of `work`. None holds a value of a variable.
     pub(super) async fn over<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let done = self.unless_dead(work).await;
+        done.map_err(|error| self.database.secrets.redact_cause(error))
+    }
+
+    async fn unless_dead<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let Some(longest) = self.database.silence else { return work.await };
         let mut work = std::pin::pin!(work);
+        let mut elsewhere = 0;
         loop {
             if let Ok(done) = tokio::time::timeout(longest, &mut work).await {
                 return done;
@@ -61,9 +77,14 @@ impl Watch {
                 self.database.label,
                 longest.as_secs()
             );
-            match self.is_alive().await {
-                Ok(true) => tracing::info!("{what}: the server is at work"),
-                Ok(false) => {
+            let look = self.look().await;
+            elsewhere = if matches!(look, Ok(Look::Elsewhere)) { elsewhere + 1 } else { 0 };
+            match look {
+                Ok(Look::Alive) => tracing::info!("{what}: the server is at work"),
+                Ok(Look::Elsewhere) if elsewhere < LOOKS_ELSEWHERE => {
+                    tracing::info!("{what}: another server answers at its address");
+                }
+                Ok(Look::Dead | Look::Elsewhere) => {
                     self.dead.store(true, Ordering::Relaxed);
                     return Err(Error::transient(what)
                         .because("the server does not know this connection any more"));
@@ -82,21 +103,72 @@ impl Watch {
         self.dead.load(Ordering::Relaxed)
     }
 
-    /// Whether the server still has the process of this connection.
-    async fn is_alive(&self) -> Result<bool> {
+    /// Looks at the server over another connection.
+    async fn look(&self) -> Result<Look> {
+        let known = self.process.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let looking = async {
-            let mut connection = self.database.connect("sluice look").await?;
-            let process = self.process.load(Ordering::Relaxed);
-            if process == 0 {
-                return Ok(true);
+            let application = format!("{} look", self.application);
+            let mut connection = self.database.connect(&application).await?;
+            let found = match known {
+                Some(process) => process.look(&mut connection).await,
+                None => Ok(Look::Alive),
+            };
+            // A connection that is only dropped leaves a complaint in the server's log.
+            if let Err(error) = connection.close().await {
+                tracing::debug!("could not close a connection: {error}");
             }
-            begin_soon(&mut connection, "read committed").await?;
-            let what = || "look whether a connection lives".to_owned();
-            let sql = format!("select 1 from pg_stat_activity where pid = {process}");
-            let found = if_allowed(&mut connection, &sql, what).await?;
-            Ok(found.is_none_or(|found| !found.is_empty()))
+            found
         };
         let silent = |_| Error::transient("look whether a connection lives: no answer");
         tokio::time::timeout(SILENCE, looking).await.map_err(silent)?
+    }
+}
+
+/// A process of a server.
+#[derive(Debug, Clone)]
+struct Process {
+    id: i32,
+    /// Address of its server: what the source's URL names may lead to several.
+    address: Option<String>,
+    /// When the server was started, in microseconds.
+    since: i64,
+}
+
+/// What a look at the server tells of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// The server works for it.
+    Alive,
+    /// The server has no process for it.
+    Dead,
+    /// Another server answered, which knows nothing of it.
+    Elsewhere,
+}
+
+impl Process {
+    async fn of(connection: &mut PgConnection) -> Result<Self> {
+        let what = || "look which process of the server this is".to_owned();
+        let sql = "select pg_backend_pid(), inet_server_addr()::text, \
+                   (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint";
+        let found = rows(connection, sql, what).await?;
+        let row = found.first().ok_or_else(|| Error::bug(what()))?;
+        Ok(Self { id: get(row, 0)?, address: get(row, 1)?, since: get(row, 2)? })
+    }
+
+    /// Whether its server has it.
+    async fn look(&self, connection: &mut PgConnection) -> Result<Look> {
+        begin_soon(connection, "read committed").await?;
+        let other = Self::of(connection).await?;
+        if other.address != self.address {
+            return Ok(Look::Elsewhere);
+        }
+        if other.since != self.since {
+            return Ok(Look::Dead);
+        }
+        let what = || "look whether a connection lives".to_owned();
+        let sql = format!("select 1 from pg_stat_activity where pid = {}", self.id);
+        let found = if_allowed(connection, &sql, what).await?;
+        let gone = found.is_some_and(|found| found.is_empty());
+        Ok(if gone { Look::Dead } else { Look::Alive })
     }
 }

@@ -1,15 +1,14 @@
 //! The planning side.
 
-use std::time::Duration;
-
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sluice_contracts::documents::{Column, Cut, Relation, SnapshotPlan};
 use sluice_contracts::job::{RowSecurity, TableJob, nearest_hint};
 use sluice_contracts::{Error, Kind, Result};
-use sqlx::Connection as _;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgSslMode};
+use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::Database;
 use super::catalog::{self, CatalogEntry};
@@ -19,7 +18,7 @@ use super::connection::{
 };
 use super::partitions;
 use super::rights;
-use super::server_error::{failed, is_hidden};
+use super::server_error::{failed, is_hidden, is_several_statements};
 use super::type_table::{PgType, resolve};
 use super::{address, dialect, distribution, listing, statistics_warnings, unlogged};
 use crate::naming;
@@ -40,6 +39,8 @@ pub(super) struct PgSurvey {
     connection: PgConnection,
     database: Arc<Database>,
     application: String,
+    /// Whether a pooler of transactions is between, once it was found out.
+    pooled: Option<bool>,
 }
 
 impl PgSurvey {
@@ -48,7 +49,7 @@ impl PgSurvey {
         database: Arc<Database>,
         application: String,
     ) -> Self {
-        Self { connection, database, application }
+        Self { connection, database, application, pooled: None }
     }
 }
 
@@ -90,8 +91,14 @@ impl Survey for PgSurvey {
 
     async fn protection(&mut self) -> Result<Option<Protection>> {
         let demanded = address::protection(&self.database.options);
-        if demanded > Protection::None {
+        let plain =
+            matches!(self.database.options.get_ssl_mode(), PgSslMode::Disable | PgSslMode::Allow);
+        if demanded > Protection::None || plain {
             return Ok(Some(demanded));
+        }
+        // Behind a pooler the server knows the pooler's connection and not this one.
+        if self.is_pooled().await? {
+            return Ok(None);
         }
         let what = || "find out whether the connection is encrypted".to_owned();
         let sql = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
@@ -102,18 +109,7 @@ impl Survey for PgSurvey {
     }
 
     async fn warnings(&mut self) -> Result<Vec<String>> {
-        let mine = backend(self.begin().await?).await;
-        let mine = self.end(mine).await?;
-        let theirs = match tokio::time::timeout(PATIENCE, self.backend_of_another()).await {
-            Ok(Ok(backend)) => backend,
-            // There may be no second connection for this user.
-            Ok(Err(error)) => {
-                tracing::info!("not looking for a pooler: {}", error.chain());
-                return Ok(Vec::new());
-            }
-            Err(_) => return Ok(Vec::new()),
-        };
-        Ok((mine == theirs).then(|| POOLED.to_owned()).into_iter().collect())
+        Ok(self.is_pooled().await?.then(|| POOLED.to_owned()).into_iter().collect())
     }
 
     async fn snapshot(&mut self) -> Result<SnapshotPlan> {
@@ -141,6 +137,27 @@ impl PgSurvey {
         Ok(&mut self.connection)
     }
 
+    /// Whether two connections meet one process of the server: a pooler is between, which gives its
+    /// connections out by transactions.
+    async fn is_pooled(&mut self) -> Result<bool> {
+        if let Some(pooled) = self.pooled {
+            return Ok(pooled);
+        }
+        let mine = backend(self.begin().await?).await;
+        let mine = self.end(mine).await?;
+        let pooled = match tokio::time::timeout(PATIENCE, self.backend_of_another()).await {
+            Ok(Ok(theirs)) => mine == theirs,
+            // There may be no second connection for this user.
+            Ok(Err(error)) => {
+                tracing::info!("not looking for a pooler: {}", error.chain());
+                false
+            }
+            Err(_) => false,
+        };
+        self.pooled = Some(pooled);
+        Ok(pooled)
+    }
+
     /// The process of the server that another connection meets.
     async fn backend_of_another(&self) -> Result<i32> {
         let mut other = self.database.connect(&self.application).await?;
@@ -155,22 +172,52 @@ impl PgSurvey {
     async fn end<T>(&mut self, found: Result<T>) -> Result<T> {
         let what = || "end a transaction".to_owned();
         let ended = execute(&mut self.connection, "rollback", what).await;
-        let found = found?;
+        let found = found.map_err(|error| self.database.secrets.redact_cause(error))?;
         ended.map(|()| found)
     }
 }
 
 /// The process of the server that carries out the statements of a connection.
-async fn backend(connection: &mut PgConnection) -> Result<i32> {
+pub(super) async fn backend(connection: &mut PgConnection) -> Result<i32> {
     let what = || "look which process of the server answers".to_owned();
     let found = rows(connection, "select pg_backend_pid()", what).await?;
     get(found.first().ok_or_else(|| Error::bug(what()))?, 0)
+}
+
+/// Refuses a query or a filter that holds more than one statement. Everything else is sent to the
+/// server in a form that allows several, and one of them could end the transaction, which only
+/// reads. An unnamed statement needs nothing of a pooler.
+///
+/// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY>
+pub(super) async fn refuse_several(
+    connection: &mut PgConnection,
+    relation: &Relation,
+    filter: Option<&str>,
+) -> Result<()> {
+    if filter.is_none() && !matches!(relation, Relation::Query(_)) {
+        return Ok(());
+    }
+    let what = || format!("read the SQL of `{relation}`");
+    execute(connection, "savepoint several", what).await?;
+    let sql = format!("explain {}", dialect::select("1", &dialect::relation(relation), filter));
+    let planned = sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *connection).await;
+    let back = "rollback to savepoint several; release savepoint several";
+    execute(connection, back, what).await?;
+    match planned {
+        Err(error) if is_several_statements(&error) => {
+            Err(Error::invalid(format!("{}: it holds several statements", what()))
+                .hint("write one query, and a filter without `;`"))
+        }
+        // What describes the relation says better what else is wrong with it.
+        _ => Ok(()),
+    }
 }
 
 async fn describe(connection: &mut PgConnection, table: &TableJob) -> Result<Description> {
     let what = || format!("describe table `{}`", table.relation);
     execute(connection, &row_security(table.row_security), what).await?;
     refuse_foreign(&table.relation)?;
+    refuse_several(connection, &table.relation, table.filter.as_deref()).await?;
     unlogged::refuse(connection, &table.relation, table.filter.as_deref()).await?;
     let found = catalog::find(connection, &table.relation).await?;
     let columns = columns(table, &found)?;
