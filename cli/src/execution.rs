@@ -115,7 +115,7 @@ async fn plan(job: &Job) -> Result<(RunStore, Manifest)> {
     let store = RunStore::new(bucket, manifest.run);
     match store.create_manifest(&manifest).await? {
         Created::First => {
-            store.bucket().remember_run(&manifest).await?;
+            sluice_planner::remember(store.bucket(), &manifest).await;
             Ok((store, manifest))
         }
         Created::Lost => Err(Error::bug(format!("run `{}` has a manifest already", manifest.run))),

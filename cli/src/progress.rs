@@ -111,8 +111,8 @@ impl Display {
             Event::Retried { task, attempt, why } => {
                 let repeated = attempt + 1;
                 self.say(&format!(
-                    "task {task}: attempt {attempt} failed and is repeated, time {repeated} of at \
-                     most {RETRIES}: {why}"
+                    "task {task}: attempt {attempt} failed and is repeated ({repeated} of at most \
+                     {RETRIES}): {why}"
                 ));
                 if let Some(task) = self.tasks.get_mut(task) {
                     // Only what it has proved is not read again.

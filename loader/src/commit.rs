@@ -113,7 +113,10 @@ impl Run<'_> {
         let mut tables = Vec::with_capacity(self.manifest.tables.len());
         for table in &self.manifest.tables {
             match given_up.remove(&table.index) {
-                Some(error) => _ = results.insert(table.index, Err(error)),
+                Some(error) => {
+                    self.view.settle_table();
+                    results.insert(table.index, Err(error));
+                }
                 None => tables.push(self.commit_table(table).map(|end| (table.index, end)).boxed()),
             }
         }
@@ -157,7 +160,10 @@ impl Run<'_> {
         let mut pending = false;
         for table in &tables {
             match self.prepare(table).await {
-                Ok(Poll::Ready(step)) => steps.push((*table, step)),
+                Ok(Poll::Ready(step)) => {
+                    self.view.settle_table();
+                    steps.push((*table, step));
+                }
                 Ok(Poll::Pending) => pending = true,
                 Err(error) => return Poll::Ready(self.none_but(&tables, table, error)),
             }
@@ -166,7 +172,7 @@ impl Run<'_> {
             return Poll::Pending;
         }
         let mut results = Results::new();
-        // One table of the later run beside others of this one would be two moments.
+        // One table of the later run beside others of this one would mix two snapshots.
         let newer = steps.iter().find_map(|(_, step)| step.overtaken_by());
         if let Some(newer) = newer {
             for (table, step) in steps {

@@ -65,7 +65,8 @@ pub(crate) fn refused_outcome(refused: &Refused) -> TableOutcome {
 
 /// The error of a table, with its name if its message does not name it.
 fn named(table: &str, error: Error) -> Error {
-    if error.chain().contains(table) { error } else { error.during(format!("`{table}`")) }
+    let name = format!("`{table}`");
+    if error.chain().contains(&name) { error } else { error.during(name) }
 }
 
 /// Why not every table that the job asks for is visible.
@@ -90,4 +91,33 @@ pub fn error_of(run: RunId, tables: &[TableOutcome]) -> Option<Error> {
         _ => named(name, error),
     };
     Some(Error::several(what, failed.into_iter().map(name).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_its_table_once_however_short_the_name_is() {
+        let table = |failure: Option<&str>| TableOutcome {
+            table: "t".to_owned(),
+            target: "file:///w/t".to_owned(),
+            rows: 0,
+            overtaken_by: None,
+            invalid: BTreeMap::new(),
+            failure: failure.map(|message| ErrorReport {
+                kind: Kind::Denied,
+                message: message.to_owned(),
+                hint: None,
+            }),
+        };
+        for (message, expected) in [
+            ("read the rows: no right", "visible: `t`: read the rows: no right"),
+            ("unit 0 of `t`: no right", "visible: unit 0 of `t`: no right"),
+        ] {
+            let tables = [table(Some(message)), table(None)];
+            let said = error_of(RunId::generate(), &tables).unwrap().chain();
+            assert!(said.ends_with(expected), "{said}");
+        }
+    }
 }

@@ -51,7 +51,8 @@ impl RunView {
         self.settled.store(0, Ordering::Relaxed);
     }
 
-    /// Counts a table that is visible, overtaken or refused.
+    /// Counts a table that is visible, overtaken, refused or given up, or that lacks only its last
+    /// step, which a run that is all or nothing takes for all tables at the end.
     pub(crate) fn settle_table(&self) {
         self.settled.fetch_add(1, Ordering::Relaxed);
     }

@@ -15,7 +15,7 @@ const MOST_LEAVES: usize = 1_000;
 
 /// The rows that a unit will cover.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Slice {
+pub(crate) struct PlannedUnit {
     pub(crate) leaf: Option<Leaf>,
     pub(crate) cut: Cut,
     /// Expected rows.
@@ -26,7 +26,7 @@ pub(crate) struct Slice {
     alone: bool,
 }
 
-impl Slice {
+impl PlannedUnit {
     /// What one cut covers of a piece.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     pub(crate) fn of(piece: &Piece, weighed: Weighed) -> Self {
@@ -63,39 +63,39 @@ impl Goal {
     }
 }
 
-/// Bundles whole partitions up to the goal, each with those that come next. All other slices stay
+/// Bundles whole partitions up to the goal, each with those that come next. All other units stay
 /// as they are.
-pub(crate) fn bundle(slices: Vec<Slice>, goal: Goal) -> Vec<Slice> {
-    let mut bundled: Vec<Slice> = Vec::with_capacity(slices.len());
+pub(crate) fn bundle(units: Vec<PlannedUnit>, goal: Goal) -> Vec<PlannedUnit> {
+    let mut bundled: Vec<PlannedUnit> = Vec::with_capacity(units.len());
     // Place and names of the bundle that may still grow.
     let mut open: Option<(usize, Vec<String>)> = None;
-    for slice in slices {
-        let Some(name) = slice.partition().cloned() else {
-            bundled.push(slice);
+    for unit in units {
+        let Some(name) = unit.partition().cloned() else {
+            bundled.push(unit);
             continue;
         };
         if let Some((at, names)) = &mut open
             && let Some(into) = bundled.get_mut(*at)
             && names.len() < MOST_LEAVES
-            && into.rows + slice.rows <= goal.rows
-            && into.bytes + slice.bytes <= MOST_BYTES
+            && into.rows + unit.rows <= goal.rows
+            && into.bytes + unit.bytes <= MOST_BYTES
         {
-            into.rows += slice.rows;
-            into.bytes += slice.bytes;
+            into.rows += unit.rows;
+            into.bytes += unit.bytes;
             names.push(name);
             into.leaf = None;
             continue;
         }
         close(&mut bundled, open.take());
         open = Some((bundled.len(), vec![name]));
-        bundled.push(slice);
+        bundled.push(unit);
     }
     close(&mut bundled, open);
     bundled
 }
 
 /// Gives a bundle of more than one partition their names.
-fn close(bundled: &mut [Slice], open: Option<(usize, Vec<String>)>) {
+fn close(bundled: &mut [PlannedUnit], open: Option<(usize, Vec<String>)>) {
     if let Some((at, names)) = open
         && names.len() > 1
         && let Some(into) = bundled.get_mut(at)
@@ -110,20 +110,20 @@ mod tests {
 
     use super::*;
 
-    fn slice(name: usize, rows: f64, bytes: f64, alone: bool, cut: Cut) -> Slice {
-        Slice { leaf: Some(Leaf::Partition(format!("p{name}"))), cut, rows, bytes, alone }
+    fn unit(name: usize, rows: f64, bytes: f64, alone: bool, cut: Cut) -> PlannedUnit {
+        PlannedUnit { leaf: Some(Leaf::Partition(format!("p{name}"))), cut, rows, bytes, alone }
     }
 
     /// Every partition with its cut, in any order.
-    fn covered(slices: &[Slice]) -> Vec<(String, String)> {
-        let mut covered: Vec<(String, String)> = slices
+    fn covered(units: &[PlannedUnit]) -> Vec<(String, String)> {
+        let mut covered: Vec<(String, String)> = units
             .iter()
-            .flat_map(|slice| {
-                let names = match slice.leaf.clone() {
+            .flat_map(|unit| {
+                let names = match unit.leaf.clone() {
                     Some(Leaf::Partitions(names)) => names,
                     leaf => vec![leaf.map(|leaf| leaf.to_string()).unwrap_or_default()],
                 };
-                names.into_iter().map(|name| (name, format!("{:?}", slice.cut)))
+                names.into_iter().map(|name| (name, format!("{:?}", unit.cut)))
             })
             .collect();
         covered.sort();
@@ -136,20 +136,20 @@ mod tests {
             pieces in proptest::collection::vec((0.0_f64..3e6, 0.0_f64..2e9, 0..6), 0..80),
             goal in 1_u64..2_000_000,
         ) {
-            let slices: Vec<Slice> = (0..)
+            let units: Vec<PlannedUnit> = (0..)
                 .zip(&pieces)
                 .map(|(name, &(rows, bytes, kind))| {
                     let part = Cut::Blocks { lo: 0, hi: None };
                     let cut = if kind == 0 { part } else { Cut::Full };
-                    slice(name, rows, bytes, kind == 1, cut)
+                    unit(name, rows, bytes, kind == 1, cut)
                 })
                 .collect();
-            let bundled = bundle(slices.clone(), Goal::new(goal));
-            prop_assert_eq!(covered(&slices), covered(&bundled));
-            for slice in &bundled {
-                if let Some(Leaf::Partitions(names)) = &slice.leaf {
-                    prop_assert!(names.len() > 1 && slice.rows <= MOST_ROWS);
-                    prop_assert!(slice.cut == Cut::Full && !slice.alone);
+            let bundled = bundle(units.clone(), Goal::new(goal));
+            prop_assert_eq!(covered(&units), covered(&bundled));
+            for unit in &bundled {
+                if let Some(Leaf::Partitions(names)) = &unit.leaf {
+                    prop_assert!(names.len() > 1 && unit.rows <= MOST_ROWS);
+                    prop_assert!(unit.cut == Cut::Full && !unit.alone);
                 }
             }
         }
@@ -157,15 +157,15 @@ mod tests {
 
     #[test]
     fn small_partitions_share_a_unit_and_large_ones_do_not() {
-        let days = (0..3_000).map(|day| slice(day, 400.0, 40_000.0, false, Cut::Full));
+        let days = (0..3_000).map(|day| unit(day, 400.0, 40_000.0, false, Cut::Full));
         let bundled = bundle(days.collect(), Goal::new(50_000));
         assert_eq!(bundled.len(), 24);
         assert_eq!(bundled[0].leaf.as_ref().map(Leaf::count), Some(125));
-        let large = (0..5).map(|year| slice(year, 2e6, 1e8, false, Cut::Full));
+        let large = (0..5).map(|year| unit(year, 2e6, 1e8, false, Cut::Full));
         assert_eq!(bundle(large.collect(), Goal::new(u64::MAX)).len(), 5);
-        let wide = (0..4).map(|day| slice(day, 10.0, 6e8, false, Cut::Full));
+        let wide = (0..4).map(|day| unit(day, 10.0, 6e8, false, Cut::Full));
         assert_eq!(bundle(wide.collect(), Goal::new(1_000)).len(), 4);
-        let empty = (0..2_500).map(|day| slice(day, 0.0, 0.0, false, Cut::Full));
+        let empty = (0..2_500).map(|day| unit(day, 0.0, 0.0, false, Cut::Full));
         assert_eq!(bundle(empty.collect(), Goal::new(1)).len(), 3);
     }
 }

@@ -5,7 +5,7 @@ use sluice_contracts::job::TableJob;
 use sluice_contracts::{Error, Result};
 use sluice_sources::{Description, Piece, Survey};
 
-use crate::bundle::{Goal, Slice, bundle};
+use crate::bundle::{Goal, PlannedUnit, bundle};
 use crate::cut::Weighed;
 use crate::strategy::{Choice, Fit, STRATEGIES, Strategy};
 
@@ -24,7 +24,7 @@ const MOST_UNITS: u64 = 10_000;
 pub(crate) struct Cutting {
     pub(crate) strategy: &'static str,
     pub(crate) reason: String,
-    pub(crate) units: Vec<Slice>,
+    pub(crate) units: Vec<PlannedUnit>,
 }
 
 impl Cutting {
@@ -41,7 +41,7 @@ impl Cutting {
         match &table.partitioning.strategy {
             _ if description.pieces.iter().all(Piece::is_undivided) => {
                 let reason = if description.pieces.iter().all(|piece| piece.outside) {
-                    "it lies outside of the snapshot, and one statement reads one moment"
+                    "it lies outside of the snapshot, and one statement reads one state of it"
                 } else {
                     "each of its units would lock all that it consists of"
                 };
@@ -157,16 +157,17 @@ async fn cut_pieces(
                 None => return Ok(None),
             }
         };
-        units.extend(cuts.into_iter().map(|cut| Slice::of(piece, cut)));
+        units.extend(cuts.into_iter().map(|cut| PlannedUnit::of(piece, cut)));
     }
     let goal = Goal::new(description.rows().div_ceil(count));
     let units = bundle(units, goal);
     Ok(Some(Cutting { strategy: strategy.name(), reason: choice.reason, units }))
 }
 
-fn whole_pieces(description: &Description) -> Vec<Slice> {
-    let whole =
-        |piece: &Piece| Slice::of(piece, Weighed { cut: Cut::Full, rows: as_f64(piece.rows) });
+fn whole_pieces(description: &Description) -> Vec<PlannedUnit> {
+    let whole = |piece: &Piece| {
+        PlannedUnit::of(piece, Weighed { cut: Cut::Full, rows: as_f64(piece.rows) })
+    };
     bundle(description.pieces.iter().map(whole).collect(), Goal::new(u64::MAX))
 }
 

@@ -5,6 +5,19 @@ use sluice_contracts::documents::{Manifest, Table};
 use sluice_contracts::job::{Excluded, Job, Selection, TableName};
 use sluice_contracts::store::{Bucket, RunStore};
 
+/// Makes a planned run known to the job's next ones. That they can name what was dropped is no
+/// reason to give this run up, so a failure is only logged.
+pub async fn remember(bucket: &Bucket, manifest: &Manifest) {
+    if let Err(error) = bucket.remember_run(manifest).await {
+        tracing::warn!(
+            run = %manifest.run,
+            job = manifest.job,
+            error = error.chain(),
+            "the latest runs of the job could not be recorded"
+        );
+    }
+}
+
 /// Adds to the excluded tables those that the job's last run moved and this one does not. Their
 /// targets do not change: no job asks to delete them.
 pub async fn name_dropped(bucket: &Bucket, job: &Job, manifest: &mut Manifest) -> Result<()> {

@@ -138,7 +138,13 @@ fn whole(body: Body) -> Result<Bytes> {
 
 /// Answers a problem with success, so that what led to it is not delivered again.
 fn drop_message(error: Error) -> Response {
-    tracing::warn!(error = error.chain(), hint = error.remedy(), "dropped a message");
+    let (why, hint) = (error.chain(), error.remedy());
+    // Only the operator can allow more, and nobody else hears of it.
+    if error.kind() == Kind::Denied {
+        tracing::error!(error = why, hint, "dropped a message");
+    } else {
+        tracing::warn!(error = why, hint, "dropped a message");
+    }
     Problem(error).under(StatusCode::OK)
 }
 

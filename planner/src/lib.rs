@@ -27,8 +27,8 @@ mod time_limit;
 #[cfg(feature = "service")]
 pub use config::{PlannerConfig, variable};
 pub use cut::Weighed;
-pub use dropped::name_dropped;
-pub use plan::{plan, plan_run};
+pub use dropped::{name_dropped, remember};
+pub use plan::plan;
 #[cfg(feature = "service")]
 pub use rules::JobRules;
 pub use strategy::{STRATEGIES, strategy_names};

@@ -21,26 +21,20 @@ use crate::time_limit::{Progress, limited};
 /// # Errors
 /// `Invalid`, before the first row is read, if the job asks for what cannot be done.
 pub async fn plan(job: &Job, source: Arc<dyn Source>, progress: &Progress) -> Result<Manifest> {
-    plan_run(RunId::generate(), job, source, progress).await
+    let run = RunId::generate();
+    let planning = Box::pin(survey_and_cut(run, job, source, progress));
+    limited(run, &job.name, progress, planning).await
 }
 
-/// Plans a run that already has its id, like [`plan`].
-pub async fn plan_run(
-    run: RunId,
-    job: &Job,
-    source: Arc<dyn Source>,
-    progress: &Progress,
-) -> Result<Manifest> {
-    limited(run, job, progress, Box::pin(survey_and_cut(run, job, source, progress))).await
-}
-
-async fn survey_and_cut(
+/// Plans a run that already has its id, like [`plan`], however long it takes.
+pub(crate) async fn survey_and_cut(
     run: RunId,
     job: &Job,
     source: Arc<dyn Source>,
     progress: &Progress,
 ) -> Result<Manifest> {
     let doing = |error: Error| error.during(format!("plan job `{}`", job.name));
+    progress.comes_to("connect to the source".to_owned());
     let mut survey = source.survey(&format!("sluice {run} plan")).await?;
     let protection = survey.protection().await.map_err(doing)?;
     progress.comes_to("list the tables".to_owned());
@@ -181,15 +175,15 @@ async fn plan_table(
     let cutting = Cutting::of(survey, table, &description, &mut warnings).await?;
     let units: Vec<Unit> = (0_u32..)
         .zip(cutting.units)
-        .map(|(at, slice)| {
+        .map(|(at, planned)| {
             Ok(Unit {
                 table: index,
                 index: at,
-                leaf: slice.leaf,
-                predicate: survey.predicate(&slice.cut)?,
-                rows: whole(slice.rows),
-                bytes: whole(slice.bytes),
-                cut: slice.cut,
+                leaf: planned.leaf,
+                predicate: survey.predicate(&planned.cut)?,
+                rows: whole(planned.rows),
+                bytes: whole(planned.bytes),
+                cut: planned.cut,
             })
         })
         .collect::<Result<_>>()?;

@@ -61,7 +61,14 @@ impl RunRequest {
     pub(crate) fn from_call(headers: &HeaderMap, body: &[u8]) -> Result<Self> {
         let Body { job, run_key, retry } = read_body(body)?;
         let key = run_key.map(Key::Caller).or_else(|| scheduled(headers));
-        Self { job, key, retry }.checked()
+        // Only the caller knows that a request is meant to replace an earlier one. Cloud Scheduler
+        // repeats calls whatever became of the run.
+        if retry && !matches!(key, Some(Key::Caller(_))) {
+            return Err(Error::invalid("read the request: `retry` without `run_key`").hint(
+                "send the `run_key` of the run that failed; a request without one is always new",
+            ));
+        }
+        Ok(Self { job, key, retry })
     }
 
     /// Reads the envelope that a push subscription wraps around a message.
@@ -77,23 +84,18 @@ impl RunRequest {
             .decode(message.data)
             .map_err(|_| Error::invalid("read the message: its data is not Base64"))?;
         let Body { job, run_key, retry } = read_body(&data)?;
+        if retry {
+            return Err(Error::invalid("read the request: `retry` in a message").hint(
+                "`retry` is for `POST /runs`; a message may be delivered again after the run has \
+                 failed",
+            ));
+        }
         let said = run_key.or_else(|| {
             let key = message.attributes.get("run_key")?.as_str()?;
             (!key.is_empty()).then(|| key.to_owned())
         });
         let key = said.map_or_else(|| Key::Message { subscription, id: message.id }, Key::Caller);
-        Self { job, key: Some(key), retry }.checked()
-    }
-
-    /// Only the caller knows that a request is meant to replace an earlier one. Pub/Sub and Cloud
-    /// Scheduler repeat calls whatever became of the run.
-    fn checked(self) -> Result<Self> {
-        if self.retry && !matches!(self.key, Some(Key::Caller(_))) {
-            return Err(Error::invalid("read the request: `retry` without `run_key`").hint(
-                "send the `run_key` of the run that failed; a request without one is always new",
-            ));
-        }
-        Ok(self)
+        Ok(Self { job, key: Some(key), retry })
     }
 
     /// The key under which a run is reserved. Requests for two jobs may have the same key, such as

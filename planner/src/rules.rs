@@ -5,10 +5,12 @@ use std::path::{Component, Path, PathBuf};
 use serde::Deserialize;
 use sluice_contracts::documents::LeastTls;
 use sluice_contracts::{Error, Kind, Result};
+use sluice_runtime::list;
 use sluice_sources::{Place, Source, variables};
 
-/// What allows everything, and every caller.
+/// Allows everything, in a list of hosts or variables.
 const ANYTHING: &str = "*";
+/// Allows every caller.
 const ANYBODY: &str = "anybody";
 
 /// What jobs may name: nothing that the operator does not list. A job that names more could read
@@ -17,17 +19,17 @@ const ANYBODY: &str = "anybody";
 pub struct JobRules {
     /// `SLUICE_JOB_VARIABLES`: environment variables that `source` may name; `DB_*` stands for all
     /// that begin with `DB_`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list::deserialize")]
     pub sluice_job_variables: Vec<String>,
     /// `SLUICE_JOB_HOSTS`: servers that jobs may read, as `host`, `host:port`, `*.domain` or the
     /// folder of a socket. A server that an allowed variable names needs no entry.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list::deserialize")]
     pub sluice_job_hosts: Vec<String>,
     /// `SLUICE_JOB_FILES`: files, and folders of files, that jobs may name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list::deserialize")]
     pub sluice_job_files: Vec<PathBuf>,
     /// `SLUICE_INLINE_CALLERS`: emails of the callers that may send a job itself and not its name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list::deserialize")]
     pub sluice_inline_callers: Vec<String>,
     /// `SLUICE_SOURCE_TLS`: how well a connection to a source must be protected at least, that of
     /// a planner or that of a task.
@@ -134,14 +136,13 @@ fn leading_variable(template: &str) -> Option<&str> {
 
 /// Whether a name is a pattern's, whose last character may be `*`.
 fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.trim().strip_suffix('*') {
+    match pattern.strip_suffix('*') {
         Some(start) => name.starts_with(start),
-        None => pattern.trim() == name,
+        None => pattern == name,
     }
 }
 
 fn is_server(pattern: &str, host: &str, port: u16) -> bool {
-    let pattern = pattern.trim();
     let with_port = format!("{host}:{port}");
     match pattern.strip_prefix("*.") {
         Some(domain) => {
@@ -214,6 +215,30 @@ mod tests {
     }
 
     #[test]
+    fn spaces_and_commas_too_many_allow_nothing_more() {
+        let set = [
+            ("SLUICE_JOB_VARIABLES", " SOURCE_URL , DB_* ,"),
+            ("SLUICE_JOB_HOSTS", "db.example:5433, /cloudsql/p:r:i,, "),
+            ("SLUICE_JOB_FILES", "/data, /certificates,"),
+            ("SLUICE_INLINE_CALLERS", "ann@shop.example, bob@shop.example,"),
+        ];
+        let set = set.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let rules = JobRules::of(envy::from_iter(set)).unwrap();
+        assert_eq!(rules.sluice_job_variables, ["SOURCE_URL", "DB_*"]);
+        assert_eq!(rules.sluice_job_hosts, ["db.example:5433", "/cloudsql/p:r:i"]);
+        assert_eq!(rules.sluice_job_files, ["/data", "/certificates"].map(PathBuf::from));
+        assert!(rules.open("sqlite:///certificates/a.db", &variable).is_ok());
+        assert!(rules.open("postgres://u@localhost/d?host=/cloudsql/p:r:i", &variable).is_ok());
+        let error = rules.open("sqlite:///etc/passwd", &variable).unwrap_err();
+        assert_eq!(error.kind(), Kind::Denied);
+        assert!(rules.check_inline(Some("bob@shop.example")).is_ok());
+        assert!(rules.check_inline(Some("")).is_err());
+        let nothing = [("SLUICE_JOB_FILES".to_owned(), String::new())];
+        let rules = JobRules::of(envy::from_iter(nothing)).unwrap();
+        assert!(rules.open("sqlite:///etc/passwd", &variable).is_err());
+    }
+
+    #[test]
     fn a_job_names_only_what_is_listed() {
         for (template, refused) in [
             ("${SOURCE_URL}", None),
@@ -239,7 +264,10 @@ mod tests {
             ("sqlite:///data%2F..%2Fetc/passwd", Some("SLUICE_JOB_FILES")),
             ("sqlite:///database.db", Some("SLUICE_JOB_FILES")),
             ("sqlite:///${DB_PASSWORD}", Some("SLUICE_JOB_FILES")),
+            // The same answer whether the planner has the file or not.
             ("${SOURCE_URL}?sslrootcert=/etc/hostname", Some("SLUICE_JOB_FILES")),
+            ("${SOURCE_URL}?sslrootcert=/nowhere/ca.crt", Some("SLUICE_JOB_FILES")),
+            ("${SOURCE_URL}?sslrootcert=/data/nowhere.crt", None),
         ] {
             match (rules().open(template, &variable), refused) {
                 (Ok(source), None) => assert!(!source.label().contains("s3cret")),

@@ -5,12 +5,10 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use sluice_contracts::documents::RunId;
-use sluice_contracts::job::Job;
 use sluice_contracts::{Error, Result};
 
 /// How long one planning may take: thousands of tables are described in less than a minute, so
-/// after this time something holds the source up. The planner's service must answer later than
-/// that.
+/// after this time something holds it up. The request timeout of the service must be longer.
 const LIMIT: Duration = Duration::from_mins(10);
 
 /// What a planning is doing, for a person who waits for it, and for the error of one that takes too
@@ -34,7 +32,7 @@ impl Progress {
 /// Ends a planning that takes too long.
 pub(crate) async fn limited<T>(
     run: RunId,
-    job: &Job,
+    job: &str,
     progress: &Progress,
     planning: impl Future<Output = Result<T>>,
 ) -> Result<T> {
@@ -42,12 +40,11 @@ pub(crate) async fn limited<T>(
     ended.unwrap_or_else(|_| {
         let (minutes, last) = (LIMIT.as_secs() / 60, progress.last());
         Err(Error::transient(format!(
-            "plan job `{}`: not done after {minutes} minutes, which came to: {last}",
-            job.name
+            "plan job `{job}`: not done after {minutes} minutes; the last step was: {last}"
         ))
         .hint(format!(
-            "look at what holds up `sluice {run} plan` at the source, such as locks or load; split \
-             a job of very many tables"
+            "look at what holds that step up, such as locks or load of `sluice {run} plan` at the \
+             source; split a job of very many tables"
         )))
     })
 }
@@ -59,8 +56,8 @@ mod tests {
     use async_trait::async_trait;
     use serde_json::json;
     use sluice_contracts::documents::{Cut, SnapshotPlan};
-    use sluice_contracts::job::{TableJob, TableName};
-    use sluice_sources::{Description, Join, Listing, Place, Reader, Source, Survey};
+    use sluice_contracts::job::{Job, TableJob, TableName};
+    use sluice_sources::{Description, Join, Listing, Place, Protection, Reader, Source, Survey};
 
     use super::*;
     use crate::{plan, strategy_names};
@@ -79,6 +76,10 @@ mod tests {
 
         fn places(&self) -> Vec<Place> {
             Vec::new()
+        }
+
+        fn protection(&self) -> Protection {
+            Protection::Local
         }
 
         async fn survey(&self, _: &str) -> Result<Box<dyn Survey>> {

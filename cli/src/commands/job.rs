@@ -15,7 +15,7 @@ pub(crate) fn read_job(path: &Path) -> Result<Job> {
     Job::read(&name, &text, &sluice_planner::strategy_names())
 }
 
-/// Tells a person who counts on a job's `schedule` that no program of Sluice reads the clock.
+/// Warns that `schedule` starts nothing by itself.
 pub(super) fn tell_of_schedule(is_set: bool) {
     if is_set {
         tracing::warn!(

@@ -105,8 +105,9 @@ impl Error {
     /// Several errors as one: `what`, a line for each of the first ten below it, and each remedy
     /// once. An error alone is only wrapped.
     ///
-    /// The kind is that of the first that is not [`Kind::Invalid`], if there is one: another job
-    /// would not help all of them.
+    /// The kind is [`Kind::Transient`] if one of them is: repeated, the call may come further. Else
+    /// it is that of the first that is not [`Kind::Invalid`], if there is one: another job would not
+    /// help all of them.
     pub fn several(what: impl Into<Cow<'static, str>>, errors: Vec<Self>) -> Self {
         let mut errors = errors;
         if errors.len() == 1
@@ -114,7 +115,11 @@ impl Error {
         {
             return only.during(what);
         }
-        let other = errors.iter().map(Self::kind).find(|kind| *kind != Kind::Invalid);
+        let first =
+            |wanted: fn(Kind) -> bool| errors.iter().map(Self::kind).find(|kind| wanted(*kind));
+        let kind = first(|kind| kind == Kind::Transient)
+            .or_else(|| first(|kind| kind != Kind::Invalid))
+            .unwrap_or(Kind::Invalid);
         let mut lines = vec![what.into().into_owned()];
         let mut hints: Vec<&str> = Vec::new();
         for error in errors.iter().take(LISTED) {
@@ -124,7 +129,7 @@ impl Error {
         if errors.len() > LISTED {
             lines.push(format!("and {} more", errors.len() - LISTED));
         }
-        let error = Self::new(other.unwrap_or(Kind::Invalid), lines.join("\n  "));
+        let error = Self::new(kind, lines.join("\n  "));
         if hints.is_empty() { error } else { error.hint(hints.join("\n")) }
     }
 
@@ -249,6 +254,16 @@ mod tests {
         let error = Error::several("describe `t`", vec![column("a")]);
         assert_eq!(error.chain(), "describe `t`: column `a`");
         assert_eq!(error.remedy(), Some("cast it"));
+        for (kinds, expected) in [
+            ([Kind::Denied, Kind::Transient], Kind::Transient),
+            ([Kind::Transient, Kind::Denied], Kind::Transient),
+            ([Kind::Invalid, Kind::Transient], Kind::Transient),
+            ([Kind::Invalid, Kind::Data], Kind::Data),
+            ([Kind::Denied, Kind::Data], Kind::Denied),
+        ] {
+            let errors = kinds.map(|kind| Error::new(kind, "look")).into();
+            assert_eq!(Error::several("describe `t`", errors).kind(), expected, "{kinds:?}");
+        }
         let many = (0..12).map(|at| column(&at.to_string())).collect();
         let error = Error::several("describe `t`", many);
         assert!(error.chain().ends_with("  column `9`\n  and 2 more"), "{}", error.chain());

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! requests/<hash>.json
-//! requests/<hash>-<attempt>.json
+//! requests/<hash>-<retry>.json
 //! latest/<hash>/<run>.json
 //! runs/<run>/request.json
 //! runs/<run>/manifest.json
@@ -67,10 +67,10 @@ impl Layout {
         folder.clone().join(format!("{name}.yaml"))
     }
 
-    /// The run that the request of this key led to, at the first attempt (0) or a later one.
-    pub fn reservation(prefix: &Path, key: &str, attempt: u32) -> Path {
+    /// The run that the request of this key led to (0), or a retry of it.
+    pub fn reservation(prefix: &Path, key: &str, retry: u32) -> Path {
         let name = hash_of(key.as_bytes());
-        let name = if attempt == 0 { name } else { format!("{name}-{attempt}") };
+        let name = if retry == 0 { name } else { format!("{name}-{retry}") };
         prefix.clone().join("requests").join(format!("{name}.json"))
     }
 

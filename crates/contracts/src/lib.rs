@@ -9,5 +9,6 @@ pub mod job;
 pub mod layout;
 pub mod ports;
 pub mod store;
+pub mod url;
 
 pub use error::{Error, Kind, Result};

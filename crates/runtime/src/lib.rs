@@ -8,6 +8,8 @@ pub mod google;
 #[cfg(feature = "service")]
 pub mod http;
 pub mod launch;
+#[cfg(feature = "service")]
+pub mod list;
 pub mod report;
 #[cfg(feature = "service")]
 pub mod service;

@@ -44,8 +44,7 @@ pub fn type_documentation() -> Vec<TypeRow> {
 /// label and no message of the source contains a variable's value.
 ///
 /// # Errors
-/// `Invalid` for a URL that cannot be read, and for variables that are not set; `NotFound` for a
-/// file that it names and that does not exist.
+/// `Invalid` for a URL that cannot be read, and for variables that are not set.
 pub fn open(template: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Arc<dyn Source>> {
     let url = SourceUrl::expand(template, variable)?;
     open_expanded(&url).map_err(|error| url.secrets().redact(error))

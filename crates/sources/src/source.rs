@@ -46,11 +46,9 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// The servers and files that it reads: what an operator may allow or refuse.
     fn places(&self) -> Vec<Place>;
 
-    /// How well its connections are protected at least, as its URL demands it. What does not leave
-    /// the machine needs no protection.
-    fn protection(&self) -> Protection {
-        Protection::Local
-    }
+    /// How well its connections are protected at least, as its URL demands it. A source that never
+    /// leaves the machine says `Local`.
+    fn protection(&self) -> Protection;
 
     /// Connects for planning. `application` names the connection to the source's operator.
     async fn survey(&self, application: &str) -> Result<Box<dyn Survey>>;

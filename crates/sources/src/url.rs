@@ -1,17 +1,15 @@
 //! A source's URL: as a job writes it, with environment variables, and as it is connected to.
 
 use std::fmt;
-use std::net::Ipv6Addr;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, utf8_percent_encode};
+use sluice_contracts::url::{ENCODED, bracketed};
 use sluice_contracts::{Error, Result};
 
 use crate::secrets::Secrets;
 
-/// What stays as it is in a user, a password or a parameter.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// The same in a path.
-const PATH: &AsciiSet = &UNRESERVED.remove(b'/');
+/// What is percent-encoded in a path.
+const PATH: &AsciiSet = &ENCODED.remove(b'/');
 
 /// A URL whose variables have their values.
 pub struct SourceUrl {
@@ -54,11 +52,11 @@ impl SourceUrl {
                 .hint(format!("set it: `export {name}=...`"))
             })?;
             secrets.add(name, &value);
-            match Place::of(before, after) {
-                Place::AsItIs => text.push_str(&value),
-                Place::Host => text.push_str(&host(&value)),
-                Place::Path => text.extend(utf8_percent_encode(&value, PATH)),
-                Place::Name => text.extend(utf8_percent_encode(&value, UNRESERVED)),
+            match Position::of(before, after) {
+                Position::AsItIs => text.push_str(&value),
+                Position::Host => text.push_str(&host(&value)),
+                Position::Path => text.extend(utf8_percent_encode(&value, PATH)),
+                Position::Name => text.extend(utf8_percent_encode(&value, ENCODED)),
             }
         }
         Ok(Self { template: template.to_owned(), text, secrets })
@@ -122,8 +120,8 @@ fn parts(template: &str) -> Result<Vec<Part<'_>>> {
     Ok(parts)
 }
 
-/// What a variable stands for.
-enum Place {
+/// Where in a URL a variable is, which says what its value is.
+enum Position {
     /// A URL or its beginning, or whole parameters.
     AsItIs,
     Host,
@@ -132,7 +130,7 @@ enum Place {
     Name,
 }
 
-impl Place {
+impl Position {
     fn of(before: &str, after: &str) -> Self {
         if before.is_empty() {
             return Self::AsItIs;
@@ -152,10 +150,10 @@ impl Place {
 
 /// A host as a URL has it: an address in brackets, and the folder of a socket percent-encoded.
 fn host(value: &str) -> String {
-    if value.parse::<Ipv6Addr>().is_ok() {
-        format!("[{value}]")
+    if let Some(address) = bracketed(value) {
+        address
     } else if value.starts_with('/') {
-        utf8_percent_encode(value, UNRESERVED).to_string()
+        utf8_percent_encode(value, ENCODED).to_string()
     } else {
         value.to_owned()
     }

@@ -9,7 +9,9 @@ use sluice_contracts::documents::{Cut, Relation, SnapshotPlan, Table, Unit};
 use sluice_contracts::job::TableJob;
 use sluice_contracts::{Error, Result};
 use sluice_sources::conformance::{self, ROWS, SourceFixture};
-use sluice_sources::{Batches, Description, Join, Listing, Piece, Place, Reader, Source, Survey};
+use sluice_sources::{
+    Batches, Description, Join, Listing, Piece, Place, Protection, Reader, Source, Survey,
+};
 
 #[derive(Debug, Default)]
 struct State {
@@ -34,6 +36,10 @@ impl Source for Memory {
 
     fn places(&self) -> Vec<Place> {
         Vec::new()
+    }
+
+    fn protection(&self) -> Protection {
+        Protection::Local
     }
 
     async fn survey(&self, _: &str) -> Result<Box<dyn Survey>> {

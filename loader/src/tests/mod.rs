@@ -14,7 +14,7 @@ use chrono::DateTime;
 use sluice_contracts::Kind;
 use sluice_contracts::documents::{Commit, Receipt, RunId, SnapshotPlan};
 
-use crate::{RunState, RunView, coverage, delete_parts};
+use crate::{RunState, RunView, commit, coverage, delete_parts};
 use cloud::Cloud;
 use world::{World, at, manifest};
 
@@ -216,7 +216,7 @@ async fn what_an_older_execution_gave_up_is_not_given_up() {
     assert!(world.loads().is_empty());
 }
 
-/// A table of the later run beside one of this run would be two moments.
+/// A table of the later run beside one of this run would mix two snapshots.
 #[tokio::test]
 async fn all_or_nothing_is_overtaken_when_one_table_is() {
     for (all_or_nothing, visible) in [(true, 0), (false, 1)] {
@@ -259,4 +259,25 @@ async fn all_or_nothing_is_nothing_when_one_table_fails() {
     world.target.refuse = None;
     assert!(world.commit().await.unwrap().is_whole());
     assert_eq!(world.loads().len(), 3);
+}
+
+#[tokio::test]
+async fn a_commit_counts_every_table_that_it_is_through_with() {
+    for all_or_nothing in [false, true] {
+        let mut manifest = manifest(&[1, 1, 1]);
+        manifest.all_or_nothing = all_or_nothing;
+        let mut world = World::new(&[1]).await;
+        world.plan(manifest).await;
+        world.found(0).await;
+        world.prove(0, at(0, 0)).await;
+        world.prove(0, at(1, 0)).await;
+        if all_or_nothing {
+            world.prove(0, at(2, 0)).await;
+        } else {
+            world.fail("first", Kind::Denied, at(2, 0)).await;
+        }
+        let view = RunView::new(world.store.clone());
+        assert!(commit(&view, &world.target.targets()).await.unwrap().is_ready());
+        assert_eq!(view.settled(), 3, "{all_or_nothing}");
+    }
 }

@@ -21,12 +21,16 @@ use tokio::sync::Semaphore;
 pub use status::{Links, Status, TableStatus};
 
 use crate::launch::cloud_run;
+use crate::plan::survey_and_cut;
 use crate::request::{RunRequest, Wanted};
 use crate::rules::JobRules;
-use crate::{Progress, name_dropped, plan_run, strategy_names};
+use crate::time_limit::limited;
+use crate::{Progress, name_dropped, remember, strategy_names};
 
 /// Plannings at once: each holds a connection to its source, and its catalogue in memory.
 const PLANNINGS: usize = 5;
+/// Longest wait for one of these places.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// Targets that are checked at once.
 const CHECKS: usize = 16;
 /// Tasks that run at once where neither the platform nor the operator says how many: with a CPU
@@ -73,15 +77,15 @@ pub struct Planner {
 
 /// What became of earlier copies of a request.
 enum Before {
-    /// No run was kept; this attempt may be reserved.
+    /// No run was kept; a run of this number may be reserved.
     Nothing {
-        /// The attempt.
-        attempt: u32,
+        /// The retry; 0 for the request itself.
+        retry: u32,
     },
-    /// The newest attempt led to this run.
+    /// The newest of the request and its retries led to this run.
     Run {
-        /// The attempt.
-        attempt: u32,
+        /// The retry; 0 for the request itself.
+        retry: u32,
         /// Its run.
         run: RunId,
         /// How far the run has come.
@@ -92,7 +96,8 @@ enum Before {
 /// Why a request led to no run.
 #[derive(Debug)]
 pub(crate) enum Turned {
-    /// The request is wrong, and would be if it were sent again.
+    /// The request is wrong, or asks for more than the operator allows, and would if it were sent
+    /// again.
     Wrong(Error),
     /// Something else failed, so the request may succeed if it is sent again.
     Away(Error),
@@ -123,13 +128,13 @@ impl Planner {
         caller: &Caller,
     ) -> Result<(RunId, Stage), Turned> {
         if let Wanted::Inline(_) = request.job {
-            self.ports.rules.check_inline(caller.email()).map_err(Turned::Away)?;
+            self.ports.rules.check_inline(caller.email()).map_err(Turned::Wrong)?;
         }
         let key = request.reservation_key();
         let before = self.accepted_before(key.as_deref()).await.map_err(Turned::Away)?;
-        let attempt = match before {
-            Before::Nothing { attempt } => attempt,
-            Before::Run { attempt, stage: Stage::Failed, .. } if request.retry => attempt + 1,
+        let retry = match before {
+            Before::Nothing { retry } => retry,
+            Before::Run { retry, stage: Stage::Failed, .. } if request.retry => retry + 1,
             Before::Run { run, stage, .. } => {
                 // The planner that kept it may have died before it asked.
                 self.ports.checks.ask_for_plan(run).await.map_err(Turned::Away)?;
@@ -137,8 +142,9 @@ impl Planner {
                 return Ok((run, stage));
             }
         };
-        let job = self.read_job(&request.job).await.map_err(Turned::of_request)?;
-        let key = key.as_deref().map(|key| (key, attempt));
+        let (source, job) = self.read_job(&request.job).await.map_err(Turned::of_request)?;
+        self.ports.rules.open(&source, &self.ports.variable).map_err(Turned::Wrong)?;
+        let key = key.as_deref().map(|key| (key, retry));
         let run = self.keep(request, key, job).await.map_err(Turned::Away)?;
         // The run may be further by now. It is not read: if that failed, a caller without a key
         // would send the request again.
@@ -147,18 +153,18 @@ impl Planner {
 
     /// What earlier copies of the request led to.
     async fn accepted_before(&self, key: Option<&str>) -> Result<Before> {
-        let Some(key) = key else { return Ok(Before::Nothing { attempt: 0 }) };
-        let Some((attempt, found)) = self.ports.bucket.newest_reservation(key).await? else {
-            return Ok(Before::Nothing { attempt: 0 });
+        let Some(key) = key else { return Ok(Before::Nothing { retry: 0 }) };
+        let Some((retry, found)) = self.ports.bucket.newest_reservation(key).await? else {
+            return Ok(Before::Nothing { retry: 0 });
         };
         if self.store(found.run).request().await?.is_none() {
-            return Ok(Before::Nothing { attempt });
+            return Ok(Before::Nothing { retry });
         }
-        Ok(Before::Run { attempt, run: found.run, stage: self.stage(found.run).await? })
+        Ok(Before::Run { retry, run: found.run, stage: self.stage(found.run).await? })
     }
 
-    /// The job of a request as a complete and valid document.
-    async fn read_job(&self, wanted: &Wanted) -> Result<Value> {
+    /// The job of a request as a complete and valid document, and the URL of its source.
+    async fn read_job(&self, wanted: &Wanted) -> Result<(String, Value)> {
         let (name, mut document) = match wanted {
             Wanted::Inline(job) => ("request".to_owned(), job.clone()),
             Wanted::Named(name) => {
@@ -185,11 +191,10 @@ impl Planner {
             .hint(format!("leave `bucket` out, or write `{own}`")));
         }
         self.ports.targets.find(job.selection.target())?;
-        self.ports.rules.open(&job.source, &self.ports.variable)?;
-        Ok(document)
+        Ok((job.source, document))
     }
 
-    /// Keeps a request as a run. `key` is its key and the attempt at it.
+    /// Keeps a request as a run. `key` is its key and the number of the retry.
     async fn keep(
         &self,
         request: &RunRequest,
@@ -199,7 +204,7 @@ impl Planner {
         let at = Utc::now();
         let own = Reservation { version: Reservation::VERSION, run: RunId::generate(), at };
         let run = match key {
-            Some((key, attempt)) => self.ports.bucket.reserve(key, attempt, &own).await?.run,
+            Some((key, retry)) => self.ports.bucket.reserve(key, retry, &own).await?.run,
             None => own.run,
         };
         let run_key = request.run_key();
@@ -249,24 +254,36 @@ impl Planner {
             Err(error) => return Err(error),
         };
         // After the plan: a run without one says nothing to those that come after it.
-        self.ports.bucket.remember_run(&manifest).await?;
+        remember(&self.ports.bucket, &manifest).await;
         cloud_run::launch(store, &manifest, &*self.ports.executions, &*self.ports.checks).await
     }
 
     /// Plans a run and writes its manifest, or reads the one that another planner wrote first.
     async fn write_manifest(&self, store: &RunStore, request: &Request) -> Result<Manifest> {
         let begun = std::time::Instant::now();
+        let place = tokio::time::timeout(LONGEST_WAIT, self.plannings.acquire()).await;
         // The semaphore is closed only with the service.
-        let _place = self.plannings.acquire().await;
-        let mut job = Job::from_value("request", request.job.clone(), &strategy_names())?;
-        job.limits.max_tasks = job.limits.max_tasks.min(self.most_tasks().await?);
-        let source = self.ports.rules.open(&job.source, &self.ports.variable)?;
-        let mut manifest = plan_run(request.run, &job, source, &Progress::default()).await?;
-        manifest.least_tls = self.ports.rules.sluice_source_tls;
-        name_dropped(&self.ports.bucket, &job, &mut manifest).await?;
-        self.check_targets(&mut manifest).await?;
-        if store.create_manifest(&manifest).await? == Created::Lost {
-            return store.manifest().await;
+        let _place = place.map_err(|_| {
+            Error::transient(format!(
+                "plan run `{}`: {PLANNINGS} other runs are being planned",
+                request.run
+            ))
+            .hint("let the planner have more instances, so that more runs are planned at once")
+        })?;
+        let job = Job::from_value("request", request.job.clone(), &strategy_names())?;
+        let (name, progress) = (job.name.clone(), Progress::default());
+        let planning = Box::pin(self.plan_job(request.run, job, &progress));
+        let planning = async {
+            let manifest = planning.await?;
+            progress.comes_to("write the manifest".to_owned());
+            match store.create_manifest(&manifest).await? {
+                Created::First => Ok((manifest, true)),
+                Created::Lost => Ok((store.manifest().await?, false)),
+            }
+        };
+        let (manifest, own) = limited(request.run, &name, &progress, planning).await?;
+        if !own {
+            return Ok(manifest);
         }
         tracing::info!(
             run = %request.run,
@@ -278,6 +295,20 @@ impl Planner {
             seconds = begun.elapsed().as_secs_f64(),
             "planned a run"
         );
+        Ok(manifest)
+    }
+
+    /// The plan of a run, as its targets and the platform allow it.
+    async fn plan_job(&self, run: RunId, mut job: Job, progress: &Progress) -> Result<Manifest> {
+        progress.comes_to("ask how many tasks run at once".to_owned());
+        job.limits.max_tasks = job.limits.max_tasks.min(self.most_tasks().await?);
+        let source = self.ports.rules.open(&job.source, &self.ports.variable)?;
+        let mut manifest = survey_and_cut(run, &job, source, progress).await?;
+        manifest.least_tls = self.ports.rules.sluice_source_tls;
+        progress.comes_to("look at the job's last run".to_owned());
+        name_dropped(&self.ports.bucket, &job, &mut manifest).await?;
+        progress.comes_to("check the targets".to_owned());
+        self.check_targets(&mut manifest).await?;
         Ok(manifest)
     }
 

@@ -17,16 +17,20 @@ async fn a_job_itself_is_taken_from_listed_callers_only() {
     let world = World::with(strict(), None);
     let body = json!({"job": job()});
     let (call, message) = (body.to_string(), envelope("7", &body).to_string());
-    for (path, text) in [("/runs", &call), ("/pubsub", &message)] {
+    // A message that is refused is not to be delivered again.
+    for (path, text, refusal) in
+        [("/runs", &call, StatusCode::FORBIDDEN), ("/pubsub", &message, StatusCode::OK)]
+    {
         for (email, status) in [
-            (None, StatusCode::FORBIDDEN),
-            (Some("bob@shop.example"), StatusCode::FORBIDDEN),
+            (None, refusal),
+            (Some("bob@shop.example"), refusal),
             (Some("ann@shop.example"), StatusCode::ACCEPTED),
         ] {
             let mut request = post(path, text.clone());
             request.extensions_mut().insert(Caller::new(email.map(str::to_owned)));
             let answer = world.send(request).await.unwrap();
             assert_eq!(answer.status, status, "{path} {email:?}: {}", answer.body);
+            assert_eq!(answer.body["status"] == 403, status == refusal, "{}", answer.body);
         }
     }
     // A job file is the operator's: every caller may name it.
@@ -65,6 +69,8 @@ async fn a_job_that_names_more_than_it_may_leads_to_no_run() {
             let hint = answer.body["hint"].as_str().unwrap();
             assert!(hint.contains(list), "{url}: {hint}");
         }
+        let pushed = world.push("m", &json!({"job": "shop"})).await.unwrap();
+        assert_eq!((pushed.status, &pushed.body["status"]), (StatusCode::OK, &json!(403)));
     }
     assert!(world.runs().await.is_empty());
 }

@@ -218,7 +218,21 @@ async fn only_a_key_of_the_callers_own_can_be_tried_again() {
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{answer:?}");
         assert!(answer.body["detail"].as_str().unwrap().contains("retry"), "{answer:?}");
     }
-    let pushed = world.push("m", &json!({"job": job(), "retry": true})).await.unwrap();
-    assert_eq!(pushed.body["status"], 422, "{pushed:?}");
     assert!(world.runs().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_message_that_is_delivered_again_after_a_failure_starts_nothing() {
+    let world = World::new();
+    let run = run_of(&world.push("m", &json!({"job": job(), "run_key": "monday"})).await.unwrap());
+    fail(&world, run).await;
+    for body in [
+        json!({"job": job(), "retry": true}),
+        json!({"job": job(), "run_key": "monday", "retry": true}),
+    ] {
+        let pushed = world.push("n", &body).await.unwrap();
+        assert_eq!(pushed.body["status"], 422, "{pushed:?}");
+        assert!(pushed.body["hint"].as_str().unwrap().contains("`POST /runs`"), "{pushed:?}");
+    }
+    assert_eq!(world.runs().await, [run]);
 }

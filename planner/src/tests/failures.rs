@@ -1,6 +1,10 @@
 //! After a failure of any kind at any step, the planner goes on when it is called again.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use axum::http::StatusCode;
+use futures::future::join_all;
 use serde_json::json;
 use sluice_contracts::Kind;
 use sluice_contracts::documents::{Decision, EventName, Request, RunId};
@@ -162,4 +166,47 @@ async fn a_run_that_fails_after_its_launch_is_cancelled_unless_it_is_to_be_loade
     world.plan(other).await.unwrap();
     assert_eq!(world.platform.cancelled().len(), 1);
     assert_eq!(world.listener.heard().len(), 1);
+}
+
+#[tokio::test]
+async fn a_bucket_in_which_nothing_may_be_deleted_fails_no_run() {
+    let world = World::new();
+    world.faults.deletes_refused.store(true, Ordering::SeqCst);
+    for day in 0..5 {
+        let request = json!({"job": job(), "run_key": format!("day {day}")});
+        let run = run_of(&world.call(&request).await.unwrap());
+        assert_eq!(world.plan(run).await.unwrap().status, StatusCode::NO_CONTENT);
+        world.assert_launched(run).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_planning_ends_whatever_hangs_and_one_without_a_place_does_not_wait_for_it() {
+    let world = World::new();
+    world.platform.stuck.store(true, Ordering::SeqCst);
+    let mut runs = Vec::new();
+    for _ in 0..6 {
+        runs.push(run_of(&world.call(&json!({"job": job()})).await.unwrap()));
+    }
+    let plannings = join_all(runs.iter().map(|run| world.plan(*run)));
+    let answers = tokio::time::timeout(Duration::from_hours(1), plannings).await;
+    let mut said = Vec::new();
+    for answer in answers.expect("every planning ends") {
+        let answer = answer.unwrap();
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+        said.push(answer.body["detail"].as_str().unwrap().to_owned());
+    }
+    let last = said.pop().unwrap();
+    assert!(last.ends_with("5 other runs are being planned"), "{last}");
+    for said in said {
+        let (what, step) = said.split_once("; the last step was: ").unwrap();
+        assert!(what.ends_with("not done after 10 minutes"), "{said}");
+        assert_eq!(step, "ask how many tasks run at once");
+    }
+    world.platform.stuck.store(false, Ordering::SeqCst);
+    tokio::time::resume();
+    for run in runs {
+        world.plan(run).await.unwrap();
+        world.assert_launched(run).await;
+    }
 }

@@ -39,6 +39,8 @@ pub(super) struct Faults {
     calls: AtomicUsize,
     listed: AtomicUsize,
     fired: AtomicBool,
+    /// Whether no object may be deleted.
+    pub(super) deletes_refused: AtomicBool,
     killed: Notify,
 }
 
@@ -140,7 +142,14 @@ impl ObjectStore for Faulty {
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        self.store.delete_stream(locations)
+        if !self.faults.deletes_refused.load(Ordering::SeqCst) {
+            return self.store.delete_stream(locations);
+        }
+        let refused = |path: Path| object_store::Error::PermissionDenied {
+            path: path.to_string(),
+            source: "storage.objects.delete".into(),
+        };
+        locations.map(move |location| location.and_then(|path| Err(refused(path)))).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {

@@ -1,5 +1,6 @@
 //! Ports that remember what they were asked.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
@@ -25,6 +26,8 @@ pub(super) struct Platform {
     cancelled: Mutex<Vec<String>>,
     /// The most tasks that run at once.
     pub(super) parallelism: Mutex<Option<u32>>,
+    /// Whether it does not say so.
+    pub(super) stuck: AtomicBool,
 }
 
 impl Platform {
@@ -34,6 +37,7 @@ impl Platform {
             started: Mutex::default(),
             cancelled: Mutex::default(),
             parallelism: Mutex::default(),
+            stuck: AtomicBool::default(),
         }
     }
 
@@ -83,6 +87,9 @@ impl Executions for Platform {
     }
 
     async fn parallelism(&self) -> Result<Option<u32>> {
+        if self.stuck.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         self.faults.call(lost, async { Ok(*self.parallelism.lock().unwrap()) }).await
     }
 

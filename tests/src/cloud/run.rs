@@ -1,6 +1,6 @@
-//! A stand-in for Cloud Run's jobs: `jobs.get`, `run`, `executions.get` and `executions.cancel` of the API's
-//! version 2, which Sluice calls, and the calls of version 1 that `gcloud run jobs execute` and
-//! `executions` make.
+//! A stand-in for Cloud Run's jobs: `jobs.get`, `run`, `executions.get` and `executions.cancel` of
+//! the API's version 2, which Sluice calls, and the calls of version 1 that `gcloud run jobs
+//! execute` and `executions` make.
 
 mod api;
 

@@ -17,7 +17,7 @@ pub enum LeastTls {
     Require,
     /// Encrypted, with a certificate that is verified.
     VerifyCa,
-    /// The same, and the certificate is the server's own.
+    /// The same, and the certificate is for the name that is connected to.
     VerifyFull,
 }
 

@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::run_id::RunId;
 
 /// The run that a request led to. The same request, delivered again, finds this document and leads
-/// to the same run. A request that asks for another attempt, after the run has failed, has a
-/// document of its own.
+/// to the same run. A retry, asked for after the run has failed, has a document of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reservation {

@@ -90,8 +90,8 @@ pub struct SourceFile {
     /// parameter is percent-encoded; one that the URL begins with is taken as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Host of a PostgreSQL server, or the folder of its socket, instead of `url`. Nothing in it
-    /// and in the other parts is percent-encoded.
+    /// Host of a PostgreSQL server, or the folder of its socket, instead of `url`. Write it and
+    /// the other parts as they are, without percent-encoding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// Port, if it is not 5432.

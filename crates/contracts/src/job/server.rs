@@ -1,15 +1,11 @@
 //! A source that is named by its parts, as the URL that it means.
 
-use std::net::Ipv6Addr;
-
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 
 use super::SourceFile;
 use super::constraints::is_variable;
 use super::validate::JobProblem;
-
-/// What stays as it is in a part of a URL.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+use crate::url::{ENCODED, bracketed};
 
 impl SourceFile {
     /// The names of the parts that are there.
@@ -28,10 +24,7 @@ impl SourceFile {
     /// The URL of the source, its variables unexpanded. `None` without a URL and without a host.
     pub(super) fn url(&self) -> Option<String> {
         let Some(host) = &self.host else { return self.url.clone() };
-        let host = match host.parse::<Ipv6Addr>() {
-            Ok(address) => format!("[{address}]"),
-            Err(_) => encoded(host),
-        };
+        let host = bracketed(host).unwrap_or_else(|| encoded(host));
         let written = |before: &str, text: Option<&str>| {
             text.map_or_else(String::new, |text| format!("{before}{}", encoded(text)))
         };
@@ -56,7 +49,7 @@ impl SourceFile {
         let parts = self.parts();
         match (&self.url, &self.host) {
             (Some(_), _) => problems.extend(parts.iter().map(|part| {
-                JobProblem::new(format!("source.{part}"), "stands beside `source.url`")
+                JobProblem::new(format!("source.{part}"), "cannot be combined with `source.url`")
                     .hint("keep the URL, or `host`, `user` and the others")
             })),
             (None, None) => {
@@ -86,11 +79,11 @@ fn encoded(text: &str) -> String {
     let mut rest = text;
     while let Some((before, variable)) = rest.split_once("${") {
         let Some((name, after)) = variable.split_once('}') else { break };
-        url.extend(utf8_percent_encode(before, UNRESERVED));
+        url.extend(utf8_percent_encode(before, ENCODED));
         url.extend(["${", name, "}"]);
         rest = after;
     }
-    url.extend(utf8_percent_encode(rest, UNRESERVED));
+    url.extend(utf8_percent_encode(rest, ENCODED));
     url
 }
 
@@ -131,7 +124,7 @@ mod tests {
         let said = |source: SourceFile| JobProblems(source.check_parts()).to_string();
         let url = Some("${SOURCE_URL}".to_owned());
         let both = SourceFile { url, user: Some("me".to_owned()), ..SourceFile::default() };
-        assert!(said(both).contains("`source.user`: stands beside `source.url`"));
+        assert!(said(both).contains("`source.user`: cannot be combined with `source.url`"));
         assert!(said(SourceFile::default()).contains("`source.url`: missing"));
         let alone = SourceFile { database: Some("d".to_owned()), ..SourceFile::default() };
         assert!(said(alone).contains("`source.host`: missing"));

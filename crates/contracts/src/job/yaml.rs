@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::validate::JobProblem;
 use crate::error::{Error, Result};
 
-/// What to do about a text that is no YAML for a reason that is not known better.
+/// The hint where the parser's error says nothing more specific.
 const QUOTE: &str = "check the indentation, and quote a value that holds `: ` or ` #`, or begins with one of `*&!{[%@`, as in `\"{schema}_{table}\"`; the same document as JSON is accepted too";
 
 /// Parses YAML or JSON. `name` names the file in messages.
@@ -92,9 +92,9 @@ pub(super) fn other_kind(path: &str, wanted: &str, value: &Value) -> JobProblem 
         ("string", Value::Bool(_) | Value::Number(_)) if matches!(last, "url" | "password") => {
             problem.hint("put it in quotes")
         }
-        ("string", Value::Bool(_) | Value::Number(_)) => {
-            problem.hint(format!("quote it: `\"{value}\"`"))
-        }
+        ("string", Value::Bool(word)) => problem.hint(format!("quote it: `\"{word}\"`")),
+        // YAML has made `7` of `007` and `1.1` of `1.10`.
+        ("string", Value::Number(_)) => problem.hint("quote it, as it is written in the file"),
         ("string", Value::Null) => {
             problem.hint("leave it out, or quote it if it is a name: `\"null\"`")
         }
@@ -187,7 +187,9 @@ mod tests {
     fn what_yaml_takes_for_something_else_is_answered_with_what_to_write() {
         for (source, rest, expected) in [
             (", columns: [true]", "", "quote it: `\"true\"`"),
-            (", columns: [2020]", "", "quote it: `\"2020\"`"),
+            (", columns: [2020]", "", "quote it, as it is written in the file"),
+            (", columns: [007]", "", "quote it, as it is written in the file"),
+            (", columns: [1.10]", "", "quote it, as it is written in the file"),
             (", columns: [null]", "", "quote it if it is a name: `\"null\"`"),
             (", columns: a", "", "write it in brackets: `[a, b]`"),
             ("", "columns: {a: {name: false}}", "quote it: `\"false\"`"),

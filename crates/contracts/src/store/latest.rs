@@ -26,8 +26,7 @@ impl Bucket {
     /// what planning reads must not grow with the number of runs.
     pub async fn remember_run(&self, manifest: &Manifest) -> Result<()> {
         let (job, source) = (&manifest.job, &manifest.source);
-        let document =
-            LatestRun { version: LatestRun::VERSION, run: manifest.run, at: manifest.planned };
+        let document = LatestRun { version: LatestRun::VERSION, run: manifest.run };
         let path = Layout::latest_run(&self.prefix, job, source, manifest.run);
         if self.create(&path, &document).await? == Created::Lost {
             return Ok(());

@@ -15,27 +15,27 @@ impl Bucket {
         text.map(Some).map_err(|_| Error::invalid(format!("read `{path}`: it is not UTF-8")))
     }
 
-    /// The newest attempt at the request of that key, and the run that it led to; `None` if it
-    /// never arrived.
+    /// The run that the request of that key led to, or the newest retry of it, and the number of
+    /// that retry (0 for the request itself); `None` if it never arrived.
     pub async fn newest_reservation(&self, key: &str) -> Result<Option<(u32, Reservation)>> {
         let mut newest = None;
-        for attempt in 0.. {
-            let path = Layout::reservation(&self.prefix, key, attempt);
+        for retry in 0.. {
+            let path = Layout::reservation(&self.prefix, key, retry);
             let Some(found) = self.read(&path, Reservation::VERSION).await? else { break };
-            newest = Some((attempt, found));
+            newest = Some((retry, found));
         }
         Ok(newest)
     }
 
-    /// Reserves a run for an attempt at the request that `key` identifies, or finds the run that
-    /// the same attempt led to before.
+    /// Reserves a run for the request that `key` identifies (0) or a retry of it, or finds the run
+    /// that the same one led to before.
     pub async fn reserve(
         &self,
         key: &str,
-        attempt: u32,
+        retry: u32,
         reservation: &Reservation,
     ) -> Result<Reservation> {
-        let path = Layout::reservation(&self.prefix, key, attempt);
+        let path = Layout::reservation(&self.prefix, key, retry);
         match self.create(&path, reservation).await? {
             Created::First => Ok(reservation.clone()),
             Created::Lost => {

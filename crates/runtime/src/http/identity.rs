@@ -11,12 +11,13 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Duration, Utc};
 use google_cloud_auth::credentials::idtoken::verifier::{Builder, Verifier};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::{Error, Kind, Result};
 
 use super::Problem;
+use crate::list;
 
 /// What Cloud Run puts in place of a signature that it has verified.
 const REMOVED: &str = "SIGNATURE_REMOVED_BY_GOOGLE";
@@ -73,11 +74,16 @@ struct Rules {
 /// The environment that says who may call.
 #[derive(Debug, Default, Deserialize)]
 struct Settings {
-    /// Emails, with commas between them.
-    sluice_callers: Option<String>,
+    /// Emails; absent if the variable is not set.
+    #[serde(default, deserialize_with = "emails")]
+    sluice_callers: Option<Vec<String>>,
     /// Name of the service, set by Cloud Run.
     /// <https://cloud.google.com/run/docs/container-contract#services-env-vars>
     k_service: Option<String>,
+}
+
+fn emails<'de, D: Deserializer<'de>>(variable: D) -> Result<Option<Vec<String>>, D::Error> {
+    list::deserialize(variable).map(Some)
 }
 
 impl Callers {
@@ -90,7 +96,7 @@ impl Callers {
     fn new(audience: &str, settings: &Settings) -> Result<Self> {
         let audience = audience.trim_end_matches('/').to_owned();
         let behind_platform = settings.k_service.is_some();
-        let emails = match settings.sluice_callers.as_deref().map(str::trim) {
+        let emails = match settings.sluice_callers.as_deref() {
             None if !behind_platform => {
                 return Err(Error::invalid(
                     "read `SLUICE_CALLERS`: it is not set, and no platform checks who calls",
@@ -100,18 +106,16 @@ impl Callers {
                      `{ANYBODY}` where the network lets nobody else through"
                 )));
             }
-            None | Some(ANYBODY) => None,
-            Some(list) => {
-                let emails = list.split(',').map(str::trim).filter(|email| !email.is_empty());
-                Some(emails.map(str::to_owned).collect::<Vec<_>>())
+            Some([]) => {
+                return Err(Error::invalid("read `SLUICE_CALLERS`: it names nobody").hint(
+                    "list the emails that may call, with commas between them; on Cloud Run, \
+                     without the variable, every caller that the platform lets through may call",
+                ));
             }
+            None => None,
+            Some([only]) if only == ANYBODY => None,
+            Some(emails) => Some(emails.to_vec()),
         };
-        if emails.as_ref().is_some_and(Vec::is_empty) {
-            return Err(Error::invalid("read `SLUICE_CALLERS`: it names nobody").hint(
-                "list the emails that may call, with commas between them; on Cloud Run, without \
-                 the variable, every caller that the platform lets through may call",
-            ));
-        }
         let verifier = Builder::new([audience.clone()]).build();
         Ok(Self { rules: Arc::new(Rules { audience, emails, behind_platform, verifier }) })
     }
@@ -259,12 +263,16 @@ mod tests {
     const URL: &str = "https://planner.example";
     const TASKS: &str = "tasks@shop.iam.gserviceaccount.com";
 
+    fn settings(callers: Option<&str>, service: Option<&str>) -> Settings {
+        let callers = callers.map(|callers| ("SLUICE_CALLERS".to_owned(), callers.to_owned()));
+        let service = service.map(|service| ("K_SERVICE".to_owned(), service.to_owned()));
+        envy::from_iter(callers.into_iter().chain(service)).unwrap()
+    }
+
     fn callers(emails: Option<&str>, behind_platform: bool) -> Callers {
         let open = (!behind_platform).then_some(ANYBODY);
-        let settings = Settings {
-            sluice_callers: emails.or(open).map(str::to_owned),
-            k_service: behind_platform.then(|| "planner".to_owned()),
-        };
+        let service = behind_platform.then_some("planner");
+        let settings = settings(emails.or(open), service);
         Callers::new(&format!("{URL}/"), &settings).unwrap()
     }
 
@@ -371,21 +379,17 @@ mod tests {
 
     #[test]
     fn a_list_that_names_nobody_is_refused() {
-        let settings = Settings { sluice_callers: Some(" , ".to_owned()), k_service: None };
-        assert!(Callers::new(URL, &settings).unwrap_err().to_string().contains("names nobody"));
+        for nobody in [" , ", ""] {
+            let error = Callers::new(URL, &settings(Some(nobody), None)).unwrap_err();
+            assert!(error.to_string().contains("names nobody"), "{error:?}");
+        }
     }
 
     #[test]
     fn a_service_that_nothing_protects_does_not_start_unless_it_is_told_to() {
-        let settings = |callers: Option<&str>, service: Option<&str>| Settings {
-            sluice_callers: callers.map(str::to_owned),
-            k_service: service.map(str::to_owned),
-        };
         let error = Callers::new(URL, &settings(None, None)).unwrap_err();
-        assert_eq!(
-            (error.kind(), error.to_string().contains("it is not set")),
-            (Kind::Invalid, true)
-        );
+        assert_eq!(error.kind(), Kind::Invalid);
+        assert!(error.to_string().contains("it is not set"), "{error:?}");
         for (callers, service) in
             [(None, Some("planner")), (Some(ANYBODY), None), (Some(TASKS), None)]
         {

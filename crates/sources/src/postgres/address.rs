@@ -72,8 +72,8 @@ const FORM: &str = "write `postgres://user:password@host:5432/database`; percent
 pub(super) struct Address {
     /// What to connect to, and how.
     pub(super) options: PgConnectOptions,
-    /// The certificates and keys that it names.
-    pub(super) files: Vec<PathBuf>,
+    /// The certificates and keys that it names, each with its parameter.
+    pub(super) files: Vec<(String, PathBuf)>,
     /// How long the server may be silent before it is looked at; `None` for as long as it likes.
     pub(super) silence: Option<Duration>,
 }
@@ -84,12 +84,11 @@ pub(super) fn is_parameter(name: &str) -> bool {
     known.iter().any(|names| names.contains(&name))
 }
 
-/// Reads a URL. Reads no server; looks whether the files that it names exist.
+/// Reads a URL, and no server and no disk: whether a file exists is not for everybody to know.
 ///
 /// # Errors
 /// `Invalid` for a URL that libpq would refuse, and for parameters that neither libpq nor another
-/// client has; `NotFound` for a file that does not exist. No error holds a part of the URL but
-/// names of parameters and files.
+/// client has. No error holds a part of the URL but names of parameters.
 pub(super) fn read(text: &str) -> Result<Address> {
     let refused = |why: &str| Error::invalid(format!("read `source.url`: {why}")).hint(FORM);
     refuse_misread(text)?;
@@ -109,8 +108,19 @@ pub(super) fn read(text: &str) -> Result<Address> {
     };
     let files =
         url.query_pairs().filter(|(key, value)| FILES.contains(&&**key) && value != "system");
-    let files = files.map(|(_, value)| PathBuf::from(&*value)).collect();
+    let files = files.map(|(key, value)| (key.into_owned(), PathBuf::from(&*value))).collect();
     Ok(Address { options: with_ssl_mode(&url, options)?, files, silence: silence(&url) })
+}
+
+/// Looks for the files that a URL names, before a connection is made with them.
+///
+/// # Errors
+/// `NotFound` for the first that does not exist, with its parameter.
+pub(super) fn find_files(files: &[(String, PathBuf)]) -> Result<()> {
+    let Some((key, path)) = files.iter().find(|(_, path)| !path.is_file()) else { return Ok(()) };
+    let path = path.display();
+    Err(Error::not_found(format!("read `source.url`: `{key}`: there is no file `{path}`"))
+        .hint("name a file that every task can read"))
 }
 
 /// The folder of the socket that is connected to, if it is one. The driver finds the server's
@@ -182,11 +192,6 @@ fn check_parameter(key: &str, value: &str) -> Result<()> {
         }
         "gssencmode" if value == "require" => {
             Err(refused("cannot be `require`".to_owned()).hint("use `sslmode`"))
-        }
-        "sslrootcert" if value == "system" => Ok(()),
-        "sslrootcert" | "sslcert" | "sslkey" if !Path::new(value).is_file() => {
-            Err(Error::not_found(format!("read `source.url`: `{key}`: there is no file `{value}`"))
-                .hint("name a file that every task can read"))
         }
         "keepalives_idle" if value.parse::<u32>().is_err() => {
             Err(refused("is not a number of seconds".to_owned()).hint("write a whole number"))
@@ -277,6 +282,8 @@ fn variable(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use sluice_contracts::Kind;
+
     use super::*;
 
     fn options(url: &str) -> Result<PgConnectOptions> {
@@ -346,7 +353,6 @@ mod tests {
         for (parameters, expected) in [
             ("sslmod=verify-full", "`sslmod` is not a parameter | did you mean `sslmode`?"),
             ("sslmode=requires", "`sslmode` is not a mode | did you mean `require`?"),
-            ("sslrootcert=/nowhere/ca.crt", "there is no file `/nowhere/ca.crt`"),
             ("port=many", "`port` is not a port"),
             ("host=a,b", "`host` names several hosts"),
             ("gssencmode=require", "`gssencmode` cannot be `require`"),
@@ -355,6 +361,19 @@ mod tests {
             assert!(said.contains(expected), "{said}");
             assert!(!said.contains("s3cret"), "{said}");
         }
+    }
+
+    #[test]
+    fn a_file_is_looked_for_when_it_is_needed_and_named_with_its_parameter() {
+        let own = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let find = |parameters: &str| {
+            find_files(&read(&format!("postgres://u@h/d?{parameters}")).unwrap().files)
+        };
+        assert!(find(&format!("sslrootcert={own}&sslkey={own}")).is_ok());
+        assert!(find("sslrootcert=system").is_ok());
+        let error = find(&format!("sslrootcert={own}&sslcert=/nowhere/me.crt")).unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound);
+        assert!(error.chain().ends_with("`sslcert`: there is no file `/nowhere/me.crt`"));
     }
 
     #[test]

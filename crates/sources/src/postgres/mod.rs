@@ -86,8 +86,8 @@ struct Server(Arc<Database>);
 /// One database of a server.
 struct Database {
     options: PgConnectOptions,
-    /// Certificates and keys that the URL names.
-    files: Vec<PathBuf>,
+    /// Certificates and keys that the URL names, each with its parameter.
+    files: Vec<(String, PathBuf)>,
     /// How long the server may be silent before it is looked at.
     silence: Option<Duration>,
     label: String,
@@ -96,8 +96,11 @@ struct Database {
 
 impl Database {
     async fn connect(&self, application: &str) -> Result<PgConnection> {
-        let connected = connection::connect(&self.options, &self.label, application).await;
-        connected.map_err(|error| self.secrets.redact(error))
+        let connected = async {
+            address::find_files(&self.files)?;
+            connection::connect(&self.options, &self.label, application).await
+        };
+        connected.await.map_err(|error| self.secrets.redact(error))
     }
 }
 
@@ -120,7 +123,8 @@ impl Source for Server {
             Some(folder) => Place::Socket(folder.to_owned()),
             None => Place::Server { host: options.get_host().to_owned(), port: options.get_port() },
         };
-        std::iter::once(server).chain(self.0.files.iter().cloned().map(Place::File)).collect()
+        let files = self.0.files.iter().map(|(_, path)| Place::File(path.clone()));
+        std::iter::once(server).chain(files).collect()
     }
 
     fn protection(&self) -> Protection {

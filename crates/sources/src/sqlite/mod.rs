@@ -34,7 +34,7 @@ use self::location::{Location, parse};
 use self::reader::SqliteReader;
 use self::survey::SqliteSurvey;
 use crate::documentation::TypeRow;
-use crate::place::Place;
+use crate::place::{Place, Protection};
 use crate::secrets::Secrets;
 use crate::source::{Join, Reader, Source, SourceKind, Survey};
 use crate::url::SourceUrl;
@@ -87,6 +87,10 @@ impl Source for File {
 
     fn places(&self) -> Vec<Place> {
         vec![Place::File(self.location.path.clone())]
+    }
+
+    fn protection(&self) -> Protection {
+        Protection::Local
     }
 
     async fn survey(&self, _application: &str) -> Result<Box<dyn Survey>> {

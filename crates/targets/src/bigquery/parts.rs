@@ -36,8 +36,8 @@ pub(super) async fn require_whole(load: &Load) -> Result<()> {
             None => "it is not in the bucket".to_owned(),
         };
         return Err(Error::data(format!("check part `{}`: {wrong}", part.path)).hint(
-            "the bucket's object is not what was written; nothing of the table was made visible; start the run \
-             again",
+            "the bucket's object is not what was written; nothing of the table was made visible; \
+             start the run again",
         ));
     }
     Ok(())

@@ -20,7 +20,8 @@ use crate::target::Loaded;
 /// How long a staging table exists if no loader comes back to it.
 const KEPT: Duration = Duration::days(1);
 
-const HIDDEN: &str = "this is our bug; nothing of the table was made visible. Please report it with the run's manifest";
+const HIDDEN: &str = "this is our bug; nothing of the table was made visible. Please report it \
+                      with the run's manifest";
 
 impl TableLoad {
     /// Brings the rows into the staging table, unless the table itself has them already.

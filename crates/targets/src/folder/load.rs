@@ -22,8 +22,8 @@ use crate::target::{Load, Loaded, Prepared};
 pub(super) struct TableLoad {
     target: String,
     loaded: Loaded,
-    /// `None` if the run is loaded already, or overtaken. Declared before the lock, so that it is dropped before
-    /// the lock is released.
+    /// `None` if the run is loaded already, or overtaken. Declared before the lock, so that it is
+    /// dropped before the lock is released.
     change: Option<(Staging, ExistingTable)>,
     /// Keeps other loads away.
     lock: File,

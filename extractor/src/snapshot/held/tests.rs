@@ -9,7 +9,7 @@ use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use sluice_contracts::documents::{Manifest, Receipt, Table, Unit, UnitRef};
 use sluice_contracts::store::{Bucket, RunStore};
-use sluice_sources::{Batches, Place, Reader, Source, Survey};
+use sluice_sources::{Batches, Place, Protection, Reader, Source, Survey};
 
 use super::*;
 use crate::launch::Share;
@@ -29,6 +29,10 @@ impl Source for Server {
 
     fn places(&self) -> Vec<Place> {
         Vec::new()
+    }
+
+    fn protection(&self) -> Protection {
+        Protection::Local
     }
 
     async fn survey(&self, _: &str) -> Result<Box<dyn Survey>> {

@@ -9,7 +9,7 @@ use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use sluice_contracts::documents::{Table, Unit};
 use sluice_contracts::{Error, Kind, Result};
-use sluice_sources::{Batches, Join, Place, Reader, Source, Survey};
+use sluice_sources::{Batches, Join, Place, Protection, Reader, Source, Survey};
 
 /// What a unit does when it is read.
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +75,10 @@ impl Source for Server {
 
     fn places(&self) -> Vec<Place> {
         Vec::new()
+    }
+
+    fn protection(&self) -> Protection {
+        Protection::Local
     }
 
     async fn survey(&self, _: &str) -> Result<Box<dyn Survey>> {

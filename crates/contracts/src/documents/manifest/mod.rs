@@ -41,7 +41,7 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<String>,
     /// How well each connection to the source must be protected: what the operator of the planner
-    /// demands. A task resolves the source's URL anew, so it has to be asked again.
+    /// demands. A task resolves the source's URL anew, so each task checks it again.
     #[serde(default, skip_serializing_if = "LeastTls::is_default")]
     pub least_tls: LeastTls,
     /// Bucket that holds the run's documents and parts.
