@@ -78,8 +78,9 @@ impl Secrets {
         }
     }
 
-    /// An error of a statement without the values in what the server said. What Sluice says itself
-    /// names tables, whose names may occur in a value: a word of it is known anyway.
+    /// An error of a statement without the values in what the server said, and in the hint. What
+    /// Sluice says itself names tables, whose names may occur in a value: a word of it is known
+    /// anyway. A part of a word stays: the owner of database `shop` may be called `shop_owner`.
     pub(crate) fn redact_cause(&self, error: Error) -> Error {
         let (what, chain) = (error.to_string(), error.chain());
         let mut deepest = std::error::Error::source(&error);
@@ -91,8 +92,8 @@ impl Secrets {
         let public = |text: &String| own.contains(text.as_str());
         let texts = self.texts.iter().filter(|(text, _)| !public(text)).cloned().collect();
         let secret = Self { texts };
-        let clean = secret.clean(&said);
-        let hint = error.remedy().map(|hint| secret.clean(hint));
+        let clean = secret.clean_words(&said);
+        let hint = error.remedy().map(|hint| secret.clean_words(hint));
         if clean == said && hint.as_deref() == error.remedy() {
             return error;
         }
@@ -107,11 +108,20 @@ impl Secrets {
         hint.into_iter().fold(redacted, Error::hint)
     }
 
+    fn clean_words(&self, text: &str) -> String {
+        let mut clean = text.to_owned();
+        for (secret, stands_for) in &self.texts {
+            clean = replaced(&clean, secret, stands_for, |c: char| c.is_alphanumeric() || c == '_');
+        }
+        clean
+    }
+
     fn clean(&self, text: &str) -> String {
         let mut clean = text.to_owned();
         for (secret, stands_for) in &self.texts {
             if clean.contains(secret.as_str()) {
-                clean = replaced(&clean, secret, stands_for);
+                let inside = |c: char| secret.chars().count() < SHORT && c.is_alphanumeric();
+                clean = replaced(&clean, secret, stands_for, inside);
             }
         }
         clean
@@ -144,15 +154,20 @@ fn decoded(text: &str) -> String {
     percent_decode_str(&text).decode_utf8_lossy().into_owned()
 }
 
-fn replaced(text: &str, secret: &str, stands_for: &str) -> String {
+/// `continues` says which characters beside a secret make a longer word of it, which stays.
+fn replaced(
+    text: &str,
+    secret: &str,
+    stands_for: &str,
+    continues: impl Fn(char) -> bool,
+) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find(secret) {
         let (before, after) = (&rest[..at], &rest[at + secret.len()..]);
-        let inside = |side: Option<char>| side.is_some_and(char::is_alphanumeric);
         let previous = before.chars().next_back().or_else(|| clean.chars().next_back());
         let by_chance =
-            secret.chars().count() < SHORT && (inside(previous) || inside(after.chars().next()));
+            previous.is_some_and(&continues) || after.chars().next().is_some_and(&continues);
         clean.push_str(before);
         clean.push_str(if by_chance { secret } else { stands_for });
         rest = after;
@@ -248,6 +263,8 @@ mod tests {
             "plan job `x`: describe table `shop.orders`: permission denied for ***"
         );
         assert_eq!(redacted.remedy(), Some("grant it to `***`"));
+        let owner = Error::bug("look").because("view of shop_owner in shop").during("plan");
+        assert_eq!(secrets.redact_cause(owner).chain(), "plan: look: view of shop_owner in ***");
         let lost =
             Error::transient("connect").because(NoConnectionLeft("no s3cret_user".to_owned()));
         assert!(NoConnectionLeft::caused(&secrets.redact_cause(lost)));
