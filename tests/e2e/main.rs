@@ -15,6 +15,7 @@ mod demo;
 mod exactness;
 mod fidelity;
 mod installed;
+mod job_sql;
 mod locks;
 mod many_partitions;
 mod many_tables;
