@@ -3,6 +3,7 @@
 
 mod access;
 mod bigquery;
+mod changed_definitions;
 mod changed_trees;
 mod cloud;
 mod commands;
@@ -19,6 +20,7 @@ mod job_sql;
 mod locks;
 mod many_partitions;
 mod many_tables;
+mod outside;
 mod poolers;
 mod postgres;
 mod rights;
