@@ -1,11 +1,11 @@
 //! One task of a run.
 
+mod unit;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
-use chrono::Utc;
-use sluice_contracts::documents::{Manifest, Receipt, Table, Unit, UnitRef};
+use sluice_contracts::documents::{Manifest, UnitRef};
 use sluice_contracts::ports::Checks;
 use sluice_contracts::store::{Bucket, RunStore};
 use sluice_contracts::{Error, Result};
@@ -16,12 +16,12 @@ use crate::TaskConfig;
 use crate::check_requests::CheckRequests;
 use crate::failure_recorder::FailureRecorder;
 use crate::launch::{self, Share};
-use crate::parts::Parts;
 use crate::peers::{Peers, TaskStart, Unreadable};
 use crate::progress::Progress;
-use crate::retry::{self, Heard, Pause, RETRY_FOR, RetryBudget, TABLE_TRIES};
-use crate::snapshot::{JoinedSnapshot, Joiner};
+use crate::retry::{self, COSTLY_TRIES, Heard, Pause, RETRY_FOR, RetryBudget, TABLE_TRIES};
+use crate::snapshot::Joiner;
 use crate::task_state::{LeftSnapshot, TaskEnd, TaskState};
+use unit::UnitError;
 
 /// Works through one task's share of a launch. `Ok` once each of its units has a receipt, or
 /// reading on is of no use. The loader is asked for checks of the run through `checks`.
@@ -188,19 +188,9 @@ impl Worker<'_> {
         state: &mut TaskState,
         progress: &mut Progress,
     ) -> Result<LeftSnapshot> {
-        let joiner = Joiner {
-            source,
-            store: self.store,
-            manifest: self.manifest,
-            share: self.peers.share,
-            task: self.config.cloud_run_task_index,
-            attempt: self.config.cloud_run_task_attempt,
-            writer_id: &self.failures.writer_id,
-            lost: state.lost,
-        };
         let met = match state.snapshot.take() {
-            Some(broken) => joiner.rejoin(broken).await?,
-            None => joiner.join().await?,
+            Some(broken) => self.joiner(source, state).rejoin(broken).await?,
+            None => self.joiner(source, state).join().await?,
         };
         let Some(fresh) = met.or(&mut state.lost) else { return Ok(LeftSnapshot::Outdated) };
         progress.reads_at(fresh.generation);
@@ -211,6 +201,8 @@ impl Worker<'_> {
             _ => self.peers.missing(snapshot.generation).await?,
         };
         missing.retain(|unit| !snapshot.receipts.keeps(*unit));
+        // Before the others are read again in vain.
+        missing.sort_by_key(|unit| !state.costly.is_last(unit.table));
         for unit in missing {
             state.at = Some(unit);
             if self.peers.outdated(snapshot).await? {
@@ -232,10 +224,13 @@ impl Worker<'_> {
             if of_source && error.is_transient() {
                 // If the connection works, it is the table that keeps the task waiting.
                 let works = snapshot.reader.recover().await.is_ok();
+                let alone = self.peers.share.peers.len() < 2;
+                let most = if works || !alone { TABLE_TRIES } else { COSTLY_TRIES };
                 let refusals = state.refusals.entry(unit.table).or_default();
                 *refusals += 1;
-                if *refusals < TABLE_TRIES {
+                if *refusals < most {
                     if !works {
+                        state.costly.add(unit.table, &error);
                         return Err(error);
                     }
                     tracing::warn!(
@@ -244,6 +239,9 @@ impl Worker<'_> {
                     );
                     refused.insert(unit.table, (unit, error));
                     continue;
+                }
+                if !works {
+                    state.costly.give_up(*refusals);
                 }
                 error = retry::still_refused(&error, *refusals);
                 if works && !self.manifest.fails_as_a_whole() {
@@ -257,13 +255,14 @@ impl Worker<'_> {
             state.failed = Some(self.give_up(unit, error).await);
             let generation = snapshot.generation;
             let Some(broken) = state.snapshot.take() else { return Ok(LeftSnapshot::Outdated) };
-            let met = joiner.rejoin(broken).await?;
+            let met = self.joiner(source, state).rejoin(broken).await?;
             let Some(fresh) = met.or(&mut state.lost) else { return Ok(LeftSnapshot::Outdated) };
             snapshot = state.snapshot.insert(fresh);
             if snapshot.generation != generation {
                 return Ok(LeftSnapshot::Outdated);
             }
         }
+        snapshot.reader.rest().await?;
         if !refused.is_empty() {
             let since = *state.refused_since.get_or_insert_with(tokio::time::Instant::now);
             if self.manifest.fails_as_a_whole() || since.elapsed() < RETRY_FOR {
@@ -281,114 +280,26 @@ impl Worker<'_> {
         Ok(LeftSnapshot::Ended(state.end()))
     }
 
+    fn joiner<'a>(&'a self, source: &'a dyn Source, state: &'a TaskState) -> Joiner<'a> {
+        Joiner {
+            source,
+            store: self.store,
+            manifest: self.manifest,
+            share: self.peers.share,
+            task: self.config.cloud_run_task_index,
+            attempt: self.config.cloud_run_task_attempt,
+            writer_id: &self.failures.writer_id,
+            lost: state.lost,
+            costly: &state.costly,
+        }
+    }
+
     /// Records that a table cannot be read.
     async fn give_up(&self, unit: UnitRef, error: Error) -> Error {
         self.failures.leave(&error, Some(unit)).await;
         self.peers.mark_unreadable(unit.table);
         error
     }
-
-    /// Checks that a unit's table is still as it was planned.
-    async fn check(&self, snapshot: &mut JoinedSnapshot, unit: UnitRef) -> Result<()> {
-        let (table, _) = self.planned(unit)?;
-        let checked = snapshot.reader.check(table).await;
-        checked.map_err(|error| error.during(place(table, unit)))
-    }
-
-    fn planned(&self, place: UnitRef) -> Result<(&Table, &Unit)> {
-        let table = self.manifest.tables.get(place.table as usize);
-        table.zip(self.peers.share.unit(place)).ok_or_else(|| {
-            Error::data(format!("find unit {} of table {}", place.unit, place.table))
-                .hint("the manifest was changed; start the run again")
-        })
-    }
-
-    /// Reads one unit that was checked, and proves it.
-    async fn read(
-        &self,
-        snapshot: &mut JoinedSnapshot,
-        unit: UnitRef,
-        progress: &mut Progress,
-    ) -> Result<(), UnitError> {
-        let of_source = |error| UnitError { error, of_source: true };
-        let (table, found) = self.planned(unit).map_err(of_source)?;
-        let (mut rows, mut bytes) = (0, 0);
-        // Whether what is done now is to write and not to read.
-        let mut writes = false;
-        let result = async {
-            let started = Instant::now();
-            let mut parts =
-                Parts::new(self.store, snapshot.generation, unit, &self.failures.writer_id, table);
-            let mut batches = snapshot.reader.read(table, found).await?;
-            while let Some(batch) = batches.next().await? {
-                let (more, total) = (batch.num_rows() as u64, batches.bytes());
-                writes = true;
-                parts.write(&batch).await?;
-                writes = false;
-                progress.read(more, total - bytes);
-                rows += more;
-                bytes = total;
-            }
-            bytes = batches.bytes();
-            let invalid = table
-                .columns
-                .iter()
-                .zip(batches.invalid())
-                .filter(|(_, count)| **count > 0)
-                .map(|(column, count)| (column.name.clone(), *count))
-                .collect();
-            drop(batches);
-            snapshot.reader.confirm().await?;
-            writes = true;
-            let receipt = Receipt {
-                version: Receipt::VERSION,
-                table: unit.table,
-                unit: unit.unit,
-                snapshot: snapshot.generation,
-                task: self.config.cloud_run_task_index,
-                attempt: self.config.cloud_run_task_attempt,
-                execution: self.config.cloud_run_execution.clone(),
-                rows,
-                bytes,
-                invalid,
-                parts: parts.finish().await?,
-                seconds: started.elapsed().as_secs_f64(),
-                finished: Utc::now(),
-            };
-            let seconds = receipt.seconds;
-            snapshot.receipts.prove(receipt).await?;
-            tracing::info!(
-                table = table.name,
-                unit = unit.unit,
-                kind = found.cut.kind(),
-                rows,
-                bytes,
-                seconds,
-                "extracted rows from work unit"
-            );
-            Ok(())
-        }
-        .await;
-        match result {
-            Ok(()) => progress.unit_done(),
-            Err(_) => progress.take_back(),
-        }
-        result.map_err(|error: Error| UnitError {
-            error: error.during(place(table, unit)),
-            of_source: !writes,
-        })
-    }
-}
-
-/// Why a unit was not read.
-struct UnitError {
-    error: Error,
-    /// Whether the source is the reason, and not the bucket.
-    of_source: bool,
-}
-
-fn place(table: &Table, unit: UnitRef) -> String {
-    format!("unit {} of {} of table `{}`", unit.unit, table.units, table.name)
 }
 
 #[expect(clippy::disallowed_methods, reason = "secrets come from the environment")]

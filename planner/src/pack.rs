@@ -136,6 +136,7 @@ mod tests {
             filter: None,
             target: String::new(),
             row_security: RowSecurity::default(),
+            answer_within: None,
             write: TableWrite::of(WriteDisposition::Truncate),
             strategy: "full".into(),
             reason: String::new(),

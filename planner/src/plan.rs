@@ -13,7 +13,7 @@ use sluice_sources::{Protection, Source, Survey};
 
 use crate::cutting::Cutting;
 use crate::pack::pack;
-use crate::time_limit::{Progress, limited};
+use crate::time_limit::{Progress, TABLE_LIMIT, limited, takes_too_long};
 
 /// Plans a run of `job`: looks at the source, cuts every table into units and packs them onto
 /// tasks. Nothing is written and nothing is started.
@@ -35,7 +35,8 @@ pub(crate) async fn survey_and_cut(
 ) -> Result<Manifest> {
     let doing = |error: Error| error.during(format!("plan job `{}`", job.name));
     progress.comes_to("connect to the source".to_owned());
-    let mut survey = source.survey(&format!("sluice {run} plan")).await?;
+    let application = format!("sluice {run} plan");
+    let mut survey = source.survey(&application).await?;
     let protection = survey.protection().await.map_err(doing)?;
     progress.comes_to("list the tables".to_owned());
     let selected = select(job, survey.as_mut()).await.map_err(doing)?;
@@ -47,7 +48,16 @@ pub(crate) async fn survey_and_cut(
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         let of = selected.tables.len();
         progress.comes_to(format!("table `{}` ({} of {of})", table.relation, at + 1));
-        match plan_table(survey.as_mut(), index, table, job.consistency).await {
+        let planning = plan_table(survey.as_mut(), index, table, job);
+        let planned = match tokio::time::timeout(TABLE_LIMIT, planning).await {
+            Ok(planned) => planned,
+            // The connection waits for the answer still.
+            Err(_) => {
+                survey = source.survey(&application).await.map_err(doing)?;
+                Err(takes_too_long(table))
+            }
+        };
+        match planned {
             Ok((planned, own)) => {
                 log_table(run, &planned);
                 tables.push(planned);
@@ -165,10 +175,10 @@ async fn plan_table(
     survey: &mut dyn Survey,
     index: u32,
     table: &TableJob,
-    consistency: Consistency,
+    job: &Job,
 ) -> Result<(Table, Vec<Unit>)> {
     let mut description = survey.describe(table).await?;
-    if consistency == Consistency::None {
+    if job.consistency == Consistency::None {
         description.pieces.iter_mut().for_each(|piece| piece.outside = false);
     }
     let mut warnings = description.warnings.clone();
@@ -193,6 +203,7 @@ async fn plan_table(
         relation: table.relation.clone(),
         filter: table.filter.clone(),
         row_security: table.row_security,
+        answer_within: job.limits.answer_within.map(|longest| longest.as_secs()),
         target: table.target.clone(),
         write: TableWrite::of(table.write_disposition),
         strategy: cutting.strategy.to_owned(),

@@ -5,11 +5,23 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use sluice_contracts::documents::RunId;
+use sluice_contracts::job::TableJob;
 use sluice_contracts::{Error, Result};
 
 /// How long one planning may take: thousands of tables are described in less than a minute, so
 /// after this time something holds it up. The request timeout of the service must be longer.
 const LIMIT: Duration = Duration::from_mins(10);
+
+/// How long the planning of one of several tables may take. A source limits its statements to less;
+/// it may be kept from that by another server, which it waits for.
+pub(crate) const TABLE_LIMIT: Duration = Duration::from_mins(2);
+
+/// The error of a table whose planning takes too long.
+pub(crate) fn takes_too_long(table: &TableJob) -> Error {
+    let minutes = TABLE_LIMIT.as_secs() / 60;
+    Error::transient(format!("plan table `{}`: not done after {minutes} minutes", table.relation))
+        .hint("look at what holds it up at the source: locks, load, a server that it lies on")
+}
 
 /// What a planning is doing, for a person who waits for it, and for the error of one that takes too
 /// long.
@@ -56,8 +68,10 @@ mod tests {
     use async_trait::async_trait;
     use serde_json::json;
     use sluice_contracts::documents::{Cut, SnapshotPlan};
-    use sluice_contracts::job::{Job, TableJob, TableName};
-    use sluice_sources::{Description, Join, Listing, Place, Protection, Reader, Source, Survey};
+    use sluice_contracts::job::{Job, TableName};
+    use sluice_sources::{
+        Description, Join, Listing, Piece, Place, Protection, Reader, Source, Survey,
+    };
 
     use super::*;
     use crate::{plan, strategy_names};
@@ -98,16 +112,19 @@ mod tests {
     impl Survey for Stuck {
         async fn tables(&mut self) -> Result<Listing> {
             let name = |name| TableName { schema: Some("shop".to_owned()), name };
-            let tables = (0..3).map(|at| name(format!("t{at}"))).collect();
+            let tables = (0..8).map(|at| name(format!("t{at}"))).collect();
             Ok(Listing { tables, excluded: Vec::new() })
         }
 
         async fn describe(&mut self, table: &TableJob) -> Result<Description> {
-            if table.relation.to_string() == "shop.t0" {
+            match table.relation.to_string().as_str() {
                 // It fails alone.
-                return Err(Error::transient("describe table `shop.t0`: it is locked"));
+                "shop.t0" => Err(Error::transient("describe table `shop.t0`: it is locked")),
+                "crm.t1" => {
+                    Ok(Description { pieces: vec![Piece::default()], ..Description::default() })
+                }
+                _ => std::future::pending().await,
             }
-            std::future::pending().await
         }
 
         async fn snapshot(&mut self) -> Result<SnapshotPlan> {
@@ -127,7 +144,7 @@ mod tests {
         });
         let job = Job::from_value("shop", job, &strategy_names()).unwrap();
         for (connects, last) in
-            [(false, "connect to the source"), (true, "table `shop.t1` (2 of 3)")]
+            [(false, "connect to the source"), (true, "table `shop.t6` (7 of 8)")]
         {
             let (source, progress) = (Arc::new(Stuck { connects }), Progress::default());
             let planning = plan(&job, source, &progress);
@@ -139,5 +156,22 @@ mod tests {
             assert!(said.ends_with(last), "{said}");
             assert!(error.remedy().unwrap().contains(" plan` at the source"), "{error:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_table_that_is_never_described_holds_up_no_other() {
+        let job = json!({
+            "name": "shop", "source": {"url": "postgres://db/shop"}, "bucket": "file:///lake",
+            "tables": [{"table": "shop.t3"}, {"table": "crm.t1"}],
+            "target": {"dataset": "bigquery://lake/shop"},
+        });
+        let job = Job::from_value("shop", job, &strategy_names()).unwrap();
+        let manifest =
+            plan(&job, Arc::new(Stuck { connects: true }), &Progress::default()).await.unwrap();
+        let names: Vec<_> = manifest.tables.iter().map(|table| table.name.as_str()).collect();
+        assert_eq!(names, ["crm.t1"]);
+        let refused = &manifest.refused[0];
+        assert_eq!(refused.table, "shop.t3");
+        assert!(refused.message.contains("not done after 2 minutes"), "{}", refused.message);
     }
 }

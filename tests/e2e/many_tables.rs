@@ -14,7 +14,7 @@ use sluice_tests::sluice::Site;
 use crate::crashes::start;
 
 /// The number of tables. Each table except the first refers to the one before it.
-const TABLES: usize = 12;
+pub(crate) const TABLES: usize = 12;
 
 pub(crate) async fn related(database: &Database) {
     let mut statements = vec![

@@ -6,6 +6,7 @@ use sluice_tests::postgres::Database;
 use sluice_tests::sluice::Site;
 
 use crate::access::job;
+use crate::many_tables::states;
 
 /// A foreign table is read over a connection of its own, at a moment of its own: cut into ranges,
 /// it would be read at as many moments as it has units.
@@ -143,4 +144,51 @@ async fn a_server_behind_the_server_that_is_down_takes_one_table_along() {
     }
     let run = site.newest_run().expect("there is a run");
     assert!(site.documents(&run, "snapshots/0001").is_empty(), "a second snapshot was read");
+}
+
+/// What is computed for a table may never end, here or on the server that it lies on. Nothing of the
+/// connection tells that from a view that takes an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_the_server_never_comes_to_an_end_with_is_given_up_by_name() {
+    let Some(database) = Database::fresh().await else { return };
+    let (host, port) = database.address();
+    let setup = format!(
+        "CREATE TABLE numbers AS SELECT n AS id FROM generate_series(1, 9) AS n;
+         CREATE FUNCTION slow() RETURNS boolean LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM pg_sleep(3600); RETURN true; END $$;
+         CREATE VIEW endless AS SELECT id FROM numbers WHERE slow();
+         CREATE EXTENSION postgres_fdw;
+         CREATE SERVER away FOREIGN DATA WRAPPER postgres_fdw
+             OPTIONS (host '{host}', port '{port}', dbname '{name}');
+         CREATE USER MAPPING FOR CURRENT_USER SERVER away OPTIONS (user 'postgres');
+         CREATE FOREIGN TABLE remote (id int) SERVER away OPTIONS (table_name 'endless');",
+        name = database.name()
+    );
+    database.execute(&setup).await;
+    let site = Site::reading(database.url());
+    let tables = ["endless", "remote", "numbers"];
+    let more = json!({"limits": {"max_tasks": 1, "answer_within": "3s"}});
+    let ended = site
+        .sluice(["run".as_ref(), "--json".as_ref(), job(&site, &tables, &more).as_os_str()])
+        .await;
+    assert_eq!(ended.code, Some(1), "{ended}");
+    let answer = ended.json();
+    let failed = |state: &str| state == "failed";
+    let states: Vec<bool> = states(&answer).iter().map(|(_, state)| failed(state)).collect();
+    assert_eq!(states, [true, true, false], "{ended}");
+    let error = answer["error"].as_str().unwrap_or_default();
+    for words in ["`endless`", "still computes", "`remote`", "waits for another one"] {
+        assert!(error.contains(words), "{error}");
+    }
+    assert!(ended.to_string().contains("limits.answer_within"), "{ended}");
+    // The server computes no more for who is gone.
+    let at_work = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'
+                   AND datname = current_database() AND application_name LIKE 'sluice %'";
+    let gone = async {
+        while database.number(at_work).await > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    let ended = tokio::time::timeout(std::time::Duration::from_mins(1), gone).await;
+    assert!(ended.is_ok(), "the server goes on for a client that is gone");
 }

@@ -248,6 +248,7 @@ fn planned(job: &TableJob, described: &Description) -> Table {
         filter: None,
         target: String::new(),
         row_security: RowSecurity::default(),
+        answer_within: None,
         write: TableWrite::of(job.write_disposition),
         strategy: "full".into(),
         reason: String::new(),

@@ -272,7 +272,8 @@ pub trait Reader: Send {
     }
 
     /// Refuses a table that no longer has the shape it was planned with, and, if the source can do
-    /// so, keeps its shape from changing while this reader lives.
+    /// so, keeps its shape from changing until another table is checked or the reader
+    /// [rests](Reader::rest).
     ///
     /// # Errors
     /// `Data` if the table was altered, naming what changed.
@@ -289,6 +290,16 @@ pub trait Reader: Send {
     /// snapshot that this reader joined. Does nothing by default, for sources whose snapshot cannot
     /// be lost without a read error.
     async fn confirm(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Called when this reader has no unit to read for a while: it keeps its snapshot and its export,
+    /// and ends the locks that keep shapes from changing, so that nobody waits for them. Does
+    /// nothing by default, for sources without such locks.
+    ///
+    /// # Errors
+    /// If the connection or its snapshot is lost.
+    async fn rest(&mut self) -> Result<()> {
         Ok(())
     }
 

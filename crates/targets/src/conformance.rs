@@ -182,6 +182,7 @@ fn planned(load: &Load) -> Table {
         filter: None,
         target: load.target.clone(),
         row_security: RowSecurity::default(),
+        answer_within: None,
         write: TableWrite::of(load.disposition),
         strategy: "full".into(),
         reason: String::new(),

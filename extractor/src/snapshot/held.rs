@@ -56,13 +56,18 @@ impl Joiner<'_> {
                 continue;
             }
             let next = generation + 1;
-            if next > BEGINS_AGAIN {
-                return Err(Error::data(format!(
-                    "read run `{}` at one moment: began again {BEGINS_AGAIN} times, and {next} \
-                     snapshots ended before all units were read",
+            let most = BEGINS_AGAIN + self.costly.begun();
+            if next > most {
+                let error = Error::data(format!(
+                    "read run `{}` at one moment: began again {most} times, and {next} snapshots \
+                     ended before all units were read",
                     self.store.run()
-                ))
-                .hint(
+                ));
+                let error = match self.costly.why() {
+                    Some(why) => error.because(format!("the last one ended with: {why}")),
+                    None => error,
+                };
+                return Err(error.hint(
                     "the source ends long transactions, or all tasks were killed at once; \
                      on a standby, set `hot_standby_feedback = on`",
                 ));
@@ -76,7 +81,7 @@ impl Joiner<'_> {
                 tracing::warn!(
                     generation = next,
                     "no task holds the snapshot any more: the run begins again ({next} of at most \
-                     {BEGINS_AGAIN})"
+                     {most})"
                 );
             }
             if let Some(snapshot) = self.found(next).await? {

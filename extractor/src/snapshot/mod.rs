@@ -13,6 +13,7 @@ use sluice_sources::{Join, Reader, Source};
 
 use crate::launch::Share;
 use crate::pending_receipts::PendingReceipts;
+use crate::task_state::CostlyTables;
 
 /// A reader at the run's snapshot, and the generation of that snapshot.
 pub(crate) struct JoinedSnapshot {
@@ -60,6 +61,8 @@ pub(crate) struct Joiner<'a> {
     pub(crate) writer_id: &'a str,
     /// The generation that no task held at the last check, and of which units are missing.
     pub(crate) lost: Option<u32>,
+    /// The tables that cost the connection.
+    pub(crate) costly: &'a CostlyTables,
 }
 
 impl Joiner<'_> {

@@ -10,10 +10,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::Utc;
 use futures::future::{join, join_all};
 use rustix::process::{Signal, getpid, kill_process};
 use sluice_contracts::Kind;
-use sluice_contracts::documents::{ErrorReport, LeastTls, RunId, Snapshot, Task, Verdict};
+use sluice_contracts::documents::{
+    ErrorReport, LeastTls, Receipt, RunId, Snapshot, Table, Task, Unit, Verdict,
+};
 use sluice_contracts::ports::Check;
 
 use super::*;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::column_name::refused_column_name;
 use super::validate::{JobProblem, nearest_hint};
-use super::yaml::duration_hint;
+use super::yaml::{DURATIONS, duration_hint};
 use super::{ColumnFile, JobFile};
 
 /// Checks values whose allowed words the schema does not list.
@@ -48,13 +48,15 @@ pub(super) fn check_words(value: &Value, strategies: &[&str]) -> Vec<JobProblem>
             );
         }
     }
-    if let Some(typed) = text("/limits/finish_within")
-        && humantime::parse_duration(typed).is_err()
-    {
-        problems.push(
-            JobProblem::new("limits.finish_within", format!("`{typed}` is not a duration"))
-                .hint(duration_hint(typed.trim().parse().ok())),
-        );
+    for limit in DURATIONS {
+        if let Some(typed) = text(&format!("/limits/{limit}"))
+            && humantime::parse_duration(typed).is_err()
+        {
+            problems.push(
+                JobProblem::new(format!("limits.{limit}"), format!("`{typed}` is not a duration"))
+                    .hint(duration_hint(typed.trim().parse().ok())),
+            );
+        }
     }
     if let Some(typed) = text("/schedule")
         && typed.split_whitespace().count() != 5

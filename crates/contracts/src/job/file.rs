@@ -248,6 +248,11 @@ pub struct LimitsFile {
     /// Wanted duration, such as `10m`: more tasks are used if fewer would take longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_within: Option<String>,
+    /// How long the source may compute without sending a row, such as `2h`, before the table is
+    /// given up: a view that sorts much, or lies on another server, sends none for a while. `30m`,
+    /// if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_within: Option<String>,
     /// Executions of a run on Cloud Run after which it is given up; each reads only what is
     /// missing. 3, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,5 @@
 //! From a job file to the job that it describes.
 
-use std::time::Duration;
-
 use super::file::{PartitioningFile, TablesFile, TargetFile};
 use super::names::TableName;
 use super::target_name::TargetName;
@@ -12,12 +10,12 @@ use crate::documents::Relation;
 /// The job that the file describes; `None` if a problem found before leaves it without a meaning.
 pub(super) fn lower(file: JobFile, problems: &mut Vec<JobProblem>) -> Option<Job> {
     let defaults = Limits::default();
-    let finish_within: Option<Duration> =
-        file.limits.finish_within.and_then(|typed| humantime::parse_duration(&typed).ok());
+    let duration = |typed: Option<String>| humantime::parse_duration(&typed?).ok();
     let limits = Limits {
         max_connections: file.limits.max_connections.unwrap_or(defaults.max_connections),
         max_tasks: file.limits.max_tasks.unwrap_or(defaults.max_tasks),
-        finish_within,
+        finish_within: duration(file.limits.finish_within),
+        answer_within: duration(file.limits.answer_within),
         max_executions: file.limits.max_executions.unwrap_or(defaults.max_executions),
     };
     let row_security = file.row_security;

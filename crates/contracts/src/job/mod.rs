@@ -98,12 +98,20 @@ pub struct Limits {
     pub max_tasks: u32,
     /// Wanted duration.
     pub finish_within: Option<Duration>,
+    /// How long the source may compute without sending a row.
+    pub answer_within: Option<Duration>,
     /// Number of executions after which a run is given up.
     pub max_executions: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_connections: 8, max_tasks: 100, finish_within: None, max_executions: 3 }
+        Self {
+            max_connections: 8,
+            max_tasks: 100,
+            finish_within: None,
+            answer_within: None,
+            max_executions: 3,
+        }
     }
 }

@@ -77,6 +77,9 @@ pub(super) fn take_truth(value: &mut Value) {
     }
 }
 
+/// The limits that are durations.
+pub(super) const DURATIONS: [&str; 2] = ["finish_within", "answer_within"];
+
 /// A value that YAML read as another kind than the `wanted` one, with what to write instead where
 /// it is known.
 pub(super) fn other_kind(path: &str, wanted: &str, value: &Value) -> JobProblem {
@@ -84,7 +87,7 @@ pub(super) fn other_kind(path: &str, wanted: &str, value: &Value) -> JobProblem 
     let problem = JobProblem::new(path, format!("expected {expected}, found {found}"));
     let last = path.rsplit('.').next().unwrap_or_default();
     match (wanted, value) {
-        ("string", Value::Number(number)) if last == "finish_within" => {
+        ("string", Value::Number(number)) if DURATIONS.contains(&last) => {
             JobProblem::new(path, "expected a duration, found a number without a unit")
                 .hint(duration_hint(number.as_u64()))
         }

@@ -16,7 +16,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a statement of planning may take. It reads catalogs and statistics: after this time
 /// something holds it up. A statement that reads rows takes as long as it takes.
-pub(super) const STATEMENT_MINUTES: u32 = 5;
+pub(super) const STATEMENT_MINUTES: u32 = 1;
 
 /// Settings that a user, a role or the server may have changed, and that would change the text of
 /// values or end a long read. A lock is waited for at most half a minute, and less if the operator
@@ -28,7 +28,8 @@ pub(super) const STATEMENT_MINUTES: u32 = 5;
 /// The server's own functions, operators and types come before any that a schema of the search path
 /// may have under the same name. `lc_monetary` says how many digits money has, so the database's
 /// setting, if there is one, overrides the role's: the role that reads is not the one that wrote.
-/// `row_security` is set for each table, as the job asks.
+/// `row_security` is set for each table, as the job asks. The server ends what it computes for a
+/// program that is gone.
 ///
 /// All of them end with the transaction: a pooler may lend the connection to another program then.
 const SETTINGS: &str = "\
@@ -43,6 +44,9 @@ set local xmlbinary to 'base64'; set local quote_all_identifiers to off; \
 set local statement_timeout to 0; set local idle_in_transaction_session_timeout to 0; \
 select set_config(name, '0', true) from unnest(\
 array['idle_session_timeout', 'transaction_timeout']) as name \
+where current_setting(name, true) is not null; \
+select set_config(name, '10s', true) from unnest(\
+array['client_connection_check_interval']) as name \
 where current_setting(name, true) is not null; \
 select set_config('lock_timeout', least(nullif(milliseconds, 0), 30000)::text, true) from (select \
 (extract(epoch from current_setting('lock_timeout')::interval) * 1000)::bigint as milliseconds) as set";

@@ -1,6 +1,5 @@
 //! The reading side.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -31,21 +30,22 @@ pub(super) struct PgReader {
     independent: bool,
     /// This connection's own export, once it was asked for.
     exported: Option<String>,
-    /// Tables whose shape was checked, and is locked, and whether each is a tree.
-    checked: HashMap<u32, bool>,
-    /// The unit whose savepoint is set. A check that was made after it ends with it, and so does the
-    /// table's lock.
-    unit: Option<CheckedUnit>,
-    /// Whether the table of the last check is the root of a tree. Such a check looks at the root
-    /// alone: what a query reads of the tree is looked at when it begins.
-    is_tree: bool,
+    /// The table that is read.
+    table: Option<OpenTable>,
 }
 
-/// A unit between its check and its end.
-struct CheckedUnit {
-    table: u32,
-    /// Whether no other unit of its table follows.
-    only: bool,
+/// Goes back to before a table was locked: an error then ends the table and not the snapshot, and
+/// nobody waits for a lock on a table that is not read any more.
+const CLOSE_TABLE: &str = "rollback to savepoint one_table; release savepoint one_table";
+
+/// A table from the check of a unit to that of another table's.
+struct OpenTable {
+    index: u32,
+    /// Whether its shape was checked, and is locked.
+    is_checked: bool,
+    /// Whether it is the root of a tree. Such a check looks at the root alone: what a query reads
+    /// of the tree is looked at when it begins.
+    is_tree: bool,
     /// Whether there is a savepoint before what its queries lock.
     guarded: bool,
 }
@@ -85,9 +85,7 @@ impl PgReader {
             line: CopyConnection::Free(connection),
             independent,
             exported: None,
-            checked: HashMap::new(),
-            unit: None,
-            is_tree: false,
+            table: None,
         }))
     }
 
@@ -149,15 +147,12 @@ impl PgReader {
         query: &str,
         whole: bool,
     ) -> Result<()> {
-        if self.is_tree {
-            let before = match &mut self.unit {
-                Some(unit) if unit.guarded => "rollback to savepoint leaves; ",
-                Some(unit) => {
-                    unit.guarded = true;
-                    "savepoint leaves; "
-                }
-                None => "",
-            };
+        if let Some(open) = &mut self.table
+            && open.is_tree
+        {
+            let guarded = std::mem::replace(&mut open.guarded, true);
+            let before =
+                if guarded { "rollback to savepoint leaves; " } else { "savepoint leaves; " };
             self.begins(table, before, query, whole).await?;
         }
         self.line.copy(dialect::copy(query))
@@ -170,7 +165,8 @@ impl PgReader {
 
     /// Whether the table of the last check has no children.
     pub(super) fn is_alone(&self, table: &Table) -> bool {
-        !self.is_tree && matches!(table.relation, Relation::Table { .. })
+        let is_tree = self.table.as_ref().is_some_and(|open| open.is_tree);
+        !is_tree && matches!(table.relation, Relation::Table { .. })
     }
 
     /// How silence of the server is watched.
@@ -180,24 +176,33 @@ impl PgReader {
 
     async fn end_unit(&mut self) -> Result<()> {
         let what = || "end a unit".to_owned();
-        let Some(unit) = self.unit.take() else { return Ok(()) };
         if self.independent {
+            self.table = None;
             return execute(self.line.free()?, "commit", what).await;
         }
-        // Rolling back ends locks that are not needed any more.
-        let before = match &unit {
-            CheckedUnit { only: true, .. } => "rollback to savepoint unit; ",
-            CheckedUnit { guarded: true, .. } => "rollback to savepoint leaves; ",
-            CheckedUnit { .. } => "",
-        };
-        execute(self.line.free()?, &format!("{before}release savepoint unit"), what).await?;
-        if !unit.only {
-            self.checked.insert(unit.table, self.is_tree);
+        match &self.table {
+            // Ends the locks of the leaves.
+            Some(OpenTable { guarded: true, .. }) => {
+                execute(self.line.free()?, "rollback to savepoint leaves", what).await
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Ends the locks of the table that was read last.
+    async fn close_table(&mut self) -> Result<()> {
+        if self.independent || self.table.is_none() {
+            return Ok(());
+        }
+        let what = || "end the locks of a table".to_owned();
+        execute(self.line.free()?, CLOSE_TABLE, what).await?;
+        self.table = None;
         Ok(())
     }
 
     async fn check_unit(&mut self, table: &Table) -> Result<()> {
+        let open =
+            OpenTable { index: table.index, is_checked: false, is_tree: false, guarded: false };
         let set = row_security(table.row_security);
         let what = || "begin a unit".to_owned();
         if self.independent {
@@ -207,15 +212,23 @@ impl PgReader {
             execute(self.line.free()?, &set, what).await?;
             self.watch.over_process(self.line.free()?).await?;
         } else {
-            // An error then ends the unit and not the snapshot.
-            execute(self.line.free()?, &format!("savepoint unit; {set}"), what).await?;
+            let last = self.table.as_ref();
+            if last.is_some_and(|last| last.is_checked && last.index == table.index) {
+                return Ok(());
+            }
+            self.close_table().await?;
+            execute(self.line.free()?, &format!("savepoint one_table; {set}"), what).await?;
         }
-        let only = table.units == 1;
-        self.unit = Some(CheckedUnit { table: table.index, only, guarded: false });
-        if let Some(&is_tree) = self.checked.get(&table.index) {
-            self.is_tree = is_tree;
-            return Ok(());
+        self.table = Some(open);
+        let is_tree = self.check_shape(table).await?;
+        if let Some(open) = &mut self.table {
+            (open.is_checked, open.is_tree) = (true, is_tree);
         }
+        Ok(())
+    }
+
+    /// Refuses a table that is not what was planned, and locks it. Returns whether it is a tree.
+    async fn check_shape(&mut self, table: &Table) -> Result<bool> {
         let filter = table.filter.as_deref();
         survey::refuse_pieces(self.line.free()?, &table.relation, filter).await?;
         let altered = |why| altered(table, why);
@@ -244,13 +257,14 @@ impl PgReader {
         if locks && leaves.is_some_and(|leaves| leaves <= MOST_LOCKED) {
             self.lock(table, &relation, "").await.map_err(gone)?;
         }
-        self.is_tree = leaves.is_some();
-        let only = if self.is_tree { "only " } else { "" };
+        let is_tree = leaves.is_some();
+        let only = if is_tree { "only " } else { "" };
         let columns: Vec<String> =
             table.columns.iter().map(|c| dialect::identifier(&c.source_name)).collect();
         let from = format!("{only}{relation}");
         let query = dialect::select(&columns.join(", "), &from, table.filter.as_deref());
-        self.begins(table, "", &query, !self.is_tree).await
+        self.begins(table, "", &query, !is_tree).await?;
+        Ok(is_tree)
     }
 }
 
@@ -323,11 +337,13 @@ impl Reader for PgReader {
     }
 
     async fn check(&mut self, table: &Table) -> Result<()> {
+        self.watch.over_table(table);
         let watch = self.watch.clone();
         match watch.over(self.check_unit(table)).await {
-            Err(error) if error.kind() == Kind::Denied && self.unit.is_some() => {
+            Err(error) if error.kind() == Kind::Denied && self.table.is_some() => {
                 let what = || "look for the rights that are missing".to_owned();
-                let back = if self.independent { "rollback" } else { "rollback to savepoint unit" };
+                let back =
+                    if self.independent { "rollback" } else { "rollback to savepoint one_table" };
                 let connection = self.line.free()?;
                 if execute(connection, back, what).await.is_err() {
                     return Err(error);
@@ -352,6 +368,11 @@ impl Reader for PgReader {
         watch.over(self.end_unit()).await
     }
 
+    async fn rest(&mut self) -> Result<()> {
+        let watch = self.watch.clone();
+        watch.over(self.close_table()).await
+    }
+
     async fn recover(&mut self) -> Result<()> {
         let what = || "go on after a unit that failed".to_owned();
         let silent = |_| Error::transient(format!("{}: the server is silent", what()));
@@ -361,9 +382,9 @@ impl Reader for PgReader {
         while self.line.is_copying() {
             tokio::time::timeout(SILENCE, self.line.receive()).await.map_err(silent)??;
         }
-        let sql = match self.unit.take() {
+        let sql = match self.table.take() {
             _ if self.independent => "rollback",
-            Some(_) => "rollback to savepoint unit; release savepoint unit",
+            Some(_) => CLOSE_TABLE,
             // Tests only whether the connection and its transaction are alive.
             None => "select",
         };

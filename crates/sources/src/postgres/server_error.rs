@@ -10,7 +10,7 @@ use crate::source::NoConnectionLeft;
 /// The server says the same of a statement that ran out of time and of one that a person cancelled,
 /// unless one reads its language.
 const CANCELLED: &str = "the statement was cancelled, by a person or because a statement of \
-                         planning may take 5 minutes; look at the server's locks and load";
+                         planning may take 1 minute; look at the server's locks and load";
 
 /// The driver's error, classified by who must act on it.
 pub(super) fn failed(what: String, error: sqlx::Error) -> Error {

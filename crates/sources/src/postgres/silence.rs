@@ -6,8 +6,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use sluice_contracts::documents::Table;
 use sluice_contracts::{Error, Kind, Result};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
@@ -19,12 +20,19 @@ use crate::source::NoConnectionLeft;
 /// How long the server may be silent before it is looked at, unless the URL says otherwise.
 pub(super) const SILENCE: Duration = Duration::from_mins(2);
 
+/// How long the server may compute for a table without sending a row, unless the job says otherwise.
+/// A table that it never comes to an end with keeps its task from all others.
+const ANSWER_WITHIN: Duration = Duration::from_mins(30);
+
 /// How often in a row another server may answer before the connection is taken for dead: the server
 /// may be one of several that a name leads to, or gone for good.
 const LOOKS_ELSEWHERE: u32 = 5;
 
 /// How often in a row the server may wait for this side, which has not received anything meanwhile.
 const LOOKS_WAITING: u32 = 2;
+
+const COMPUTES: &str = "the server still computes";
+const ELSEWHERE: &str = "the server waits for another one, or for an extension";
 
 /// How the silence of one connection is watched.
 #[derive(Debug, Clone)]
@@ -36,6 +44,8 @@ pub(super) struct Watch {
     process: Arc<Mutex<Option<Process>>>,
     /// Whether the server has forgotten it.
     dead: Arc<AtomicBool>,
+    /// How long the server may compute without sending a row.
+    answer_within: Duration,
 }
 
 impl Watch {
@@ -46,7 +56,13 @@ impl Watch {
             application: application.into(),
             process: Arc::default(),
             dead: Arc::default(),
+            answer_within: ANSWER_WITHIN,
         }
+    }
+
+    /// Says for how many seconds the server may compute without sending a row of `table`.
+    pub(super) fn over_table(&mut self, table: &Table) {
+        self.answer_within = table.answer_within.map_or(ANSWER_WITHIN, Duration::from_secs);
     }
 
     /// Looks which process of the server works for the connection. It stays the same to the end of
@@ -61,30 +77,38 @@ impl Watch {
     /// connection any more.
     ///
     /// # Errors
-    /// `Transient` then, besides the errors of `work`. None holds a value of a variable.
+    /// `Transient` then, and `Denied` if it works for too long, besides the errors of `work`. None holds a value of a variable.
     pub(super) async fn over<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let done = self.unless_dead(work).await;
         done.map_err(|error| self.database.secrets.redact_cause(error))
     }
 
     async fn unless_dead<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let Some(longest) = self.database.silence else { return work.await };
         let mut work = std::pin::pin!(work);
+        let began = Instant::now();
         let mut doubts = 0;
         loop {
-            if let Ok(done) = tokio::time::timeout(longest, &mut work).await {
+            let left = self.answer_within.saturating_sub(began.elapsed());
+            let silence = self.database.silence;
+            let wait = match left.is_zero() {
+                true => silence.unwrap_or(SILENCE),
+                false => silence.map_or(left, |longest| longest.min(left)),
+            };
+            if let Ok(done) = tokio::time::timeout(wait, &mut work).await {
                 return done;
             }
-            let what = format!(
-                "read from `{}`: no answer for {} s",
-                self.database.label,
-                longest.as_secs()
-            );
+            let seconds = began.elapsed().as_secs();
+            let what = format!("read from `{}`: no answer for {seconds} s", self.database.label);
             let look = self.look().await;
             doubts =
                 if matches!(look, Ok(Look::Elsewhere | Look::Waiting)) { doubts + 1 } else { 0 };
+            let too_long = began.elapsed() >= self.answer_within;
             match look {
-                Ok(Look::Alive) => tracing::info!("{what}: the server is at work"),
+                Ok(Look::Alive { waits_elsewhere }) if too_long => {
+                    let why = if waits_elsewhere { ELSEWHERE } else { COMPUTES };
+                    return Err(self.takes_too_long(what).because(why));
+                }
+                Ok(Look::Alive { .. }) => tracing::info!("{what}: the server is at work"),
                 Ok(Look::Elsewhere) if doubts < LOOKS_ELSEWHERE => {
                     tracing::info!("{what}: another server answers at its address");
                 }
@@ -98,11 +122,23 @@ impl Watch {
                 }
                 // Another connection is not given: that says nothing of this one.
                 Err(error) if NoConnectionLeft::caused(&error) || error.kind() == Kind::Denied => {
+                    if too_long {
+                        return Err(self.takes_too_long(what));
+                    }
                     tracing::info!("{what}: {}", error.chain());
                 }
                 Err(error) => return Err(Error::transient(what).because(error)),
             }
         }
+    }
+
+    /// Gives up a server that computes, and the connection with it.
+    fn takes_too_long(&self, what: String) -> Error {
+        self.dead.store(true, Ordering::Relaxed);
+        Error::new(Kind::Denied, what).hint(
+            "look at what the server does for the table's view, filter or foreign server, or let it \
+             take longer: `limits.answer_within`",
+        )
     }
 
     /// Whether nothing can come from the connection any more.
@@ -118,7 +154,7 @@ impl Watch {
             let mut connection = self.database.connect(&application).await?;
             let found = match known {
                 Some(process) => process.look(&mut connection).await,
-                None => Ok(Look::Alive),
+                None => Ok(Look::Alive { waits_elsewhere: false }),
             };
             // A connection that is only dropped leaves a complaint in the server's log.
             if let Err(error) = connection.close().await {
@@ -144,8 +180,8 @@ struct Process {
 /// What a look at the server tells of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Look {
-    /// The server works for it.
-    Alive,
+    /// The server works for it, or waits for another server that the table lies on.
+    Alive { waits_elsewhere: bool },
     /// The server has no process for it.
     Dead,
     /// The server waits for it, as it does for the server: what one of them has sent is lost, or on
@@ -177,17 +213,18 @@ impl Process {
         }
         let what = || "look whether a connection lives".to_owned();
         let sql = format!(
-            "select wait_event_type is not distinct from 'Client' from pg_stat_activity \
-             where pid = {}",
+            "select coalesce(wait_event_type, '') from pg_stat_activity where pid = {}",
             self.id
         );
         let Some(found) = if_allowed(connection, &sql, what).await? else {
-            return Ok(Look::Alive);
+            return Ok(Look::Alive { waits_elsewhere: false });
         };
-        Ok(match found.first().map(|row| get::<bool>(row, 0)).transpose()? {
+        let waits_for = found.first().map(|row| get::<String>(row, 0)).transpose()?;
+        Ok(match waits_for.as_deref() {
             None => Look::Dead,
-            Some(true) => Look::Waiting,
-            Some(false) => Look::Alive,
+            Some("Client") => Look::Waiting,
+            // What `postgres_fdw` waits for has no type of its own.
+            Some(other) => Look::Alive { waits_elsewhere: other == "Extension" },
         })
     }
 }

@@ -218,8 +218,14 @@ pub(super) async fn refuse_pieces(
             Err(error) if sqlstate(&error).is_some_and(|code| code == "42601") => {
                 return Err(failed(what(), error));
             }
+            Err(error) => {
+                let error = failed(what(), error);
+                if error.is_transient() {
+                    return Err(error);
+                }
+            }
             // What describes the relation says better what else is wrong with it.
-            _ => {}
+            Ok(_) => {}
         }
     }
     Ok(())

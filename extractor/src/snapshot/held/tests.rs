@@ -14,6 +14,7 @@ use sluice_sources::{Batches, Place, Protection, Reader, Source, Survey};
 use super::*;
 use crate::launch::Share;
 use crate::launch::tests::manifest;
+use crate::task_state::CostlyTables;
 
 /// A server: what its connections have exported, while they live.
 #[derive(Debug, Clone, Default)]
@@ -85,6 +86,7 @@ struct World {
     store: RunStore,
     manifest: Manifest,
     share: Share,
+    costly: CostlyTables,
 }
 
 impl World {
@@ -97,7 +99,8 @@ impl World {
         let ordered: Vec<u32> = manifest.tasks.iter().map(|task| task.index).collect();
         let count = u32::try_from(ordered.len()).unwrap();
         let share = Share::of(&store, &manifest, 0, &ordered, 0, count).await.unwrap();
-        Self { server: Server::default(), store, manifest, share }
+        let costly = CostlyTables::default();
+        Self { server: Server::default(), store, manifest, share, costly }
     }
 
     /// A task starts. Dropping what it gets kills it.
@@ -129,6 +132,7 @@ impl World {
             attempt: 0,
             writer_id: ["e-0-0-n", "e-1-0-n", "e-2-0-n"][task as usize],
             lost: None,
+            costly: &self.costly,
         }
     }
 

@@ -101,25 +101,25 @@ impl Source for Server {
         }
         Ok(Some(Box::new(Connection {
             server: self.clone(),
-            life: Arc::new(()),
+            life: Some(Arc::new(())),
             token: None,
-            lost: false,
         })))
     }
 }
 
 struct Connection {
     server: Server,
-    life: Arc<()>,
+    /// What its exports live by; `None` once it is lost.
+    life: Option<Arc<()>>,
     token: Option<String>,
-    lost: bool,
 }
 
 #[async_trait]
 impl Reader for Connection {
     async fn export(&mut self) -> Result<String> {
         let token = self.token.get_or_insert_with(|| uuid::Uuid::new_v4().to_string());
-        let life = Arc::downgrade(&self.life);
+        let life = self.life.as_ref().ok_or_else(lost)?;
+        let life = Arc::downgrade(life);
         self.server.exports.lock().unwrap().insert(token.clone(), life);
         Ok(token.clone())
     }
@@ -142,8 +142,8 @@ impl Reader for Connection {
                 return Err(Error::transient("lock a table"));
             }
             Reading::LosesConnection => {
-                self.lost = true;
-                return Err(Error::transient("read on a connection that is lost"));
+                self.life = None;
+                return Err(lost());
             }
             Reading::Hangs => std::future::pending().await,
         }
@@ -155,8 +155,12 @@ impl Reader for Connection {
     }
 
     async fn recover(&mut self) -> Result<()> {
-        if self.lost { Err(Error::transient("the connection is lost")) } else { Ok(()) }
+        self.life.as_ref().map(drop).ok_or_else(lost)
     }
+}
+
+fn lost() -> Error {
+    Error::transient("read on a connection that is lost")
 }
 
 /// No rows.

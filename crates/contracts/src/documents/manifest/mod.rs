@@ -152,6 +152,10 @@ pub struct Table {
     /// What happens where policies of the source hide rows.
     #[serde(default, skip_serializing_if = "RowSecurity::is_default")]
     pub row_security: RowSecurity,
+    /// Seconds that the source may compute without sending a row before the table is given up; the
+    /// reader's own limit, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_within: Option<u64>,
     /// URL of the target table.
     pub target: String,
     /// What the load does to the target.

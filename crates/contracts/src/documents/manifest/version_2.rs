@@ -148,6 +148,7 @@ impl OldTable {
             filter: self.filter,
             // These versions did not say that rows are hidden.
             row_security: RowSecurity::Filter,
+            answer_within: None,
             target: self.target,
             write: TableWrite::of(self.write_disposition),
             strategy: self.strategy,

@@ -110,6 +110,7 @@ fn planned(job: &TableJob, description: Description) -> Table {
         filter: job.filter.clone(),
         target: String::new(),
         row_security: RowSecurity::default(),
+        answer_within: None,
         write: TableWrite::of(WriteDisposition::Truncate),
         strategy: "full".to_owned(),
         reason: String::new(),

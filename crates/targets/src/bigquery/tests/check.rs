@@ -69,6 +69,7 @@ fn table(disposition: WriteDisposition, wanted: &[(&str, TargetType)]) -> Table 
         filter: None,
         target: "bigquery://shop/sales/orders".into(),
         row_security: RowSecurity::default(),
+        answer_within: None,
         write: TableWrite::of(disposition),
         strategy: "full".into(),
         reason: String::new(),
