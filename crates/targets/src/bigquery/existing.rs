@@ -1,7 +1,7 @@
 //! A table as it is before a load.
 
 use serde_json::{Map, Value, json};
-use sluice_contracts::documents::{Column, TargetType};
+use sluice_contracts::documents::Column;
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
@@ -219,19 +219,11 @@ pub(super) fn new_schema(columns: &[Column]) -> Value {
     json!({"fields": columns.iter().map(new_field).collect::<Vec<Value>>()})
 }
 
-/// Refuses columns that a load from Parquet cannot fill.
-/// <https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet#parquet_conversions>
+/// Refuses columns that no load can fill.
 fn require_loadable(columns: &[Column]) -> Result<()> {
     if columns.is_empty() {
         return Err(Error::invalid("the table has no columns, and BigQuery has no such tables")
             .hint("leave the table out"));
     }
-    match columns.iter().find(|column| column.target_type == TargetType::Json) {
-        Some(column) => Err(Error::invalid(format!(
-            "column `{}` is JSON, which BigQuery does not load from Parquet",
-            column.source_name
-        ))
-        .hint(format!("`columns.{}.type: STRING` loads the document as text", column.source_name))),
-        None => Ok(()),
-    }
+    Ok(())
 }

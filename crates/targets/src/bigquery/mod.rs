@@ -2,8 +2,11 @@
 //!
 //! ```text
 //! parts in the bucket --load job--> the table
-//! parts in the bucket --load job--> a staging table --copy job--> the table     where the load is staged
+//! parts in the bucket --load jobs--> staging tables --copy job--> the table
+//! parts in the bucket --load jobs--> staging tables --statement--> the table
 //! ```
+//!
+//! Which of these paths a load takes: see [`path`].
 //!
 //! To readers, a job's creation, truncation and appending is one step. Jobs have names that are
 //! made of the run and the table, and BigQuery accepts a name only once: see [`attempts`].
@@ -16,8 +19,10 @@ mod failure;
 mod job;
 mod load;
 mod parts;
+mod path;
 mod schema;
 mod staging;
+mod statement;
 #[cfg(test)]
 mod tests;
 

@@ -21,6 +21,8 @@ struct State {
     endings: VecDeque<Value>,
     /// Number of checks of jobs that find nothing, as if they came before the job.
     blind: usize,
+    /// Number of deletions of tables that fail.
+    keeps: usize,
     /// Everything that changes something, in order.
     asked: Vec<Value>,
 }
@@ -58,6 +60,11 @@ impl Recorder {
     /// Makes the next checks of jobs find nothing.
     pub(super) fn hides_jobs(&self, looks: usize) {
         self.0.lock().unwrap().blind = looks;
+    }
+
+    /// Makes the next deletions of tables fail.
+    pub(super) fn keeps_tables(&self, deletions: usize) {
+        self.0.lock().unwrap().keeps = deletions;
     }
 
     /// Changes how a job has ended.
@@ -129,6 +136,10 @@ impl Recorder {
                 merge(&mut table, &body);
                 state.known.insert(path.to_owned(), table.clone());
                 (StatusCode::OK, table)
+            }
+            _ if state.keeps > 0 => {
+                state.keeps -= 1;
+                refusal(StatusCode::SERVICE_UNAVAILABLE, "backendError")
             }
             (_, path) => {
                 state.known.remove(path);
