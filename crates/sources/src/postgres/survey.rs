@@ -20,7 +20,8 @@ use super::partitions;
 use super::rights;
 use super::server_error::{failed, is_hidden, is_several_statements, sqlstate};
 use super::type_table::{PgType, resolve};
-use super::{address, dialect, distribution, listing, statistics_warnings, unlogged};
+use super::{address, dialect, distribution, extras, listing};
+use super::{replacements, statistics_warnings, unlogged};
 use crate::naming;
 use crate::place::Protection;
 use crate::source::{Description, Distribution, Key, Listing, Piece, Survey};
@@ -100,8 +101,8 @@ impl Survey for PgSurvey {
         if self.is_pooled().await? {
             return Ok(None);
         }
-        let what = || "find out whether the connection is encrypted".to_owned();
         let sql = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
+        let what = || "find out whether the connection is encrypted".to_owned();
         let found = if_allowed(self.begin().await?, sql, what).await;
         let Some(found) = self.end(found).await? else { return Ok(None) };
         let encrypted = found.first().map(|row| get::<bool>(row, 0)).transpose()?;
@@ -109,11 +110,17 @@ impl Survey for PgSurvey {
     }
 
     async fn warnings(&mut self) -> Result<Vec<String>> {
-        Ok(self.is_pooled().await?.then(|| POOLED.to_owned()).into_iter().collect())
+        let closed = extras::left_out(self.begin().await?).await;
+        let closed = self.end(closed).await?;
+        let pooled = self.is_pooled().await?.then(|| POOLED.to_owned());
+        Ok(pooled.into_iter().chain(closed).collect())
     }
 
     async fn snapshot(&mut self) -> Result<SnapshotPlan> {
-        Ok(SnapshotPlan::Held)
+        // A reader proves with these catalogs that nothing was replaced. Nothing is locked here, so
+        // nothing is found, but a catalog that may not be read is refused before a task begins.
+        let looked = replacements::find(self.begin().await?, true).await;
+        self.end(looked).await.map(|_| SnapshotPlan::Held)
     }
 
     fn predicate(&self, cut: &Cut) -> Result<String> {
@@ -132,7 +139,7 @@ impl PgSurvey {
             let limit = format!("set local statement_timeout to '{STATEMENT_MINUTES} min'");
             execute(connection, &limit, || "limit the statements of planning".to_owned()).await
         };
-        // A pooler connects to the server only now, and says then what it cannot connect to.
+        // A pooler connects only now, and says then what it cannot connect to.
         begun.await.map_err(|error| self.database.secrets.redact(error))?;
         Ok(&mut self.connection)
     }
