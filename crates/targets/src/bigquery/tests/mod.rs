@@ -2,6 +2,7 @@
 
 mod attempts;
 mod check;
+mod crashes;
 mod recorder;
 mod requests;
 

@@ -12,6 +12,15 @@ use tokio::net::TcpListener;
 
 use super::super::BigQueryTarget;
 
+/// When a request breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Breaks {
+    /// It is not carried out.
+    Before,
+    /// It is carried out, and its answer is lost.
+    After,
+}
+
 /// What it knows.
 #[derive(Debug, Default)]
 struct State {
@@ -23,6 +32,9 @@ struct State {
     blind: usize,
     /// Number of deletions of tables that fail.
     keeps: usize,
+    /// Requests until the next one that breaks, how many break then, and when.
+    breaks: Option<(usize, usize, Breaks)>,
+    has_broken: bool,
     /// Everything that changes something, in order.
     asked: Vec<Value>,
 }
@@ -36,7 +48,14 @@ impl Recorder {
     pub(super) async fn serve(&self) -> BigQueryTarget {
         let recorder = self.clone();
         let router = Router::new().fallback(move |method: Method, uri: Uri, body: Bytes| {
-            let (status, answer) = recorder.answer(&method, uri.path(), &body);
+            let (status, answer) = match recorder.breaks_now() {
+                Some(Breaks::Before) => refusal(StatusCode::SERVICE_UNAVAILABLE, "backendError"),
+                Some(Breaks::After) => {
+                    recorder.answer(&method, uri.path(), &body);
+                    refusal(StatusCode::SERVICE_UNAVAILABLE, "backendError")
+                }
+                None => recorder.answer(&method, uri.path(), &body),
+            };
             async move { (status, answer.to_string()) }
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -72,6 +91,38 @@ impl Recorder {
         let mut state = self.0.lock().unwrap();
         let job = state.known.get_mut(&format!("/jobs/{id}")).unwrap();
         merge(job, ending);
+    }
+
+    /// Breaks some requests, after a number of others.
+    pub(super) fn breaks(&self, after: usize, times: usize, when: Breaks) {
+        self.0.lock().unwrap().breaks = Some((after, times, when));
+    }
+
+    fn breaks_now(&self) -> Option<Breaks> {
+        let mut state = self.0.lock().unwrap();
+        match &mut state.breaks {
+            Some((after, ..)) if *after > 0 => *after -= 1,
+            Some((_, times, when)) if *times > 0 => {
+                let when = *when;
+                *times -= 1;
+                state.has_broken = true;
+                return Some(when);
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Whether a request was broken.
+    pub(super) fn has_broken(&self) -> bool {
+        self.0.lock().unwrap().has_broken
+    }
+
+    /// Names of the tables that exist.
+    pub(super) fn tables(&self) -> Vec<String> {
+        let state = self.0.lock().unwrap();
+        let name = |path: &String| path.strip_prefix("/datasets/sales/tables/").map(Into::into);
+        state.known.keys().filter_map(name).collect()
     }
 
     /// What it was asked to do, in order.
