@@ -2,8 +2,8 @@
 
 use sluice_contracts::documents::Relation;
 use sluice_contracts::{Error, Result};
-use sqlx::postgres::PgConnection;
 use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
 
 use super::connection::execute;
 use super::dialect;

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use sluice_contracts::documents::{Column, Cut, Relation, SnapshotPlan};
 use sluice_contracts::job::{RowSecurity, TableJob, nearest_hint};
 use sluice_contracts::{Error, Kind, Result};
-use sqlx::postgres::{PgConnection, PgSslMode};
 use sqlx::Connection as _;
+use sqlx::postgres::{PgConnection, PgSslMode};
 
 use super::Database;
 use super::catalog::{self, CatalogEntry};

@@ -170,7 +170,11 @@ impl Recorder {
                 // Only a load says how many rows it has written.
                 let usual = match job["configuration"]["load"] {
                     Value::Null => json!({"status": {"state": "DONE"}}),
-                    _ => done(3),
+                    // Of many files, each holds a row.
+                    ref load => done(match load["sourceUris"].as_array().map_or(0, Vec::len) {
+                        files @ 3.. => files as u64,
+                        _ => 3,
+                    }),
                 };
                 merge(&mut job, &state.endings.pop_front().unwrap_or(usual));
                 state.known.insert(path, job.clone());
