@@ -33,6 +33,7 @@ use async_trait::async_trait;
 use sluice_contracts::documents::{RunId, Table};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
+use sluice_runtime::format::thousands;
 use sluice_runtime::google::{Endpoint, Endpoints};
 
 use super::target::{Load, Prepared, Target, TargetKind};
@@ -121,6 +122,7 @@ fn warnings(table: &Table, existing: Option<&ExistingTable>) -> Vec<String> {
             column.name
         ));
     }
+    warnings.extend(statement_warning(table));
     if table.write.disposition == WriteDisposition::Truncate
         && let Some(existing) = existing
         && let SchemaMatch::Different(difference) = existing.compare(&table.columns)
@@ -132,4 +134,28 @@ fn warnings(table: &Table, existing: Option<&ExistingTable>) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// Price of what a statement reads.
+/// <https://cloud.google.com/bigquery/pricing#on_demand_pricing>
+const DOLLARS_PER_TIB: f64 = 6.25;
+
+/// What the statement costs that parses documents, and what they lose.
+fn statement_warning(table: &Table) -> Option<String> {
+    let parsed = table.columns.iter().filter(|column| path::is_converted(column));
+    let names: Vec<String> = parsed.map(|column| format!("`{}`", column.name)).collect();
+    let first = names.first()?;
+    // A statement is billed for 10 MiB at least.
+    let mebibytes = table.bytes.div_ceil(1 << 20).max(10);
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let dollars = mebibytes as f64 / f64::from(1 << 20) * DOLLARS_PER_TIB;
+    Some(format!(
+        "JSON in {}: it is loaded as text and parsed by a statement, which reads about {} MiB \
+         (${dollars:.4} on demand). BigQuery keeps the value of a document: white space, the order \
+         of keys and all but the first of equal keys are lost; `columns.{}.type: STRING` keeps the \
+         text, and costs nothing",
+        names.join(", "),
+        thousands(mebibytes),
+        first.trim_matches('`'),
+    ))
 }

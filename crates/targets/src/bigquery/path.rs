@@ -112,13 +112,16 @@ mod tests {
 
     #[test]
     fn a_staging_table_takes_as_many_files_and_bytes_as_one_load_job() {
-        assert_eq!(stages(&[]).unwrap(), [0..0]);
-        assert_eq!(stages(&parts(10_000, 1)).unwrap(), [0..10_000]);
-        assert_eq!(stages(&parts(12_000, 1)).unwrap(), [0..10_000, 10_000..12_000]);
+        let sizes = |parts: &[Part]| -> Vec<usize> {
+            stages(parts).unwrap().iter().map(ExactSizeIterator::len).collect()
+        };
+        assert_eq!(sizes(&[]), [0]);
+        assert_eq!(sizes(&parts(10_000, 1)), [10_000]);
+        assert_eq!(sizes(&parts(12_000, 1)), [10_000, 2_000]);
         let tera = 1_000_000_000_000;
-        assert_eq!(stages(&parts(3, 6 * tera)).unwrap(), [0..2, 2..3]);
-        assert_eq!(stages(&parts(2, 20 * tera)).unwrap(), [0..1, 1..2]);
-        assert_eq!(stages(&parts(1_200, 13 * tera)).unwrap().len(), 1_200);
+        assert_eq!(sizes(&parts(3, 6 * tera)), [2, 1]);
+        assert_eq!(sizes(&parts(2, 20 * tera)), [1, 1]);
+        assert_eq!(sizes(&parts(1_200, 13 * tera)).len(), 1_200);
         let error = stages(&parts(1_201, 13 * tera)).unwrap_err();
         assert!(error.remedy().unwrap().contains("target_rows"), "{error:?}");
     }
