@@ -13,7 +13,7 @@ use sluice_sources::{Protection, Source, Survey};
 
 use crate::cutting::Cutting;
 use crate::pack::pack;
-use crate::time_limit::{Progress, TABLE_LIMIT, limited, takes_too_long};
+use crate::time_limit::{LIMIT, Progress, TABLE_LIMIT, limited, takes_too_long};
 
 /// Plans a run of `job`: looks at the source, cuts every table into units and packs them onto
 /// tasks. Nothing is written and nothing is started.
@@ -43,13 +43,14 @@ pub(crate) async fn survey_and_cut(
     let mut tables = Vec::with_capacity(selected.tables.len());
     let mut units = Vec::new();
     let mut refused = Vec::new();
+    let limit = if selected.tables.len() > 1 { TABLE_LIMIT } else { LIMIT };
     for table in &selected.tables {
         let (at, index) = (tables.len() + refused.len(), tables.len());
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         let of = selected.tables.len();
         progress.comes_to(format!("table `{}` ({} of {of})", table.relation, at + 1));
         let planning = plan_table(survey.as_mut(), index, table, job);
-        let planned = match tokio::time::timeout(TABLE_LIMIT, planning).await {
+        let planned = match tokio::time::timeout(limit, planning).await {
             Ok(planned) => planned,
             // The connection waits for the answer still.
             Err(_) => {

@@ -34,6 +34,16 @@ async fn locked(database: &Database, tables: &[&str]) -> PgConnection {
     migration
 }
 
+/// Connections of killed clients may hold the tables a little longer.
+async fn end_other_connections(database: &Database) {
+    database
+        .execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_locked_while_planning_hold_up_no_others() {
     let Some(database) = Database::fresh().await else { return };
@@ -67,13 +77,7 @@ async fn tables_locked_while_extracting_hold_up_no_others() {
         let site = Site::reading(database.url());
         let job = job(&site, &json!({"limits": {"max_tasks": 1}}));
         let run = kill_half_way(&site, start(&site, &job), 0).await;
-        // Sessions of killed clients may hold the tables a little longer.
-        database
-            .execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                 WHERE datname = current_database() AND pid <> pg_backend_pid()",
-            )
-            .await;
+        end_other_connections(&database).await;
         let migration = migration(&database).await;
         let arguments = ["run", "--json", job.to_str().expect("a path"), "--resume", &run];
         let running = site.start(arguments);
@@ -127,12 +131,7 @@ async fn a_table_that_was_read_can_be_changed_while_its_task_waits() {
                       "partitioning": {"target_rows": 2000}}]);
     let job = job(&site, &json!({"tables": cut}));
     let run = kill_half_way(&site, start(&site, &job), 0).await;
-    database
-        .execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-             WHERE datname = current_database() AND pid <> pg_backend_pid()",
-        )
-        .await;
+    end_other_connections(&database).await;
     // One task waits for this table, and the other for that task.
     let migration = locked(&database, &["shop.t1"]).await;
     let arguments = ["run", "--json", job.to_str().expect("a path"), "--resume", &run];

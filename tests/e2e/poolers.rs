@@ -96,7 +96,7 @@ async fn a_pooler_of_sessions_or_transactions_is_read_through_and_nothing_is_lef
             (json!({"table": "public.late"}), shop::cut_by("id_range", "id")),
             (json!({"query": query.replace("orders", "public.orders")}), json!({})),
             (json!({"table": "public.spans"}), shop::cut("ctid")),
-            // The last one: its transactions end with a commit, which keeps what a session has set,
+            // The last one: its transactions end with a commit, which keeps what a client has set,
             // and the pooler closes the connections of the others.
             (json!({"table": "public.orders"}), independent),
         ] {

@@ -29,7 +29,7 @@ pub(super) const STATEMENT_MINUTES: u32 = 1;
 /// may have under the same name. `lc_monetary` says how many digits money has, so the database's
 /// setting, if there is one, overrides the role's: the role that reads is not the one that wrote.
 /// `row_security` is set for each table, as the job asks. The server ends what it computes for a
-/// program that is gone.
+/// program that is gone, where its system can tell: other systems than Linux may refuse the setting.
 ///
 /// All of them end with the transaction: a pooler may lend the connection to another program then.
 const SETTINGS: &str = "\
@@ -47,7 +47,7 @@ array['idle_session_timeout', 'transaction_timeout']) as name \
 where current_setting(name, true) is not null; \
 select set_config(name, '10s', true) from unnest(\
 array['client_connection_check_interval']) as name \
-where current_setting(name, true) is not null; \
+where current_setting(name, true) is not null and version() like '%linux%'; \
 select set_config('lock_timeout', least(nullif(milliseconds, 0), 30000)::text, true) from (select \
 (extract(epoch from current_setting('lock_timeout')::interval) * 1000)::bigint as milliseconds) as set";
 

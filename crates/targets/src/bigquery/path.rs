@@ -56,7 +56,7 @@ impl LoadPath {
     }
 }
 
-/// The parts of each staging table. One table at least, without parts if the load has none.
+/// The parts of each staging table. A load without parts has one staging table, which stays empty.
 ///
 /// # Errors
 /// `Invalid` if they are more than one copy takes.

@@ -113,7 +113,7 @@ fn a_password_that_is_not_encoded_is_refused_and_not_shown() {
     assert!(refusal("postgres://u@h:port/d").contains("not a PostgreSQL URL"));
 }
 
-/// libpq's way. The driver's own is a user whom nobody has.
+/// libpq does so. The driver would connect as `anonymous`.
 #[test]
 fn a_url_without_a_user_means_the_one_who_runs_the_program() {
     let asked = std::process::Command::new("id").arg("-un").output().unwrap();

@@ -6,8 +6,7 @@ use super::*;
 
 const PLAIN: Said<'_> = Said { code: "", message: "", routine: None, is_fatal: false };
 
-/// What of the errors means something else: who must act, and a word of the hint; an empty one
-/// where there is none.
+/// Asserts who must act on each error, and a word of its hint. An empty word stands for no hint.
 fn assert_mean(expected: &[(Said<'_>, Kind, &str)]) {
     let mut wrong = Vec::new();
     for (said, kind, word) in expected {

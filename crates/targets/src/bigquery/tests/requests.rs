@@ -127,8 +127,8 @@ async fn a_staged_load_is_copied_over_the_table_that_it_looks_like() {
     }
 }
 
-/// A copy takes the expiration of its source over, so the source has none by then, and the table
-/// keeps its own.
+/// A copy gives its destination the expiration of its source. So the load removes the source's
+/// expiration first, and passes that of the table.
 #[tokio::test]
 async fn staging_never_makes_the_table_expire() {
     for (disposition, staged) in [(Append, false), (Truncate, true)] {
