@@ -11,7 +11,9 @@ use arrow_array::{RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use parquet::arrow::ArrowWriter;
 use serde_json::json;
-use sluice_contracts::documents::{Column, OnInvalid, Part, RunId, TargetType, UnitRef};
+use sluice_contracts::documents::{
+    Column, NewTable, OnInvalid, Part, RunId, SchemaChanges, TargetType, UnitRef,
+};
 use sluice_contracts::job::WriteDisposition::{self, Append, Empty, Truncate};
 use sluice_contracts::layout::Layout;
 use sluice_contracts::{Kind, Result};
@@ -32,6 +34,9 @@ fn columns() -> Vec<Column> {
         repeated: name == "tags",
         decimal: None,
         fields: Vec::new(),
+        nullable: None,
+        max_length: None,
+        description: None,
         on_invalid: OnInvalid::Fail,
         invalid: None,
     };
@@ -87,6 +92,8 @@ fn load(warehouse: &Warehouse, disposition: WriteDisposition, parts: &[&[i64]]) 
         snapshot: 0,
         target: Warehouse::target("orders"),
         disposition,
+        schema_changes: SchemaChanges::default(),
+        new_table: NewTable::default(),
         columns: columns(),
         parts: made.collect(),
         bucket,

@@ -7,7 +7,7 @@ use sqlx::postgres::types::Oid;
 use sqlx::{Column as _, Row as _};
 
 use super::columns::{Attribute, RawAttribute, attributes};
-use super::connection::{get, rows};
+use super::connection::{comment, get, rows};
 use super::dialect;
 use super::rights::refuse_closed_schema;
 use super::type_table::Arrays;
@@ -23,6 +23,8 @@ pub(super) struct CatalogEntry {
     pub(super) kind: char,
     /// Whether row security may hide rows from this user.
     pub(super) row_security: bool,
+    /// Its comment.
+    pub(super) comment: Option<String>,
     /// Its columns.
     pub(super) attributes: Vec<Attribute>,
     /// Columns of the primary key, in its order.
@@ -51,7 +53,7 @@ async fn find_table(connection: &mut PgConnection, relation: &Relation) -> Resul
         "select c.oid, c.relkind::text, \
                 c.relrowsecurity and row_security_active(c.oid), \
                 has_table_privilege(c.oid, 'select') or has_any_column_privilege(c.oid, 'select'), \
-                c.relispopulated \
+                c.relispopulated, pg_catalog.obj_description(c.oid, 'pg_class') \
          from pg_class c where c.oid = to_regclass({name})"
     );
     let found = rows(connection, &sql, what).await?;
@@ -59,6 +61,7 @@ async fn find_table(connection: &mut PgConnection, relation: &Relation) -> Resul
         return Err(not_found(connection, relation).await?);
     };
     let oid = get::<Oid>(row, 0)?.0;
+    let (row_security, comment) = (get::<bool>(row, 2)?, comment(row, 5)?);
     let kind = get::<String>(row, 1)?.chars().next().unwrap_or(' ');
     if !get::<bool>(row, 3)? {
         return Err(Error::new(Kind::Denied, what())
@@ -75,7 +78,8 @@ async fn find_table(connection: &mut PgConnection, relation: &Relation) -> Resul
     let sql = format!(
         "select a.attname::text, a.atttypid, a.atttypmod, a.attnotnull, \
                 format_type(a.atttypid, a.atttypmod), a.attndims::int4, \
-                coalesce(has_column_privilege(a.attrelid, a.attnum, 'select'), false) \
+                coalesce(has_column_privilege(a.attrelid, a.attnum, 'select'), false), \
+                pg_catalog.col_description(a.attrelid, a.attnum) \
          from pg_attribute a where a.attrelid = {oid} and a.attnum > 0 and not a.attisdropped \
          order by a.attnum"
     );
@@ -102,8 +106,7 @@ async fn find_table(connection: &mut PgConnection, relation: &Relation) -> Resul
             primary.push(name);
         }
     }
-    let row_security = get::<bool>(row, 2)?;
-    Ok(CatalogEntry { oid: Some(oid), kind, row_security, attributes, primary, indexed })
+    Ok(CatalogEntry { oid: Some(oid), kind, row_security, comment, attributes, primary, indexed })
 }
 
 /// A query's columns, from the server's own description of its result.
@@ -134,6 +137,7 @@ async fn find_query(connection: &mut PgConnection, sql: &str) -> Result<CatalogE
             display: String::new(),
             dimensions: 0,
             readable: true,
+            comment: None,
         });
     }
     for (at, attribute) in raw.iter().enumerate() {
@@ -149,6 +153,7 @@ async fn find_query(connection: &mut PgConnection, sql: &str) -> Result<CatalogE
         oid: None,
         kind: 'q',
         row_security: false,
+        comment: None,
         attributes: attributes(connection, raw).await?,
         primary: Vec::new(),
         indexed: Vec::new(),

@@ -6,7 +6,7 @@ use sluice_contracts::{Error, Result};
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgConnection, PgRow};
 
-use super::connection::{get, rows, text};
+use super::connection::{comment, get, rows, text};
 use super::type_table::{self, Arrays};
 
 /// One column as found.
@@ -31,6 +31,8 @@ pub(super) struct Attribute {
     pub(super) has_arrays: bool,
     /// Whether this user may read it.
     pub(super) readable: bool,
+    /// Its comment.
+    pub(super) comment: Option<String>,
 }
 
 /// A column before its type is looked up.
@@ -45,6 +47,8 @@ pub(super) struct RawAttribute {
     pub(super) dimensions: i32,
     /// Whether this user may read it.
     pub(super) readable: bool,
+    /// Its comment.
+    pub(super) comment: Option<String>,
 }
 
 impl RawAttribute {
@@ -57,6 +61,7 @@ impl RawAttribute {
             display: text(row, 4)?,
             dimensions: get(row, 5)?,
             readable: get(row, 6)?,
+            comment: comment(row, 7)?,
         })
     }
 }
@@ -148,6 +153,7 @@ fn unwrap(raw: &RawAttribute, types: &HashMap<u32, TypeRow>) -> Result<Attribute
                 inexact,
                 has_arrays: inside.iter().any(|row| row.array),
                 readable: raw.readable,
+                comment: raw.comment.clone(),
             });
         }
     }

@@ -6,6 +6,7 @@ use sluice_contracts::documents::Column;
 
 use super::address::TableId;
 use super::existing::{ExistingTable, new_schema};
+use super::layout;
 use super::parts;
 use crate::target::Load;
 
@@ -62,6 +63,9 @@ pub(super) fn configuration(
         "parquetOptions": {"enableListInference": true},
     });
     keep_layout(&mut configuration, existing, write);
+    if existing.is_none() {
+        of_new_table(&mut configuration, load, write);
+    }
     Ok(("load", configuration))
 }
 
@@ -93,6 +97,19 @@ fn no_value(column: &Column) -> String {
         format!("CAST(NULL AS ARRAY<{name}>) AS `{}`", column.name)
     } else {
         format!("CAST(NULL AS {name}) AS `{}`", column.name)
+    }
+}
+
+/// A table that the job makes is made as the run says. A staging table is there already: it has the
+/// same partitioning, and a job that names another description than it has would fail.
+/// <https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#DestinationTableProperties>
+fn of_new_table(configuration: &mut Value, load: &Load, write: Write) {
+    for (key, value) in layout::of_new(load) {
+        configuration[key.as_str()] = value;
+    }
+    let properties = layout::properties_of_new(&load.new_table);
+    if write != Write::ReplaceRows && !properties.is_empty() {
+        configuration["destinationTableProperties"] = properties.into();
     }
 }
 

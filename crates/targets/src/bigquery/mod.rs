@@ -14,6 +14,7 @@ mod client;
 mod existing;
 mod failure;
 mod job;
+mod layout;
 mod load;
 mod parts;
 mod schema;
@@ -26,7 +27,6 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use sluice_contracts::documents::{RunId, Table};
-use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::google::{Endpoint, Endpoints};
 
@@ -34,9 +34,8 @@ use super::target::{Load, Prepared, Target, TargetKind};
 use address::TableId;
 use attempts::{AttemptState, Attempts, Owner};
 use client::Client;
-use existing::ExistingTable;
+use existing::{ExistingTable, Wanted};
 use load::TableLoad;
-use schema::SchemaMatch;
 
 /// BigQuery.
 #[derive(Debug)]
@@ -85,7 +84,7 @@ impl BigQueryTarget {
 
     async fn admit(&self, table: &Table) -> Result<Option<ExistingTable>> {
         let id = TableId::parse(&table.target)?;
-        ExistingTable::admitting(&self.client, &id, table.write.disposition, &table.columns).await
+        ExistingTable::admitting(&self.client, &id, &Wanted::from(table)).await
     }
 }
 
@@ -116,15 +115,9 @@ fn warnings(table: &Table, existing: Option<&ExistingTable>) -> Vec<String> {
             column.name
         ));
     }
-    if table.write.disposition == WriteDisposition::Truncate
-        && let Some(existing) = existing
-        && let SchemaMatch::Different(difference) = existing.compare(&table.columns)
-    {
-        warnings.push(format!(
-            "the target's columns differ ({difference}): they are replaced too, and their default \
-             values, the table's constraints, and the descriptions and policies of columns that \
-             change are lost"
-        ));
+    match existing {
+        Some(existing) => warnings.extend(existing.warnings(&Wanted::from(table))),
+        None => warnings.extend(layout::warnings_of_new(&table.write.new_table)),
     }
     warnings
 }

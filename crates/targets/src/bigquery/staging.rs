@@ -12,6 +12,7 @@ use super::attempts::{AttemptState, Attempts, Owner};
 use super::client::Copy;
 use super::existing::{ExistingTable, new_schema};
 use super::job::{self, Write};
+use super::layout;
 use super::load::{TableLoad, VISIBLE};
 use super::parts;
 use super::schema::SchemaMatch;
@@ -103,6 +104,7 @@ impl TableLoad {
         ]);
         let Some(existing) = existing else {
             table.insert("schema".to_owned(), new_schema(columns));
+            table.extend(layout::of_new(&self.load));
             return table.into();
         };
         let new = match existing.compare(columns) {
