@@ -209,6 +209,52 @@ async fn a_certificate_is_verified_as_libpq_verifies_it() {
     assert!(!ended.stderr.contains("password"), "{ended}");
 }
 
+/// What the URL leaves open is taken from libpq's variables, as libpq takes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn variables_of_libpq_say_what_the_url_does_not() {
+    let Some(cluster) = Cluster::with_tls() else { return };
+    let database = cluster.database().await;
+    database.execute("CREATE TABLE t AS SELECT n AS id FROM generate_series(1, 10) AS n").await;
+    let port = cluster.address().1;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/tls");
+    let (right, wrong) = (format!("{folder}/ca.crt"), format!("{folder}/other-ca.crt"));
+    let (mode, root) = ("PGSSLMODE", "PGSSLROOTCERT");
+    let named = "postgres://postgres@localhost";
+    let issuer = Some((1, "`sslrootcert`"));
+    for (server, parameters, variables, refused) in [
+        (named, "", vec![(mode, "verify-full"), (root, right.as_str())], None),
+        (named, "", vec![(mode, "require"), (root, &wrong)], issuer),
+        (named, "", vec![(mode, "verify-full")], issuer),
+        (named, "", vec![(root, &wrong), (mode, "verify-ca")], issuer),
+        ("postgres://postgres@127.0.0.1", "", vec![(mode, "verify-full"), (root, &right)], {
+            Some((1, "`sslmode=verify-ca`"))
+        }),
+        (named, "", vec![(mode, "requires")], Some((64, "did you mean `require`?"))),
+        (
+            named,
+            "",
+            vec![(mode, "verify-ca"), (root, "/nowhere.crt")],
+            Some((1, "`PGSSLROOTCERT`")),
+        ),
+        // The URL counts more than they do.
+        (named, "?sslmode=disable", vec![(mode, "verify-full"), (root, &wrong)], None),
+        (named, "?sslmode=verify-full&sslrootcert=RIGHT", vec![(root, &wrong)], None),
+        ("postgres://localhost", "", vec![("PGUSER", "postgres")], None),
+        ("postgres://localhost", "", vec![("PGUSER", "nobody")], Some((1, "role \"nobody\""))),
+        (named, "", vec![("PGUSER", "nobody")], None),
+    ] {
+        let parameters = parameters.replace("RIGHT", &right);
+        let site = Site::reading(format!("{server}:{port}/{}{parameters}", database.name()));
+        let site = variables.iter().fold(site, |site, (name, value)| site.with(name, *value));
+        let job = site.job("t", &json!({"table": "public.t"}), &json!({}));
+        let ended = site.sluice(["run".as_ref(), job.as_os_str()]).await;
+        match refused {
+            None => assert_eq!(ended.code, Some(0), "{server} {parameters} {variables:?}: {ended}"),
+            Some((code, word)) => ended.refused(code, &[word]),
+        }
+    }
+}
+
 /// Rights on single columns are enough for a job that names them, and a column that may not be read
 /// is named.
 #[tokio::test(flavor = "multi_thread")]
@@ -242,32 +288,29 @@ async fn a_role_may_read_the_columns_that_it_is_granted() {
     database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
 }
 
-/// A provider may close catalogs that serve extras: what is moved does not depend on them.
+/// A limit that a role or the server has set does not count, not even for the statements that come
+/// before the job's: a statement of planning and one that reads have limits of their own.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_catalog_that_is_closed_to_everybody_costs_extras_only() {
-    for catalog in [
-        "pg_database",
-        "pg_roles",
-        "pg_stat_activity",
-        "pg_stats",
-        "pg_db_role_setting",
-        "pg_settings",
-    ] {
-        let Some(database) = Database::fresh().await else { return };
-        let role = format!("tenant_of_{}", database.name());
-        let setup = format!(
-            "CREATE TABLE t AS SELECT n AS id FROM generate_series(1, 5000) AS n; ANALYZE t;
-             CREATE ROLE {role} LOGIN; GRANT SELECT ON t TO {role};
-             REVOKE SELECT ON pg_catalog.{catalog} FROM PUBLIC"
-        );
-        database.execute(&setup).await;
-        let site = Site::reading(database.url_as(&role));
-        let cut =
-            json!({"partitioning": {"strategy": "id_range", "column": "id", "target_rows": 900}});
-        let path = site.job("t", &json!({"table": "public.t"}), &cut);
-        let ended = site.sluice(["run".as_ref(), path.as_os_str()]).await;
-        assert_eq!(ended.code, Some(0), "{catalog}: {ended}");
-        assert_same(Expected::Table(&database, "t"), &site.table("t")).await;
-        database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+async fn a_time_limit_of_the_role_does_not_count() {
+    let Some(database) = Database::fresh().await else { return };
+    let role = format!("hurried_in_{}", database.name());
+    let setup = format!(
+        "CREATE TABLE t AS SELECT n AS id FROM generate_series(1, 50000) AS n;
+         CREATE ROLE {role} LOGIN; GRANT SELECT ON t TO {role};
+         ALTER ROLE {role} SET statement_timeout = '1ms';
+         ALTER ROLE {role} SET lock_timeout = '1ms'"
+    );
+    database.execute(&setup).await;
+    let site = Site::reading(database.url_as(&role));
+    let job = site.job("t", &json!({"table": "public.t"}), &json!({}));
+    // The server may take longer than a millisecond even to begin a transaction, now and then.
+    let mut ended = site.sluice(["run".as_ref(), job.as_os_str()]).await;
+    for _ in 0..5 {
+        if ended.code != Some(0) {
+            ended = site.sluice(["run".as_ref(), job.as_os_str()]).await;
+        }
     }
+    ended.succeeded();
+    assert_same(Expected::Table(&database, "t"), &site.table("t")).await;
+    database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
 }

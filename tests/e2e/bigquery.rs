@@ -12,7 +12,7 @@ use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use parquet::arrow::ArrowWriter;
 use serde_json::json;
 use sluice_contracts::documents::{
-    Column, NewTable, OnInvalid, Part, RunId, SchemaChanges, TargetType, UnitRef,
+    Column, NewTable, OnInvalid, Part, RunId, SchemaChanges, TargetType, UnitRef, arrow_schema,
 };
 use sluice_contracts::job::WriteDisposition::{self, Append, Empty, Truncate};
 use sluice_contracts::layout::Layout;
@@ -255,6 +255,53 @@ async fn a_staged_load_is_invisible_until_it_is_published() {
         loaded(&warehouse, &load).await.expect("it was published");
         assert_eq!(ids(&warehouse).await.len(), expected);
     }
+}
+
+/// No load from Parquet fills a column of JSON: the documents are staged as text, and parsed by the
+/// statement that makes them visible.
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_of_json_arrive_as_such() {
+    let Some(warehouse) = Warehouse::start().await else { return };
+    let documents = |disposition, ids: &[i64]| {
+        let mut load = load(&warehouse, disposition, &[]);
+        load.columns.retain(|column| column.name != "tags" && column.name != "at");
+        load.columns[1].target_type = TargetType::Json;
+        let documents: Vec<String> =
+            ids.iter().map(|id| format!(r#"{{"id": {id}, "big": 9007199254740993}}"#)).collect();
+        let schema = arrow_schema(&load.columns);
+        let ids = Arc::new(arrow_array::Int64Array::from(ids.to_vec()));
+        let columns: Vec<arrow_array::ArrayRef> = vec![ids, Arc::new(StringArray::from(documents))];
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns).expect("two columns");
+        let mut writer = ArrowWriter::try_new(Vec::new(), schema, None).expect("a schema");
+        writer.write(&batch).expect("rows can be written");
+        let bytes = writer.into_inner().expect("a file has an end");
+        let layout = Layout::new(&load.bucket.prefix, load.run);
+        let path = layout.part(0, UnitRef { table: 0, unit: 0 }, "w", 0).to_string();
+        put(&warehouse, &path, &bytes);
+        let size = bytes.len() as u64;
+        load.rows = batch.num_rows() as u64;
+        load.parts = vec![Part { path, rows: load.rows, bytes: size, crc32c: 0 }];
+        load
+    };
+    let found = "SELECT CONCAT(CAST(id AS STRING), ' ', JSON_VALUE(name, '$.id'), ' ',
+                     JSON_VALUE(name, '$.big')) FROM `sales.orders` ORDER BY id";
+    let row = |id: i64| format!("{id} {id} 9007199254740993");
+    for (disposition, ids, expected) in [
+        (Truncate, &[][..], vec![]),
+        (Empty, &[1, 2], vec![row(1), row(2)]),
+        (Append, &[3], vec![row(1), row(2), row(3)]),
+        (Truncate, &[4], vec![row(4)]),
+    ] {
+        let load = documents(disposition, ids);
+        loaded(&warehouse, &load).await.expect("documents are loaded");
+        assert_eq!(warehouse.query(found).await, expected, "{disposition:?}");
+        assert_eq!(warehouse.tables().await, ["orders"], "nothing is left behind");
+    }
+    let types = "SELECT data_type FROM sales.INFORMATION_SCHEMA.COLUMNS
+                 WHERE table_name = 'orders' AND column_name = 'name'";
+    assert_eq!(warehouse.query(types).await, ["JSON"]);
+    let (kind, _) = refused(&warehouse, &documents(Empty, &[7])).await;
+    assert_eq!(kind, Kind::Data);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 
 mod access;
 mod bigquery;
+mod catalogs;
 mod changed_definitions;
 mod changed_trees;
 mod cloud;

@@ -11,6 +11,7 @@ use crate::arguments::Validate;
 
 pub(crate) fn validate(options: &Validate) -> Result<Answer> {
     let job = read_job(&options.job)?;
+    sluice_sources::check(&job.source)?;
     check_places(&job)?;
     let mut lines = vec![format!("job `{}` is well-formed", job.name)];
     let mut tables = Vec::new();

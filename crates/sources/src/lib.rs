@@ -50,6 +50,18 @@ pub fn open(template: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result
     open_expanded(&url).map_err(|error| url.secrets().redact(error))
 }
 
+/// Checks what can be known of a job's URL without the values of its variables: all of a URL without
+/// variables, and otherwise its scheme, unless that is in a variable.
+///
+/// # Errors
+/// `Invalid`, as [`open`].
+pub fn check(template: &str) -> Result<()> {
+    if variables(template)?.is_empty() {
+        return open(template, &|_| None).map(drop);
+    }
+    if template.starts_with("${") { Ok(()) } else { kind_of(template).map(drop) }
+}
+
 /// Refuses a source whose URL lets connections be protected less than the operator of a service
 /// demands. Each program that opens a source for a service asks, because each resolves the
 /// variables of the URL in an environment of its own.
@@ -72,6 +84,11 @@ pub fn refuse_unprotected(source: &dyn Source, least: LeastTls) -> Result<()> {
 }
 
 fn open_expanded(url: &SourceUrl) -> Result<Arc<dyn Source>> {
+    kind_of(url.text())?.open(url)
+}
+
+/// The kind of source that a URL names by its scheme.
+fn kind_of(url: &str) -> Result<&'static dyn SourceKind> {
     let known = || {
         let schemes: Vec<String> = SOURCES
             .iter()
@@ -80,11 +97,11 @@ fn open_expanded(url: &SourceUrl) -> Result<Arc<dyn Source>> {
             .collect();
         format!("this build reads {}", schemes.join(", "))
     };
-    let Some((scheme, _)) = url.text().split_once("://") else {
+    let Some((scheme, _)) = url.split_once("://") else {
         return Err(Error::invalid("read `source.url`: it has no scheme").hint(known()));
     };
     match SOURCES.iter().find(|kind| kind.schemes().contains(&scheme)) {
-        Some(kind) => kind.open(url),
+        Some(kind) => Ok(*kind),
         None => Err(Error::invalid(format!("unknown source `{scheme}://`")).hint(known())),
     }
 }
@@ -92,6 +109,26 @@ fn open_expanded(url: &SourceUrl) -> Result<Arc<dyn Source>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_template_is_checked_as_far_as_it_says_something() {
+        for (template, refused) in [
+            ("${SOURCE_URL}", None),
+            ("${SCHEME}://h/d", None),
+            ("postgres://u:${PW}@h/d", None),
+            ("sqlite:///data/${FILE}", None),
+            ("postgres://u@h/d", None),
+            ("mysql://u:${PW}@h/d", Some("unknown source `mysql://`")),
+            ("mysql://h/d", Some("unknown source `mysql://`")),
+            ("postgres://u:${PW@h/d", Some("has no `}`")),
+            ("postgres://u@h:port/d", Some("not a PostgreSQL URL")),
+            ("postgres://u@h/d?sslmod=require", Some("`sslmod` is not a parameter")),
+        ] {
+            let said = check(template).err().map(|error| error.chain());
+            let fits = refused.is_none_or(|words| said.as_ref().is_some_and(|s| s.contains(words)));
+            assert!(fits && said.is_some() == refused.is_some(), "{template}: {said:?}");
+        }
+    }
 
     #[test]
     fn an_unknown_scheme_is_answered_with_the_known_ones() {

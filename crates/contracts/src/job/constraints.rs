@@ -6,9 +6,38 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::column_name::refused_column_name;
 use super::new_table::check_new_tables;
-use super::validate::{JobProblem, nearest_hint};
+use super::validate::{JobProblem, join, nearest_hint};
 use super::yaml::{DURATIONS, duration_hint};
 use super::{ColumnFile, JobFile};
+
+/// Finds texts and keys with the character that neither SQL nor a name nor a path may have.
+pub(super) fn check_nul(path: &str, value: &Value, problems: &mut Vec<JobProblem>) {
+    let mut refuse = |what: &str| {
+        problems.push(JobProblem::new(path, what).hint(
+            "delete it; `\\0` and `\\u0000` in double quotes mean that character, so use single quotes \
+             if a backslash is meant",
+        ));
+    };
+    match value {
+        Value::String(text) if text.contains('\0') => {
+            refuse("holds the character U+0000, which no server and no file system takes");
+        }
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                check_nul(&join(path, &at.to_string()), item, problems);
+            }
+        }
+        Value::Object(entries) => {
+            if entries.keys().any(|key| key.contains('\0')) {
+                refuse("has a key with the character U+0000");
+            }
+            for (key, value) in entries.iter().filter(|(key, _)| !key.contains('\0')) {
+                check_nul(&join(path, key), value, problems);
+            }
+        }
+        _ => {}
+    }
+}
 
 /// Checks values whose allowed words the schema does not list.
 pub(super) fn check_words(value: &Value, strategies: &[&str]) -> Vec<JobProblem> {
@@ -49,14 +78,28 @@ pub(super) fn check_words(value: &Value, strategies: &[&str]) -> Vec<JobProblem>
             );
         }
     }
-    for limit in DURATIONS {
-        if let Some(typed) = text(&format!("/limits/{limit}"))
-            && humantime::parse_duration(typed).is_err()
-        {
+    for pointer in ["/target/table", "/target/dataset", "/bucket"] {
+        let path = text(pointer).and_then(|url| url.split_once("://")).map(|(_, path)| path);
+        if path.is_some_and(|path| path.trim_matches('/').is_empty()) {
             problems.push(
-                JobProblem::new(format!("limits.{limit}"), format!("`{typed}` is not a duration"))
-                    .hint(duration_hint(typed.trim().parse().ok())),
+                JobProblem::new(pointer[1..].replace('/', "."), "names nothing after its scheme")
+                    .hint("write the whole URL, such as `file:///warehouse/shop`"),
             );
+        }
+    }
+    for limit in DURATIONS {
+        let Some(typed) = text(&format!("/limits/{limit}")) else { continue };
+        let place = format!("limits.{limit}");
+        match humantime::parse_duration(typed) {
+            Ok(duration) if duration.is_zero() => problems.push(
+                JobProblem::new(place, format!("`{typed}` is no time at all"))
+                    .hint("leave it out, or write `90s`, `10m` or `2h`"),
+            ),
+            Ok(_) => {}
+            Err(_) => problems.push(
+                JobProblem::new(place, format!("`{typed}` is not a duration"))
+                    .hint(duration_hint(typed.trim().parse().ok())),
+            ),
         }
     }
     if let Some(typed) = text("/schedule")
@@ -68,6 +111,14 @@ pub(super) fn check_words(value: &Value, strategies: &[&str]) -> Vec<JobProblem>
         );
     }
     if let Some(url) = text("/source/url")
+        && !begins_like_url(url)
+    {
+        problems.push(JobProblem::new("source.url", "has no scheme").hint(
+            "write `postgres://user:${DB_PASSWORD}@host:5432/database`, `sqlite:///path`, or the \
+             whole URL in `${SOURCE_URL}`",
+        ));
+    }
+    if let Some(url) = text("/source/url")
         && holds_password(url)
     {
         problems.push(JobProblem::new("source.url", "holds a password").hint(
@@ -75,6 +126,12 @@ pub(super) fn check_words(value: &Value, strategies: &[&str]) -> Vec<JobProblem>
         ));
     }
     problems
+}
+
+/// Whether a URL has a scheme, or may have one in the variable that it begins with.
+fn begins_like_url(url: &str) -> bool {
+    let scheme = url.split_once("://").is_some_and(|(scheme, _)| !scheme.is_empty());
+    scheme || url.starts_with("${")
 }
 
 /// Whether a URL contains a password, which would be copied into documents and messages.
@@ -142,15 +199,11 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<JobProblem> {
             .hint("leave the column out, or the strategy"),
         );
     }
+    check_columns("source.columns", source.columns.as_ref(), &mut problems);
+    for (at, table) in file.tables.iter().flatten().enumerate() {
+        check_columns(&format!("tables.{at}.select"), table.select.as_ref(), &mut problems);
+    }
     if let Some(columns) = &source.columns {
-        for (at, name) in columns.iter().enumerate() {
-            if columns[..at].contains(name) {
-                problems.push(JobProblem::new(
-                    format!("source.columns.{at}"),
-                    format!("`{name}` is listed twice"),
-                ));
-            }
-        }
         for name in file.columns.keys().filter(|name| !columns.contains(name)) {
             problems.push(
                 JobProblem::new(format!("columns.{name}"), "is not among `source.columns`")
@@ -159,6 +212,22 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<JobProblem> {
         }
     }
     problems
+}
+
+/// Checks that a list names each column once.
+fn check_columns(path: &str, columns: Option<&Vec<String>>, problems: &mut Vec<JobProblem>) {
+    let columns = columns.map_or(&[][..], Vec::as_slice);
+    for (at, name) in columns.iter().enumerate() {
+        let mut refuse = |what: String| {
+            let hint = "delete it from the list";
+            problems.push(JobProblem::new(format!("{path}.{at}"), what).hint(hint));
+        };
+        if name.is_empty() {
+            refuse("names no column".to_owned());
+        } else if columns[..at].contains(name) {
+            refuse(format!("`{name}` is listed twice"));
+        }
+    }
 }
 
 /// Checks that the target accepts the columns' names, and that no two are the same.
@@ -187,13 +256,23 @@ fn check_empty(file: &JobFile, problems: &mut Vec<JobProblem>) {
     let none = |list: &Option<Vec<String>>| list.as_ref().is_some_and(Vec::is_empty);
     let source = &file.source;
     let mut empty = vec![
+        ("source.user".to_owned(), blank(&source.user)),
+        ("source.database".to_owned(), blank(&source.database)),
         ("source.query".to_owned(), blank(&source.query)),
         ("source.where".to_owned(), blank(&source.filter)),
         ("source.columns".to_owned(), none(&source.columns)),
+        ("partitioning.column".to_owned(), blank(&file.partitioning.column)),
+        ("bucket".to_owned(), blank(&file.bucket)),
     ];
     for (at, entry) in file.tables.iter().flatten().enumerate() {
         empty.push((format!("tables.{at}.where"), blank(&entry.filter)));
         empty.push((format!("tables.{at}.select"), none(&entry.select)));
+        empty.push((format!("tables.{at}.name"), blank(&entry.name)));
+        let column = &entry.partitioning.column;
+        empty.push((format!("tables.{at}.partitioning.column"), blank(column)));
+    }
+    if blank(&source.host) {
+        problems.push(JobProblem::new("source.host", "is empty").hint("name the server"));
     }
     for (path, _) in empty.into_iter().filter(|(_, is_empty)| *is_empty) {
         problems.push(JobProblem::new(path, "is empty").hint("leave it out"));

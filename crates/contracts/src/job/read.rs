@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::constraints::{check_combinations, check_words};
+use super::constraints::{check_combinations, check_nul, check_words};
 use super::legacy_keys::take_seed_names;
 use super::lower::lower;
 use super::validate::{JobProblem, JobProblems, against_schema};
 use super::{Job, JobFile, yaml};
-use crate::error::{Doing, Error, Kind, Result};
+use crate::error::{Doing, Kind, Result};
 
 impl Job {
     /// Reads a job from YAML or JSON. `name` names the file in messages; `strategies` are the known
@@ -23,18 +23,16 @@ impl Job {
 
     /// Reads a job from a document that is parsed already.
     pub fn from_value(name: &str, mut value: Value, strategies: &[&str]) -> Result<Self> {
+        let mut unusable = Vec::new();
+        check_nul("", &value, &mut unusable);
+        if !unusable.is_empty() {
+            return Err(JobProblems(unusable).refuse(name));
+        }
         let mut problems = take_seed_names(&mut value);
         take_bare_null(&mut value);
         yaml::take_truth(&mut value);
         problems.extend(against_schema(&value));
-        let rejected = |problems: Vec<JobProblem>| {
-            let error = Error::invalid(format!("read job `{name}`"));
-            let error = match problems.as_slice() {
-                [JobProblem { hint: Some(hint), .. }] => error.hint(hint.clone()),
-                _ => error,
-            };
-            Err(error.because(JobProblems(problems)))
-        };
+        let rejected = |problems: Vec<JobProblem>| Err(JobProblems(problems).refuse(name));
         // A document that the schema refuses cannot be read as a job file, so beside the schema's
         // problems only those are reported that can be found without reading it.
         if !problems.is_empty() {
@@ -136,6 +134,46 @@ bucket: file:///data/bucket
         let many = "name: x\nsource: {url: 'sqlite:///x'}\ntables: [{table: t, select: []}]\n\
                     target: {dataset: 'file:///w'}\nbucket: file:///b\n";
         assert!(refused(many).contains("`tables.0.select`: is empty"));
+    }
+
+    /// What no server, no file system and no run could do anything with.
+    #[test]
+    fn what_can_never_work_is_refused_before_anything_is_asked() {
+        for (was, is, expected) in [
+            ("finish_within: 10m", "finish_within: 0s", "`limits.finish_within`: `0s` is no time"),
+            ("finish_within: 10m", "finish_within: 0h 0ms", "leave it out if the run may take"),
+            ("${SOURCE_URL}", "shop.db", "`source.url`: has no scheme\nwrite `postgres://"),
+            ("${SOURCE_URL}", "://h/d", "`source.url`: has no scheme"),
+            ("${SOURCE_URL}", "", "`source.url`: has no scheme"),
+            ("url: \"${SOURCE_URL}\"", "host: ' '", "`source.host`: is empty\nname the server"),
+            ("url: \"${SOURCE_URL}\"", "host: h, user: ''", "`source.user`: is empty"),
+            ("url: \"${SOURCE_URL}\"", "host: h, database: ''", "`source.database`: is empty"),
+            ("column: id", "column: ''", "`partitioning.column`: is empty\nleave it out"),
+            ("file:///data/warehouse/shop/events", "file:///", "`target.table`: names nothing"),
+            ("file:///data/warehouse/shop/events", "bigquery://", "`target.table`: names nothing"),
+            ("file:///data/bucket", "file:////", "`bucket`: names nothing after its scheme"),
+            ("file:///data/bucket", "''", "`bucket`: is empty\nleave it out"),
+            ("[id, amount]", "[id, amount, '']", "`source.columns.2`: names no column"),
+            ("[id, amount]", "[amount, amount]", "`amount` is listed twice\ndelete it"),
+            ("id > 3", "note = '\\0'", "`source.where`: holds the character U+0000"),
+            ("public.events", "\"ev\\u0000ents\"", "`source.table`: holds the character U+0000"),
+            ("name: events", "name: \"a\\0\"", "`name`: holds the character U+0000"),
+            ("{amount:", "{\"a\\0\":", "`columns`: has a key with the character U+0000"),
+            ("table: public.events", "query: \"select '\\0'\"", "`source.query`: holds the"),
+        ] {
+            let said = refused(&GOOD.replace(was, is));
+            assert!(said.contains(expected), "{is}\n{expected}\nis not in\n{said}");
+            assert!(!said.contains('\0'), "{said:?}");
+        }
+        let many = "name: x\nsource: {url: 'sqlite:///x'}\ntables: [{table: t, name: '', select: \
+                    [a, a], partitioning: {column: ' '}}]\ntarget: {dataset: 'file:///w'}\n";
+        assert!(refused(&many.replace("/w'", "'")).contains("`target.dataset`: names nothing"));
+        let said = refused(many);
+        for expected in
+            ["tables.0.name`: is empty", "0.select.1`: `a` is", "0.partitioning.column`"]
+        {
+            assert!(said.contains(expected), "{expected}\nis not in\n{said}");
+        }
     }
 
     #[test]

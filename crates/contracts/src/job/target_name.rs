@@ -47,6 +47,12 @@ impl TargetName {
         if !rest.is_empty() {
             pieces.push(Piece::Text(rest.to_owned()));
         }
+        if typed.contains('/') || matches!(typed, "." | "..") {
+            return Err((
+                format!("`{typed}` is not the name of a table"),
+                "name the table alone: `target.dataset` says where it lies".to_owned(),
+            ));
+        }
         Ok(Self(pieces))
     }
 
@@ -102,6 +108,11 @@ mod tests {
         for typed in ["{db}_{table}", "{}", "{table", "table}", "{{table}}", "{ table }"] {
             let (_, hint) = TargetName::parse(typed).unwrap_err();
             assert!(hint.contains("`{schema}` and `{table}`"), "{typed}: {hint}");
+        }
+        for typed in ["a/b", "../{table}", "..", "."] {
+            let (what, hint) = TargetName::parse(typed).unwrap_err();
+            assert!(what.contains("not the name of a table"), "{typed}: {what}");
+            assert!(hint.contains("`target.dataset`"), "{typed}: {hint}");
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::JobFile;
 use super::yaml::other_kind;
+use crate::error::Error;
 
 /// One thing wrong with a job file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,18 @@ impl JobProblem {
 /// All that is wrong with a job file.
 #[derive(Debug, Clone, Default)]
 pub struct JobProblems(pub Vec<JobProblem>);
+
+impl JobProblems {
+    /// The error of the job file called `name`. A hint stands beside each of several problems.
+    pub(super) fn refuse(self, name: &str) -> Error {
+        let error = Error::invalid(format!("read job `{name}`"));
+        let error = match self.0.as_slice() {
+            [JobProblem { hint: Some(hint), .. }] => error.hint(hint.clone()),
+            _ => error,
+        };
+        error.because(self)
+    }
+}
 
 impl fmt::Display for JobProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -227,7 +240,8 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-fn join(path: &str, key: &str) -> String {
+/// The path of a key or of a list's item.
+pub(super) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 

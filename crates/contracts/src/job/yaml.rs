@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::validate::JobProblem;
+use super::validate::{JobProblem, JobProblems, join};
 use crate::error::{Error, Result};
 
 /// The hint where the parser's error says nothing more specific.
@@ -11,9 +11,21 @@ const QUOTE: &str = "check the indentation, and quote a value that holds `: ` or
 /// Parses YAML or JSON. `name` names the file in messages.
 ///
 /// Only `true` and `false` are truth values, as YAML 1.2 has them: columns may be called `y`, `no`
-/// or `on`.
+/// or `on`. Numbers with leading zeros are refused: `010` is 10, 8 or a text, by the reader, and
+/// what deploys a job reads the same file.
 pub(super) fn parse(name: &str, text: &str) -> Result<Value> {
-    let options = serde_saphyr::options! { strict_booleans: true };
+    let value = document(name, text, false)?;
+    let mut problems = Vec::new();
+    leading_zeros("", &value, &document(name, text, true)?, &mut problems);
+    if problems.is_empty() { Ok(value) } else { Err(JobProblems(problems).refuse(name)) }
+}
+
+/// The document, where numbers with leading zeros are kept `as_written` or become numbers.
+fn document(name: &str, text: &str, as_written: bool) -> Result<Value> {
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: as_written,
+    };
     serde_saphyr::from_str_with_options(text, options).map_err(|source| {
         // The parser's message shows the lines around the error, which may hold a password.
         let place = source.location().map_or_else(String::new, |location| {
@@ -22,6 +34,39 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Value> {
         let (what, hint) = trap(&source, text);
         Error::invalid(format!("read job `{name}`{place}: {what}")).hint(hint)
     })
+}
+
+/// The numbers with leading zeros: what is a number in one reading, and a text as it is `written`.
+fn leading_zeros(path: &str, value: &Value, written: &Value, problems: &mut Vec<JobProblem>) {
+    match (value, written) {
+        (Value::Number(_), Value::String(written)) => problems.push(if is_secret(path) {
+            JobProblem::new(path, "a number with leading zeros").hint("put it in quotes")
+        } else {
+            let (sign, digits) = written.split_at(written.find('0').unwrap_or_default());
+            let digits = digits.trim_start_matches('0');
+            let number = format!("{sign}{}", if digits.is_empty() { "0" } else { digits });
+            let what = format!("`{written}` is a number with leading zeros");
+            let hint = format!("quote it if it is text: `\"{written}\"`, or write `{number}`");
+            JobProblem::new(path, what).hint(hint)
+        }),
+        (Value::Array(values), Value::Array(written)) => {
+            for (at, (value, written)) in values.iter().zip(written).enumerate() {
+                leading_zeros(&join(path, &at.to_string()), value, written, problems);
+            }
+        }
+        (Value::Object(values), Value::Object(written)) => {
+            for (key, value) in values {
+                let written = written.get(key).unwrap_or(value);
+                leading_zeros(&join(path, key), value, written, problems);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether the value of a key may be a secret.
+fn is_secret(path: &str) -> bool {
+    matches!(path.rsplit('.').next(), Some("url" | "password"))
 }
 
 /// What is wrong with a text that cannot be read, and what to write instead.
@@ -92,11 +137,11 @@ pub(super) fn other_kind(path: &str, wanted: &str, value: &Value) -> JobProblem 
                 .hint(duration_hint(number.as_u64()))
         }
         // A number where a secret belongs may be the secret.
-        ("string", Value::Bool(_) | Value::Number(_)) if matches!(last, "url" | "password") => {
+        ("string", Value::Bool(_) | Value::Number(_)) if is_secret(path) => {
             problem.hint("put it in quotes")
         }
         ("string", Value::Bool(word)) => problem.hint(format!("quote it: `\"{word}\"`")),
-        // YAML has made `7` of `007` and `1.1` of `1.10`.
+        // YAML has made `31` of `0x1F` and `1.1` of `1.10`.
         ("string", Value::Number(_)) => problem.hint("quote it, as it is written in the file"),
         ("string", Value::Null) => {
             problem.hint("leave it out, or quote it if it is a name: `\"null\"`")
@@ -144,11 +189,20 @@ fn with_article(kind: &str) -> &str {
     }
 }
 
+/// Larger numbers are whole in any reading, and no key takes them.
+const LARGEST: f64 = 1e18;
+
 fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",
         Value::Bool(_) => "true or false",
-        Value::Number(number) if number.is_f64() => "a number with a fraction",
+        Value::Number(number) if number.as_f64().is_some_and(|n| n.fract() != 0.0) => {
+            "a number with a fraction"
+        }
+        Value::Number(number) if number.as_f64().is_some_and(|n| n.abs() > LARGEST) => {
+            "a number that is too large"
+        }
+        Value::Number(number) if number.is_f64() => "a number with a point or an exponent",
         Value::Number(_) => "a number",
         Value::String(_) => "text",
         Value::Array(_) => "a list",
@@ -191,7 +245,9 @@ mod tests {
         for (source, rest, expected) in [
             (", columns: [true]", "", "quote it: `\"true\"`"),
             (", columns: [2020]", "", "quote it, as it is written in the file"),
-            (", columns: [007]", "", "quote it, as it is written in the file"),
+            (", columns: [0x1F]", "", "quote it, as it is written in the file"),
+            (", columns: [1e3]", "", "found a number with a point or an exponent\nquote it, as"),
+            (", columns: [.5]", "", "found a number with a fraction\nquote it, as it is written"),
             (", columns: [1.10]", "", "quote it, as it is written in the file"),
             (", columns: [null]", "", "quote it if it is a name: `\"null\"`"),
             (", columns: a", "", "write it in brackets: `[a, b]`"),
@@ -202,7 +258,9 @@ mod tests {
             ("", "limits: {finish_within: '5400'}", "write `1h30m` if it is seconds"),
             ("", "limits: {max_tasks: '4'}", "write `4`, without quotes"),
             ("", "limits:", "delete the key, or give it a value"),
-            ("", "partitioning: {target_rows: 1e6}", "write `1000000`"),
+            ("", "partitioning: {target_rows: 1e6}", "a point or an exponent\nwrite `1000000`"),
+            ("", "partitioning: {target_rows: 2.5}", "found a number with a fraction"),
+            ("", "partitioning: {target_rows: 99999999999999999999}", "a number that is too large"),
             ("", "all_or_nothing: 'true'", "write `true`, without quotes"),
             ("", "all_or_nothing: always", "write `true` or `false`"),
             ("", "columns: {a: {type: STRING}, a: {type: DATE}}", "key `a` is there twice\nkeep"),
@@ -214,6 +272,31 @@ mod tests {
             let said = refused(source, rest);
             assert!(said.contains(expected), "{source} {rest}\n{expected}\nis not in\n{said}");
         }
+    }
+
+    #[test]
+    fn a_number_with_leading_zeros_is_called_that() {
+        for (source, rest, expected) in [
+            (
+                ", columns: [007]",
+                "",
+                "`source.columns.0`: `007` is a number with leading zeros\n\
+                 quote it if it is text: `\"007\"`, or write `7`",
+            ),
+            ("", "limits: {max_tasks: 08}", "quote it if it is text: `\"08\"`, or write `8`"),
+            ("", "columns: {a: {name: -00}}", "`-00` is a number with leading zeros\nquote it"),
+            ("", "tables: [{table: 010}]", "`tables.0.table`: `010` is a number with leading"),
+        ] {
+            let said = refused(source, rest);
+            assert!(said.contains(expected), "{source} {rest}\n{expected}\nis not in\n{said}");
+        }
+        let text = job(", columns: ['007']", "limits: {max_tasks: 0x1F, max_connections: +5}");
+        let read = Job::read("job", &text, &[]).unwrap();
+        assert_eq!((read.limits.max_tasks, read.limits.max_connections), (31, 5));
+        let secret = job("", "").replace("'sqlite:///x'", "04711");
+        let error = Job::read("job", &secret, &[]).unwrap_err();
+        assert!(error.chain().contains("`source.url`: a number with leading zeros"), "{error:?}");
+        assert!(!format!("{error:?}").contains("4711"), "{error:?}");
     }
 
     #[test]

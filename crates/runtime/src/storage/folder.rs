@@ -25,8 +25,19 @@ pub fn folder(url: &str) -> Result<PathBuf> {
     let parsed = Url::parse(url)
         .doing(Kind::Invalid, || format!("read URL `{url}`"))
         .map_err(|error| error.hint(hint))?;
+    if parsed.query().is_some() || parsed.fragment().is_some() {
+        return Err(Error::invalid(format!("read URL `{url}`: a folder has no parameters"))
+            .hint("write `%3F` for a `?` in the path, and `%23` for a `#`"));
+    }
     match parsed.to_file_path() {
-        Ok(path) if parsed.scheme() == "file" && parsed.host().is_none() => Ok(path),
+        Ok(path)
+            if parsed.scheme() == "file"
+                && parsed.host().is_none()
+                && path.file_name().is_some()
+                && !path.as_os_str().as_encoded_bytes().contains(&0) =>
+        {
+            Ok(path)
+        }
         _ => Err(Error::invalid(format!("read URL `{url}`: it names no folder")).hint(hint)),
     }
 }
@@ -61,7 +72,15 @@ mod tests {
     #[test]
     fn a_folder_with_a_space_is_found_again() {
         assert_eq!(folder("file:///a b/c%20d").unwrap(), PathBuf::from("/a b/c d"));
-        assert!(folder("file://relative/path").is_err());
+        assert_eq!(folder("file:///a%3Fb%23/").unwrap(), PathBuf::from("/a?b#"));
+        for url in ["file://relative/path", "file:///", "file:///a/..", "file:///a%00", "file:"] {
+            let error = folder(url).unwrap_err();
+            assert!(error.to_string().ends_with("it names no folder"), "{url}: {error}");
+        }
+        for url in ["file:///a?b", "file:///a#b"] {
+            let error = folder(url).unwrap_err();
+            assert!(error.remedy().is_some_and(|hint| hint.contains("`%3F`")), "{url}: {error}");
+        }
     }
 
     #[test]

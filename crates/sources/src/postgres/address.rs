@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use nix::unistd::{User, geteuid};
 use sluice_contracts::job::nearest_hint;
 use sluice_contracts::{Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -72,7 +73,8 @@ const FORM: &str = "write `postgres://user:password@host:5432/database`; percent
 pub(super) struct Address {
     /// What to connect to, and how.
     pub(super) options: PgConnectOptions,
-    /// The certificates and keys that it names, each with its parameter.
+    /// The certificates and keys that it names, each with its parameter, and those that libpq's
+    /// variables name, each with its variable.
     pub(super) files: Vec<(String, PathBuf)>,
     /// How long the server may be silent before it is looked at; `None` for as long as it likes.
     pub(super) silence: Option<Duration>,
@@ -97,7 +99,7 @@ pub(super) fn read(text: &str) -> Result<Address> {
     for (key, value) in url.query_pairs() {
         check_parameter(&key, &value)?;
     }
-    let options = PgConnectOptions::from_str(&carried_out(&url));
+    let options = PgConnectOptions::from_str(&carried_out(&url, user(&url)?));
     let options = options.map_err(|_| refused("it is not a PostgreSQL URL"))?;
     let options = match url.host() {
         // The driver takes the brackets of the URL for a part of the address.
@@ -108,8 +110,19 @@ pub(super) fn read(text: &str) -> Result<Address> {
     };
     let files =
         url.query_pairs().filter(|(key, value)| FILES.contains(&&**key) && value != "system");
-    let files = files.map(|(key, value)| (key.into_owned(), PathBuf::from(&*value))).collect();
-    Ok(Address { options: with_ssl_mode(&url, options)?, files, silence: silence(&url) })
+    let files = files.map(|(key, value)| (key.into_owned(), PathBuf::from(&*value)));
+    let files = files.chain(files_of_variables(&url)).collect();
+    let options = at_address(&url, with_ssl_mode(&url, options)?)?;
+    Ok(Address { options, files, silence: silence(&url) })
+}
+
+/// The certificates and keys of the variables that count, because the URL says nothing else.
+fn files_of_variables(url: &Url) -> impl Iterator<Item = (String, PathBuf)> {
+    FILES.into_iter().filter_map(|key| {
+        let name = format!("PG{}", key.to_uppercase());
+        let value = variable(&name).filter(|value| value != "system")?;
+        parameter(url, key).is_none().then(|| (name, PathBuf::from(value)))
+    })
 }
 
 /// Looks for the files that a URL names, before a connection is made with them.
@@ -118,8 +131,8 @@ pub(super) fn read(text: &str) -> Result<Address> {
 /// `NotFound` for the first that does not exist, with its parameter.
 pub(super) fn find_files(files: &[(String, PathBuf)]) -> Result<()> {
     let Some((key, path)) = files.iter().find(|(_, path)| !path.is_file()) else { return Ok(()) };
-    let path = path.display();
-    Err(Error::not_found(format!("read `source.url`: `{key}`: there is no file `{path}`"))
+    let (path, place) = (path.display(), if is_parameter(key) { "`source.url`: " } else { "" });
+    Err(Error::not_found(format!("read {place}`{key}`: there is no file `{path}`"))
         .hint("name a file that every task can read"))
 }
 
@@ -199,6 +212,9 @@ fn check_parameter(key: &str, value: &str) -> Result<()> {
         "port" if value.parse::<u16>().is_err() => {
             Err(refused("is not a port".to_owned()).hint("write a number from 1 to 65535"))
         }
+        "hostaddr" if value.parse::<IpAddr>().is_err() => {
+            Err(refused("is not an address".to_owned()).hint("write a name as `host`"))
+        }
         "host" if value.contains(',') => {
             Err(refused("names several hosts".to_owned()).hint("name the one server that is read"))
         }
@@ -206,20 +222,61 @@ fn check_parameter(key: &str, value: &str) -> Result<()> {
     }
 }
 
+/// The user, if the URL names none: that of `PGUSER`, or the one that this process runs as.
+fn user(url: &Url) -> Result<Option<String>> {
+    if !url.username().is_empty() || parameter(url, "user").is_some_and(|user| !user.is_empty()) {
+        return Ok(None);
+    }
+    let own = || Some(User::from_uid(geteuid()).ok()??.name);
+    let user = variable("PGUSER").or_else(own).ok_or_else(|| {
+        Error::invalid(
+            "read `source.url`: it names no user, and the user of this process has no name",
+        )
+        .hint(FORM)
+    })?;
+    Ok(Some(user))
+}
+
+/// Has the driver connect to `hostaddr`. Its certificate is that of the host beside it in libpq,
+/// but the driver verifies the one name that it connects to.
+fn at_address(url: &Url, options: PgConnectOptions) -> Result<PgConnectOptions> {
+    let Some(address) = parameter(url, "hostaddr") else { return Ok(options) };
+    let refused = |why: &str| Error::invalid(format!("read `source.url`: `hostaddr` {why}"));
+    if socket(&options).is_some() {
+        return Err(refused("stands beside the folder of a socket").hint("keep one of the two"));
+    }
+    let host = parameter(url, "host").or_else(|| url.host_str().map(str::to_owned));
+    let is_named = host.is_some_and(|host| !host.is_empty() && host != address);
+    if is_named && matches!(options.get_ssl_mode(), PgSslMode::VerifyFull) {
+        return Err(refused("stands beside a host whose name is to be verified").hint(
+            "leave `hostaddr` out and have the name lead to that address, or verify the \
+             certificate without its name: `sslmode=verify-ca`",
+        ));
+    }
+    Ok(options.host(&address))
+}
+
+/// The value of a parameter; the last, if there are several.
+fn parameter(url: &Url, wanted: &str) -> Option<String> {
+    let found = url.query_pairs().filter(|(key, _)| key == wanted).last();
+    found.map(|(_, value)| value.into_owned())
+}
+
 /// How long the server may be silent: `keepalives_idle` seconds, or as long as it likes with
 /// `keepalives=0`.
 fn silence(url: &Url) -> Option<Duration> {
-    let last = |name: &str| url.query_pairs().filter(|(key, _)| key == name).last();
-    if last("keepalives").is_some_and(|(_, value)| value == "0") {
+    if parameter(url, "keepalives").is_some_and(|value| value == "0") {
         return None;
     }
-    let asked = last("keepalives_idle").and_then(|(_, value)| value.parse().ok());
+    let asked = parameter(url, "keepalives_idle").and_then(|value| value.parse().ok());
     // Zero asks for the default, which is that of the system in libpq.
     Some(asked.filter(|seconds| *seconds > 0).map_or(SILENCE, Duration::from_secs))
 }
 
-/// The URL with only those parameters that the driver knows: it logs the values of all others.
-fn carried_out(url: &Url) -> String {
+/// The URL with only those parameters that the driver knows: it logs the values of all others. With
+/// a user, so that the driver finds the password in `.pgpass`.
+fn carried_out(url: &Url, user: Option<String>) -> String {
+    let user = user.map(|user| ("user".to_owned(), user));
     let kept: Vec<(String, String)> = url
         .query_pairs()
         .filter(|(key, value)| {
@@ -227,6 +284,7 @@ fn carried_out(url: &Url) -> String {
             known && key != "sslmode" && !(key == "sslrootcert" && value == "system")
         })
         .map(|(key, value)| (key.into_owned(), value.into_owned()))
+        .chain(user)
         .collect();
     let mut url = url.clone();
     url.set_query(None);
@@ -236,16 +294,13 @@ fn carried_out(url: &Url) -> String {
     url.into()
 }
 
-/// The mode as libpq means it, from the URL or the environment: a root certificate is there to be verified against, so `require`
-/// with one verifies. The driver connects without TLS for `allow`; `prefer` is as compatible.
+/// The mode as libpq means it, from the URL or the environment: a root certificate is there to be
+/// verified against, so `require` with one verifies. The driver connects without TLS for `allow`;
+/// `prefer` is as compatible.
 ///
 /// <https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION>
 fn with_ssl_mode(url: &Url, options: PgConnectOptions) -> Result<PgConnectOptions> {
-    let parameter = |wanted: &str| {
-        let found = url.query_pairs().filter(|(key, _)| key == wanted).last();
-        found.map(|(_, value)| value.into_owned())
-    };
-    let root = parameter("sslrootcert").or_else(|| variable("PGSSLROOTCERT"));
+    let root = parameter(url, "sslrootcert").or_else(|| variable("PGSSLROOTCERT"));
     let own = || {
         let path = PathBuf::from(variable("HOME")?).join(".postgresql/root.crt");
         path.is_file().then_some(path)
@@ -257,7 +312,7 @@ fn with_ssl_mode(url: &Url, options: PgConnectOptions) -> Result<PgConnectOption
         },
         Some(root) => (options, Some(root)),
     };
-    let asked = parameter("sslmode").or_else(|| variable("PGSSLMODE"));
+    let asked = parameter(url, "sslmode").or_else(|| variable("PGSSLMODE"));
     if let Some(mode) = asked.as_deref().filter(|mode| !SSL_MODES.contains(mode)) {
         let known = SSL_MODES.map(str::to_owned);
         return Err(Error::invalid(format!("read `PGSSLMODE`: `{mode}` is not a mode"))
@@ -281,117 +336,4 @@ fn variable(name: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use sluice_contracts::Kind;
-
-    use super::*;
-
-    fn options(url: &str) -> Result<PgConnectOptions> {
-        read(url).map(|address| address.options)
-    }
-
-    fn refusal(url: &str) -> String {
-        let error = options(url).expect_err(url);
-        format!("{} | {}", error.chain(), error.remedy().unwrap_or_default())
-    }
-
-    fn mode(parameters: &str) -> String {
-        let options = options(&format!("postgres://u@h/d?{parameters}")).unwrap();
-        format!("{:?}", options.get_ssl_mode())
-    }
-
-    #[test]
-    fn an_ipv6_address_has_no_brackets() {
-        for (url, host) in [
-            ("postgres://u@[::1]:5432/d", "::1"),
-            ("postgres://u@[2001:db8::1]/d?sslmode=require", "2001:db8::1"),
-            ("postgres://u@x/d?host=::1", "::1"),
-            ("postgres://u@127.0.0.1/d", "127.0.0.1"),
-        ] {
-            assert_eq!(options(url).unwrap().get_host(), host);
-        }
-    }
-
-    #[test]
-    fn modes_are_those_of_libpq() {
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-        for (parameters, expected) in [
-            ("sslmode=disable".to_owned(), "Disable"),
-            ("sslmode=allow".to_owned(), "Prefer"),
-            ("sslmode=require".to_owned(), "Require"),
-            (format!("sslmode=require&sslrootcert={root}"), "VerifyCa"),
-            (format!("sslmode=verify-full&sslrootcert={root}"), "VerifyFull"),
-            ("sslrootcert=system".to_owned(), "VerifyFull"),
-        ] {
-            assert_eq!(mode(&parameters), expected, "{parameters}");
-        }
-    }
-
-    #[test]
-    fn the_longest_silence_is_read_from_the_url() {
-        let silence = |parameters: &str| {
-            let address = read(&format!("postgres://u@h/d?{parameters}")).unwrap();
-            address.silence.map(|silence| silence.as_secs())
-        };
-        assert_eq!(silence("sslmode=prefer"), Some(120));
-        assert_eq!(silence("keepalives_idle=30"), Some(30));
-        assert_eq!(silence("keepalives_idle=0"), Some(120));
-        assert_eq!(silence("keepalives=1"), Some(120));
-        assert_eq!(silence("keepalives=0&keepalives_idle=30"), None);
-        assert!(read("postgres://u@h/d?keepalives_idle=soon").is_err());
-    }
-
-    #[test]
-    fn parameters_of_other_clients_are_accepted_and_mistakes_are_not() {
-        for parameters in [
-            "channel_binding=require&connect_timeout=10&target_session_attrs=any&keepalives=1",
-            "schema=public&pgbouncer=true",
-            "options=-c%20search_path%3Dshop&options[geqo]=off",
-        ] {
-            options(&format!("postgres://u@h/d?{parameters}")).unwrap();
-        }
-        for (parameters, expected) in [
-            ("sslmod=verify-full", "`sslmod` is not a parameter | did you mean `sslmode`?"),
-            ("sslmode=requires", "`sslmode` is not a mode | did you mean `require`?"),
-            ("port=many", "`port` is not a port"),
-            ("host=a,b", "`host` names several hosts"),
-            ("gssencmode=require", "`gssencmode` cannot be `require`"),
-        ] {
-            let said = refusal(&format!("postgres://u:s3cret@h/d?{parameters}"));
-            assert!(said.contains(expected), "{said}");
-            assert!(!said.contains("s3cret"), "{said}");
-        }
-    }
-
-    #[test]
-    fn a_file_is_looked_for_when_it_is_needed_and_named_with_its_parameter() {
-        let own = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-        let find = |parameters: &str| {
-            find_files(&read(&format!("postgres://u@h/d?{parameters}")).unwrap().files)
-        };
-        assert!(find(&format!("sslrootcert={own}&sslkey={own}")).is_ok());
-        assert!(find("sslrootcert=system").is_ok());
-        let error = find(&format!("sslrootcert={own}&sslcert=/nowhere/me.crt")).unwrap_err();
-        assert_eq!(error.kind(), Kind::NotFound);
-        assert!(error.chain().ends_with("`sslcert`: there is no file `/nowhere/me.crt`"));
-    }
-
-    #[test]
-    fn a_password_that_is_not_encoded_is_refused_and_not_shown() {
-        for url in [
-            "postgres://u:p@zz/w#qq:$x%é@127.0.0.1:54392/d",
-            "postgres://u:p@zz@h/d",
-            "postgres://u:zz#qq@h/d",
-            "postgres://u:zz/qq@h/d",
-            "postgres://u:zz?qq@h/d",
-            "postgres://u:p@zz?qq@h/d",
-            "postgres://u@h/d?zzqq=1",
-        ] {
-            let said = refusal(url);
-            assert!(said.contains("percent-encode") || url.ends_with("=1"), "{said}");
-            assert!(!said.contains("zz") && !said.contains("qq"), "{said}");
-        }
-        assert!(refusal("postgres://u@a:1,b:2/d").contains("several hosts"));
-        assert!(refusal("postgres://u@h:port/d").contains("not a PostgreSQL URL"));
-    }
-}
+mod tests;

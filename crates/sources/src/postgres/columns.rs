@@ -6,7 +6,8 @@ use sluice_contracts::{Error, Result};
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgConnection, PgRow};
 
-use super::connection::{comment, get, rows, text};
+use super::FIRST_USER_OID;
+use super::connection::{get, if_allowed, rows, text};
 use super::type_table::{self, Arrays};
 
 /// One column as found.
@@ -31,8 +32,6 @@ pub(super) struct Attribute {
     pub(super) has_arrays: bool,
     /// Whether this user may read it.
     pub(super) readable: bool,
-    /// Its comment.
-    pub(super) comment: Option<String>,
 }
 
 /// A column before its type is looked up.
@@ -47,8 +46,6 @@ pub(super) struct RawAttribute {
     pub(super) dimensions: i32,
     /// Whether this user may read it.
     pub(super) readable: bool,
-    /// Its comment.
-    pub(super) comment: Option<String>,
 }
 
 impl RawAttribute {
@@ -61,7 +58,6 @@ impl RawAttribute {
             display: text(row, 4)?,
             dimensions: get(row, 5)?,
             readable: get(row, 6)?,
-            comment: comment(row, 7)?,
         })
     }
 }
@@ -153,7 +149,6 @@ fn unwrap(raw: &RawAttribute, types: &HashMap<u32, TypeRow>) -> Result<Attribute
                 inexact,
                 has_arrays: inside.iter().any(|row| row.array),
                 readable: raw.readable,
-                comment: raw.comment.clone(),
             });
         }
     }
@@ -188,37 +183,57 @@ async fn types(
              union all select a.atttypid from pg_attribute a \
                where t.typtype = 'c' and a.attrelid = t.typrelid \
                and a.attnum > 0 and not a.attisdropped) as below(oid)) \
-         select t.oid, case when n.nspname = 'pg_catalog' or x.extname is not null \
+         select t.oid, case when n.nspname = 'pg_catalog' \
                   then t.typname::text else format('%I.%I', n.nspname, t.typname) end, \
                 t.typtype::text, t.typbasetype, t.typtypmod, t.typelem, \
                 t.typelem <> 0 and t.typlen = -1 and t.typcategory = 'A' \
                   and t.typname not in ('int2vector', 'oidvector'), \
-                format_type(t.oid, null), coalesce(x.extname::text, ''), t.typndims::int4, \
+                format_type(t.oid, null), t.typname::text, t.typndims::int4, \
                 array(select a.atttypid from pg_attribute a where t.typtype = 'c' \
                   and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped) \
-         from found f join pg_type t on t.oid = f.oid join pg_namespace n on n.oid = t.typnamespace \
-         left join pg_depend d on d.classid = 'pg_type'::regclass and d.objid = t.oid and d.objsubid = 0 \
-           and d.refclassid = 'pg_extension'::regclass and d.deptype = 'e' \
-         left join pg_extension x on x.oid = d.refobjid",
+         from found f join pg_type t on t.oid = f.oid join pg_namespace n on n.oid = t.typnamespace",
         oids.join(",")
     );
+    let found = rows(connection, &sql, || "describe the columns' types".to_owned()).await?;
+    let oids = found.iter().map(|row| Ok(get::<Oid>(row, 0)?.0)).collect::<Result<Vec<_>>>()?;
+    let mut extensions = extensions(connection, &oids).await?;
     let mut types = HashMap::new();
-    for row in &rows(connection, &sql, || "describe the columns' types".to_owned()).await? {
+    for (oid, row) in oids.into_iter().zip(&found) {
+        let extension = extensions.remove(&oid);
         types.insert(
-            get::<Oid>(row, 0)?.0,
+            oid,
             TypeRow {
-                name: text(row, 1)?,
+                name: text(row, if extension.is_some() { 8 } else { 1 })?,
                 typtype: get::<String>(row, 2)?.chars().next().unwrap_or(' '),
                 base: get::<Oid>(row, 3)?.0,
                 typmod: get(row, 4)?,
                 element: get::<Oid>(row, 5)?.0,
                 array: get(row, 6)?,
                 display: text(row, 7)?,
-                extension: text(row, 8)?,
+                extension: extension.unwrap_or_default(),
                 dimensions: get(row, 9)?,
                 members: get::<Vec<Oid>>(row, 10)?.into_iter().map(|oid| oid.0).collect(),
             },
         );
     }
     Ok(types)
+}
+
+/// The extensions that types belong to. Without the catalogs that say it, a type of an extension is
+/// taken for a user's own.
+async fn extensions(connection: &mut PgConnection, types: &[u32]) -> Result<HashMap<u32, String>> {
+    let oids = types.iter().filter(|oid| **oid >= FIRST_USER_OID);
+    let oids: Vec<String> = oids.map(u32::to_string).collect();
+    if oids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = format!(
+        "select d.objid, x.extname::text from pg_depend d join pg_extension x on x.oid = d.refobjid \
+         where d.classid = 'pg_type'::regclass and d.objid = any('{{{}}}'::oid[]) \
+         and d.objsubid = 0 and d.refclassid = 'pg_extension'::regclass and d.deptype = 'e'",
+        oids.join(",")
+    );
+    let what = || "look which types belong to extensions".to_owned();
+    let found = if_allowed(connection, &sql, what).await?.unwrap_or_default();
+    found.iter().map(|row| Ok((get::<Oid>(row, 0)?.0, text(row, 1)?))).collect()
 }

@@ -41,7 +41,7 @@ set local datestyle to 'ISO, YMD'; set local intervalstyle to 'iso_8601'; \
 set local timezone to 'UTC'; set local extra_float_digits to 3; \
 set local bytea_output to 'hex'; set local xmloption to 'content'; \
 set local xmlbinary to 'base64'; set local quote_all_identifiers to off; \
-set local statement_timeout to 0; set local idle_in_transaction_session_timeout to 0; \
+set local idle_in_transaction_session_timeout to 0; \
 select set_config(name, '0', true) from unnest(\
 array['idle_session_timeout', 'transaction_timeout']) as name \
 where current_setting(name, true) is not null; \
@@ -84,9 +84,12 @@ pub(super) async fn connect(
     }
 }
 
-/// Begins a transaction of `isolation` that reads, whose settings are not known yet.
+/// Begins a transaction of `isolation` that reads, whose settings are not known yet. From its first
+/// statement on, the time limit that a role or the server has set for statements does not count.
 pub(super) async fn begin(connection: &mut PgConnection, isolation: &str) -> Result<()> {
-    let sql = format!("begin transaction isolation level {isolation} read only");
+    let sql = format!(
+        "begin transaction isolation level {isolation} read only; set local statement_timeout to 0"
+    );
     execute(connection, &sql, || "begin a transaction".to_owned()).await
 }
 

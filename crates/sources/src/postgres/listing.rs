@@ -1,8 +1,11 @@
 //! The tables of a database, and the connections that it accepts.
 
+use std::collections::HashSet;
+
 use sluice_contracts::Result;
 use sluice_contracts::job::TableName;
 use sqlx::postgres::PgConnection;
+use sqlx::postgres::types::Oid;
 
 use super::connection::{get, if_allowed, name, rows};
 use super::{dialect, unlogged};
@@ -11,14 +14,11 @@ use crate::source::Listing;
 /// Lists the database's own tables.
 pub(super) async fn list(connection: &mut PgConnection) -> Result<Listing> {
     let sql = format!(
-        "select n.nspname::text, c.relname::text, case \
-          when exists (select from pg_depend d where d.classid = 'pg_class'::regclass \
-            and d.objid = c.oid and d.deptype = 'e') then 'it belongs to an extension' \
-          when c.relispartition then 'it is a partition: its rows are read with its parent' \
+        "select n.nspname::text, c.relname::text, case when c.relispartition then 'it is a partition: its rows are read with its parent' \
           when exists (select from pg_inherits i where i.inhrelid = c.oid) \
             then 'it inherits from another table: its rows are read with its parent' \
           when c.relpersistence = 'u' and c.relkind = 'r' and pg_is_in_recovery() then {} \
-        end \
+        end, c.oid \
         from pg_class c join pg_namespace n on n.oid = c.relnamespace \
         where c.relkind in ('r', 'p') and c.relpersistence <> 't' \
         and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' order by 1, 2",
@@ -26,6 +26,7 @@ pub(super) async fn list(connection: &mut PgConnection) -> Result<Listing> {
     );
     let what = || "list the tables of the database".to_owned();
     let mut listing = Listing::default();
+    let of_extensions = of_extensions(connection).await?;
     for row in &rows(connection, &sql, what).await? {
         let (schema, table) = (name(row, 0)?, name(row, 1)?);
         let broken = schema.is_err() || table.is_err();
@@ -33,11 +34,23 @@ pub(super) async fn list(connection: &mut PgConnection) -> Result<Listing> {
         let table = TableName { schema: Some(schema), name: table };
         match get::<Option<String>>(row, 2)? {
             _ if broken => listing.excluded.push((table, "its name is not UTF-8".to_owned())),
+            _ if of_extensions.contains(&get::<Oid>(row, 3)?.0) => {
+                listing.excluded.push((table, "it belongs to an extension".to_owned()));
+            }
             None => listing.tables.push(table),
             Some(reason) => listing.excluded.push((table, reason)),
         }
     }
     Ok(listing)
+}
+
+/// The tables that belong to extensions. They are listed as any other where this user may not look
+/// that up.
+async fn of_extensions(connection: &mut PgConnection) -> Result<HashSet<u32>> {
+    let sql = "select objid from pg_depend where classid = 'pg_class'::regclass and deptype = 'e'";
+    let what = || "look which tables belong to extensions".to_owned();
+    let found = if_allowed(connection, sql, what).await?.unwrap_or_default();
+    found.iter().map(|row| Ok(get::<Oid>(row, 0)?.0)).collect()
 }
 
 /// Connections that this user can open, this one included, which ends before they are needed. `None`

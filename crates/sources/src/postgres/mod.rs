@@ -4,14 +4,17 @@ mod address;
 mod batches;
 mod catalog;
 mod columns;
+mod comments;
 mod connection;
 mod copy;
 mod copy_connection;
 mod dialect;
 mod distribution;
+mod extras;
 mod listing;
 mod outside;
 mod partitions;
+mod pieces;
 mod reader;
 mod replacements;
 mod rights;
@@ -42,6 +45,11 @@ pub use copy::CopyDecoder;
 /// Objects below this one are the server's own.
 /// <https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT>
 const FIRST_USER_OID: u32 = 16_384;
+/// `heap` of `pg_am`, how tables lie in their pages. The server's own objects keep their oids.
+/// <https://github.com/postgres/postgres/blob/master/src/include/catalog/pg_am.dat>
+const HEAP: u32 = 2;
+/// `btree` of `pg_am`.
+const BTREE: u32 = 403;
 
 /// The kind.
 #[derive(Debug)]
@@ -86,7 +94,7 @@ struct Server(Arc<Database>);
 /// One database of a server.
 struct Database {
     options: PgConnectOptions,
-    /// Certificates and keys that the URL names, each with its parameter.
+    /// Certificates and keys that the URL or a variable names, each with that name.
     files: Vec<(String, PathBuf)>,
     /// How long the server may be silent before it is looked at.
     silence: Option<Duration>,
@@ -123,7 +131,9 @@ impl Source for Server {
             Some(folder) => Place::Socket(folder.to_owned()),
             None => Place::Server { host: options.get_host().to_owned(), port: options.get_port() },
         };
-        let files = self.0.files.iter().map(|(_, path)| Place::File(path.clone()));
+        // Variables of this process are not what a job names.
+        let files = self.0.files.iter().filter(|(key, _)| address::is_parameter(key));
+        let files = files.map(|(_, path)| Place::File(path.clone()));
         std::iter::once(server).chain(files).collect()
     }
 

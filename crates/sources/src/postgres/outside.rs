@@ -1,18 +1,24 @@
 //! What a query reads outside of the snapshot: foreign tables, and what functions read over
 //! connections of their own.
 
+use std::collections::HashMap;
+
 use sluice_contracts::Result;
 use sluice_contracts::documents::Relation;
 use sluice_contracts::job::TableJob;
+use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::FIRST_USER_OID;
 use super::catalog::unpopulated;
-use super::connection::{execute, get, rows};
+use super::connection::{execute, get, if_allowed, rows};
 use super::dialect::literal;
 
 /// Extensions whose functions change from call to call and read nothing.
 const READ_NOTHING: &str = "'pgcrypto', 'tablefunc', 'uuid-ossp'";
+
+/// Said where nobody can say what functions read.
+const UNKNOWN: &str = "what functions may read over connections of their own";
 
 /// What lies below a query.
 #[derive(Debug)]
@@ -37,10 +43,9 @@ pub(super) async fn below(
         where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted \
         and c.relkind = 'm' and not c.relispopulated order by 1";
     const FOREIGN: &str = "\
-        select c.oid::regclass::text, s.srvname::text from pg_locks l \
-        join pg_class c on c.oid = l.relation join pg_foreign_table f on f.ftrelid = c.oid \
-        join pg_foreign_server s on s.oid = f.ftserver \
-        where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted order by 1";
+        select c.oid, c.oid::regclass::text from pg_locks l \
+        join pg_class c on c.oid = l.relation where l.pid = pg_backend_pid() \
+        and l.locktype = 'relation' and l.granted and c.relkind = 'f' order by 2";
     let what = || "look for what is outside of the snapshot".to_owned();
     execute(connection, "savepoint below", what).await?;
     let found = async {
@@ -51,8 +56,9 @@ pub(super) async fn below(
         let counted = rows(connection, LOCKS, what).await?;
         let locks = counted.first().map(|row| get(row, 0)).transpose()?.unwrap_or(0);
         let foreign = rows(connection, FOREIGN, what).await?;
-        let named = |row: &PgRow| Ok(foreign_table(&get::<String>(row, 0)?, get(row, 1)?));
-        let mut outside = foreign.iter().map(named).collect::<Result<Vec<_>>>()?;
+        let named = |row: &PgRow| Ok((get::<Oid>(row, 0)?.0, get(row, 1)?));
+        let foreign = foreign.iter().map(named).collect::<Result<Vec<_>>>()?;
+        let mut outside = foreign_tables(connection, foreign).await?;
         outside.extend(functions(connection, &spelled(job)).await?);
         Ok(Below { locks, outside })
     };
@@ -63,9 +69,29 @@ pub(super) async fn below(
     found
 }
 
-/// A foreign table, in words.
-pub(super) fn foreign_table(name: &str, server: &str) -> String {
-    format!("`{name}` on server `{server}`")
+/// Foreign tables in words, each with the server that it lies on, where this user may look that up.
+pub(super) async fn foreign_tables(
+    connection: &mut PgConnection,
+    tables: Vec<(u32, String)>,
+) -> Result<Vec<String>> {
+    if tables.is_empty() {
+        return Ok(Vec::new());
+    }
+    let oids: Vec<String> = tables.iter().map(|(oid, _)| oid.to_string()).collect();
+    let sql = format!(
+        "select f.ftrelid, s.srvname::text from pg_foreign_table f \
+         join pg_foreign_server s on s.oid = f.ftserver where f.ftrelid = any('{{{}}}'::oid[])",
+        oids.join(",")
+    );
+    let what = || "look for the servers of foreign tables".to_owned();
+    let found = if_allowed(connection, &sql, what).await?.unwrap_or_default();
+    let servers = found.iter().map(|row| Ok((get::<Oid>(row, 0)?.0, get(row, 1)?)));
+    let servers: HashMap<u32, String> = servers.collect::<Result<_>>()?;
+    let in_words = |(oid, name)| match servers.get(&oid) {
+        Some(server) => format!("`{name}` on server `{server}`"),
+        None => format!("`{name}`, a foreign table"),
+    };
+    Ok(tables.into_iter().map(in_words).collect())
 }
 
 /// Tells what is outside of the snapshot.
@@ -125,7 +151,9 @@ async fn functions(connection: &mut PgConnection, sql: &str) -> Result<Vec<Strin
         words("n.prosrc"),
     );
     let what = || "look for functions that read outside of the snapshot".to_owned();
-    let found = rows(connection, &query, what).await?;
+    let Some(found) = if_allowed(connection, &query, what).await? else {
+        return Ok(vec![UNKNOWN.to_owned()]);
+    };
     let named = |row: &PgRow| {
         let (name, owner): (String, String) = (get(row, 0)?, get(row, 1)?);
         Ok(format!("what function `{name}`{owner} reads over connections of its own"))

@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use super::catalog::CatalogEntry;
 use super::connection::{get, rows};
-use super::{dialect, outside};
+use super::{HEAP, dialect, outside};
 use crate::source::Piece;
 
 /// Most tables that one transaction locks because of one that it reads. By default a server has
@@ -39,8 +39,6 @@ struct Leaf {
     /// Rows that the server counted and has extrapolated since, as its planner does it.
     rows: Option<u64>,
     readable: bool,
-    /// The server that a foreign table lies on.
-    server: Option<String>,
     /// Whether what is read of it lies outside of the snapshot.
     outside: bool,
 }
@@ -78,10 +76,9 @@ pub(super) async fn find(
         return Ok(whole(Vec::new(), warnings, piece));
     };
     let mut leaves = leaves(connection, job, oid).await?;
-    let foreign = leaves
-        .iter()
-        .filter_map(|leaf| Some(outside::foreign_table(&leaf.name, leaf.server.as_deref()?)));
-    let mut outside: Vec<String> = foreign.collect();
+    let foreign = leaves.iter().filter(|leaf| leaf.kind == 'f');
+    let foreign = foreign.map(|leaf| (leaf.oid, leaf.name.clone())).collect();
+    let mut outside = outside::foreign_tables(connection, foreign).await?;
     // What a foreign table is read by is outside anyway. Partitions are not what the filter reads.
     if job.filter.is_some() && found.kind != 'f' {
         let alone = dialect::select(&names, &found.alone(&job.relation), filter(job));
@@ -141,18 +138,15 @@ async fn leaves(connection: &mut PgConnection, job: &TableJob, oid: u32) -> Resu
            select {oid}::oid union select i.inhrelid from tree t \
            join pg_inherits i on i.inhparent = t.oid) \
          select c.oid, format('%I.%I', n.nspname, c.relname), c.relkind::text, \
-                case when c.relkind in ('r', 'm') and a.amname = 'heap' then \
+                case when c.relkind in ('r', 'm') and c.relam = {HEAP} then \
                   pg_relation_size(c.oid) / current_setting('block_size')::bigint end, \
                 case when c.relkind in ('r', 'm') then pg_table_size(c.oid) else 0 end, \
-                has_table_privilege(c.oid, 'select') and not c.relrowsecurity, s.srvname::text, \
-                case when c.relkind in ('r', 'm') and a.amname = 'heap' \
+                has_table_privilege(c.oid, 'select') and not c.relrowsecurity, \
+                case when c.relkind in ('r', 'm') and c.relam = {HEAP} \
                   and c.reltuples >= 0 and c.relpages > 0 then round(c.reltuples / c.relpages * ( \
                   pg_relation_size(c.oid) / current_setting('block_size')::bigint))::bigint end \
          from tree t join pg_class c on c.oid = t.oid \
-         join pg_namespace n on n.oid = c.relnamespace left join pg_am a on a.oid = c.relam \
-         left join pg_foreign_table f on f.ftrelid = c.oid \
-         left join pg_foreign_server s on s.oid = f.ftserver \
-         where c.relkind <> 'p' order by 2"
+         join pg_namespace n on n.oid = c.relnamespace where c.relkind <> 'p' order by 2"
     );
     let what = || format!("list the partitions of `{}`", job.relation);
     rows(connection, &sql, what)
@@ -160,17 +154,16 @@ async fn leaves(connection: &mut PgConnection, job: &TableJob, oid: u32) -> Resu
         .iter()
         .map(|row| {
             let pages: Option<i64> = get(row, 3)?;
-            let server: Option<String> = get(row, 6)?;
+            let kind = get::<String>(row, 2)?.chars().next().unwrap_or(' ');
             Ok(Leaf {
                 oid: get::<Oid>(row, 0)?.0,
                 name: get(row, 1)?,
-                kind: get::<String>(row, 2)?.chars().next().unwrap_or(' '),
+                kind,
                 pages: pages.map(|pages| u32::try_from(pages).unwrap_or(u32::MAX)),
                 bytes: u64::try_from(get::<i64>(row, 4)?).unwrap_or(0),
                 readable: get(row, 5)?,
-                outside: server.is_some(),
-                server,
-                rows: get::<Option<i64>>(row, 7)?.and_then(|rows| u64::try_from(rows).ok()),
+                outside: kind == 'f',
+                rows: get::<Option<i64>>(row, 6)?.and_then(|rows| u64::try_from(rows).ok()),
             })
         })
         .collect()

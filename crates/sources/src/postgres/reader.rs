@@ -14,7 +14,7 @@ use super::copy_connection::{CopyConnection, Received};
 use super::partitions::MOST_LOCKED;
 use super::server_error::{failed, lacks_user_mapping, sqlstate};
 use super::silence::{SILENCE, Watch};
-use super::{Database, dialect, replacements, rights, survey};
+use super::{Database, dialect, pieces, replacements, rights, survey};
 use crate::source::{Batches, Join, Reader};
 
 /// Ends the server's own name of a snapshot in a token.
@@ -230,7 +230,7 @@ impl PgReader {
     /// Refuses a table that is not what was planned, and locks it. Returns whether it is a tree.
     async fn check_shape(&mut self, table: &Table) -> Result<bool> {
         let filter = table.filter.as_deref();
-        survey::refuse_pieces(self.line.free()?, &table.relation, filter).await?;
+        pieces::refuse(self.line.free()?, &table.relation, filter).await?;
         let altered = |why| altered(table, why);
         let gone = |error: Error| match error.kind() {
             Kind::NotFound => altered("it is gone".to_owned()),

@@ -7,10 +7,12 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use super::unlogged;
 use crate::source::NoConnectionLeft;
 
-/// The server says the same of a statement that ran out of time and of one that a person cancelled,
-/// unless one reads its language.
-const CANCELLED: &str = "the statement was cancelled, by a person or because a statement of \
-                         planning may take 1 minute; look at the server's locks and load";
+/// The server says the same of a statement that ran out of time and of one that somebody cancelled,
+/// unless one reads its language. Limits of the role or the database do not count
+/// ([`settle`](super::connection::settle)), but those of another server that a table lies on do.
+const CANCELLED: &str = "the statement was cancelled: by somebody at the server, by a time limit \
+                         of another server that the table lies on, or, in planning, because its \
+                         statements may take 1 minute; look at the server's log, locks and load";
 
 /// The driver's error, classified by who must act on it.
 pub(super) fn failed(what: String, error: sqlx::Error) -> Error {
@@ -64,14 +66,15 @@ fn of_certificate(error: &std::io::Error) -> Option<&'static str> {
 
 /// Whether the server refuses a statement because policies would hide rows from it. It says so
 /// under a code of many meanings, so the function that refuses it is looked at.
-fn hides_rows(error: &PgDatabaseError) -> bool {
-    error.code() == "42501" && error.routine() == Some("check_enable_rls")
+fn hides_rows(error: &Said<'_>) -> bool {
+    error.code == "42501" && error.routine == Some("check_enable_rls")
 }
 
 /// The same, of the driver's error.
 pub(super) fn is_hidden(error: &sqlx::Error) -> bool {
     let database = error.as_database_error();
-    database.and_then(|error| error.try_downcast_ref()).is_some_and(hides_rows)
+    let database = database.and_then(|error| error.try_downcast_ref());
+    database.is_some_and(|error| hides_rows(&Said::of(error)))
 }
 
 /// Whether this user has no account at the server of a foreign table. The code is that of an object
@@ -129,12 +132,33 @@ fn condition(code: &str) -> Option<&'static str> {
 pub(super) const POOL_HINT: &str = "if PgBouncer's pool has no connection left, lower \
     `limits.max_connections` of the job to its `default_pool_size` or below";
 
+/// What tells one error of the server from another.
+struct Said<'a> {
+    code: &'a str,
+    message: &'a str,
+    /// The function of the server that refuses.
+    routine: Option<&'a str>,
+    /// Whether the connection ends.
+    is_fatal: bool,
+}
+
+impl<'a> Said<'a> {
+    fn of(error: &'a PgDatabaseError) -> Self {
+        Self {
+            code: error.code(),
+            message: error.message(),
+            routine: error.routine(),
+            is_fatal: error.severity() == PgSeverity::Fatal,
+        }
+    }
+}
+
 /// Whether a pooler says that all of its connections are taken.
-fn is_pool_empty(error: &PgDatabaseError) -> bool {
-    error.code() == "08P01"
+fn is_pool_empty(error: &Said<'_>) -> bool {
+    error.code == "08P01"
         && ["query_wait_timeout", "no more connections allowed"]
             .iter()
-            .any(|said| error.message().contains(said))
+            .any(|said| error.message.contains(said))
 }
 
 /// What PgBouncer says of a client that it does not let in.
@@ -148,31 +172,31 @@ const REFUSALS_OF_POOLERS: &[&str] = &[
 ];
 
 /// What an error of a pooler means. It has one code for all of them.
-fn of_pooler(error: &PgDatabaseError) -> Option<(Kind, Option<&'static str>)> {
-    if error.message().contains("startup parameter") {
+fn of_pooler(error: &Said<'_>) -> Option<(Kind, Option<&'static str>)> {
+    if error.message.contains("startup parameter") {
         let hint = "a pooler such as PgBouncer does not take this parameter: leave it out of \
                     `source.url`, add it to the pooler's `ignore_startup_parameters`, or connect \
                     to the server itself";
         return Some((Kind::Invalid, Some(hint)));
     }
-    if error.message().contains("statement pooling") {
+    if error.message.contains("statement pooling") {
         let hint = "set PgBouncer's `pool_mode` to `session` or `transaction`, or connect to the \
                     server itself";
         return Some((Kind::Invalid, Some(hint)));
     }
-    if REFUSALS_OF_POOLERS.iter().any(|said| error.message().contains(said)) {
+    if REFUSALS_OF_POOLERS.iter().any(|said| error.message.contains(said)) {
         let hint = "check the user, the password and the database in `source.url`, and the \
                     pooler's configuration";
         return Some((Kind::Denied, Some(hint)));
     }
     let hint = is_pool_empty(error).then_some(POOL_HINT);
-    (error.severity() == PgSeverity::Fatal).then_some((Kind::Transient, hint))
+    (error.is_fatal).then_some((Kind::Transient, hint))
 }
 
 /// Who must act on the server's error, and what helps.
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-fn meaning(error: &PgDatabaseError) -> (Kind, Option<&'static str>) {
-    let code = error.code();
+fn meaning(error: &Said<'_>) -> (Kind, Option<&'static str>) {
+    let code = error.code;
     match code {
         "08P01" if let Some(meaning) = of_pooler(error) => meaning,
         "53300" => (
@@ -208,7 +232,7 @@ fn meaning(error: &PgDatabaseError) -> (Kind, Option<&'static str>) {
             ),
         ),
         "3D000" => (Kind::NotFound, Some("check the database's name in `source.url`")),
-        "40001" if error.message().contains("recovery") => (
+        "40001" if error.message.contains("recovery") => (
             Kind::Transient,
             Some(
                 "the standby gives replication precedence; \
@@ -223,7 +247,7 @@ fn meaning(error: &PgDatabaseError) -> (Kind, Option<&'static str>) {
                  one answers, and at its user mapping; then start the job again",
             ),
         ),
-        "0A000" if error.message().contains("recovery") => (Kind::Denied, Some(unlogged::HINT)),
+        "0A000" if error.message.contains("recovery") => (Kind::Denied, Some(unlogged::HINT)),
         "57014" => (Kind::Transient, Some(CANCELLED)),
         "22P05" => (
             Kind::Data,
@@ -245,7 +269,7 @@ fn meaning(error: &PgDatabaseError) -> (Kind, Option<&'static str>) {
         _ if ["40", "53", "57"].iter().any(|class| code.starts_with(class)) => {
             (Kind::Transient, None)
         }
-        "55000" if error.routine() == Some("ExecOpenScanRelation") => {
+        "55000" if error.routine == Some("ExecOpenScanRelation") => {
             (Kind::Denied, Some("run `REFRESH MATERIALIZED VIEW` for what the error names"))
         }
         _ if ["21", "22", "P0"].iter().any(|class| code.starts_with(class)) => (
@@ -265,26 +289,32 @@ fn meaning(error: &PgDatabaseError) -> (Kind, Option<&'static str>) {
 
 /// The server's error.
 fn refused(what: String, error: &PgDatabaseError) -> Error {
-    let ((kind, hint), code) = (meaning(error), error.code());
+    let said = &Said::of(error);
+    let ((kind, hint), code) = (meaning(said), said.code);
     // Messages about values quote the values.
     let quotes_values = ["22", "23", "P0"].iter().any(|class| code.starts_with(class))
         // A function says what it likes, under the code that it likes.
-        || error.routine() == Some("exec_stmt_raise");
+        || said.routine == Some("exec_stmt_raise");
+    let is_connection_missing = code == "53300" || is_pool_empty(said);
     let said = if quotes_values {
         match condition(code) {
             Some(condition) => format!("{condition} (SQLSTATE {code})"),
             None => format!("the server answers with SQLSTATE {code}"),
         }
     } else {
-        format!("{} (SQLSTATE {code})", error.message())
+        format!("{} (SQLSTATE {code})", said.message)
     };
-    let error = match code {
-        "53300" => Error::new(kind, what).because(NoConnectionLeft(said)),
-        _ if is_pool_empty(error) => Error::new(kind, what).because(NoConnectionLeft(said)),
-        _ => Error::new(kind, what).because(said),
+    let error = Error::new(kind, what);
+    let error = if is_connection_missing {
+        error.because(NoConnectionLeft(said))
+    } else {
+        error.because(said)
     };
     match hint {
         Some(hint) => error.hint(hint),
         None => error,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,9 +90,10 @@ impl Watch {
         loop {
             let left = self.answer_within.saturating_sub(began.elapsed());
             let silence = self.database.silence;
-            let wait = match left.is_zero() {
-                true => silence.unwrap_or(SILENCE),
-                false => silence.map_or(left, |longest| longest.min(left)),
+            let wait = if left.is_zero() {
+                silence.unwrap_or(SILENCE)
+            } else {
+                silence.map_or(left, |longest| longest.min(left))
             };
             if let Ok(done) = tokio::time::timeout(wait, &mut work).await {
                 return done;

@@ -7,20 +7,22 @@ use async_trait::async_trait;
 use sluice_contracts::documents::{Column, Cut, Relation, SnapshotPlan, TargetType};
 use sluice_contracts::job::{RowSecurity, TableJob, nearest_hint};
 use sluice_contracts::{Error, Kind, Result};
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnection, PgSslMode};
-use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::Database;
 use super::catalog::{self, CatalogEntry};
 use super::columns::Attribute;
+use super::comments::Comments;
 use super::connection::{
     self, STATEMENT_MINUTES, attempt, execute, get, if_allowed, row_security, rows,
 };
 use super::partitions;
 use super::rights;
-use super::server_error::{failed, is_hidden, is_several_statements, sqlstate};
+use super::server_error::{failed, is_hidden};
 use super::type_table::{PgType, resolve};
-use super::{address, dialect, distribution, listing, statistics_warnings, unlogged};
+use super::{address, dialect, distribution, extras, listing};
+use super::{pieces, replacements, statistics_warnings, unlogged};
 use crate::naming;
 use crate::place::Protection;
 use crate::source::{Description, Distribution, Key, Listing, Piece, Survey};
@@ -100,8 +102,8 @@ impl Survey for PgSurvey {
         if self.is_pooled().await? {
             return Ok(None);
         }
-        let what = || "find out whether the connection is encrypted".to_owned();
         let sql = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
+        let what = || "find out whether the connection is encrypted".to_owned();
         let found = if_allowed(self.begin().await?, sql, what).await;
         let Some(found) = self.end(found).await? else { return Ok(None) };
         let encrypted = found.first().map(|row| get::<bool>(row, 0)).transpose()?;
@@ -109,11 +111,17 @@ impl Survey for PgSurvey {
     }
 
     async fn warnings(&mut self) -> Result<Vec<String>> {
-        Ok(self.is_pooled().await?.then(|| POOLED.to_owned()).into_iter().collect())
+        let closed = extras::left_out(self.begin().await?).await;
+        let closed = self.end(closed).await?;
+        let pooled = self.is_pooled().await?.then(|| POOLED.to_owned());
+        Ok(pooled.into_iter().chain(closed).collect())
     }
 
     async fn snapshot(&mut self) -> Result<SnapshotPlan> {
-        Ok(SnapshotPlan::Held)
+        // A reader proves with these catalogs that nothing was replaced. Nothing is locked here, so
+        // nothing is found, but a catalog that may not be read is refused before a task begins.
+        let looked = replacements::find(self.begin().await?, true).await;
+        self.end(looked).await.map(|_| SnapshotPlan::Held)
     }
 
     fn predicate(&self, cut: &Cut) -> Result<String> {
@@ -132,7 +140,7 @@ impl PgSurvey {
             let limit = format!("set local statement_timeout to '{STATEMENT_MINUTES} min'");
             execute(connection, &limit, || "limit the statements of planning".to_owned()).await
         };
-        // A pooler connects to the server only now, and says then what it cannot connect to.
+        // A pooler connects only now, and says then what it cannot connect to.
         begun.await.map_err(|error| self.database.secrets.redact(error))?;
         Ok(&mut self.connection)
     }
@@ -184,61 +192,16 @@ pub(super) async fn backend(connection: &mut PgConnection) -> Result<i32> {
     get(found.first().ok_or_else(|| Error::bug(what()))?, 0)
 }
 
-/// Refuses a query or a filter that is not one statement or one condition by itself: with the
-/// parentheses and conditions around it, it would mean something else. Everything else is sent to
-/// the server in a form that allows several statements, and one of them could end the transaction,
-/// which only reads. An unnamed statement needs nothing of a pooler.
-///
-/// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY>
-pub(super) async fn refuse_pieces(
-    connection: &mut PgConnection,
-    relation: &Relation,
-    filter: Option<&str>,
-) -> Result<()> {
-    let from = dialect::relation(relation);
-    let mut statements = Vec::new();
-    if let Relation::Query(sql) = relation {
-        statements.push(sql.trim().trim_end_matches(';').to_owned());
-    }
-    if let Some(filter) = filter {
-        statements.push(format!("select 1 from {from} as {} where \n{filter}\n", dialect::ALIAS));
-    }
-    for sql in statements {
-        let what = || format!("read the SQL of `{relation}`");
-        execute(connection, "savepoint pieces", what).await?;
-        let query = sqlx::query(AssertSqlSafe(format!("explain {sql}"))).persistent(false);
-        let planned = query.execute(&mut *connection).await;
-        let back = "rollback to savepoint pieces; release savepoint pieces";
-        execute(connection, back, what).await?;
-        match planned {
-            Err(error) if is_several_statements(&error) => {
-                return Err(Error::invalid(format!("{}: it holds several statements", what()))
-                    .hint("write one query, and a filter without `;`"));
-            }
-            Err(error) if sqlstate(&error).is_some_and(|code| code == "42601") => {
-                return Err(failed(what(), error));
-            }
-            Err(error) => {
-                let error = failed(what(), error);
-                if error.is_transient() {
-                    return Err(error);
-                }
-            }
-            // What describes the relation says better what else is wrong with it.
-            Ok(_) => {}
-        }
-    }
-    Ok(())
-}
-
 async fn describe(connection: &mut PgConnection, table: &TableJob) -> Result<Description> {
     let what = || format!("describe table `{}`", table.relation);
     execute(connection, &row_security(table.row_security), what).await?;
     refuse_foreign(&table.relation)?;
-    refuse_pieces(connection, &table.relation, table.filter.as_deref()).await?;
+    pieces::refuse(connection, &table.relation, table.filter.as_deref()).await?;
     unlogged::refuse(connection, &table.relation, table.filter.as_deref()).await?;
     let found = catalog::find(connection, &table.relation).await?;
-    let columns = columns(table, &found)?;
+    let mut columns = columns(table, &found)?;
+    let comments = Comments::of(connection, found.oid).await?;
+    comments.describe(&mut columns);
     let pieces = partitions::find(connection, table, &found, &columns).await;
     let pieces = pieces.map_err(|error| error.during(what()))?;
     let mut warnings = pieces.warnings;
@@ -269,7 +232,7 @@ async fn describe(connection: &mut PgConnection, table: &TableJob) -> Result<Des
         identity: found.primary.clone(),
         columns,
         pieces: pieces.all,
-        comment: naming::description_of_table(found.comment.as_deref()),
+        comment: comments.table,
         warnings,
     })
 }
@@ -356,7 +319,7 @@ fn column(attribute: &Attribute, table: &TableJob, kind: char) -> Result<Column>
         // Views have no constraints, and those of a foreign table are not enforced.
         nullable: matches!(kind, 'r' | 'p').then_some(attribute.nullable),
         max_length: longest(&pg).filter(|_| resolved.target_type == TargetType::String),
-        description: naming::description(described.or(attribute.comment.as_deref())),
+        description: naming::description(described),
         on_invalid: wanted.and_then(|wanted| wanted.on_invalid).unwrap_or_default(),
         invalid: resolved.invalid,
     })

@@ -17,7 +17,7 @@ use sluice_contracts::documents::RunId;
 use sluice_contracts::{Error, Kind, Result};
 
 use super::address::TableId;
-use super::client::{Client, Copy, JobName, JobReport, Labels};
+use super::client::{Client, JobName, JobReport, Labels};
 use super::failure;
 use crate::target::{Load, Loaded};
 
@@ -79,14 +79,16 @@ impl<'a> Attempts<'a> {
         Self { client, project: &id.project, location, owner, stem }
     }
 
-    /// Attempts at filling the staging table of the owner's generation.
+    /// Attempts at filling a staging table of the owner's generation: the first, or another.
     pub(super) fn staging(
         client: &'a Client,
         id: &'a TableId,
         location: &'a str,
         owner: Owner<'a>,
+        at: usize,
     ) -> Self {
         let stem = format!("sluice_{}_{}_staging_{}", owner.run, owner.table, owner.generation);
+        let stem = if at == 0 { stem } else { format!("{stem}_part_{at}") };
         Self { client, project: &id.project, location, owner, stem }
     }
 
@@ -130,13 +132,6 @@ impl<'a> Attempts<'a> {
     ) -> Result<Poll<Loaded>> {
         let name = self.name(number);
         let report = self.client.start(&name, &self.labels(), kind, configuration).await?;
-        self.started(&name, report)
-    }
-
-    /// Starts a copy, as [`Attempts::start`].
-    pub(super) async fn start_copy(&self, number: u32, copy: &Copy) -> Result<Poll<Loaded>> {
-        let name = self.name(number);
-        let report = self.client.start_copy(&name, &self.labels(), copy).await?;
         self.started(&name, report)
     }
 

@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 use sluice_contracts::Result;
-use sluice_contracts::documents::Column;
+use sluice_contracts::documents::{Column, Part};
+use sluice_contracts::job::WriteDisposition;
 
 use super::address::TableId;
 use super::existing::{ExistingTable, new_schema};
-use super::layout;
-use super::parts;
+use super::path::{LoadPath, staged_columns};
+use super::{layout, parts, statement};
 use crate::target::Load;
 
 /// What happens to the rows and the columns that the table already has.
@@ -36,8 +37,8 @@ impl Write {
     }
 }
 
-/// The kind and the configuration of the job that makes the table `into` from the load's parts.
-pub(super) fn configuration(
+/// The kind and the configuration of the job that loads all parts into the table itself.
+pub(super) fn direct(
     load: &Load,
     into: &TableId,
     existing: Option<&ExistingTable>,
@@ -50,8 +51,56 @@ pub(super) fn configuration(
         Some(existing) => existing.schema(&load.columns),
         None => new_schema(&load.columns),
     };
-    let mut configuration = json!({
-        "sourceUris": parts::uris(load)?,
+    let mut configuration = parquet(load, &load.parts, into, &schema, write)?;
+    keep_layout(&mut configuration, existing, write);
+    if existing.is_none() {
+        lay_out(&mut configuration, load);
+        let properties = layout::properties_of_new(&load.new_table);
+        if !properties.is_empty() {
+            configuration["destinationTableProperties"] = properties.into();
+        }
+    }
+    Ok(("load", configuration))
+}
+
+/// The configuration of the load job that fills a staging table. A failed attempt leaves nothing, and
+/// if it did, this would replace it.
+pub(super) fn fill(
+    load: &Load,
+    parts: &[Part],
+    into: &TableId,
+    path: LoadPath,
+    existing: Option<&ExistingTable>,
+) -> Result<Value> {
+    let write = Write::ReplaceRows;
+    match existing {
+        Some(existing) if path == LoadPath::Copy => {
+            let schema = existing.schema(&load.columns);
+            let mut configuration = parquet(load, parts, into, &schema, write)?;
+            keep_layout(&mut configuration, Some(existing), write);
+            Ok(configuration)
+        }
+        _ => {
+            let schema = new_schema(&staged_columns(&load.columns));
+            let mut configuration = parquet(load, parts, into, &schema, write)?;
+            if path == LoadPath::Copy {
+                lay_out(&mut configuration, load);
+            }
+            keep_encryption(&mut configuration, existing);
+            Ok(configuration)
+        }
+    }
+}
+
+fn parquet(
+    load: &Load,
+    parts: &[Part],
+    into: &TableId,
+    schema: &Value,
+    write: Write,
+) -> Result<Value> {
+    Ok(json!({
+        "sourceUris": parts::uris(load, parts)?,
         "sourceFormat": "PARQUET",
         "destinationTable": into.reference(),
         // Never detected from the files: of many files BigQuery would read only one.
@@ -61,12 +110,61 @@ pub(super) fn configuration(
         "decimalTargetTypes": ["NUMERIC", "BIGNUMERIC"],
         // Without it every array of an explicit schema is loaded empty, and nothing fails.
         "parquetOptions": {"enableListInference": true},
+    }))
+}
+
+/// The configuration of the job that copies the staging tables to the table, as one step.
+/// <https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationTableCopy>
+pub(super) fn copy(
+    load: &Load,
+    into: &TableId,
+    existing: Option<&ExistingTable>,
+    staging: &[TableId],
+) -> Value {
+    let write = match load.disposition {
+        WriteDisposition::Truncate => Write::Replace,
+        WriteDisposition::Append => Write::Append,
+        WriteDisposition::Empty => Write::Empty,
+    };
+    let mut configuration = json!({
+        "sourceTables": staging.iter().map(TableId::reference).collect::<Vec<_>>(),
+        "destinationTable": into.reference(),
+        "createDisposition": "CREATE_IF_NEEDED",
+        "writeDisposition": write.disposition(),
+    });
+    keep_encryption(&mut configuration, existing);
+    if let Some(expiration) = existing.and_then(ExistingTable::expiration) {
+        configuration["destinationExpirationTime"] = expiration.into();
+    }
+    configuration
+}
+
+/// The configuration of the job that writes the rows of the staging tables by a statement.
+pub(super) fn statement(
+    load: &Load,
+    into: &TableId,
+    existing: Option<&ExistingTable>,
+    write: Write,
+    staging: &[TableId],
+) -> Value {
+    if existing.is_some() && write != Write::Replace {
+        return json!({
+            "query": statement::write(into, &load.columns, staging, load.disposition),
+            "useLegacySql": false,
+        });
+    }
+    let mut configuration = json!({
+        "query": statement::select(&load.columns, staging),
+        "useLegacySql": false,
+        "destinationTable": into.reference(),
+        "createDisposition": "CREATE_IF_NEEDED",
+        "writeDisposition": write.disposition(),
     });
     keep_layout(&mut configuration, existing, write);
     if existing.is_none() {
-        of_new_table(&mut configuration, load, write);
+        lay_out(&mut configuration, load);
     }
-    Ok(("load", configuration))
+    configuration
 }
 
 /// A load job needs a file. Without one a statement does the same, which reads nothing and costs
@@ -100,16 +198,10 @@ fn no_value(column: &Column) -> String {
     }
 }
 
-/// A table that the job makes is made as the run says. A staging table is there already: it has the
-/// same partitioning, and a job that names another description than it has would fail.
-/// <https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#DestinationTableProperties>
-fn of_new_table(configuration: &mut Value, load: &Load, write: Write) {
+/// Partitions and clusters a table that a job makes as the run says.
+fn lay_out(configuration: &mut Value, load: &Load) {
     for (key, value) in layout::of_new(load) {
         configuration[key.as_str()] = value;
-    }
-    let properties = layout::properties_of_new(&load.new_table);
-    if write != Write::ReplaceRows && !properties.is_empty() {
-        configuration["destinationTableProperties"] = properties.into();
     }
 }
 
@@ -123,7 +215,11 @@ fn keep_layout(configuration: &mut Value, existing: Option<&ExistingTable>, writ
     for (key, value) in existing.layout() {
         configuration[key.as_str()] = value;
     }
-    if let Some(key) = existing.encryption() {
+    keep_encryption(configuration, Some(existing));
+}
+
+fn keep_encryption(configuration: &mut Value, existing: Option<&ExistingTable>) {
+    if let Some(key) = existing.and_then(ExistingTable::encryption) {
         configuration["destinationEncryptionConfiguration"] = key.clone();
     }
 }

@@ -6,6 +6,7 @@ use sluice_contracts::job::nearest_hint;
 use sluice_contracts::{Error, Result};
 
 use super::address::TableId;
+use super::existing::new_schema;
 use super::schema::text;
 use crate::target::Load;
 
@@ -61,6 +62,19 @@ pub(super) fn properties_of_new(new: &NewTable) -> Map<String, Value> {
         properties.insert("labels".to_owned(), json!(new.labels));
     }
     properties
+}
+
+/// What a table lacks that was made by a copy of staging tables, or by a statement over them: only
+/// load jobs take all of it.
+pub(super) fn missing_after_staging(load: &Load) -> Map<String, Value> {
+    let mut missing = properties_of_new(&load.new_table);
+    if let Some(PartitionBy::Time { require_filter: true, .. }) = load.new_table.partition_by {
+        missing.insert("requirePartitionFilter".to_owned(), true.into());
+    }
+    if load.columns.iter().any(|column| column.description.is_some()) {
+        missing.insert("schema".to_owned(), new_schema(&load.columns));
+    }
+    missing
 }
 
 /// What BigQuery would refuse of the partitioning and clustering that the job asks for.

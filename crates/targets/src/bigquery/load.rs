@@ -15,6 +15,7 @@ use super::existing::{ExistingTable, Wanted, new_schema};
 use super::job::{self, Write};
 use super::layout;
 use super::parts;
+use super::path::LoadPath;
 use super::schema::SchemaMatch;
 use crate::target::{Load, Loaded, Prepared};
 
@@ -30,14 +31,14 @@ pub(super) struct TableLoad {
     pub(super) load: Load,
     pub(super) id: TableId,
     pub(super) location: String,
+    /// The path of the next attempt at the visible step; `None` where one exists already.
+    path: Option<LoadPath>,
 }
 
 #[async_trait]
 impl Prepared for TableLoad {
     async fn publish(self: Box<Self>) -> Result<Poll<Loaded>> {
-        let published =
-            if self.load.staged { self.publish_staged().await } else { self.load().await };
-        published.map_err(|error| during(&self.load, error))
+        self.make_visible().await.map_err(|error| during(&self.load, error))
     }
 }
 
@@ -46,31 +47,37 @@ impl TableLoad {
     pub(super) async fn prepare(client: &Client, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {
         let id = TableId::parse(&load.target)?;
         let location = client.location(&id).await?;
-        let this = Self { client: client.clone(), load: load.clone(), id, location };
-        if load.staged && this.stage().await?.is_pending() {
-            return Ok(Poll::Pending);
+        let mut this =
+            Self { client: client.clone(), load: load.clone(), id, location, path: None };
+        if let AttemptState::Free(_) = this.visible().look().await? {
+            let existing = this.admit().await?;
+            let path = LoadPath::of(load, existing.as_ref());
+            if path != LoadPath::Direct && this.stage(path, existing.as_ref()).await?.is_pending() {
+                return Ok(Poll::Pending);
+            }
+            this.path = Some(path);
         }
         Ok(Poll::Ready(Box::new(this)))
     }
 
     /// The attempts at the step that readers see.
-    pub(super) fn visible(&self) -> Attempts<'_> {
+    fn visible(&self) -> Attempts<'_> {
         Attempts::visible(&self.client, &self.id, &self.location, Owner::of(&self.load))
     }
 
-    /// Loads the parts into the table itself.
-    async fn load(&self) -> Result<Poll<Loaded>> {
+    /// The last step, by one job.
+    async fn make_visible(&self) -> Result<Poll<Loaded>> {
         let attempts = self.visible();
         let free = match attempts.look().await? {
             AttemptState::Free(free) => free,
             AttemptState::Running => return Ok(Poll::Pending),
-            AttemptState::Done(loaded) => {
-                return self.require_rows(loaded, VISIBLE).map(Poll::Ready);
-            }
+            AttemptState::Done(loaded) => return self.finish(loaded).await,
         };
+        // The attempt that was there before has failed: the next call prepares another.
+        let Some(path) = self.path else { return Ok(Poll::Pending) };
         let mut existing = self.admit().await?;
-        if self.load.parts.is_empty() && existing.is_none() {
-            // Nothing but a load job takes all that a table may be made with. Without rows it is
+        if path == LoadPath::Direct && self.load.parts.is_empty() && existing.is_none() {
+            // Only a load job takes all that a table may be made with. Without rows the table is
             // complete as soon as it is there.
             self.client.create_table(&self.id, &self.new_table()).await?;
             existing = self.admit().await?;
@@ -80,18 +87,32 @@ impl TableLoad {
             && self.load.disposition != WriteDisposition::Truncate
         {
             // Neither its rows nor its columns change.
-            return Ok(Poll::Ready(Loaded {
-                snapshot: self.load.snapshot,
-                rows: 0,
-                overtaken_by: None,
-            }));
+            let snapshot = self.load.snapshot;
+            return self.finish(Loaded { snapshot, rows: 0, overtaken_by: None }).await;
         }
-        parts::require_whole(&self.load).await?;
-        let write = self.make_room(existing.as_ref()).await?;
-        let (kind, configuration) =
-            job::configuration(&self.load, &self.id, existing.as_ref(), write)?;
+        let existing = existing.as_ref();
+        let (kind, configuration) = match path {
+            LoadPath::Direct => {
+                parts::require_whole(&self.load).await?;
+                let write = self.make_room(existing).await?;
+                job::direct(&self.load, &self.id, existing, write)?
+            }
+            LoadPath::Copy => {
+                if self.load.disposition != WriteDisposition::Truncate {
+                    self.make_room(existing).await?;
+                }
+                self.keep_staging().await?;
+                let staging = self.staging_tables()?;
+                ("copy", job::copy(&self.load, &self.id, existing, &staging))
+            }
+            LoadPath::Statement => {
+                let write = self.make_room(existing).await?;
+                let staging = self.staging_tables()?;
+                ("query", job::statement(&self.load, &self.id, existing, write, &staging))
+            }
+        };
         match attempts.start(free, kind, &configuration).await? {
-            Poll::Ready(loaded) => self.require_rows(loaded, VISIBLE).map(Poll::Ready),
+            Poll::Ready(loaded) => self.finish(loaded).await,
             Poll::Pending => Ok(Poll::Pending),
         }
     }
@@ -105,8 +126,26 @@ impl TableLoad {
         table.into()
     }
 
+    /// The table is visible: its rows are compared, and nothing is left of the way there.
+    async fn finish(&self, loaded: Loaded) -> Result<Poll<Loaded>> {
+        let loaded = self.require_rows(loaded, self.load.rows, VISIBLE)?;
+        // A table that did not exist is appended to without staging.
+        let appends = self.load.disposition == WriteDisposition::Append;
+        let direct = LoadPath::of(&self.load, None) == LoadPath::Direct
+            && (!appends || self.load.parts.is_empty());
+        if !direct && let Err(error) = self.clean_up().await {
+            if error.is_transient() {
+                // The next call finds the table visible, and cleans up.
+                tracing::info!(run = %self.load.run, "{}", error.chain());
+                return Ok(Poll::Pending);
+            }
+            tracing::warn!(run = %self.load.run, "a staging table is left: {}", error.chain());
+        }
+        Ok(Poll::Ready(loaded))
+    }
+
     /// The target as it is now, if this load may change it.
-    pub(super) async fn admit(&self) -> Result<Option<ExistingTable>> {
+    async fn admit(&self) -> Result<Option<ExistingTable>> {
         ExistingTable::admitting(&self.client, &self.id, &Wanted::from(&self.load)).await
     }
 
@@ -131,13 +170,18 @@ impl TableLoad {
 
     /// Compares BigQuery's count of the rows with the receipts'. Rows of another generation are
     /// compared by the loader that loaded them.
-    pub(super) fn require_rows(&self, loaded: Loaded, hint: &'static str) -> Result<Loaded> {
-        if loaded.snapshot == self.load.snapshot && loaded.rows != self.load.rows {
+    pub(super) fn require_rows(
+        &self,
+        loaded: Loaded,
+        rows: u64,
+        hint: &'static str,
+    ) -> Result<Loaded> {
+        if loaded.snapshot == self.load.snapshot && loaded.rows != rows {
             return Err(Error::bug(format!(
                 "check run `{}`: loaded {} rows, receipts say {}",
                 self.load.run,
                 thousands(loaded.rows),
-                thousands(self.load.rows)
+                thousands(rows)
             ))
             .hint(hint));
         }
@@ -145,5 +189,5 @@ impl TableLoad {
     }
 }
 
-pub(super) const VISIBLE: &str = "this is our bug, and the rows are visible: `FOR SYSTEM_TIME AS OF` shows the \
+const VISIBLE: &str = "this is our bug, and the rows are visible: `FOR SYSTEM_TIME AS OF` shows the \
                        table as it was. Please report it with the run's manifest";

@@ -2,8 +2,11 @@
 //!
 //! ```text
 //! parts in the bucket --load job--> the table
-//! parts in the bucket --load job--> a staging table --copy job--> the table     where the load is staged
+//! parts in the bucket --load jobs--> staging tables --copy job--> the table
+//! parts in the bucket --load jobs--> staging tables --statement--> the table
 //! ```
+//!
+//! Which of these paths a load takes: see [`path`].
 //!
 //! To readers, a job's creation, truncation and appending is one step. Jobs have names that are
 //! made of the run and the table, and BigQuery accepts a name only once: see [`attempts`].
@@ -17,8 +20,10 @@ mod job;
 mod layout;
 mod load;
 mod parts;
+mod path;
 mod schema;
 mod staging;
+mod statement;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +33,7 @@ use std::task::Poll;
 use async_trait::async_trait;
 use sluice_contracts::documents::{RunId, Table};
 use sluice_contracts::{Error, Result};
+use sluice_runtime::format::thousands;
 use sluice_runtime::google::{Endpoint, Endpoints};
 
 use super::target::{Load, Prepared, Target, TargetKind};
@@ -115,9 +121,34 @@ fn warnings(table: &Table, existing: Option<&ExistingTable>) -> Vec<String> {
             column.name
         ));
     }
+    warnings.extend(statement_warning(table));
     match existing {
         Some(existing) => warnings.extend(existing.warnings(&Wanted::from(table))),
         None => warnings.extend(layout::warnings_of_new(&table.write.new_table)),
     }
     warnings
+}
+
+/// Price of what a statement reads.
+/// <https://cloud.google.com/bigquery/pricing#on_demand_pricing>
+const DOLLARS_PER_TIB: f64 = 6.25;
+
+/// What the statement costs that parses documents, and what they lose.
+fn statement_warning(table: &Table) -> Option<String> {
+    let parsed = table.columns.iter().filter(|column| path::is_converted(column));
+    let names: Vec<String> = parsed.map(|column| format!("`{}`", column.name)).collect();
+    let first = names.first()?;
+    // A statement is billed for 10 MiB at least.
+    let mebibytes = table.bytes.div_ceil(1 << 20).max(10);
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let dollars = mebibytes as f64 / f64::from(1 << 20) * DOLLARS_PER_TIB;
+    Some(format!(
+        "JSON in {}: it is loaded as text and parsed by a statement, which reads about {} MiB \
+         (${dollars:.4} on demand). BigQuery keeps the value of a document: white space, the order \
+         of keys and all but the first of equal keys are lost; `columns.{}.type: STRING` keeps the \
+         text, and costs nothing",
+        names.join(", "),
+        thousands(mebibytes),
+        first.trim_matches('`'),
+    ))
 }

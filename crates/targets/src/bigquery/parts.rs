@@ -4,15 +4,12 @@ use std::collections::HashMap;
 
 use futures::TryStreamExt as _;
 use object_store::path::Path;
+use sluice_contracts::documents::Part;
 use sluice_contracts::layout::Layout;
 use sluice_contracts::store::storage_error;
 use sluice_contracts::{Error, Result};
 
 use crate::target::Load;
-
-/// Most objects that one load job takes.
-/// <https://cloud.google.com/bigquery/quotas#load_jobs>
-const MOST: usize = 10_000;
 
 /// Compares the objects with their receipts, by one listing. Cloud Storage compared their checksums
 /// when they were uploaded.
@@ -44,7 +41,7 @@ pub(super) async fn require_whole(load: &Load) -> Result<()> {
 }
 
 /// The parts' URIs for BigQuery.
-pub(super) fn uris(load: &Load) -> Result<Vec<String>> {
+pub(super) fn uris(load: &Load, parts: &[Part]) -> Result<Vec<String>> {
     let bucket = load.bucket.url.strip_prefix("gs://").and_then(|rest| rest.split('/').next());
     let Some(bucket) = bucket.filter(|name| !name.is_empty()) else {
         return Err(Error::invalid(format!(
@@ -53,12 +50,5 @@ pub(super) fn uris(load: &Load) -> Result<Vec<String>> {
         ))
         .hint("write `bucket: gs://...` in the job"));
     };
-    if load.parts.len() > MOST {
-        return Err(Error::invalid(format!(
-            "the table has {} parts, and one load takes {MOST}",
-            load.parts.len()
-        ))
-        .hint("a larger `partitioning.target_rows` makes fewer parts"));
-    }
-    Ok(load.parts.iter().map(|part| format!("gs://{bucket}/{}", part.path)).collect())
+    Ok(parts.iter().map(|part| format!("gs://{bucket}/{}", part.path)).collect())
 }

@@ -1,143 +1,166 @@
-//! Staged loads: the rows lie in BigQuery, counted, before any table of the run changes.
+//! Staged loads: the rows lie in BigQuery, counted, before the table changes.
+//!
+//! A staging table expires, in case that no loader comes back to it. A copy would take its
+//! expiration over, so it ends before the copy begins; from then on the table is deleted by the load
+//! that made it.
 
 use std::task::Poll;
 
 use chrono::{Duration, Utc};
+use futures::future::try_join_all;
 use serde_json::{Map, Value, json};
 use sluice_contracts::Result;
-use sluice_contracts::job::WriteDisposition;
+use sluice_contracts::documents::Part;
 
 use super::address::TableId;
 use super::attempts::{AttemptState, Attempts, Owner};
-use super::client::Copy;
 use super::existing::{ExistingTable, new_schema};
-use super::job::{self, Write};
+use super::job;
 use super::layout;
-use super::load::{TableLoad, VISIBLE};
+use super::load::TableLoad;
 use super::parts;
+use super::path::{LoadPath, staged_columns, stages};
 use super::schema::SchemaMatch;
-use crate::target::Loaded;
 
 /// How long a staging table exists if no loader comes back to it.
 const KEPT: Duration = Duration::days(1);
+
+/// Label of the staging tables of a load that makes its target.
+const FIRST: &str = "sluice_first";
 
 const HIDDEN: &str = "this is our bug; nothing of the table was made visible. Please report it \
                       with the run's manifest";
 
 impl TableLoad {
-    /// Brings the rows into the staging table, unless the table itself has them already.
-    pub(super) async fn stage(&self) -> Result<Poll<()>> {
-        match self.visible().look().await? {
-            AttemptState::Free(_) => {}
-            AttemptState::Running | AttemptState::Done(_) => return Ok(Poll::Ready(())),
-        }
-        let existing = self.admit().await?;
-        let staging = self.staging();
+    /// Brings the rows into the staging tables, all of them at once.
+    pub(super) async fn stage(
+        &self,
+        path: LoadPath,
+        existing: Option<&ExistingTable>,
+    ) -> Result<Poll<()>> {
+        let stages = stages(&self.load.parts)?;
+        let filling = (0..)
+            .zip(&stages)
+            .map(|(at, parts)| self.fill(path, at, &self.load.parts[parts.clone()], existing));
+        let filled = try_join_all(filling).await?;
+        Ok(if filled.iter().all(Poll::is_ready) { Poll::Ready(()) } else { Poll::Pending })
+    }
+
+    async fn fill(
+        &self,
+        path: LoadPath,
+        at: usize,
+        parts: &[Part],
+        existing: Option<&ExistingTable>,
+    ) -> Result<Poll<()>> {
+        let rows = parts.iter().map(|part| part.rows).sum();
         let owner = Owner::of(&self.load);
-        let attempts = Attempts::staging(&self.client, &self.id, &self.location, owner);
+        let attempts = Attempts::staging(&self.client, &self.id, &self.location, owner, at);
         let free = match attempts.look().await? {
             AttemptState::Free(free) => free,
             AttemptState::Running => return Ok(Poll::Pending),
             AttemptState::Done(loaded) => {
-                return self.require_rows(loaded, HIDDEN).map(|_| Poll::Ready(()));
+                return self.require_rows(loaded, rows, HIDDEN).map(|_| Poll::Ready(()));
             }
         };
-        parts::require_whole(&self.load).await?;
-        self.client.create_table(&staging, &self.described(existing.as_ref())).await?;
-        if self.load.parts.is_empty() {
+        if at == 0 {
+            parts::require_whole(&self.load).await?;
+        }
+        let staging = self.staging(at);
+        let table = self.described(path, &staging, existing);
+        self.client.create_table(&staging, &table).await?;
+        if parts.is_empty() {
             return Ok(Poll::Ready(()));
         }
-        // A failed attempt leaves nothing, and if it did, this would replace it.
-        let (kind, configuration) =
-            job::configuration(&self.load, &staging, existing.as_ref(), Write::ReplaceRows)?;
-        match attempts.start(free, kind, &configuration).await? {
-            Poll::Ready(loaded) => self.require_rows(loaded, HIDDEN).map(|_| Poll::Ready(())),
+        let configuration = job::fill(&self.load, parts, &staging, path, existing)?;
+        match attempts.start(free, "load", &configuration).await? {
+            Poll::Ready(loaded) => self.require_rows(loaded, rows, HIDDEN).map(|_| Poll::Ready(())),
             Poll::Pending => Ok(Poll::Pending),
         }
     }
 
-    /// Copies the staging table over the table, and deletes it.
-    pub(super) async fn publish_staged(&self) -> Result<Poll<Loaded>> {
-        let attempts = self.visible();
-        let progress = match attempts.look().await? {
-            AttemptState::Running => Poll::Pending,
-            AttemptState::Done(loaded) => Poll::Ready(loaded),
-            AttemptState::Free(free) => {
-                let write = match self.load.disposition {
-                    WriteDisposition::Truncate => Write::Replace,
-                    WriteDisposition::Append => Write::Append,
-                    WriteDisposition::Empty => Write::Empty,
-                };
-                let copy = Copy {
-                    from: self.staging(),
-                    to: self.id.clone(),
-                    write_disposition: write.disposition(),
-                };
-                attempts.start_copy(free, &copy).await?
-            }
-        };
-        let Poll::Ready(loaded) = progress else { return Ok(Poll::Pending) };
-        let loaded = self.require_rows(loaded, VISIBLE)?;
-        // The table is visible; a staging table that is left behind expires in a day.
-        if let Err(error) = self.clean_up().await {
-            tracing::warn!(run = %self.load.run, "{}", error.chain());
-        }
-        Ok(Poll::Ready(loaded))
+    /// The staging tables, filled.
+    pub(super) fn staging_tables(&self) -> Result<Vec<TableId>> {
+        Ok((0..stages(&self.load.parts)?.len()).map(|at| self.staging(at)).collect())
     }
 
-    /// One table for each run and generation, so that two loaders that see two generations do not
-    /// mix their rows.
-    fn staging(&self) -> TableId {
-        let (run, table) = (self.load.run, self.load.table);
-        self.id.beside(format!("sluice_{run}_{table}_{}", self.load.snapshot))
+    /// Tables for each run and generation, so that two loaders that see two generations do not mix
+    /// their rows.
+    fn staging(&self, at: usize) -> TableId {
+        let (run, table, snapshot) = (self.load.run, self.load.table, self.load.snapshot);
+        self.id.beside(match at {
+            0 => format!("sluice_{run}_{table}_{snapshot}"),
+            at => format!("sluice_{run}_{table}_{snapshot}_{at}"),
+        })
     }
 
-    /// The staging table, with everything that the target would otherwise lose when it is copied
+    /// A staging table, with everything that the target would otherwise lose when it is copied
     /// over.
-    fn described(&self, existing: Option<&ExistingTable>) -> Value {
+    fn described(
+        &self,
+        path: LoadPath,
+        staging: &TableId,
+        existing: Option<&ExistingTable>,
+    ) -> Value {
         let columns = &self.load.columns;
         let expiration = (Utc::now() + KEPT).timestamp_millis().to_string();
         let mut table = Map::from_iter([
-            ("tableReference".to_owned(), json!(self.staging().reference())),
+            ("tableReference".to_owned(), json!(staging.reference())),
             ("expirationTime".to_owned(), expiration.into()),
             ("labels".to_owned(), json!({"sluice_run": self.load.run.to_string()})),
         ]);
-        let Some(existing) = existing else {
-            table.insert("schema".to_owned(), new_schema(columns));
-            table.extend(layout::of_new(&self.load));
-            return table.into();
-        };
-        let new = match existing.compare(columns) {
-            SchemaMatch::Same => Some(vec![]),
-            SchemaMatch::Wider(new) => Some(new),
-            SchemaMatch::Different(_) => None,
-        };
-        let schema = match new {
-            Some(new) => {
-                table.extend(existing.constraints());
-                existing.wider_schema(columns, &new)
-            }
-            None => existing.schema(columns),
-        };
-        table.insert("schema".to_owned(), schema);
-        table.extend(existing.layout());
-        if let Some(key) = existing.encryption() {
+        if let Some(key) = existing.and_then(ExistingTable::encryption) {
             table.insert("encryptionConfiguration".to_owned(), key.clone());
         }
+        let schema = match existing {
+            Some(existing) if path == LoadPath::Copy => {
+                table.extend(existing.layout());
+                match existing.compare(columns) {
+                    SchemaMatch::Same => {
+                        table.extend(existing.constraints());
+                        existing.wider_schema(columns, &[])
+                    }
+                    SchemaMatch::Wider(new) => {
+                        table.extend(existing.constraints());
+                        existing.wider_schema(columns, &new)
+                    }
+                    SchemaMatch::Different(_) => existing.schema(columns),
+                }
+            }
+            _ => new_schema(&staged_columns(columns)),
+        };
+        if existing.is_none() {
+            table["labels"][FIRST] = "true".into();
+            if path == LoadPath::Copy {
+                table.extend(layout::of_new(&self.load));
+            }
+        }
+        table.insert("schema".to_owned(), schema);
         table.into()
     }
 
-    async fn clean_up(&self) -> Result<()> {
-        let staging = self.staging();
-        let Some(found) = ExistingTable::find(&self.client, &staging).await? else { return Ok(()) };
-        // The copy must not take over the staging table's expiration.
-        if let Some(expiration) = found.expiration()
-            && let Some(copied) = ExistingTable::find(&self.client, &self.id).await?
-            && copied.expiration() == Some(expiration)
-        {
-            let for_good = json!({"expirationTime": null});
-            self.client.change_table(&self.id, &for_good).await?;
+    /// Ends the expiration of the staging tables: a copy takes it over.
+    pub(super) async fn keep_staging(&self) -> Result<()> {
+        let kept = json!({"expirationTime": null});
+        for staging in self.staging_tables()? {
+            self.client.change_table(&staging, &kept).await?;
         }
-        self.client.delete_table(&staging).await
+        Ok(())
+    }
+
+    /// Deletes the staging tables, if there are any. A table that came about from them is given
+    /// before what neither a copy nor a statement gives it.
+    pub(super) async fn clean_up(&self) -> Result<()> {
+        let missing = layout::missing_after_staging(&self.load);
+        if !missing.is_empty()
+            && let Some(staging) = ExistingTable::find(&self.client, &self.staging(0)).await?
+            && staging.has_label(FIRST)
+        {
+            self.client.change_table(&self.id, &missing.into()).await?;
+        }
+        for staging in self.staging_tables()? {
+            self.client.delete_table(&staging).await?;
+        }
+        Ok(())
     }
 }

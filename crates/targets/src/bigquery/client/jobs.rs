@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 
 use gcp_bigquery_client::model::job::Job;
-use gcp_bigquery_client::model::job_configuration::JobConfiguration;
-use gcp_bigquery_client::model::job_configuration_table_copy::JobConfigurationTableCopy;
-use gcp_bigquery_client::model::job_reference::JobReference;
 use serde_json::{Value, json};
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::{Kind, Result};
 
+use super::Client;
 use super::refusal::{Refusal, is_passing};
-use super::{Client, TableId};
 
 /// The key of a job. BigQuery accepts each name once: if two callers start a job of one name, only
 /// one of them starts it.
@@ -57,17 +54,6 @@ impl JobFailure {
     }
 }
 
-/// One table copied over another, as one step.
-#[derive(Debug, Clone)]
-pub(in crate::bigquery) struct Copy {
-    /// The table that is copied.
-    pub from: TableId,
-    /// The table that is written.
-    pub to: TableId,
-    /// BigQuery's write disposition.
-    pub write_disposition: &'static str,
-}
-
 /// Labels of a job.
 pub(in crate::bigquery) type Labels = BTreeMap<String, String>;
 
@@ -83,7 +69,7 @@ impl Client {
         }
     }
 
-    /// Starts a load or a query, as `kind` says. `None` if a job of that name was started before.
+    /// Starts a load, a query or a copy, as `kind` says. `None` if a job of that name was started before.
     pub(in crate::bigquery) async fn start(
         &self,
         name: &JobName,
@@ -107,41 +93,6 @@ impl Client {
                 })?;
                 Ok(Some(report(job)))
             }
-            Err(refusal) => not_started(name, refusal),
-        }
-    }
-
-    /// Starts a copy, as [`Client::start`].
-    pub(in crate::bigquery) async fn start_copy(
-        &self,
-        name: &JobName,
-        labels: &Labels,
-        copy: &Copy,
-    ) -> Result<Option<JobReport>> {
-        self.identity.token().await?;
-        let configuration = JobConfiguration {
-            copy: Some(JobConfigurationTableCopy {
-                source_table: Some(copy.from.reference()),
-                destination_table: Some(copy.to.reference()),
-                create_disposition: Some("CREATE_IF_NEEDED".into()),
-                write_disposition: Some(copy.write_disposition.into()),
-                ..Default::default()
-            }),
-            labels: Some(labels.clone().into_iter().collect()),
-            ..Default::default()
-        };
-        let reference = JobReference {
-            job_id: Some(name.id.clone()),
-            location: Some(name.location.clone()),
-            project_id: Some(name.project.clone()),
-        };
-        let job = Job {
-            configuration: Some(configuration),
-            job_reference: Some(reference),
-            ..Default::default()
-        };
-        match self.typed.job().insert(&name.project, job).await.map_err(Refusal::from) {
-            Ok(job) => Ok(Some(report(job))),
             Err(refusal) => not_started(name, refusal),
         }
     }

@@ -24,7 +24,7 @@ use super::address::TableId;
 use identity::Identity;
 use refusal::{Refusal, carried_out};
 
-pub(super) use jobs::{Copy, JobFailure, JobName, JobReport, Labels};
+pub(super) use jobs::{JobFailure, JobName, JobReport, Labels};
 
 /// How long one call may take. A job runs by itself, so no call takes long.
 const CALL: Duration = Duration::from_mins(1);

@@ -115,13 +115,8 @@ async fn a_table_that_is_still_to_be_made_is_fine() {
 }
 
 #[tokio::test]
-async fn columns_that_parquet_cannot_fill_are_refused() {
+async fn a_table_without_columns_is_refused() {
     let target = answering(&[dataset()]).await;
-    let json = table(WriteDisposition::Truncate, &[ID, ("doc", TargetType::Json)]);
-    let (kind, said) = refused(&target, &json).await;
-    assert_eq!(kind, Kind::Invalid);
-    assert!(said.contains("column `doc` is JSON"), "{said}");
-    assert!(said.contains("`columns.doc.type: STRING`"), "{said}");
     let (kind, said) = refused(&target, &table(WriteDisposition::Truncate, &[])).await;
     assert_eq!(kind, Kind::Invalid);
     assert!(said.contains("the table has no columns"), "{said}");
@@ -196,4 +191,16 @@ async fn a_plan_is_told_what_will_be_lost() {
     let same = answering(&[existing(json!([]), json!({}))]).await;
     let wider = table(WriteDisposition::Truncate, &[ID]);
     assert!(check(&same, &wider).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_documents_of_json_cost_and_lose_is_said_before() {
+    let target = answering(&[dataset()]).await;
+    let mut table = table(WriteDisposition::Truncate, &[ID, ("doc", TargetType::Json)]);
+    table.bytes = 1 << 40;
+    let warnings = check(&target, &table).await.unwrap();
+    let said = warnings.join("\n");
+    for words in ["`doc`", "1,048,576 MiB ($6.2500 on demand)", "`columns.doc.type: STRING`"] {
+        assert!(said.contains(words), "{said}");
+    }
 }

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod check;
+mod crashes;
 mod discovery;
 mod layout;
 mod recorder;
@@ -48,6 +49,18 @@ async fn load(disposition: WriteDisposition, columns: Vec<Column>) -> Load {
         rows: 3,
         staged: false,
     }
+}
+
+/// Parts of one row each in the load's bucket.
+async fn many_parts(load: &Load, count: usize) -> Vec<Part> {
+    let mut parts = Vec::with_capacity(count);
+    for number in 0..count {
+        let path = format!("etl/runs/{RUN}/parts/many_{number}.parquet");
+        let rows = PutPayload::from_static(b"rows");
+        load.bucket.store.put(&path.as_str().into(), rows).await.unwrap();
+        parts.push(Part { path, rows: 1, bytes: 4, crc32c: 0 });
+    }
+    parts
 }
 
 /// The same without a row.

@@ -13,6 +13,15 @@ use tokio::net::TcpListener;
 use super::super::BigQueryTarget;
 use super::discovery::require_known;
 
+/// When a request breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Breaks {
+    /// It is not carried out.
+    Before,
+    /// It is carried out, and its answer is lost.
+    After,
+}
+
 /// What it knows.
 #[derive(Debug, Default)]
 struct State {
@@ -22,6 +31,11 @@ struct State {
     endings: VecDeque<Value>,
     /// Number of checks of jobs that find nothing, as if they came before the job.
     blind: usize,
+    /// Number of deletions of tables that fail.
+    keeps: usize,
+    /// Requests until the next one that breaks, how many break then, and when.
+    breaks: Option<(usize, usize, Breaks)>,
+    has_broken: bool,
     /// Everything that changes something, in order.
     asked: Vec<Value>,
 }
@@ -35,7 +49,14 @@ impl Recorder {
     pub(super) async fn serve(&self) -> BigQueryTarget {
         let recorder = self.clone();
         let router = Router::new().fallback(move |method: Method, uri: Uri, body: Bytes| {
-            let (status, answer) = recorder.answer(&method, uri.path(), &body);
+            let (status, answer) = match recorder.breaks_now() {
+                Some(Breaks::Before) => refusal(StatusCode::SERVICE_UNAVAILABLE, "backendError"),
+                Some(Breaks::After) => {
+                    recorder.answer(&method, uri.path(), &body);
+                    refusal(StatusCode::SERVICE_UNAVAILABLE, "backendError")
+                }
+                None => recorder.answer(&method, uri.path(), &body),
+            };
             async move { (status, answer.to_string()) }
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -61,11 +82,48 @@ impl Recorder {
         self.0.lock().unwrap().blind = looks;
     }
 
+    /// Makes the next deletions of tables fail.
+    pub(super) fn keeps_tables(&self, deletions: usize) {
+        self.0.lock().unwrap().keeps = deletions;
+    }
+
     /// Changes how a job has ended.
     pub(super) fn now_ends(&self, id: &str, ending: &Value) {
         let mut state = self.0.lock().unwrap();
         let job = state.known.get_mut(&format!("/jobs/{id}")).unwrap();
         merge(job, ending);
+    }
+
+    /// Breaks some requests, after a number of others.
+    pub(super) fn breaks(&self, after: usize, times: usize, when: Breaks) {
+        self.0.lock().unwrap().breaks = Some((after, times, when));
+    }
+
+    fn breaks_now(&self) -> Option<Breaks> {
+        let mut state = self.0.lock().unwrap();
+        match &mut state.breaks {
+            Some((after, ..)) if *after > 0 => *after -= 1,
+            Some((_, times, when)) if *times > 0 => {
+                let when = *when;
+                *times -= 1;
+                state.has_broken = true;
+                return Some(when);
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Whether a request was broken.
+    pub(super) fn has_broken(&self) -> bool {
+        self.0.lock().unwrap().has_broken
+    }
+
+    /// Names of the tables that exist.
+    pub(super) fn tables(&self) -> Vec<String> {
+        let state = self.0.lock().unwrap();
+        let name = |path: &String| path.strip_prefix("/datasets/sales/tables/").map(Into::into);
+        state.known.keys().filter_map(name).collect()
     }
 
     /// What it was asked to do, in order. Fails if BigQuery does not know some of it.
@@ -117,7 +175,11 @@ impl Recorder {
                 // Only a load says how many rows it has written.
                 let usual = match job["configuration"]["load"] {
                     Value::Null => json!({"status": {"state": "DONE"}}),
-                    _ => done(3),
+                    // Of many files, each holds a row.
+                    ref load => done(match load["sourceUris"].as_array().map_or(0, Vec::len) {
+                        files @ 3.. => files as u64,
+                        _ => 3,
+                    }),
                 };
                 merge(&mut job, &state.endings.pop_front().unwrap_or(usual));
                 state.known.insert(path, job.clone());
@@ -134,6 +196,10 @@ impl Recorder {
                 merge(&mut table, &body);
                 state.known.insert(path.to_owned(), table.clone());
                 (StatusCode::OK, table)
+            }
+            _ if state.keeps > 0 => {
+                state.keeps -= 1;
+                refusal(StatusCode::SERVICE_UNAVAILABLE, "backendError")
             }
             (_, path) => {
                 state.known.remove(path);

@@ -1,14 +1,11 @@
 //! The requests, word for word.
 
-use std::task::Poll;
-
 use serde_json::{Value, json};
 use sluice_contracts::documents::{SchemaChanges, TargetType};
 use sluice_contracts::job::WriteDisposition::{Append, Empty, Truncate};
 
-use super::recorder::{Recorder, done};
-use super::{ID, TAGS, columns, load, load_of_nothing, loaded};
-use crate::target::Target;
+use super::recorder::Recorder;
+use super::{ID, TAGS, advance, columns, load, load_of_nothing, loaded, many_parts};
 
 /// A table with descriptions, keys and policies.
 fn cared_for() -> Value {
@@ -143,21 +140,97 @@ async fn a_staged_load_is_copied_over_the_table_that_it_looks_like() {
     }
 }
 
+/// A copy takes the expiration of its source over, so the source has none by then, and the table
+/// keeps its own.
 #[tokio::test]
-async fn a_copy_that_took_over_the_end_of_its_staging_table_is_kept_for_good() {
+async fn staging_never_makes_the_table_expire() {
+    for (disposition, staged) in [(Append, false), (Truncate, true)] {
+        for own in [None, Some("4102444800000")] {
+            let recorder = Recorder::default();
+            let mut table = cared_for();
+            table["encryptionConfiguration"] = json!({"kmsKeyName": "ours"});
+            if let Some(own) = own {
+                table["expirationTime"] = own.into();
+            }
+            recorder.stands(table);
+            let mut load = load(disposition, columns(&[ID, DAY, EMAIL])).await;
+            load.staged = staged;
+            loaded(&recorder, &load).await;
+            let asked = recorder.asked();
+            let asked = asked.as_array().unwrap();
+            let is_end = |asked: &Value| asked.to_string().contains(r#"{"expirationTime":null}"#);
+            let is_copy = |asked: &Value| asked.to_string().contains(r#""copy":"#);
+            let end = asked.iter().position(is_end).expect("the staging table keeps its end");
+            let copy = asked.iter().position(is_copy).expect("nothing is copied");
+            assert!(end < copy, "{asked:#?}");
+            let copy = &asked[copy]["POST /jobs"]["configuration"]["copy"];
+            assert_eq!(copy["destinationExpirationTime"].as_str(), own);
+            // Without it the copy has the key of the project.
+            assert_eq!(copy["destinationEncryptionConfiguration"]["kmsKeyName"], "ours");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_staging_table_that_could_not_be_deleted_is_deleted_by_the_next_call() {
+    let recorder = Recorder::default();
+    recorder.stands(cared_for());
+    let load = load(Append, columns(&[ID, DAY, EMAIL])).await;
+    recorder.keeps_tables(1);
+    let target = recorder.serve().await;
+    assert!(advance(&target, &load).await.unwrap().is_pending());
+    assert_eq!(loaded(&recorder, &load).await.rows, 3);
+    let asked = recorder.asked().to_string();
+    assert_eq!(asked.matches("DELETE").count(), 2, "{asked}");
+    assert_eq!(recorder.jobs().len(), 2, "{asked}");
+}
+
+#[tokio::test]
+async fn more_files_than_one_job_takes_are_staged_and_copied_at_once() {
     let recorder = Recorder::default();
     let mut load = load(Truncate, columns(&[ID])).await;
-    load.staged = true;
-    recorder.ends(done(3));
-    let target = recorder.serve().await;
-    let Poll::Ready(prepared) = Target::prepare(&target, &load).await.unwrap() else {
-        panic!("it is staged");
-    };
+    load.parts = many_parts(&load, 12_000).await;
+    load.rows = 12_000;
+    assert_eq!(loaded(&recorder, &load).await.rows, 12_000);
     let asked = recorder.asked();
-    let staging = asked[0].as_object().and_then(|asked| asked.values().next()).unwrap();
-    recorder.stands(json!({"expirationTime": staging["expirationTime"]}));
-    assert!(prepared.publish().await.unwrap().is_ready());
-    let asked = recorder.asked();
-    let change = json!({"PATCH /datasets/sales/tables/orders": {"expirationTime": null}});
-    assert!(asked.as_array().unwrap().contains(&change), "{asked:#}");
+    let asked = asked.as_array().unwrap();
+    let jobs = asked.iter().filter_map(|asked| asked.get("POST /jobs"));
+    let mut kinds: Vec<(String, usize)> = jobs
+        .map(|job| {
+            let configuration = &job["configuration"];
+            let count = |what: &Value| what.as_array().map_or(0, Vec::len);
+            match configuration.get("load") {
+                Some(load) => ("load".to_owned(), count(&load["sourceUris"])),
+                None => ("copy".to_owned(), count(&configuration["copy"]["sourceTables"])),
+            }
+        })
+        .collect();
+    assert_eq!(kinds.last().map(|(kind, _)| kind.as_str()), Some("copy"));
+    kinds.sort();
+    let expected = [("copy", 2), ("load", 2_000), ("load", 10_000)];
+    assert_eq!(kinds, expected.map(|(kind, count)| (kind.to_owned(), count)));
+    // Two tables are made, kept and deleted, and three jobs are started.
+    assert_eq!(asked.len(), 9);
+}
+
+#[tokio::test]
+async fn documents_of_json_are_parsed_without_rounding() {
+    let doc = ("doc", TargetType::Json);
+    let fields = json!({"schema": {"fields": [
+        {"name": "id", "type": "INTEGER", "mode": "REQUIRED"},
+        {"name": "doc", "type": "JSON"},
+    ]}});
+    for (name, disposition, existing) in [
+        ("json_first", Truncate, None),
+        ("json_truncate", Truncate, Some(&fields)),
+        ("json_append", Append, Some(&fields)),
+        ("json_empty", Empty, Some(&fields)),
+    ] {
+        let recorder = Recorder::default();
+        if let Some(existing) = existing {
+            recorder.stands(existing.clone());
+        }
+        loaded(&recorder, &load(disposition, columns(&[ID, doc])).await).await;
+        assert_asked!(name, recorder);
+    }
 }

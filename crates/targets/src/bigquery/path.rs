@@ -1,0 +1,128 @@
+//! The way in which a load becomes visible.
+//!
+//! A load job is one step to readers, and it is free. But BigQuery says how many rows it has written
+//! only when they are visible. So it writes to the table itself only where a difference can be taken
+//! back: a table that is replaced, was empty, or did not exist. Rows that are appended cannot be told
+//! from others afterwards; they go to staging tables first, are counted there, and are appended by
+//! one copy, which is free too.
+//!
+//! One load job takes [`MOST_FILES`] files of [`MOST_BYTES`] together. Larger loads fill several
+//! staging tables, of which one copy takes [`MOST_STAGES`].
+//!
+//! Where a column is of a type that no load from Parquet fills, a statement over the staging tables
+//! is the visible step. It reads them, which is not free.
+
+use std::ops::Range;
+
+use sluice_contracts::documents::{Column, Part, TargetType};
+use sluice_contracts::job::WriteDisposition;
+use sluice_contracts::{Error, Result};
+use sluice_runtime::format::thousands;
+
+use super::existing::ExistingTable;
+use crate::target::Load;
+
+/// Files that one load job takes.
+/// <https://cloud.google.com/bigquery/quotas#load_jobs>
+const MOST_FILES: usize = 10_000;
+/// Bytes of files that one load job takes; BigQuery's limit is 15 TB.
+const MOST_BYTES: u64 = 14_000_000_000_000;
+/// Tables that one copy takes.
+/// <https://cloud.google.com/bigquery/quotas#copy_jobs>
+const MOST_STAGES: usize = 1_200;
+
+/// The jobs by which a load becomes visible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LoadPath {
+    /// One load job.
+    Direct,
+    /// Load jobs into staging tables, and one copy of them.
+    Copy,
+    /// Load jobs into staging tables, and one statement that reads them.
+    Statement,
+}
+
+impl LoadPath {
+    /// The path of a load into the table as it is now.
+    pub(super) fn of(load: &Load, existing: Option<&ExistingTable>) -> Self {
+        let appends = load.disposition == WriteDisposition::Append && existing.is_some();
+        let large = load.parts.len() > MOST_FILES || bytes(&load.parts) > MOST_BYTES;
+        match () {
+            () if load.parts.is_empty() && !load.staged => Self::Direct,
+            () if load.columns.iter().any(is_converted) => Self::Statement,
+            () if load.staged || appends || large => Self::Copy,
+            () => Self::Direct,
+        }
+    }
+}
+
+/// The parts of each staging table. One table at least, without parts if the load has none.
+///
+/// # Errors
+/// `Invalid` if they are more than one copy takes.
+pub(super) fn stages(parts: &[Part]) -> Result<Vec<Range<usize>>> {
+    let mut stages = Vec::new();
+    let (mut start, mut size) = (0, 0);
+    for (at, part) in parts.iter().enumerate() {
+        if at - start == MOST_FILES || (at > start && size + part.bytes > MOST_BYTES) {
+            stages.push(start..at);
+            (start, size) = (at, 0);
+        }
+        size += part.bytes;
+    }
+    stages.push(start..parts.len());
+    if stages.len() > MOST_STAGES {
+        return Err(Error::invalid(format!(
+            "the table has {} parts, and BigQuery takes {} at once",
+            thousands(parts.len() as u64),
+            thousands((MOST_FILES * MOST_STAGES) as u64)
+        ))
+        .hint("a larger `partitioning.target_rows` makes fewer parts"));
+    }
+    Ok(stages)
+}
+
+fn bytes(parts: &[Part]) -> u64 {
+    parts.iter().map(|part| part.bytes).sum()
+}
+
+/// Whether no load from Parquet fills a column of this type, so that it is loaded as text.
+/// <https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet#parquet_conversions>
+pub(super) fn is_converted(column: &Column) -> bool {
+    column.target_type == TargetType::Json
+}
+
+/// The columns of the staging tables.
+pub(super) fn staged_columns(columns: &[Column]) -> Vec<Column> {
+    let staged = |column: &Column| Column {
+        target_type: if is_converted(column) { TargetType::String } else { column.target_type },
+        ..column.clone()
+    };
+    columns.iter().map(staged).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(count: usize, bytes: u64) -> Vec<Part> {
+        let part = |at| Part { path: format!("{at}"), rows: 1, bytes, crc32c: 0 };
+        (0..count).map(part).collect()
+    }
+
+    #[test]
+    fn a_staging_table_takes_as_many_files_and_bytes_as_one_load_job() {
+        let sizes = |parts: &[Part]| -> Vec<usize> {
+            stages(parts).unwrap().iter().map(ExactSizeIterator::len).collect()
+        };
+        assert_eq!(sizes(&[]), [0]);
+        assert_eq!(sizes(&parts(10_000, 1)), [10_000]);
+        assert_eq!(sizes(&parts(12_000, 1)), [10_000, 2_000]);
+        let tera = 1_000_000_000_000;
+        assert_eq!(sizes(&parts(3, 6 * tera)), [2, 1]);
+        assert_eq!(sizes(&parts(2, 20 * tera)), [1, 1]);
+        assert_eq!(sizes(&parts(1_200, 13 * tera)).len(), 1_200);
+        let error = stages(&parts(1_201, 13 * tera)).unwrap_err();
+        assert!(error.remedy().unwrap().contains("target_rows"), "{error:?}");
+    }
+}

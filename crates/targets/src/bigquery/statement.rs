@@ -1,0 +1,63 @@
+//! Statements that make staged rows visible.
+//!
+//! They name columns and never their places. A document of JSON is parsed so that no number in it is
+//! rounded: one that cannot be kept ends the statement, and nothing becomes visible.
+//!
+//! <https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#parse_json>
+
+use sluice_contracts::documents::{Column, TargetType};
+use sluice_contracts::job::WriteDisposition;
+
+use super::address::TableId;
+
+/// The staged rows, with the types of the target.
+pub(super) fn select(columns: &[Column], staging: &[TableId]) -> String {
+    let expressions: Vec<String> = columns.iter().map(expression).collect();
+    let expressions = expressions.join(", ");
+    let selects: Vec<String> = staging
+        .iter()
+        .map(|table| format!("SELECT {expressions} FROM {}", table.quoted()))
+        .collect();
+    selects.join(" UNION ALL ")
+}
+
+/// The statement that writes the staged rows to a table that exists with these columns. To readers
+/// it is one step, and it keeps everything that the table has besides its rows.
+///
+/// <https://cloud.google.com/bigquery/docs/transactions>
+pub(super) fn write(
+    into: &TableId,
+    columns: &[Column],
+    staging: &[TableId],
+    disposition: WriteDisposition,
+) -> String {
+    let table = into.quoted();
+    let names: Vec<String> = columns.iter().map(|column| format!("`{}`", column.name)).collect();
+    let insert = format!("INSERT INTO {table} ({}) {}", names.join(", "), select(columns, staging));
+    let before = match disposition {
+        WriteDisposition::Append => return insert,
+        WriteDisposition::Truncate => format!("TRUNCATE TABLE {table}"),
+        WriteDisposition::Empty => {
+            format!("ASSERT NOT EXISTS (SELECT 1 FROM {table}) AS 'the table has rows'")
+        }
+    };
+    format!("BEGIN TRANSACTION; {before}; {insert}; COMMIT TRANSACTION;")
+}
+
+/// The value of a column, from its staged form.
+fn expression(column: &Column) -> String {
+    let name = format!("`{}`", column.name);
+    match (column.target_type, column.repeated) {
+        (TargetType::Json, false) => format!("{} AS {name}", parsed(&name)),
+        (TargetType::Json, true) => format!(
+            "ARRAY(SELECT {} FROM UNNEST({name}) AS element WITH OFFSET AS place ORDER BY place) \
+             AS {name}",
+            parsed("element")
+        ),
+        _ => name,
+    }
+}
+
+fn parsed(text: &str) -> String {
+    format!("PARSE_JSON({text}, wide_number_mode => 'exact')")
+}
