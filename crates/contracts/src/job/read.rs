@@ -141,7 +141,7 @@ bucket: file:///data/bucket
     fn what_can_never_work_is_refused_before_anything_is_asked() {
         for (was, is, expected) in [
             ("finish_within: 10m", "finish_within: 0s", "`limits.finish_within`: `0s` is no time"),
-            ("finish_within: 10m", "finish_within: 0h 0ms", "leave it out if the run may take"),
+            ("finish_within: 10m", "answer_within: 0h 0ms", "leave it out, or write `90s`"),
             ("${SOURCE_URL}", "shop.db", "`source.url`: has no scheme\nwrite `postgres://"),
             ("${SOURCE_URL}", "://h/d", "`source.url`: has no scheme"),
             ("${SOURCE_URL}", "", "`source.url`: has no scheme"),
