@@ -217,6 +217,8 @@ impl ExistingTable {
         let mut warnings = schema::warnings(self.fields(), wanted.columns);
         match self.compare(wanted.columns) {
             SchemaMatch::Same => {}
+            // A table without columns has no readers who could miss them.
+            SchemaMatch::Wider(_) if self.fields().is_empty() => {}
             SchemaMatch::Wider(new) => {
                 let names: Vec<String> = new
                     .iter()
