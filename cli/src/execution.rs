@@ -1,6 +1,5 @@
 //! Carrying out a job: plan, launch, watch, commit.
 
-use std::cell::Cell;
 use std::path::Path;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -13,12 +12,13 @@ use sluice_contracts::{Error, Kind, Result};
 use sluice_loader::{
     Coverage, Outcome, RunView, coverage, error_of, table_outcomes, tasks_to_start,
 };
+use sluice_planner::TargetCheck;
 use sluice_planner::launch::Launcher as _;
 use sluice_runtime::storage::open_bucket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::commands::{self, check_places, open_source, open_targets};
+use crate::commands::{self, check_places, open_source, open_targets, open_targets_of};
 use crate::format::count;
 use crate::launch::{ChildProcesses, Event};
 use crate::location::shell_word;
@@ -93,22 +93,8 @@ impl Planned {
 /// Plans a run and writes its manifest.
 async fn plan(job: &Job) -> Result<(RunStore, Manifest)> {
     check_places(job)?;
-    let mut manifest = plan_shown(job).await?;
-    let targets = open_targets(&manifest).await?;
-    let mut checked = Vec::with_capacity(manifest.tables.len());
-    let now = Cell::new(0);
-    let checking = async {
-        for (at, table) in (1..).zip(&manifest.tables) {
-            now.set(at);
-            checked.push(targets.find(&table.target)?.check(manifest.run, table).await);
-        }
-        Ok::<(), Error>(())
-    };
-    let of = count(manifest.tables.len() as u64, "table");
-    shown(|| format!("planning: the target of table {} of {of}", now.get()), checking).await?;
-    Error::all(checked, |count| {
-        format!("plan job `{}`: the targets of {count} tables refuse them", job.name)
-    })?;
+    let targets = open_targets(job.selection.target()).await?;
+    let mut manifest = plan_shown(job, TargetCheck::ToRun(&targets)).await?;
     // Not before: a job that is refused makes no folder.
     let bucket = open_bucket(&job.bucket)?;
     sluice_planner::name_dropped(&bucket, job, &mut manifest).await?;
@@ -123,15 +109,15 @@ async fn plan(job: &Job) -> Result<(RunStore, Manifest)> {
 }
 
 /// Plans a run, and shows how far the planning has come.
-pub(crate) async fn plan_shown(job: &Job) -> Result<Manifest> {
+pub(crate) async fn plan_shown(job: &Job, targets: TargetCheck<'_>) -> Result<Manifest> {
     let progress = sluice_planner::Progress::default();
-    let planning = sluice_planner::plan(job, open_source(&job.source)?, &progress);
+    let planning = sluice_planner::plan(job, open_source(&job.source)?, targets, &progress);
     shown(|| format!("planning: {}", progress.last()), planning).await
 }
 
 async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Outcome> {
     let doing = |error: Error| error.during(format!("run `{}`", manifest.run));
-    let targets = open_targets(manifest).await?;
+    let targets = open_targets_of(manifest).await?;
     for _ in 0..EXECUTIONS {
         let coverage = coverage(store, manifest).await?;
         if coverage.is_complete() {

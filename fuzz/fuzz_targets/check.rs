@@ -87,6 +87,9 @@ fn columns(input: &[u8]) -> Option<(Vec<Column>, &[u8])> {
             repeated: choice & 64 != 0 || encoding == "vector",
             decimal: (precision > 0).then_some(Decimal { precision, scale }),
             fields: Vec::new(),
+            nullable: None,
+            max_length: None,
+            description: None,
             on_invalid: if choice & 128 == 0 { OnInvalid::Null } else { OnInvalid::Fail },
             invalid: None,
         }

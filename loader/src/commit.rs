@@ -228,6 +228,8 @@ impl Run<'_> {
             snapshot: generation,
             target: table.target.clone(),
             disposition: table.write.disposition,
+            schema_changes: table.write.schema_changes,
+            new_table: table.write.new_table.clone(),
             columns: table.columns.clone(),
             bucket: self.store.bucket().clone(),
             parts,

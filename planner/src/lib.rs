@@ -19,6 +19,7 @@ mod rules;
 #[cfg(feature = "service")]
 pub mod service;
 pub mod strategy;
+mod target_check;
 #[cfg(test)]
 #[cfg(feature = "service")]
 mod tests;
@@ -32,4 +33,5 @@ pub use plan::plan;
 #[cfg(feature = "service")]
 pub use rules::JobRules;
 pub use strategy::{STRATEGIES, strategy_names};
+pub use target_check::TargetCheck;
 pub use time_limit::Progress;

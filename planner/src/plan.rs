@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use sluice_contracts::documents::{
-    LeastTls, Manifest, Refused, RunId, SnapshotPlan, Table, TableWrite, Unit,
+    LeastTls, Manifest, NewTable, Refused, RunId, SnapshotPlan, Table, TableWrite, Unit,
 };
 use sluice_contracts::job::{Consistency, Excluded, Job, Limits, Resolved, Selection, TableJob};
 use sluice_contracts::{Error, Result};
@@ -13,16 +13,22 @@ use sluice_sources::{Protection, Source, Survey};
 
 use crate::cutting::Cutting;
 use crate::pack::pack;
+use crate::target_check::TargetCheck;
 use crate::time_limit::{LIMIT, Progress, TABLE_LIMIT, limited, takes_too_long};
 
-/// Plans a run of `job`: looks at the source, cuts every table into units and packs them onto
-/// tasks. Nothing is written and nothing is started.
+/// Plans a run of `job`: looks at the source, cuts every table into units, asks the targets whether
+/// they take them, and packs the units onto tasks. Nothing is written and nothing is started.
 ///
 /// # Errors
 /// `Invalid`, before the first row is read, if the job asks for what cannot be done.
-pub async fn plan(job: &Job, source: Arc<dyn Source>, progress: &Progress) -> Result<Manifest> {
+pub async fn plan(
+    job: &Job,
+    source: Arc<dyn Source>,
+    targets: TargetCheck<'_>,
+    progress: &Progress,
+) -> Result<Manifest> {
     let run = RunId::generate();
-    let planning = Box::pin(survey_and_cut(run, job, source, progress));
+    let planning = Box::pin(survey_and_cut(run, job, source, targets, progress));
     limited(run, &job.name, progress, planning).await
 }
 
@@ -31,6 +37,7 @@ pub(crate) async fn survey_and_cut(
     run: RunId,
     job: &Job,
     source: Arc<dyn Source>,
+    targets: TargetCheck<'_>,
     progress: &Progress,
 ) -> Result<Manifest> {
     let doing = |error: Error| error.during(format!("plan job `{}`", job.name));
@@ -66,19 +73,20 @@ pub(crate) async fn survey_and_cut(
             }
             Err(error) if job.fails_as_a_whole() => return Err(doing(error)),
             // A locked table does not stop the others. A lost connection does; it is found below.
-            Err(error) => refused.push(refuse(table, &error)),
+            Err(error) => {
+                let name = table.relation.to_string();
+                refused.push(Refused::because(name, table.target.clone(), &error));
+            }
         }
     }
+    progress.comes_to("check the targets".to_owned());
+    let checked = targets.carry_out(run, job.fails_as_a_whole(), &mut tables, &mut units);
+    refused.extend(checked.await.map_err(doing)?);
     progress.comes_to("count the connections that are left".to_owned());
     let free = survey.connections().await.map_err(doing)?.unwrap_or(u32::MAX);
     let of_connection = survey.warnings().await.map_err(doing)?;
     if tables.is_empty() {
-        let what = format!("plan job `{}`: no table can be moved", job.name);
-        if refused.is_empty() {
-            return Err(Error::invalid(what).hint("every table is excluded"));
-        }
-        let errors = refused.iter().map(|table| table.report().into_error()).collect();
-        return Err(Error::several(what, errors));
+        return Err(no_table_is_left(job, &refused));
     }
     let limits = Limits { max_connections: job.limits.max_connections.min(free), ..job.limits };
     let several =
@@ -133,6 +141,15 @@ pub(crate) async fn survey_and_cut(
     })
 }
 
+/// Why no table of a job is moved.
+fn no_table_is_left(job: &Job, refused: &[Refused]) -> Error {
+    let what = format!("plan job `{}`: no table can be moved", job.name);
+    if refused.is_empty() {
+        return Error::invalid(what).hint("every table is excluded");
+    }
+    Error::several(what, refused.iter().map(|table| table.report().into_error()).collect())
+}
+
 fn log_table(run: RunId, table: &Table) {
     let units = u64::from(table.units);
     tracing::info!(
@@ -160,16 +177,6 @@ async fn select(job: &Job, survey: &mut dyn Survey) -> Result<Resolved> {
         }
     }
     Ok(resolved)
-}
-
-fn refuse(table: &TableJob, error: &Error) -> Refused {
-    Refused {
-        table: table.relation.to_string(),
-        target: table.target.clone(),
-        kind: error.kind(),
-        message: error.chain(),
-        hint: error.remedy().map(str::to_owned),
-    }
 }
 
 async fn plan_table(
@@ -206,7 +213,14 @@ async fn plan_table(
         row_security: table.row_security,
         answer_within: job.limits.answer_within.map(|longest| longest.as_secs()),
         target: table.target.clone(),
-        write: TableWrite::of(table.write_disposition),
+        write: TableWrite {
+            schema_changes: table.schema_changes,
+            new_table: NewTable {
+                description: table.new_table.description.clone().or(description.comment.clone()),
+                ..table.new_table.clone()
+            },
+            ..TableWrite::of(table.write_disposition)
+        },
         strategy: cutting.strategy.to_owned(),
         reason: cutting.reason,
         statement: None,

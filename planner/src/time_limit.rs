@@ -74,7 +74,8 @@ mod tests {
     };
 
     use super::*;
-    use crate::{plan, strategy_names};
+    use crate::target_check::tests::Picky;
+    use crate::{TargetCheck, plan, strategy_names};
 
     /// A source that never answers: when it is connected to, or when a table is described.
     #[derive(Debug, Clone)]
@@ -147,7 +148,8 @@ mod tests {
             [(false, "connect to the source"), (true, "table `shop.t3` (4 of 8)")]
         {
             let (source, progress) = (Arc::new(Stuck { connects }), Progress::default());
-            let planning = plan(&job, source, &progress);
+            let targets = Picky(None).targets();
+            let planning = plan(&job, source, TargetCheck::ToRun(&targets), &progress);
             let ended = tokio::time::timeout(Duration::from_hours(1), planning).await;
             let error = ended.expect("planning ends").unwrap_err();
             assert!(error.is_transient(), "{error:?}");
@@ -166,8 +168,9 @@ mod tests {
             "target": {"dataset": "bigquery://lake/shop"},
         });
         let job = Job::from_value("shop", job, &strategy_names()).unwrap();
-        let manifest =
-            plan(&job, Arc::new(Stuck { connects: true }), &Progress::default()).await.unwrap();
+        let (source, targets) = (Arc::new(Stuck { connects: true }), Picky(None).targets());
+        let checked = TargetCheck::ToRun(&targets);
+        let manifest = plan(&job, source, checked, &Progress::default()).await.unwrap();
         let names: Vec<_> = manifest.tables.iter().map(|table| table.name.as_str()).collect();
         assert_eq!(names, ["crm.t1"]);
         let refused = &manifest.refused[0];

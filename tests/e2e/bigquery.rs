@@ -12,7 +12,7 @@ use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use parquet::arrow::ArrowWriter;
 use serde_json::json;
 use sluice_contracts::documents::{
-    Column, OnInvalid, Part, RunId, TargetType, UnitRef, arrow_schema,
+    Column, NewTable, OnInvalid, Part, RunId, SchemaChanges, TargetType, UnitRef, arrow_schema,
 };
 use sluice_contracts::job::WriteDisposition::{self, Append, Empty, Truncate};
 use sluice_contracts::layout::Layout;
@@ -34,6 +34,9 @@ fn columns() -> Vec<Column> {
         repeated: name == "tags",
         decimal: None,
         fields: Vec::new(),
+        nullable: None,
+        max_length: None,
+        description: None,
         on_invalid: OnInvalid::Fail,
         invalid: None,
     };
@@ -89,6 +92,8 @@ fn load(warehouse: &Warehouse, disposition: WriteDisposition, parts: &[&[i64]]) 
         snapshot: 0,
         target: Warehouse::target("orders"),
         disposition,
+        schema_changes: SchemaChanges::default(),
+        new_table: NewTable::default(),
         columns: columns(),
         parts: made.collect(),
         bucket,

@@ -79,7 +79,7 @@ fn job_file(options: &Copy) -> Result<JobFile> {
         tables: None,
         partitioning: PartitioningFile::default(),
         columns: std::collections::BTreeMap::new(),
-        target: TargetFile { table: None, dataset: None, write_disposition },
+        target: TargetFile { write_disposition, ..TargetFile::default() },
         bucket: options.bucket.as_deref().map(target_url).transpose()?,
         limits: LimitsFile { max_tasks: options.max_tasks, ..LimitsFile::default() },
         consistency: Consistency::default(),
@@ -98,6 +98,7 @@ fn job_file(options: &Copy) -> Result<JobFile> {
                 partitioning: partitioning.clone(),
                 columns: std::collections::BTreeMap::new(),
                 name: None,
+                target: None,
             };
             file.tables = Some(tables.iter().map(entry).collect());
             file.target.dataset = Some(target);

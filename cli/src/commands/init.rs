@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::json;
+use sluice_contracts::documents::{NewTable, SchemaChanges};
 use sluice_contracts::job::{Partitioning, RowSecurity, TableJob, TableName, WriteDisposition};
 use sluice_contracts::{Error, Result};
 use sluice_sources::{Description, Listing, Survey};
@@ -128,6 +129,8 @@ async fn describe(survey: &mut dyn Survey, table: &TableName) -> Result<Descript
         columns: std::collections::BTreeMap::new(),
         target: String::new(),
         write_disposition: WriteDisposition::default(),
+        schema_changes: SchemaChanges::default(),
+        new_table: NewTable::default(),
     };
     survey.describe(&job).await
 }

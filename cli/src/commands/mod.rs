@@ -15,4 +15,4 @@ pub(crate) mod task;
 pub(crate) mod validate;
 
 pub(crate) use job::{open_source, read_job, yaml};
-pub(crate) use target::{check_places, open_targets};
+pub(crate) use target::{check_places, open_targets, open_targets_of};

@@ -32,8 +32,13 @@ pub(crate) fn check_places(job: &Job) -> Result<()> {
     }
 }
 
+/// Opens the target that a table, or a dataset of tables, has this URL in.
+pub(crate) async fn open_targets(target: &str) -> Result<Targets> {
+    Targets::open_for(TARGETS, &[target]).await
+}
+
 /// Opens the targets that the tables of a run need.
-pub(crate) async fn open_targets(manifest: &Manifest) -> Result<Targets> {
+pub(crate) async fn open_targets_of(manifest: &Manifest) -> Result<Targets> {
     let urls: Vec<&str> = manifest.tables.iter().map(|table| table.target.as_str()).collect();
     Targets::open_for(TARGETS, &urls).await
 }

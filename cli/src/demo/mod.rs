@@ -96,8 +96,8 @@ fn write_job(path: &Path, dir: &Path, database: &Path) -> Result<()> {
         columns: std::collections::BTreeMap::new(),
         target: TargetFile {
             table: Some(file_url(&dir.join("warehouse").join("demo").join(TABLE))?),
-            dataset: None,
             write_disposition: WriteDisposition::Truncate,
+            ..TargetFile::default()
         },
         bucket: Some(file_url(&dir.join("bucket"))?),
         limits: LimitsFile {

@@ -103,6 +103,9 @@ fn pass(case: &Case, stream: &[u8]) -> Duration {
         repeated: false,
         decimal: (case.target_type == TargetType::Numeric).then_some(Decimal::NUMERIC),
         fields: Vec::new(),
+        nullable: None,
+        max_length: None,
+        description: None,
         on_invalid: OnInvalid::Fail,
         invalid: None,
     };

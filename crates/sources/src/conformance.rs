@@ -8,8 +8,8 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use async_trait::async_trait;
 use sluice_contracts::documents::{
-    Column, Cut, KeyType, Leaf, OnInvalid, Relation, SnapshotPlan, Table, TableWrite, TargetType,
-    Unit, arrow_schema,
+    Column, Cut, KeyType, Leaf, NewTable, OnInvalid, Relation, SchemaChanges, SnapshotPlan, Table,
+    TableWrite, TargetType, Unit, arrow_schema,
 };
 use sluice_contracts::job::{Partitioning, RowSecurity, TableJob, WriteDisposition};
 use sluice_contracts::{Error, Kind, Result};
@@ -50,6 +50,9 @@ pub fn columns(names: &[&str]) -> Vec<Column> {
         repeated: false,
         decimal: None,
         fields: Vec::new(),
+        nullable: None,
+        max_length: None,
+        description: None,
         on_invalid: OnInvalid::Fail,
         invalid: None,
     };
@@ -237,6 +240,8 @@ fn job(relation: Relation) -> TableJob {
         columns: BTreeMap::new(),
         target: String::new(),
         write_disposition: WriteDisposition::Truncate,
+        schema_changes: SchemaChanges::default(),
+        new_table: NewTable::default(),
     }
 }
 

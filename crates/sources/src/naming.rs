@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use sluice_contracts::documents::Column;
-use sluice_contracts::job::{LONGEST_COLUMN_NAME, is_reserved_column_name, refused_column_name};
+use sluice_contracts::job::{
+    LONGEST_COLUMN_DESCRIPTION, LONGEST_COLUMN_NAME, LONGEST_TABLE_DESCRIPTION,
+    is_reserved_column_name, refused_column_name,
+};
 use sluice_contracts::{Error, Result};
 
 /// The target's name for a column: `wanted`, if the job asks for one, or the source's name in a
@@ -23,6 +26,24 @@ pub(crate) fn target_name(source_name: &str, wanted: Option<&str>) -> Result<Str
     }
 }
 
+/// A column's description, cut off where BigQuery does not hold it.
+pub(crate) fn description(text: Option<&str>) -> Option<String> {
+    shortened(text?, LONGEST_COLUMN_DESCRIPTION)
+}
+
+/// A table's comment as a description, cut off likewise.
+pub(crate) fn description_of_table(text: Option<&str>) -> Option<String> {
+    shortened(text?, LONGEST_TABLE_DESCRIPTION)
+}
+
+fn shortened(text: &str, longest: usize) -> Option<String> {
+    let text = text.trim();
+    if text.chars().count() <= longest {
+        return (!text.is_empty()).then(|| text.to_owned());
+    }
+    Some(text.chars().take(longest - 1).chain(['…']).collect())
+}
+
 /// What several errors of a table's columns say together.
 pub(crate) fn refused(count: usize) -> String {
     format!("{count} columns cannot be moved as they are")
@@ -31,22 +52,24 @@ pub(crate) fn refused(count: usize) -> String {
 /// Refuses columns that the target could not tell apart: BigQuery's names ignore case.
 pub(crate) fn refuse_collisions(columns: &[Column]) -> Result<()> {
     let mut seen: HashMap<String, &str> = HashMap::new();
-    for column in columns {
-        if let Some(first) = seen.insert(column.name.to_lowercase(), &column.source_name) {
-            let second = &column.source_name;
-            return Err(if first == second {
-                Error::invalid(format!("name columns: `{first}` is read twice"))
-                    .hint("name every column once in `source.columns`")
-            } else {
-                Error::invalid(format!(
-                    "name columns: `{first}` and `{second}` would both be `{}` in the target",
-                    column.name
-                ))
-                .hint(format!("set `columns.{second}.name` to another name"))
-            });
+    let collisions = columns.iter().map(|column| {
+        let second = column.source_name.as_str();
+        let first = *seen.entry(column.name.to_lowercase()).or_insert(second);
+        if std::ptr::eq(first, second) {
+            return Ok(());
         }
-    }
-    Ok(())
+        Err(if first == second {
+            Error::invalid(format!("name columns: `{first}` is read twice"))
+                .hint("name every column once in `source.columns`")
+        } else {
+            Error::invalid(format!(
+                "name columns: `{first}` and `{second}` would both be `{}` in the target",
+                column.name
+            ))
+            .hint(format!("set `columns.{second}.name` to another name"))
+        })
+    });
+    Error::all(collisions, |count| format!("{count} columns have the name of another")).map(drop)
 }
 
 fn mapped(name: &str) -> String {
@@ -77,6 +100,9 @@ mod tests {
             repeated: false,
             decimal: None,
             fields: Vec::new(),
+            nullable: None,
+            max_length: None,
+            description: None,
             on_invalid: OnInvalid::Fail,
             invalid: None,
         }
@@ -98,6 +124,18 @@ mod tests {
         assert_eq!(error.remedy(), Some("set `columns.a.name` to another name"));
         let error = target_name("a", Some("_partition")).unwrap_err();
         assert!(error.to_string().ends_with("BigQuery reserves names with this prefix"));
+    }
+
+    #[test]
+    fn a_description_is_cut_off_where_bigquery_does_not_hold_it() {
+        assert_eq!(description(Some(" the number \n")).as_deref(), Some("the number"));
+        assert_eq!((description(Some("  ")), description(None)), (None, None));
+        let whole = "ä".repeat(1_024);
+        assert_eq!(description(Some(&whole)), Some(whole.clone()));
+        let cut = description(Some(&format!("{whole}!"))).unwrap();
+        assert_eq!(cut, "ä".repeat(1_023) + "…");
+        let table = description_of_table(Some(&"x".repeat(20_000))).unwrap();
+        assert_eq!(table.chars().count(), 16_384);
     }
 
     #[test]

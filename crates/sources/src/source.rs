@@ -178,6 +178,8 @@ pub struct Description {
     pub identity: Vec<String>,
     /// What is read one after another: the table itself, or its leaves. Never empty.
     pub pieces: Vec<Piece>,
+    /// What the source says that the table is about.
+    pub comment: Option<String>,
     /// Warnings for the reader of the plan.
     pub warnings: Vec<String>,
 }

@@ -13,7 +13,8 @@ use object_store::path::Path;
 use object_store::{ObjectStoreExt as _, PutPayload};
 use parquet::arrow::ArrowWriter;
 use sluice_contracts::documents::{
-    Column, OnInvalid, Part, Relation, RunId, Table, TableWrite, TargetType, UnitRef, arrow_schema,
+    Column, NewTable, OnInvalid, Part, Relation, RunId, SchemaChanges, Table, TableWrite,
+    TargetType, UnitRef, arrow_schema,
 };
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::RowSecurity;
@@ -165,6 +166,8 @@ async fn load(
         snapshot: 0,
         target: table.to_owned(),
         disposition,
+        schema_changes: SchemaChanges::default(),
+        new_table: NewTable::default(),
         columns: columns(),
         bucket,
         rows: written.iter().map(|part| part.rows).sum(),
@@ -206,6 +209,9 @@ fn columns() -> Vec<Column> {
         repeated: false,
         decimal: None,
         fields: Vec::new(),
+        nullable: None,
+        max_length: None,
+        description: None,
         on_invalid: OnInvalid::Fail,
         invalid: None,
     }]

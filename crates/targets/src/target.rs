@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use sluice_contracts::Result;
-use sluice_contracts::documents::{Column, Part, RunId, Table};
+use sluice_contracts::documents::{Column, NewTable, Part, RunId, SchemaChanges, Table};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::store::Bucket;
 
@@ -81,6 +81,10 @@ pub struct Load {
     pub target: String,
     /// What happens to the rows that the target already has.
     pub disposition: WriteDisposition,
+    /// What happens where the target's columns are not those of the run.
+    pub schema_changes: SchemaChanges,
+    /// What the target is made with, if the load makes it.
+    pub new_table: NewTable,
     /// The table's columns, in the order of the part files.
     pub columns: Vec<Column>,
     /// Where the parts lie.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use sluice_contracts::documents::{Manifest, Request, Reservation, RunId};
 use sluice_contracts::job::Job;
@@ -25,14 +24,12 @@ use crate::plan::survey_and_cut;
 use crate::request::{RunRequest, Wanted};
 use crate::rules::JobRules;
 use crate::time_limit::limited;
-use crate::{Progress, name_dropped, remember, strategy_names};
+use crate::{Progress, TargetCheck, name_dropped, remember, strategy_names};
 
 /// Plannings at once: each holds a connection to its source, and its catalogue in memory.
 const PLANNINGS: usize = 5;
 /// Longest wait for one of these places.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
-/// Targets that are checked at once.
-const CHECKS: usize = 16;
 /// Tasks that run at once where neither the platform nor the operator says how many: with a CPU
 /// each, no more than the usual quota of a small region.
 const USUAL_PARALLELISM: u32 = 100;
@@ -303,12 +300,11 @@ impl Planner {
         progress.comes_to("ask how many tasks run at once".to_owned());
         job.limits.max_tasks = job.limits.max_tasks.min(self.most_tasks().await?);
         let source = self.ports.rules.open(&job.source, &self.ports.variable)?;
-        let mut manifest = survey_and_cut(run, &job, source, progress).await?;
+        let targets = TargetCheck::ToRun(&self.ports.targets);
+        let mut manifest = survey_and_cut(run, &job, source, targets, progress).await?;
         manifest.least_tls = self.ports.rules.sluice_source_tls;
         progress.comes_to("look at the job's last run".to_owned());
         name_dropped(&self.ports.bucket, &job, &mut manifest).await?;
-        progress.comes_to("check the targets".to_owned());
-        self.check_targets(&mut manifest).await?;
         Ok(manifest)
     }
 
@@ -318,21 +314,6 @@ impl Planner {
         let at_once = self.ports.executions.parallelism().await?;
         let limits = [at_once, self.ports.most_tasks];
         Ok(limits.into_iter().flatten().min().unwrap_or(USUAL_PARALLELISM))
-    }
-
-    /// Refuses a run that could not be loaded, before a row is read.
-    async fn check_targets(&self, manifest: &mut Manifest) -> Result<()> {
-        let run = manifest.run;
-        let mut checks = Vec::with_capacity(manifest.tables.len());
-        for table in &manifest.tables {
-            checks.push(self.ports.targets.find(&table.target)?.check(run, table));
-        }
-        let warnings: Vec<Vec<String>> =
-            stream::iter(checks).buffered(CHECKS).try_collect().await?;
-        for (table, warnings) in manifest.tables.iter_mut().zip(warnings) {
-            table.warnings.extend(warnings);
-        }
-        Ok(())
     }
 
     fn store(&self, run: RunId) -> RunStore {

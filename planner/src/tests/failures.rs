@@ -114,7 +114,7 @@ async fn a_failure_that_may_pass_ends_the_run_when_its_time_is_up_and_not_before
     assert_eq!(world.plan(run).await.unwrap().status, StatusCode::NO_CONTENT);
     let [event] = &world.listener.heard()[..] else { panic!("{:?}", world.listener.heard()) };
     let failure = event.failure.as_ref().unwrap();
-    assert!(failure.message.contains("after 60 minutes: look at `"), "{failure:?}");
+    assert!(failure.message.contains("after 60 minutes: plan job `shop`: "), "{failure:?}");
     assert_eq!(failure.hint.as_deref(), Some("make the dataset"));
     // The target works again, but too late.
     *world.target.wrong.lock().unwrap() = None;

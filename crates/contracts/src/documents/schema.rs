@@ -150,6 +150,15 @@ pub struct Column {
     /// Its fields, for STRUCT.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Column>,
+    /// Whether the source allows NULL in it; absent where the source does not say so, as for a view.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nullable: Option<bool>,
+    /// Most characters of its values, for STRING, or bytes, for BYTES, if the source limits them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<u32>,
+    /// What the column is about, for readers of the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
     /// What happens to a value that `target_type` cannot hold.
     #[serde(default)]
     pub on_invalid: OnInvalid,
@@ -254,6 +263,9 @@ mod tests {
             repeated: target_type == TargetType::Struct,
             decimal: None,
             fields,
+            nullable: None,
+            max_length: None,
+            description: None,
             on_invalid: OnInvalid::Fail,
             invalid: None,
         };

@@ -1,5 +1,7 @@
 //! What the load of a table does to its target.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,12 +22,147 @@ pub struct TableWrite {
     /// What the table holds once the load is visible, for a run that reads only what changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<Watermark>,
+    /// What happens where the target's columns are not those of the run.
+    #[serde(default = "SchemaChanges::of_older_plans")]
+    pub schema_changes: SchemaChanges,
+    /// What the table is made with if the load makes it.
+    #[serde(default, skip_serializing_if = "NewTable::is_default")]
+    pub new_table: NewTable,
 }
 
 impl TableWrite {
-    /// A write of whole rows.
+    /// A write of whole rows into a table with the same columns, or into a new one.
     pub fn of(disposition: WriteDisposition) -> Self {
-        Self { disposition, key: Vec::new(), order_by: None, watermark: None }
+        Self {
+            disposition,
+            key: Vec::new(),
+            order_by: None,
+            watermark: None,
+            schema_changes: SchemaChanges::default(),
+            new_table: NewTable::default(),
+        }
+    }
+}
+
+/// What happens where the columns of an existing target are not those of the run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SchemaChanges {
+    /// The table is refused.
+    #[default]
+    Refuse,
+    /// Columns that the target lacks are added to it, NULLABLE; any other difference is refused.
+    Add,
+    /// `truncate` replaces the columns with the rows. What is partitioned or clustered by stays.
+    Replace,
+}
+
+impl SchemaChanges {
+    /// Plans that do not say it were made when every load did this.
+    fn of_older_plans() -> Self {
+        Self::Replace
+    }
+
+    /// The name in a job file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Add => "add",
+            Self::Replace => "replace",
+        }
+    }
+}
+
+/// What a table is made with. A table that exists keeps what it has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTable {
+    /// How its rows are partitioned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition_by: Option<PartitionBy>,
+    /// Target columns that its rows are clustered by, the most significant first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cluster_by: Vec<String>,
+    /// Its labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Its description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+impl NewTable {
+    /// Whether nothing is asked for.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How the rows of a table are partitioned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum PartitionBy {
+    /// By time.
+    Time {
+        /// Target column; by the time of loading, if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        column: Option<String>,
+        /// How long a partition is.
+        granularity: Granularity,
+        /// Seconds after which the rows of a partition are deleted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expiration: Option<u64>,
+        /// Whether a query has to say which partitions it reads.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        require_filter: bool,
+    },
+    /// By ranges of whole numbers.
+    Range {
+        /// Target column.
+        column: String,
+        /// Where the first range begins.
+        start: i64,
+        /// Where the last range ends; it is not part of it.
+        end: i64,
+        /// Width of each range.
+        interval: i64,
+    },
+}
+
+impl PartitionBy {
+    /// The target column, if there is one.
+    pub fn column(&self) -> Option<&str> {
+        match self {
+            Self::Time { column, .. } => column.as_deref(),
+            Self::Range { column, .. } => Some(column),
+        }
+    }
+}
+
+/// How long a partition of time is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Granularity {
+    /// An hour.
+    Hour,
+    /// A day.
+    #[default]
+    Day,
+    /// A month.
+    Month,
+    /// A year.
+    Year,
+}
+
+impl Granularity {
+    /// The name in a job file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Month => "month",
+            Self::Year => "year",
+        }
     }
 }
 

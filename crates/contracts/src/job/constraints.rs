@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
 use super::column_name::refused_column_name;
+use super::new_table::check_new_tables;
 use super::validate::{JobProblem, join, nearest_hint};
 use super::yaml::{DURATIONS, duration_hint};
 use super::{ColumnFile, JobFile};
@@ -174,6 +175,7 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<JobProblem> {
     }
     check_empty(file, &mut problems);
     check_tables(file, &mut problems);
+    check_new_tables(file, &mut problems);
     check_names("columns", &file.columns, &mut problems);
     for (at, table) in file.tables.iter().flatten().enumerate() {
         check_names(&format!("tables.{at}.columns"), &table.columns, &mut problems);

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::documents::{OnInvalid, TargetType};
+use super::new_table::{NewTableFile, PartitionByFile};
+use crate::documents::{OnInvalid, SchemaChanges, TargetType};
 
 /// One job: one source, a table or many, one target. YAML, or the same document as JSON.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -79,6 +80,10 @@ pub struct TablesFile {
     /// `{table}` stand for the source's, as in `{schema}_{table}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// What the tables are made with in the target, where it differs from what `target` says of
+    /// all tables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<NewTableFile>,
 }
 
 /// What is read.
@@ -153,10 +158,13 @@ pub struct ColumnFile {
     /// What happens to a value that the target type cannot hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_invalid: Option<OnInvalid>,
+    /// Description in a table that the load makes. The column's comment in the source, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
 }
 
 /// Where the table goes.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TargetFile {
     /// URL of the table: `file:///warehouse/dataset/table`, or `bigquery://project/dataset/table`.
@@ -169,10 +177,27 @@ pub struct TargetFile {
     /// What happens to the rows that the target already has.
     #[serde(default)]
     pub write_disposition: WriteDisposition,
+    /// What happens where the columns of the target differ from those of the run: the table is
+    /// refused, columns that it lacks are added, or all are replaced.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub schema_changes: SchemaChanges,
+    /// How a table that the load makes is partitioned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition_by: Option<PartitionByFile>,
+    /// What a table that the load makes is clustered by: up to 4 columns, by their names in the
+    /// target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_by: Option<Vec<String>>,
+    /// Labels of a table that the load makes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Description of a table that the load makes. The table's comment in the source, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
 }
 
 /// Whether a value is the default, which a written file leaves out.
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 

@@ -2,6 +2,7 @@
 
 use super::file::{PartitioningFile, TablesFile, TargetFile};
 use super::names::TableName;
+use super::new_table::NewTableFile;
 use super::target_name::TargetName;
 use super::validate::JobProblem;
 use super::{Entry, Job, JobFile, Limits, Partitioning, RowSecurity, Selection, TableJob};
@@ -35,8 +36,10 @@ pub(super) fn lower(file: JobFile, problems: &mut Vec<JobProblem>) -> Option<Job
             partitioning: partitioning(file.partitioning),
             row_security,
             columns: file.columns,
-            target: file.target.table?,
             write_disposition: file.target.write_disposition,
+            schema_changes: file.target.schema_changes,
+            new_table: NewTableFile::of_entry(&file.target, None),
+            target: file.target.table?,
         }))
     };
     let Some(bucket) = file.bucket.or_else(|| bucket_beside(&selection)) else {
@@ -100,6 +103,8 @@ fn many(
                 columns: file.columns,
                 target: String::new(),
                 write_disposition: target.write_disposition,
+                schema_changes: target.schema_changes,
+                new_table: NewTableFile::of_entry(&target, file.target),
             },
             pattern,
             exclude,

@@ -6,6 +6,7 @@ mod file;
 mod legacy_keys;
 mod lower;
 mod names;
+mod new_table;
 mod read;
 mod selection;
 mod server;
@@ -23,10 +24,13 @@ pub use file::{
     TablesFile, TargetFile, WriteDisposition,
 };
 pub use names::TableName;
+pub use new_table::{
+    LONGEST_COLUMN_DESCRIPTION, LONGEST_TABLE_DESCRIPTION, NewTableFile, PartitionByFile, RangeFile,
+};
 pub use selection::{Entry, Excluded, Resolved, Selection};
 pub use validate::{JobProblem, JobProblems, job_schema, nearest_hint};
 
-use crate::documents::Relation;
+use crate::documents::{NewTable, Relation, SchemaChanges};
 
 /// A job with every value checked and every default filled in.
 #[derive(Debug, Clone)]
@@ -76,6 +80,10 @@ pub struct TableJob {
     pub target: String,
     /// What happens to the rows that the target already has.
     pub write_disposition: WriteDisposition,
+    /// What happens where the target's columns differ.
+    pub schema_changes: SchemaChanges,
+    /// What the target is made with, if it does not exist.
+    pub new_table: NewTable,
 }
 
 /// How a table is cut.

@@ -132,7 +132,7 @@ pub(super) fn other_kind(path: &str, wanted: &str, value: &Value) -> JobProblem 
     let problem = JobProblem::new(path, format!("expected {expected}, found {found}"));
     let last = path.rsplit('.').next().unwrap_or_default();
     match (wanted, value) {
-        ("string", Value::Number(number)) if DURATIONS.contains(&last) => {
+        ("string", Value::Number(number)) if DURATIONS.contains(&last) || last == "expiration" => {
             JobProblem::new(path, "expected a duration, found a number without a unit")
                 .hint(duration_hint(number.as_u64()))
         }

@@ -184,6 +184,17 @@ where
     sqlx::Row::try_get(row, at).map_err(|error| failed("read the catalog".to_owned(), error))
 }
 
+/// A comment of a row, by position. Bytes that are not UTF-8 are replaced: it is for people.
+pub(super) fn comment(row: &PgRow, at: usize) -> Result<Option<String>> {
+    let during = |error| failed("read the catalog".to_owned(), error);
+    let value = sqlx::Row::try_get_raw(row, at).map_err(during)?;
+    if sqlx::ValueRef::is_null(&value) {
+        return Ok(None);
+    }
+    let bytes = value.as_bytes().map_err(|source| during(sqlx::Error::Decode(source)))?;
+    Ok(Some(String::from_utf8_lossy(bytes).into_owned()))
+}
+
 /// A name of a row, by position. A database of encoding `SQL_ASCII` accepts any bytes as a name:
 /// those that are not UTF-8 are replaced in the error.
 pub(super) fn name(row: &PgRow, at: usize) -> Result<Result<String, String>> {

@@ -4,6 +4,7 @@ mod address;
 mod batches;
 mod catalog;
 mod columns;
+mod comments;
 mod connection;
 mod copy;
 mod copy_connection;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sluice_contracts::documents::{Column, Cut, Relation, SnapshotPlan};
+use sluice_contracts::documents::{Column, Cut, Relation, SnapshotPlan, TargetType};
 use sluice_contracts::job::{RowSecurity, TableJob, nearest_hint};
 use sluice_contracts::{Error, Kind, Result};
 use sqlx::Connection as _;
@@ -13,6 +13,7 @@ use sqlx::postgres::{PgConnection, PgSslMode};
 use super::Database;
 use super::catalog::{self, CatalogEntry};
 use super::columns::Attribute;
+use super::comments::Comments;
 use super::connection::{
     self, STATEMENT_MINUTES, attempt, execute, get, if_allowed, row_security, rows,
 };
@@ -198,7 +199,9 @@ async fn describe(connection: &mut PgConnection, table: &TableJob) -> Result<Des
     pieces::refuse(connection, &table.relation, table.filter.as_deref()).await?;
     unlogged::refuse(connection, &table.relation, table.filter.as_deref()).await?;
     let found = catalog::find(connection, &table.relation).await?;
-    let columns = columns(table, &found)?;
+    let mut columns = columns(table, &found)?;
+    let comments = Comments::of(connection, found.oid).await?;
+    comments.describe(&mut columns);
     let pieces = partitions::find(connection, table, &found, &columns).await;
     let pieces = pieces.map_err(|error| error.during(what()))?;
     let mut warnings = pieces.warnings;
@@ -229,6 +232,7 @@ async fn describe(connection: &mut PgConnection, table: &TableJob) -> Result<Des
         identity: found.primary.clone(),
         columns,
         pieces: pieces.all,
+        comment: comments.table,
         warnings,
     })
 }
@@ -268,7 +272,7 @@ fn columns(table: &TableJob, found: &CatalogEntry) -> Result<Vec<Column>> {
     table.partitioning.column.as_deref().map(find).transpose()?;
     let selected = chosen(table, &found.attributes, find)?;
     refuse_unreadable(table, &selected)?;
-    let columns = selected.into_iter().map(|attribute| column(attribute, table));
+    let columns = selected.into_iter().map(|attribute| column(attribute, table, found.kind));
     let columns = Error::all(columns, naming::refused).map_err(during)?;
     naming::refuse_collisions(&columns).map_err(during)?;
     Ok(columns)
@@ -289,7 +293,7 @@ fn refuse_unreadable(table: &TableJob, selected: &[&Attribute]) -> Result<()> {
     .hint("name the columns to read in the job, or grant SELECT on these to this user"))
 }
 
-fn column(attribute: &Attribute, table: &TableJob) -> Result<Column> {
+fn column(attribute: &Attribute, table: &TableJob, kind: char) -> Result<Column> {
     let wanted = table.columns.get(&attribute.name);
     let pg = PgType {
         display: &attribute.display,
@@ -302,6 +306,7 @@ fn column(attribute: &Attribute, table: &TableJob) -> Result<Column> {
         has_arrays: attribute.has_arrays,
     };
     let resolved = resolve(&attribute.name, &pg, wanted)?;
+    let described = wanted.and_then(|wanted| wanted.description.as_deref());
     Ok(Column {
         name: naming::target_name(&attribute.name, wanted.and_then(|w| w.name.as_deref()))?,
         source_name: attribute.name.clone(),
@@ -311,9 +316,22 @@ fn column(attribute: &Attribute, table: &TableJob) -> Result<Column> {
         repeated: resolved.repeated,
         decimal: resolved.decimal,
         fields: Vec::new(),
+        // Views have no constraints, and those of a foreign table are not enforced.
+        nullable: matches!(kind, 'r' | 'p').then_some(attribute.nullable),
+        max_length: longest(&pg).filter(|_| resolved.target_type == TargetType::String),
+        description: naming::description(described),
         on_invalid: wanted.and_then(|wanted| wanted.on_invalid).unwrap_or_default(),
         invalid: resolved.invalid,
     })
+}
+
+/// Most characters that a type holds, if it is limited.
+fn longest(pg: &PgType<'_>) -> Option<u32> {
+    match pg.base {
+        "varchar" | "bpchar" if pg.extension.is_empty() => u32::try_from(pg.typmod - 4).ok(),
+        "uuid" => Some(36),
+        _ => None,
+    }
 }
 
 /// What must be the same when the table is read: the columns that are read, by name and type, and

@@ -6,7 +6,7 @@ use sluice_contracts::{Error, Result};
 
 use super::catalog::{CatalogEntry, Form, SourceColumn};
 use super::type_table::{Encoding, declared};
-use crate::naming::{refuse_collisions, refused, target_name};
+use crate::naming::{description, refuse_collisions, refused, target_name};
 use crate::sql::chosen;
 
 /// The job's columns in its order, or all of the relation's.
@@ -50,6 +50,10 @@ fn resolve_one(job: &TableJob, found: &CatalogEntry, source: &SourceColumn) -> R
         repeated: false,
         decimal,
         fields: Vec::new(),
+        nullable: (found.form != Form::Derived).then_some(!source.not_null && !source.rowid),
+        // SQLite does not hold a text to the length of its declaration.
+        max_length: None,
+        description: description(asked.and_then(|asked| asked.description.as_deref())),
         on_invalid: asked.and_then(|asked| asked.on_invalid).unwrap_or(OnInvalid::Fail),
         invalid: misfits.map(str::to_owned),
     })

@@ -90,6 +90,7 @@ impl Survey for SqliteSurvey {
                         bytes: sizes.bytes,
                         ..Piece::default()
                     }],
+                    comment: None,
                     warnings: sizes.warnings,
                 })
             })

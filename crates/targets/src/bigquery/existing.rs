@@ -1,14 +1,18 @@
 //! A table as it is before a load.
 
 use serde_json::{Map, Value, json};
-use sluice_contracts::documents::Column;
+use sluice_contracts::documents::{Column, NewTable, SchemaChanges, Table, TargetType};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
 
 use super::address::TableId;
 use super::client::Client;
-use super::schema::{SchemaMatch, compare, find, job_column, same, text};
+use super::layout;
+use super::schema::{
+    self, Difference, SchemaMatch, compare, differences, find, require_names, same, subfields, text,
+};
+use crate::target::Load;
 
 /// The properties of an existing column that go into a load's schema.
 const KEPT_OF_A_COLUMN: [&str; 6] =
@@ -27,32 +31,39 @@ pub(super) struct ExistingTable {
 }
 
 impl ExistingTable {
-    /// The table that `target` names, if rows of these columns may be written to it; `None` if a
-    /// load will create it.
+    /// The table that a run is loaded into, if its rows may be written to it; `None` if a load will
+    /// create it.
     ///
     /// # Errors
-    /// If a load with this write disposition would fail, or if there is no such dataset.
+    /// Everything that a load would fail by, or that the job does not allow, at once; or that there
+    /// is no such dataset.
     pub(super) async fn admitting(
         client: &Client,
         id: &TableId,
-        disposition: WriteDisposition,
-        columns: &[Column],
+        wanted: &Wanted<'_>,
     ) -> Result<Option<Self>> {
-        require_loadable(columns)?;
-        let Some(table) = Self::find(client, id).await? else {
-            client.location(id).await?;
-            return Ok(None);
-        };
-        table.require_table()?;
-        match disposition {
-            WriteDisposition::Truncate => table.require_partitioning(columns)?,
-            WriteDisposition::Append => table.require_columns(columns)?,
-            WriteDisposition::Empty => {
-                table.require_empty()?;
-                table.require_columns(columns)?;
-            }
+        let Wanted { disposition, columns, new_table, .. } = *wanted;
+        let mut refusals: Vec<Error> = Vec::new();
+        refusals.extend(require_loadable(columns).err());
+        refusals.extend(require_names(columns).err());
+        refusals.extend(layout::refusals(new_table, columns));
+        let found = Self::find(client, id).await?;
+        match &found {
+            None => drop(client.location(id).await?),
+            Some(table) => match table.require_table() {
+                Err(error) => refusals.push(error),
+                Ok(()) => {
+                    if disposition == WriteDisposition::Empty {
+                        refusals.extend(table.require_empty().err());
+                    }
+                    refusals.extend(table.require_columns(wanted).err());
+                    refusals.extend(layout::require_same(&table.table, new_table, id).err());
+                }
+            },
         }
-        Ok(Some(table))
+        let all = |count: usize| format!("{count} things about the table stand against it");
+        Error::all(refusals.into_iter().map(Err::<(), _>), all)?;
+        Ok(found)
     }
 
     /// The table as it is now; `None` if it does not exist.
@@ -70,6 +81,11 @@ impl ExistingTable {
         self.table.get("expirationTime").and_then(Value::as_str)
     }
 
+    /// Whether it has a label of this name.
+    pub(super) fn has_label(&self, name: &str) -> bool {
+        self.table.get("labels").is_some_and(|labels| labels.get(name).is_some())
+    }
+
     /// How a job's columns compare with the table's.
     pub(super) fn compare(&self, columns: &[Column]) -> SchemaMatch {
         compare(self.fields(), columns)
@@ -79,10 +95,13 @@ impl ExistingTable {
     /// its properties.
     pub(super) fn schema(&self, columns: &[Column]) -> Value {
         let fields = columns.iter().map(|column| {
+            let theirs = find(self.fields(), &column.name).filter(|theirs| same(theirs, column));
             let mut field = new_field(column);
-            if let Some(theirs) = find(self.fields(), &column.name)
-                && same(theirs, column)
-            {
+            if let Some(theirs) = theirs {
+                field = plain_field(column);
+                if let Some(fields) = theirs.get("fields") {
+                    field["fields"] = fields.clone();
+                }
                 // A column that forbids NULL keeps forbidding it.
                 if text(theirs, "mode") == "REQUIRED" {
                     field["mode"] = "REQUIRED".into();
@@ -126,8 +145,7 @@ impl ExistingTable {
     }
 
     fn fields(&self) -> &[Value] {
-        let fields = self.table.get("schema").and_then(|schema| schema.get("fields"));
-        fields.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+        self.table.get("schema").map(subfields).unwrap_or_default()
     }
 
     /// Refuses views and the like.
@@ -154,59 +172,119 @@ impl ExistingTable {
         }
     }
 
-    /// Refuses a table whose columns are not the job's.
-    pub(super) fn require_columns(&self, columns: &[Column]) -> Result<()> {
-        let difference = match self.compare(columns) {
-            SchemaMatch::Same => return Ok(()),
-            // A table that was made without columns takes those of the first load.
-            SchemaMatch::Wider(_) if self.fields().is_empty() => return Ok(()),
-            SchemaMatch::Wider(new) => {
-                let first = new.first().and_then(|at| columns.get(*at)).map(job_column);
-                format!("it lacks {}", first.unwrap_or_default())
+    /// Refuses a table whose columns differ from the run's in a way that the job does not allow.
+    fn require_columns(&self, wanted: &Wanted<'_>) -> Result<()> {
+        // A table that was made without columns takes those of the first load.
+        if self.fields().is_empty() {
+            return Ok(());
+        }
+        let truncates = wanted.disposition == WriteDisposition::Truncate;
+        let partitioned_by = layout::columns(&self.table);
+        let refusals = differences(self.fields(), wanted.columns).into_iter().map(|difference| {
+            // Whatever the job says: BigQuery does not replace a table by one with other
+            // partitioning.
+            if let Some(name) = partitioned_by.iter().find(|name| difference.changes(name)) {
+                return Err(self.partitioned_by(name, &difference));
             }
-            SchemaMatch::Different(difference) => difference,
-        };
-        Err(Error::data(format!("the table's columns differ: {difference}")).hint(
-            "use `truncate`, or a target of its own; `source.columns` and `columns` in the job \
-             choose names and types",
-        ))
+            let allowed = match wanted.schema_changes {
+                SchemaChanges::Refuse => false,
+                SchemaChanges::Add => difference.new_column().is_some(),
+                SchemaChanges::Replace => truncates,
+            };
+            if allowed { Ok(()) } else { Err(difference.refusal(&self.id, truncates)) }
+        });
+        let errors: Vec<Error> = refusals.filter_map(Result::err).collect();
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(Error::several("the table's columns differ", errors))
     }
 
-    /// Refuses columns that lack, or change, one that the table is partitioned or clustered by:
-    /// BigQuery does not replace a table by one with other partitioning.
-    pub(super) fn require_partitioning(&self, columns: &[Column]) -> Result<()> {
-        let by = |key: &str| self.table.get(key).map(|spec| text(spec, "field"));
-        let clustering = self.table.get("clustering").and_then(|spec| spec.get("fields"));
-        let clustering = clustering.and_then(Value::as_array).into_iter().flatten();
-        let names = [by("timePartitioning"), by("rangePartitioning")]
-            .into_iter()
-            .flatten()
-            .chain(clustering.filter_map(Value::as_str))
-            // Partitions by the time of loading have no column.
-            .filter(|name| !name.is_empty());
-        for name in names {
-            let field = find(self.fields(), name);
-            let kept = |column: &Column| {
-                column.name.to_lowercase() == name.to_lowercase()
-                    && field.is_none_or(|field| same(field, column))
-            };
-            if !columns.iter().any(kept) {
-                return Err(Error::data(format!(
-                    "the table is partitioned or clustered by `{name}`, and the job has no \
-                     column of that name and type"
-                ))
-                .hint(format!(
-                    "`bq rm -t {}:{}.{}` deletes the table with its rows; the run makes it anew",
-                    self.id.project, self.id.dataset, self.id.table
-                )));
+    /// Why a column that the table is partitioned or clustered by has to stay.
+    fn partitioned_by(&self, name: &str, difference: &Difference) -> Error {
+        let what = &difference.what;
+        Error::data(format!("the table is partitioned or clustered by `{name}`, and {what}")).hint(
+            format!(
+                "`bq rm -t {}:{}.{}` deletes the table with its rows; the run makes it anew",
+                self.id.project, self.id.dataset, self.id.table
+            ),
+        )
+    }
+
+    /// What a load does to the table, or what keeps it from what the job asks for, for the reader
+    /// of a plan.
+    pub(super) fn warnings(&self, wanted: &Wanted<'_>) -> Vec<String> {
+        let mut warnings = schema::warnings(self.fields(), wanted.columns);
+        match self.compare(wanted.columns) {
+            SchemaMatch::Same => {}
+            // A table without columns has no readers who could miss them.
+            SchemaMatch::Wider(_) if self.fields().is_empty() => {}
+            SchemaMatch::Wider(new) => {
+                let names: Vec<String> = new
+                    .iter()
+                    .filter_map(|at| wanted.columns.get(*at))
+                    .map(|column| format!("`{}`", column.name))
+                    .collect();
+                warnings.push(format!(
+                    "the table is given {}: readers find NULL there until the load is done",
+                    names.join(", ")
+                ));
             }
+            SchemaMatch::Different(difference) => warnings.push(format!(
+                "the target's columns differ ({difference}): they are replaced too, and their \
+                 default values, the table's constraints, and the descriptions and policies of \
+                 columns that change are lost"
+            )),
         }
-        Ok(())
+        warnings.extend(layout::warnings(&self.table, wanted.new_table, &self.id));
+        warnings
+    }
+}
+
+/// What a run wants of a table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) disposition: WriteDisposition,
+    pub(super) schema_changes: SchemaChanges,
+    pub(super) new_table: &'a NewTable,
+    pub(super) columns: &'a [Column],
+}
+
+impl<'a> From<&'a Table> for Wanted<'a> {
+    fn from(table: &'a Table) -> Self {
+        Self {
+            disposition: table.write.disposition,
+            schema_changes: table.write.schema_changes,
+            new_table: &table.write.new_table,
+            columns: &table.columns,
+        }
+    }
+}
+
+impl<'a> From<&'a Load> for Wanted<'a> {
+    fn from(load: &'a Load) -> Self {
+        Self {
+            disposition: load.disposition,
+            schema_changes: load.schema_changes,
+            new_table: &load.new_table,
+            columns: &load.columns,
+        }
     }
 }
 
 /// The field of a column that the table lacks.
 fn new_field(column: &Column) -> Value {
+    let mut field = plain_field(column);
+    if let Some(description) = &column.description {
+        field["description"] = description.as_str().into();
+    }
+    if column.target_type == TargetType::Struct {
+        field["fields"] = column.fields.iter().map(new_field).collect();
+    }
+    field
+}
+
+fn plain_field(column: &Column) -> Value {
     json!({
         "name": column.name,
         "type": column.target_type.name(),

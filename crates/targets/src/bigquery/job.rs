@@ -8,7 +8,7 @@ use sluice_contracts::job::WriteDisposition;
 use super::address::TableId;
 use super::existing::{ExistingTable, new_schema};
 use super::path::{LoadPath, staged_columns};
-use super::{parts, statement};
+use super::{layout, parts, statement};
 use crate::target::Load;
 
 /// What happens to the rows and the columns that the table already has.
@@ -53,6 +53,13 @@ pub(super) fn direct(
     };
     let mut configuration = parquet(load, &load.parts, into, &schema, write)?;
     keep_layout(&mut configuration, existing, write);
+    if existing.is_none() {
+        lay_out(&mut configuration, load);
+        let properties = layout::properties_of_new(&load.new_table);
+        if !properties.is_empty() {
+            configuration["destinationTableProperties"] = properties.into();
+        }
+    }
     Ok(("load", configuration))
 }
 
@@ -76,6 +83,9 @@ pub(super) fn fill(
         _ => {
             let schema = new_schema(&staged_columns(&load.columns));
             let mut configuration = parquet(load, parts, into, &schema, write)?;
+            if path == LoadPath::Copy {
+                lay_out(&mut configuration, load);
+            }
             keep_encryption(&mut configuration, existing);
             Ok(configuration)
         }
@@ -151,6 +161,9 @@ pub(super) fn statement(
         "writeDisposition": write.disposition(),
     });
     keep_layout(&mut configuration, existing, write);
+    if existing.is_none() {
+        lay_out(&mut configuration, load);
+    }
     configuration
 }
 
@@ -182,6 +195,13 @@ fn no_value(column: &Column) -> String {
         format!("CAST(NULL AS ARRAY<{name}>) AS `{}`", column.name)
     } else {
         format!("CAST(NULL AS {name}) AS `{}`", column.name)
+    }
+}
+
+/// Partitions and clusters a table that a job makes as the run says.
+fn lay_out(configuration: &mut Value, load: &Load) {
+    for (key, value) in layout::of_new(load) {
+        configuration[key.as_str()] = value;
     }
 }
 

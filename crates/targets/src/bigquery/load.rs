@@ -3,6 +3,7 @@
 use std::task::Poll;
 
 use async_trait::async_trait;
+use serde_json::Value;
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
@@ -10,8 +11,9 @@ use sluice_runtime::format::thousands;
 use super::address::TableId;
 use super::attempts::{AttemptState, Attempts, Owner};
 use super::client::Client;
-use super::existing::ExistingTable;
+use super::existing::{ExistingTable, Wanted, new_schema};
 use super::job::{self, Write};
+use super::layout;
 use super::parts;
 use super::path::LoadPath;
 use super::schema::SchemaMatch;
@@ -73,7 +75,13 @@ impl TableLoad {
         };
         // The attempt that was there before has failed: the next call prepares another.
         let Some(path) = self.path else { return Ok(Poll::Pending) };
-        let existing = self.admit().await?;
+        let mut existing = self.admit().await?;
+        if path == LoadPath::Direct && self.load.parts.is_empty() && existing.is_none() {
+            // Only a load job takes all that a table may be made with. Without rows the table is
+            // complete as soon as it is there.
+            self.client.create_table(&self.id, &self.new_table()).await?;
+            existing = self.admit().await?;
+        }
         if self.load.parts.is_empty()
             && existing.is_some()
             && self.load.disposition != WriteDisposition::Truncate
@@ -90,6 +98,9 @@ impl TableLoad {
                 job::direct(&self.load, &self.id, existing, write)?
             }
             LoadPath::Copy => {
+                if self.load.disposition != WriteDisposition::Truncate {
+                    self.make_room(existing).await?;
+                }
                 self.keep_staging().await?;
                 let staging = self.staging_tables()?;
                 ("copy", job::copy(&self.load, &self.id, existing, &staging))
@@ -104,6 +115,15 @@ impl TableLoad {
             Poll::Ready(loaded) => self.finish(loaded).await,
             Poll::Pending => Ok(Poll::Pending),
         }
+    }
+
+    /// The target as a table without rows.
+    fn new_table(&self) -> Value {
+        let mut table = layout::properties_of_new(&self.load.new_table);
+        table.extend(layout::of_new(&self.load));
+        table.insert("tableReference".to_owned(), serde_json::json!(self.id.reference()));
+        table.insert("schema".to_owned(), new_schema(&self.load.columns));
+        table.into()
     }
 
     /// The table is visible: its rows are compared, and nothing is left of the way there.
@@ -126,29 +146,26 @@ impl TableLoad {
 
     /// The target as it is now, if this load may change it.
     async fn admit(&self) -> Result<Option<ExistingTable>> {
-        let Load { disposition, columns, .. } = &self.load;
-        ExistingTable::admitting(&self.client, &self.id, *disposition, columns).await
+        ExistingTable::admitting(&self.client, &self.id, &Wanted::from(&self.load)).await
     }
 
     /// Decides how the rows are written to the table as it is now, and adds the columns that it
     /// lacks. Readers find NULL in them until the load is done.
     async fn make_room(&self, existing: Option<&ExistingTable>) -> Result<Write> {
         let columns = &self.load.columns;
-        match (self.load.disposition, existing) {
-            (WriteDisposition::Append, _) => Ok(Write::Append),
-            (WriteDisposition::Empty, _) => Ok(Write::Empty),
-            (WriteDisposition::Truncate, None) => Ok(Write::Replace),
-            (WriteDisposition::Truncate, Some(existing)) => match existing.compare(columns) {
-                SchemaMatch::Same => Ok(Write::ReplaceRows),
-                SchemaMatch::Wider(new) => {
-                    let schema = existing.wider_schema(columns, &new);
-                    let change = serde_json::json!({"schema": schema});
-                    self.client.change_table(&self.id, &change).await?;
-                    Ok(Write::ReplaceRows)
-                }
-                SchemaMatch::Different(_) => Ok(Write::Replace),
-            },
+        let matched = existing.map(|existing| (existing, existing.compare(columns)));
+        if let Some((existing, SchemaMatch::Wider(new))) = &matched {
+            let change = serde_json::json!({"schema": existing.wider_schema(columns, new)});
+            self.client.change_table(&self.id, &change).await?;
         }
+        Ok(match (self.load.disposition, matched) {
+            (WriteDisposition::Append, _) => Write::Append,
+            (WriteDisposition::Empty, _) => Write::Empty,
+            (WriteDisposition::Truncate, None | Some((_, SchemaMatch::Different(_)))) => {
+                Write::Replace
+            }
+            (WriteDisposition::Truncate, Some(_)) => Write::ReplaceRows,
+        })
     }
 
     /// Compares BigQuery's count of the rows with the receipts'. Rows of another generation are

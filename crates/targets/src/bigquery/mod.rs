@@ -17,6 +17,7 @@ mod client;
 mod existing;
 mod failure;
 mod job;
+mod layout;
 mod load;
 mod parts;
 mod path;
@@ -31,7 +32,6 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use sluice_contracts::documents::{RunId, Table};
-use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
 use sluice_runtime::google::{Endpoint, Endpoints};
@@ -40,9 +40,8 @@ use super::target::{Load, Prepared, Target, TargetKind};
 use address::TableId;
 use attempts::{AttemptState, Attempts, Owner};
 use client::Client;
-use existing::ExistingTable;
+use existing::{ExistingTable, Wanted};
 use load::TableLoad;
-use schema::SchemaMatch;
 
 /// BigQuery.
 #[derive(Debug)]
@@ -91,7 +90,7 @@ impl BigQueryTarget {
 
     async fn admit(&self, table: &Table) -> Result<Option<ExistingTable>> {
         let id = TableId::parse(&table.target)?;
-        ExistingTable::admitting(&self.client, &id, table.write.disposition, &table.columns).await
+        ExistingTable::admitting(&self.client, &id, &Wanted::from(table)).await
     }
 }
 
@@ -123,15 +122,9 @@ fn warnings(table: &Table, existing: Option<&ExistingTable>) -> Vec<String> {
         ));
     }
     warnings.extend(statement_warning(table));
-    if table.write.disposition == WriteDisposition::Truncate
-        && let Some(existing) = existing
-        && let SchemaMatch::Different(difference) = existing.compare(&table.columns)
-    {
-        warnings.push(format!(
-            "the target's columns differ ({difference}): they are replaced too, and their default \
-             values, the table's constraints, and the descriptions and policies of columns that \
-             change are lost"
-        ));
+    match existing {
+        Some(existing) => warnings.extend(existing.warnings(&Wanted::from(table))),
+        None => warnings.extend(layout::warnings_of_new(&table.write.new_table)),
     }
     warnings
 }

@@ -16,6 +16,7 @@ use super::address::TableId;
 use super::attempts::{AttemptState, Attempts, Owner};
 use super::existing::{ExistingTable, new_schema};
 use super::job;
+use super::layout;
 use super::load::TableLoad;
 use super::parts;
 use super::path::{LoadPath, staged_columns, stages};
@@ -23,6 +24,9 @@ use super::schema::SchemaMatch;
 
 /// How long a staging table exists if no loader comes back to it.
 const KEPT: Duration = Duration::days(1);
+
+/// Label of the staging tables of a load that makes its target.
+const FIRST: &str = "sluice_first";
 
 const HIDDEN: &str = "this is our bug; nothing of the table was made visible. Please report it \
                       with the run's manifest";
@@ -125,6 +129,12 @@ impl TableLoad {
             }
             _ => new_schema(&staged_columns(columns)),
         };
+        if existing.is_none() {
+            table["labels"][FIRST] = "true".into();
+            if path == LoadPath::Copy {
+                table.extend(layout::of_new(&self.load));
+            }
+        }
         table.insert("schema".to_owned(), schema);
         table.into()
     }
@@ -138,8 +148,16 @@ impl TableLoad {
         Ok(())
     }
 
-    /// Deletes the staging tables, if there are any.
+    /// Deletes the staging tables, if there are any. A table that came about from them is given
+    /// before what neither a copy nor a statement gives it.
     pub(super) async fn clean_up(&self) -> Result<()> {
+        let missing = layout::missing_after_staging(&self.load);
+        if !missing.is_empty()
+            && let Some(staging) = ExistingTable::find(&self.client, &self.staging(0)).await?
+            && staging.has_label(FIRST)
+        {
+            self.client.change_table(&self.id, &missing.into()).await?;
+        }
         for staging in self.staging_tables()? {
             self.client.delete_table(&staging).await?;
         }

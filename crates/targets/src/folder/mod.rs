@@ -28,7 +28,7 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use sluice_contracts::Result;
-use sluice_contracts::documents::{RunId, Table};
+use sluice_contracts::documents::{RunId, SchemaChanges, Table, TableWrite};
 
 use super::target::{Load, Prepared, Target, TargetKind};
 use address::TablePath;
@@ -63,13 +63,14 @@ impl Target for FolderTarget {
     async fn check(&self, run: RunId, table: &Table) -> Result<Vec<String>> {
         let (target, index) = (table.target.clone(), table.index);
         let (disposition, columns) = (table.write.disposition, table.columns.clone());
+        let warnings = ignored(&table.write);
         let doing = format!("load into `{target}`");
         let check = move || {
             let existing = ExistingTable::open(TablePath::of(&target)?)?;
             match existing.loaded(run, index)? {
                 Some(_) => Ok(Vec::new()),
                 None if existing.overtakes(run, disposition).is_some() => Ok(Vec::new()),
-                None => existing.admit(disposition, &columns).map(|()| Vec::new()),
+                None => existing.admit(disposition, &columns).map(|()| warnings),
             }
         };
         client::blocking(check).await.map_err(|error| error.during(doing))
@@ -83,4 +84,27 @@ impl Target for FolderTarget {
             Err(error) => Err(error.during(doing)),
         }
     }
+}
+
+/// A warning for what the job asks of a table that a folder has no such thing for.
+fn ignored(write: &TableWrite) -> Vec<String> {
+    let new = &write.new_table;
+    let asked = [
+        ("schema_changes", write.schema_changes != SchemaChanges::default()),
+        ("partition_by", new.partition_by.is_some()),
+        ("cluster_by", !new.cluster_by.is_empty()),
+        ("labels", !new.labels.is_empty()),
+    ];
+    let asked: Vec<String> = asked
+        .into_iter()
+        .filter(|(_, asked)| *asked)
+        .map(|(key, _)| format!("`target.{key}`"))
+        .collect();
+    if asked.is_empty() {
+        return Vec::new();
+    }
+    vec![format!(
+        "a folder of Parquet files has no use for {}: it is for BigQuery",
+        asked.join(", ")
+    )]
 }

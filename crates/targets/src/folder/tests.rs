@@ -13,7 +13,9 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use sluice_contracts::documents::{Column, OnInvalid, Part, RunId, TargetType, arrow_schema};
+use sluice_contracts::documents::{
+    Column, NewTable, OnInvalid, Part, RunId, SchemaChanges, TargetType, arrow_schema,
+};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::store::Bucket;
 use sluice_contracts::{Kind, Result};
@@ -55,6 +57,8 @@ impl World {
             snapshot: 0,
             target: format!("file://{}", self.table().display()),
             disposition,
+            schema_changes: SchemaChanges::default(),
+            new_table: NewTable::default(),
             columns: columns("id", TargetType::Int64),
             bucket: self.bucket.clone(),
             rows: parts.iter().map(|ids| ids.len() as u64).sum(),
@@ -85,6 +89,9 @@ fn columns(name: &str, target_type: TargetType) -> Vec<Column> {
         repeated: false,
         decimal: None,
         fields: Vec::new(),
+        nullable: None,
+        max_length: None,
+        description: None,
         on_invalid: OnInvalid::Fail,
         invalid: None,
     }]

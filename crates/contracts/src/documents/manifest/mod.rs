@@ -14,7 +14,7 @@ use super::schema::Column;
 use super::snapshot::SnapshotPlan;
 use super::table_write::TableWrite;
 use super::unit::{Unit, UnitRef};
-use crate::error::Kind;
+use crate::error::{Error, Kind};
 use crate::job::{Excluded, RowSecurity};
 
 pub(crate) use self::version_2::ManifestVersion2;
@@ -130,6 +130,12 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// A table of this name and target that cannot be moved because of `error`.
+    pub fn because(table: String, target: String, error: &Error) -> Self {
+        let hint = error.remedy().map(str::to_owned);
+        Self { table, target, kind: error.kind(), message: error.chain(), hint }
+    }
+
     /// Why the table is refused.
     pub fn report(&self) -> ErrorReport {
         ErrorReport { kind: self.kind, message: self.message.clone(), hint: self.hint.clone() }

@@ -9,7 +9,7 @@ use crate::documents::relation::Relation;
 use crate::documents::run_id::RunId;
 use crate::documents::schema::Column;
 use crate::documents::snapshot::SnapshotPlan;
-use crate::documents::table_write::TableWrite;
+use crate::documents::table_write::{SchemaChanges, TableWrite};
 use crate::documents::unit::{Cut, KeyType, Leaf, Unit, UnitRef};
 use crate::error::{Error, Result};
 use crate::job::{Consistency, Excluded, RowSecurity, WriteDisposition};
@@ -150,7 +150,10 @@ impl OldTable {
             row_security: RowSecurity::Filter,
             answer_within: None,
             target: self.target,
-            write: TableWrite::of(self.write_disposition),
+            write: TableWrite {
+                schema_changes: SchemaChanges::Replace,
+                ..TableWrite::of(self.write_disposition)
+            },
             strategy: self.strategy,
             reason: self.reason,
             statement: None,

@@ -209,6 +209,9 @@ mod tests {
             repeated: false,
             decimal: Some(Decimal { precision, scale }),
             fields: Vec::new(),
+            nullable: None,
+            max_length: None,
+            description: None,
             on_invalid: OnInvalid::Fail,
             invalid: None,
         };

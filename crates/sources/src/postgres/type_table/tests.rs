@@ -77,6 +77,9 @@ fn shown(found: &Resolved) -> String {
         repeated: found.repeated,
         decimal: found.decimal,
         fields: Vec::new(),
+        nullable: None,
+        max_length: None,
+        description: None,
         on_invalid: OnInvalid::Fail,
         invalid: None,
     };

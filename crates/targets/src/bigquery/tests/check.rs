@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use serde_json::{Value, json};
-use sluice_contracts::documents::{Relation, RunId, Table, TableWrite, TargetType};
+use sluice_contracts::documents::{Relation, RunId, SchemaChanges, Table, TableWrite, TargetType};
 use sluice_contracts::job::{RowSecurity, WriteDisposition};
 use sluice_contracts::{Kind, Result};
 use sluice_runtime::google::Endpoints;
@@ -20,7 +20,7 @@ const DATASET: &str = "/bigquery/v2/projects/shop/datasets/sales";
 const TABLE: &str = "/bigquery/v2/projects/shop/datasets/sales/tables/orders";
 
 /// A BigQuery that answers GET with these documents and nothing else.
-async fn answering(documents: &[(&str, Value)]) -> BigQueryTarget {
+pub(super) async fn answering(documents: &[(&str, Value)]) -> BigQueryTarget {
     let known: HashMap<String, Value> =
         documents.iter().map(|(path, document)| ((*path).to_owned(), document.clone())).collect();
     let known = Arc::new(known);
@@ -46,14 +46,14 @@ fn refusal(code: u16, reason: &str) -> Value {
     json!({"error": {"code": code, "message": "no", "errors": [{"reason": reason}]}})
 }
 
-fn dataset() -> (&'static str, Value) {
+pub(super) fn dataset() -> (&'static str, Value) {
     let reference = json!({"projectId": "shop", "datasetId": "sales"});
     (DATASET, json!({"datasetReference": reference, "location": "europe-west3"}))
 }
 
 /// The target with these fields and these other properties.
 #[expect(clippy::needless_pass_by_value, reason = "tests give what they make")]
-fn existing(fields: Value, more: Value) -> (&'static str, Value) {
+pub(super) fn existing(fields: Value, more: Value) -> (&'static str, Value) {
     let mut table = json!({"type": "TABLE", "numRows": "0", "schema": {"fields": fields}});
     for (key, value) in more.as_object().into_iter().flatten() {
         table[key] = value.clone();
@@ -61,7 +61,7 @@ fn existing(fields: Value, more: Value) -> (&'static str, Value) {
     (TABLE, table)
 }
 
-fn table(disposition: WriteDisposition, wanted: &[(&str, TargetType)]) -> Table {
+pub(super) fn table(disposition: WriteDisposition, wanted: &[(&str, TargetType)]) -> Table {
     Table {
         index: 0,
         name: "orders".into(),
@@ -84,16 +84,16 @@ fn table(disposition: WriteDisposition, wanted: &[(&str, TargetType)]) -> Table 
 }
 
 /// The warnings on a table for a run that has loaded nothing yet.
-async fn check(target: &BigQueryTarget, table: &Table) -> Result<Vec<String>> {
+pub(super) async fn check(target: &BigQueryTarget, table: &Table) -> Result<Vec<String>> {
     target.check(RunId::generate(), table).await
 }
 
-async fn refused(target: &BigQueryTarget, table: &Table) -> (Kind, String) {
+pub(super) async fn refused(target: &BigQueryTarget, table: &Table) -> (Kind, String) {
     let error = check(target, table).await.expect_err("the table should be refused");
     (error.kind(), format!("{}\n{}", error.chain(), error.remedy().unwrap_or_default()))
 }
 
-const ID: (&str, TargetType) = ("id", TargetType::Int64);
+pub(super) const ID: (&str, TargetType) = ("id", TargetType::Int64);
 
 #[tokio::test]
 async fn a_dataset_that_is_missing_is_to_be_made() {
@@ -164,9 +164,14 @@ async fn views_and_other_partitioning_are_no_targets() {
     let by_day = json!({"timePartitioning": {"type": "DAY", "field": "day"}});
     let target = answering(&[existing(fields, by_day)]).await;
     let day = ("day", TargetType::Date);
-    check(&target, &table(WriteDisposition::Truncate, &[day])).await.unwrap();
+    let replacing = |columns: &[(&str, TargetType)]| {
+        let mut table = table(WriteDisposition::Truncate, columns);
+        table.write.schema_changes = SchemaChanges::Replace;
+        table
+    };
+    check(&target, &replacing(&[day])).await.unwrap();
     for columns in [vec![ID], vec![ID, ("day", TargetType::Timestamp)]] {
-        let (kind, said) = refused(&target, &table(WriteDisposition::Truncate, &columns)).await;
+        let (kind, said) = refused(&target, &replacing(&columns)).await;
         assert_eq!(kind, Kind::Data);
         assert!(said.contains("the table is partitioned or clustered by `day`"), "{said}");
         assert!(said.contains("bq rm -t shop:sales.orders"), "{said}");
@@ -177,7 +182,8 @@ async fn views_and_other_partitioning_are_no_targets() {
 async fn a_plan_is_told_what_will_be_lost() {
     let fields = json!([{"name": "id", "type": "STRING"}]);
     let target = answering(&[existing(fields, json!({}))]).await;
-    let truncate = table(WriteDisposition::Truncate, &[ID, ("tags", TargetType::String)]);
+    let mut truncate = table(WriteDisposition::Truncate, &[ID, ("tags", TargetType::String)]);
+    truncate.write.schema_changes = SchemaChanges::Replace;
     let warnings = check(&target, &truncate).await.unwrap();
     assert_eq!(warnings.len(), 2, "{warnings:#?}");
     assert!(warnings[0].starts_with("column `tags`: BigQuery has no NULL arrays"), "{warnings:?}");

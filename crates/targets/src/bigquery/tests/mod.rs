@@ -3,8 +3,11 @@
 mod attempts;
 mod check;
 mod crashes;
+mod discovery;
+mod layout;
 mod recorder;
 mod requests;
+mod schema;
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -12,7 +15,7 @@ use std::task::Poll;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use sluice_contracts::Result;
-use sluice_contracts::documents::{Column, OnInvalid, Part, TargetType};
+use sluice_contracts::documents::{Column, NewTable, OnInvalid, Part, SchemaChanges, TargetType};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::store::Bucket;
 
@@ -38,6 +41,8 @@ async fn load(disposition: WriteDisposition, columns: Vec<Column>) -> Load {
         snapshot: 0,
         target: "bigquery://shop/sales/orders".into(),
         disposition,
+        schema_changes: SchemaChanges::default(),
+        new_table: NewTable::default(),
         columns,
         bucket: Bucket { store, prefix: "etl".into(), url: "gs://lake/etl".into() },
         parts,
@@ -78,6 +83,9 @@ fn columns(wanted: &[(&str, TargetType)]) -> Vec<Column> {
         repeated: *name == "tags",
         decimal: None,
         fields: Vec::new(),
+        nullable: None,
+        max_length: None,
+        description: None,
         on_invalid: OnInvalid::Fail,
         invalid: None,
     };

@@ -11,6 +11,7 @@ use sluice_runtime::google::Endpoints;
 use tokio::net::TcpListener;
 
 use super::super::BigQueryTarget;
+use super::discovery::require_known;
 
 /// When a request breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,9 +126,13 @@ impl Recorder {
         state.known.keys().filter_map(name).collect()
     }
 
-    /// What it was asked to do, in order.
+    /// What it was asked to do, in order. Fails if BigQuery does not know some of it.
     pub(super) fn asked(&self) -> Value {
-        self.0.lock().unwrap().asked.clone().into()
+        let asked = self.0.lock().unwrap().asked.clone();
+        for (request, body) in asked.iter().filter_map(Value::as_object).flatten() {
+            require_known(request, body);
+        }
+        asked.into()
     }
 
     /// The ids of all jobs.

@@ -1,7 +1,7 @@
 //! The requests, word for word.
 
 use serde_json::{Value, json};
-use sluice_contracts::documents::TargetType;
+use sluice_contracts::documents::{SchemaChanges, TargetType};
 use sluice_contracts::job::WriteDisposition::{Append, Empty, Truncate};
 
 use super::recorder::Recorder;
@@ -24,9 +24,10 @@ fn cared_for() -> Value {
     })
 }
 
-const DAY: (&str, TargetType) = ("day", TargetType::Date);
-const EMAIL: (&str, TargetType) = ("email", TargetType::String);
+pub(super) const DAY: (&str, TargetType) = ("day", TargetType::Date);
+pub(super) const EMAIL: (&str, TargetType) = ("email", TargetType::String);
 
+/// Compares what a recorder was asked for with the snapshot of this name.
 macro_rules! assert_asked {
     ($name:expr, $recorder:expr) => {
         let tomorrow = (r#""expirationTime": "\d{13}""#, r#""expirationTime": "[tomorrow]""#);
@@ -35,6 +36,8 @@ macro_rules! assert_asked {
         });
     };
 }
+
+pub(super) use assert_asked;
 
 #[tokio::test]
 async fn a_first_load_brings_every_type() {
@@ -61,8 +64,16 @@ async fn a_table_with_the_same_columns_keeps_all_but_its_rows() {
 async fn a_table_that_lacks_a_column_is_given_it() {
     let recorder = Recorder::default();
     recorder.stands(cared_for());
-    loaded(&recorder, &load(Truncate, columns(&[ID, DAY, EMAIL, TAGS])).await).await;
+    let mut wider = load(Truncate, columns(&[ID, DAY, EMAIL, TAGS])).await;
+    wider.schema_changes = SchemaChanges::Add;
+    loaded(&recorder, &wider).await;
     assert_asked!("more_columns", recorder);
+
+    let recorder = Recorder::default();
+    recorder.stands(cared_for());
+    wider.disposition = Append;
+    loaded(&recorder, &wider).await;
+    assert_asked!("more_columns_appended", recorder);
 }
 
 #[tokio::test]
@@ -70,7 +81,9 @@ async fn a_table_with_other_columns_keeps_its_partitioning() {
     let recorder = Recorder::default();
     recorder.stands(cared_for());
     let other = columns(&[ID, DAY, ("email", TargetType::Bytes)]);
-    loaded(&recorder, &load(Truncate, other).await).await;
+    let mut other = load(Truncate, other).await;
+    other.schema_changes = SchemaChanges::Replace;
+    loaded(&recorder, &other).await;
     assert_asked!("other_columns", recorder);
 }
 

@@ -51,6 +51,9 @@ pub(super) fn column(pg: &str, wanted: Option<TargetType>) -> Column {
         repeated: found.repeated,
         decimal: found.decimal,
         fields: Vec::new(),
+        nullable: None,
+        max_length: None,
+        description: None,
         on_invalid: OnInvalid::Fail,
         invalid: found.invalid,
     }

@@ -1,0 +1,248 @@
+//! What the targets say of a run's tables, before a row is read.
+
+use futures::stream::{self, StreamExt as _};
+use sluice_contracts::documents::{ErrorReport, Refused, RunId, Table, Unit};
+use sluice_contracts::{Error, Kind, Result};
+use sluice_targets::Targets;
+
+/// Targets that are looked at at once.
+const AT_ONCE: usize = 16;
+
+/// The targets that a plan is checked against, and what becomes of a refusal.
+#[derive(Debug, Clone, Copy)]
+pub enum TargetCheck<'a> {
+    /// The plan is carried out: a table that its target refuses is not moved.
+    ToRun(&'a Targets),
+    /// The plan is shown: what would refuse the whole run is a warning.
+    ToShow(&'a Result<Targets>),
+}
+
+impl TargetCheck<'_> {
+    /// Adds the warnings of the targets to the tables, and takes those out that their targets
+    /// refuse, with their units, unless one table that cannot be moved ends the whole run.
+    ///
+    /// # Errors
+    /// If a run ends by it: all refusals at once, or what may pass.
+    pub(crate) async fn carry_out(
+        self,
+        run: RunId,
+        fails_as_a_whole: bool,
+        tables: &mut Vec<Table>,
+        units: &mut Vec<Unit>,
+    ) -> Result<Vec<Refused>> {
+        let mut refusals = Vec::new();
+        let checks = self.ask(run, tables).await;
+        for (table, checked) in tables.iter_mut().zip(checks) {
+            refusals.push(match checked {
+                Ok(warnings) => {
+                    table.warnings.extend(warnings);
+                    None
+                }
+                Err(error) => Some(error),
+            });
+        }
+        // What may pass says nothing about a table.
+        let passes = |error: &Error| matches!(error.kind(), Kind::Transient | Kind::Conflict);
+        let refused = refusals.iter().flatten().count();
+        let as_a_whole =
+            fails_as_a_whole || refused == tables.len() || refusals.iter().flatten().any(passes);
+        if refused > 0 && as_a_whole {
+            return self.refuse_all(tables, refusals).map(|()| Vec::new());
+        }
+        let mut kept = Vec::with_capacity(tables.len());
+        let mut taken_out = Vec::new();
+        for (table, refusal) in std::mem::take(tables).into_iter().zip(refusals) {
+            match refusal {
+                None => kept.push(table),
+                Some(error) => {
+                    taken_out.push(Refused::because(table.name, table.target, &error));
+                }
+            }
+        }
+        renumber(&mut kept, units);
+        *tables = kept;
+        Ok(taken_out)
+    }
+
+    /// What each table's target says, in their order.
+    async fn ask(self, run: RunId, tables: &[Table]) -> Vec<Result<Vec<String>>> {
+        let targets = match self {
+            Self::ToRun(targets) | Self::ToShow(Ok(targets)) => targets,
+            Self::ToShow(Err(error)) => {
+                let report = ErrorReport::from(error);
+                return tables.iter().map(|_| Err(report.clone().into_error())).collect();
+            }
+        };
+        let check = |table: &Table| {
+            let (target, table) = (targets.find(&table.target), table.clone());
+            async move {
+                match target {
+                    Ok(target) => target.check(run, &table).await,
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        let checks: Vec<_> = tables.iter().map(check).collect();
+        stream::iter(checks).buffered(AT_ONCE).collect().await
+    }
+
+    fn refuse_all(self, tables: &mut [Table], refusals: Vec<Option<Error>>) -> Result<()> {
+        if let Self::ToRun(_) = self {
+            let results = refusals.into_iter().map(|refusal| refusal.map_or(Ok(()), Err));
+            let what = |count| format!("the targets of {count} tables refuse them");
+            return Error::all(results, what).map(drop);
+        }
+        for (table, refusal) in tables.iter_mut().zip(refusals) {
+            let Some(error) = refusal else { continue };
+            let why = match error.remedy() {
+                Some(hint) => format!("{}; {hint}", error.chain()),
+                None => error.chain(),
+            };
+            table.warnings.push(format!("a run would be refused now: {why}"));
+        }
+        Ok(())
+    }
+}
+
+/// Gives the tables that are left their places, and takes the units of the others out.
+fn renumber(tables: &mut [Table], units: &mut Vec<Unit>) {
+    let mut places = std::collections::HashMap::new();
+    for (place, table) in (0_u32..).zip(tables) {
+        places.insert(table.index, place);
+        table.index = place;
+    }
+    units.retain_mut(|unit| match places.get(&unit.table) {
+        Some(place) => {
+            unit.table = *place;
+            true
+        }
+        None => false,
+    });
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::Arc;
+    use std::task::Poll;
+
+    use async_trait::async_trait;
+    use sluice_contracts::documents::{Cut, Relation, TableWrite};
+    use sluice_contracts::job::{RowSecurity, WriteDisposition};
+    use sluice_targets::{Load, Prepared, Target};
+
+    use super::*;
+
+    /// A target that refuses each table whose URL ends with this, if with anything.
+    #[derive(Debug)]
+    pub(crate) struct Picky(pub(crate) Option<(&'static str, Kind)>);
+
+    impl Picky {
+        pub(crate) fn targets(self) -> Targets {
+            Targets::new(vec![("bigquery", Arc::new(self))])
+        }
+    }
+
+    #[async_trait]
+    impl Target for Picky {
+        async fn check(&self, _: RunId, table: &Table) -> Result<Vec<String>> {
+            match self.0 {
+                Some((end, kind)) if table.target.ends_with(end) => {
+                    Err(Error::new(kind, format!("load into `{}`", table.target)).hint("mend it"))
+                }
+                _ => Ok(vec![format!("`{}` is looked at", table.name)]),
+            }
+        }
+
+        async fn prepare(&self, _: &Load) -> Result<Poll<Box<dyn Prepared>>> {
+            Err(Error::bug("nothing is loaded"))
+        }
+    }
+
+    fn plan(names: &[&str]) -> (Vec<Table>, Vec<Unit>) {
+        let table = |(index, name): (u32, &&str)| Table {
+            index,
+            name: (*name).to_owned(),
+            relation: Relation::table(None, name),
+            filter: None,
+            row_security: RowSecurity::default(),
+            answer_within: None,
+            target: format!("bigquery://lake/shop/{name}"),
+            write: TableWrite::of(WriteDisposition::Truncate),
+            strategy: "full".to_owned(),
+            reason: String::new(),
+            statement: None,
+            columns: Vec::new(),
+            shape: String::new(),
+            rows: 0,
+            bytes: 0,
+            warnings: Vec::new(),
+            units: 2,
+        };
+        let tables: Vec<Table> = (0_u32..).zip(names).map(table).collect();
+        let unit = |table: u32, index: u32| Unit {
+            table,
+            index,
+            cut: Cut::Full,
+            leaf: None,
+            predicate: String::new(),
+            rows: 0,
+            bytes: 0,
+        };
+        let units =
+            tables.iter().flat_map(|table| [0, 1].map(|at| unit(table.index, at))).collect();
+        (tables, units)
+    }
+
+    #[tokio::test]
+    async fn one_table_that_its_target_refuses_does_not_stop_the_others() {
+        let targets = Picky(Some(("/b", Kind::Data))).targets();
+        let shown = Ok(Picky(Some(("/b", Kind::Data))).targets());
+        for check in [TargetCheck::ToRun(&targets), TargetCheck::ToShow(&shown)] {
+            let (mut tables, mut units) = plan(&["a", "b", "c"]);
+            let run = RunId::generate();
+            let refused = check.carry_out(run, false, &mut tables, &mut units).await.unwrap();
+            let names: Vec<_> = tables.iter().map(|table| (table.index, &*table.name)).collect();
+            assert_eq!(names, [(0, "a"), (1, "c")]);
+            assert_eq!(tables[1].warnings, ["`c` is looked at"]);
+            let places: Vec<_> = units.iter().map(|unit| (unit.table, unit.index)).collect();
+            assert_eq!(places, [(0, 0), (0, 1), (1, 0), (1, 1)]);
+            assert_eq!(refused.len(), 1);
+            assert_eq!((&*refused[0].table, refused[0].kind), ("b", Kind::Data));
+            assert_eq!(refused[0].message, "load into `bigquery://lake/shop/b`");
+            assert_eq!(refused[0].hint.as_deref(), Some("mend it"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_ends_a_run_that_is_all_or_nothing_and_what_may_pass_every_run() {
+        for (end, kind, whole) in [
+            ("/b", Kind::Data, true),
+            ("/b", Kind::Transient, false),
+            // No table is left.
+            ("", Kind::Denied, false),
+        ] {
+            let (mut tables, mut units) = plan(&["a", "b", "c"]);
+            let targets = Picky(Some((end, kind))).targets();
+            let run = RunId::generate();
+            let check = TargetCheck::ToRun(&targets);
+            let ended = check.carry_out(run, whole, &mut tables, &mut units).await;
+            assert_eq!(ended.unwrap_err().kind(), kind, "{end}");
+
+            let (mut tables, mut units) = plan(&["a", "b", "c"]);
+            let shown = Ok(Picky(Some((end, kind))).targets());
+            let check = TargetCheck::ToShow(&shown);
+            let refused = check.carry_out(run, whole, &mut tables, &mut units).await.unwrap();
+            assert_eq!((refused.len(), tables.len(), units.len()), (0, 3, 6));
+            let said = &tables[1].warnings[0];
+            let expected =
+                "a run would be refused now: load into `bigquery://lake/shop/b`; mend it";
+            assert_eq!(said, expected);
+        }
+        let (mut tables, mut units) = plan(&["a"]);
+        let none = Err(Error::invalid("open the target").hint("log in"));
+        let check = TargetCheck::ToShow(&none);
+        check.carry_out(RunId::generate(), true, &mut tables, &mut units).await.unwrap();
+        let said = "a run would be refused now: open the target; log in";
+        assert_eq!(tables[0].warnings, [said]);
+    }
+}
