@@ -125,7 +125,7 @@ async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Out
         }
         let tasks = tasks_to_start(store, manifest, &coverage.missing).await?;
         let ended = launch_and_watch(store, manifest, &coverage, &tasks).await.map_err(doing)?;
-        require_one_snapshot(store, manifest, coverage.generation).await.map_err(doing)?;
+        require_one_snapshot(store, manifest).await.map_err(doing)?;
         if ended == Ended::Partly {
             break;
         }
@@ -171,12 +171,16 @@ enum Ended {
     Partly,
 }
 
-/// Refuses to go on if some tables are visible as of a snapshot that is gone: the others could only
-/// be read at a later one.
-async fn require_one_snapshot(store: &RunStore, manifest: &Manifest, committed: u32) -> Result<()> {
+/// Refuses to go on if some tables are visible as of a snapshot that is gone and the others lack
+/// rows of it: they could only be read at a later one. Another process that resumes the run may
+/// have read them, and committed some.
+async fn require_one_snapshot(store: &RunStore, manifest: &Manifest) -> Result<()> {
     let newest = store.generation().await?.unwrap_or(0);
     for table in &manifest.tables {
-        if newest > committed && store.commit(table.index).await?.is_some() {
+        if let Some(commit) = store.commit(table.index).await?
+            && commit.snapshot < newest
+            && !coverage(store, manifest).await?.is_complete()
+        {
             return Err(Error::data(format!(
                 "`{}` is committed as of a snapshot that no task holds any more",
                 table.name

@@ -148,6 +148,24 @@ async fn a_run_resumed_while_its_first_tasks_are_still_ending() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_two_processes_resume_ends_well_in_both() {
+    let Some(database) = Database::fresh().await else { return };
+    let (_proxy, site, job) = slow_orders(&database).await;
+    let run = kill_half_way(&site, start(&site, &job), 1).await;
+    let first = resume(&site, &job, &run);
+    assert!(faults::wait_for_tasks(first.id, Duration::from_secs(30)).await, "no task started");
+    // It learns late that the other process has read and committed at another snapshot.
+    assert!(faults::freeze(first.id));
+    let ended = resume(&site, &job, &run).ended().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert!(!site.documents(&run, "receipts/0001").is_empty(), "the first snapshot was kept");
+    assert!(faults::thaw(first.id));
+    let ended = first.ended().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_outlives_the_task_that_took_it() {
     let Some(database) = Database::fresh().await else { return };
     let (_proxy, site, job) = slow_orders(&database).await;

@@ -208,7 +208,14 @@ impl<'s> Check<'s> {
         {
             self.say(path, format!("must be at least {limit}"));
         }
-        if let Some(limit) = schema.get("maximum").and_then(number)
+        let of_format = match schema["format"].as_str() {
+            Some("uint16") => Some(i128::from(u16::MAX)),
+            Some("uint32") => Some(i128::from(u32::MAX)),
+            Some("uint64") => Some(i128::from(u64::MAX)),
+            Some("int64") => Some(i128::from(i64::MAX)),
+            _ => None,
+        };
+        if let Some(limit) = schema.get("maximum").and_then(number).or(of_format)
             && typed > limit
         {
             self.say(path, format!("must be at most {limit}"));
@@ -252,7 +259,7 @@ mod tests {
     /// A keyword that the check ignores would let through what it forbids.
     #[test]
     fn the_schema_has_no_keyword_that_is_not_checked() {
-        const CHECKED: [&str; 9] = [
+        const CHECKED: [&str; 10] = [
             "$ref",
             "oneOf",
             "type",
@@ -262,9 +269,10 @@ mod tests {
             "items",
             "minimum",
             "maximum",
+            "format",
         ];
-        // `const` is checked where `oneOf` is, and a number's format is that of its Rust type.
-        const SAYING: [&str; 6] = ["$schema", "$defs", "title", "description", "const", "format"];
+        // `const` is checked where `oneOf` is.
+        const SAYING: [&str; 5] = ["$schema", "$defs", "title", "description", "const"];
         fn walk(schema: &Value, keywords: &mut Vec<String>) {
             for (keyword, value) in schema.as_object().into_iter().flatten() {
                 keywords.push(keyword.clone());
@@ -296,7 +304,8 @@ mod tests {
     #[test]
     fn numbers_lists_and_mappings_are_looked_into() {
         let job = serde_json::json!({
-            "name": true, "source": {"url": "x", "columns": ["a", 1]}, "target": [],
+            "name": true, "target": [],
+            "source": {"url": "x", "port": 70_000, "columns": ["a", 1]},
             "limits": {"max_tasks": 0, "max_connections": -1, "max_executions": 11},
             "partitioning": {"target_rows": 1.5},
             "columns": {"a": {"on_invalid": 1}, "b": 2}, "tables": [{"table": "t", "tabel": 1}, {}]
@@ -308,6 +317,7 @@ mod tests {
         for expected in [
             "name: expected text, found true or false",
             "source.columns.1: expected text, found a number",
+            "source.port: must be at most 65535",
             "target: expected a mapping, found a list",
             "limits.max_tasks: must be at least 1",
             "limits.max_connections: must be at least 1",
@@ -320,6 +330,6 @@ mod tests {
         ] {
             assert!(said.iter().any(|said| said == expected), "{expected}\n{said:#?}");
         }
-        assert_eq!(said.len(), 11, "{said:#?}");
+        assert_eq!(said.len(), 12, "{said:#?}");
     }
 }

@@ -99,7 +99,8 @@ pub(super) fn warning(outside: &[String]) -> Option<String> {
     (!outside.is_empty()).then(|| {
         format!(
             "not part of the snapshot: {}; that is read as it is when it is read, and by one \
-             statement only, unless the job says `consistency: none`",
+             statement only, unless the job says `consistency: none`; whether another server's row \
+             security hides rows is not checked",
             outside.join(", ")
         )
     })
