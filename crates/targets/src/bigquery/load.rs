@@ -76,6 +76,10 @@ impl TableLoad {
         // The attempt that was there before has failed: the next call prepares another.
         let Some(path) = self.path else { return Ok(Poll::Pending) };
         let mut existing = self.admit().await?;
+        if path == LoadPath::Direct && LoadPath::of(&self.load, existing.as_ref()) != path {
+            // The table came about meanwhile: the next call stages the rows.
+            return Ok(Poll::Pending);
+        }
         if path == LoadPath::Direct && self.load.parts.is_empty() && existing.is_none() {
             // Only a load job takes all that a table may be made with. Without rows the table is
             // complete as soon as it is there.
@@ -108,7 +112,7 @@ impl TableLoad {
             LoadPath::Statement => {
                 let write = self.make_room(existing).await?;
                 let staging = self.staging_tables()?;
-                ("query", job::statement(&self.load, &self.id, existing, write, &staging))
+                ("query", job::statement(&self.load, &self.id, existing, write, &staging)?)
             }
         };
         match attempts.start(free, kind, &configuration).await? {
@@ -129,10 +133,11 @@ impl TableLoad {
     /// The table is visible: its rows are compared, and nothing is left of the way there.
     async fn finish(&self, loaded: Loaded) -> Result<Poll<Loaded>> {
         let loaded = self.require_rows(loaded, self.load.rows, VISIBLE)?;
-        // A table that did not exist is appended to without staging.
-        let appends = self.load.disposition == WriteDisposition::Append;
+        // A table that did not exist may have been loaded without staging, and others not.
+        let replaces =
+            matches!(self.load.disposition, WriteDisposition::Truncate | WriteDisposition::Empty);
         let direct = LoadPath::of(&self.load, None) == LoadPath::Direct
-            && (!appends || self.load.parts.is_empty());
+            && (replaces || self.load.parts.is_empty());
         if !direct && let Err(error) = self.clean_up().await {
             if error.is_transient() {
                 // The next call finds the table visible, and cleans up.
@@ -160,7 +165,12 @@ impl TableLoad {
         }
         Ok(match (self.load.disposition, matched) {
             (WriteDisposition::Append, _) => Write::Append,
-            (WriteDisposition::Empty, _) => Write::Empty,
+            (WriteDisposition::Empty, _)
+            | (WriteDisposition::Merge | WriteDisposition::ReplacePartitions, None) => Write::Empty,
+            // The rows that are replaced are the statement's matter.
+            (WriteDisposition::Merge | WriteDisposition::ReplacePartitions, Some(_)) => {
+                Write::Append
+            }
             (WriteDisposition::Truncate, None | Some((_, SchemaMatch::Different(_)))) => {
                 Write::Replace
             }

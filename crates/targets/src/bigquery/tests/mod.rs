@@ -5,6 +5,7 @@ mod check;
 mod crashes;
 mod discovery;
 mod layout;
+mod merge;
 mod recorder;
 mod requests;
 mod schema;
@@ -41,6 +42,8 @@ async fn load(disposition: WriteDisposition, columns: Vec<Column>) -> Load {
         snapshot: 0,
         target: "bigquery://shop/sales/orders".into(),
         disposition,
+        key: Vec::new(),
+        order_by: None,
         schema_changes: SchemaChanges::default(),
         new_table: NewTable::default(),
         columns,
