@@ -25,13 +25,26 @@ pub(crate) async fn plan(options: &Plan) -> Result<Answer> {
     }
     let targets = open_targets(&manifest).await;
     let run = manifest.run;
+    let refused = |why: String| format!("a run would be refused now: {why}");
+    if let Ok(targets) = &targets {
+        let checked = targets.check_bucket(&manifest).await;
+        let warnings = checked.unwrap_or_else(|error| vec![refused(with_hint(&error))]);
+        manifest.warnings.extend(warnings);
+    }
     for table in &mut manifest.tables {
         match check_target(&targets, run, table).await {
             Ok(warnings) => table.warnings.extend(warnings),
-            Err(why) => table.warnings.push(format!("a run would be refused now: {why}")),
+            Err(why) => table.warnings.push(refused(why)),
         }
     }
     Answer::new(&PlanReport::of(&manifest), render(&manifest))
+}
+
+fn with_hint(error: &Error) -> String {
+    match error.remedy() {
+        Some(hint) => format!("{}; {hint}", error.chain()),
+        None => error.chain(),
+    }
 }
 
 /// Warnings about what a load would do to a table's target, or why it would be refused.
@@ -40,10 +53,6 @@ async fn check_target(
     run: RunId,
     table: &Table,
 ) -> Result<Vec<String>, String> {
-    let with_hint = |error: &Error| match error.remedy() {
-        Some(hint) => format!("{}; {hint}", error.chain()),
-        None => error.chain(),
-    };
     let targets = targets.as_ref().map_err(with_hint)?;
     let checked = match targets.find(&table.target) {
         Ok(target) => target.check(run, table).await,

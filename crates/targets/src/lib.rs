@@ -7,16 +7,19 @@ mod bigquery;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod folder;
+mod listing;
 mod target;
 
 use std::sync::Arc;
 
 use sluice_contracts::Result;
+use sluice_contracts::documents::Manifest;
 use sluice_runtime::features::{unknown_scheme, without_scheme};
 
 #[cfg(feature = "google")]
 pub use bigquery::{BigQuery, BigQueryTarget};
 pub use folder::Folder;
+pub use listing::PartListing;
 pub use target::{Load, Loaded, Prepared, Target, TargetKind};
 
 /// Every kind of target.
@@ -64,6 +67,13 @@ impl Targets {
             }
         }
         Self::open(&needed).await
+    }
+
+    /// Refuses a bucket that these tables cannot be loaded from, as [`Target::check_bucket`]. A job
+    /// has one target: asked about one table, it answers for all.
+    pub async fn check_bucket(&self, manifest: &Manifest) -> Result<Vec<String>> {
+        let Some(table) = manifest.tables.first() else { return Ok(Vec::new()) };
+        self.find(&table.target)?.check_bucket(&table.target, &manifest.bucket).await
     }
 
     /// The target that a table's URL names.

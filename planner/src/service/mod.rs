@@ -323,6 +323,8 @@ impl Planner {
     /// Refuses a run that could not be loaded, before a row is read.
     async fn check_targets(&self, manifest: &mut Manifest) -> Result<()> {
         let run = manifest.run;
+        let warnings = self.ports.targets.check_bucket(manifest).await?;
+        manifest.warnings.extend(warnings);
         let mut checks = Vec::with_capacity(manifest.tables.len());
         for table in &manifest.tables {
             checks.push(self.ports.targets.find(&table.target)?.check(run, table));

@@ -3,12 +3,14 @@
 use std::task::Poll;
 
 use async_trait::async_trait;
+use sluice_contracts::documents::RunId;
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
 
 use super::address::TableId;
 use super::attempts::{AttemptState, Attempts, Owner};
+use super::claim::Claimed;
 use super::client::Client;
 use super::existing::ExistingTable;
 use super::job::{self, Write};
@@ -28,13 +30,29 @@ pub(super) struct TableLoad {
     pub(super) load: Load,
     pub(super) id: TableId,
     pub(super) location: String,
+    /// The number of the job that the table is claimed for.
+    pub(super) claimed: Option<u32>,
+    /// What a job of this load has made visible.
+    done: Option<Loaded>,
+    /// The later run that the table shows.
+    overtaken_by: Option<RunId>,
 }
 
 #[async_trait]
 impl Prepared for TableLoad {
+    fn overtaken_by(&self) -> Option<RunId> {
+        self.overtaken_by
+    }
+
     async fn publish(self: Box<Self>) -> Result<Poll<Loaded>> {
+        if let Some(newer) = self.overtaken_by {
+            return Ok(Poll::Ready(self.nothing_loaded(Some(newer))));
+        }
         let published =
             if self.load.staged { self.publish_staged().await } else { self.load().await };
+        if let Err(error) = &published {
+            self.give_back_after(error).await;
+        }
         published.map_err(|error| during(&self.load, error))
     }
 }
@@ -44,11 +62,58 @@ impl TableLoad {
     pub(super) async fn prepare(client: &Client, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {
         let id = TableId::parse(&load.target)?;
         let location = client.location(&id).await?;
-        let this = Self { client: client.clone(), load: load.clone(), id, location };
-        if load.staged && this.stage().await?.is_pending() {
+        let (client, load) = (client.clone(), load.clone());
+        let (claimed, done, overtaken_by) = (None, None, None);
+        let mut this = Self { client, load, id, location, claimed, done, overtaken_by };
+        // Before anything is done in vain, and before anything of the table is changed.
+        if this.claim().await?.is_pending() {
             return Ok(Poll::Pending);
         }
+        if this.load.staged && this.claimed.is_some() {
+            // Staging takes time: another run may have taken the claim over.
+            let staged = this.stage().await;
+            if let Err(error) = &staged {
+                this.give_back_after(error).await;
+            }
+            if staged?.is_pending() || this.claim().await?.is_pending() {
+                return Ok(Poll::Pending);
+            }
+        }
         Ok(Poll::Ready(Box::new(this)))
+    }
+
+    /// Claims the table, unless a job of this load has started already.
+    async fn claim(&mut self) -> Result<Poll<()>> {
+        let attempts = self.visible();
+        let free = match attempts.look().await? {
+            AttemptState::Free(free) => free,
+            AttemptState::Done(loaded) => {
+                self.done = Some(loaded);
+                return Ok(Poll::Ready(()));
+            }
+            // The other tables of the run may be published meanwhile.
+            AttemptState::Running if self.load.staged => return Ok(Poll::Ready(())),
+            AttemptState::Running => return Ok(Poll::Pending),
+        };
+        let claimed = attempts.claim(free).await?;
+        match claimed {
+            Claimed::Waiting => return Ok(Poll::Pending),
+            Claimed::Ours => self.claimed = Some(free),
+            Claimed::Overtaken(newer) => self.overtaken_by = Some(newer),
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// Gives the claim back after an error that ends the load.
+    async fn give_back_after(&self, error: &Error) {
+        let Some(claimed) = self.claimed.filter(|_| !error.is_transient()) else { return };
+        if let Err(error) = self.visible().give_back(claimed).await {
+            tracing::warn!(run = %self.load.run, "{}", error.chain());
+        }
+    }
+
+    fn nothing_loaded(&self, overtaken_by: Option<RunId>) -> Loaded {
+        Loaded { snapshot: self.load.snapshot, rows: 0, overtaken_by }
     }
 
     /// The attempts at the step that readers see.
@@ -59,24 +124,19 @@ impl TableLoad {
     /// Loads the parts into the table itself.
     async fn load(&self) -> Result<Poll<Loaded>> {
         let attempts = self.visible();
-        let free = match attempts.look().await? {
-            AttemptState::Free(free) => free,
-            AttemptState::Running => return Ok(Poll::Pending),
-            AttemptState::Done(loaded) => {
-                return self.require_rows(loaded, VISIBLE).map(Poll::Ready);
-            }
-        };
+        // If another loader has used the number up since, BigQuery does not take its name again.
+        if let Some(loaded) = self.done {
+            return self.require_rows(loaded, VISIBLE).map(Poll::Ready);
+        }
+        let Some(free) = self.claimed else { return Ok(Poll::Pending) };
         let existing = self.admit().await?;
         if self.load.parts.is_empty()
             && existing.is_some()
             && self.load.disposition != WriteDisposition::Truncate
         {
             // Neither its rows nor its columns change.
-            return Ok(Poll::Ready(Loaded {
-                snapshot: self.load.snapshot,
-                rows: 0,
-                overtaken_by: None,
-            }));
+            attempts.give_back(free).await?;
+            return Ok(Poll::Ready(self.nothing_loaded(None)));
         }
         parts::require_whole(&self.load).await?;
         let write = self.make_room(existing.as_ref()).await?;

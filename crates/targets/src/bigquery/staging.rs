@@ -61,6 +61,8 @@ impl TableLoad {
         let progress = match attempts.look().await? {
             AttemptState::Running => Poll::Pending,
             AttemptState::Done(loaded) => Poll::Ready(loaded),
+            // Another job took the claim over.
+            AttemptState::Free(free) if self.claimed != Some(free) => Poll::Pending,
             AttemptState::Free(free) => {
                 let write = match self.load.disposition {
                     WriteDisposition::Truncate => Write::Replace,
@@ -72,6 +74,7 @@ impl TableLoad {
                     to: self.id.clone(),
                     write_disposition: write.disposition(),
                 };
+                attempts.label_source(&copy.from, free).await?;
                 attempts.start_copy(free, &copy).await?
             }
         };
