@@ -82,6 +82,7 @@ pub(crate) async fn survey_and_cut(
     progress.comes_to("check the targets".to_owned());
     let checked = targets.carry_out(run, job.fails_as_a_whole(), &mut tables, &mut units);
     refused.extend(checked.await.map_err(doing)?);
+    let of_bucket = targets.of_bucket(&job.bucket, &tables).await.map_err(doing)?;
     progress.comes_to("count the connections that are left".to_owned());
     let free = survey.connections().await.map_err(doing)?.unwrap_or(u32::MAX);
     let of_connection = survey.warnings().await.map_err(doing)?;
@@ -134,6 +135,7 @@ pub(crate) async fn survey_and_cut(
             .chain(short)
             .chain(protection.and_then(Protection::warning))
             .chain(of_connection)
+            .chain(of_bucket)
             .collect(),
         units_folder: None,
         tasks: packing.tasks,

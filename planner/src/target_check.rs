@@ -64,6 +64,23 @@ impl TargetCheck<'_> {
         Ok(taken_out)
     }
 
+    /// What the target says of the bucket that the tables are loaded from. A job has one target:
+    /// asked about one table, it answers for all.
+    ///
+    /// # Errors
+    /// If a run ends by it, because the tables cannot be loaded from there.
+    pub(crate) async fn of_bucket(self, bucket: &str, tables: &[Table]) -> Result<Vec<String>> {
+        let (Self::ToRun(targets) | Self::ToShow(Ok(targets))) = self else {
+            // It is said of each table that there is no target.
+            return Ok(Vec::new());
+        };
+        let Some(table) = tables.first() else { return Ok(Vec::new()) };
+        match (self, targets.check_bucket(&table.target, bucket).await) {
+            (Self::ToShow(_), Err(error)) => Ok(vec![refused_now(&error)]),
+            (_, checked) => checked,
+        }
+    }
+
     /// What each table's target says, in their order.
     async fn ask(self, run: RunId, tables: &[Table]) -> Vec<Result<Vec<String>>> {
         let targets = match self {
@@ -94,14 +111,19 @@ impl TargetCheck<'_> {
         }
         for (table, refusal) in tables.iter_mut().zip(refusals) {
             let Some(error) = refusal else { continue };
-            let why = match error.remedy() {
-                Some(hint) => format!("{}; {hint}", error.chain()),
-                None => error.chain(),
-            };
-            table.warnings.push(format!("a run would be refused now: {why}"));
+            table.warnings.push(refused_now(&error));
         }
         Ok(())
     }
+}
+
+/// A refusal as a warning.
+fn refused_now(error: &Error) -> String {
+    let why = match error.remedy() {
+        Some(hint) => format!("{}; {hint}", error.chain()),
+        None => error.chain(),
+    };
+    format!("a run would be refused now: {why}")
 }
 
 /// Gives the tables that are left their places, and takes the units of the others out.
