@@ -213,7 +213,13 @@ impl Run<'_> {
             for (table, step) in steps {
                 let result = match step {
                     Step::Committed(commit) => Ok(commit),
-                    Step::Prepared(_) => self.overtaken(table, newer).await,
+                    Step::Prepared(prepared) => {
+                        if let Err(error) = prepared.discard().await {
+                            let run = self.manifest.run;
+                            tracing::warn!(run = %run, "a load is left: {}", error.chain());
+                        }
+                        self.overtaken(table, newer).await
+                    }
                 };
                 results.insert(table.index, result);
             }

@@ -175,6 +175,16 @@ pub(crate) mod tests {
             }
         }
 
+        async fn check_bucket(&self, table: &str, bucket: &str) -> Result<Vec<String>> {
+            match bucket {
+                "gs://far" => {
+                    Err(Error::invalid(format!("load into `{table}` from far")).hint("mend it"))
+                }
+                "gs://hidden" => Ok(vec!["nobody may see where it lies".to_owned()]),
+                _ => Ok(Vec::new()),
+            }
+        }
+
         async fn prepare(&self, _: &Load) -> Result<Poll<Box<dyn Prepared>>> {
             Err(Error::bug("nothing is loaded"))
         }
@@ -233,6 +243,27 @@ pub(crate) mod tests {
             assert_eq!(refused[0].message, "load into `bigquery://lake/shop/b`");
             assert_eq!(refused[0].hint.as_deref(), Some("mend it"));
         }
+    }
+
+    #[tokio::test]
+    async fn a_bucket_that_is_refused_ends_a_run_and_a_plan_shows_it() {
+        let (tables, _) = plan(&["a", "b"]);
+        let targets = Picky(None).targets();
+        let (shown, none) = (Ok(targets.clone()), Err(Error::invalid("open the target")));
+        let to_run = TargetCheck::ToRun(&targets);
+        let error = to_run.of_bucket("gs://far", &tables).await.unwrap_err();
+        assert_eq!(error.chain(), "load into `bigquery://lake/shop/a` from far");
+        let to_show = TargetCheck::ToShow(&shown);
+        let said = "a run would be refused now: load into `bigquery://lake/shop/a` from far; \
+                    mend it";
+        assert_eq!(to_show.of_bucket("gs://far", &tables).await.unwrap(), [said]);
+        for check in [to_run, to_show] {
+            let warnings = check.of_bucket("gs://hidden", &tables).await.unwrap();
+            assert_eq!(warnings, ["nobody may see where it lies"]);
+            assert_eq!(check.of_bucket("gs://near", &tables).await.unwrap(), [""; 0]);
+        }
+        let nothing = TargetCheck::ToShow(&none).of_bucket("gs://far", &tables).await;
+        assert_eq!(nothing.unwrap(), [""; 0]);
     }
 
     #[tokio::test]

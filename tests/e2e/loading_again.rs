@@ -41,14 +41,14 @@ async fn what_was_read_is_loaded_when_the_target_is_mended() {
     drop(connection);
     fs::remove_file(&path).expect("the source goes away");
     let loaded = site.sluice(["--json", "load", &run, "--bucket", &site.bucket()]).await.answer();
-    let states: Vec<_> = loaded["tables"]
+    let tables: Vec<_> = loaded["tables"]
         .as_array()
         .into_iter()
         .flatten()
         .map(|table| (table["table"].clone(), table["state"].clone(), table["rows"].clone()))
         .collect();
-    assert!(states.contains(&(json!("orders"), json!("committed"), json!(3))), "{states:?}");
-    assert!(states.contains(&(json!("lines"), json!("committed"), json!(1))), "{states:?}");
+    assert!(tables.contains(&(json!("orders"), json!("committed"), json!(3))), "{tables:?}");
+    assert!(tables.contains(&(json!("lines"), json!("committed"), json!(1))), "{tables:?}");
     assert!(site.documents(&run, "parts").is_empty(), "the part files have served");
     let whole = site.sluice(["load", &run, "--job", job]).await;
     assert_eq!(whole.code, Some(0), "nothing is left to be done: {whole}");

@@ -73,6 +73,12 @@ pub trait Prepared: fmt::Debug + Send {
 
     /// The last step. For a load that is [staged](Load::staged) it is quick and seldom fails.
     async fn publish(self: Box<Self>) -> Result<Poll<Loaded>>;
+
+    /// Gives the last step up for good, because another table of the run was overtaken. What would
+    /// otherwise be kept for another attempt is removed.
+    async fn discard(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// One visible step: the parts of one table of a run, and what to do with them.

@@ -83,6 +83,16 @@ impl Prepared for TableLoad {
         };
         published.map_err(|error| during(&self.load, error))
     }
+
+    async fn discard(self: Box<Self>) -> Result<()> {
+        if self.discard_staging().await?.is_pending() {
+            tracing::info!(run = %self.load.run, "a job still fills a staging table, which expires");
+        }
+        match self.next {
+            Next::Start(number, _) => self.visible().give_back(number).await,
+            Next::Wait | Next::Finish(_) | Next::Yield(_) => Ok(()),
+        }
+    }
 }
 
 impl TableLoad {
@@ -195,7 +205,7 @@ impl TableLoad {
                 let write = self.make_room(existing.as_ref()).await?;
                 job::direct(&self.load, &self.id, existing.as_ref(), write)?
             }
-            Way::Staged(path) => self.from_staging(number, *path).await?,
+            Way::Staged(path) => self.job_over_staging(number, *path).await?,
         };
         match self.visible().start(number, kind, &configuration).await? {
             Poll::Ready(loaded) => self.finish(loaded).await,
@@ -218,7 +228,7 @@ impl TableLoad {
     }
 
     /// The job that makes the rows of the staging tables visible.
-    async fn from_staging(&self, number: u32, path: LoadPath) -> Result<(&'static str, Value)> {
+    async fn job_over_staging(&self, number: u32, path: LoadPath) -> Result<(&'static str, Value)> {
         let existing = self.admit().await?;
         let (existing, staging) = (existing.as_ref(), self.staging_tables()?);
         if path == LoadPath::Statement {

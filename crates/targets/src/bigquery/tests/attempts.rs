@@ -33,10 +33,10 @@ async fn the_same_load_is_adopted_once_its_parts_are_gone() {
 #[tokio::test]
 async fn a_job_that_another_loader_started_meanwhile_is_adopted() {
     let recorder = Recorder::default();
-    let load = load(Append, columns(&[ID])).await;
+    let load = load(Truncate, columns(&[ID])).await;
     loaded(&recorder, &load).await;
     // This loader checks before the other has started its job, and starts its own afterwards.
-    recorder.hides_jobs(2);
+    recorder.hides_jobs(1);
     let target = recorder.serve().await;
     assert!(matches!(advance(&target, &load).await, Ok(Poll::Pending)));
     assert_eq!(loaded(&recorder, &load).await.rows, 3);
@@ -145,6 +145,28 @@ async fn what_was_refused_before_the_load_was_begun_is_tried_again() {
     load.begun = Utc::now() - Duration::seconds(30);
     assert_eq!(loaded(&recorder, &load).await.rows, 3);
     assert_eq!(recorder.jobs(), [job(0), job(1)]);
+}
+
+#[tokio::test]
+async fn rows_that_expired_before_the_load_was_asked_for_again_are_staged_again() {
+    let staging = |number: u32| format!("sluice_{RUN}_7_staging_0_{number}");
+    for expired in [false, true] {
+        let recorder = Recorder::default();
+        let target = recorder.serve().await;
+        let mut load = load(Truncate, columns(&[ID])).await;
+        load.staged = true;
+        recorder.ends(done(3));
+        recorder.ends(failed_ago("accessDenied", 60));
+        assert_eq!(refused(advance(&target, &load).await).0, Kind::Denied);
+        if expired {
+            recorder.lacks(&format!("sluice_{RUN}_7_0"));
+        }
+        load.begun = Utc::now() - Duration::seconds(30);
+        assert_eq!(loaded(&recorder, &load).await.rows, 3);
+        assert!(recorder.jobs().contains(&job(1)), "{:?}", recorder.jobs());
+        assert_eq!(recorder.jobs().contains(&staging(1)), expired, "{:?}", recorder.jobs());
+        assert_eq!(recorder.tables(), ["orders"]);
+    }
 }
 
 #[tokio::test]

@@ -2,19 +2,34 @@
 
 use std::task::Poll;
 
-use sluice_contracts::documents::RunId;
+use sluice_contracts::documents::{RunId, SchemaChanges, TargetType};
 use sluice_contracts::job::WriteDisposition::{self, Append, Empty, Truncate};
 
 use super::warehouse::{FAULTS, Line, Warehouse};
 use super::{ID, advance, columns, load_of};
 use crate::target::{Load, Loaded, Target as _};
 
+/// A column whose documents a statement parses.
+const DOC: (&str, TargetType) = ("doc", TargetType::Json);
+
 /// Loads of two runs into one table, the older first.
 async fn two(disposition: WriteDisposition, staged: bool) -> [Load; 2] {
+    two_of(disposition, staged, &[ID]).await
+}
+
+async fn two_of(
+    disposition: WriteDisposition,
+    staged: bool,
+    wanted: &[(&str, TargetType)],
+) -> [Load; 2] {
     let mut runs = [RunId::generate(), RunId::generate()];
     runs.sort();
     let [older, newer] = runs.map(|run| run.to_string());
-    let load = async |run: &str| Load { staged, ..load_of(run, disposition, columns(&[ID])).await };
+    let load = async |run: &str| Load {
+        staged,
+        schema_changes: SchemaChanges::Add,
+        ..load_of(run, disposition, columns(wanted)).await
+    };
     [load(&older).await, load(&newer).await]
 }
 
@@ -63,18 +78,23 @@ async fn table_before(before: &str) -> (Warehouse, Line, Line) {
 async fn a_run_that_comes_late_changes_nothing_whenever_a_loader_died() {
     let mut cases = 0;
     let (warehouse, line, late) = table_before("nothing").await;
-    for (staged, before) in [
-        (false, "nothing"),
-        (false, "by a person"),
-        (false, "loaded"),
-        (true, "nothing"),
-        (true, "loaded"),
+    let (plain, documents) = (&[ID][..], &[ID, DOC][..]);
+    for (staged, before, wanted) in [
+        (false, "nothing", plain),
+        (false, "by a person", plain),
+        (false, "loaded", plain),
+        (true, "nothing", plain),
+        (true, "loaded", plain),
+        (false, "nothing", documents),
+        (false, "loaded", documents),
     ] {
         for fault in FAULTS {
             for call in 0.. {
-                let case = format!("{before}, staged {staged}: {fault:?} at call {call}");
+                let of = wanted.len();
+                let case =
+                    format!("{before}, staged {staged}, {of} columns: {fault:?} at call {call}");
                 begin(&warehouse, &line, before).await;
-                let [older, newer] = two(Truncate, staged).await;
+                let [older, newer] = two_of(Truncate, staged, wanted).await;
                 // The newer one dies or fails somewhere, and the older one comes then.
                 line.goes_wrong(Some((call, fault)));
                 let mut made = None;
@@ -98,9 +118,7 @@ async fn a_run_that_comes_late_changes_nothing_whenever_a_loader_died() {
                     assert_eq!(first.overtaken_by, Some(newer.run), "{case}");
                 }
                 assert_eq!(warehouse.shows("orders").unwrap(), [newer.run.to_string()], "{case}");
-                if !staged {
-                    assert_eq!(warehouse.tables(), ["orders"], "{case}");
-                }
+                assert_eq!(warehouse.tables(), ["orders"], "{case}");
                 if line.calls() <= call {
                     break;
                 }
@@ -111,7 +129,7 @@ async fn a_run_that_comes_late_changes_nothing_whenever_a_loader_died() {
     println!(
         "faults: {cases} steps of a load into a table of BigQuery, with an older run after it"
     );
-    assert!(cases > 200, "{cases}");
+    assert!(cases > 400, "{cases}");
 }
 
 #[tokio::test]
@@ -125,7 +143,8 @@ async fn runs_that_race_leave_the_newer_one() {
         let before = BEFORE[usize::try_from(seed % 3).unwrap()];
         let disposition = if seed % 5 == 0 && before == "nothing" { Empty } else { Truncate };
         begin(&warehouse, &lines[0], before).await;
-        let [older, newer] = two(disposition, staged).await;
+        let wanted = if seed % 6 == 1 { &[ID, DOC][..] } else { &[ID] };
+        let [older, newer] = two_of(disposition, staged, wanted).await;
         let case = format!("{before}: race {seed}");
         for (line, of) in lines.iter().zip(1..) {
             let fault = FAULTS[usize::try_from((seed / 3 + of) % 4).unwrap()];
@@ -244,6 +263,47 @@ async fn a_load_that_is_refused_keeps_nobody_waiting_and_leaves_nothing_behind()
             assert_eq!(warehouse.tables(), left, "{before}");
             let loaded = to_the_end(&line, &older, before).await;
             assert_eq!(loaded.overtaken_by, None, "{before}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_load_that_is_given_up_for_another_table_leaves_nothing_behind() {
+    for before in BEFORE {
+        let (warehouse, line, other) = table_before(before).await;
+        let [older, newer] = two(Truncate, true).await;
+        let prepared = loop {
+            if let Poll::Ready(prepared) = other.target.prepare(&newer).await.unwrap() {
+                break prepared;
+            }
+        };
+        assert!(warehouse.tables().iter().any(|name| name.contains("_7_0")), "it is staged");
+        prepared.discard().await.unwrap();
+        let left = if before == "nothing" { &[][..] } else { &["orders".to_owned()] };
+        assert_eq!(warehouse.tables(), left, "{before}");
+        // It keeps nobody back, though it is the later one.
+        assert_eq!(to_the_end(&line, &older, before).await.overtaken_by, None);
+        assert_eq!(warehouse.shows("orders").unwrap(), [older.run.to_string()], "{before}");
+    }
+}
+
+#[tokio::test]
+async fn a_load_without_rows_leaves_nothing_behind_and_keeps_nobody_waiting() {
+    for before in BEFORE {
+        for disposition in [Append, Empty, Truncate] {
+            for staged in [false, true] {
+                let case = format!("{before}, {disposition:?}, staged {staged}");
+                let (warehouse, line, other) = table_before(before).await;
+                let [older, newer] = two(Truncate, false).await;
+                let nothing = Load { disposition, staged, parts: vec![], rows: 0, ..newer };
+                let loaded = to_the_end(&other, &nothing, &case).await;
+                assert_eq!((loaded.rows, loaded.overtaken_by), (0, None), "{case}");
+                assert_eq!(warehouse.tables(), ["orders"], "{case}");
+                // A table that no job has written shows nothing of the run.
+                let has_job = disposition == Truncate || (staged && before == "nothing");
+                let late = to_the_end(&line, &older, &case).await;
+                assert_eq!(late.overtaken_by, has_job.then_some(nothing.run), "{case}");
+            }
         }
     }
 }

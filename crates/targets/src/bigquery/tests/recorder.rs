@@ -89,6 +89,11 @@ impl Recorder {
         state.known.insert(format!("/datasets/sales/tables/{name}"), table);
     }
 
+    /// Makes a table of this name be gone.
+    pub(super) fn lacks(&self, name: &str) {
+        self.0.lock().unwrap().known.remove(&format!("/datasets/sales/tables/{name}"));
+    }
+
     /// Makes a bucket exist, as Cloud Storage describes it.
     pub(super) fn has_bucket(&self, name: &str, bucket: Value) {
         self.0.lock().unwrap().known.insert(format!("/storage/v1/b/{name}"), bucket);

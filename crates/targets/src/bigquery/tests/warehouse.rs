@@ -175,8 +175,7 @@ impl Warehouse {
 
     /// The next job ends with this error, and does not write.
     pub(super) fn next_job_fails(&self, reason: &str) {
-        let status = json!({"state": "DONE", "errorResult": {"reason": reason, "message": "no"}});
-        self.0.lock().unwrap().failures.push(status);
+        self.0.lock().unwrap().failures.push(ending(reason));
     }
 
     /// The runs whose rows a table has, the newest last.
@@ -301,7 +300,8 @@ impl State {
             if self.jobs.values().any(busy) {
                 self.faults.push(format!("two jobs write to `{target}`, the second is {id}"));
             }
-            job.status = self.failures.pop();
+            let is_lost = job.sources().iter().any(|source| !self.tables.contains_key(*source));
+            job.status = if is_lost { Some(ending("notFound")) } else { self.failures.pop() };
         }
         let report = job.report();
         self.jobs.insert(id, job);
@@ -319,16 +319,23 @@ impl State {
         for id in due {
             let job = self.jobs.get_mut(&id).unwrap();
             job.status = Some(json!({"state": "DONE"}));
-            let (run, write) =
-                (job.body["configuration"]["labels"]["sluice_run"].clone(), job.write());
-            let source = &job.configuration()["sourceTable"]["tableId"];
-            let job_source = source.as_str().map(str::to_owned);
-            let Some(name) = job.writes_to().map(str::to_owned) else { continue };
-            let mut table = self.tables.get(&name).cloned().unwrap_or_else(
-                || json!({"schema": {"fields": [{"name": "id", "type": "INTEGER"}]}}),
-            );
+            let run = job.body["configuration"]["labels"]["sluice_run"].clone();
+            let (adds, schema) = (job.adds(), job.schema());
+            let is_copy = job.body["configuration"]["copy"].is_object();
+            let source = job.sources().first().map(|source| (*source).to_owned());
+            let Some(name) = job.writes_to().map(str::to_owned) else {
+                // A job that fills a staging table makes it, if it is gone.
+                if let Some(name) = job.destination().map(str::to_owned)
+                    && !self.tables.contains_key(&name)
+                {
+                    self.put(&name, json!({}));
+                }
+                continue;
+            };
+            let found = self.tables.get(&name).cloned();
+            let mut table = found.unwrap_or_else(|| json!({"schema": schema}));
             let rows = table["rows"].as_array().cloned().unwrap_or_default();
-            if write == "WRITE_APPEND" {
+            if adds {
                 table["rows"] = rows.into_iter().chain([run]).collect();
             } else {
                 if let Some(newer) = rows.iter().find(|old| old.as_str() > run.as_str()) {
@@ -336,7 +343,7 @@ impl State {
                 }
                 table["rows"] = json!([run]);
                 // A copy may bring the labels of its source.
-                if let Some(source) = job_source.and_then(|source| self.tables.get(&source)) {
+                if is_copy && let Some(source) = source.and_then(|name| self.tables.get(&name)) {
                     table["labels"] = source["labels"].clone();
                 }
             }
@@ -355,23 +362,67 @@ impl Job {
             .unwrap()
     }
 
-    /// The table of the test that it writes to.
-    fn writes_to(&self) -> Option<&str> {
-        let table = self.configuration()["destinationTable"]["tableId"].as_str();
-        table.filter(|table| !table.starts_with("sluice_"))
+    /// The table that it names as its destination, or writes to by a statement.
+    fn destination(&self) -> Option<&str> {
+        let named = self.configuration()["destinationTable"]["tableId"].as_str();
+        named.or_else(|| {
+            let query = self.query();
+            let table = query.split("INTO ").nth(1).or(query.strip_prefix("TRUNCATE TABLE "))?;
+            table.split('`').nth(5)
+        })
     }
 
-    fn write(&self) -> String {
-        self.configuration()["writeDisposition"].as_str().unwrap_or_default().to_owned()
+    fn query(&self) -> &str {
+        self.configuration()["query"].as_str().unwrap_or_default()
+    }
+
+    /// The table of the test that it writes to.
+    fn writes_to(&self) -> Option<&str> {
+        self.destination().filter(|table| !table.starts_with("sluice_"))
+    }
+
+    /// The staging tables that it reads.
+    fn sources(&self) -> Vec<&str> {
+        let copied = self.configuration()["sourceTables"].as_array().into_iter().flatten();
+        let copied = copied.filter_map(|table| table["tableId"].as_str());
+        let read = self.query().split('`').filter(|name| name.starts_with("sluice_"));
+        copied.chain(read).collect()
+    }
+
+    /// Whether it keeps the rows that are there.
+    fn adds(&self) -> bool {
+        match self.configuration()["writeDisposition"].as_str() {
+            Some(disposition) => disposition == "WRITE_APPEND",
+            None => !self.query().contains("TRUNCATE TABLE"),
+        }
+    }
+
+    /// The columns of a table that it makes.
+    fn schema(&self) -> Value {
+        let named = self.configuration()["schema"].clone();
+        let mut columns = vec![json!({"name": "id", "type": "INTEGER"})];
+        if self.query().contains("PARSE_JSON") {
+            columns.push(json!({"name": "doc", "type": "JSON"}));
+        }
+        if named.is_null() { json!({"fields": columns}) } else { named }
     }
 
     fn report(&self) -> Value {
         let mut report = self.body.clone();
         report["status"] = self.status.clone().unwrap_or(json!({"state": "RUNNING"}));
         let starts = self.starts.to_string();
-        report["statistics"] = json!({"creationTime": starts, "load": {"outputRows": "3"}});
+        report["statistics"] = json!({"creationTime": starts});
+        // It does not count the rows of copies and statements.
+        if report["configuration"]["load"].is_object() {
+            report["statistics"]["load"] = json!({"outputRows": "3"});
+        }
         report
     }
+}
+
+/// How a job ends that fails for a reason.
+fn ending(reason: &str) -> Value {
+    json!({"state": "DONE", "errorResult": {"reason": reason, "message": "no"}})
 }
 
 fn refusal(code: u16, reason: &str) -> (StatusCode, Value) {
