@@ -13,7 +13,7 @@ use tower::ServiceExt as _;
 
 use super::cloud::Cloud;
 use super::faults::{Fault, Faults};
-use crate::{health, router};
+use crate::{RunState, health, router};
 
 async fn post(cloud: &Cloud, faults: &Faults, path: &str, body: String) -> (StatusCode, Value) {
     let router = router(Arc::new(cloud.loader(faults)));
@@ -132,6 +132,7 @@ async fn a_person_has_a_run_loaded_again_and_hears_what_is_wrong() {
     }
     let cloud = Cloud::at_work(&[1], SnapshotPlan::Held).await;
     cloud.world.fail("e0", Kind::Denied, super::at(0, 0)).await;
+    assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
     let path = format!("/runs/{}/load", cloud.run());
     let (status, problem) = post(&cloud, &sound, &path, String::new()).await;
     assert_eq!((status, &problem["kind"]), (StatusCode::CONFLICT, &json!("conflict")));

@@ -238,6 +238,8 @@ async fn all_or_nothing_is_overtaken_when_one_table_is() {
         assert_eq!(world.loads().len(), visible);
         let of = |at: usize| outcome.tables[at].result.as_ref().unwrap().overtaken_by;
         assert_eq!((of(0), of(1)), ((visible == 0).then_some(newer), Some(newer)));
+        let discarded = world.target.discarded.lock().unwrap().clone();
+        assert_eq!(discarded, if all_or_nothing { vec![0, 1] } else { vec![] });
     }
 }
 

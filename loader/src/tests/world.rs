@@ -35,6 +35,8 @@ pub(super) struct Recorder {
     pub(super) refuse: Option<&'static str>,
     /// The target that shows a later run, and that run.
     pub(super) overtaken: Option<(&'static str, RunId)>,
+    /// The tables whose last step was given up.
+    pub(super) discarded: Arc<Mutex<Vec<u32>>>,
     pub(super) faults: Faults,
 }
 
@@ -124,6 +126,11 @@ impl Prepared for Recorded {
             Ok(Poll::Ready(loaded))
         };
         recorder.faults.call(publish).await
+    }
+
+    async fn discard(self: Box<Self>) -> Result<()> {
+        self.recorder.discarded.lock().unwrap().push(self.load.table);
+        Ok(())
     }
 }
 
