@@ -25,6 +25,13 @@ query has no name of its own: it becomes TARGET itself, and so does a table wher
 bigquery://project/dataset/table. Passwords come from PGPASSWORD, from ~/.pgpass, or from a variable
 that the URL names: 'postgres://me:${DB_PASSWORD}@host/shop'.";
 
+/// What `sluice load` is for.
+const LOADS: &str = "\
+Tables that are visible stay as they are. The others are loaded from the part files, which are kept
+as long as a table of the run could not be loaded: nothing is read from the source again. A run of
+the cloud is loaded by its loader, which is called as the service account or the machine that this
+runs as, or with the identity token in SLUICE_TOKEN.";
+
 /// As which caller a planner is called.
 const TOKEN: &str = "\
 Over https the planner is called as the service account or the machine that this runs as.
@@ -74,6 +81,8 @@ pub(crate) enum Command {
     Submit(Submit),
     /// Show how far a run has come
     Status(Status),
+    /// Load a run again whose tables were read and could not be loaded
+    Load(Load),
     /// Check a job file without looking at its source
     Validate(Validate),
     /// Print the JSON Schema of a document, or what the types of the sources become
@@ -248,6 +257,22 @@ impl Status {
         }
         Ok(())
     }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = LOADS)]
+pub(crate) struct Load {
+    /// The run, as `sluice run` or `sluice submit` printed it
+    pub(crate) run: RunId,
+    /// URL of the bucket that the run's parts lie in
+    #[arg(long, value_name = "URL", env = "SLUICE_BUCKET", hide_env_values = true)]
+    pub(crate) bucket: Option<String>,
+    /// Job file that names the bucket
+    #[arg(long, value_name = "JOB", conflicts_with = "loader")]
+    pub(crate) job: Option<PathBuf>,
+    /// URL of the loader, for a run that the cloud carries out
+    #[arg(long, value_name = "URL", env = "SLUICE_LOADER", hide_env_values = true)]
+    pub(crate) loader: Option<String>,
 }
 
 #[derive(Debug, Args)]

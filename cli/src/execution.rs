@@ -1,20 +1,23 @@
 //! Carrying out a job: plan, launch, watch, commit.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use sluice_contracts::documents::{Manifest, RunId};
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::Job;
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
 use sluice_loader::{
-    Coverage, Outcome, RunView, coverage, error_of, table_outcomes, tasks_to_start,
+    Coverage, Outcome, RunView, Tries, coverage, error_of, table_outcomes, tasks_to_start,
 };
 use sluice_planner::TargetCheck;
 use sluice_planner::launch::Launcher as _;
 use sluice_runtime::storage::open_bucket;
+use sluice_targets::Targets;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -31,6 +34,11 @@ use crate::summary::RunReport;
 const EXECUTIONS: u32 = 3;
 /// Time between two checks of a target that is at work.
 const LOOK: Duration = Duration::from_secs(1);
+/// Time between two attempts at a target that does not answer.
+const PAUSE: Duration = Duration::from_secs(5);
+/// How long a target is waited for that is out of order. A person waits for the command, and can
+/// load the run later.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// A run that has a manifest, and how it ended.
 #[derive(Debug)]
@@ -47,6 +55,8 @@ pub(crate) enum Again<'a> {
     Run(&'a Path),
     /// The same command, which has no job file.
     Same,
+    /// `sluice load`.
+    Load,
 }
 
 /// A run that has a manifest, to be carried out.
@@ -68,13 +78,39 @@ impl Planned {
         Ok(Self { started, store, manifest })
     }
 
+    /// A run of which the documents were found.
+    pub(crate) fn found(store: RunStore, manifest: Manifest) -> Self {
+        Self { started: Instant::now(), store, manifest }
+    }
+
     /// Carries it out.
     ///
     /// # Errors
     /// If there is nothing to report; failures of the run are in [`Finished`].
     pub(crate) async fn carry_out(self, again: Again<'_>) -> Result<Finished> {
+        let result = extract_and_commit(&self.store, &self.manifest).await;
+        self.finish(result, again).await
+    }
+
+    /// Loads what was read of it, and reads nothing.
+    pub(crate) async fn load_again(self) -> Result<Finished> {
+        let Self { store, manifest, .. } = &self;
+        let run = manifest.run;
+        let loaded = async {
+            let coverage = coverage(store, manifest).await?;
+            coverage.given_up(store, manifest).await.map_err(|error| {
+                error.hint(format!(
+                    "`sluice run JOB --resume {run}` reads what is missing, and loads"
+                ))
+            })?;
+            commit(store, manifest, &open_targets_of(manifest).await?).await
+        };
+        let result = loaded.await;
+        self.finish(result, Again::Load).await
+    }
+
+    async fn finish(self, result: Result<Outcome>, again: Again<'_>) -> Result<Finished> {
         let Self { started, store, manifest } = self;
-        let result = extract_and_commit(&store, &manifest).await;
         let seconds = started.elapsed().as_secs_f64();
         let report = RunReport::gather(&store, &manifest, &result, seconds).await;
         let error = result.map_or_else(Some, |outcome| {
@@ -130,11 +166,20 @@ async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Out
             break;
         }
     }
+    commit(store, manifest, &targets).await
+}
+
+/// Makes the tables of a run visible that was read.
+async fn commit(store: &RunStore, manifest: &Manifest, targets: &Targets) -> Result<Outcome> {
     // After the tasks: what was read of the run before they ended is out of date.
     let view = RunView::new(store.clone());
+    let tries = Tries::since(Utc::now(), PATIENCE);
     let committing = async {
         loop {
-            match sluice_loader::commit(&view, &targets).await? {
+            match sluice_loader::commit(&view, targets, tries).await? {
+                Poll::Ready(outcome) if outcome.may_pass() && Utc::now() < tries.give_up => {
+                    tokio::time::sleep(PAUSE).await;
+                }
                 Poll::Ready(outcome) => break Ok::<_, Error>(outcome),
                 Poll::Pending => tokio::time::sleep(LOOK).await,
             }
@@ -143,7 +188,7 @@ async fn extract_and_commit(store: &RunStore, manifest: &Manifest) -> Result<Out
     let of = count(manifest.tables.len() as u64, "table");
     let outcome = shown(|| format!("loading: {} of {of}", view.settled()), committing).await?;
     if outcome.is_whole() {
-        sluice_loader::delete_parts(store).await;
+        sluice_loader::delete_parts(store, &BTreeSet::new()).await;
         sweep(store);
     }
     Ok(outcome)
@@ -261,6 +306,9 @@ fn with_way_out(error: Error, again: Again<'_>, run: RunId) -> Error {
         Again::Run(path) if path.as_os_str() == "-" => format!("`sluice run JOB --resume {run}`"),
         Again::Run(path) => format!("`sluice run {} --resume {run}`", shell_word(path)),
         Again::Same => format!("the same command with `--resume {run}`"),
+        Again::Load => {
+            return error.hint(format!("`sluice load {run}` tries it again: the parts are kept"));
+        }
     };
     error.hint(format!("{command} reads only what is missing, and commits"))
 }

@@ -64,6 +64,7 @@ async fn carry_out(parsed: Arguments) -> ExitCode {
         Command::Run(options) => commands::run::run(&options).await,
         Command::Submit(options) => commands::submit::submit(&options).await,
         Command::Status(options) => commands::status::status(&options).await,
+        Command::Load(options) => commands::load::load(&options).await,
         Command::Validate(options) => commands::validate::validate(&options),
         Command::Schema(options) => commands::schema::schema(&options),
         Command::Completions(options) => commands::completions::completions(&options),

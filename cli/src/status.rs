@@ -115,6 +115,24 @@ impl StatusReport {
         }
     }
 
+    /// The tables that were read and are not visible, of a run that is not at work.
+    pub(crate) fn loadable(&self) -> Vec<String> {
+        let given_up = |table: &TableReport| table.units_done < table.units || table.units == 0;
+        let waits = |table: &&TableReport| match table.state {
+            // On one machine no document says that the load failed.
+            State::Extracted => !self.is_in_cloud() && self.all_read(),
+            State::Failed => self.committed.is_some() && !given_up(table),
+            _ => false,
+        };
+        let tables = self.run.tables.iter().filter(waits);
+        tables.map(|table| format!("`{}`", table.table)).collect()
+    }
+
+    /// Whether no unit of any table is left to be read.
+    fn all_read(&self) -> bool {
+        self.run.tables.iter().all(|table| table.units_done == table.units)
+    }
+
     /// Whether the cloud carries it out: on one machine nobody requests a run, and no loader decides
     /// what becomes of it.
     pub(crate) fn is_in_cloud(&self) -> bool {

@@ -1,15 +1,16 @@
 //! From receipts to visible tables.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::{FutureExt as _, StreamExt as _, stream};
 use sluice_contracts::documents::{Commit, ErrorReport, Manifest, RunId, Table, Verdict};
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Kind, Result};
-use sluice_targets::{Load, Loaded, Prepared, Targets};
+use sluice_targets::{Load, Loaded, PartListing, Prepared, Targets};
 
 use crate::coverage::Coverage;
 use crate::outcome::{Outcome, TableCommit};
@@ -18,6 +19,26 @@ use crate::view::RunView;
 
 /// Tables that are committed at once: a target answers many requests at a time.
 const TABLES_AT_ONCE: usize = 16;
+
+/// The time in which a load is tried.
+#[derive(Debug, Clone, Copy)]
+pub struct Tries {
+    /// When it was begun. What was refused before is tried again.
+    pub begun: DateTime<Utc>,
+    /// Until when a step is tried again that a target could not carry out for the time being.
+    pub give_up: DateTime<Utc>,
+}
+
+impl Tries {
+    /// Tries from a moment on, for a time.
+    pub fn since(begun: DateTime<Utc>, patience: Duration) -> Self {
+        let patience = TimeDelta::from_std(patience).unwrap_or(TimeDelta::MAX);
+        Self {
+            begun,
+            give_up: begun.checked_add_signed(patience).unwrap_or(DateTime::<Utc>::MAX_UTC),
+        }
+    }
+}
 
 /// Makes every table of a run visible.
 ///
@@ -30,7 +51,7 @@ const TABLES_AT_ONCE: usize = 16;
 /// # Errors
 /// `Transient` if units that were not given up have no receipt yet; the run's failure if its
 /// verdict is to fail. Nothing is visible then.
-pub async fn commit(view: &RunView, targets: &Targets) -> Result<Poll<Outcome>> {
+pub async fn commit(view: &RunView, targets: &Targets, tries: Tries) -> Result<Poll<Outcome>> {
     let (store, manifest) = (view.store(), view.manifest().await?);
     check_targets(&manifest)?;
     let (coverage, given_up) = match view.verdict().await? {
@@ -42,7 +63,17 @@ pub async fn commit(view: &RunView, targets: &Targets) -> Result<Poll<Outcome>> 
         }
     };
     view.begin_commit();
-    let run = Run { view, store, manifest: &manifest, coverage: &coverage, targets };
+    let committed = store.committed_tables().await?;
+    let run = Run {
+        view,
+        store,
+        manifest: &manifest,
+        coverage: &coverage,
+        targets,
+        tries,
+        committed,
+        listing: PartListing::default(),
+    };
     let results = if manifest.all_or_nothing {
         run.commit_together().await
     } else {
@@ -64,10 +95,10 @@ pub async fn commit(view: &RunView, targets: &Targets) -> Result<Poll<Outcome>> 
     Ok(Poll::Ready(Outcome { generation: coverage.generation, tables }))
 }
 
-/// Deletes the parts of a run, which no loader needs any more. Parts that stay behind cost space
-/// and nothing else.
-pub async fn delete_parts(store: &RunStore) {
-    if let Err(error) = store.delete_parts().await {
+/// Deletes the parts of a run, which no loader needs any more, but those of the tables that can be
+/// loaded again. Parts that stay behind cost space and nothing else.
+pub async fn delete_parts(store: &RunStore, but_of: &BTreeSet<u32>) {
+    if let Err(error) = store.delete_parts(but_of).await {
         tracing::warn!(run = %store.run(), "parts are left in the bucket: {}", error.chain());
     }
 }
@@ -103,6 +134,10 @@ struct Run<'a> {
     manifest: &'a Manifest,
     coverage: &'a Coverage,
     targets: &'a Targets,
+    tries: Tries,
+    /// The tables that had a commit when this one began.
+    committed: BTreeSet<u32>,
+    listing: PartListing,
 }
 
 impl Run<'_> {
@@ -178,7 +213,13 @@ impl Run<'_> {
             for (table, step) in steps {
                 let result = match step {
                     Step::Committed(commit) => Ok(commit),
-                    Step::Prepared(_) => self.overtaken(table, newer).await,
+                    Step::Prepared(prepared) => {
+                        if let Err(error) = prepared.discard().await {
+                            let run = self.manifest.run;
+                            tracing::warn!(run = %run, "a load is left: {}", error.chain());
+                        }
+                        self.overtaken(table, newer).await
+                    }
                 };
                 results.insert(table.index, result);
             }
@@ -214,7 +255,10 @@ impl Run<'_> {
 
     /// Does everything but the last step, for all receipts of a table and nothing else.
     async fn prepare(&self, table: &Table) -> Result<Poll<Step>> {
-        if let Some(commit) = self.store.commit(table.index).await? {
+        // Where another loader commits it meanwhile, the target knows what it has loaded.
+        if self.committed.contains(&table.index)
+            && let Some(commit) = self.store.commit(table.index).await?
+        {
             return Ok(Poll::Ready(Step::Committed(commit)));
         }
         let run = self.manifest.run;
@@ -236,6 +280,9 @@ impl Run<'_> {
             bucket: self.store.bucket().clone(),
             parts,
             rows,
+            listing: self.listing.clone(),
+            begun: self.tries.begun,
+            give_up: self.tries.give_up,
             staged: self.manifest.all_or_nothing && self.manifest.tables.len() > 1,
         };
         Ok(match self.targets.find(&table.target)?.prepare(&load).await? {

@@ -14,6 +14,10 @@ pub struct LoaderConfig {
     /// `SLUICE_RUN_DEADLINE`: how long a run may take until all its receipts are there, as `90m`.
     #[serde(default = "usual_deadline")]
     sluice_run_deadline: String,
+    /// `SLUICE_LOAD_PATIENCE`: how long a load is tried again that BigQuery cannot carry out for
+    /// the time being, as `6h`.
+    #[serde(default = "usual_patience")]
+    sluice_load_patience: String,
 }
 
 impl LoaderConfig {
@@ -25,7 +29,13 @@ impl LoaderConfig {
         let config: Self =
             envy::from_env().doing(Kind::Invalid, || "read the loader's environment")?;
         config.deadline()?;
+        config.patience()?;
         Ok(config)
+    }
+
+    /// How long a load is tried again that a target cannot carry out for the time being.
+    pub fn patience(&self) -> Result<Duration> {
+        read_duration("SLUICE_LOAD_PATIENCE", &self.sluice_load_patience)
     }
 
     /// How long a run may take until all its receipts are there.
@@ -40,6 +50,10 @@ impl LoaderConfig {
         }
         Ok(deadline)
     }
+}
+
+fn usual_patience() -> String {
+    "6h".to_owned()
 }
 
 fn usual_deadline() -> String {
@@ -70,5 +84,6 @@ mod tests {
     fn a_deadline_that_is_not_set_is_a_day() {
         let config: LoaderConfig = envy::from_iter(std::iter::empty()).unwrap();
         assert_eq!(config.deadline().unwrap(), Duration::from_hours(24));
+        assert_eq!(config.patience().unwrap(), Duration::from_hours(6));
     }
 }

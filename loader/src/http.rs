@@ -29,6 +29,7 @@ const BODY: usize = 16 << 20;
 pub fn router(service: Arc<Loader>) -> Router {
     Router::new()
         .route("/runs/{run}/check", post(check))
+        .route("/runs/{run}/load", post(load))
         .route("/executions", post(execution))
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(service)
@@ -46,6 +47,18 @@ async fn check(State(service): State<Arc<Loader>>, Path(run): Path<String>) -> R
     }
 }
 
+/// A person calls it, so that an error is answered as one: nobody delivers it again.
+async fn load(State(service): State<Arc<Loader>>, Path(run): Path<String>) -> Response {
+    let loaded = async {
+        let run: RunId = run.parse()?;
+        match service.load_again(run, Utc::now()).await? {
+            RunState::Unknown => Err(unknown(run)),
+            state => Ok(Json(json!({"run": run, "state": state.name()})).into_response()),
+        }
+    };
+    loaded.await.unwrap_or_else(|error: Error| Problem(error).into_response())
+}
+
 async fn execution(State(service): State<Arc<Loader>>, body: Bytes) -> Response {
     match run_of_message(&body, &service.bucket) {
         Ok(Some(run)) => answer(&service, run).await,
@@ -56,13 +69,15 @@ async fn execution(State(service): State<Arc<Loader>>, body: Bytes) -> Response 
 
 async fn answer(service: &Loader, run: RunId) -> Response {
     match service.check(run, Utc::now()).await {
-        Ok(RunState::Unknown) => acknowledge(
-            Error::not_found(format!("find run `{run}`")).hint("look at the run id and the bucket"),
-        ),
+        Ok(RunState::Unknown) => acknowledge(unknown(run)),
         Ok(state) => Json(json!({"run": run, "state": state.name()})).into_response(),
         Err(error) if error.is_transient() => Problem(error).into_response(),
         Err(error) => acknowledge(error),
     }
+}
+
+fn unknown(run: RunId) -> Error {
+    Error::not_found(format!("find run `{run}`")).hint("look at the run id and the bucket")
 }
 
 /// Accepts a message that would be delivered again in vain.

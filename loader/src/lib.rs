@@ -23,7 +23,7 @@ mod signals;
 mod tests;
 mod view;
 
-pub use commit::{commit, delete_parts};
+pub use commit::{Tries, commit, delete_parts};
 #[cfg(feature = "service")]
 pub use config::LoaderConfig;
 pub use coverage::{Coverage, coverage, tasks_to_start};

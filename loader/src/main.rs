@@ -23,6 +23,7 @@ async fn main() -> ExitCode {
             bucket: find_bucket(&shared.bucket_url)?,
             targets: Targets::open(&[&BigQuery]).await?,
             deadline: config.deadline()?,
+            patience: config.patience()?,
         };
         let router = sluice_loader::router(Arc::new(loader));
         let router = traces.follow(callers.guard(router)).merge(sluice_loader::health());

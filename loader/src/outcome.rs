@@ -26,6 +26,11 @@ pub struct TableCommit {
 }
 
 impl Outcome {
+    /// Whether a table failed for a reason that may pass by itself.
+    pub fn may_pass(&self) -> bool {
+        self.tables.iter().any(|table| table.result.as_ref().is_err_and(Error::is_transient))
+    }
+
     /// Whether every table is visible, or was overtaken.
     pub fn is_whole(&self) -> bool {
         self.tables.iter().all(|table| table.result.is_ok())

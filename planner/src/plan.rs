@@ -48,7 +48,7 @@ pub(crate) async fn survey_and_cut(
     let mut survey = source.survey(&application).await?;
     let protection = survey.protection().await.map_err(doing)?;
     progress.comes_to("list the tables".to_owned());
-    let selected = select(job, survey.as_mut()).await.map_err(doing)?;
+    let mut selected = select(job, survey.as_mut()).await.map_err(doing)?;
     let mut tables = Vec::with_capacity(selected.tables.len());
     let mut units = Vec::new();
     let mut refused = Vec::new();
@@ -84,6 +84,7 @@ pub(crate) async fn survey_and_cut(
     progress.comes_to("check the targets".to_owned());
     let checked = targets.carry_out(run, job.fails_as_a_whole(), &mut tables, &mut units);
     refused.extend(checked.await.map_err(doing)?);
+    selected.warnings.extend(targets.of_bucket(&job.bucket, &tables).await.map_err(doing)?);
     progress.comes_to("count the connections that are left".to_owned());
     let free = survey.connections().await.map_err(doing)?.unwrap_or(u32::MAX);
     let of_connection = survey.warnings().await.map_err(doing)?;

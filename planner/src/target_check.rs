@@ -64,6 +64,23 @@ impl TargetCheck<'_> {
         Ok(taken_out)
     }
 
+    /// What the target says of the bucket that the tables are loaded from. A job has one target:
+    /// asked about one table, it answers for all.
+    ///
+    /// # Errors
+    /// If a run ends by it, because the tables cannot be loaded from there.
+    pub(crate) async fn of_bucket(self, bucket: &str, tables: &[Table]) -> Result<Vec<String>> {
+        let (Self::ToRun(targets) | Self::ToShow(Ok(targets))) = self else {
+            // It is said of each table that there is no target.
+            return Ok(Vec::new());
+        };
+        let Some(table) = tables.first() else { return Ok(Vec::new()) };
+        match (self, targets.check_bucket(&table.target, bucket).await) {
+            (Self::ToShow(_), Err(error)) => Ok(vec![refused_now(&error)]),
+            (_, checked) => checked,
+        }
+    }
+
     /// What each table's target says, in their order.
     async fn ask(self, run: RunId, tables: &[Table]) -> Vec<Result<Vec<String>>> {
         let targets = match self {
@@ -94,14 +111,19 @@ impl TargetCheck<'_> {
         }
         for (table, refusal) in tables.iter_mut().zip(refusals) {
             let Some(error) = refusal else { continue };
-            let why = match error.remedy() {
-                Some(hint) => format!("{}; {hint}", error.chain()),
-                None => error.chain(),
-            };
-            table.warnings.push(format!("a run would be refused now: {why}"));
+            table.warnings.push(refused_now(&error));
         }
         Ok(())
     }
+}
+
+/// A refusal as a warning.
+fn refused_now(error: &Error) -> String {
+    let why = match error.remedy() {
+        Some(hint) => format!("{}; {hint}", error.chain()),
+        None => error.chain(),
+    };
+    format!("a run would be refused now: {why}")
 }
 
 /// Gives the tables that are left their places, and takes the units of the others out.
@@ -150,6 +172,16 @@ pub(crate) mod tests {
                     Err(Error::new(kind, format!("load into `{}`", table.target)).hint("mend it"))
                 }
                 _ => Ok(vec![format!("`{}` is looked at", table.name)]),
+            }
+        }
+
+        async fn check_bucket(&self, table: &str, bucket: &str) -> Result<Vec<String>> {
+            match bucket {
+                "gs://far" => {
+                    Err(Error::invalid(format!("load into `{table}` from far")).hint("mend it"))
+                }
+                "gs://hidden" => Ok(vec!["nobody may see where it lies".to_owned()]),
+                _ => Ok(Vec::new()),
             }
         }
 
@@ -211,6 +243,27 @@ pub(crate) mod tests {
             assert_eq!(refused[0].message, "load into `bigquery://lake/shop/b`");
             assert_eq!(refused[0].hint.as_deref(), Some("mend it"));
         }
+    }
+
+    #[tokio::test]
+    async fn a_bucket_that_is_refused_ends_a_run_and_a_plan_shows_it() {
+        let (tables, _) = plan(&["a", "b"]);
+        let targets = Picky(None).targets();
+        let (shown, none) = (Ok(targets.clone()), Err(Error::invalid("open the target")));
+        let to_run = TargetCheck::ToRun(&targets);
+        let error = to_run.of_bucket("gs://far", &tables).await.unwrap_err();
+        assert_eq!(error.chain(), "load into `bigquery://lake/shop/a` from far");
+        let to_show = TargetCheck::ToShow(&shown);
+        let said = "a run would be refused now: load into `bigquery://lake/shop/a` from far; \
+                    mend it";
+        assert_eq!(to_show.of_bucket("gs://far", &tables).await.unwrap(), [said]);
+        for check in [to_run, to_show] {
+            let warnings = check.of_bucket("gs://hidden", &tables).await.unwrap();
+            assert_eq!(warnings, ["nobody may see where it lies"]);
+            assert_eq!(check.of_bucket("gs://near", &tables).await.unwrap(), [""; 0]);
+        }
+        let nothing = TargetCheck::ToShow(&none).of_bucket("gs://far", &tables).await;
+        assert_eq!(nothing.unwrap(), [""; 0]);
     }
 
     #[tokio::test]

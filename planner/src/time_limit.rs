@@ -163,7 +163,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_table_that_is_never_described_holds_up_no_other() {
         let job = json!({
-            "name": "shop", "source": {"url": "postgres://db/shop"}, "bucket": "file:///lake",
+            "name": "shop", "source": {"url": "postgres://db/shop"}, "bucket": "gs://hidden",
             "tables": [{"table": "shop.t3"}, {"table": "crm.t1"}],
             "target": {"dataset": "bigquery://lake/shop"},
         });
@@ -173,6 +173,7 @@ mod tests {
         let manifest = plan(&job, source, checked, &Progress::default()).await.unwrap();
         let names: Vec<_> = manifest.tables.iter().map(|table| table.name.as_str()).collect();
         assert_eq!(names, ["crm.t1"]);
+        assert_eq!(manifest.warnings[0], "nobody may see where it lies");
         let refused = &manifest.refused[0];
         assert_eq!(refused.table, "shop.t3");
         assert!(refused.message.contains("not done after 4 minutes"), "{}", refused.message);

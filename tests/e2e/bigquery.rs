@@ -100,6 +100,9 @@ pub(crate) fn load(warehouse: &Warehouse, disposition: WriteDisposition, parts: 
         parts: made.collect(),
         bucket,
         rows: parts.iter().map(|ids| ids.len() as u64).sum(),
+        listing: sluice_targets::PartListing::default(),
+        begun: chrono::DateTime::UNIX_EPOCH,
+        give_up: chrono::Utc::now() + chrono::Duration::hours(1),
         staged: false,
     }
 }
@@ -224,6 +227,36 @@ async fn a_table_is_changed_once_on_bad_days_too() {
         assert!(said.contains(&format!("BigQuery refused the parts at `{}`", part.path)), "{said}");
     }
     assert_eq!(ids(&warehouse).await, ["1", "2", "3", "4"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_overtaken_changes_nothing() {
+    let Some(warehouse) = Warehouse::start().await else { return };
+    for staged in [false, true] {
+        // Made by the newer of the two, and then there already.
+        for _ in 0..2 {
+            let older = Load { staged, ..load(&warehouse, Truncate, &[&[1]]) };
+            let newer = Load { staged, ..load(&warehouse, Truncate, &[&[2], &[3]]) };
+            assert!(older.run < newer.run);
+            let done = loaded(&warehouse, &newer).await.expect("it is the newest");
+            assert_eq!(done.overtaken_by, None);
+            let late = loaded(&warehouse, &older).await.expect("it ends");
+            assert_eq!((late.rows, late.overtaken_by), (0, Some(newer.run)));
+            assert_eq!(ids(&warehouse).await, ["2", "3"]);
+            assert_eq!(warehouse.tables().await, ["orders"]);
+        }
+        warehouse.query("DROP TABLE `sales.orders`").await;
+    }
+    // What is only added replaces nothing, and a run between the two is overtaken by it.
+    let first = load(&warehouse, Append, &[&[1]]);
+    let between = load(&warehouse, Truncate, &[&[2]]);
+    let last = load(&warehouse, Append, &[&[3]]);
+    for load in [&last, &first] {
+        assert_eq!(loaded(&warehouse, load).await.expect("it is added").overtaken_by, None);
+    }
+    let late = loaded(&warehouse, &between).await.expect("it ends");
+    assert_eq!(late.overtaken_by, Some(last.run));
+    assert_eq!(ids(&warehouse).await, ["1", "3"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -38,6 +38,8 @@ async fn help_of_every_command() {
     assert_said("help_submit", &site, &ended);
     let ended = site.sluice(["status", "--help"]).await;
     assert_said("help_status", &site, &ended);
+    let ended = site.sluice(["load", "--help"]).await;
+    assert_said("help_load", &site, &ended);
     let ended = site.sluice(["validate", "--help"]).await;
     assert_said("help_validate", &site, &ended);
     let ended = site.sluice(["schema", "--help"]).await;

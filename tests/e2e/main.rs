@@ -19,6 +19,7 @@ mod exactness;
 mod fidelity;
 mod installed;
 mod job_sql;
+mod loading_again;
 mod locks;
 mod many_partitions;
 mod many_tables;

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use sluice_contracts::documents::{
-    Claim, Commit, Committed, Extracted, Failure, LatestRun, Manifest, Order, Receipt, Request,
-    Reservation, RunEvent, Snapshot, TaskUnits, Verdict,
+    Claim, Commit, Committed, Extracted, Failure, LatestRun, LoadOrder, Manifest, Order, Receipt,
+    Request, Reservation, RunEvent, Snapshot, TaskUnits, Verdict,
 };
 use sluice_contracts::store::{parse_document, parse_manifest};
 use sluice_tests::postgres::Database;
@@ -209,6 +209,7 @@ fn every_version_of_every_document_still_loads() {
     load("request", Request::VERSION, parse_document::<Request>);
     load("order", Order::VERSION, parse_document::<Order>);
     load("claim", Claim::VERSION, parse_document::<Claim>);
+    load("load_order", LoadOrder::VERSION, parse_document::<LoadOrder>);
     load("verdict", Verdict::VERSION, parse_document::<Verdict>);
     load("committed", Committed::VERSION, parse_document::<Committed>);
     load("event", RunEvent::VERSION, parse_document::<RunEvent>);

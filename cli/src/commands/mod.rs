@@ -4,6 +4,7 @@ pub(crate) mod completions;
 pub(crate) mod copy;
 pub(crate) mod init;
 mod job;
+pub(crate) mod load;
 pub(crate) mod manual;
 pub(crate) mod plan;
 pub(crate) mod run;

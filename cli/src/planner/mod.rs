@@ -84,6 +84,12 @@ impl Planner {
         answer::to_question(response).await
     }
 
+    /// Has a loader load a run again: `POST /runs/{run}/load`. It is called as a planner is.
+    pub(crate) async fn load(&self, run: RunId) -> Result<Document> {
+        let response = self.send(self.http.post(format!("{}/runs/{run}/load", self.url))).await?;
+        answer::to_question(response).await
+    }
+
     async fn send(&self, request: RequestBuilder) -> Result<reqwest::Response> {
         let request = match &self.caller {
             Caller::Nobody => request,

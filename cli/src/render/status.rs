@@ -54,7 +54,20 @@ fn write_report(text: &mut String, report: &StatusReport) -> std::fmt::Result {
     write_ending(text, report)?;
     // In the cloud the loader starts what is missing again.
     let unfinished = run.tables.iter().any(|table| !table.state.is_settled());
-    if unfinished && !report.is_in_cloud() {
+    let to_load = report.loadable();
+    if !to_load.is_empty() {
+        let place = if report.is_in_cloud() {
+            "--loader URL"
+        } else {
+            &format!("--bucket {}", report.bucket)
+        };
+        writeln!(
+            text,
+            "\nthe part files of {} are kept: `sluice load {} {place}` loads them again",
+            to_load.join(", "),
+            run.run
+        )?;
+    } else if unfinished && !report.is_in_cloud() {
         writeln!(
             text,
             "\n`sluice run JOB --resume {}` reads what is missing, and commits",

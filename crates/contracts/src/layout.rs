@@ -19,6 +19,9 @@
 //! runs/<run>/commits/<table>.json
 //! runs/<run>/committed.json
 //! runs/<run>/announced.json
+//! runs/<run>/loads/<load>/order.json
+//! runs/<run>/loads/<load>/committed.json
+//! runs/<run>/loads/<load>/announced.json
 //! ```
 //!
 //! Names that many tasks write at once begin with a hash: Cloud Storage serves neighbouring names
@@ -185,14 +188,27 @@ impl Layout {
         self.root.clone().join("verdict.json")
     }
 
-    /// The outcome of each table.
-    pub fn committed(&self) -> Path {
-        self.root.clone().join("committed.json")
+    /// The order to load the run again.
+    pub fn load_order(&self, load: u32) -> Path {
+        self.load(load).join("order.json")
     }
 
-    /// The announcement of the run's end.
-    pub fn announced(&self) -> Path {
-        self.root.clone().join("announced.json")
+    /// The outcome of each table, after a load of the run.
+    pub fn committed(&self, load: u32) -> Path {
+        self.load(load).join("committed.json")
+    }
+
+    /// The announcement of the run's end, after a load of it.
+    pub fn announced(&self, load: u32) -> Path {
+        self.load(load).join("announced.json")
+    }
+
+    /// The first load is 0 and needs no folder: no other is usual.
+    fn load(&self, load: u32) -> Path {
+        if load == 0 {
+            return self.root.clone();
+        }
+        self.root.clone().join("loads").join(format!("{load:04}"))
     }
 
     /// All commits.
@@ -213,6 +229,16 @@ fn hash_of(text: &[u8]) -> String {
         let _ = write!(name, "{byte:02x}");
         name
     })
+}
+
+/// The table that a part's path names.
+pub fn table_of_part(path: &Path) -> Option<u32> {
+    path.filename()?.split('-').nth(1)?.parse().ok()
+}
+
+/// The table that a commit's path names.
+pub fn committed_table(path: &Path) -> Option<u32> {
+    path.filename()?.strip_suffix(".json")?.parse().ok()
 }
 
 /// The task that a holder's path names.
@@ -246,6 +272,15 @@ mod tests {
             assert_eq!(of(wrong), None, "{wrong}");
         }
         assert_eq!(of(&format!("gs://lake/runs/{run}/other.json")), None);
+    }
+
+    #[test]
+    fn a_parts_path_names_its_table() {
+        let layout = Layout::new(&Path::default(), RunId::generate());
+        let part = layout.part(0, UnitRef { table: 12, unit: 3 }, "abc12-17-0", 1);
+        assert_eq!(table_of_part(&part), Some(12));
+        assert_eq!(table_of_part(&layout.parts().join("x")), None);
+        assert_eq!(committed_table(&layout.commit(7)), Some(7));
     }
 
     #[test]

@@ -174,12 +174,15 @@ async fn load(
         bucket,
         rows: written.iter().map(|part| part.rows).sum(),
         parts: written,
+        listing: crate::listing::PartListing::default(),
+        begun: chrono::DateTime::UNIX_EPOCH,
+        give_up: chrono::Utc::now() + chrono::Duration::hours(1),
         staged: false,
     })
 }
 
 /// The manifest's table for this load.
-fn planned(load: &Load) -> Table {
+pub(crate) fn planned(load: &Load) -> Table {
     Table {
         index: load.table,
         name: "conformance".into(),

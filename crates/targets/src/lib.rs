@@ -7,6 +7,7 @@ mod bigquery;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod folder;
+mod listing;
 mod target;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use sluice_runtime::features::{unknown_scheme, without_scheme};
 #[cfg(feature = "google")]
 pub use bigquery::{BigQuery, BigQueryTarget};
 pub use folder::Folder;
+pub use listing::PartListing;
 pub use target::{Load, Loaded, Prepared, Target, TargetKind};
 
 /// Every kind of target.
@@ -64,6 +66,12 @@ impl Targets {
             }
         }
         Self::open(&needed).await
+    }
+
+    /// Refuses a bucket that the table at this URL cannot be loaded from, as
+    /// [`Target::check_bucket`].
+    pub async fn check_bucket(&self, table: &str, bucket: &str) -> Result<Vec<String>> {
+        self.find(table)?.check_bucket(table, bucket).await
     }
 
     /// The target that a table's URL names.

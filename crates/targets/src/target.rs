@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use sluice_contracts::Result;
 use sluice_contracts::documents::{Column, NewTable, Part, RunId, SchemaChanges, Table};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::store::Bucket;
+
+use crate::listing::PartListing;
 
 /// A kind of target, chosen by the scheme of its tables' URLs.
 #[async_trait]
@@ -48,6 +51,12 @@ pub trait Target: fmt::Debug + Send + Sync {
     /// loaded already is never refused.
     async fn check(&self, run: RunId, table: &Table) -> Result<Vec<String>>;
 
+    /// Refuses, before any row is read, a bucket that the table at this URL, and any other of its
+    /// dataset, cannot be loaded from. Returns warnings where that cannot be known.
+    async fn check_bucket(&self, _table: &str, _bucket: &str) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// Does everything but the last step, as far as [`Load::staged`] asks for it: copies the parts,
     /// verifies them, and locks the table against other loads where the target can, until the
     /// result is published or dropped.
@@ -64,6 +73,12 @@ pub trait Prepared: fmt::Debug + Send {
 
     /// The last step. For a load that is [staged](Load::staged) it is quick and seldom fails.
     async fn publish(self: Box<Self>) -> Result<Poll<Loaded>>;
+
+    /// Gives the last step up for good, because another table of the run was overtaken. What would
+    /// otherwise be kept for another attempt is removed.
+    async fn discard(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// One visible step: the parts of one table of a run, and what to do with them.
@@ -97,6 +112,12 @@ pub struct Load {
     pub parts: Vec<Part>,
     /// Rows of all parts.
     pub rows: u64,
+    /// The parts of the whole run, shared by the loads of its tables.
+    pub listing: PartListing,
+    /// When this load was begun. What was refused before may be mended since, and is tried again.
+    pub begun: DateTime<Utc>,
+    /// Until when a step is tried again that fails for a reason that passes by itself.
+    pub give_up: DateTime<Utc>,
     /// Whether the last step has to be one that seldom fails, because other tables become visible
     /// only together with this one. It may cost a second copy of the rows.
     pub staged: bool,

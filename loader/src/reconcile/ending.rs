@@ -1,6 +1,6 @@
 //! The end of a run: it is announced and counted, and its parts are deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -24,6 +24,7 @@ impl Loader {
     pub(super) async fn end_committed(
         &self,
         view: &RunView,
+        load: u32,
         committed: &Committed,
     ) -> Result<RunState> {
         let (store, manifest) = (view.store(), view.manifest().await?);
@@ -42,8 +43,10 @@ impl Loader {
         self.tell(&event).await?;
         RunMetrics::gather(view).await.log(&event);
         // Before the run has ended: no check looks for parts that are left afterwards.
-        delete_parts(store).await;
-        store.create_announced(&event).await?;
+        let verdict = view.verdict().await?;
+        let kept = loadable_again(&manifest, verdict.as_deref(), committed);
+        delete_parts(store, &kept).await;
+        store.create_announced(load, &event).await?;
         Ok(RunState::Ended)
     }
 
@@ -78,7 +81,7 @@ impl Loader {
         };
         self.tell(&event).await?;
         RunMetrics::gather(view).await.log(&event);
-        store.create_announced(&event).await?;
+        store.create_announced(0, &event).await?;
         Ok(RunState::Ended)
     }
 
@@ -113,6 +116,20 @@ impl Loader {
         }
         Ok(())
     }
+}
+
+/// The tables that were read and could not be loaded, by their index. They can be loaded again from
+/// their parts, once what was in the way is mended.
+pub(super) fn loadable_again(
+    manifest: &Manifest,
+    verdict: Option<&Verdict>,
+    committed: &Committed,
+) -> BTreeSet<u32> {
+    let was_read =
+        |table: u32| verdict.is_none_or(|verdict| !verdict.given_up.contains_key(&table));
+    let tables = manifest.tables.iter().zip(&committed.tables);
+    let failed = tables.filter(|(_, outcome)| outcome.failure.is_some());
+    failed.map(|(table, _)| table.index).filter(|table| was_read(*table)).collect()
 }
 
 /// The outcome of each table if the load failed before it reached them.

@@ -3,6 +3,7 @@
 mod decide;
 mod ending;
 mod launching;
+mod loading_again;
 mod requeue;
 
 use std::sync::Arc;
@@ -10,14 +11,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sluice_contracts::documents::{Committed, Decision, RunId, Verdict};
+use sluice_contracts::documents::{Committed, Decision, LoadOrder, RunId, Verdict};
 use sluice_contracts::ports::{Announcer, Checks, Executions};
 use sluice_contracts::store::{Bucket, Created, RunStore};
 use sluice_contracts::{Error, Result};
 use sluice_targets::Targets;
 use tracing::Instrument as _;
 
-use crate::commit::commit;
+use crate::commit::{Tries, commit};
 use crate::outcome::table_outcomes;
 use crate::view::RunView;
 use requeue::Requeue;
@@ -37,6 +38,8 @@ pub struct Loader {
     pub targets: Targets,
     /// How long a run may take, from its plan until all its receipts are there.
     pub deadline: Duration,
+    /// How long a load is tried again that a target cannot carry out for the time being.
+    pub patience: Duration,
 }
 
 /// How far a run is.
@@ -74,11 +77,20 @@ enum Step {
     /// To wait for its planner, its tasks or its targets, and to be checked again.
     Wait(RunState, Requeue),
     /// To load what the verdict says.
-    Load(Arc<Verdict>),
+    Load(LoadNumber),
     /// To end without a load.
     Fail(Arc<Verdict>),
     /// To announce what became of its tables.
-    Announce(Committed),
+    Announce(u32, Committed),
+}
+
+/// A load of a run.
+#[derive(Debug, Clone, Copy)]
+struct LoadNumber {
+    /// How often the run was loaded before.
+    number: u32,
+    /// When it was begun.
+    begun: DateTime<Utc>,
 }
 
 impl Loader {
@@ -110,25 +122,37 @@ impl Loader {
         match self.next_step(view, now).await? {
             Step::Nothing(state) => Ok(state),
             Step::Wait(state, requeue) => self.wait(view, state, requeue, now).await,
-            Step::Load(verdict) => self.load(view, &verdict, now).await,
+            Step::Load(load) => self.load(view, load, now).await,
             Step::Fail(verdict) => self.end_failed(view, &verdict, now).await,
-            Step::Announce(committed) => self.end_committed(view, &committed).await,
+            Step::Announce(load, committed) => self.end_committed(view, load, &committed).await,
         }
     }
 
     /// What the run's documents say is next.
     async fn next_step(&self, view: &RunView, now: DateTime<Utc>) -> Result<Step> {
         let store = view.store();
-        if store.announced().await?.is_some() {
-            return Ok(Step::Nothing(RunState::Ended));
+        if let Some(LoadOrder { load, at, .. }) = store.newest_load().await? {
+            return Ok(match self.end_of(view, load).await? {
+                Some(step) => step,
+                None => Step::Load(LoadNumber { number: load, begun: at }),
+            });
         }
-        if let Some(committed) = store.committed().await? {
-            return Ok(Step::Announce(committed));
+        if let Some(step) = self.end_of(view, 0).await? {
+            return Ok(step);
         }
         match view.verdict().await? {
             Some(verdict) => Ok(follow(verdict)),
             None => self.decide(view, now).await,
         }
+    }
+
+    /// What is next for a run of which a load has ended, if it has.
+    async fn end_of(&self, view: &RunView, load: u32) -> Result<Option<Step>> {
+        if view.store().announced_of(load).await?.is_some() {
+            return Ok(Some(Step::Nothing(RunState::Ended)));
+        }
+        let committed = view.store().committed_of(load).await?;
+        Ok(committed.map(|committed| Step::Announce(load, committed)))
     }
 
     async fn wait(
@@ -143,16 +167,12 @@ impl Loader {
     }
 
     /// Loads what the verdict says, as far as the targets have come.
-    async fn load(
-        &self,
-        view: &RunView,
-        verdict: &Verdict,
-        now: DateTime<Utc>,
-    ) -> Result<RunState> {
+    async fn load(&self, view: &RunView, load: LoadNumber, now: DateTime<Utc>) -> Result<RunState> {
         let (store, manifest) = (view.store(), view.manifest().await?);
-        let tables = match commit(view, &self.targets).await {
+        let tries = Tries::since(load.begun, self.patience);
+        let tables = match commit(view, &self.targets, tries).await {
             Ok(Poll::Pending) => {
-                let requeue = Requeue::for_targets(verdict.at);
+                let requeue = Requeue::for_targets(load.begun);
                 return self.wait(view, RunState::Loading, requeue, now).await;
             }
             Ok(Poll::Ready(outcome)) => {
@@ -169,18 +189,20 @@ impl Loader {
             Err(error) => ending::outcomes_without_load(view, &manifest, &error).await?,
         };
         let ours = Committed { version: Committed::VERSION, tables, at: now };
-        let committed = match store.create_committed(&ours).await? {
+        let committed = match store.create_committed(load.number, &ours).await? {
             Created::First => ours,
-            Created::Lost => gone(store.committed().await?, "what became of the tables")?,
+            Created::Lost => {
+                gone(store.committed_of(load.number).await?, "what became of the tables")?
+            }
         };
-        self.end_committed(view, &committed).await
+        self.end_committed(view, load.number, &committed).await
     }
 }
 
 /// The step that a verdict leads to.
 fn follow(verdict: Arc<Verdict>) -> Step {
     match verdict.decision {
-        Decision::Commit => Step::Load(verdict),
+        Decision::Commit => Step::Load(LoadNumber { number: 0, begun: verdict.at }),
         Decision::Fail => Step::Fail(verdict),
     }
 }

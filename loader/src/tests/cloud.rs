@@ -31,6 +31,8 @@ pub(super) struct Cloud {
     pub(super) now: DateTime<Utc>,
     /// How often the loaders have read each object.
     pub(super) reads: Arc<Mutex<BTreeMap<String, u32>>>,
+    /// How often the loaders have listed each folder.
+    pub(super) lists: Arc<Mutex<BTreeMap<String, u32>>>,
 }
 
 /// Where tasks run: an execution is as the test says.
@@ -81,13 +83,14 @@ impl Cloud {
         let platform = Platform::default();
         *platform.clock.lock().unwrap() = now;
         let (queue, topic) = (Queue::default(), Topic::default());
-        Self { world, memory, platform, queue, topic, now, reads: Arc::default() }
+        let (reads, lists) = (Arc::default(), Arc::default());
+        Self { world, memory, platform, queue, topic, now, reads, lists }
     }
 
     /// A loader, one of many, whose calls go wrong as `faults` says.
     pub(super) fn loader(&self, faults: &Faults) -> Loader {
-        let (inner, reads) = (self.memory.clone(), self.reads.clone());
-        let store = Shaky { inner, faults: faults.clone(), reads };
+        let (inner, reads, lists) = (self.memory.clone(), self.reads.clone(), self.lists.clone());
+        let store = Shaky { inner, faults: faults.clone(), reads, lists };
         let target = Recorder { faults: faults.clone(), ..self.world.target.clone() };
         Loader {
             executions: Arc::new(Platform { faults: faults.clone(), ..self.platform.clone() }),
@@ -100,6 +103,7 @@ impl Cloud {
             },
             targets: target.targets(),
             deadline: Duration::from_hours(24),
+            patience: Duration::from_hours(6),
         }
     }
 

@@ -122,6 +122,8 @@ pub(super) struct Shaky {
     pub(super) faults: Faults,
     /// How often each object was read.
     pub(super) reads: Arc<Mutex<BTreeMap<String, u32>>>,
+    /// How often each folder was listed.
+    pub(super) lists: Arc<Mutex<BTreeMap<String, u32>>>,
 }
 
 impl fmt::Display for Shaky {
@@ -197,6 +199,8 @@ impl ObjectStore for Shaky {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
         let (this, prefix) = (self.clone(), prefix.cloned());
+        let folder = prefix.as_ref().map(Path::to_string).unwrap_or_default();
+        *self.lists.lock().unwrap().entry(folder).or_default() += 1;
         let listed = async move {
             this.call(async || this.inner.list(prefix.as_ref()).try_collect::<Vec<_>>().await).await
         };

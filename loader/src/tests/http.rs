@@ -13,7 +13,7 @@ use tower::ServiceExt as _;
 
 use super::cloud::Cloud;
 use super::faults::{Fault, Faults};
-use crate::{health, router};
+use crate::{RunState, health, router};
 
 async fn post(cloud: &Cloud, faults: &Faults, path: &str, body: String) -> (StatusCode, Value) {
     let router = router(Arc::new(cloud.loader(faults)));
@@ -106,6 +106,36 @@ async fn what_an_operator_has_to_mend_is_looked_at_again_later() {
     let (_, body) = post(&cloud, &Faults::default(), &path, String::new()).await;
     assert_eq!(body["state"], "ended");
     cloud.assert_loaded("").await;
+}
+
+#[tokio::test]
+async fn a_person_has_a_run_loaded_again_and_hears_what_is_wrong() {
+    let mut cloud = Cloud::at_work(&[1, 1], SnapshotPlan::Held).await;
+    cloud.world.prove_all(0).await;
+    cloud.world.target.refuse = Some("t1");
+    let sound = Faults::default();
+    let path = format!("/runs/{}/load", cloud.run());
+    // Not loaded yet: it is checked, and ends.
+    let (status, body) = post(&cloud, &sound, &path, String::new()).await;
+    assert_eq!((status, &body["state"]), (StatusCode::OK, &json!("ended")));
+    assert_eq!(cloud.world.loads().len(), 1);
+    cloud.world.target.refuse = None;
+    let (status, body) = post(&cloud, &sound, &path, String::new()).await;
+    assert_eq!((status, &body["state"]), (StatusCode::OK, &json!("ended")));
+    assert_eq!(cloud.world.loads().len(), 2);
+
+    for (path, status) in [
+        ("/runs/1/load".to_owned(), StatusCode::UNPROCESSABLE_ENTITY),
+        (format!("/runs/{}/load", RunId::generate()), StatusCode::NOT_FOUND),
+    ] {
+        assert_eq!(post(&cloud, &sound, &path, String::new()).await.0, status, "{path}");
+    }
+    let cloud = Cloud::at_work(&[1], SnapshotPlan::Held).await;
+    cloud.world.fail("e0", Kind::Denied, super::at(0, 0)).await;
+    assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
+    let path = format!("/runs/{}/load", cloud.run());
+    let (status, problem) = post(&cloud, &sound, &path, String::new()).await;
+    assert_eq!((status, &problem["kind"]), (StatusCode::CONFLICT, &json!("conflict")));
 }
 
 #[tokio::test]

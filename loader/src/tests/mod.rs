@@ -5,16 +5,21 @@ mod crashes;
 mod faults;
 mod http;
 mod launches;
+mod loading_again;
+mod many_tables;
 mod nulls;
 mod signals;
 mod verdicts;
 mod world;
 
-use chrono::DateTime;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use sluice_contracts::Kind;
 use sluice_contracts::documents::{Commit, Receipt, RunId, SnapshotPlan};
 
-use crate::{RunState, RunView, commit, coverage, delete_parts};
+use crate::{RunState, RunView, Tries, commit, coverage, delete_parts};
 use cloud::Cloud;
 use world::{World, at, manifest};
 
@@ -28,7 +33,7 @@ async fn a_complete_run_is_loaded_once_and_its_parts_can_be_deleted() {
     assert_eq!(outcome.tables[0].result.as_ref().unwrap().rows, 30);
     let loads = world.loads();
     assert_eq!((loads.len(), loads[0].rows, loads[0].parts.len()), (1, 30, 3));
-    delete_parts(&world.store).await;
+    delete_parts(&world.store, &BTreeSet::new()).await;
     assert!(!world.part_is_there(0, at(0, 1)).await);
 
     let again = world.commit().await.unwrap();
@@ -233,6 +238,8 @@ async fn all_or_nothing_is_overtaken_when_one_table_is() {
         assert_eq!(world.loads().len(), visible);
         let of = |at: usize| outcome.tables[at].result.as_ref().unwrap().overtaken_by;
         assert_eq!((of(0), of(1)), ((visible == 0).then_some(newer), Some(newer)));
+        let discarded = world.target.discarded.lock().unwrap().clone();
+        assert_eq!(discarded, if all_or_nothing { vec![0, 1] } else { vec![] });
     }
 }
 
@@ -277,7 +284,8 @@ async fn a_commit_counts_every_table_that_it_is_through_with() {
             world.fail("first", Kind::Denied, at(2, 0)).await;
         }
         let view = RunView::new(world.store.clone());
-        assert!(commit(&view, &world.target.targets()).await.unwrap().is_ready());
+        let tries = Tries::since(Utc::now(), Duration::from_hours(1));
+        assert!(commit(&view, &world.target.targets(), tries).await.unwrap().is_ready());
         assert_eq!(view.settled(), 3, "{all_or_nothing}");
     }
 }

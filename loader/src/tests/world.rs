@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -16,7 +17,7 @@ use sluice_contracts::{Error, Kind, Result};
 use sluice_targets::{Load, Loaded, Prepared, Target, Targets};
 
 use super::faults::Faults;
-use crate::{Outcome, RunView, commit};
+use crate::{Outcome, RunView, Tries, commit};
 
 /// By run, table and generation.
 type AtWork = HashMap<(RunId, u32, u32), u32>;
@@ -34,6 +35,8 @@ pub(super) struct Recorder {
     pub(super) refuse: Option<&'static str>,
     /// The target that shows a later run, and that run.
     pub(super) overtaken: Option<(&'static str, RunId)>,
+    /// The tables whose last step was given up.
+    pub(super) discarded: Arc<Mutex<Vec<u32>>>,
     pub(super) faults: Faults,
 }
 
@@ -123,6 +126,11 @@ impl Prepared for Recorded {
             Ok(Poll::Ready(loaded))
         };
         recorder.faults.call(publish).await
+    }
+
+    async fn discard(self: Box<Self>) -> Result<()> {
+        self.recorder.discarded.lock().unwrap().push(self.load.table);
+        Ok(())
     }
 }
 
@@ -223,7 +231,9 @@ impl World {
     }
 
     pub(super) async fn commit(&self) -> Result<Outcome> {
-        match commit(&RunView::new(self.store.clone()), &self.target.targets()).await? {
+        let tries = Tries::since(Utc::now(), Duration::from_hours(1));
+        let view = RunView::new(self.store.clone());
+        match commit(&view, &self.target.targets(), tries).await? {
             Poll::Ready(outcome) => Ok(outcome),
             Poll::Pending => panic!("a recorder is never at work"),
         }

@@ -73,7 +73,7 @@ impl Planner {
         if let Some(announcer) = &self.ports.announcer {
             announcer.announce(&event).await?;
         }
-        store.create_announced(&event).await.map(|_| ())
+        store.create_announced(0, &event).await.map(|_| ())
     }
 }
 

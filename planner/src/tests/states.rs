@@ -102,7 +102,7 @@ async fn a_run_goes_through_its_states() {
     assert_eq!(state(&world, run).await, "loading");
     store.create_verdict(&verdict(Decision::Commit)).await.unwrap();
     assert_eq!(state(&world, run).await, "loading");
-    store.create_committed(&committed(None)).await.unwrap();
+    store.create_committed(0, &committed(None)).await.unwrap();
     let answer = world.status(run).await;
     assert_eq!(answer.body["state"], "finished");
     assert_eq!(answer.body["rows"], 3);
@@ -130,7 +130,7 @@ async fn a_run_that_lacks_a_table_failed() {
     let store = world.store(run);
     let failure = verdict(Decision::Fail).failure;
     store.create_verdict(&verdict(Decision::Commit)).await.unwrap();
-    store.create_committed(&committed(failure)).await.unwrap();
+    store.create_committed(0, &committed(failure)).await.unwrap();
     let answer = world.status(run).await;
     assert_eq!(answer.body["state"], "failed");
     assert_eq!(answer.body["tables"][1]["failure"]["message"], "the server refuses");

@@ -77,9 +77,11 @@ impl Warehouse {
             .expect("local-bigquery starts");
         let upstream = format!("http://127.0.0.1:{}", ports[0]);
         let this = Self { gateway: Gateway::start(&upstream).await, server, objects, folder };
-        // The server accepts both of two jobs with one name that arrive in the same instant, or
-        // fails.
-        this.gateway.queue("/jobs");
+        // The server accepts both of two jobs or tables with one name that arrive in the same
+        // instant, or fails, and compares an etag before the change and not with it.
+        this.gateway.queue("/bigquery/v2/projects/");
+        // A table that a copy or a statement has made has none.
+        this.gateway.tag("/tables/");
         this.make_dataset(&upstream).await;
         Some(this)
     }

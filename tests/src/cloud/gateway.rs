@@ -22,7 +22,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, HOST, LOCATION, TRANSFER_ENCODING};
+use axum::http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, TRANSFER_ENCODING,
+};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
@@ -34,6 +36,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use reqwest::{Client, Url};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -98,8 +101,10 @@ struct State {
     seen: Mutex<Vec<Seen>>,
     faults: Mutex<Vec<Fault>>,
     uploads: Sessions,
-    /// A part of the paths whose POSTs reach the service one after another.
+    /// A part of the paths whose changes reach the service one after another.
     queued: Mutex<Option<&'static str>>,
+    /// A part of the paths of things that are answered with an etag.
+    tagged: Mutex<Option<&'static str>>,
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -117,6 +122,7 @@ impl Gateway {
             faults: Mutex::default(),
             uploads: Sessions::default(),
             queued: Mutex::default(),
+            tagged: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         });
         let serving = Arc::clone(&state);
@@ -165,10 +171,16 @@ impl Gateway {
         lock(&self.state.faults).push(fault);
     }
 
-    /// Forwards POSTs whose path holds `path` one after another, for a service that confuses two of
-    /// them if they arrive in the same instant.
+    /// Forwards changes whose path holds `path` one after another, for a service that confuses two
+    /// of them if they arrive in the same instant.
     pub fn queue(&self, path: &'static str) {
         *lock(&self.state.queued) = Some(path);
+    }
+
+    /// Changes nothing of a thing whose path holds `path` if it is answered without an etag, for a
+    /// service that gives a thing its etag at the first change only.
+    pub fn tag(&self, path: &'static str) {
+        *lock(&self.state.tagged) = Some(path);
     }
 
     /// Removes all faults.
@@ -256,13 +268,17 @@ impl State {
             Some(Trouble::Delay(time)) => tokio::time::sleep(time).await,
             Some(Trouble::CutAfter | Trouble::CutWithin) | None => {}
         }
-        let queued = lock(&self.queued).is_some_and(|queued| path.contains(queued));
-        let _turn =
-            if queued && head.method == Method::POST { Some(self.turn.lock().await) } else { None };
+        let holds = |part: &Mutex<Option<&str>>| lock(part).is_some_and(|part| path.contains(part));
+        let is_queued = head.method != Method::GET && holds(&self.queued);
+        let turn = if is_queued { Some(self.turn.lock().await) } else { None };
         let (status, headers, body) = match self.uploads.tell(&head.method, path, &head.headers) {
             Some(told) => told,
+            None if head.method == Method::GET && holds(&self.tagged) => {
+                self.forward_tagged(head, path).await?
+            }
             None => self.forward(head, path, body).await?,
         };
+        drop(turn);
         let mut answer = match trouble {
             Some(Trouble::CutAfter) => return Err(Cut),
             Some(Trouble::CutWithin) => {
@@ -275,6 +291,20 @@ impl State {
         *answer.status_mut() = status;
         answer.headers_mut().extend(headers);
         Ok(answer)
+    }
+
+    async fn forward_tagged(&self, head: Parts, path: &str) -> Result<Answered, Cut> {
+        let answered = self.forward(head.clone(), path, Bytes::new()).await?;
+        let document: Value = serde_json::from_slice(&answered.2).unwrap_or_default();
+        if answered.0 != StatusCode::OK || document.get("etag").is_some_and(Value::is_string) {
+            return Ok(answered);
+        }
+        let _turn = self.turn.lock().await;
+        let mut change = head.clone();
+        change.method = Method::PATCH;
+        change.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.forward(change, path, "{}".into()).await?;
+        self.forward(head, path, Bytes::new()).await
     }
 
     async fn forward(&self, head: Parts, path: &str, body: Bytes) -> Result<Answered, Cut> {

@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 
 use crate::documents::{Commit, Failure, Manifest, Receipt, RunId, Snapshot, UnitRef};
 use crate::error::{Doing, Error, Kind, Result};
-use crate::layout::{Layout, holding_task};
+use crate::layout::{Layout, committed_table, holding_task, table_of_part};
 
 pub use document::{parse_document, storage_error};
 pub use plan::parse_manifest;
@@ -299,6 +299,12 @@ impl RunStore {
         self.read(&self.layout.commit(table), Commit::VERSION).await
     }
 
+    /// The tables that have a record that they are visible, by one listing.
+    pub async fn committed_tables(&self) -> Result<BTreeSet<u32>> {
+        let paths = self.list(&self.layout.commits()).await?;
+        Ok(paths.iter().filter_map(committed_table).collect())
+    }
+
     /// The record of some table that is visible, if any is.
     pub async fn any_commit(&self) -> Result<Option<Commit>> {
         match self.list(&self.layout.commits()).await?.first() {
@@ -307,19 +313,17 @@ impl RunStore {
         }
     }
 
-    /// Deletes the run's parts, which are not needed after the last commit.
-    pub async fn delete_parts(&self) -> Result<()> {
+    /// Deletes the run's parts, but those of the tables that are still to be loaded.
+    pub async fn delete_parts(&self, but_of: &BTreeSet<u32>) -> Result<()> {
         let delete = |path: Path| async move {
             match self.bucket.store.delete(&path).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
                 Err(source) => Err(storage_error(format!("delete `{path}`"), source)),
             }
         };
-        stream::iter(self.list(&self.layout.parts()).await?)
-            .map(delete)
-            .buffer_unordered(READ_AT_ONCE)
-            .try_collect()
-            .await
+        let mut parts = self.list(&self.layout.parts()).await?;
+        parts.retain(|part| table_of_part(part).is_none_or(|table| !but_of.contains(&table)));
+        stream::iter(parts).map(delete).buffer_unordered(READ_AT_ONCE).try_collect().await
     }
 
     async fn create<T: Serialize>(&self, path: &Path, document: &T) -> Result<Created> {

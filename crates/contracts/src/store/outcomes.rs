@@ -1,7 +1,7 @@
 //! The documents of a run's end.
 
 use super::{Created, RunStore};
-use crate::documents::{Committed, Extracted, RunEvent, Verdict};
+use crate::documents::{Committed, Extracted, LoadOrder, RunEvent, Verdict};
 use crate::error::Result;
 
 impl RunStore {
@@ -15,24 +15,58 @@ impl RunStore {
         self.read(&self.layout.verdict(), Verdict::VERSION).await
     }
 
-    /// Records the outcome of each table. Nothing changes after it.
-    pub async fn create_committed(&self, committed: &Committed) -> Result<Created> {
-        self.create(&self.layout.committed(), committed).await
+    /// Orders that the run is loaded again.
+    pub async fn create_load_order(&self, order: &LoadOrder) -> Result<Created> {
+        self.create(&self.layout.load_order(order.load), order).await
     }
 
-    /// The outcome of each table, if it is recorded.
+    /// The newest order to load the run again; `None` if it was loaded once at most. They are
+    /// numbered from 1, without gaps.
+    pub async fn newest_load(&self) -> Result<Option<LoadOrder>> {
+        let mut newest = None;
+        for load in 1.. {
+            let order = self.read(&self.layout.load_order(load), LoadOrder::VERSION).await?;
+            if order.is_none() {
+                break;
+            }
+            newest = order;
+        }
+        Ok(newest)
+    }
+
+    /// Records the outcome of each table after a load. Nothing changes after it, unless the run is
+    /// loaded again.
+    pub async fn create_committed(&self, load: u32, committed: &Committed) -> Result<Created> {
+        self.create(&self.layout.committed(load), committed).await
+    }
+
+    /// The outcome of each table after a load, if it is recorded.
+    pub async fn committed_of(&self, load: u32) -> Result<Option<Committed>> {
+        self.read(&self.layout.committed(load), Committed::VERSION).await
+    }
+
+    /// The outcome of each table after the newest load, if it is recorded.
     pub async fn committed(&self) -> Result<Option<Committed>> {
-        self.read(&self.layout.committed(), Committed::VERSION).await
+        self.committed_of(self.load_number().await?).await
     }
 
-    /// Records that the run's end was announced.
-    pub async fn create_announced(&self, event: &RunEvent) -> Result<Created> {
-        self.create(&self.layout.announced(), event).await
+    /// Records that the run's end was announced, after a load of it.
+    pub async fn create_announced(&self, load: u32, event: &RunEvent) -> Result<Created> {
+        self.create(&self.layout.announced(load), event).await
     }
 
-    /// The announcement of the run's end, if it was made.
+    /// The announcement of the run's end after a load, if it was made.
+    pub async fn announced_of(&self, load: u32) -> Result<Option<RunEvent>> {
+        self.read(&self.layout.announced(load), RunEvent::VERSION).await
+    }
+
+    /// The announcement of the run's end after the newest load, if it was made.
     pub async fn announced(&self) -> Result<Option<RunEvent>> {
-        self.read(&self.layout.announced(), RunEvent::VERSION).await
+        self.announced_of(self.load_number().await?).await
+    }
+
+    async fn load_number(&self) -> Result<u32> {
+        Ok(self.newest_load().await?.map_or(0, |order| order.load))
     }
 
     /// Records that no unit of a generation is left to read: each has a receipt, or was given up.

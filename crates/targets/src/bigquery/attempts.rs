@@ -2,8 +2,13 @@
 //!
 //! BigQuery accepts a job's name only once, ever: the job `sluice_<run>_<table>_<n>` is started by
 //! one loader, and adopted by every other. A job that failed uses its name up. The next name is
-//! tried only when the jobs of all names before it have ended with an error, so that at most one of
-//! them ever changes the table.
+//! tried only when the job before has ended with an error, so that at most one of them ever changes
+//! the table. So the names that are used up are the first ones, and the newest is found by a search
+//! that doubles its steps: an hour of trouble costs a check four or five requests, not twenty.
+//!
+//! While BigQuery is in trouble, or a quota is used up, the pauses between attempts grow to five
+//! minutes, and the attempts go on until [`Load::give_up`]. A refusal that would only be repeated is
+//! final, unless it is older than [`Load::begun`]: then a person has asked for the load again.
 //!
 //! The name does not contain the generation of the receipts, which is in a label: if two loaders
 //! see two complete generations, the second has to find the job of the first.
@@ -12,17 +17,22 @@
 
 use std::task::Poll;
 
+use chrono::{Duration, Utc};
 use serde_json::Value;
 use sluice_contracts::documents::RunId;
-use sluice_contracts::{Error, Kind, Result};
+use sluice_contracts::job::WriteDisposition;
+use sluice_contracts::{Error, Result};
 
 use super::address::TableId;
+use super::claim::{self, Claim, Claimed, FENCE};
 use super::client::{Client, JobName, JobReport, Labels};
 use super::failure;
 use crate::target::{Load, Loaded};
 
-/// Names that are tried before a step is given up.
-const NAMES: u32 = 5;
+/// The pause after the first attempt; it doubles with each.
+const FIRST_PAUSE: Duration = Duration::seconds(5);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::minutes(5);
 
 /// Label with the generation of the snapshot that is loaded.
 const GENERATION: &str = "sluice_generation";
@@ -54,6 +64,17 @@ pub(super) struct Attempts<'a> {
     owner: Owner<'a>,
     /// The names without their number.
     stem: String,
+    /// The table that the step is about.
+    writes: Writes<'a>,
+}
+
+/// The table that a step writes to.
+#[derive(Debug)]
+enum Writes<'a> {
+    /// The one that readers see.
+    Visible(&'a TableId),
+    /// A staging table.
+    Staging(TableId),
 }
 
 /// The state of the attempts.
@@ -61,7 +82,7 @@ pub(super) struct Attempts<'a> {
 pub(super) enum AttemptState {
     /// The next attempt may start, under the name of this number.
     Free(u32),
-    /// One is running.
+    /// One is running, or the pause after one that failed is not over.
     Running,
     /// One is done.
     Done(Loaded),
@@ -76,7 +97,7 @@ impl<'a> Attempts<'a> {
         owner: Owner<'a>,
     ) -> Self {
         let stem = format!("sluice_{}_{}", owner.run, owner.table);
-        Self { client, project: &id.project, location, owner, stem }
+        Self { client, project: &id.project, location, owner, stem, writes: Writes::Visible(id) }
     }
 
     /// Attempts at filling a staging table of the owner's generation: the first, or another.
@@ -85,41 +106,132 @@ impl<'a> Attempts<'a> {
         id: &'a TableId,
         location: &'a str,
         owner: Owner<'a>,
-        at: usize,
+        (at, staging): (usize, TableId),
     ) -> Self {
         let stem = format!("sluice_{}_{}_staging_{}", owner.run, owner.table, owner.generation);
         let stem = if at == 0 { stem } else { format!("{stem}_part_{at}") };
-        Self { client, project: &id.project, location, owner, stem }
+        let writes = Writes::Staging(staging);
+        Self { client, project: &id.project, location, owner, stem, writes }
     }
 
     /// Checks the jobs that exist.
     ///
     /// # Errors
-    /// Why the newest failed, if another would fail the same way or all names are used up.
+    /// Why the newest failed, if another would fail the same way or the time for more is over.
     pub(super) async fn look(&self) -> Result<AttemptState> {
-        let mut last = String::new();
-        for number in 0..NAMES {
-            let name = self.name(number);
-            let Some(report) = self.client.job(&name).await? else {
-                return Ok(AttemptState::Free(number));
-            };
-            if !report.ended {
-                return Ok(AttemptState::Running);
-            }
-            let Some(failure) = &report.failure else {
-                return self.done(&report).map(AttemptState::Done);
-            };
-            // A fault in the parts of another generation says nothing about these parts.
-            if !failure.is_passing() && self.is_of_generation(&report) {
-                return Err(failure::error(self.owner.load, &name, failure));
-            }
-            last.clone_from(&failure.reason);
+        let Some((number, report)) = self.newest().await? else {
+            return Ok(AttemptState::Free(0));
+        };
+        if !report.ended {
+            return Ok(AttemptState::Running);
         }
-        Err(Error::new(
-            Kind::Denied,
-            format!("BigQuery failed {NAMES} times, the last time for the reason `{last}`"),
-        )
-        .hint("<https://status.cloud.google.com> shows what is out of order; start the run again"))
+        let next = AttemptState::Free(number + 1);
+        if report.labels.contains_key(FENCE) {
+            return Ok(next);
+        }
+        let name = self.name(number);
+        let Some(failure) = &report.failure else {
+            if self.is_of_earlier_try(&report) && self.has_expired().await? {
+                return Ok(next);
+            }
+            return self.is_done(&name, &report).await.map(AttemptState::Done);
+        };
+        // A fault in the parts of another generation says nothing about these parts.
+        if !self.is_of_generation(&report) || self.is_of_earlier_try(&report) {
+            return Ok(next);
+        }
+        if !failure.is_passing() {
+            return Err(failure::error(self.owner.load, &name, failure));
+        }
+        let now = Utc::now();
+        if self.owner.load.is_some_and(|load| now >= load.give_up) {
+            return Err(failure::given_up(self.owner.run, &name, failure, number + 1));
+        }
+        let due = report.finished.map(|finished| finished + pause_after(number));
+        Ok(if due.is_some_and(|due| now < due) { AttemptState::Running } else { next })
+    }
+
+    /// Whether the rows of a staging table that an earlier try has filled are gone.
+    async fn has_expired(&self) -> Result<bool> {
+        match &self.writes {
+            Writes::Visible(_) => Ok(false),
+            Writes::Staging(staging) => Ok(self.client.table(staging).await?.is_none()),
+        }
+    }
+
+    /// Whether the next name may be in use too: the job has changed nothing, or what it has made
+    /// may be gone.
+    fn is_used_up(&self, report: &JobReport) -> bool {
+        report.failure.is_some()
+            || report.labels.contains_key(FENCE)
+            || matches!(self.writes, Writes::Staging(_)) && self.is_of_earlier_try(report)
+    }
+
+    /// The newest job, with its number. No job before it makes the step done.
+    async fn newest(&self) -> Result<Option<(u32, JobReport)>> {
+        let mut found: Option<(u32, JobReport)> = None;
+        // The lowest number that is known to be unused.
+        let mut unused: Option<u32> = None;
+        loop {
+            let below = found.as_ref().map(|(number, _)| *number);
+            let next = match (below, unused) {
+                (None, Some(0)) => return Ok(None),
+                (Some(below), Some(unused)) if unused == below + 1 => return Ok(found),
+                (Some(below), Some(unused)) => below + (unused - below) / 2,
+                (Some(below), None) => below * 2 + 1,
+                (None, _) => 0,
+            };
+            match self.client.job(&self.name(next)).await? {
+                Some(report) => {
+                    let is_used_up = self.is_used_up(&report);
+                    found = Some((next, report));
+                    if !is_used_up {
+                        return Ok(found);
+                    }
+                }
+                None => unused = Some(next),
+            }
+        }
+    }
+
+    /// Claims the table for the job of a number, which [`Attempts::look`] found free. Before
+    /// anything of the table is changed, and before the job is started.
+    pub(super) async fn claim(&self, number: u32) -> Result<Claimed> {
+        let (Writes::Visible(id), Some(load)) = (&self.writes, self.owner.load) else {
+            return Ok(Claimed::Ours);
+        };
+        let name = self.name(number);
+        let claim = Claim { client: self.client, id, name: &name, run: self.owner.run };
+        // What is only added replaces nothing, and a merge by order replaces no newer row.
+        let replaces = match load.disposition {
+            WriteDisposition::Append => false,
+            WriteDisposition::Merge => load.order_by.is_none(),
+            WriteDisposition::Truncate
+            | WriteDisposition::Empty
+            | WriteDisposition::ReplacePartitions => true,
+        };
+        claim.take(replaces).await
+    }
+
+    /// The labels of a table that the job of a number has made visible.
+    pub(super) fn labels_of(&self, number: u32) -> Value {
+        claim::labels(&self.name(number), self.owner.run)
+    }
+
+    /// Gives the claim of a number back.
+    pub(super) async fn give_back(&self, number: u32) -> Result<()> {
+        let Writes::Visible(id) = &self.writes else { return Ok(()) };
+        let name = self.name(number);
+        Claim { client: self.client, id, name: &name, run: self.owner.run }.give_back().await
+    }
+
+    /// What a finished job loaded. The table's claim names the job from then on.
+    async fn is_done(&self, name: &JobName, report: &JobReport) -> Result<Loaded> {
+        if let (Writes::Visible(id), Some(_)) = (&self.writes, self.owner.load) {
+            let claim = Claim { client: self.client, id, name, run: self.owner.run };
+            claim.keep(report.created).await?;
+        }
+        self.loaded(report)
     }
 
     /// Starts the job of a number, or adopts the one that another loader has started under its
@@ -132,15 +244,14 @@ impl<'a> Attempts<'a> {
     ) -> Result<Poll<Loaded>> {
         let name = self.name(number);
         let report = self.client.start(&name, &self.labels(), kind, configuration).await?;
-        self.started(&name, report)
+        self.started(&name, report).await
     }
 
-    fn started(&self, name: &JobName, report: Option<JobReport>) -> Result<Poll<Loaded>> {
+    async fn started(&self, name: &JobName, report: Option<JobReport>) -> Result<Poll<Loaded>> {
         match report {
             Some(report) if report.ended => match &report.failure {
-                None => self.done(&report).map(Poll::Ready),
-                // The next call starts the next job. The pause until then is short, and long enough
-                // for a brief fault of BigQuery to pass.
+                None => self.is_done(name, &report).await.map(Poll::Ready),
+                // A later call starts the next job, after a pause for the fault to pass.
                 Some(failure) if failure.is_passing() => Ok(Poll::Pending),
                 Some(failure) => Err(failure::error(self.owner.load, name, failure)),
             },
@@ -149,8 +260,7 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// What a finished job loaded.
-    fn done(&self, report: &JobReport) -> Result<Loaded> {
+    fn loaded(&self, report: &JobReport) -> Result<Loaded> {
         let label = |key: &str| report.labels.get(key)?.parse::<u64>().ok();
         let snapshot = label(GENERATION).and_then(|generation| u32::try_from(generation).ok());
         let rows = report.rows.or_else(|| label(ROWS));
@@ -166,6 +276,12 @@ impl<'a> Attempts<'a> {
     fn is_of_generation(&self, report: &JobReport) -> bool {
         let generation = report.labels.get(GENERATION);
         generation.is_none_or(|generation| *generation == self.owner.generation.to_string())
+    }
+
+    /// Whether a job failed before the load was begun: what it failed for may be mended since.
+    fn is_of_earlier_try(&self, report: &JobReport) -> bool {
+        let begun = self.owner.load.map(|load| load.begun);
+        report.created.zip(begun).is_some_and(|(created, begun)| created < begun)
     }
 
     fn name(&self, number: u32) -> JobName {
@@ -187,6 +303,12 @@ impl<'a> Attempts<'a> {
         }
         labels
     }
+}
+
+/// How long the attempt of this number is in the past before the next begins.
+fn pause_after(number: u32) -> Duration {
+    let doubled = 1i32.checked_shl(number).filter(|_| number < 16).unwrap_or(i32::MAX);
+    FIRST_PAUSE.checked_mul(doubled).map_or(LONGEST_PAUSE, |pause| pause.min(LONGEST_PAUSE))
 }
 
 /// A job's name as a label accepts it: at most 63 characters, in lower case.

@@ -7,6 +7,7 @@ use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
 
 use super::address::TableId;
+use super::claim;
 use super::client::Client;
 use super::layout;
 use super::merge;
@@ -99,6 +100,11 @@ impl ExistingTable {
     /// When it is deleted by itself, in milliseconds since 1970.
     pub(super) fn expiration(&self) -> Option<&str> {
         self.table.get("expirationTime").and_then(Value::as_str)
+    }
+
+    /// How often it was loaded today, as far as Sluice has counted.
+    pub(super) fn loads_today(&self) -> u32 {
+        claim::loads_today(&self.table)
     }
 
     /// Whether it has a label of this name.

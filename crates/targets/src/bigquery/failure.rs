@@ -1,5 +1,6 @@
 //! Why a job failed, without BigQuery's own message, which may contain a cell's value.
 
+use sluice_contracts::documents::RunId;
 use sluice_contracts::{Error, Kind};
 
 use super::client::{JobFailure, JobName};
@@ -57,6 +58,32 @@ fn of_key(load: Option<&Load>, failure: &JobFailure) -> Option<Error> {
              key that is unique",
         )
     })
+}
+
+/// The error of a step that BigQuery could not carry out for as long as it was tried.
+pub(super) fn given_up(run: RunId, name: &JobName, failure: &JobFailure, times: u32) -> Error {
+    let reason = &failure.reason;
+    let cause = match reason.as_str() {
+        "quotaExceeded" => {
+            "a quota is used up: BigQuery takes 1,500 loads of a table and 100,000 of a project a \
+             day, those that fail included \
+             (<https://cloud.google.com/bigquery/quotas#load_jobs>)"
+        }
+        "rateLimitExceeded" | "jobRateLimitExceeded" => {
+            "too many jobs write to the table or the project at a time \
+             (<https://cloud.google.com/bigquery/quotas>)"
+        }
+        _ => "<https://status.cloud.google.com> shows what is out of order",
+    };
+    let error = Error::new(
+        Kind::Denied,
+        format!("BigQuery failed {times} times, the last time for the reason `{reason}`"),
+    );
+    error.hint(format!(
+        "{cause}; `bq --location={} show -j {}:{}` shows its own message; the parts are kept, and \
+         `sluice load {run}` loads them again",
+        name.location, name.project, name.id
+    ))
 }
 
 /// The column and the file that BigQuery names, if they belong to this load.

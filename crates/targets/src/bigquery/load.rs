@@ -4,12 +4,14 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use serde_json::Value;
+use sluice_contracts::documents::RunId;
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
 
 use super::address::TableId;
 use super::attempts::{AttemptState, Attempts, Owner};
+use super::claim::Claimed;
 use super::client::Client;
 use super::existing::{ExistingTable, Wanted, new_schema};
 use super::job::{self, Write};
@@ -31,14 +33,65 @@ pub(super) struct TableLoad {
     pub(super) load: Load,
     pub(super) id: TableId,
     pub(super) location: String,
-    /// The path of the next attempt at the visible step; `None` where one exists already.
-    path: Option<LoadPath>,
+    next: Next,
+}
+
+/// What is left to do.
+#[derive(Debug)]
+enum Next {
+    /// Nothing now: the job of another loader is at work.
+    Wait,
+    /// To start the job of this number, which the table is claimed for.
+    Start(u32, Way),
+    /// To clean up: the table is visible.
+    Finish(Loaded),
+    /// To leave the table as it is: it shows this later run.
+    Yield(RunId),
+}
+
+/// How the job makes the rows visible.
+#[derive(Debug)]
+enum Way {
+    /// It is not known yet.
+    Open,
+    /// Not at all: there are no rows, and none are replaced.
+    Nothing,
+    /// From the parts, into the table as it is now.
+    Direct(Option<ExistingTable>),
+    /// From the staging tables, which are filled.
+    Staged(LoadPath),
 }
 
 #[async_trait]
 impl Prepared for TableLoad {
+    fn overtaken_by(&self) -> Option<RunId> {
+        match self.next {
+            Next::Yield(newer) => Some(newer),
+            Next::Wait | Next::Start(..) | Next::Finish(_) => None,
+        }
+    }
+
     async fn publish(self: Box<Self>) -> Result<Poll<Loaded>> {
-        self.make_visible().await.map_err(|error| during(&self.load, error))
+        let published = match &self.next {
+            Next::Wait => Ok(Poll::Pending),
+            Next::Finish(loaded) => self.finish(*loaded).await,
+            Next::Yield(newer) => Ok(Poll::Ready(self.nothing_loaded(Some(*newer)))),
+            Next::Start(number, way) => {
+                let made = self.make_visible(*number, way).await;
+                self.give_back_after(made, *number).await
+            }
+        };
+        published.map_err(|error| during(&self.load, error))
+    }
+
+    async fn discard(self: Box<Self>) -> Result<()> {
+        if self.discard_staging().await?.is_pending() {
+            tracing::info!(run = %self.load.run, "a job still fills a staging table, which expires");
+        }
+        match self.next {
+            Next::Start(number, _) => self.visible().give_back(number).await,
+            Next::Wait | Next::Finish(_) | Next::Yield(_) => Ok(()),
+        }
     }
 }
 
@@ -47,78 +100,151 @@ impl TableLoad {
     pub(super) async fn prepare(client: &Client, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {
         let id = TableId::parse(&load.target)?;
         let location = client.location(&id).await?;
-        let mut this =
-            Self { client: client.clone(), load: load.clone(), id, location, path: None };
-        if let AttemptState::Free(_) = this.visible().look().await? {
-            let existing = this.admit().await?;
-            let path = LoadPath::of(load, existing.as_ref());
-            if path != LoadPath::Direct && this.stage(path, existing.as_ref()).await?.is_pending() {
+        let (client, load) = (client.clone(), load.clone());
+        let mut this = Self { client, load, id, location, next: Next::Wait };
+        // Before anything is done in vain, and before anything of the table is changed.
+        if this.claim().await?.is_pending() {
+            return Ok(Poll::Pending);
+        }
+        if let Next::Start(number, Way::Open) = this.next {
+            let found = this.find_way().await;
+            let Poll::Ready(way) = this.give_back_after(found, number).await? else {
+                return Ok(Poll::Pending);
+            };
+            // Staging takes time: another run may have taken the claim over.
+            if matches!(way, Way::Staged(_)) && this.claim().await?.is_pending() {
                 return Ok(Poll::Pending);
             }
-            this.path = Some(path);
+            if let Next::Start(_, open) = &mut this.next {
+                *open = way;
+            }
+        }
+        if let Next::Yield(_) = this.next
+            && this.discard_staging().await?.is_pending()
+        {
+            return Ok(Poll::Pending);
         }
         Ok(Poll::Ready(Box::new(this)))
     }
 
+    /// Claims the table, unless a job of this load has started already.
+    async fn claim(&mut self) -> Result<Poll<()>> {
+        let attempts = self.visible();
+        self.next = match attempts.look().await? {
+            AttemptState::Done(loaded) => Next::Finish(loaded),
+            // The other tables of the run may be published meanwhile.
+            AttemptState::Running if self.load.staged => Next::Wait,
+            AttemptState::Running => return Ok(Poll::Pending),
+            AttemptState::Free(free) => match attempts.claim(free).await? {
+                Claimed::Waiting => return Ok(Poll::Pending),
+                Claimed::Ours => Next::Start(free, Way::Open),
+                Claimed::Overtaken(newer) => Next::Yield(newer),
+            },
+        };
+        Ok(Poll::Ready(()))
+    }
+
+    /// Chooses how the rows become visible, and brings them into staging tables if they need it.
+    async fn find_way(&self) -> Result<Poll<Way>> {
+        let existing = self.admit().await?;
+        if existing.is_some() && self.adds_nothing() {
+            return Ok(Poll::Ready(Way::Nothing));
+        }
+        match LoadPath::of(&self.load, existing.as_ref()) {
+            LoadPath::Direct => Ok(Poll::Ready(Way::Direct(existing))),
+            path => {
+                let staged = self.stage(path, existing.as_ref()).await?;
+                Ok(staged.map(|()| Way::Staged(path)))
+            }
+        }
+    }
+
+    /// Gives the claim of a number back after an error that ends the load, so that nobody waits for
+    /// a job that will not come.
+    async fn give_back_after<T>(&self, result: Result<T>, number: u32) -> Result<T> {
+        if let Err(error) = &result
+            && !error.is_transient()
+            && let Err(error) = self.visible().give_back(number).await
+        {
+            tracing::warn!(run = %self.load.run, "{}", error.chain());
+        }
+        result
+    }
+
+    /// Whether a table that exists keeps its rows and its columns.
+    fn adds_nothing(&self) -> bool {
+        self.load.parts.is_empty() && self.load.disposition != WriteDisposition::Truncate
+    }
+
+    fn nothing_loaded(&self, overtaken_by: Option<RunId>) -> Loaded {
+        Loaded { snapshot: self.load.snapshot, rows: 0, overtaken_by }
+    }
+
     /// The attempts at the step that readers see.
-    fn visible(&self) -> Attempts<'_> {
+    pub(super) fn visible(&self) -> Attempts<'_> {
         Attempts::visible(&self.client, &self.id, &self.location, Owner::of(&self.load))
     }
 
-    /// The last step, by one job.
-    async fn make_visible(&self) -> Result<Poll<Loaded>> {
-        let attempts = self.visible();
-        let free = match attempts.look().await? {
-            AttemptState::Free(free) => free,
-            AttemptState::Running => return Ok(Poll::Pending),
-            AttemptState::Done(loaded) => return self.finish(loaded).await,
-        };
-        // The attempt that was there before has failed: the next call prepares another.
-        let Some(path) = self.path else { return Ok(Poll::Pending) };
-        let mut existing = self.admit().await?;
-        if path == LoadPath::Direct && LoadPath::of(&self.load, existing.as_ref()) != path {
-            // The table came about meanwhile: the next call stages the rows.
-            return Ok(Poll::Pending);
-        }
-        if path == LoadPath::Direct && self.load.parts.is_empty() && existing.is_none() {
-            // Only a load job takes all that a table may be made with. Without rows the table is
-            // complete as soon as it is there.
-            self.client.create_table(&self.id, &self.new_table()).await?;
-            existing = self.admit().await?;
-        }
-        if self.load.parts.is_empty()
-            && existing.is_some()
-            && self.load.disposition != WriteDisposition::Truncate
-        {
-            // Neither its rows nor its columns change.
-            let snapshot = self.load.snapshot;
-            return self.finish(Loaded { snapshot, rows: 0, overtaken_by: None }).await;
-        }
-        let existing = existing.as_ref();
-        let (kind, configuration) = match path {
-            LoadPath::Direct => {
-                parts::require_whole(&self.load).await?;
-                let write = self.make_room(existing).await?;
-                job::direct(&self.load, &self.id, existing, write)?
-            }
-            LoadPath::Copy => {
-                if self.load.disposition != WriteDisposition::Truncate {
-                    self.make_room(existing).await?;
+    /// The last step, by the job of a number. If another loader has used the number up since,
+    /// BigQuery does not take its name again.
+    async fn make_visible(&self, number: u32, way: &Way) -> Result<Poll<Loaded>> {
+        let (kind, configuration) = match way {
+            // The next call finds it.
+            Way::Open => return Ok(Poll::Pending),
+            Way::Nothing => return self.leave_as_it_is(number).await,
+            Way::Direct(None) if self.load.parts.is_empty() => {
+                let made = self.make_table().await?;
+                if self.adds_nothing() {
+                    return self.leave_as_it_is(number).await;
                 }
-                self.keep_staging().await?;
-                let staging = self.staging_tables()?;
-                ("copy", job::copy(&self.load, &self.id, existing, &staging))
+                let write = self.make_room(Some(&made)).await?;
+                job::direct(&self.load, &self.id, Some(&made), write)?
             }
-            LoadPath::Statement => {
-                let write = self.make_room(existing).await?;
-                let staging = self.staging_tables()?;
-                ("query", job::statement(&self.load, &self.id, existing, write, &staging)?)
+            // The table came about meanwhile: the next call stages the rows.
+            Way::Direct(None) if self.keeps_rows() && self.admit().await?.is_some() => {
+                return Ok(Poll::Pending);
             }
+            Way::Direct(existing) => {
+                parts::require_whole(&self.load).await?;
+                let write = self.make_room(existing.as_ref()).await?;
+                job::direct(&self.load, &self.id, existing.as_ref(), write)?
+            }
+            Way::Staged(path) => self.job_over_staging(number, *path).await?,
         };
-        match attempts.start(free, kind, &configuration).await? {
+        match self.visible().start(number, kind, &configuration).await? {
             Poll::Ready(loaded) => self.finish(loaded).await,
             Poll::Pending => Ok(Poll::Pending),
         }
+    }
+
+    /// The end of a load without a job.
+    async fn leave_as_it_is(&self, number: u32) -> Result<Poll<Loaded>> {
+        self.visible().give_back(number).await?;
+        self.finish(self.nothing_loaded(None)).await
+    }
+
+    /// Makes the target without rows. Only a load job takes all that a table may be made with, and
+    /// it needs a file; without rows the table is complete as soon as it is there.
+    async fn make_table(&self) -> Result<ExistingTable> {
+        self.client.create_table(&self.id, &self.new_table()).await?;
+        let made = self.admit().await?;
+        made.ok_or_else(|| Error::transient(format!("make table `{}`: it is gone", self.id)))
+    }
+
+    /// The job that makes the rows of the staging tables visible.
+    async fn job_over_staging(&self, number: u32, path: LoadPath) -> Result<(&'static str, Value)> {
+        let existing = self.admit().await?;
+        let (existing, staging) = (existing.as_ref(), self.staging_tables()?);
+        if path == LoadPath::Statement {
+            let write = self.make_room(existing).await?;
+            let statement = job::statement(&self.load, &self.id, existing, write, &staging)?;
+            return Ok(("query", statement));
+        }
+        if self.load.disposition != WriteDisposition::Truncate {
+            self.make_room(existing).await?;
+        }
+        self.keep_staging(number).await?;
+        Ok(("copy", job::copy(&self.load, &self.id, existing, &staging)))
     }
 
     /// The target as a table without rows.
@@ -133,12 +259,9 @@ impl TableLoad {
     /// The table is visible: its rows are compared, and nothing is left of the way there.
     async fn finish(&self, loaded: Loaded) -> Result<Poll<Loaded>> {
         let loaded = self.require_rows(loaded, self.load.rows, VISIBLE)?;
-        // A table that did not exist may have been loaded without staging, and others not.
-        let replaces =
-            matches!(self.load.disposition, WriteDisposition::Truncate | WriteDisposition::Empty);
-        let direct = LoadPath::of(&self.load, None) == LoadPath::Direct
-            && (replaces || self.load.parts.is_empty());
-        if !direct && let Err(error) = self.clean_up().await {
+        if self.may_be_staged()
+            && let Err(error) = self.clean_up().await
+        {
             if error.is_transient() {
                 // The next call finds the table visible, and cleans up.
                 tracing::info!(run = %self.load.run, "{}", error.chain());
@@ -147,6 +270,23 @@ impl TableLoad {
             tracing::warn!(run = %self.load.run, "a staging table is left: {}", error.chain());
         }
         Ok(Poll::Ready(loaded))
+    }
+
+    /// Whether the load may have staging tables. Rows are added without them to a table that did not
+    /// exist.
+    pub(super) fn may_be_staged(&self) -> bool {
+        LoadPath::of(&self.load, None) != LoadPath::Direct
+            || (self.keeps_rows() && !self.load.parts.is_empty())
+    }
+
+    /// Whether rows of the table stay.
+    fn keeps_rows(&self) -> bool {
+        matches!(
+            self.load.disposition,
+            WriteDisposition::Append
+                | WriteDisposition::Merge
+                | WriteDisposition::ReplacePartitions
+        )
     }
 
     /// The target as it is now, if this load may change it.

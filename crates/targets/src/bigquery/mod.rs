@@ -9,16 +9,19 @@
 //! Which of these paths a load takes: see [`path`].
 //!
 //! To readers, a job's creation, truncation and appending is one step. Jobs have names that are
-//! made of the run and the table, and BigQuery accepts a name only once: see [`attempts`].
+//! made of the run and the table, and BigQuery accepts a name only once: see [`attempts`]. A label of
+//! the table says which job may write to it, so that no run replaces a later one: see [`claim`].
 
 mod address;
 mod attempts;
+mod claim;
 mod client;
 mod existing;
 mod failure;
 mod job;
 mod layout;
 mod load;
+mod location;
 mod merge;
 mod partitions;
 mod parts;
@@ -44,6 +47,12 @@ use attempts::{AttemptState, Attempts, Owner};
 use client::Client;
 use existing::{ExistingTable, Wanted};
 use load::TableLoad;
+use location::Buckets;
+
+/// Most load jobs of a table a day. <https://cloud.google.com/bigquery/quotas#load_jobs>
+const MOST_LOADS: u32 = 1500;
+/// Loads a day from which a plan warns.
+const MANY: u32 = MOST_LOADS / 5 * 4;
 
 /// BigQuery.
 #[derive(Debug)]
@@ -65,7 +74,9 @@ impl TargetKind for BigQuery {
     }
 
     async fn open(&self) -> Result<Arc<dyn Target>> {
-        Ok(Arc::new(BigQueryTarget::new(&Endpoints::from_env()?.bigquery()).await?))
+        let endpoints = Endpoints::from_env()?;
+        let target = BigQueryTarget::new(&endpoints.bigquery()).await?;
+        Ok(Arc::new(target.with_storage(&endpoints.storage())?))
     }
 }
 
@@ -73,12 +84,19 @@ impl TargetKind for BigQuery {
 #[derive(Debug, Clone)]
 pub struct BigQueryTarget {
     client: Client,
+    /// Where the locations of buckets are asked for.
+    buckets: Option<Buckets>,
 }
 
 impl BigQueryTarget {
     /// BigQuery at `endpoint`. Makes no call yet.
     pub async fn new(endpoint: &Endpoint) -> Result<Self> {
-        Ok(Self { client: Client::new(endpoint).await? })
+        Ok(Self { client: Client::new(endpoint).await?, buckets: None })
+    }
+
+    /// The same, which compares where buckets and datasets lie, by Cloud Storage at `endpoint`.
+    pub fn with_storage(self, endpoint: &Endpoint) -> Result<Self> {
+        Ok(Self { buckets: Some(Buckets::new(endpoint)?), ..self })
     }
 
     /// Whether a table of a run is loaded already.
@@ -108,6 +126,15 @@ impl Target for BigQueryTarget {
         }
     }
 
+    async fn check_bucket(&self, table: &str, bucket: &str) -> Result<Vec<String>> {
+        let id = TableId::parse(table)?;
+        let name = bucket.strip_prefix("gs://").and_then(|rest| rest.split('/').next());
+        let (Some(buckets), Some(name)) = (&self.buckets, name) else { return Ok(Vec::new()) };
+        let location = self.client.location(&id).await?;
+        let warning = buckets.check(name, &id.dataset_name(), &location).await?;
+        Ok(warning.into_iter().collect())
+    }
+
     async fn prepare(&self, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {
         let prepared = TableLoad::prepare(&self.client, load).await;
         prepared.map_err(|error| load::during(load, error))
@@ -121,6 +148,13 @@ fn warnings(table: &Table, existing: Option<&ExistingTable>) -> Vec<String> {
         warnings.push(format!(
             "column `{}`: BigQuery has no NULL arrays and makes them empty",
             column.name
+        ));
+    }
+    if let Some(loads) = existing.map(ExistingTable::loads_today).filter(|loads| *loads >= MANY) {
+        warnings.push(format!(
+            "the table was loaded {loads} times today, and BigQuery takes {MOST_LOADS} loads of a \
+             table a day, those that fail included: load it less often, or several tables in its \
+             place"
         ));
     }
     warnings.extend(statement_warning(table));

@@ -1,31 +1,18 @@
 //! The parts of a load, as the bucket has them.
 
-use std::collections::HashMap;
-
-use futures::TryStreamExt as _;
 use object_store::path::Path;
 use sluice_contracts::documents::Part;
-use sluice_contracts::layout::Layout;
-use sluice_contracts::store::storage_error;
 use sluice_contracts::{Error, Result};
 
 use crate::target::Load;
 
-/// Compares the objects with their receipts, by one listing. Cloud Storage compared their checksums
-/// when they were uploaded.
+/// Compares the objects with their receipts, by one listing for all tables. Cloud Storage compared
+/// their checksums when they were uploaded.
 pub(super) async fn require_whole(load: &Load) -> Result<()> {
     if load.parts.is_empty() {
         return Ok(());
     }
-    let below = Layout::new(&load.bucket.prefix, load.run).parts();
-    let sizes: HashMap<Path, u64> = load
-        .bucket
-        .store
-        .list(Some(&below))
-        .map_ok(|object| (object.location, object.size))
-        .try_collect()
-        .await
-        .map_err(|source| storage_error(format!("list `{below}`"), source))?;
+    let sizes = load.listing.sizes(load).await?;
     for part in &load.parts {
         let wrong = match sizes.get(&Path::from(part.path.as_str())) {
             Some(size) if *size == part.bytes => continue,

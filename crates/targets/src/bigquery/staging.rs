@@ -9,8 +9,8 @@ use std::task::Poll;
 use chrono::{Duration, Utc};
 use futures::future::try_join_all;
 use serde_json::{Map, Value, json};
-use sluice_contracts::Result;
 use sluice_contracts::documents::Part;
+use sluice_contracts::{Kind, Result};
 
 use super::address::TableId;
 use super::attempts::{AttemptState, Attempts, Owner};
@@ -32,7 +32,8 @@ const HIDDEN: &str = "this is our bug; nothing of the table was made visible. Pl
                       with the run's manifest";
 
 impl TableLoad {
-    /// Brings the rows into the staging tables, all of them at once.
+    /// Brings the rows into the staging tables, all of them at once. It changes nothing that readers
+    /// see.
     pub(super) async fn stage(
         &self,
         path: LoadPath,
@@ -54,8 +55,7 @@ impl TableLoad {
         existing: Option<&ExistingTable>,
     ) -> Result<Poll<()>> {
         let rows = parts.iter().map(|part| part.rows).sum();
-        let owner = Owner::of(&self.load);
-        let attempts = Attempts::staging(&self.client, &self.id, &self.location, owner, at);
+        let attempts = self.filling(at);
         let free = match attempts.look().await? {
             AttemptState::Free(free) => free,
             AttemptState::Running => return Ok(Poll::Pending),
@@ -77,6 +77,12 @@ impl TableLoad {
             Poll::Ready(loaded) => self.require_rows(loaded, rows, HIDDEN).map(|_| Poll::Ready(())),
             Poll::Pending => Ok(Poll::Pending),
         }
+    }
+
+    /// The attempts at filling a staging table.
+    fn filling(&self, at: usize) -> Attempts<'_> {
+        let (owner, staging) = (Owner::of(&self.load), (at, self.staging(at)));
+        Attempts::staging(&self.client, &self.id, &self.location, owner, staging)
     }
 
     /// The staging tables, filled.
@@ -139,13 +145,38 @@ impl TableLoad {
         table.into()
     }
 
-    /// Ends the expiration of the staging tables: a copy takes it over.
-    pub(super) async fn keep_staging(&self) -> Result<()> {
-        let kept = json!({"expirationTime": null});
+    /// Prepares the staging tables for a copy by the job of a number. The copy takes the expiration
+    /// over, so it ends. Whose labels the copy has is not documented, so the staging tables have the
+    /// table's.
+    pub(super) async fn keep_staging(&self, number: u32) -> Result<()> {
+        let mut kept = self.visible().labels_of(number);
+        kept["expirationTime"] = Value::Null;
         for staging in self.staging_tables()? {
-            self.client.change_table(&staging, &kept).await?;
+            match self.client.change_table(&staging, &kept).await {
+                // Another loader has copied and deleted it: the name of the job is taken.
+                Err(error) if error.kind() == Kind::NotFound => {}
+                changed => changed?,
+            }
         }
         Ok(())
+    }
+
+    /// Deletes the staging tables of a load that will not become visible, once no job fills them
+    /// any more.
+    pub(super) async fn discard_staging(&self) -> Result<Poll<()>> {
+        if !self.may_be_staged() {
+            return Ok(Poll::Ready(()));
+        }
+        for (at, staging) in self.staging_tables()?.iter().enumerate() {
+            match self.filling(at).look().await {
+                Ok(AttemptState::Running) => return Ok(Poll::Pending),
+                Err(error) if error.is_transient() => return Err(error),
+                // Whether and why the job failed does not matter any more.
+                Ok(_) | Err(_) => {}
+            }
+            self.client.delete_table(staging).await?;
+        }
+        Ok(Poll::Ready(()))
     }
 
     /// Deletes the staging tables, if there are any. A table that came about from them is given

@@ -9,11 +9,11 @@ use sluice_contracts::{Error, Kind, Result};
 /// The credentials that all clients of Google's services share, for a client that by default finds
 /// its own.
 #[derive(Debug, Clone)]
-pub(super) struct Identity(pub(super) Credentials);
+pub(in crate::bigquery) struct Identity(pub(in crate::bigquery) Credentials);
 
 impl Identity {
     /// An access token; empty over plain `http`. The credentials keep it until it expires.
-    pub(super) async fn token(&self) -> Result<String> {
+    pub(in crate::bigquery) async fn token(&self) -> Result<String> {
         let headers = self.0.headers(http::Extensions::new()).await.map_err(|source| {
             let kind = if source.is_transient() { Kind::Transient } else { Kind::Denied };
             Error::new(kind, "get an access token for BigQuery").because(source).hint(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use gcp_bigquery_client::model::job::Job;
 use serde_json::{Value, json};
 use sluice_contracts::error::Doing as _;
@@ -33,6 +34,10 @@ pub(in crate::bigquery) struct JobReport {
     pub rows: Option<u64>,
     /// The labels that it was started with.
     pub labels: BTreeMap<String, String>,
+    /// When it was started, by BigQuery's clock.
+    pub created: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished: Option<DateTime<Utc>>,
 }
 
 /// Why a job failed.
@@ -86,7 +91,7 @@ impl Client {
             "configuration": {kind: configuration, "labels": labels},
         });
         let path = format!("projects/{}/jobs", name.project);
-        match self.call(reqwest::Method::POST, &path, Some(&body)).await? {
+        match self.call(reqwest::Method::POST, &path, Some(&body), None).await? {
             Ok(job) => {
                 let job: Job = serde_json::from_value(job).doing(Kind::Transient, || {
                     format!("read BigQuery's answer to job `{}`", name.id)
@@ -107,7 +112,10 @@ fn not_started(name: &JobName, refusal: Refusal) -> Result<Option<JobReport>> {
 
 fn report(job: Job) -> JobReport {
     let status = job.status.unwrap_or_default();
-    let load = job.statistics.and_then(|statistics| statistics.load);
+    let statistics = job.statistics.unwrap_or_default();
+    let at =
+        |milliseconds: Option<String>| DateTime::from_timestamp_millis(milliseconds?.parse().ok()?);
+    let load = statistics.load;
     let labels = job.configuration.and_then(|configuration| configuration.labels);
     JobReport {
         ended: status.state.as_deref() == Some("DONE"),
@@ -118,5 +126,7 @@ fn report(job: Job) -> JobReport {
         }),
         rows: load.and_then(|load| load.output_rows?.parse().ok()),
         labels: labels.into_iter().flatten().collect(),
+        created: at(statistics.creation_time),
+        finished: at(statistics.end_time),
     }
 }

@@ -10,24 +10,29 @@ mod refusal;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gcp_bigquery_client::client_builder::ClientBuilder;
 use serde_json::Value;
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::{Error, Kind, Result};
 use sluice_runtime::google::Endpoint;
+use tokio::sync::Mutex;
 
 use super::address::TableId;
-use identity::Identity;
 use refusal::{Refusal, carried_out};
 
+pub(super) use identity::Identity;
 pub(super) use jobs::{JobFailure, JobName, JobReport, Labels};
 
 /// How long one call may take. A job runs by itself, so no call takes long.
 const CALL: Duration = Duration::from_mins(1);
+
+/// How long a dataset's location is believed.
+const BELIEVED: Duration = Duration::from_mins(1);
 
 /// A client of BigQuery.
 #[derive(Clone)]
@@ -36,6 +41,8 @@ pub(super) struct Client {
     http: reqwest::Client,
     identity: Identity,
     url: String,
+    /// The locations of datasets, and until when they are believed.
+    locations: Arc<Mutex<HashMap<String, (Instant, String)>>>,
 }
 
 impl fmt::Debug for Client {
@@ -61,15 +68,29 @@ impl Client {
             .await
             .doing(Kind::Denied, what)?;
         let http = reqwest::Client::builder().timeout(CALL).build().doing(Kind::Denied, what)?;
-        Ok(Self { typed, http, identity, url })
+        Ok(Self { typed, http, identity, url, locations: Arc::default() })
     }
 
-    /// The location of the dataset's tables: `US`, `europe-west3`, ...
+    /// The location of the dataset's tables: `US`, `europe-west3`, ... It is asked for once for many
+    /// tables, and not kept for ever: a person may make the dataset anew somewhere else.
     ///
     /// # Errors
     /// `NotFound` if there is no such dataset.
     pub(super) async fn location(&self, id: &TableId) -> Result<String> {
         let name = id.dataset_name();
+        // Held while BigQuery is asked, so that the others that need it wait for the answer.
+        let mut known = self.locations.lock().await;
+        match known.get(&name) {
+            Some((until, location)) if *until > Instant::now() => Ok(location.clone()),
+            _ => {
+                let location = self.ask_for_location(id, &name).await?;
+                known.insert(name, (Instant::now() + BELIEVED, location.clone()));
+                Ok(location)
+            }
+        }
+    }
+
+    async fn ask_for_location(&self, id: &TableId, name: &str) -> Result<String> {
         self.identity.token().await?;
         let found = self.typed.dataset().get(&id.project, &id.dataset).await;
         let dataset = found.map_err(|source| {
@@ -91,18 +112,18 @@ impl Client {
     /// <https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#Table>
     pub(super) async fn table(&self, id: &TableId) -> Result<Option<Value>> {
         let path = format!("{}/{}", tables(id), id.table);
-        match self.call(reqwest::Method::GET, &path, None).await? {
+        match self.call(reqwest::Method::GET, &path, None, None).await? {
             Ok(table) => Ok(Some(table)),
             Err(refusal) if refusal.is_not_found() => Ok(None),
             Err(refusal) => Err(refusal.during(format!("describe table `{id}`"))),
         }
     }
 
-    /// Makes a table. `Ok` if it exists already.
-    pub(super) async fn create_table(&self, id: &TableId, table: &Value) -> Result<()> {
-        match self.call(reqwest::Method::POST, &tables(id), Some(table)).await? {
-            Ok(_) => Ok(()),
-            Err(refusal) if refusal.is_taken() => Ok(()),
+    /// Makes a table. Whether it was made now, and did not exist already.
+    pub(super) async fn create_table(&self, id: &TableId, table: &Value) -> Result<bool> {
+        match self.call(reqwest::Method::POST, &tables(id), Some(table), None).await? {
+            Ok(_) => Ok(true),
+            Err(refusal) if refusal.is_taken() => Ok(false),
             Err(refusal) => Err(refusal.during(format!("make table `{id}`"))),
         }
     }
@@ -110,8 +131,24 @@ impl Client {
     /// Changes what `change` names of a table, and nothing else.
     pub(super) async fn change_table(&self, id: &TableId, change: &Value) -> Result<()> {
         let path = format!("{}/{}", tables(id), id.table);
-        let changed = self.call(reqwest::Method::PATCH, &path, Some(change)).await?;
+        let changed = self.call(reqwest::Method::PATCH, &path, Some(change), None).await?;
         changed.map(|_| ()).map_err(|refusal| refusal.during(format!("change table `{id}`")))
+    }
+
+    /// Changes a table as [`Client::change_table`], if it is still the one with this `etag`.
+    /// Whether it was changed.
+    pub(super) async fn change_table_if(
+        &self,
+        id: &TableId,
+        change: &Value,
+        etag: &str,
+    ) -> Result<bool> {
+        let path = format!("{}/{}", tables(id), id.table);
+        match self.call(reqwest::Method::PATCH, &path, Some(change), Some(etag)).await? {
+            Ok(_) => Ok(true),
+            Err(refusal) if refusal.is_changed() || refusal.is_not_found() => Ok(false),
+            Err(refusal) => Err(refusal.during(format!("change table `{id}`"))),
+        }
     }
 
     /// Deletes a table. `Ok` if it does not exist.
@@ -125,7 +162,7 @@ impl Client {
         }
     }
 
-    /// One call of the REST API.
+    /// One call of the REST API, carried out only if the thing has the etag `if_match`, if given.
     ///
     /// # Errors
     /// The outer error if there is no access token.
@@ -134,12 +171,16 @@ impl Client {
         method: reqwest::Method,
         path: &str,
         body: Option<&Value>,
+        if_match: Option<&str>,
     ) -> Result<Result<Value, Refusal>> {
         let token = self.identity.token().await?;
         let mut request =
             self.http.request(method, format!("{}/{path}", self.url)).bearer_auth(token);
         if let Some(body) = body {
             request = request.json(body);
+        }
+        if let Some(etag) = if_match {
+            request = request.header(reqwest::header::IF_MATCH, etag);
         }
         let answer = async {
             let response = carried_out(request.send().await?).await?;

@@ -36,6 +36,11 @@ impl Refusal {
         matches!(self, Self::Answer(answer) if answer.code == 409)
     }
 
+    /// Whether the thing is another than the one that the call was for.
+    pub(super) fn is_changed(&self) -> bool {
+        matches!(self, Self::Answer(answer) if answer.code == 412)
+    }
+
     /// Converts the refusal to an error while doing `what`.
     pub(super) fn during(self, what: String) -> Error {
         match self {

@@ -2,7 +2,8 @@
 
 use std::task::Poll;
 
-use serde_json::json;
+use chrono::{Duration, Utc};
+use serde_json::{Value, json};
 use sluice_contracts::job::WriteDisposition::{Append, Empty, Truncate};
 use sluice_contracts::{Kind, Result};
 
@@ -32,10 +33,10 @@ async fn the_same_load_is_adopted_once_its_parts_are_gone() {
 #[tokio::test]
 async fn a_job_that_another_loader_started_meanwhile_is_adopted() {
     let recorder = Recorder::default();
-    let load = load(Append, columns(&[ID])).await;
+    let load = load(Truncate, columns(&[ID])).await;
     loaded(&recorder, &load).await;
     // This loader checks before the other has started its job, and starts its own afterwards.
-    recorder.hides_jobs(2);
+    recorder.hides_jobs(1);
     let target = recorder.serve().await;
     assert!(matches!(advance(&target, &load).await, Ok(Poll::Pending)));
     assert_eq!(loaded(&recorder, &load).await.rows, 3);
@@ -56,24 +57,116 @@ async fn a_job_on_its_way_is_waited_for_by_whoever_asks() {
     assert_eq!(recorder.jobs(), [job(0)]);
 }
 
+/// How a job ended so many seconds ago, for a reason.
+fn failed_ago(reason: &str, seconds: i64) -> Value {
+    let mut ending = failed(reason, "no");
+    let at = (Utc::now() - Duration::seconds(seconds)).timestamp_millis().to_string();
+    ending["statistics"] = json!({"creationTime": at, "endTime": at});
+    ending
+}
+
 #[tokio::test]
-async fn a_job_that_fails_for_a_passing_reason_burns_its_name_and_no_more_than_five_do() {
+async fn trouble_that_passes_is_waited_for_by_time_and_not_by_number() {
     let recorder = Recorder::default();
     let target = recorder.serve().await;
-    let load = load(Append, columns(&[ID])).await;
-    for number in 0..5 {
-        recorder.ends(failed("backendError", "try again"));
+    let mut load = load(Append, columns(&[ID])).await;
+    for number in 0..100 {
+        recorder.ends(failed_ago("backendError", 301));
         assert!(matches!(advance(&target, &load).await, Ok(Poll::Pending)));
         assert_eq!(recorder.jobs().len(), number + 1);
     }
+    // A look asks for few of the hundred names.
+    let before = recorder.gets("/jobs/");
+    load.give_up = Utc::now();
     let (kind, said) = refused(advance(&target, &load).await);
     assert_eq!(kind, Kind::Denied);
-    assert!(said.contains("BigQuery failed 5 times, the last time for the reason"), "{said}");
-    // While a job has not ended, the next is not tried.
-    recorder.now_ends(&job(3), &running());
-    assert!(matches!(advance(&target, &load).await, Ok(Poll::Pending)));
-    recorder.now_ends(&job(3), &done(3));
+    assert!(said.contains("BigQuery failed 100 times, the last time for the reason"), "{said}");
+    assert!(said.contains(&format!("`sluice load {RUN}`")), "{said}");
+    assert!(recorder.gets("/jobs/") - before <= 15, "{}", recorder.gets("/jobs/") - before);
+    // More time, and the next attempt is done.
+    load.give_up = Utc::now() + Duration::hours(1);
     assert_eq!(loaded(&recorder, &load).await.rows, 3);
+    assert_eq!(recorder.jobs().len(), 101);
+}
+
+#[tokio::test]
+async fn pauses_between_attempts_grow_to_five_minutes() {
+    for (burnt, seconds, is_due) in [
+        (1, 4, false),
+        (1, 6, true),
+        (3, 18, false),
+        (3, 21, true),
+        (40, 290, false),
+        (40, 301, true),
+    ] {
+        let recorder = Recorder::default();
+        let target = recorder.serve().await;
+        let load = load(Append, columns(&[ID])).await;
+        for _ in 1..burnt {
+            recorder.ends(failed_ago("quotaExceeded", 400));
+            assert!(matches!(advance(&target, &load).await, Ok(Poll::Pending)));
+        }
+        recorder.ends(failed_ago("quotaExceeded", seconds));
+        assert!(matches!(advance(&target, &load).await, Ok(Poll::Pending)));
+        assert_eq!(recorder.jobs().len(), burnt);
+        assert!(advance(&target, &load).await.is_ok());
+        let made = recorder.jobs().len();
+        assert_eq!(made == burnt + 1, is_due, "{burnt} burnt, {seconds} seconds ago: {made}");
+    }
+}
+
+#[tokio::test]
+async fn a_quota_that_is_used_up_is_named_at_the_end() {
+    for (reason, named) in [
+        ("quotaExceeded", "1,500 loads of a table"),
+        ("rateLimitExceeded", "too many jobs write to the table"),
+        ("backendError", "status.cloud.google.com"),
+    ] {
+        let recorder = Recorder::default();
+        let target = recorder.serve().await;
+        let mut load = load(Append, columns(&[ID])).await;
+        recorder.ends(failed_ago(reason, 1));
+        assert!(matches!(advance(&target, &load).await, Ok(Poll::Pending)));
+        load.give_up = Utc::now();
+        let (_, said) = refused(advance(&target, &load).await);
+        assert!(said.contains(named), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_refused_before_the_load_was_begun_is_tried_again() {
+    let recorder = Recorder::default();
+    let target = recorder.serve().await;
+    let mut load = load(Append, columns(&[ID])).await;
+    recorder.ends(failed_ago("accessDenied", 60));
+    let (kind, said) = refused(advance(&target, &load).await);
+    assert_eq!(kind, Kind::Denied, "{said}");
+    assert_eq!(refused(advance(&target, &load).await).0, Kind::Denied, "a refusal is final");
+    load.begun = Utc::now() - Duration::seconds(30);
+    assert_eq!(loaded(&recorder, &load).await.rows, 3);
+    assert_eq!(recorder.jobs(), [job(0), job(1)]);
+}
+
+#[tokio::test]
+async fn rows_that_expired_before_the_load_was_asked_for_again_are_staged_again() {
+    let staging = |number: u32| format!("sluice_{RUN}_7_staging_0_{number}");
+    for expired in [false, true] {
+        let recorder = Recorder::default();
+        let target = recorder.serve().await;
+        let mut load = load(Truncate, columns(&[ID])).await;
+        load.staged = true;
+        recorder.ends(done(3));
+        recorder.ends(failed_ago("accessDenied", 60));
+        assert_eq!(refused(advance(&target, &load).await).0, Kind::Denied);
+        if expired {
+            recorder.lacks(&format!("sluice_{RUN}_7_0"));
+        }
+        load.begun = Utc::now() - Duration::seconds(30);
+        assert_eq!(loaded(&recorder, &load).await.rows, 3);
+        assert!(recorder.jobs().contains(&job(1)), "{:?}", recorder.jobs());
+        assert_eq!(recorder.jobs().contains(&staging(1)), expired, "{:?}", recorder.jobs());
+        assert_eq!(recorder.tables(), ["orders"]);
+    }
 }
 
 #[tokio::test]

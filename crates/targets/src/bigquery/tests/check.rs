@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 
 use super::super::BigQueryTarget;
 use super::columns;
+use super::recorder::Recorder;
 use crate::target::Target as _;
 
 const DATASET: &str = "/bigquery/v2/projects/shop/datasets/sales";
@@ -203,4 +204,23 @@ async fn what_documents_of_json_cost_and_lose_is_said_before() {
     for words in ["`doc`", "1,048,576 MiB ($6.2500 on demand)", "`columns.doc.type: STRING`"] {
         assert!(said.contains(words), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_bucket_that_bigquery_does_not_load_from_is_refused_before_a_row_is_read() {
+    let recorder = Recorder::default();
+    let target = recorder.serve().await;
+    let check = async || target.check_bucket("bigquery://shop/sales/orders", "gs://lake/etl").await;
+    // Nobody may ask where the bucket lies.
+    let said = check().await.unwrap();
+    assert!(said[0].contains("`storage.buckets.get`"), "{said:?}");
+    let place = |location: &str| json!({"location": location, "locationType": "region"});
+    recorder.has_bucket("lake", place("US-EAST1"));
+    let error = check().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Invalid);
+    let said = format!("{}\n{}", error.chain(), error.remedy().unwrap_or_default());
+    let expected = "load into dataset `shop:sales` in `EU` from bucket `lake` in `us-east1`";
+    assert!(said.contains(expected) && said.contains("--location=eu"), "{said}");
+    recorder.has_bucket("lake", place("EUROPE-WEST4"));
+    assert_eq!(check().await.unwrap(), [""; 0]);
 }

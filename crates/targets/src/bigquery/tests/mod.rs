@@ -2,13 +2,16 @@
 
 mod attempts;
 mod check;
+mod claims;
 mod crashes;
 mod discovery;
 mod layout;
+mod many_tables;
 mod merge;
 mod recorder;
 mod requests;
 mod schema;
+mod warehouse;
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -28,15 +31,20 @@ const RUN: &str = "0193f2c4-7d3a-7c51-9f0e-2b6a4c1d8e90";
 
 /// A load of two parts of three rows together, both in the bucket.
 async fn load(disposition: WriteDisposition, columns: Vec<Column>) -> Load {
+    load_of(RUN, disposition, columns).await
+}
+
+/// The same of another run.
+async fn load_of(run: &str, disposition: WriteDisposition, columns: Vec<Column>) -> Load {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let mut parts = Vec::new();
     for (number, rows) in [(1, 2), (2, 1)] {
-        let path = format!("etl/runs/{RUN}/parts/{number}.parquet");
+        let path = format!("etl/runs/{run}/parts/{number}.parquet");
         store.put(&path.as_str().into(), PutPayload::from_static(b"rows")).await.unwrap();
         parts.push(Part { path, rows, bytes: 4, crc32c: 0 });
     }
     Load {
-        run: RUN.parse().unwrap(),
+        run: run.parse().unwrap(),
         job: "Nightly".into(),
         table: 7,
         snapshot: 0,
@@ -50,6 +58,9 @@ async fn load(disposition: WriteDisposition, columns: Vec<Column>) -> Load {
         bucket: Bucket { store, prefix: "etl".into(), url: "gs://lake/etl".into() },
         parts,
         rows: 3,
+        listing: crate::listing::PartListing::default(),
+        begun: chrono::DateTime::UNIX_EPOCH,
+        give_up: chrono::Utc::now() + chrono::Duration::hours(1),
         staged: false,
     }
 }

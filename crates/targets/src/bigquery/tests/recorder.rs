@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use serde_json::{Value, json};
 use sluice_runtime::google::Endpoints;
 use tokio::net::TcpListener;
@@ -38,6 +38,8 @@ struct State {
     has_broken: bool,
     /// Everything that changes something, in order.
     asked: Vec<Value>,
+    /// The paths of everything that was only looked at.
+    looked: Vec<String>,
 }
 
 /// The recorder.
@@ -48,28 +50,82 @@ impl Recorder {
     /// Listens, and is the BigQuery of the returned target.
     pub(super) async fn serve(&self) -> BigQueryTarget {
         let recorder = self.clone();
-        let router = Router::new().fallback(move |method: Method, uri: Uri, body: Bytes| {
-            let (status, answer) = match recorder.breaks_now() {
-                Some(Breaks::Before) => refusal(StatusCode::SERVICE_UNAVAILABLE, "backendError"),
-                Some(Breaks::After) => {
-                    recorder.answer(&method, uri.path(), &body);
-                    refusal(StatusCode::SERVICE_UNAVAILABLE, "backendError")
-                }
-                None => recorder.answer(&method, uri.path(), &body),
-            };
-            async move { (status, answer.to_string()) }
-        });
+        let router = Router::new().fallback(
+            move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
+                let etag = headers.get(header::IF_MATCH).and_then(|etag| etag.to_str().ok());
+                let carry_out = || recorder.answer(&method, uri.path(), etag, &body);
+                let broken = || refusal(StatusCode::SERVICE_UNAVAILABLE, "backendError");
+                let (status, answer) = match recorder.breaks_now() {
+                    Some(Breaks::Before) => broken(),
+                    Some(Breaks::After) => {
+                        carry_out();
+                        broken()
+                    }
+                    None => carry_out(),
+                };
+                async move { (status, answer.to_string()) }
+            },
+        );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let endpoints: Endpoints =
-            serde_json::from_value(json!({"sluice_bigquery_endpoint": url})).unwrap();
-        BigQueryTarget::new(&endpoints.bigquery()).await.unwrap()
+        let endpoints: Endpoints = serde_json::from_value(json!({
+            "sluice_bigquery_endpoint": url,
+            "storage_emulator_host": url,
+        }))
+        .unwrap();
+        let target = BigQueryTarget::new(&endpoints.bigquery()).await.unwrap();
+        target.with_storage(&endpoints.storage()).unwrap()
     }
 
     /// Makes the table `orders` exist as this document describes it.
     pub(super) fn stands(&self, table: Value) {
         self.0.lock().unwrap().known.insert("/datasets/sales/tables/orders".into(), table);
+    }
+
+    /// Makes a table of this name exist.
+    pub(super) fn knows(&self, name: &str, table: Value) {
+        let mut state = self.0.lock().unwrap();
+        state.known.insert(format!("/datasets/sales/tables/{name}"), table);
+    }
+
+    /// Makes a table of this name be gone.
+    pub(super) fn lacks(&self, name: &str) {
+        self.0.lock().unwrap().known.remove(&format!("/datasets/sales/tables/{name}"));
+    }
+
+    /// Makes a bucket exist, as Cloud Storage describes it.
+    pub(super) fn has_bucket(&self, name: &str, bucket: Value) {
+        self.0.lock().unwrap().known.insert(format!("/storage/v1/b/{name}"), bucket);
+    }
+
+    /// Makes a job of this name be done.
+    pub(super) fn has_done(&self, id: &str) {
+        self.0.lock().unwrap().known.insert(format!("/jobs/{id}"), done(1));
+    }
+
+    /// Requests so far, by their kind.
+    pub(super) fn requests(&self) -> [(&'static str, usize); 6] {
+        let state = self.0.lock().unwrap();
+        let made = |kind: &str, what: &str| {
+            let made = format!("{kind} {what}");
+            let is_made = |asked: &&Value| match asked {
+                Value::String(asked) => asked.starts_with(&made),
+                asked => asked.as_object().unwrap().keys().all(|asked| asked.starts_with(&made)),
+            };
+            state.asked.iter().filter(is_made).count()
+        };
+        let looked = |what: &str| state.looked.iter().filter(|path| path.starts_with(what)).count();
+        let (tables, jobs) = (looked("/datasets/sales/tables"), looked("/jobs"));
+        let (patched, started) = (made("PATCH", "/datasets/sales/tables"), made("POST", "/jobs"));
+        [
+            ("GET datasets", state.looked.len() - tables - jobs),
+            ("GET jobs", jobs),
+            ("GET tables", tables),
+            ("PATCH tables", patched),
+            ("POST jobs", started),
+            ("others", state.asked.len() - patched - started),
+        ]
     }
 
     /// Ends the next job this way.
@@ -92,6 +148,8 @@ impl Recorder {
         let mut state = self.0.lock().unwrap();
         let job = state.known.get_mut(&format!("/jobs/{id}")).unwrap();
         merge(job, ending);
+        let job = job.clone();
+        state.make_table_of(&job);
     }
 
     /// Breaks some requests, after a number of others.
@@ -126,13 +184,26 @@ impl Recorder {
         state.known.keys().filter_map(name).collect()
     }
 
-    /// What it was asked to do, in order. Fails if BigQuery does not know some of it.
+    /// What it was asked to do, in order, without what only makes and takes claims. Fails if
+    /// BigQuery does not know some of it.
     pub(super) fn asked(&self) -> Value {
         let asked = self.0.lock().unwrap().asked.clone();
         for (request, body) in asked.iter().filter_map(Value::as_object).flatten() {
             require_known(request, body);
         }
-        asked.into()
+        let of_a_claim = |asked: &Value| {
+            let text = asked.to_string();
+            (text.contains("sluice_writer") && !text.contains(r#""expirationTime":null"#))
+                || text.contains("sluice_fence")
+                || text.contains("/sluice_claim_")
+        };
+        asked.into_iter().filter(|asked| !of_a_claim(asked)).collect::<Vec<Value>>().into()
+    }
+
+    /// How often something below a path was looked at.
+    pub(super) fn gets(&self, below: &str) -> usize {
+        let state = self.0.lock().unwrap();
+        state.looked.iter().filter(|path| path.starts_with(below)).count()
     }
 
     /// The ids of all jobs.
@@ -141,7 +212,13 @@ impl Recorder {
         state.known.keys().filter_map(|path| path.strip_prefix("/jobs/")).map(Into::into).collect()
     }
 
-    fn answer(&self, method: &Method, path: &str, body: &[u8]) -> (StatusCode, Value) {
+    fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        etag: Option<&str>,
+        body: &[u8],
+    ) -> (StatusCode, Value) {
         let mut state = self.0.lock().unwrap();
         let path = path.strip_prefix("/bigquery/v2/projects/shop").unwrap_or(path);
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -152,6 +229,9 @@ impl Recorder {
                 ref body => json!({asked: body}),
             });
         }
+        if method == Method::GET {
+            state.looked.push(path.to_owned());
+        }
         match (method.as_str(), path) {
             ("GET", "/datasets/sales") => {
                 let reference = json!({"projectId": "shop", "datasetId": "sales"});
@@ -161,8 +241,11 @@ impl Recorder {
                 state.blind -= 1;
                 refusal(StatusCode::NOT_FOUND, "notFound")
             }
-            ("GET", path) => match state.known.get(path) {
-                Some(document) => (StatusCode::OK, document.clone()),
+            ("GET", path) => match state.known.get_mut(path) {
+                Some(document) => {
+                    document.as_object_mut().unwrap().entry("etag").or_insert("0".into());
+                    (StatusCode::OK, document.clone())
+                }
                 None => refusal(StatusCode::NOT_FOUND, "notFound"),
             },
             ("POST", "/jobs") => {
@@ -182,18 +265,31 @@ impl Recorder {
                     }),
                 };
                 merge(&mut job, &state.endings.pop_front().unwrap_or(usual));
+                if job["statistics"]["creationTime"].is_null() {
+                    job["statistics"]["creationTime"] = "1000".into();
+                }
+                state.make_table_of(&job);
                 state.known.insert(path, job.clone());
                 (StatusCode::OK, job)
             }
             ("POST", path) => {
                 let id = body["tableReference"]["tableId"].as_str().unwrap_or_default();
                 let path = format!("{path}/{id}");
+                if state.known.contains_key(&path) {
+                    return refusal(StatusCode::CONFLICT, "duplicate");
+                }
                 state.known.insert(path, body.clone());
                 (StatusCode::OK, body)
             }
             ("PATCH", path) => {
                 let mut table = state.known.get(path).cloned().unwrap_or_default();
+                let old = table["etag"].as_str().unwrap_or("0");
+                if etag.is_some_and(|etag| etag != old) {
+                    return refusal(StatusCode::PRECONDITION_FAILED, "conditionNotMet");
+                }
+                let new = old.parse::<u32>().unwrap() + 1;
                 merge(&mut table, &body);
+                table["etag"] = new.to_string().into();
                 state.known.insert(path.to_owned(), table.clone());
                 (StatusCode::OK, table)
             }
@@ -205,6 +301,22 @@ impl Recorder {
                 state.known.remove(path);
                 (StatusCode::NO_CONTENT, Value::Null)
             }
+        }
+    }
+}
+
+impl State {
+    /// A job that is done has made its table.
+    fn make_table_of(&mut self, job: &Value) {
+        let status = &job["status"];
+        let kinds = ["load", "copy", "query"].map(|kind| &job["configuration"][kind]);
+        let into = kinds.iter().find_map(|kind| kind["destinationTable"]["tableId"].as_str());
+        if status["state"] == "DONE"
+            && status["errorResult"].is_null()
+            && let Some(into) = into
+        {
+            let path = format!("/datasets/sales/tables/{into}");
+            self.known.entry(path).or_insert_with(|| json!({"creationTime": "1000"}));
         }
     }
 }
@@ -233,6 +345,11 @@ fn refusal(status: StatusCode, reason: &str) -> (StatusCode, Value) {
 
 fn merge(into: &mut Value, more: &Value) {
     for (key, value) in more.as_object().into_iter().flatten() {
-        into[key] = value.clone();
+        match value {
+            Value::Object(_) if key == "labels" && into[key].is_object() => {
+                merge(&mut into[key], value);
+            }
+            value => into[key] = value.clone(),
+        }
     }
 }

@@ -158,7 +158,7 @@ async fn staging_never_makes_the_table_expire() {
             loaded(&recorder, &load).await;
             let asked = recorder.asked();
             let asked = asked.as_array().unwrap();
-            let is_end = |asked: &Value| asked.to_string().contains(r#"{"expirationTime":null}"#);
+            let is_end = |asked: &Value| asked.to_string().contains(r#""expirationTime":null"#);
             let is_copy = |asked: &Value| asked.to_string().contains(r#""copy":"#);
             let end = asked.iter().position(is_end).expect("the staging table keeps its end");
             let copy = asked.iter().position(is_copy).expect("nothing is copied");
