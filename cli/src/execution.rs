@@ -113,9 +113,8 @@ impl Planned {
         let Self { started, store, manifest } = self;
         let seconds = started.elapsed().as_secs_f64();
         let report = RunReport::gather(&store, &manifest, &result, seconds).await;
-        let error = result.map_or_else(Some, |outcome| {
-            error_of(manifest.run, &table_outcomes(&manifest, &outcome))
-        });
+        let error = result
+            .map_or_else(Some, |outcome| error_of(&manifest, &table_outcomes(&manifest, &outcome)));
         let error = error.map(|error| with_way_out(error, again, manifest.run));
         match (report, error) {
             (Ok(report), error) => Ok(Finished { report, error }),

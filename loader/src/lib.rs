@@ -29,6 +29,6 @@ pub use config::LoaderConfig;
 pub use coverage::{Coverage, coverage, tasks_to_start};
 #[cfg(feature = "service")]
 pub use http::{health, router};
-pub use outcome::{Outcome, TableCommit, error_of, table_outcomes};
+pub use outcome::{Outcome, TableCommit, error_of, is_half_visible, table_outcomes};
 pub use reconcile::{Loader, RunState};
 pub use view::RunView;

@@ -91,8 +91,8 @@ impl RunMetrics {
         }
         line.in_scope(|| match (event.event, &event.failure) {
             (EventName::Finished, _) => tracing::info!("run finished"),
-            (EventName::Failed, None) => tracing::error!("run failed"),
-            (EventName::Failed, Some(failure)) => tracing::error!(
+            (EventName::Failed | EventName::HalfVisible, None) => tracing::error!("run failed"),
+            (EventName::Failed | EventName::HalfVisible, Some(failure)) => tracing::error!(
                 kind = name(failure.kind),
                 error = failure.message,
                 hint = failure.hint,

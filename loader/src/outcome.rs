@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sluice_contracts::documents::{Commit, ErrorReport, Manifest, Refused, RunId, TableOutcome};
+use sluice_contracts::documents::{Commit, ErrorReport, Manifest, Refused, TableOutcome};
 use sluice_contracts::{Error, Kind, Result};
 
 /// The result of a commit.
@@ -74,8 +74,16 @@ fn named(table: &str, error: Error) -> Error {
     if error.chain().contains(&name) { error } else { error.during(name) }
 }
 
+/// Whether some tables of a run are visible and others not, though the run is all or nothing: the
+/// last step of one was refused after that of another was done.
+pub fn is_half_visible(manifest: &Manifest, tables: &[TableOutcome]) -> bool {
+    let shown = |table: &&TableOutcome| table.failure.is_none() && table.overtaken_by.is_none();
+    let shown = tables.iter().filter(shown).count();
+    manifest.all_or_nothing && shown > 0 && tables.iter().any(|table| table.failure.is_some())
+}
+
 /// Why not every table that the job asks for is visible.
-pub fn error_of(run: RunId, tables: &[TableOutcome]) -> Option<Error> {
+pub fn error_of(manifest: &Manifest, tables: &[TableOutcome]) -> Option<Error> {
     let mut failed: Vec<(&str, Error)> = tables
         .iter()
         .filter_map(|table| Some((table.table.as_str(), table.failure.clone()?.into_error())))
@@ -86,8 +94,14 @@ pub fn error_of(run: RunId, tables: &[TableOutcome]) -> Option<Error> {
     if failed.is_empty() {
         return None;
     }
-    let what = format!("run `{run}`: {} of {} tables not visible", failed.len(), tables.len());
     let some_moved = failed.len() < tables.len();
+    let half = if is_half_visible(manifest, tables) { " is half visible" } else { "" };
+    let what = format!(
+        "run `{}`{half}: {} of {} tables not visible",
+        manifest.run,
+        failed.len(),
+        tables.len()
+    );
     let name = |(name, error): (&str, Error)| match error.kind() {
         // A job of which some tables moved is not one that cannot be done.
         Kind::Invalid if some_moved => {
@@ -121,8 +135,16 @@ mod tests {
             ("unit 0 of `t`: no right", "visible: unit 0 of `t`: no right"),
         ] {
             let tables = [table(Some(message)), table(None)];
-            let said = error_of(RunId::generate(), &tables).unwrap().chain();
-            assert!(said.ends_with(expected), "{said}");
+            let mut manifest: Manifest =
+                serde_json::from_str(include_str!("../../tests/fixtures/manifest-v3.json"))
+                    .unwrap();
+            for (all_or_nothing, half) in [(false, false), (true, true)] {
+                manifest.all_or_nothing = all_or_nothing;
+                let said = error_of(&manifest, &tables).unwrap().chain();
+                assert!(said.ends_with(expected), "{said}");
+                assert_eq!(said.contains("` is half visible: 1 of 2 tables"), half, "{said}");
+            }
+            assert!(!is_half_visible(&manifest, &[table(Some(message)), table(Some(message))]));
         }
     }
 }

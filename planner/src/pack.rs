@@ -141,6 +141,7 @@ mod tests {
             strategy: "full".into(),
             reason: String::new(),
             statement: None,
+            way: None,
             columns: Vec::new(),
             shape: String::new(),
             rows: rows.iter().sum(),

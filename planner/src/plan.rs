@@ -105,14 +105,9 @@ pub(crate) async fn survey_and_cut(
         Consistency::None => SnapshotPlan::Independent,
     };
     if snapshot == SnapshotPlan::Independent {
-        for table in tables.iter_mut().filter(|table| divided.contains(&table.index)) {
-            table.warnings.push(
-                "`consistency: none`: a row that moves between two units or partitions while they \
-                 are read is loaded twice or not at all"
-                    .to_owned(),
-            );
-        }
+        warn_of_moments(tables.iter_mut().filter(|table| divided.contains(&table.index)));
     }
+    let together = of_all_or_nothing(job, &tables);
     Ok(Manifest {
         version: Manifest::VERSION,
         run,
@@ -133,6 +128,7 @@ pub(crate) async fn survey_and_cut(
         warnings: selected
             .warnings
             .into_iter()
+            .chain(together)
             .chain(packing.warning)
             .chain(short)
             .chain(protection.and_then(Protection::warning))
@@ -141,6 +137,27 @@ pub(crate) async fn survey_and_cut(
         units_folder: None,
         tasks: packing.tasks,
         estimate: packing.estimate,
+    })
+}
+
+/// Warns of what several moments of one table mean.
+fn warn_of_moments<'t>(tables: impl Iterator<Item = &'t mut Table>) {
+    for table in tables {
+        table.warnings.push(
+            "`consistency: none`: a row that moves between two units or partitions while they are \
+             read is loaded twice or not at all"
+                .to_owned(),
+        );
+    }
+}
+
+/// What readers find while tables become visible that belong together.
+fn of_all_or_nothing(job: &Job, tables: &[Table]) -> Option<String> {
+    (job.all_or_nothing && tables.len() > 1).then(|| {
+        "all tables are made ready before the first becomes visible; then they become visible one \
+         after another, so for some seconds readers find the new rows of some tables and the old \
+         rows of others"
+            .to_owned()
     })
 }
 
@@ -220,6 +237,7 @@ async fn plan_table(
         strategy: cutting.strategy.to_owned(),
         reason: cutting.reason,
         statement: None,
+        way: None,
         rows: description.rows(),
         bytes: description.bytes(),
         columns: description.columns,

@@ -3,7 +3,7 @@
 use futures::stream::{self, StreamExt as _};
 use sluice_contracts::documents::{ErrorReport, Refused, RunId, Table, Unit};
 use sluice_contracts::{Error, Kind, Result};
-use sluice_targets::Targets;
+use sluice_targets::{Admitted, Targets};
 
 /// Targets that are looked at at once.
 const AT_ONCE: usize = 16;
@@ -31,11 +31,12 @@ impl TargetCheck<'_> {
         units: &mut Vec<Unit>,
     ) -> Result<Vec<Refused>> {
         let mut refusals = Vec::new();
-        let checks = self.ask(run, tables).await;
+        let checks = self.ask(run, tables, fails_as_a_whole && tables.len() > 1).await;
         for (table, checked) in tables.iter_mut().zip(checks) {
             refusals.push(match checked {
-                Ok(warnings) => {
-                    table.warnings.extend(warnings);
+                Ok(admitted) => {
+                    table.way = admitted.way;
+                    table.warnings.extend(admitted.warnings);
                     None
                 }
                 Err(error) => Some(error),
@@ -82,7 +83,7 @@ impl TargetCheck<'_> {
     }
 
     /// What each table's target says, in their order.
-    async fn ask(self, run: RunId, tables: &[Table]) -> Vec<Result<Vec<String>>> {
+    async fn ask(self, run: RunId, tables: &[Table], together: bool) -> Vec<Result<Admitted>> {
         let targets = match self {
             Self::ToRun(targets) | Self::ToShow(Ok(targets)) => targets,
             Self::ToShow(Err(error)) => {
@@ -94,7 +95,7 @@ impl TargetCheck<'_> {
             let (target, table) = (targets.find(&table.target), table.clone());
             async move {
                 match target {
-                    Ok(target) => target.check(run, &table).await,
+                    Ok(target) => target.check(run, &table, together).await,
                     Err(error) => Err(error),
                 }
             }
@@ -119,11 +120,9 @@ impl TargetCheck<'_> {
 
 /// A refusal as a warning.
 fn refused_now(error: &Error) -> String {
-    let why = match error.remedy() {
-        Some(hint) => format!("{}; {hint}", error.chain()),
-        None => error.chain(),
-    };
-    format!("a run would be refused now: {why}")
+    let hints = error.remedy().into_iter().flat_map(str::lines);
+    let hints: Vec<String> = hints.map(|hint| format!("\n  hint: {hint}")).collect();
+    format!("a run would be refused now: {}{}", error.chain(), hints.concat())
 }
 
 /// Gives the tables that are left their places, and takes the units of the others out.
@@ -166,12 +165,15 @@ pub(crate) mod tests {
 
     #[async_trait]
     impl Target for Picky {
-        async fn check(&self, _: RunId, table: &Table) -> Result<Vec<String>> {
+        async fn check(&self, _: RunId, table: &Table, _: bool) -> Result<Admitted> {
             match self.0 {
                 Some((end, kind)) if table.target.ends_with(end) => {
                     Err(Error::new(kind, format!("load into `{}`", table.target)).hint("mend it"))
                 }
-                _ => Ok(vec![format!("`{}` is looked at", table.name)]),
+                _ => Ok(Admitted {
+                    way: Some("a load job".to_owned()),
+                    warnings: vec![format!("`{}` is looked at", table.name)],
+                }),
             }
         }
 
@@ -203,6 +205,7 @@ pub(crate) mod tests {
             strategy: "full".to_owned(),
             reason: String::new(),
             statement: None,
+            way: None,
             columns: Vec::new(),
             shape: String::new(),
             rows: 0,
@@ -236,6 +239,7 @@ pub(crate) mod tests {
             let names: Vec<_> = tables.iter().map(|table| (table.index, &*table.name)).collect();
             assert_eq!(names, [(0, "a"), (1, "c")]);
             assert_eq!(tables[1].warnings, ["`c` is looked at"]);
+            assert_eq!(tables[1].way.as_deref(), Some("a load job"));
             let places: Vec<_> = units.iter().map(|unit| (unit.table, unit.index)).collect();
             assert_eq!(places, [(0, 0), (0, 1), (1, 0), (1, 1)]);
             assert_eq!(refused.len(), 1);
@@ -254,8 +258,8 @@ pub(crate) mod tests {
         let error = to_run.of_bucket("gs://far", &tables).await.unwrap_err();
         assert_eq!(error.chain(), "load into `bigquery://lake/shop/a` from far");
         let to_show = TargetCheck::ToShow(&shown);
-        let said = "a run would be refused now: load into `bigquery://lake/shop/a` from far; \
-                    mend it";
+        let said = "a run would be refused now: load into `bigquery://lake/shop/a` from far\n  \
+                    hint: mend it";
         assert_eq!(to_show.of_bucket("gs://far", &tables).await.unwrap(), [said]);
         for check in [to_run, to_show] {
             let warnings = check.of_bucket("gs://hidden", &tables).await.unwrap();
@@ -288,14 +292,14 @@ pub(crate) mod tests {
             assert_eq!((refused.len(), tables.len(), units.len()), (0, 3, 6));
             let said = &tables[1].warnings[0];
             let expected =
-                "a run would be refused now: load into `bigquery://lake/shop/b`; mend it";
+                "a run would be refused now: load into `bigquery://lake/shop/b`\n  hint: mend it";
             assert_eq!(said, expected);
         }
         let (mut tables, mut units) = plan(&["a"]);
         let none = Err(Error::invalid("open the target").hint("log in"));
         let check = TargetCheck::ToShow(&none);
         check.carry_out(RunId::generate(), true, &mut tables, &mut units).await.unwrap();
-        let said = "a run would be refused now: open the target; log in";
+        let said = "a run would be refused now: open the target\n  hint: log in";
         assert_eq!(tables[0].warnings, [said]);
     }
 }

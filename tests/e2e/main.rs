@@ -24,6 +24,7 @@ mod locks;
 mod many_partitions;
 mod many_tables;
 mod outside;
+mod plans;
 mod poolers;
 mod postgres;
 mod rights;

@@ -249,7 +249,7 @@ pub fn other_program(name: &str) -> Option<PathBuf> {
 }
 
 /// Merges `over` into `under`, mapping by mapping.
-pub(crate) fn merge(under: &mut Value, over: &Value) {
+pub fn merge(under: &mut Value, over: &Value) {
     match (under, over) {
         (Value::Object(under), Value::Object(over)) => {
             for (key, value) in over {

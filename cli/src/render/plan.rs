@@ -17,6 +17,8 @@ use crate::format::{bar, count, dollars, duration, size, thousands, width};
 const LINES: usize = 32;
 /// Width of a histogram's longest bar.
 const BAR: usize = 24;
+/// Names of tables that a line lists.
+const NAMES: usize = 8;
 /// Characters of a predicate that are shown.
 const PREDICATE: usize = 72;
 
@@ -148,6 +150,7 @@ fn table_document(table: &Table, units: &[&Unit]) -> Value {
         "write_disposition": table.write.disposition,
         "strategy": table.strategy,
         "reason": table.reason,
+        "load": table.way,
         "rows": table.rows,
         "bytes": table.bytes,
         "warnings": table.warnings,
@@ -238,11 +241,41 @@ fn write_tables(text: &mut String, tables: &[Table]) -> std::fmt::Result {
         }
         writeln!(text, "{}", padded.trim_end())?;
     }
+    write_ways(text, tables)?;
     let named = |table: &Table, column: &Column| format!("{}.{}", table.name, column.source_name);
     let all = tables
         .iter()
         .flat_map(|table| table.columns.iter().map(move |column| (named(table, column), column)));
     write_risks(text, "values", all)
+}
+
+/// How the tables are loaded, said once for all that are loaded alike.
+fn write_ways(text: &mut String, tables: &[Table]) -> std::fmt::Result {
+    let mut ways: Vec<(&str, Vec<&str>)> = Vec::new();
+    for table in tables {
+        let Some(way) = table.way.as_deref() else { continue };
+        match ways.iter_mut().find(|(said, _)| *said == way) {
+            Some((_, names)) => names.push(&table.name),
+            None => ways.push((way, vec![&table.name])),
+        }
+    }
+    if !ways.is_empty() {
+        writeln!(text, "\n  loaded by")?;
+    }
+    for (way, names) in ways {
+        writeln!(text, "    {way}: {}", listed(&names))?;
+    }
+    Ok(())
+}
+
+/// The first names of a list, and how many there are besides.
+fn listed(names: &[&str]) -> String {
+    match names.split_at_checked(NAMES) {
+        Some((first, rest @ [_, ..])) => {
+            format!("{} and {}", first.join(", "), count(rest.len() as u64, "other table"))
+        }
+        _ => names.join(", "),
+    }
 }
 
 fn fate(on_invalid: OnInvalid) -> &'static str {
@@ -258,6 +291,9 @@ fn write_table(text: &mut String, table: &Table, units: &[&Unit]) -> std::fmt::R
         writeln!(text, "  where     {filter}")?;
     }
     writeln!(text, "  strategy  {}: {}", table.strategy, table.reason)?;
+    if let Some(way) = &table.way {
+        writeln!(text, "  load      {way}")?;
+    }
     writeln!(text, "\n  units, by expected rows")?;
     write_histogram(text, units)?;
     writeln!(text, "\n  columns")?;

@@ -256,6 +256,7 @@ fn planned(job: &TableJob, described: &Description) -> Table {
         strategy: "full".into(),
         reason: String::new(),
         statement: None,
+        way: None,
         columns: described.columns.clone(),
         shape: described.shape.clone(),
         rows: described.rows(),

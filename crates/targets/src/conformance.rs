@@ -133,10 +133,10 @@ pub async fn what_a_load_would_refuse_is_refused_before(fixture: &dyn TargetFixt
     let url = fixture.table("checked");
     let first = load(fixture, &url, Empty, &[&[1]]).await?;
     let table = planned(&first);
-    fixture.target().check(first.run, &table).await?;
+    fixture.target().check(first.run, &table, false).await?;
     loaded(fixture, &first).await?;
-    fixture.target().check(first.run, &table).await?;
-    let checked = fixture.target().check(RunId::generate(), &table).await;
+    fixture.target().check(first.run, &table, false).await?;
+    let checked = fixture.target().check(RunId::generate(), &table, false).await;
     assert_eq!(checked.err().map(|error| error.kind()), Some(Kind::Data));
     Ok(())
 }
@@ -195,6 +195,7 @@ pub(crate) fn planned(load: &Load) -> Table {
         strategy: "full".into(),
         reason: String::new(),
         statement: None,
+        way: None,
         columns: load.columns.clone(),
         shape: String::new(),
         rows: load.rows,

@@ -43,13 +43,12 @@ pub trait TargetKind: Sync {
 ///   is final: the same load would fail with it again.
 #[async_trait]
 pub trait Target: fmt::Debug + Send + Sync {
-    /// Refuses, before any row is read, what a load would refuse afterwards. Returns warnings about
-    /// what a load would do to the table as it is now that the user may not want, and about rows
-    /// that will differ from the source.
+    /// Refuses, before any row is read, what a load would refuse afterwards. `together` says whether
+    /// other tables become visible only together with this one.
     ///
     /// `Ok` promises nothing: the table may change while the run reads. A table that the run has
     /// loaded already is never refused.
-    async fn check(&self, run: RunId, table: &Table) -> Result<Vec<String>>;
+    async fn check(&self, run: RunId, table: &Table, together: bool) -> Result<Admitted>;
 
     /// Refuses, before any row is read, a bucket that the table at this URL, and any other of its
     /// dataset, cannot be loaded from. Returns warnings where that cannot be known.
@@ -121,6 +120,23 @@ pub struct Load {
     /// Whether the last step has to be one that seldom fails, because other tables become visible
     /// only together with this one. It may cost a second copy of the rows.
     pub staged: bool,
+}
+
+/// What a target says of a table that it takes, for the reader of a plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Admitted {
+    /// What the load does until the rows are visible, and what that costs; `None` where it is always
+    /// the same and free.
+    pub way: Option<String>,
+    /// What a load would do to the table as it is now that the user may not want, and rows that will
+    /// differ from the source.
+    pub warnings: Vec<String>,
+}
+
+impl From<Vec<String>> for Admitted {
+    fn from(warnings: Vec<String>) -> Self {
+        Self { way: None, warnings }
+    }
 }
 
 /// What a load made visible.

@@ -15,7 +15,7 @@ use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::store::Bucket;
 use sluice_contracts::{Error, Result};
 use sluice_targets::conformance::{self, TargetFixture};
-use sluice_targets::{Load, Loaded, Prepared, Target};
+use sluice_targets::{Admitted, Load, Loaded, Prepared, Target};
 
 /// Rows, and the runs that were loaded, by the table's URL.
 type Tables = BTreeMap<String, (Vec<i64>, BTreeMap<RunId, Loaded>)>;
@@ -31,13 +31,13 @@ impl Memory {
 
 #[async_trait]
 impl Target for Memory {
-    async fn check(&self, run: RunId, table: &Table) -> Result<Vec<String>> {
+    async fn check(&self, run: RunId, table: &Table, _: bool) -> Result<Admitted> {
         let tables = self.tables();
-        let Some((rows, runs)) = tables.get(&table.target) else { return Ok(Vec::new()) };
+        let Some((rows, runs)) = tables.get(&table.target) else { return Ok(Admitted::default()) };
         if !runs.contains_key(&run) {
             admit(rows, table.write.disposition)?;
         }
-        Ok(Vec::new())
+        Ok(Admitted::default())
     }
 
     async fn prepare(&self, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {

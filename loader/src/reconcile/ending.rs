@@ -13,7 +13,7 @@ use sluice_contracts::{Error, Kind, Result};
 use super::{Loader, RunState, elapsed};
 use crate::commit::delete_parts;
 use crate::metrics::RunMetrics;
-use crate::outcome::{error_of, refused_outcome};
+use crate::outcome::{error_of, is_half_visible, refused_outcome};
 use crate::view::RunView;
 
 /// How long the end of a failed run waits for its tasks to be cancelled.
@@ -28,10 +28,14 @@ impl Loader {
         committed: &Committed,
     ) -> Result<RunState> {
         let (store, manifest) = (view.store(), view.manifest().await?);
-        let failure = error_of(manifest.run, &committed.tables);
+        let failure = error_of(&manifest, &committed.tables);
         let event = RunEvent {
             version: RunEvent::VERSION,
-            event: if committed.is_whole() { EventName::Finished } else { EventName::Failed },
+            event: match () {
+                () if committed.is_whole() => EventName::Finished,
+                () if is_half_visible(&manifest, &committed.tables) => EventName::HalfVisible,
+                () => EventName::Failed,
+            },
             run: manifest.run,
             job: manifest.job.clone(),
             run_key: run_key(store).await,

@@ -14,7 +14,7 @@ use sluice_contracts::documents::{
 };
 use sluice_contracts::store::{Bucket, RunStore, parse_manifest, storage_error};
 use sluice_contracts::{Error, Kind, Result};
-use sluice_targets::{Load, Loaded, Prepared, Target, Targets};
+use sluice_targets::{Admitted, Load, Loaded, Prepared, Target, Targets};
 
 use super::faults::Faults;
 use crate::{Outcome, RunView, Tries, commit};
@@ -81,8 +81,8 @@ impl Recorder {
 
 #[async_trait]
 impl Target for Recorder {
-    async fn check(&self, _: RunId, _: &Table) -> Result<Vec<String>> {
-        Ok(Vec::new())
+    async fn check(&self, _: RunId, _: &Table, _: bool) -> Result<Admitted> {
+        Ok(Admitted::default())
     }
 
     async fn prepare(&self, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {

@@ -49,6 +49,9 @@ pub enum EventName {
     /// At least one is not.
     #[serde(rename = "run.failed")]
     Failed,
+    /// Some are and others are not, though the run is all or nothing.
+    #[serde(rename = "run.half_visible")]
+    HalfVisible,
 }
 
 impl EventName {
@@ -57,6 +60,7 @@ impl EventName {
         match self {
             Self::Finished => "run.finished",
             Self::Failed => "run.failed",
+            Self::HalfVisible => "run.half_visible",
         }
     }
 }

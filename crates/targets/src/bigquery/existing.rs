@@ -263,7 +263,7 @@ impl ExistingTable {
             )),
         }
         warnings.extend(layout::warnings(&self.table, wanted.new_table, &self.id));
-        warnings.extend(merge::warning(wanted, self));
+        warnings.extend(merge::advice(wanted, self));
         warnings
     }
 }

@@ -17,7 +17,7 @@ use super::existing::{ExistingTable, Wanted, new_schema};
 use super::job::{self, Write};
 use super::layout;
 use super::parts;
-use super::path::LoadPath;
+use super::path::{LoadPath, Shape};
 use super::schema::SchemaMatch;
 use crate::target::{Load, Loaded, Prepared};
 
@@ -150,7 +150,7 @@ impl TableLoad {
         if existing.is_some() && self.adds_nothing() {
             return Ok(Poll::Ready(Way::Nothing));
         }
-        match LoadPath::of(&self.load, existing.as_ref()) {
+        match LoadPath::of(&Shape::from(&self.load), existing.is_some()) {
             LoadPath::Direct => Ok(Poll::Ready(Way::Direct(existing))),
             path => {
                 let staged = self.stage(path, existing.as_ref()).await?;
@@ -275,7 +275,7 @@ impl TableLoad {
     /// Whether the load may have staging tables. Rows are added without them to a table that did not
     /// exist.
     pub(super) fn may_be_staged(&self) -> bool {
-        LoadPath::of(&self.load, None) != LoadPath::Direct
+        LoadPath::of(&Shape::from(&self.load), false) != LoadPath::Direct
             || (self.keeps_rows() && !self.load.parts.is_empty())
     }
 

@@ -13,10 +13,8 @@
 use sluice_contracts::documents::{Column, TargetType};
 use sluice_contracts::job::{WriteDisposition, nearest_hint};
 use sluice_contracts::{Error, Result};
-use sluice_runtime::format::thousands;
 
 use super::address::TableId;
-use super::dollars;
 use super::existing::{ExistingTable, Wanted};
 use super::partitions::Partitions;
 use super::statement::{insert, select};
@@ -258,29 +256,20 @@ fn refused_partitions(wanted: &Wanted<'_>, existing: Option<&ExistingTable>) -> 
     })
 }
 
-/// What a merge reads of the table, and what that costs.
-pub(super) fn warning(wanted: &Wanted<'_>, existing: &ExistingTable) -> Option<String> {
-    if wanted.disposition != WriteDisposition::Merge {
+/// Whether a merge reads those partitions alone that new rows lie in.
+pub(super) fn is_pruned(wanted: &Wanted<'_>, existing: &ExistingTable) -> bool {
+    pruned(existing, wanted.key).is_some()
+}
+
+/// How a merge that reads the whole table could read less of it.
+pub(super) fn advice(wanted: &Wanted<'_>, existing: &ExistingTable) -> Option<String> {
+    if wanted.disposition != WriteDisposition::Merge || is_pruned(wanted, existing) {
         return None;
     }
-    let partitions = existing.partitions();
-    let by = partitions.as_ref().and_then(Partitions::column);
-    if pruned(existing, wanted.key).is_some() {
-        return Some(format!(
-            "the merge reads the partitions of the new rows: those of `{}`, which is in the key",
-            by.unwrap_or_default()
-        ));
-    }
-    let mebibytes = existing.bytes().div_ceil(1 << 20).max(10);
-    let cheaper = by.map_or_else(String::new, |column| {
-        format!(
-            "; with `{column}` in `key` it reads the partitions of the new rows alone, which is \
-             right where the `{column}` of a row never changes"
-        )
-    });
+    let partitions = existing.partitions()?;
+    let column = partitions.column()?;
     Some(format!(
-        "the merge reads the whole table, about {} MiB (${:.4} on demand){cheaper}",
-        thousands(mebibytes),
-        dollars(mebibytes)
+        "the merge reads the whole table; with `{column}` in `key` it reads the partitions of the \
+         new rows alone, which is right where the `{column}` of a row never changes"
     ))
 }

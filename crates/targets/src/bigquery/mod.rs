@@ -16,6 +16,7 @@ mod address;
 mod attempts;
 mod claim;
 mod client;
+mod cost;
 mod existing;
 mod failure;
 mod job;
@@ -38,10 +39,9 @@ use std::task::Poll;
 use async_trait::async_trait;
 use sluice_contracts::documents::{RunId, Table};
 use sluice_contracts::{Error, Result};
-use sluice_runtime::format::thousands;
 use sluice_runtime::google::{Endpoint, Endpoints};
 
-use super::target::{Load, Prepared, Target, TargetKind};
+use super::target::{Admitted, Load, Prepared, Target, TargetKind};
 use address::TableId;
 use attempts::{AttemptState, Attempts, Owner};
 use client::Client;
@@ -116,12 +116,17 @@ impl BigQueryTarget {
 
 #[async_trait]
 impl Target for BigQueryTarget {
-    async fn check(&self, run: RunId, table: &Table) -> Result<Vec<String>> {
+    async fn check(&self, run: RunId, table: &Table, together: bool) -> Result<Admitted> {
         match self.admit(table).await {
-            Ok(existing) => Ok(warnings(table, existing.as_ref())),
+            Ok(existing) => Ok(Admitted {
+                way: Some(cost::way(table, existing.as_ref(), together)),
+                warnings: warnings(table, existing.as_ref()),
+            }),
             // The refusal may be due to what the run itself has loaded, such as rows in a table
             // that had to be empty.
-            Err(_) if matches!(self.is_loaded(run, table).await, Ok(true)) => Ok(Vec::new()),
+            Err(_) if matches!(self.is_loaded(run, table).await, Ok(true)) => {
+                Ok(Admitted::default())
+            }
             Err(error) => Err(error.during(format!("load into `{}`", table.target))),
         }
     }
@@ -157,7 +162,7 @@ fn warnings(table: &Table, existing: Option<&ExistingTable>) -> Vec<String> {
              place"
         ));
     }
-    warnings.extend(statement_warning(table));
+    warnings.extend(document_warning(table));
     match existing {
         Some(existing) => warnings.extend(existing.warnings(&Wanted::from(table))),
         None => warnings.extend(layout::warnings_of_new(&table.write.new_table)),
@@ -165,31 +170,16 @@ fn warnings(table: &Table, existing: Option<&ExistingTable>) -> Vec<String> {
     warnings
 }
 
-/// Price of what a statement reads.
-/// <https://cloud.google.com/bigquery/pricing#on_demand_pricing>
-const DOLLARS_PER_TIB: f64 = 6.25;
-
-/// Price of a statement that reads so much.
-#[expect(clippy::cast_precision_loss, reason = "an estimate")]
-fn dollars(mebibytes: u64) -> f64 {
-    mebibytes as f64 / f64::from(1 << 20) * DOLLARS_PER_TIB
-}
-
-/// What the statement costs that parses documents, and what they lose.
-fn statement_warning(table: &Table) -> Option<String> {
+/// What documents lose that a statement parses.
+fn document_warning(table: &Table) -> Option<String> {
     let parsed = table.columns.iter().filter(|column| path::is_converted(column));
     let names: Vec<String> = parsed.map(|column| format!("`{}`", column.name)).collect();
     let first = names.first()?;
-    // A statement is billed for 10 MiB at least.
-    let mebibytes = table.bytes.div_ceil(1 << 20).max(10);
-    let dollars = dollars(mebibytes);
     Some(format!(
-        "JSON in {}: it is loaded as text and parsed by a statement, which reads about {} MiB \
-         (${dollars:.4} on demand). BigQuery keeps the value of a document: white space, the order \
-         of keys and all but the first of equal keys are lost; `columns.{}.type: STRING` keeps the \
-         text, and costs nothing",
+        "JSON in {}: BigQuery keeps the value of a document: white space, the order of keys and all \
+         but the first of equal keys are lost; `columns.{}.type: STRING` keeps the text, and needs \
+         no statement that parses it",
         names.join(", "),
-        thousands(mebibytes),
         first.trim_matches('`'),
     ))
 }

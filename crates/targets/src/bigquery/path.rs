@@ -15,12 +15,11 @@
 
 use std::ops::Range;
 
-use sluice_contracts::documents::{Column, Part, TargetType};
+use sluice_contracts::documents::{Column, Part, Table, TargetType};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
 
-use super::existing::ExistingTable;
 use crate::target::Load;
 
 /// Files that one load job takes.
@@ -44,28 +43,70 @@ pub(super) enum LoadPath {
 }
 
 impl LoadPath {
-    /// The path of a load into the table as it is now.
-    pub(super) fn of(load: &Load, existing: Option<&ExistingTable>) -> Self {
-        let appends = load.disposition == WriteDisposition::Append && existing.is_some();
-        let large = load.parts.len() > MOST_FILES || bytes(&load.parts) > MOST_BYTES;
+    /// The path of a load, by whether its table exists.
+    pub(super) fn of(shape: &Shape, exists: bool) -> Self {
+        let appends = shape.disposition == WriteDisposition::Append && exists;
+        let large = shape.files > MOST_FILES || shape.bytes > MOST_BYTES;
         match () {
-            () if load.parts.is_empty() && !load.staged => Self::Direct,
-            () if replaces_some(load, existing) => Self::Statement,
-            () if load.columns.iter().any(is_converted) => Self::Statement,
-            () if load.staged || appends || large => Self::Copy,
+            () if shape.files == 0 && !shape.staged => Self::Direct,
+            () if shape.replaces_some(exists) || shape.is_converted => Self::Statement,
+            () if shape.staged || appends || large => Self::Copy,
             () => Self::Direct,
         }
     }
 }
 
-/// Whether some rows of the table are replaced, and others not.
-fn replaces_some(load: &Load, existing: Option<&ExistingTable>) -> bool {
-    match load.disposition {
-        // Of the rows of a run, too, one of each key is taken.
-        WriteDisposition::Merge => true,
-        WriteDisposition::ReplacePartitions => existing.is_some(),
-        _ => false,
+/// What the path of a load depends on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    disposition: WriteDisposition,
+    files: usize,
+    bytes: u64,
+    /// Whether there is a column that no load from Parquet fills.
+    is_converted: bool,
+    /// Whether other tables become visible only together with this one.
+    staged: bool,
+}
+
+impl Shape {
+    /// What is expected of a planned table: a file for each unit.
+    pub(super) fn planned(table: &Table, staged: bool) -> Self {
+        Self {
+            disposition: table.write.disposition,
+            files: table.units as usize,
+            bytes: table.bytes,
+            is_converted: table.columns.iter().any(is_converted),
+            staged,
+        }
     }
+
+    /// Whether some rows of the table are replaced, and others not.
+    fn replaces_some(&self, exists: bool) -> bool {
+        match self.disposition {
+            // Of the rows of a run, too, one of each key is taken.
+            WriteDisposition::Merge => true,
+            WriteDisposition::ReplacePartitions => exists,
+            _ => false,
+        }
+    }
+}
+
+impl From<&Load> for Shape {
+    fn from(load: &Load) -> Self {
+        Self {
+            disposition: load.disposition,
+            files: load.parts.len(),
+            bytes: load.parts.iter().map(|part| part.bytes).sum(),
+            is_converted: load.columns.iter().any(is_converted),
+            staged: load.staged,
+        }
+    }
+}
+
+/// How many staging tables a planned load fills.
+pub(super) fn planned_stages(shape: &Shape) -> u64 {
+    let by_files = (shape.files as u64).div_ceil(MOST_FILES as u64);
+    by_files.max(shape.bytes.div_ceil(MOST_BYTES)).max(1)
 }
 
 /// The parts of each staging table. A load without parts has one staging table, which stays empty.
@@ -92,10 +133,6 @@ pub(super) fn stages(parts: &[Part]) -> Result<Vec<Range<usize>>> {
         .hint("a larger `partitioning.target_rows` makes fewer parts"));
     }
     Ok(stages)
-}
-
-fn bytes(parts: &[Part]) -> u64 {
-    parts.iter().map(|part| part.bytes).sum()
 }
 
 /// Whether no load from Parquet fills a column of this type, so that it is loaded as text.

@@ -30,7 +30,7 @@ use async_trait::async_trait;
 use sluice_contracts::Result;
 use sluice_contracts::documents::{RunId, SchemaChanges, Table, TableWrite};
 
-use super::target::{Load, Prepared, Target, TargetKind};
+use super::target::{Admitted, Load, Prepared, Target, TargetKind};
 use address::TablePath;
 use existing::ExistingTable;
 use load::TableLoad;
@@ -60,7 +60,7 @@ struct FolderTarget;
 
 #[async_trait]
 impl Target for FolderTarget {
-    async fn check(&self, run: RunId, table: &Table) -> Result<Vec<String>> {
+    async fn check(&self, run: RunId, table: &Table, _: bool) -> Result<Admitted> {
         let (target, index) = (table.target.clone(), table.index);
         let (disposition, columns) = (table.write.disposition, table.columns.clone());
         let warnings = ignored(&table.write);
@@ -73,7 +73,7 @@ impl Target for FolderTarget {
                 None => existing.admit(disposition, &columns).map(|()| warnings),
             }
         };
-        client::blocking(check).await.map_err(|error| error.during(doing))
+        client::blocking(check).await.map(Admitted::from).map_err(|error| error.during(doing))
     }
 
     async fn prepare(&self, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {

@@ -174,6 +174,10 @@ pub struct Table {
     /// table has no units; every other table has at least one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement: Option<String>,
+    /// What the load does until the rows are visible, and what that costs, for the reader of the
+    /// plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<String>,
     /// Its columns, in the order of the part files.
     pub columns: Vec<Column>,
     /// Names and types of the columns, and the partitions, as planned: a reader that finds

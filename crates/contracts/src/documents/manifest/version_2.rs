@@ -157,6 +157,7 @@ impl OldTable {
             strategy: self.strategy,
             reason: self.reason,
             statement: None,
+            way: None,
             columns: self.columns,
             shape: self.shape,
             rows: self.rows,

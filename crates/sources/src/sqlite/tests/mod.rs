@@ -115,6 +115,7 @@ fn planned(job: &TableJob, description: Description) -> Table {
         strategy: "full".to_owned(),
         reason: String::new(),
         statement: None,
+        way: None,
         shape: description.shape.clone(),
         rows: description.rows(),
         bytes: description.bytes(),

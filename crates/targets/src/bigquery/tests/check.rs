@@ -18,7 +18,7 @@ use super::recorder::Recorder;
 use crate::target::Target as _;
 
 const DATASET: &str = "/bigquery/v2/projects/shop/datasets/sales";
-const TABLE: &str = "/bigquery/v2/projects/shop/datasets/sales/tables/orders";
+pub(super) const TABLE: &str = "/bigquery/v2/projects/shop/datasets/sales/tables/orders";
 
 /// A BigQuery that answers GET with these documents and nothing else.
 pub(super) async fn answering(documents: &[(&str, Value)]) -> BigQueryTarget {
@@ -75,6 +75,7 @@ pub(super) fn table(disposition: WriteDisposition, wanted: &[(&str, TargetType)]
         strategy: "full".into(),
         reason: String::new(),
         statement: None,
+        way: None,
         columns: columns(wanted),
         shape: String::new(),
         rows: 0,
@@ -86,7 +87,8 @@ pub(super) fn table(disposition: WriteDisposition, wanted: &[(&str, TargetType)]
 
 /// The warnings on a table for a run that has loaded nothing yet.
 pub(super) async fn check(target: &BigQueryTarget, table: &Table) -> Result<Vec<String>> {
-    target.check(RunId::generate(), table).await
+    let admitted = target.check(RunId::generate(), table, false).await?;
+    Ok(admitted.warnings)
 }
 
 pub(super) async fn refused(target: &BigQueryTarget, table: &Table) -> (Kind, String) {

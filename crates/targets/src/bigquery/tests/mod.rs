@@ -3,6 +3,7 @@
 mod attempts;
 mod check;
 mod claims;
+mod cost;
 mod crashes;
 mod discovery;
 mod layout;
