@@ -148,6 +148,10 @@ pub(crate) enum Disposition {
     Append,
     /// There must be none
     Empty,
+    /// Those with the primary key of a new row are replaced by it
+    Merge,
+    /// Those in the partitions of the new rows are replaced
+    ReplacePartitions,
 }
 
 impl From<Disposition> for WriteDisposition {
@@ -156,6 +160,8 @@ impl From<Disposition> for WriteDisposition {
             Disposition::Truncate => Self::Truncate,
             Disposition::Append => Self::Append,
             Disposition::Empty => Self::Empty,
+            Disposition::Merge => Self::Merge,
+            Disposition::ReplacePartitions => Self::ReplacePartitions,
         }
     }
 }

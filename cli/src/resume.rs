@@ -68,7 +68,9 @@ fn difference_of(asked: &TableJob, planned: &Table) -> Option<&'static str> {
     match () {
         () if asked.target != planned.target => Some("target"),
         () if asked.filter != planned.filter => Some("condition"),
-        () if asked.write_disposition != planned.write.disposition => Some("write disposition"),
+        () if asked.write.disposition != planned.write.disposition => Some("write disposition"),
+        () if !asked.write.key.is_empty() && asked.write.key != planned.write.key => Some("key"),
+        () if asked.write.order_by != planned.write.order_by => Some("`order_by`"),
         () if !same_columns => Some("choice of columns"),
         () => None,
     }

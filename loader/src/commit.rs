@@ -272,6 +272,8 @@ impl Run<'_> {
             snapshot: generation,
             target: table.target.clone(),
             disposition: table.write.disposition,
+            key: table.write.key.clone(),
+            order_by: table.write.order_by.clone(),
             schema_changes: table.write.schema_changes,
             new_table: table.write.new_table.clone(),
             columns: table.columns.clone(),
@@ -341,7 +343,6 @@ pub(crate) fn check_targets(manifest: &Manifest) -> Result<()> {
         let write = &table.write;
         let unknown = match () {
             () if table.statement.is_some() => Some("a table that a statement moves"),
-            () if !write.key.is_empty() || write.order_by.is_some() => Some("rows by their key"),
             () if write.watermark.is_some() => Some("rows up to a watermark"),
             () => None,
         };

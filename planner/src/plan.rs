@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use sluice_contracts::documents::{
-    LeastTls, Manifest, NewTable, Refused, RunId, SnapshotPlan, Table, TableWrite, Unit,
+    LeastTls, Manifest, Refused, RunId, SnapshotPlan, Table, TableWrite, Unit,
 };
-use sluice_contracts::job::{Consistency, Excluded, Job, Limits, Resolved, Selection, TableJob};
+use sluice_contracts::job::{
+    Consistency, Excluded, Job, Limits, Resolved, Selection, TableJob, WriteDisposition,
+};
 use sluice_contracts::{Error, Result};
-use sluice_sources::{Protection, Source, Survey};
+use sluice_sources::{Description, Protection, Source, Survey};
 
 use crate::cutting::Cutting;
 use crate::pack::pack;
@@ -214,14 +216,7 @@ async fn plan_table(
         row_security: table.row_security,
         answer_within: job.limits.answer_within.map(|longest| longest.as_secs()),
         target: table.target.clone(),
-        write: TableWrite {
-            schema_changes: table.schema_changes,
-            new_table: NewTable {
-                description: table.new_table.description.clone().or(description.comment.clone()),
-                ..table.new_table.clone()
-            },
-            ..TableWrite::of(table.write_disposition)
-        },
+        write: write(table, &description)?,
         strategy: cutting.strategy.to_owned(),
         reason: cutting.reason,
         statement: None,
@@ -233,6 +228,36 @@ async fn plan_table(
         units: u32::try_from(units.len()).unwrap_or(u32::MAX),
     };
     Ok((planned, units))
+}
+
+/// What the load does to the target, with what the job leaves to the source.
+fn write(table: &TableJob, description: &Description) -> Result<TableWrite> {
+    let mut write = table.write.clone();
+    write.new_table.description =
+        write.new_table.description.or_else(|| description.comment.clone());
+    if write.disposition == WriteDisposition::Merge && write.key.is_empty() {
+        write.key = primary_key(table, description)?;
+    }
+    Ok(write)
+}
+
+/// The source's primary key, by its names in the target.
+fn primary_key(table: &TableJob, description: &Description) -> Result<Vec<String>> {
+    let refused = |why: String| {
+        Err(Error::invalid(format!("merge the rows of `{}`: {why}", table.relation))
+            .hint("`key` below `target` names the columns that identify a row"))
+    };
+    if description.identity.is_empty() {
+        return refused("the source has no primary key there".to_owned());
+    }
+    let mut key = Vec::with_capacity(description.identity.len());
+    for name in &description.identity {
+        match description.columns.iter().find(|column| column.source_name == *name) {
+            Some(column) => key.push(column.name.clone()),
+            None => return refused(format!("`{name}` of its primary key is not read")),
+        }
+    }
+    Ok(key)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]

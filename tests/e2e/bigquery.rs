@@ -76,7 +76,7 @@ fn parquet(ids: &[i64]) -> Vec<u8> {
 }
 
 /// A load with one part file in the bucket for each slice of ids.
-fn load(warehouse: &Warehouse, disposition: WriteDisposition, parts: &[&[i64]]) -> Load {
+pub(crate) fn load(warehouse: &Warehouse, disposition: WriteDisposition, parts: &[&[i64]]) -> Load {
     let (run, bucket) = (RunId::generate(), warehouse.bucket());
     let layout = Layout::new(&bucket.prefix, run);
     let made = (0..).zip(parts).map(|(number, ids)| {
@@ -92,6 +92,8 @@ fn load(warehouse: &Warehouse, disposition: WriteDisposition, parts: &[&[i64]]) 
         snapshot: 0,
         target: Warehouse::target("orders"),
         disposition,
+        key: Vec::new(),
+        order_by: None,
         schema_changes: SchemaChanges::default(),
         new_table: NewTable::default(),
         columns: columns(),
@@ -105,14 +107,14 @@ fn load(warehouse: &Warehouse, disposition: WriteDisposition, parts: &[&[i64]]) 
     }
 }
 
-fn put(warehouse: &Warehouse, path: &str, bytes: &[u8]) {
+pub(crate) fn put(warehouse: &Warehouse, path: &str, bytes: &[u8]) {
     let file = warehouse.objects().join(BUCKET).join(path);
     fs::create_dir_all(file.parent().expect("an object lies in the bucket")).expect("a folder");
     fs::write(file, bytes).expect("the bucket can be written");
 }
 
 /// Loads as a loader does, which is called again until BigQuery is done.
-async fn loaded(warehouse: &Warehouse, load: &Load) -> Result<Loaded> {
+pub(crate) async fn loaded(warehouse: &Warehouse, load: &Load) -> Result<Loaded> {
     for _ in 0..100 {
         let target = warehouse.client().await;
         if let Poll::Ready(prepared) = target.prepare(load).await?
@@ -125,7 +127,7 @@ async fn loaded(warehouse: &Warehouse, load: &Load) -> Result<Loaded> {
     panic!("the load never ends");
 }
 
-async fn refused(warehouse: &Warehouse, load: &Load) -> (Kind, String) {
+pub(crate) async fn refused(warehouse: &Warehouse, load: &Load) -> (Kind, String) {
     let error = loaded(warehouse, load).await.expect_err("the load should be refused");
     (error.kind(), format!("{}\n{}", error.chain(), error.remedy().unwrap_or_default()))
 }

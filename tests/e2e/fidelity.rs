@@ -1,5 +1,7 @@
 //! Every type of PostgreSQL: exact, refused by the plan, or counted as invalid.
 
+use sluice_tests::cloud::bigquery::Warehouse;
+use sluice_tests::cloud::storage::CloudStorage;
 use sluice_tests::fidelity::{judge, servers};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,4 +48,17 @@ async fn no_type_of_the_catalogue_is_without_a_row() {
         assert!(answer["types"].as_u64() > Some(150), "{answer:#}");
         assert!(answer["planned"].as_u64() > Some(140), "{answer:#}");
     }
+}
+
+/// Every write disposition, read by Google's own client.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_value_that_bigquery_has_is_the_sources_whatever_the_disposition() {
+    let Some(server) = servers().into_iter().next() else { return };
+    let Some(storage) = CloudStorage::start().await else { return };
+    let Some(warehouse) = Warehouse::over(storage.root()).await else { return };
+    let (bigquery, storage) = (warehouse.url(), storage.url());
+    let services = ["--bigquery", &bigquery, "--storage", &storage];
+    let Some(answer) = judge("warehouse", &server, &services).await else { return };
+    assert_eq!(answer["cases"], 23, "{answer:#}");
+    assert!(answer["exact"].as_u64() > Some(2_000), "{answer:#}");
 }

@@ -14,6 +14,7 @@ mod connection_limits;
 mod copy;
 mod crashes;
 mod demo;
+mod dispositions;
 mod exactness;
 mod fidelity;
 mod installed;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::json;
-use sluice_contracts::documents::{NewTable, SchemaChanges};
+use sluice_contracts::documents::TableWrite;
 use sluice_contracts::job::{Partitioning, RowSecurity, TableJob, TableName, WriteDisposition};
 use sluice_contracts::{Error, Result};
 use sluice_sources::{Description, Listing, Survey};
@@ -128,9 +128,7 @@ async fn describe(survey: &mut dyn Survey, table: &TableName) -> Result<Descript
         row_security: RowSecurity::default(),
         columns: std::collections::BTreeMap::new(),
         target: String::new(),
-        write_disposition: WriteDisposition::default(),
-        schema_changes: SchemaChanges::default(),
-        new_table: NewTable::default(),
+        write: TableWrite::of(WriteDisposition::default()),
     };
     survey.describe(&job).await
 }
@@ -175,7 +173,10 @@ fn write_job(text: &mut String, findings: &Findings<'_>) -> std::fmt::Result {
         writeln!(text, "  # left out: {}", one_line(&format!("{table}: {reason}")))?;
     }
     writeln!(text, "target:\n  dataset: {}", scalar(target))?;
-    writeln!(text, "  write_disposition: truncate   # or append, empty")?;
+    writeln!(
+        text,
+        "  write_disposition: truncate   # or append, empty, merge, replace_partitions"
+    )?;
     if target.starts_with("file://") {
         writeln!(
             text,

@@ -16,12 +16,12 @@ pub(crate) fn validate(options: &Validate) -> Result<Answer> {
     let mut lines = vec![format!("job `{}` is well-formed", job.name)];
     let mut tables = Vec::new();
     let mut describe = |name: String, target: &str, table: &TableJob| {
-        let disposition = table.write_disposition.name();
+        let disposition = table.write.disposition.name();
         lines.push(format!("  {name} -> {target} ({disposition})"));
         tables.push(json!({
             "table": name,
             "target": target,
-            "write_disposition": table.write_disposition,
+            "write_disposition": table.write.disposition,
             "strategy": table.partitioning.strategy.as_deref().unwrap_or("auto"),
         }));
     };

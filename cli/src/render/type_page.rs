@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
+use sluice_contracts::documents::TargetType;
 use sluice_sources::{Becomes, TypeRow};
 
 const OPENING: &str = include_str!("type_page/opening.md");
@@ -42,7 +43,53 @@ pub(crate) fn render(rows: &[TypeRow]) -> String {
         let rows: Vec<&TypeRow> = rows.iter().filter(|row| row.source == *source).collect();
         let _ = write_source(&mut page, title, prose, &rows);
     }
+    let _ = write_carriers(&mut page, rows);
     page
+}
+
+/// How each type of the target reaches BigQuery.
+fn write_carriers(page: &mut String, rows: &[TypeRow]) -> std::fmt::Result {
+    write!(page, "\n## How BigQuery gets them\n\n{}\n", include_str!("type_page/bigquery.md"))?;
+    writeln!(page, "| BigQuery type | in the part files | carried by | shown by | of the types |")?;
+    writeln!(page, "| --- | --- | --- | --- | --- |")?;
+    for kind in TargetType::ALL {
+        let becomes = |row: &&TypeRow| {
+            let default = row.becomes.first().filter(|_| row.refused.is_none());
+            default.is_some_and(|default| default.target_type == kind)
+        };
+        let of = SOURCES.iter().filter_map(|(source, title, _)| {
+            let of = rows.iter().filter(|row| row.source == *source);
+            let of: Vec<&str> = of.filter(becomes).map(|row| row.name).collect();
+            (!of.is_empty()).then(|| format!("{title}: {}", names(of.into_iter())))
+        });
+        let of = of.collect::<Vec<_>>().join("; ");
+        let [stored, carried, shown] = carrier(kind);
+        writeln!(page, "| {kind} | {stored} | {carried} | {shown} | {of} |")?;
+    }
+    Ok(())
+}
+
+/// What holds a type in Parquet, what brings it from there, and what shows that it arrives.
+fn carrier(kind: TargetType) -> [&'static str; 3] {
+    const LOAD: &str = "load job";
+    const EMULATOR: &str = "the emulator, read by Google's client";
+    const REQUESTS: &str = "the requests and BigQuery's documentation";
+    match kind {
+        TargetType::Int64 => ["INT64", LOAD, EMULATOR],
+        TargetType::Float64 => ["DOUBLE", LOAD, EMULATOR],
+        TargetType::Numeric => ["DECIMAL", LOAD, EMULATOR],
+        TargetType::Bignumeric => ["DECIMAL", LOAD, REQUESTS],
+        TargetType::Bool => ["BOOLEAN", LOAD, EMULATOR],
+        TargetType::String => ["STRING", LOAD, EMULATOR],
+        TargetType::Bytes => ["BYTE_ARRAY", LOAD, REQUESTS],
+        TargetType::Date => ["DATE", LOAD, EMULATOR],
+        TargetType::Time => ["TIME(MICROS)", LOAD, EMULATOR],
+        TargetType::Datetime => ["TIMESTAMP(MICROS), not adjusted to UTC", LOAD, EMULATOR],
+        TargetType::Timestamp => ["TIMESTAMP(MICROS), adjusted to UTC", LOAD, EMULATOR],
+        TargetType::Json => ["STRING", "statement with `PARSE_JSON`", EMULATOR],
+        TargetType::Geography => ["STRING, as WKT or GeoJSON", LOAD, REQUESTS],
+        TargetType::Struct => ["group", LOAD, REQUESTS],
+    }
 }
 
 fn write_source(

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use async_trait::async_trait;
 use sluice_contracts::documents::{
-    Column, Cut, KeyType, Leaf, NewTable, OnInvalid, Relation, SchemaChanges, SnapshotPlan, Table,
-    TableWrite, TargetType, Unit, arrow_schema,
+    Column, Cut, KeyType, Leaf, OnInvalid, Relation, SnapshotPlan, Table, TableWrite, TargetType,
+    Unit, arrow_schema,
 };
 use sluice_contracts::job::{Partitioning, RowSecurity, TableJob, WriteDisposition};
 use sluice_contracts::{Error, Kind, Result};
@@ -239,9 +239,7 @@ fn job(relation: Relation) -> TableJob {
         row_security: RowSecurity::default(),
         columns: BTreeMap::new(),
         target: String::new(),
-        write_disposition: WriteDisposition::Truncate,
-        schema_changes: SchemaChanges::default(),
-        new_table: NewTable::default(),
+        write: TableWrite::of(WriteDisposition::Truncate),
     }
 }
 
@@ -254,7 +252,7 @@ fn planned(job: &TableJob, described: &Description) -> Table {
         target: String::new(),
         row_security: RowSecurity::default(),
         answer_within: None,
-        write: TableWrite::of(job.write_disposition),
+        write: job.write.clone(),
         strategy: "full".into(),
         reason: String::new(),
         statement: None,

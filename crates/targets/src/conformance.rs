@@ -166,6 +166,8 @@ async fn load(
         snapshot: 0,
         target: table.to_owned(),
         disposition,
+        key: Vec::new(),
+        order_by: None,
         schema_changes: SchemaChanges::default(),
         new_table: NewTable::default(),
         columns: columns(),

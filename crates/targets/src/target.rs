@@ -96,6 +96,10 @@ pub struct Load {
     pub target: String,
     /// What happens to the rows that the target already has.
     pub disposition: WriteDisposition,
+    /// Target columns that identify a row; empty unless the rows are merged.
+    pub key: Vec<String>,
+    /// Target column that decides which of several rows with one key is the newest.
+    pub order_by: Option<String>,
     /// What happens where the target's columns are not those of the run.
     pub schema_changes: SchemaChanges,
     /// What the target is made with, if the load makes it.

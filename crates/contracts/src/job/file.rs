@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::new_table::{NewTableFile, PartitionByFile};
+use super::new_table::{EntryTargetFile, PartitionByFile};
 use crate::documents::{OnInvalid, SchemaChanges, TargetType};
 
 /// One job: one source, a table or many, one target. YAML, or the same document as JSON.
@@ -80,10 +80,9 @@ pub struct TablesFile {
     /// `{table}` stand for the source's, as in `{schema}_{table}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What the tables are made with in the target, where it differs from what `target` says of
-    /// all tables.
+    /// What differs in the target from what the job's `target` says of all tables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<NewTableFile>,
+    pub target: Option<EntryTargetFile>,
 }
 
 /// What is read.
@@ -177,6 +176,14 @@ pub struct TargetFile {
     /// What happens to the rows that the target already has.
     #[serde(default)]
     pub write_disposition: WriteDisposition,
+    /// Columns that identify a row for `merge`, by their names in the target. The source's primary
+    /// key, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Vec<String>>,
+    /// Column that says for `merge` which of several rows with one key is the newest, by its name
+    /// in the target: its greatest value wins, in the run and against the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_by: Option<String>,
     /// What happens where the columns of the target differ from those of the run: the table is
     /// refused, columns that it lacks are added, or all are replaced.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -234,9 +241,9 @@ impl RowSecurity {
     }
 }
 
-/// What happens to the rows that the target already has. BigQuery's own terms.
+/// What happens to the rows that the target already has. The first three are BigQuery's own terms.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum WriteDisposition {
     /// They are replaced.
     #[default]
@@ -245,6 +252,11 @@ pub enum WriteDisposition {
     Append,
     /// The target must have no rows.
     Empty,
+    /// Those with the key of a new row are replaced by it; the others stay, and new rows with
+    /// other keys are added.
+    Merge,
+    /// Those in the partitions of the new rows are replaced; the others stay.
+    ReplacePartitions,
 }
 
 impl WriteDisposition {
@@ -254,6 +266,8 @@ impl WriteDisposition {
             Self::Truncate => "truncate",
             Self::Append => "append",
             Self::Empty => "empty",
+            Self::Merge => "merge",
+            Self::ReplacePartitions => "replace_partitions",
         }
     }
 }

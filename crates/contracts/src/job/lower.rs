@@ -2,7 +2,7 @@
 
 use super::file::{PartitioningFile, TablesFile, TargetFile};
 use super::names::TableName;
-use super::new_table::NewTableFile;
+use super::new_table::EntryTargetFile;
 use super::target_name::TargetName;
 use super::validate::JobProblem;
 use super::{Entry, Job, JobFile, Limits, Partitioning, RowSecurity, Selection, TableJob};
@@ -36,9 +36,7 @@ pub(super) fn lower(file: JobFile, problems: &mut Vec<JobProblem>) -> Option<Job
             partitioning: partitioning(file.partitioning),
             row_security,
             columns: file.columns,
-            write_disposition: file.target.write_disposition,
-            schema_changes: file.target.schema_changes,
-            new_table: NewTableFile::of_entry(&file.target, None),
+            write: EntryTargetFile::of_entry(&file.target, None),
             target: file.target.table?,
         }))
     };
@@ -102,20 +100,14 @@ fn many(
                 row_security,
                 columns: file.columns,
                 target: String::new(),
-                write_disposition: target.write_disposition,
-                schema_changes: target.schema_changes,
-                new_table: NewTableFile::of_entry(&target, file.target),
+                write: EntryTargetFile::of_entry(&target, file.target),
             },
             pattern,
             exclude,
             name,
         });
     }
-    Some(Selection::Many {
-        entries,
-        dataset: target.dataset?,
-        write_disposition: target.write_disposition,
-    })
+    Some(Selection::Many { entries, dataset: target.dataset? })
 }
 
 fn partitioning(file: PartitioningFile) -> Partitioning {

@@ -8,6 +8,7 @@ mod lower;
 mod names;
 mod new_table;
 mod read;
+mod row_key;
 mod selection;
 mod server;
 mod target_name;
@@ -25,12 +26,13 @@ pub use file::{
 };
 pub use names::TableName;
 pub use new_table::{
-    LONGEST_COLUMN_DESCRIPTION, LONGEST_TABLE_DESCRIPTION, NewTableFile, PartitionByFile, RangeFile,
+    EntryTargetFile, LONGEST_COLUMN_DESCRIPTION, LONGEST_TABLE_DESCRIPTION, PartitionByFile,
+    RangeFile,
 };
 pub use selection::{Entry, Excluded, Resolved, Selection};
 pub use validate::{JobProblem, JobProblems, job_schema, nearest_hint};
 
-use crate::documents::{NewTable, Relation, SchemaChanges};
+use crate::documents::{Relation, TableWrite};
 
 /// A job with every value checked and every default filled in.
 #[derive(Debug, Clone)]
@@ -78,12 +80,8 @@ pub struct TableJob {
     pub columns: BTreeMap<String, ColumnFile>,
     /// URL of the target table.
     pub target: String,
-    /// What happens to the rows that the target already has.
-    pub write_disposition: WriteDisposition,
-    /// What happens where the target's columns differ.
-    pub schema_changes: SchemaChanges,
-    /// What the target is made with, if it does not exist.
-    pub new_table: NewTable,
+    /// What the load does to the target.
+    pub write: TableWrite,
 }
 
 /// How a table is cut.

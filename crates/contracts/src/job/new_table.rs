@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::validate::JobProblem;
 use super::yaml::duration_hint;
 use super::{JobFile, TargetFile};
-use crate::documents::{Granularity, NewTable, PartitionBy, SchemaChanges};
+use crate::documents::{Granularity, NewTable, PartitionBy, SchemaChanges, TableWrite};
 use crate::job::WriteDisposition;
 
 /// Most columns that a table is clustered by.
@@ -60,10 +60,18 @@ pub struct RangeFile {
     pub interval: i64,
 }
 
-/// What the table of an entry of `tables` is made with, where it differs from `target`.
+/// The target of an entry of `tables`, where it differs from the job's `target`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewTableFile {
+pub struct EntryTargetFile {
+    /// Columns that identify a row for `merge`, by their names in the target. The source's primary
+    /// key, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Vec<String>>,
+    /// Column that says for `merge` which of several rows with one key is the newest, by its name
+    /// in the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_by: Option<String>,
     /// How a table that the load makes is partitioned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition_by: Option<PartitionByFile>,
@@ -79,10 +87,12 @@ pub struct NewTableFile {
     pub description: Option<String>,
 }
 
-impl NewTableFile {
+impl EntryTargetFile {
     /// What `target` of a job says.
-    fn of(target: &TargetFile) -> Self {
+    pub(super) fn of(target: &TargetFile) -> Self {
         Self {
+            key: target.key.clone(),
+            order_by: target.order_by.clone(),
             partition_by: target.partition_by.clone(),
             cluster_by: target.cluster_by.clone(),
             labels: target.labels.clone(),
@@ -91,14 +101,20 @@ impl NewTableFile {
     }
 
     /// What an entry of `tables` says, or else the job's `target`.
-    pub(super) fn of_entry(target: &TargetFile, entry: Option<Self>) -> NewTable {
+    pub(super) fn of_entry(target: &TargetFile, entry: Option<Self>) -> TableWrite {
         let (all, own) = (Self::of(target), entry.unwrap_or_default());
         let partition_by = own.partition_by.or(all.partition_by);
-        NewTable {
-            partition_by: partition_by.and_then(PartitionByFile::lower),
-            cluster_by: own.cluster_by.or(all.cluster_by).unwrap_or_default(),
-            labels: own.labels.or(all.labels).unwrap_or_default(),
-            description: own.description.or(all.description),
+        TableWrite {
+            key: own.key.or(all.key).unwrap_or_default(),
+            order_by: own.order_by.or(all.order_by),
+            schema_changes: target.schema_changes,
+            new_table: NewTable {
+                partition_by: partition_by.and_then(PartitionByFile::lower),
+                cluster_by: own.cluster_by.or(all.cluster_by).unwrap_or_default(),
+                labels: own.labels.or(all.labels).unwrap_or_default(),
+                description: own.description.or(all.description),
+            },
+            ..TableWrite::of(target.write_disposition)
         }
     }
 }
@@ -135,7 +151,7 @@ pub(super) fn check_new_tables(file: &JobFile, problems: &mut Vec<JobProblem>) {
         );
     }
     let names = names(file);
-    Check { path: "target", names: names.as_deref(), problems }.all(&NewTableFile::of(target));
+    Check { path: "target", names: names.as_deref(), problems }.all(&EntryTargetFile::of(target));
     for (at, entry) in file.tables.iter().flatten().enumerate() {
         if let Some(own) = &entry.target {
             Check { path: &format!("tables.{at}.target"), names: None, problems }.all(own);
@@ -173,7 +189,13 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn all(&mut self, file: &NewTableFile) {
+    fn all(&mut self, file: &EntryTargetFile) {
+        for (at, column) in file.key.iter().flatten().enumerate() {
+            self.column(&format!("key.{at}"), column);
+        }
+        if let Some(column) = &file.order_by {
+            self.column("order_by", column);
+        }
         if let Some(by) = &file.partition_by {
             self.partitioning(by);
         }
@@ -330,7 +352,7 @@ mod tests {
     }
 
     fn made(target: &str) -> NewTable {
-        read(target, "").unwrap().selection.resolve(&[]).unwrap().tables.remove(0).new_table
+        read(target, "").unwrap().selection.resolve(&[]).unwrap().tables.remove(0).write.new_table
     }
 
     #[test]
@@ -423,11 +445,14 @@ mod tests {
         let job = Job::read("job.yaml", &text("how many"), &[]).unwrap();
         let tables = job.selection.resolve(&[]).unwrap().tables;
         let (a, b) = (&tables[0], &tables[1]);
-        assert_eq!(a.new_table.partition_by, b.new_table.partition_by);
-        assert!(a.new_table.partition_by.is_some());
-        assert_eq!((&*a.new_table.cluster_by, a.new_table.labels.len()), (&["id".into()][..], 0));
-        assert_eq!((b.new_table.cluster_by.len(), b.new_table.labels.len()), (0, 1));
-        assert_eq!(a.schema_changes, SchemaChanges::Add);
+        assert_eq!(a.write.new_table.partition_by, b.write.new_table.partition_by);
+        assert!(a.write.new_table.partition_by.is_some());
+        assert_eq!(
+            (&*a.write.new_table.cluster_by, a.write.new_table.labels.len()),
+            (&["id".into()][..], 0)
+        );
+        assert_eq!((b.write.new_table.cluster_by.len(), b.write.new_table.labels.len()), (0, 1));
+        assert_eq!(a.write.schema_changes, SchemaChanges::Add);
         assert_eq!(a.columns["n"].description.as_deref(), Some("how many"));
         assert_eq!(a.columns["n"].target_type, Some(TargetType::String));
         let error = Job::read("job.yaml", &text(&long), &[]).unwrap_err();

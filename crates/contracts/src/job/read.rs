@@ -193,7 +193,7 @@ bucket: 7
             "`partitioning.strategy`: unknown value `id_rang` (did you mean `id_range`?)",
             "`partitioning.target_rows`: expected a whole number, found text",
             "`columns.amount.type`: unknown value `BIGNUMERC` (did you mean `BIGNUMERIC`?)",
-            "`target.write_disposition`: unknown value `overwrite` (use `truncate`, `append` or `empty`)",
+            "`target.write_disposition`: unknown value `overwrite` (use `truncate`, `append`, `empty`, `merge` or `replace_partitions`)",
             "`bucket`: expected text, found a number",
         ] {
             assert!(said.contains(expected), "{expected}\nis not in\n{said}");

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::TableJob;
 use super::names::TableName;
 use super::target_name::TargetName;
-use super::{TableJob, WriteDisposition};
 use crate::error::{Error, Result};
 
 /// Which tables a job moves.
@@ -21,8 +21,6 @@ pub enum Selection {
         entries: Vec<Entry>,
         /// URL of the dataset that the target tables belong to.
         dataset: String,
-        /// What happens to the rows that the targets already have.
-        write_disposition: WriteDisposition,
     },
 }
 
@@ -83,9 +81,7 @@ impl Selection {
             Self::One(table) => {
                 Ok(Resolved { tables: vec![TableJob::clone(table)], ..Resolved::default() })
             }
-            Self::Many { entries, dataset, write_disposition } => {
-                resolve(entries, dataset, *write_disposition, has)
-            }
+            Self::Many { entries, dataset } => resolve(entries, dataset, has),
         }
     }
 
@@ -110,12 +106,7 @@ impl Selection {
     }
 }
 
-fn resolve(
-    entries: &[Entry],
-    dataset: &str,
-    write_disposition: WriteDisposition,
-    has: &[TableName],
-) -> Result<Resolved> {
+fn resolve(entries: &[Entry], dataset: &str, has: &[TableName]) -> Result<Resolved> {
     // The entry that a table takes its settings from, in the order in which tables are first
     // named.
     let mut order: Vec<TableName> = Vec::new();
@@ -165,7 +156,6 @@ fn resolve(
         tables.push(TableJob {
             relation: table.relation(),
             target: format!("{}/{name}", dataset.trim_end_matches('/')),
-            write_disposition,
             ..entry.settings.clone()
         });
     }
@@ -273,7 +263,7 @@ bucket: file:///b
         );
         assert!(tables[0].columns.is_empty());
         assert!(tables[1].columns.contains_key("total"));
-        assert_eq!(tables[1].write_disposition, WriteDisposition::Append);
+        assert_eq!(tables[1].write.disposition, crate::job::WriteDisposition::Append);
         let left: Vec<&str> = excluded.iter().map(|out| out.table.as_str()).collect();
         assert_eq!(left, ["shop.django_session", "shop.orders_audit"]);
     }

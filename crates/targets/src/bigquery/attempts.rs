@@ -202,8 +202,16 @@ impl<'a> Attempts<'a> {
         };
         let name = self.name(number);
         let claim = Claim { client: self.client, id, name: &name, run: self.owner.run };
-        // What is only added replaces nothing.
-        claim.take(load.disposition != WriteDisposition::Append).await
+        let replaces = match load.disposition {
+            // What is only added replaces nothing.
+            WriteDisposition::Append => false,
+            // With an order, no row is replaced by an older one.
+            WriteDisposition::Merge => load.order_by.is_none(),
+            WriteDisposition::Truncate
+            | WriteDisposition::Empty
+            | WriteDisposition::ReplacePartitions => true,
+        };
+        claim.take(replaces).await
     }
 
     /// The labels of a table that the job of a number has made visible.

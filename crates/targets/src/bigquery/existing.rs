@@ -10,6 +10,8 @@ use super::address::TableId;
 use super::claim;
 use super::client::Client;
 use super::layout;
+use super::merge;
+use super::partitions::Partitions;
 use super::schema::{
     self, Difference, SchemaMatch, compare, differences, find, require_names, same, subfields, text,
 };
@@ -49,6 +51,8 @@ impl ExistingTable {
         refusals.extend(require_names(columns).err());
         refusals.extend(layout::refusals(new_table, columns));
         let found = Self::find(client, id).await?;
+        let table = found.as_ref().filter(|table| table.require_table().is_ok());
+        refusals.extend(merge::refusals(wanted, table));
         match &found {
             None => drop(client.location(id).await?),
             Some(table) => match table.require_table() {
@@ -75,6 +79,22 @@ impl ExistingTable {
     /// Its rows, without those that are still being streamed in.
     pub(super) fn rows(&self) -> u64 {
         text(&self.table, "numRows").parse().unwrap_or_default()
+    }
+
+    /// Bytes of its rows.
+    pub(super) fn bytes(&self) -> u64 {
+        text(&self.table, "numBytes").parse().unwrap_or_default()
+    }
+
+    /// Its partitions; `None` if it is not partitioned.
+    pub(super) fn partitions(&self) -> Option<Partitions> {
+        Partitions::of(&self.table)
+    }
+
+    /// Whether a statement has to say which partitions it reads.
+    pub(super) fn requires_filter(&self) -> bool {
+        let requires = |value: &Value| value.get("requirePartitionFilter") == Some(&true.into());
+        requires(&self.table) || self.table.get("timePartitioning").is_some_and(requires)
     }
 
     /// When it is deleted by itself, in milliseconds since 1970.
@@ -243,6 +263,7 @@ impl ExistingTable {
             )),
         }
         warnings.extend(layout::warnings(&self.table, wanted.new_table, &self.id));
+        warnings.extend(merge::warning(wanted, self));
         warnings
     }
 }
@@ -251,6 +272,8 @@ impl ExistingTable {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted<'a> {
     pub(super) disposition: WriteDisposition,
+    pub(super) key: &'a [String],
+    pub(super) order_by: Option<&'a str>,
     pub(super) schema_changes: SchemaChanges,
     pub(super) new_table: &'a NewTable,
     pub(super) columns: &'a [Column],
@@ -260,6 +283,8 @@ impl<'a> From<&'a Table> for Wanted<'a> {
     fn from(table: &'a Table) -> Self {
         Self {
             disposition: table.write.disposition,
+            key: &table.write.key,
+            order_by: table.write.order_by.as_deref(),
             schema_changes: table.write.schema_changes,
             new_table: &table.write.new_table,
             columns: &table.columns,
@@ -271,6 +296,8 @@ impl<'a> From<&'a Load> for Wanted<'a> {
     fn from(load: &'a Load) -> Self {
         Self {
             disposition: load.disposition,
+            key: &load.key,
+            order_by: load.order_by.as_deref(),
             schema_changes: load.schema_changes,
             new_table: &load.new_table,
             columns: &load.columns,

@@ -4,6 +4,7 @@ use sluice_contracts::documents::RunId;
 use sluice_contracts::{Error, Kind};
 
 use super::client::{JobFailure, JobName};
+use super::merge;
 use crate::target::Load;
 
 /// The failure of a job, classified by who must act on it.
@@ -13,6 +14,9 @@ pub(super) fn error(load: Option<&Load>, name: &JobName, failure: &JobFailure) -
         "`bq --location={} show -j {}:{}` shows BigQuery's own message",
         name.location, name.project, name.id
     );
+    if let Some(error) = of_key(load, failure) {
+        return error;
+    }
     match failure.reason.as_str() {
         "duplicate" => Error::data("table has rows but write disposition is `empty`")
             .hint("use `truncate` to replace them or `append` to keep them"),
@@ -60,6 +64,26 @@ pub(super) fn given_up(run: RunId, name: &JobName, failure: &JobFailure, times: 
          `sluice load {run}` loads them again",
         name.location, name.project, name.id
     ))
+}
+
+/// The failure of a merge that found no single row of a key.
+fn of_key(load: Option<&Load>, failure: &JobFailure) -> Option<Error> {
+    let key = load.map(|load| load.key.join("`, `")).unwrap_or_default();
+    let says = |what: &str| failure.message.contains(what);
+    if says(merge::NO_KEY) {
+        return Some(Error::data(format!("{} (`{key}`)", merge::NO_KEY)).hint(
+            "nothing of the table was changed; leave such rows out with `source.where`, or name \
+             other columns in `key`",
+        ));
+    }
+    says(merge::SAME_KEY).then(|| {
+        let what =
+            format!("{} (`{key}`), and the job does not say which is the newest", merge::SAME_KEY);
+        Error::data(what).hint(
+            "nothing of the table was changed; name the column that says it in `order_by`, or a \
+             key that is unique",
+        )
+    })
 }
 
 /// The column and the file that BigQuery names, if they belong to this load.

@@ -8,7 +8,7 @@ use sluice_contracts::job::WriteDisposition;
 use super::address::TableId;
 use super::existing::{ExistingTable, new_schema};
 use super::path::{LoadPath, staged_columns};
-use super::{layout, parts, statement};
+use super::{layout, merge, parts, statement};
 use crate::target::Load;
 
 /// What happens to the rows and the columns that the table already has.
@@ -124,7 +124,10 @@ pub(super) fn copy(
     let write = match load.disposition {
         WriteDisposition::Truncate => Write::Replace,
         WriteDisposition::Append => Write::Append,
-        WriteDisposition::Empty => Write::Empty,
+        // Rows that are merged, and partitions that are replaced, are copied to new tables alone.
+        WriteDisposition::Empty | WriteDisposition::Merge | WriteDisposition::ReplacePartitions => {
+            Write::Empty
+        }
     };
     let mut configuration = json!({
         "sourceTables": staging.iter().map(TableId::reference).collect::<Vec<_>>(),
@@ -140,21 +143,37 @@ pub(super) fn copy(
 }
 
 /// The configuration of the job that writes the rows of the staging tables by a statement.
+///
+/// # Errors
+/// A bug, if the table is one that such a statement was refused for.
 pub(super) fn statement(
     load: &Load,
     into: &TableId,
     existing: Option<&ExistingTable>,
     write: Write,
     staging: &[TableId],
-) -> Value {
-    if existing.is_some() && write != Write::Replace {
-        return json!({
-            "query": statement::write(into, &load.columns, staging, load.disposition),
-            "useLegacySql": false,
-        });
+) -> Result<Value> {
+    let changes = match (load.disposition, existing) {
+        (WriteDisposition::Merge, Some(existing)) => {
+            Some(merge::merge(load, into, existing, staging))
+        }
+        (WriteDisposition::ReplacePartitions, Some(existing)) => {
+            Some(merge::replace_partitions(load, into, existing, staging)?)
+        }
+        (_, Some(_)) if write != Write::Replace => {
+            Some(statement::write(into, &load.columns, staging, write))
+        }
+        _ => None,
+    };
+    if let Some(changes) = changes {
+        return Ok(json!({"query": changes, "useLegacySql": false}));
     }
+    let rows = match load.disposition {
+        WriteDisposition::Merge => merge::newest(load, staging),
+        _ => statement::select(&load.columns, staging),
+    };
     let mut configuration = json!({
-        "query": statement::select(&load.columns, staging),
+        "query": rows,
         "useLegacySql": false,
         "destinationTable": into.reference(),
         "createDisposition": "CREATE_IF_NEEDED",
@@ -164,7 +183,7 @@ pub(super) fn statement(
     if existing.is_none() {
         lay_out(&mut configuration, load);
     }
-    configuration
+    Ok(configuration)
 }
 
 /// A load job needs a file. Without one a statement does the same, which reads nothing and costs

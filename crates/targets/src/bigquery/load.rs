@@ -201,6 +201,14 @@ impl TableLoad {
                 job::direct(&self.load, &self.id, Some(&made), write)?
             }
             Way::Direct(existing) => {
+                let existing = match existing {
+                    Some(existing) => Some(existing.clone()),
+                    None => self.admit().await?,
+                };
+                if LoadPath::of(&self.load, existing.as_ref()) != LoadPath::Direct {
+                    // The table came about meanwhile: the next call stages the rows.
+                    return Ok(Poll::Pending);
+                }
                 parts::require_whole(&self.load).await?;
                 let write = self.make_room(existing.as_ref()).await?;
                 job::direct(&self.load, &self.id, existing.as_ref(), write)?
@@ -233,7 +241,7 @@ impl TableLoad {
         let (existing, staging) = (existing.as_ref(), self.staging_tables()?);
         if path == LoadPath::Statement {
             let write = self.make_room(existing).await?;
-            return Ok(("query", job::statement(&self.load, &self.id, existing, write, &staging)));
+            return Ok(("query", job::statement(&self.load, &self.id, existing, write, &staging)?));
         }
         if self.load.disposition != WriteDisposition::Truncate {
             self.make_room(existing).await?;
@@ -267,12 +275,13 @@ impl TableLoad {
         Ok(Poll::Ready(loaded))
     }
 
-    /// Whether the load may have staging tables. Rows are appended without them to a table that did
-    /// not exist.
+    /// Whether the load may have staging tables: a table that did not exist may have been loaded
+    /// without them, and others not.
     pub(super) fn may_be_staged(&self) -> bool {
-        let appends = self.load.disposition == WriteDisposition::Append;
+        let replaces =
+            matches!(self.load.disposition, WriteDisposition::Truncate | WriteDisposition::Empty);
         LoadPath::of(&self.load, None) != LoadPath::Direct
-            || (appends && !self.load.parts.is_empty())
+            || !(replaces || self.load.parts.is_empty())
     }
 
     /// The target as it is now, if this load may change it.
@@ -291,7 +300,12 @@ impl TableLoad {
         }
         Ok(match (self.load.disposition, matched) {
             (WriteDisposition::Append, _) => Write::Append,
-            (WriteDisposition::Empty, _) => Write::Empty,
+            (WriteDisposition::Empty, _)
+            | (WriteDisposition::Merge | WriteDisposition::ReplacePartitions, None) => Write::Empty,
+            // The rows that are replaced are the statement's matter.
+            (WriteDisposition::Merge | WriteDisposition::ReplacePartitions, Some(_)) => {
+                Write::Append
+            }
             (WriteDisposition::Truncate, None | Some((_, SchemaMatch::Different(_)))) => {
                 Write::Replace
             }

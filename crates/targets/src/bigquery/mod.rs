@@ -22,6 +22,8 @@ mod job;
 mod layout;
 mod load;
 mod location;
+mod merge;
+mod partitions;
 mod parts;
 mod path;
 mod schema;
@@ -167,6 +169,12 @@ fn warnings(table: &Table, existing: Option<&ExistingTable>) -> Vec<String> {
 /// <https://cloud.google.com/bigquery/pricing#on_demand_pricing>
 const DOLLARS_PER_TIB: f64 = 6.25;
 
+/// Price of a statement that reads so much.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn dollars(mebibytes: u64) -> f64 {
+    mebibytes as f64 / f64::from(1 << 20) * DOLLARS_PER_TIB
+}
+
 /// What the statement costs that parses documents, and what they lose.
 fn statement_warning(table: &Table) -> Option<String> {
     let parsed = table.columns.iter().filter(|column| path::is_converted(column));
@@ -174,8 +182,7 @@ fn statement_warning(table: &Table) -> Option<String> {
     let first = names.first()?;
     // A statement is billed for 10 MiB at least.
     let mebibytes = table.bytes.div_ceil(1 << 20).max(10);
-    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    let dollars = mebibytes as f64 / f64::from(1 << 20) * DOLLARS_PER_TIB;
+    let dollars = dollars(mebibytes);
     Some(format!(
         "JSON in {}: it is loaded as text and parsed by a statement, which reads about {} MiB \
          (${dollars:.4} on demand). BigQuery keeps the value of a document: white space, the order \

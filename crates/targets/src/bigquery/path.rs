@@ -9,8 +9,9 @@
 //! One load job takes [`MOST_FILES`] files of [`MOST_BYTES`] together. Larger loads fill several
 //! staging tables, of which one copy takes [`MOST_STAGES`].
 //!
-//! Where a column is of a type that no load from Parquet fills, a statement over the staging tables
-//! is the visible step. It reads them, which is not free.
+//! Where a column is of a type that no load from Parquet fills, or some rows of the table are
+//! replaced and others not, a statement over the staging tables is the visible step. It reads them,
+//! which is not free.
 
 use std::ops::Range;
 
@@ -49,10 +50,21 @@ impl LoadPath {
         let large = load.parts.len() > MOST_FILES || bytes(&load.parts) > MOST_BYTES;
         match () {
             () if load.parts.is_empty() && !load.staged => Self::Direct,
+            () if replaces_some(load, existing) => Self::Statement,
             () if load.columns.iter().any(is_converted) => Self::Statement,
             () if load.staged || appends || large => Self::Copy,
             () => Self::Direct,
         }
+    }
+}
+
+/// Whether some rows of the table are replaced, and others not.
+fn replaces_some(load: &Load, existing: Option<&ExistingTable>) -> bool {
+    match load.disposition {
+        // Of the rows of a run, too, one of each key is taken.
+        WriteDisposition::Merge => true,
+        WriteDisposition::ReplacePartitions => existing.is_some(),
+        _ => false,
     }
 }
 

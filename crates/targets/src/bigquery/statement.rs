@@ -6,9 +6,9 @@
 //! <https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#parse_json>
 
 use sluice_contracts::documents::{Column, TargetType};
-use sluice_contracts::job::WriteDisposition;
 
 use super::address::TableId;
+use super::job::Write;
 
 /// The staged rows, with the types of the target.
 pub(super) fn select(columns: &[Column], staging: &[TableId]) -> String {
@@ -29,19 +29,25 @@ pub(super) fn write(
     into: &TableId,
     columns: &[Column],
     staging: &[TableId],
-    disposition: WriteDisposition,
+    write: Write,
 ) -> String {
     let table = into.quoted();
-    let names: Vec<String> = columns.iter().map(|column| format!("`{}`", column.name)).collect();
-    let insert = format!("INSERT INTO {table} ({}) {}", names.join(", "), select(columns, staging));
-    let before = match disposition {
-        WriteDisposition::Append => return insert,
-        WriteDisposition::Truncate => format!("TRUNCATE TABLE {table}"),
-        WriteDisposition::Empty => {
+    let insert = insert(into, columns, staging);
+    let before = match write {
+        Write::Append => return insert,
+        Write::ReplaceRows | Write::Replace => format!("TRUNCATE TABLE {table}"),
+        Write::Empty => {
             format!("ASSERT NOT EXISTS (SELECT 1 FROM {table}) AS 'the table has rows'")
         }
     };
     format!("BEGIN TRANSACTION; {before}; {insert}; COMMIT TRANSACTION;")
+}
+
+/// The statement that adds the staged rows to a table.
+pub(super) fn insert(into: &TableId, columns: &[Column], staging: &[TableId]) -> String {
+    let names: Vec<String> = columns.iter().map(|column| format!("`{}`", column.name)).collect();
+    let rows = select(columns, staging);
+    format!("INSERT INTO {} ({}) {rows}", into.quoted(), names.join(", "))
 }
 
 /// The value of a column, from its staged form.

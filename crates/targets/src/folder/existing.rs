@@ -104,6 +104,13 @@ impl ExistingTable {
         match disposition {
             WriteDisposition::Truncate => Ok(()),
             WriteDisposition::Append => self.require_schema(columns),
+            WriteDisposition::Merge | WriteDisposition::ReplacePartitions => {
+                Err(Error::invalid(format!(
+                    "a folder of Parquet files does not take `write_disposition: {}`",
+                    disposition.name()
+                ))
+                .hint("write `truncate`, `append` or `empty`, or a table of BigQuery as target"))
+            }
             WriteDisposition::Empty => match self.rows()? {
                 0 => Ok(()),
                 rows => Err(Error::data(format!(

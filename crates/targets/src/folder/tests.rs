@@ -57,6 +57,8 @@ impl World {
             snapshot: 0,
             target: format!("file://{}", self.table().display()),
             disposition,
+            key: Vec::new(),
+            order_by: None,
             schema_changes: SchemaChanges::default(),
             new_table: NewTable::default(),
             columns: columns("id", TargetType::Int64),

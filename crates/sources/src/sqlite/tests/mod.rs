@@ -18,9 +18,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use rusqlite::Connection;
-use sluice_contracts::documents::{
-    Cut, NewTable, Relation, SchemaChanges, Table, TableWrite, Unit,
-};
+use sluice_contracts::documents::{Cut, Relation, Table, TableWrite, Unit};
 use sluice_contracts::job::{ColumnFile, Partitioning, RowSecurity, TableJob, WriteDisposition};
 use sluice_contracts::{Error, Result};
 
@@ -89,9 +87,7 @@ fn job(table: &str) -> TableJob {
         row_security: RowSecurity::default(),
         columns: std::collections::BTreeMap::new(),
         target: String::new(),
-        write_disposition: WriteDisposition::Truncate,
-        schema_changes: SchemaChanges::default(),
-        new_table: NewTable::default(),
+        write: TableWrite::of(WriteDisposition::Truncate),
     }
 }
 

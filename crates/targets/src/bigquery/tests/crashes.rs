@@ -8,8 +8,8 @@
 use std::task::Poll;
 
 use serde_json::json;
-use sluice_contracts::documents::TargetType;
-use sluice_contracts::job::WriteDisposition::{Append, Empty, Truncate};
+use sluice_contracts::documents::{PartitionBy, TargetType};
+use sluice_contracts::job::WriteDisposition::{Append, Empty, Merge, ReplacePartitions, Truncate};
 
 use super::recorder::{Breaks, Recorder, done};
 use super::{ID, RUN, advance, columns, load};
@@ -41,6 +41,9 @@ async fn every_path_survives_a_death_at_every_request() {
         {"name": "id", "type": "INTEGER"}, {"name": "doc", "type": "JSON"},
     ]}});
     let plain = json!({"numRows": "0", "schema": {"fields": [{"name": "id", "type": "INTEGER"}]}});
+    let mut ranges = plain.clone();
+    ranges["rangePartitioning"] =
+        json!({"field": "id", "range": {"start": "0", "end": "100", "interval": "10"}});
     for (disposition, staged, wanted, table, jobs) in [
         (Truncate, false, vec![ID], None, 1),
         (Truncate, false, vec![ID], Some(&plain), 1),
@@ -49,8 +52,20 @@ async fn every_path_survives_a_death_at_every_request() {
         (Empty, false, vec![ID, document], Some(&existing), 2),
         (Append, false, vec![ID, document], Some(&existing), 2),
         (Truncate, false, vec![ID, document], None, 2),
+        (Merge, false, vec![ID], Some(&plain), 2),
+        (Merge, false, vec![ID], None, 2),
+        (ReplacePartitions, false, vec![ID], Some(&ranges), 2),
+        (ReplacePartitions, false, vec![ID], None, 1),
     ] {
         let mut load = load(disposition, columns(&wanted)).await;
+        if disposition == Merge {
+            load.key = vec!["id".to_owned()];
+        }
+        if disposition == ReplacePartitions {
+            let by =
+                PartitionBy::Range { column: "id".to_owned(), start: 0, end: 100, interval: 10 };
+            load.new_table.partition_by = Some(by);
+        }
         load.staged = staged;
         let mut tried = 0;
         for breaks in [Breaks::Before, Breaks::After] {

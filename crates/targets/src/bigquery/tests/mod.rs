@@ -7,6 +7,7 @@ mod crashes;
 mod discovery;
 mod layout;
 mod many_tables;
+mod merge;
 mod recorder;
 mod requests;
 mod schema;
@@ -49,6 +50,8 @@ async fn load_of(run: &str, disposition: WriteDisposition, columns: Vec<Column>)
         snapshot: 0,
         target: "bigquery://shop/sales/orders".into(),
         disposition,
+        key: Vec::new(),
+        order_by: None,
         schema_changes: SchemaChanges::default(),
         new_table: NewTable::default(),
         columns,

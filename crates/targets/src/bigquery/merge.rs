@@ -1,0 +1,286 @@
+//! Statements that replace some rows of a table, and keep the others.
+//!
+//! A merge compares rows by their key. It takes one row of each key from the run: the newest, or, if
+//! the job names no column to tell it by, the only one. Rows without a key, which would never be
+//! found again, end it. It is one statement, so readers see all of it or nothing.
+//!
+//! Which rows of the table it reads decides what it costs. Where the key holds the column that the
+//! table is partitioned by, a row can only be found in the partition of the new one, so those
+//! partitions alone are read.
+//!
+//! <https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax#merge_statement>
+
+use sluice_contracts::documents::{Column, TargetType};
+use sluice_contracts::job::{WriteDisposition, nearest_hint};
+use sluice_contracts::{Error, Result};
+use sluice_runtime::format::thousands;
+
+use super::address::TableId;
+use super::dollars;
+use super::existing::{ExistingTable, Wanted};
+use super::partitions::Partitions;
+use super::statement::{insert, select};
+use crate::target::Load;
+
+/// Said by a statement that finds NULL in a key.
+pub(super) const NO_KEY: &str = "a row has NULL in a column of its key";
+/// Said by a statement that finds a key twice, and has no column to tell the newest by.
+pub(super) const SAME_KEY: &str = "two rows have the same key";
+
+/// The staged rows, one of each key.
+pub(super) fn newest(load: &Load, staging: &[TableId]) -> String {
+    let rows = select(&load.columns, staging);
+    let key: Vec<String> = load.key.iter().map(|name| quoted(name)).collect();
+    let nullable = |name: &&String| {
+        find(&load.columns, name).is_none_or(|column| column.nullable != Some(false))
+    };
+    let missing: Vec<String> =
+        load.key.iter().filter(nullable).map(|name| format!("{} IS NULL", quoted(name))).collect();
+    let has_key = match missing.as_slice() {
+        [] => "TRUE".to_owned(),
+        missing => format!("IF({}, ERROR('{NO_KEY}'), TRUE)", missing.join(" OR ")),
+    };
+    let key = key.join(", ");
+    let chosen = match &load.order_by {
+        Some(by) => {
+            format!("ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {} DESC) = 1", quoted(by))
+        }
+        None => {
+            format!("IF(COUNT(*) OVER (PARTITION BY {key}) > 1, ERROR('{SAME_KEY}'), TRUE)")
+        }
+    };
+    format!("SELECT * FROM ({rows}) WHERE {has_key} QUALIFY {chosen}")
+}
+
+/// The statement that merges the staged rows into a table that exists with these columns.
+pub(super) fn merge(
+    load: &Load,
+    into: &TableId,
+    existing: &ExistingTable,
+    staging: &[TableId],
+) -> String {
+    let is_key = |name: &str| load.key.iter().any(|key| key.eq_ignore_ascii_case(name));
+    let names: Vec<String> = load.columns.iter().map(|column| quoted(&column.name)).collect();
+    let mut found: Vec<String> =
+        load.key.iter().map(|name| format!("kept.{0} = brought.{0}", quoted(name))).collect();
+    let mut before = String::new();
+    if let Some((partitions, column)) = pruned(existing, &load.key) {
+        before = format!("{}; ", declare(&partitions, column, staging));
+        let of_kept = partitions.name(&format!("kept.{}", quoted(column)));
+        found.push(format!("{of_kept} IN UNNEST(touched)"));
+    }
+    let newer = load.order_by.as_ref().map_or_else(String::new, |by| {
+        let by = quoted(by);
+        format!(" AND (kept.{by} IS NULL OR brought.{by} >= kept.{by})")
+    });
+    let changes: Vec<String> = load
+        .columns
+        .iter()
+        .filter(|column| !is_key(&column.name))
+        .map(|column| format!("{0} = brought.{0}", quoted(&column.name)))
+        .collect();
+    let update = match changes.as_slice() {
+        [] => String::new(),
+        changes => format!(" WHEN MATCHED{newer} THEN UPDATE SET {}", changes.join(", ")),
+    };
+    let values: Vec<String> = names.iter().map(|name| format!("brought.{name}")).collect();
+    format!(
+        "{before}MERGE {} AS kept USING ({}) AS brought ON {}{update} \
+         WHEN NOT MATCHED THEN INSERT ({}) VALUES ({})",
+        into.quoted(),
+        newest(load, staging),
+        found.join(" AND "),
+        names.join(", "),
+        values.join(", "),
+    )
+}
+
+/// The statement that replaces the partitions of the staged rows in a table that exists with these
+/// columns. It deletes whole partitions, which reads none of their rows.
+///
+/// <https://cloud.google.com/bigquery/docs/managing-partitioned-tables#delete_a_partition>
+///
+/// # Errors
+/// A bug: such a table was refused before.
+pub(super) fn replace_partitions(
+    load: &Load,
+    into: &TableId,
+    existing: &ExistingTable,
+    staging: &[TableId],
+) -> Result<String> {
+    let partitions = existing.partitions();
+    let Some((partitions, column)) =
+        partitions.as_ref().and_then(|partitions| Some((partitions, partitions.column()?)))
+    else {
+        return Err(Error::bug("replace partitions of a table that has none by a column"));
+    };
+    let (table, own) = (into.quoted(), quoted(column));
+    let name = partitions.name(&own);
+    let unnamed = format!(
+        "DECLARE unnamed BOOL DEFAULT (SELECT LOGICAL_OR({own} IS NULL) FROM ({}))",
+        column_of(column, staging)
+    );
+    Ok(format!(
+        "{}; {unnamed}; BEGIN TRANSACTION; DELETE FROM {table} WHERE {name} IN UNNEST(touched); \
+         DELETE FROM {table} WHERE unnamed AND {own} IS NULL; {}; COMMIT TRANSACTION;",
+        declare(partitions, column, staging),
+        insert(into, &load.columns, staging),
+    ))
+}
+
+/// Declares the partitions that the staged rows belong to.
+fn declare(partitions: &Partitions, column: &str, staging: &[TableId]) -> String {
+    format!(
+        "DECLARE touched ARRAY<{}> DEFAULT \
+         (SELECT ARRAY_AGG(DISTINCT {} IGNORE NULLS) FROM ({}))",
+        partitions.kind(),
+        partitions.name(&quoted(column)),
+        column_of(column, staging),
+    )
+}
+
+fn column_of(column: &str, staging: &[TableId]) -> String {
+    let selects: Vec<String> = staging
+        .iter()
+        .map(|table| format!("SELECT {} FROM {}", quoted(column), table.quoted()))
+        .collect();
+    selects.join(" UNION ALL ")
+}
+
+/// The partitions of the table, and the column that decides, if the key holds it.
+fn pruned<'a>(existing: &ExistingTable, key: &'a [String]) -> Option<(Partitions, &'a str)> {
+    let partitions = existing.partitions()?;
+    let column = partitions.column()?;
+    let held = key.iter().find(|name| name.eq_ignore_ascii_case(column))?;
+    Some((partitions, held))
+}
+
+fn quoted(name: &str) -> String {
+    format!("`{name}`")
+}
+
+fn find<'c>(columns: &'c [Column], name: &str) -> Option<&'c Column> {
+    columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))
+}
+
+/// What stands against a statement that replaces some rows: all of it at once.
+pub(super) fn refusals(wanted: &Wanted<'_>, existing: Option<&ExistingTable>) -> Vec<Error> {
+    match wanted.disposition {
+        WriteDisposition::Merge => {
+            let mut refusals: Vec<Error> =
+                wanted.key.iter().filter_map(|name| refused_key(wanted, name)).collect();
+            refusals.extend(wanted.order_by.and_then(|name| refused_order(wanted, name)));
+            refusals.extend(existing.and_then(|existing| refused_filter(wanted, existing)));
+            refusals
+        }
+        WriteDisposition::ReplacePartitions => {
+            refused_partitions(wanted, existing).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn unknown(wanted: &Wanted<'_>, setting: &str, name: &str) -> Error {
+    let names: Vec<String> = wanted.columns.iter().map(|column| column.name.clone()).collect();
+    Error::invalid(format!("`{setting}` names `{name}`, which the table has no column for"))
+        .hint(nearest_hint(name, &names))
+}
+
+/// <https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#data_type_properties>
+fn refused_key(wanted: &Wanted<'_>, name: &str) -> Option<Error> {
+    let Some(column) = find(wanted.columns, name) else {
+        return Some(unknown(wanted, "key", name));
+    };
+    let incomparable = matches!(
+        column.target_type,
+        TargetType::Float64 | TargetType::Json | TargetType::Geography | TargetType::Struct
+    );
+    let array = if column.repeated { "an array of " } else { "" };
+    (incomparable || column.repeated).then(|| {
+        Error::invalid(format!("`key` names `{name}`, which is {array}{}", column.target_type))
+            .hint(
+                "a key is made of columns of INT64, NUMERIC, BIGNUMERIC, STRING, BYTES, BOOL, DATE, \
+                 DATETIME, TIME or TIMESTAMP",
+            )
+    })
+}
+
+fn refused_order(wanted: &Wanted<'_>, name: &str) -> Option<Error> {
+    let Some(column) = find(wanted.columns, name) else {
+        return Some(unknown(wanted, "order_by", name));
+    };
+    let unordered =
+        matches!(column.target_type, TargetType::Json | TargetType::Geography | TargetType::Struct);
+    let array = if column.repeated { "an array of " } else { "" };
+    (unordered || column.repeated).then(|| {
+        Error::invalid(format!("`order_by` names `{name}`, which is {array}{}", column.target_type))
+            .hint("name a column with an order, such as a TIMESTAMP or a number")
+    })
+}
+
+/// A merge compares the new rows with the partitions that it may read without a filter.
+fn refused_filter(wanted: &Wanted<'_>, existing: &ExistingTable) -> Option<Error> {
+    let partitions = existing.partitions()?;
+    if !existing.requires_filter() || pruned(existing, wanted.key).is_some() {
+        return None;
+    }
+    let hint = match partitions.column() {
+        Some(column) => format!(
+            "where the `{column}` of a row never changes, add it to `key` below `target`: \
+             then the partitions of the new rows alone are read"
+        ),
+        None => "take `require_partition_filter` away from the table".to_owned(),
+    };
+    let what = "the table takes no statement without a filter by its partitions, and the key \
+                does not say in which of them a row lies";
+    Some(Error::data(what).hint(hint))
+}
+
+fn refused_partitions(wanted: &Wanted<'_>, existing: Option<&ExistingTable>) -> Option<Error> {
+    let by = &wanted.new_table.partition_by;
+    let (by_column, what) = match existing {
+        Some(existing) => match existing.partitions() {
+            Some(partitions) => {
+                (partitions.column().is_some(), "the table is partitioned by the time of loading")
+            }
+            None => (false, "the table is not partitioned"),
+        },
+        None => match by {
+            Some(by) => (by.column().is_some(), "`partition_by` is the time of loading"),
+            None => (false, "there is no such table yet, and the job does not say `partition_by`"),
+        },
+    };
+    (!by_column).then(|| {
+        Error::invalid(format!("{what}, so no partition belongs to the new rows")).hint(
+            "`replace_partitions` is for tables that are partitioned by a column: name it in \
+                 `partition_by`, or write `merge`, `append` or `truncate`",
+        )
+    })
+}
+
+/// What a merge reads of the table, and what that costs.
+pub(super) fn warning(wanted: &Wanted<'_>, existing: &ExistingTable) -> Option<String> {
+    if wanted.disposition != WriteDisposition::Merge {
+        return None;
+    }
+    let partitions = existing.partitions();
+    let by = partitions.as_ref().and_then(Partitions::column);
+    if pruned(existing, wanted.key).is_some() {
+        return Some(format!(
+            "the merge reads the partitions of the new rows: those of `{}`, which is in the key",
+            by.unwrap_or_default()
+        ));
+    }
+    let mebibytes = existing.bytes().div_ceil(1 << 20).max(10);
+    let cheaper = by.map_or_else(String::new, |column| {
+        format!(
+            "; with `{column}` in `key` it reads the partitions of the new rows alone, which is \
+             right where the `{column}` of a row never changes"
+        )
+    });
+    Some(format!(
+        "the merge reads the whole table, about {} MiB (${:.4} on demand){cheaper}",
+        thousands(mebibytes),
+        dollars(mebibytes)
+    ))
+}
