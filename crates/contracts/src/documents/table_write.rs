@@ -23,7 +23,10 @@ pub struct TableWrite {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<Watermark>,
     /// What happens where the target's columns are not those of the run.
-    #[serde(default = "SchemaChanges::of_older_plans")]
+    #[serde(
+        default = "SchemaChanges::of_older_plans",
+        skip_serializing_if = "SchemaChanges::is_of_older_plans"
+    )]
     pub schema_changes: SchemaChanges,
     /// What the table is made with if the load makes it.
     #[serde(default, skip_serializing_if = "NewTable::is_default")]
@@ -61,6 +64,11 @@ impl SchemaChanges {
     /// Plans that do not say it were made when every load did this.
     fn of_older_plans() -> Self {
         Self::Replace
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_of_older_plans(&self) -> bool {
+        *self == Self::of_older_plans()
     }
 
     /// The name in a job file.

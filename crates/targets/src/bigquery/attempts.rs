@@ -202,9 +202,10 @@ impl<'a> Attempts<'a> {
         };
         let name = self.name(number);
         let claim = Claim { client: self.client, id, name: &name, run: self.owner.run };
-        // What is only added replaces nothing, and a merge by order replaces no newer row.
         let replaces = match load.disposition {
+            // What is only added replaces nothing.
             WriteDisposition::Append => false,
+            // With an order, no row is replaced by an older one.
             WriteDisposition::Merge => load.order_by.is_none(),
             WriteDisposition::Truncate
             | WriteDisposition::Empty

@@ -5,6 +5,7 @@ use sluice_contracts::{Error, Kind};
 
 use super::client::{JobFailure, JobName};
 use super::merge;
+use super::path::is_converted;
 use crate::target::Load;
 
 /// The failure of a job, classified by who must act on it.
@@ -14,7 +15,7 @@ pub(super) fn error(load: Option<&Load>, name: &JobName, failure: &JobFailure) -
         "`bq --location={} show -j {}:{}` shows BigQuery's own message",
         name.location, name.project, name.id
     );
-    if let Some(error) = of_key(load, failure) {
+    if let Some(error) = of_key(load, failure).or_else(|| of_document(load, failure)) {
         return error;
     }
     match failure.reason.as_str() {
@@ -38,26 +39,6 @@ pub(super) fn error(load: Option<&Load>, name: &JobName, failure: &JobFailure) -
                 .hint(format!("nothing of the table was made visible; {job}"))
         }
     }
-}
-
-/// The failure of a merge that found no single row of a key.
-fn of_key(load: Option<&Load>, failure: &JobFailure) -> Option<Error> {
-    let key = load.map(|load| load.key.join("`, `")).unwrap_or_default();
-    let says = |what: &str| failure.message.contains(what);
-    if says(merge::NO_KEY) {
-        return Some(Error::data(format!("{} (`{key}`)", merge::NO_KEY)).hint(
-            "nothing of the table was changed; leave such rows out with `source.where`, or name \
-             other columns in `key`",
-        ));
-    }
-    says(merge::SAME_KEY).then(|| {
-        let what =
-            format!("{} (`{key}`), and the job does not say which is the newest", merge::SAME_KEY);
-        Error::data(what).hint(
-            "nothing of the table was changed; name the column that says it in `order_by`, or a \
-             key that is unique",
-        )
-    })
 }
 
 /// The error of a step that BigQuery could not carry out for as long as it was tried.
@@ -84,6 +65,47 @@ pub(super) fn given_up(run: RunId, name: &JobName, failure: &JobFailure, times: 
          `sluice load {run}` loads them again",
         name.location, name.project, name.id
     ))
+}
+
+/// The failure of a statement that found a document which JSON of BigQuery does not hold.
+/// <https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#parse_json>
+fn of_document(load: Option<&Load>, failure: &JobFailure) -> Option<Error> {
+    let columns = load?.columns.iter().filter(|column| is_converted(column));
+    let columns: Vec<&str> = columns.map(|column| column.source_name.as_str()).collect();
+    let what = match failure.message.as_str() {
+        _ if columns.is_empty() => return None,
+        said if said.contains("loss of precision") => {
+            "a document has a number that BigQuery would round"
+        }
+        said if said.contains("PARSE_JSON") => "BigQuery cannot read a document",
+        _ => return None,
+    };
+    let error = Error::data(format!("{what}, in `{}`", columns.join("` or `")));
+    Some(error.hint(format!(
+        "nothing of the table was made visible; `columns.{}.type: STRING` keeps the text of the \
+         documents",
+        columns.first()?
+    )))
+}
+
+/// The failure of a merge that found no single row of a key.
+fn of_key(load: Option<&Load>, failure: &JobFailure) -> Option<Error> {
+    let key = load.map(|load| load.key.join("`, `")).unwrap_or_default();
+    let says = |what: &str| failure.message.contains(what);
+    if says(merge::NO_KEY) {
+        return Some(Error::data(format!("{} (`{key}`)", merge::NO_KEY)).hint(
+            "nothing of the table was changed; leave such rows out with `source.where`, or name \
+             other columns in `key`",
+        ));
+    }
+    says(merge::SAME_KEY).then(|| {
+        let what =
+            format!("{} (`{key}`), and the job does not say which is the newest", merge::SAME_KEY);
+        Error::data(what).hint(
+            "nothing of the table was changed; name the column that says it in `order_by`, or a \
+             key that is unique",
+        )
+    })
 }
 
 /// The column and the file that BigQuery names, if they belong to this load.

@@ -200,11 +200,15 @@ impl TableLoad {
                 let write = self.make_room(Some(&made)).await?;
                 job::direct(&self.load, &self.id, Some(&made), write)?
             }
-            // The table came about meanwhile: the next call stages the rows.
-            Way::Direct(None) if self.keeps_rows() && self.admit().await?.is_some() => {
-                return Ok(Poll::Pending);
-            }
             Way::Direct(existing) => {
+                let existing = match existing {
+                    Some(existing) => Some(existing.clone()),
+                    None => self.admit().await?,
+                };
+                if LoadPath::of(&Shape::from(&self.load), existing.is_some()) != LoadPath::Direct {
+                    // The table came about meanwhile: the next call stages the rows.
+                    return Ok(Poll::Pending);
+                }
                 parts::require_whole(&self.load).await?;
                 let write = self.make_room(existing.as_ref()).await?;
                 job::direct(&self.load, &self.id, existing.as_ref(), write)?
@@ -237,8 +241,7 @@ impl TableLoad {
         let (existing, staging) = (existing.as_ref(), self.staging_tables()?);
         if path == LoadPath::Statement {
             let write = self.make_room(existing).await?;
-            let statement = job::statement(&self.load, &self.id, existing, write, &staging)?;
-            return Ok(("query", statement));
+            return Ok(("query", job::statement(&self.load, &self.id, existing, write, &staging)?));
         }
         if self.load.disposition != WriteDisposition::Truncate {
             self.make_room(existing).await?;

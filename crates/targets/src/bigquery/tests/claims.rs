@@ -3,7 +3,7 @@
 use std::task::Poll;
 
 use sluice_contracts::documents::{RunId, SchemaChanges, TargetType};
-use sluice_contracts::job::WriteDisposition::{self, Append, Empty, Truncate};
+use sluice_contracts::job::WriteDisposition::{self, Append, Empty, Merge, Truncate};
 
 use super::warehouse::{FAULTS, Line, Warehouse};
 use super::{ID, advance, columns, load_of};
@@ -344,6 +344,25 @@ async fn rows_that_are_added_replace_nothing_and_are_not_replaced_by_an_older_ru
         assert_eq!(loaded.overtaken_by, Some(newer.run));
     }
     assert_eq!(warehouse.shows("orders").unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn rows_that_are_merged_replace_no_newer_ones() {
+    for (order_by, comes_through) in [(None, false), (Some("id".to_owned()), true)] {
+        let (warehouse, line, _) = table_before("loaded").await;
+        let merging = two(Merge, false).await.map(|load| Load {
+            key: vec!["id".to_owned()],
+            order_by: order_by.clone(),
+            ..load
+        });
+        let [older, newer] = &merging;
+        assert_eq!(to_the_end(&line, newer, "newer").await.overtaken_by, None);
+        let late = to_the_end(&line, older, "older").await;
+        assert_eq!(late.overtaken_by.is_none(), comes_through, "{order_by:?}");
+        let merged = if comes_through { 3 } else { 2 };
+        assert_eq!(warehouse.shows("orders").unwrap().len(), merged, "{order_by:?}");
+        assert_eq!(warehouse.tables(), ["orders"], "{order_by:?}");
+    }
 }
 
 #[tokio::test]

@@ -154,6 +154,25 @@ async fn what_no_statement_can_replace_is_refused_before() {
 }
 
 #[tokio::test]
+async fn a_document_that_bigquery_does_not_hold_is_named() {
+    let refused = "Invalid input to PARSE_JSON: ";
+    for (message, said) in [
+        ("number cannot be stored without loss of precision", "a number that BigQuery would round"),
+        ("syntax error while parsing value", "BigQuery cannot read a document, in `doc`"),
+    ] {
+        let recorder = Recorder::default();
+        recorder.stands(json!({"schema": {"fields": [{"name": "doc", "type": "JSON"}]}}));
+        let load = load(WriteDisposition::Truncate, columns(&[("doc", TargetType::Json)])).await;
+        recorder.ends(super::recorder::done(3));
+        recorder.ends(failed("invalidQuery", &format!("{refused}{message}: 7")));
+        let error = advance(&recorder.serve().await, &load).await.unwrap_err();
+        assert!(error.chain().contains(said), "{}", error.chain());
+        assert!(!error.chain().contains(message), "{}", error.chain());
+        assert!(error.remedy().unwrap().contains("`columns.doc.type: STRING`"), "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_is_missing_or_there_twice_is_said_in_words_of_the_job() {
     for (message, said, hint) in [
         ("a row has NULL in a column of its key at [1:2]", "a row has NULL", "`source.where`"),

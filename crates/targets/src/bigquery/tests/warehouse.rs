@@ -367,7 +367,8 @@ impl Job {
         let named = self.configuration()["destinationTable"]["tableId"].as_str();
         named.or_else(|| {
             let query = self.query();
-            let table = query.split("INTO ").nth(1).or(query.strip_prefix("TRUNCATE TABLE "))?;
+            let written = ["INSERT INTO ", "MERGE ", "TRUNCATE TABLE "];
+            let table = written.iter().find_map(|verb| query.split(verb).nth(1))?;
             table.split('`').nth(5)
         })
     }
