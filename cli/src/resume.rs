@@ -9,8 +9,8 @@ use sluice_runtime::storage::find_bucket;
 /// Finds a run of the job.
 ///
 /// # Errors
-/// `Invalid` if the run was planned for another source, table, condition, target or write
-/// disposition than the job asks for now, or for other columns than it names: the run is finished
+/// `Invalid` if the run was planned for another source, table, condition, target, write disposition,
+/// key or order than the job asks for now, or for other columns than it names: the run is finished
 /// as it was planned, so differences would be ignored. Settings of single columns are not compared.
 pub(crate) async fn find(job: &Job, run: RunId) -> Result<(RunStore, Manifest)> {
     let store = RunStore::new(find_bucket(&job.bucket)?, run);
@@ -65,11 +65,15 @@ fn difference_of(asked: &TableJob, planned: &Table) -> Option<&'static str> {
     let same_columns = asked.select.as_ref().is_none_or(|asked| {
         asked.len() == planned.columns.len() && asked.iter().zip(columns()).all(same)
     });
+    // So does BigQuery.
+    let (key, planned_key) = (&asked.write.key, &planned.write.key);
+    let same_key = key.len() == planned_key.len()
+        && key.iter().zip(planned_key).all(|(one, other)| one.eq_ignore_ascii_case(other));
     match () {
         () if asked.target != planned.target => Some("target"),
         () if asked.filter != planned.filter => Some("condition"),
         () if asked.write.disposition != planned.write.disposition => Some("write disposition"),
-        () if !asked.write.key.is_empty() && asked.write.key != planned.write.key => Some("key"),
+        () if !asked.write.key.is_empty() && !same_key => Some("key"),
         () if asked.write.order_by != planned.write.order_by => Some("`order_by`"),
         () if !same_columns => Some("choice of columns"),
         () => None,

@@ -98,6 +98,13 @@ impl Peers<'_> {
         unreadable.own.contains(&table) || unreadable.failures.tables.contains_key(&table)
     }
 
+    /// How many tables are known to be unreadable.
+    pub(crate) fn unreadable(&self) -> usize {
+        let unreadable = self.unreadable.borrow();
+        let others = unreadable.failures.tables.keys();
+        others.filter(|table| !unreadable.own.contains(table)).count() + unreadable.own.len()
+    }
+
     /// Remembers that this task cannot read a table.
     pub(crate) fn mark_unreadable(&self, table: u32) {
         self.unreadable.send_modify(|unreadable| unreadable.own.extend([table]));

@@ -24,10 +24,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// refuses it for a reason that may pass, or the connection is lost. The source waits for a lock
 /// itself, half a minute unless less is set.
 pub(crate) const TABLE_TRIES: u32 = 5;
-/// The same if each try costs the connection, and no other task reads: everything is read again
-/// each time. (Of several tasks, whose connections a crash of the server ends all at once, none
-/// knows which table was the reason.)
+/// The same if each try costs the connection, and the last of them was made while no other suspicious
+/// table was read: everything is read again each time.
 pub(crate) const COSTLY_TRIES: u32 = 3;
+/// Pause between two questions whether a table may be read alone.
+pub(crate) const TURN: Duration = Duration::from_secs(1);
 
 /// What is left of an attempt's budget.
 pub(crate) struct RetryBudget {

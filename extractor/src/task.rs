@@ -18,8 +18,8 @@ use crate::failure_recorder::FailureRecorder;
 use crate::launch::{self, Share};
 use crate::peers::{Peers, TaskStart, Unreadable};
 use crate::progress::Progress;
-use crate::retry::{self, COSTLY_TRIES, Heard, Pause, RETRY_FOR, RetryBudget, TABLE_TRIES};
-use crate::snapshot::Joiner;
+use crate::retry::{self, COSTLY_TRIES, Heard, Pause, RETRY_FOR, RetryBudget, TABLE_TRIES, TURN};
+use crate::snapshot::{JoinedSnapshot, Joiner};
 use crate::task_state::{LeftSnapshot, TaskEnd, TaskState};
 use unit::UnitError;
 
@@ -201,8 +201,9 @@ impl Worker<'_> {
             _ => self.peers.missing(snapshot.generation).await?,
         };
         missing.retain(|unit| !snapshot.receipts.keeps(*unit));
+        state.failing.costly.forgive(self.peers.unreadable());
         // Before the others are read again in vain.
-        missing.sort_by_key(|unit| !state.costly.is_last(unit.table));
+        missing.sort_by_key(|unit| !state.failing.costly.is_last(unit.table));
         for unit in missing {
             state.at = Some(unit);
             if self.peers.outdated(snapshot).await? {
@@ -211,10 +212,18 @@ impl Worker<'_> {
             if refused.contains_key(&unit.table) || self.peers.is_unreadable(unit.table) {
                 continue;
             }
+            let alone = self.peers.share.peers.len() < 2;
+            let suspected = !alone && state.failing.costly.suspects(unit.table);
             let (mut error, of_source) = match self.check(snapshot, unit).await {
+                Ok(()) if suspected && !self.wait_for_turn(snapshot).await? => {
+                    return Ok(LeftSnapshot::Outdated);
+                }
                 Ok(()) => match self.read(snapshot, unit, progress).await {
                     Ok(()) => {
-                        state.refusals.remove(&unit.table);
+                        state.failing.finished_unit(unit.table);
+                        if suspected {
+                            snapshot.reader.rest().await?;
+                        }
                         continue;
                     }
                     Err(UnitError { error, of_source }) => (error, of_source),
@@ -224,26 +233,23 @@ impl Worker<'_> {
             if of_source && error.is_transient() {
                 // If the connection works, it is the table that keeps the task waiting.
                 let works = snapshot.reader.recover().await.is_ok();
-                let alone = self.peers.share.peers.len() < 2;
-                let most = if works || !alone { TABLE_TRIES } else { COSTLY_TRIES };
-                let refusals = state.refusals.entry(unit.table).or_default();
-                *refusals += 1;
-                if *refusals < most {
+                let tries = state.failing.count_failure(unit.table, works, &error);
+                let known = !works && (alone || suspected);
+                if tries < if known { COSTLY_TRIES } else { TABLE_TRIES } {
                     if !works {
-                        state.costly.add(unit.table, &error);
                         return Err(error);
                     }
                     tracing::warn!(
                         error = error.chain(),
-                        "leaves a table for later ({refusals}), and gives it up after {TABLE_TRIES}"
+                        "leaves a table for later ({tries}), and gives it up after {TABLE_TRIES}"
                     );
                     refused.insert(unit.table, (unit, error));
                     continue;
                 }
                 if !works {
-                    state.costly.give_up(*refusals);
+                    state.failing.costly.give_up(tries);
                 }
-                error = retry::still_refused(&error, *refusals);
+                error = retry::still_refused(&error, tries);
                 if works && !self.manifest.fails_as_a_whole() {
                     state.failed = Some(self.give_up(unit, error).await);
                     continue;
@@ -270,7 +276,7 @@ impl Worker<'_> {
             }
         }
         for (table, (unit, error)) in refused {
-            let tries = state.refusals.get(&table).copied().unwrap_or(1);
+            let tries = state.failing.refusals_of(table);
             state.failed = Some(self.give_up(unit, retry::still_refused(&error, tries)).await);
         }
         state.at = None;
@@ -278,6 +284,19 @@ impl Worker<'_> {
             return Ok(LeftSnapshot::Outdated);
         }
         Ok(LeftSnapshot::Ended(state.end()))
+    }
+
+    /// Waits until no other task reads a table that is suspected to cost the connection. `false` if
+    /// the snapshot is outdated meanwhile.
+    async fn wait_for_turn(&self, snapshot: &mut JoinedSnapshot) -> Result<bool> {
+        let run = self.manifest.run.to_string();
+        while !snapshot.reader.take_turn(&run).await? {
+            if self.peers.outdated(snapshot).await? {
+                return Ok(false);
+            }
+            tokio::time::sleep(TURN).await;
+        }
+        Ok(true)
     }
 
     fn joiner<'a>(&'a self, source: &'a dyn Source, state: &'a TaskState) -> Joiner<'a> {
@@ -290,7 +309,7 @@ impl Worker<'_> {
             attempt: self.config.cloud_run_task_attempt,
             writer_id: &self.failures.writer_id,
             lost: state.lost,
-            costly: &state.costly,
+            costly: &state.failing.costly,
         }
     }
 

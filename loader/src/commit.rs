@@ -214,10 +214,7 @@ impl Run<'_> {
                 let result = match step {
                     Step::Committed(commit) => Ok(commit),
                     Step::Prepared(prepared) => {
-                        if let Err(error) = prepared.discard().await {
-                            let run = self.manifest.run;
-                            tracing::warn!(run = %run, "a load is left: {}", error.chain());
-                        }
+                        self.discard(prepared).await;
                         self.overtaken(table, newer).await
                     }
                 };
@@ -225,18 +222,45 @@ impl Run<'_> {
             }
             return Poll::Ready(results);
         }
-        for (table, step) in steps {
+        // What may still be refused comes first, one after another: as long as nothing is visible,
+        // nothing has to be.
+        steps.sort_by_key(|(_, step)| !step.may_be_refused());
+        let mut steps = steps.into_iter();
+        while let Some((table, step)) = steps.next() {
+            let may_be_refused = step.may_be_refused();
             let result = match step {
                 Step::Committed(commit) => Ok(Poll::Ready(commit)),
                 Step::Prepared(prepared) => self.publish(table, prepared).await,
             };
             match result {
                 Ok(Poll::Ready(commit)) => _ = results.insert(table.index, Ok(commit)),
+                Ok(Poll::Pending) if may_be_refused => return Poll::Pending,
                 Ok(Poll::Pending) => pending = true,
+                Err(error) if may_be_refused && results.is_empty() => {
+                    if !error.is_transient() {
+                        for step in steps.map(|(_, step)| step) {
+                            self.discard_step(step).await;
+                        }
+                    }
+                    return Poll::Ready(self.none_but(&tables, table, error));
+                }
                 Err(error) => _ = results.insert(table.index, Err(error)),
             }
         }
         if pending { Poll::Pending } else { Poll::Ready(results) }
+    }
+
+    async fn discard_step(&self, step: Step) {
+        if let Step::Prepared(prepared) = step {
+            self.discard(prepared).await;
+        }
+    }
+
+    /// Gives up a load that was prepared.
+    async fn discard(&self, prepared: Box<dyn Prepared>) {
+        if let Err(error) = prepared.discard().await {
+            tracing::warn!(run = %self.manifest.run, "a load is left: {}", error.chain());
+        }
     }
 
     /// Why no table is visible: one of them failed.
@@ -327,6 +351,10 @@ enum Step {
 }
 
 impl Step {
+    fn may_be_refused(&self) -> bool {
+        matches!(self, Self::Prepared(prepared) if prepared.may_be_refused())
+    }
+
     fn overtaken_by(&self) -> Option<RunId> {
         match self {
             Self::Committed(commit) => commit.overtaken_by,

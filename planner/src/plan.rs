@@ -154,9 +154,8 @@ fn warn_of_moments<'t>(tables: impl Iterator<Item = &'t mut Table>) {
 /// What readers find while tables become visible that belong together.
 fn of_all_or_nothing(job: &Job, tables: &[Table]) -> Option<String> {
     (job.all_or_nothing && tables.len() > 1).then(|| {
-        "all tables are made ready before the first becomes visible; then they become visible one \
-         after another, so for some seconds readers find the new rows of some tables and the old \
-         rows of others"
+        "all tables are made ready before the first becomes visible; while they become visible, for \
+         some seconds, readers find the new rows of some tables and the old rows of others"
             .to_owned()
     })
 }

@@ -13,6 +13,7 @@ mod conformance;
 mod connection_limits;
 mod copy;
 mod crashes;
+mod crashing_tables;
 mod demo;
 mod dispositions;
 mod exactness;

@@ -1,6 +1,7 @@
 //! What people read on standard output.
 
 pub(crate) mod plan;
+mod plan_columns;
 pub(crate) mod planner_status;
 pub(crate) mod run;
 pub(crate) mod status;

@@ -4,12 +4,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use sluice_contracts::documents::{
-    Column, Leaf, Manifest, OnInvalid, SnapshotPlan, Table, Task, Unit,
-};
+use sluice_contracts::documents::{Column, Leaf, Manifest, SnapshotPlan, Table, Task, Unit};
 use sluice_contracts::job::Consistency;
 use sluice_extractor::{BEGINS_AGAIN, GIVES_UP_AFTER};
 
+use super::plan_columns::{write_columns, write_risks};
 use super::run::{indented, write_excluded};
 use crate::format::{bar, count, dollars, duration, size, thousands, width};
 
@@ -278,13 +277,6 @@ fn listed(names: &[&str]) -> String {
     }
 }
 
-fn fate(on_invalid: OnInvalid) -> &'static str {
-    match on_invalid {
-        OnInvalid::Fail => "fails the run",
-        OnInvalid::Null => "becomes NULL and is counted",
-    }
-}
-
 fn write_table(text: &mut String, table: &Table, units: &[&Unit]) -> std::fmt::Result {
     writeln!(text, "{} -> {} ({})", table.name, table.target, table.write.disposition.name())?;
     if let Some(filter) = &table.filter {
@@ -351,63 +343,6 @@ fn shortened(text: &str) -> String {
     let mut short: String = text.chars().take(PREDICATE - 1).collect();
     short.push('…');
     short
-}
-
-fn write_columns(text: &mut String, columns: &[Column]) -> std::fmt::Result {
-    let names: Vec<String> = columns.iter().map(name).collect();
-    let name_width = width(names.iter().map(String::as_str));
-    let source_width = width(columns.iter().map(|column| column.source_type.as_str()));
-    for (column, name) in columns.iter().zip(&names) {
-        let mark = if column.invalid.is_some() { '!' } else { ' ' };
-        writeln!(
-            text,
-            "  {mark} {name:<name_width$}  {:<source_width$}  {}",
-            column.source_type,
-            target_type(column)
-        )?;
-    }
-    write_risks(text, "! values", columns.iter().map(|column| (column.source_name.clone(), column)))
-}
-
-/// Which values are not held, said once for all columns that it applies to.
-fn write_risks<'a>(
-    text: &mut String,
-    values: &str,
-    columns: impl Iterator<Item = (String, &'a Column)>,
-) -> std::fmt::Result {
-    let mut risks: Vec<(&str, &str, Vec<String>)> = Vec::new();
-    for (name, column) in columns {
-        let Some(invalid) = column.invalid.as_deref() else { continue };
-        let fate = fate(column.on_invalid);
-        match risks.iter_mut().find(|risk| (risk.0, risk.1) == (invalid, fate)) {
-            Some((.., names)) => names.push(name),
-            None => risks.push((invalid, fate, vec![name])),
-        }
-    }
-    if !risks.is_empty() {
-        writeln!(text, "\n  {values} that the target type cannot hold")?;
-    }
-    for (invalid, fate, names) in risks {
-        writeln!(text, "    {}: {invalid}: {fate}", names.join(", "))?;
-    }
-    Ok(())
-}
-
-fn name(column: &Column) -> String {
-    if column.name == column.source_name {
-        column.name.clone()
-    } else {
-        format!("{} as {}", column.source_name, column.name)
-    }
-}
-
-fn target_type(column: &Column) -> String {
-    let digits = column
-        .decimal
-        .map(|decimal| format!("({}, {})", decimal.precision, decimal.scale))
-        .unwrap_or_default();
-    let scalar = format!("{}{digits}", column.target_type);
-    if column.repeated { format!("ARRAY<{scalar}>") } else { scalar }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "the length of a bar")]

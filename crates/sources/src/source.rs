@@ -281,6 +281,18 @@ pub trait Reader: Send {
     /// `Data` if the table was altered, naming what changed.
     async fn check(&mut self, table: &Table) -> Result<()>;
 
+    /// Asks for the turn to read a table while no other reader of the run has it. `false` if one has:
+    /// then ask again later. The turn ends when another table is checked, when the reader
+    /// [rests](Reader::rest), or with the connection. Called after [`Reader::check`].
+    ///
+    /// Grants it by default, for sources whose readers cannot cost each other the connection.
+    ///
+    /// # Errors
+    /// If the connection or its snapshot is lost.
+    async fn take_turn(&mut self, _run: &str) -> Result<bool> {
+        Ok(true)
+    }
+
     /// The rows of one unit.
     async fn read<'a>(
         &'a mut self,

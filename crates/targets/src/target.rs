@@ -70,6 +70,11 @@ pub trait Prepared: fmt::Debug + Send {
         None
     }
 
+    /// Whether the last step may be refused for what the rows hold.
+    fn may_be_refused(&self) -> bool {
+        false
+    }
+
     /// The last step. For a load that is [staged](Load::staged) it is quick and seldom fails.
     async fn publish(self: Box<Self>) -> Result<Poll<Loaded>>;
 

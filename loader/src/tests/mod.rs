@@ -268,6 +268,34 @@ async fn all_or_nothing_is_nothing_when_one_table_fails() {
     assert_eq!(world.loads().len(), 3);
 }
 
+/// What may be refused for its rows becomes visible before the tables that are as good as done.
+#[tokio::test]
+async fn all_or_nothing_begins_with_what_may_be_refused() {
+    for (refuse_last, kinds, visible) in [
+        (vec!["t2"], [Some(Kind::Conflict), Some(Kind::Conflict), Some(Kind::Data)], 0),
+        // The first of two was not refused: no more can be saved than the others.
+        (vec!["t0", "t1"], [None, Some(Kind::Data), None], 2),
+    ] {
+        let mut world = World::new(&[1]).await;
+        let mut manifest = manifest(&[1, 1, 1]);
+        manifest.all_or_nothing = true;
+        world.plan(manifest).await;
+        world.found(0).await;
+        world.prove_all(0).await;
+        world.target.refuse_last = refuse_last;
+        let outcome = world.commit().await.unwrap();
+        let found: Vec<Option<Kind>> = outcome
+            .tables
+            .iter()
+            .map(|table| table.result.as_ref().err().map(sluice_contracts::Error::kind))
+            .collect();
+        assert_eq!(found, kinds);
+        assert_eq!(world.loads().len(), visible);
+        let discarded = world.target.discarded.lock().unwrap().clone();
+        assert_eq!(discarded, if visible == 0 { vec![0, 1] } else { vec![] });
+    }
+}
+
 #[tokio::test]
 async fn a_commit_counts_every_table_that_it_is_through_with() {
     for all_or_nothing in [false, true] {

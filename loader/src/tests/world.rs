@@ -33,6 +33,8 @@ pub(super) struct Recorder {
     /// How often a new load is at work.
     pub(super) pending: u32,
     pub(super) refuse: Option<&'static str>,
+    /// The targets whose last step may be refused; that of the last of them is.
+    pub(super) refuse_last: Vec<&'static str>,
     /// The target that shows a later run, and that run.
     pub(super) overtaken: Option<(&'static str, RunId)>,
     /// The tables whose last step was given up.
@@ -112,7 +114,14 @@ impl Prepared for Recorded {
         self.load.target.ends_with(overtaken.0).then_some(overtaken.1)
     }
 
+    fn may_be_refused(&self) -> bool {
+        self.recorder.refuse_last.iter().any(|target| self.load.target.ends_with(target))
+    }
+
     async fn publish(self: Box<Self>) -> Result<Poll<Loaded>> {
+        if self.recorder.refuse_last.last().is_some_and(|end| self.load.target.ends_with(end)) {
+            return Err(Error::data("two rows have the same key"));
+        }
         let overtaken_by = self.overtaken_by();
         let Self { recorder, load } = *self;
         if overtaken_by.is_some() {

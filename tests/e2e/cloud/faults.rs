@@ -178,7 +178,8 @@ async fn a_permanent_error_ends_the_run_at_once_and_leaves_the_table_untouched()
     // The division by zero fails when the rows are read, not before.
     let sql = "SELECT id, customer, CAST(1 / (id - 7) AS numeric(12, 2)) AS total, placed, paid
         FROM orders";
-    let query = json!({"source": {"query": sql}, "partitioning": {"strategy": "full"}});
+    let mut query = json!({"source": {"query": sql}, "partitioning": {"strategy": "full"}});
+    query["columns"] = json!({"total": {"type": "NUMERIC"}});
     let mut request = Shop::request_with(&query);
     request["job"]["source"].as_object_mut().expect("a section").remove("table");
     let run = shop.world.ask(&request).await;

@@ -17,16 +17,22 @@ pub(super) fn check_row_keys(file: &JobFile, problems: &mut Vec<JobProblem>) {
             if disposition != WriteDisposition::Merge {
                 say(
                     key,
-                    format!("stands beside `write_disposition: {}`", disposition.name()),
+                    format!("is for `merge`, and `write_disposition` is `{}`", disposition.name()),
                     "write `write_disposition: merge`, or leave it out",
                 );
             }
+        }
+        if target.order_by.as_deref() == Some("") {
+            say("order_by", "names nothing".to_owned(), "name a column, or leave it out");
         }
         let Some(key) = &target.key else { return };
         if key.is_empty() {
             say("key", "is empty".to_owned(), "leave it out to use the source's primary key");
         }
         for (at, column) in key.iter().enumerate() {
+            if column.is_empty() {
+                say(&format!("key.{at}"), "names nothing".to_owned(), "name a column");
+            }
             if key.iter().take(at).any(|other| other.eq_ignore_ascii_case(column)) {
                 say(
                     &format!("key.{at}"),
@@ -63,11 +69,13 @@ mod tests {
         assert_eq!(tables[0].write.key, ["id", "day"]);
         assert_eq!(tables[0].write.order_by.as_deref(), Some("at"));
         for (target, said) in [
-            ("key: [id]", "`target.key`: stands beside `write_disposition: truncate`"),
+            ("key: [id]", "`target.key`: is for `merge`, and `write_disposition` is `truncate`"),
             (
                 "write_disposition: append, order_by: at",
-                "`target.order_by`: stands beside `write_disposition: append`",
+                "`target.order_by`: is for `merge`, and `write_disposition` is `append`",
             ),
+            ("write_disposition: merge, order_by: ''", "`target.order_by`: names nothing"),
+            ("write_disposition: merge, key: ['']", "`target.key.0`: names nothing"),
             ("write_disposition: merge, key: []", "`target.key`: is empty"),
             ("write_disposition: merge, key: [id, ID]", "`target.key.1`: `ID` is listed twice"),
         ] {

@@ -28,6 +28,7 @@ const EXTRAS: &[(&str, &[&str])] = &[
         &["pg_stats"],
     ),
     ("primary keys and indexes are not known", &["pg_index"]),
+    ("comments on tables and columns become no descriptions", &["pg_description"]),
     (
         "types and tables of extensions are taken for the database's own",
         &["pg_depend", "pg_extension"],

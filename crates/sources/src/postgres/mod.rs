@@ -20,6 +20,7 @@ mod replacements;
 mod rights;
 mod server_error;
 mod silence;
+mod snapshot_token;
 mod statistics_warnings;
 mod survey;
 mod type_table;

@@ -9,16 +9,14 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor};
 
 use super::batches::PgBatches;
-use super::connection::{begin, begin_soon, execute, get, row_security, rows, settle};
+use super::connection::{begin, begin_soon, execute, get, if_allowed, row_security, rows, settle};
 use super::copy_connection::{CopyConnection, Received};
 use super::partitions::MOST_LOCKED;
 use super::server_error::{failed, lacks_user_mapping, sqlstate};
 use super::silence::{SILENCE, Watch};
-use super::{Database, dialect, pieces, replacements, rights, survey};
+use super::{Database, dialect, pieces, replacements, rights, snapshot_token, survey};
 use crate::source::{Batches, Join, Reader};
 
-/// Ends the server's own name of a snapshot in a token.
-const NAME_ENDS: char = ' ';
 /// The cursor that a query is tried with.
 const CURSOR: &str = "_sluice_begins";
 
@@ -69,7 +67,7 @@ impl PgReader {
             begin_soon(&mut connection, "repeatable read").await?;
         }
         if let Join::Token(token) = join
-            && !joined(&mut connection, token).await?
+            && !snapshot_token::joined(&mut connection, token).await?
         {
             return Ok(None);
         }
@@ -275,45 +273,6 @@ fn altered(table: &Table, why: String) -> Error {
         .hint("nothing of the table is loaded; run the job again")
 }
 
-/// Joins the snapshot of a token. `false` if no transaction holds it any more.
-///
-/// The server names a snapshot by a place in its memory and two counters, and begins them again
-/// when it starts: the name may be that of another run's snapshot by now. So the token says what
-/// the snapshot shows as well. (Those of earlier versions are a name alone.)
-async fn joined(connection: &mut PgConnection, token: &str) -> Result<bool> {
-    let (name, meant) = match token.split_once(NAME_ENDS) {
-        Some((name, meant)) => (name, Some(meant)),
-        None => (token, None),
-    };
-    let sql = format!("set transaction snapshot {}", dialect::literal(name));
-    match connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await {
-        Ok(_) => {}
-        Err(error) if is_gone(&error) => return Ok(false),
-        Err(error) => return Err(failed("join a snapshot".to_owned(), error)),
-    }
-    match meant {
-        Some(meant) => Ok(identity(connection).await? == meant),
-        None => Ok(true),
-    }
-}
-
-/// What tells the snapshot of this connection from every other: the transactions that it shows, and
-/// when the server was started.
-async fn identity(connection: &mut PgConnection) -> Result<String> {
-    let what = || "look which snapshot this is".to_owned();
-    let sql = "select concat(txid_current_snapshot(), ' since ', \
-               (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint)";
-    let found = rows(connection, sql, what).await?;
-    get(found.first().ok_or_else(|| Error::bug(what()))?, 0)
-}
-
-/// Whether the server reports that a snapshot ended: its file is gone (`undefined_object` since
-/// PostgreSQL 17, `invalid_parameter_value` before), or the transaction that exported it failed and
-/// waits for its end (`object_not_in_prerequisite_state`).
-fn is_gone(error: &sqlx::Error) -> bool {
-    matches!(sqlstate(error).as_deref(), Some("22023" | "42704" | "55000"))
-}
-
 /// Whether the server does not find a table, column, function or type that the table was planned
 /// with. What it says of a foreign table's user is of the same class.
 fn is_altered(error: &sqlx::Error) -> bool {
@@ -327,11 +286,7 @@ impl Reader for PgReader {
         if let Some(token) = &self.exported {
             return Ok(token.clone());
         }
-        let what = || "export a snapshot".to_owned();
-        let found = rows(self.line.free()?, "select pg_export_snapshot()", what).await?;
-        let row = found.first().ok_or_else(|| Error::bug(what()))?;
-        let name: String = get(row, 0)?;
-        let token = format!("{name}{NAME_ENDS}{}", identity(self.line.free()?).await?);
+        let token = snapshot_token::export(self.line.free()?).await?;
         self.exported = Some(token.clone());
         Ok(token)
     }
@@ -352,6 +307,21 @@ impl Reader for PgReader {
             }
             checked => checked,
         }
+    }
+
+    async fn take_turn(&mut self, run: &str) -> Result<bool> {
+        // The lock ends with the savepoint of the table.
+        let sql = format!(
+            "select pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended({}, 0))",
+            dialect::literal(&format!("sluice {run}"))
+        );
+        let watch = self.watch.clone();
+        let ask = async {
+            let what = || "ask whether another task reads".to_owned();
+            let found = if_allowed(self.line.free()?, &sql, what).await?;
+            found.as_deref().and_then(<[_]>::first).map_or(Ok(true), |row| get(row, 0))
+        };
+        watch.over(ask).await
     }
 
     async fn read<'a>(

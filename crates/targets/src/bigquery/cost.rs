@@ -6,6 +6,7 @@ use sluice_runtime::format::thousands;
 
 use super::existing::{ExistingTable, Wanted};
 use super::merge;
+use super::partitions::Partitions;
 use super::path::{self, LoadPath, Shape};
 
 /// Price of what a statement reads.
@@ -38,18 +39,22 @@ fn statement(table: &Table, existing: Option<&ExistingTable>) -> (&'static str, 
     let wanted = Wanted::from(table);
     match (table.write.disposition, existing) {
         (WriteDisposition::Merge, Some(existing)) if merge::is_pruned(&wanted, existing) => {
-            ("a MERGE that reads it and the partitions of the new rows: these, and", table.bytes)
+            ("a MERGE that reads the partitions of the new rows, and besides them", table.bytes)
         }
         (WriteDisposition::Merge, Some(existing)) => (
-            "a MERGE that reads it and the whole table:",
+            "a MERGE that reads the whole table, too:",
             table.bytes.saturating_add(existing.bytes()),
         ),
         (WriteDisposition::Merge, None) => {
             ("a statement that takes one row of each key:", table.bytes)
         }
-        (WriteDisposition::ReplacePartitions, Some(_)) => {
-            ("a transaction that replaces the partitions of the new rows:", table.bytes)
-        }
+        (WriteDisposition::ReplacePartitions, Some(existing)) => (
+            "a transaction that replaces the partitions of the new rows:",
+            match existing.partitions() {
+                Some(Partitions::Range { .. }) => table.bytes.saturating_add(existing.bytes()),
+                _ => table.bytes,
+            },
+        ),
         _ => ("a statement that parses the documents:", table.bytes),
     }
 }

@@ -86,6 +86,11 @@ impl ExistingTable {
         text(&self.table, "numBytes").parse().unwrap_or_default()
     }
 
+    /// Whether it has a column of this name. A table without columns takes those of the first load.
+    pub(super) fn has_column(&self, name: &str) -> bool {
+        self.fields().is_empty() || find(self.fields(), name).is_some()
+    }
+
     /// Its partitions; `None` if it is not partitioned.
     pub(super) fn partitions(&self) -> Option<Partitions> {
         Partitions::of(&self.table)

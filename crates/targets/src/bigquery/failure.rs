@@ -34,9 +34,13 @@ pub(super) fn error(load: Option<&Load>, name: &JobName, failure: &JobFailure) -
         "stopped" => Error::new(Kind::Denied, "the job of BigQuery was cancelled")
             .hint("start the run again"),
         reason => {
+            let what = match reason {
+                "invalidQuery" => "statement",
+                _ => "parts",
+            };
             let place = place(load, failure).unwrap_or_default();
-            Error::data(format!("BigQuery refused the parts{place}, for the reason `{reason}`"))
-                .hint(format!("nothing of the table was made visible; {job}"))
+            Error::data(format!("BigQuery refused the {what}{place}, for the reason `{reason}`"))
+                .hint(format!("no row of the run was made visible; {job}"))
         }
     }
 }
@@ -94,7 +98,7 @@ fn of_key(load: Option<&Load>, failure: &JobFailure) -> Option<Error> {
     let says = |what: &str| failure.message.contains(what);
     if says(merge::NO_KEY) {
         return Some(Error::data(format!("{} (`{key}`)", merge::NO_KEY)).hint(
-            "nothing of the table was changed; leave such rows out with `source.where`, or name \
+            "no row of the table was changed; leave such rows out with `source.where`, or name \
              other columns in `key`",
         ));
     }
@@ -102,7 +106,7 @@ fn of_key(load: Option<&Load>, failure: &JobFailure) -> Option<Error> {
         let what =
             format!("{} (`{key}`), and the job does not say which is the newest", merge::SAME_KEY);
         Error::data(what).hint(
-            "nothing of the table was changed; name the column that says it in `order_by`, or a \
+            "no row of the table was changed; name the column that says it in `order_by`, or a \
              key that is unique",
         )
     })

@@ -71,6 +71,10 @@ impl Prepared for TableLoad {
         }
     }
 
+    fn may_be_refused(&self) -> bool {
+        matches!(self.next, Next::Start(_, Way::Staged(LoadPath::Statement)))
+    }
+
     async fn publish(self: Box<Self>) -> Result<Poll<Loaded>> {
         let published = match &self.next {
             Next::Wait => Ok(Poll::Pending),

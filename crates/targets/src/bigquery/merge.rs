@@ -10,7 +10,7 @@
 //!
 //! <https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax#merge_statement>
 
-use sluice_contracts::documents::{Column, TargetType};
+use sluice_contracts::documents::{Column, OnInvalid, PartitionBy, TargetType};
 use sluice_contracts::job::{WriteDisposition, nearest_hint};
 use sluice_contracts::{Error, Result};
 
@@ -29,9 +29,10 @@ pub(super) const SAME_KEY: &str = "two rows have the same key";
 pub(super) fn newest(load: &Load, staging: &[TableId]) -> String {
     let rows = select(&load.columns, staging);
     let key: Vec<String> = load.key.iter().map(|name| quoted(name)).collect();
-    let nullable = |name: &&String| {
-        find(&load.columns, name).is_none_or(|column| column.nullable != Some(false))
-    };
+    // What does not fit may have become NULL, whatever the source forbids.
+    let never_null =
+        |column: &Column| column.nullable == Some(false) && column.on_invalid == OnInvalid::Fail;
+    let nullable = |name: &&String| !find(&load.columns, name).is_some_and(never_null);
     let missing: Vec<String> =
         load.key.iter().filter(nullable).map(|name| format!("{} IS NULL", quoted(name))).collect();
     let has_key = match missing.as_slice() {
@@ -63,9 +64,15 @@ pub(super) fn merge(
         load.key.iter().map(|name| format!("kept.{0} = brought.{0}", quoted(name))).collect();
     let mut before = String::new();
     if let Some((partitions, column)) = pruned(existing, &load.key) {
-        before = format!("{}; ", declare(&partitions, column, staging));
-        let of_kept = partitions.name(&format!("kept.{}", quoted(column)));
-        found.push(format!("{of_kept} IN UNNEST(touched)"));
+        let kept = format!("kept.{}", quoted(column));
+        if let Partitions::Range { .. } = partitions {
+            // BigQuery reads all ranges for a condition on anything but the column itself.
+            before = bounds(column, staging);
+            found.push(format!("{kept} BETWEEN least_new AND greatest_new"));
+        } else {
+            before = format!("{}; ", declare(&partitions, column, staging));
+            found.push(format!("{} IN UNNEST(touched)", partitions.name(&kept)));
+        }
     }
     let newer = load.order_by.as_ref().map_or_else(String::new, |by| {
         let by = quoted(by);
@@ -94,7 +101,7 @@ pub(super) fn merge(
 }
 
 /// The statement that replaces the partitions of the staged rows in a table that exists with these
-/// columns. It deletes whole partitions, which reads none of their rows.
+/// columns. It deletes whole partitions; those of ranges are found by reading the column.
 ///
 /// <https://cloud.google.com/bigquery/docs/managing-partitioned-tables#delete_a_partition>
 ///
@@ -124,6 +131,15 @@ pub(super) fn replace_partitions(
         declare(partitions, column, staging),
         insert(into, &load.columns, staging),
     ))
+}
+
+/// Declares the least and the greatest value of a column of the staged rows.
+fn bounds(column: &str, staging: &[TableId]) -> String {
+    let (own, rows) = (quoted(column), column_of(column, staging));
+    let declare = |name: &str, function: &str| {
+        format!("DECLARE {name} INT64 DEFAULT (SELECT {function}({own}) FROM ({rows})); ")
+    };
+    declare("least_new", "MIN") + &declare("greatest_new", "MAX")
 }
 
 /// Declares the partitions that the staged rows belong to.
@@ -168,14 +184,44 @@ pub(super) fn refusals(wanted: &Wanted<'_>, existing: Option<&ExistingTable>) ->
             let mut refusals: Vec<Error> =
                 wanted.key.iter().filter_map(|name| refused_key(wanted, name)).collect();
             refusals.extend(wanted.order_by.and_then(|name| refused_order(wanted, name)));
-            refusals.extend(existing.and_then(|existing| refused_filter(wanted, existing)));
+            match existing {
+                Some(existing) => {
+                    let lacks = |name: &&String| !existing.has_column(name);
+                    refusals.extend(wanted.key.iter().filter(lacks).map(|name| new_key(name)));
+                    refusals.extend(refused_filter(wanted, existing));
+                }
+                None => refusals.extend(refused_new_filter(wanted)),
+            }
             refusals
         }
         WriteDisposition::ReplacePartitions => {
-            refused_partitions(wanted, existing).into_iter().collect()
+            let ranges = existing.and_then(refused_ranges);
+            refused_partitions(wanted, existing).into_iter().chain(ranges).collect()
         }
         _ => Vec::new(),
     }
+}
+
+/// A column of the key that the table lacks: none of its rows would be found.
+fn new_key(name: &str) -> Error {
+    Error::data(format!("`{name}` is in the key, and the table has no such column"))
+        .hint("add the column to the table with the values of its rows, or leave it out of `key`")
+}
+
+/// The table that this load would make would not take the next one.
+fn refused_new_filter(wanted: &Wanted<'_>) -> Option<Error> {
+    let Some(PartitionBy::Time { column, require_filter: true, .. }) =
+        &wanted.new_table.partition_by
+    else {
+        return None;
+    };
+    let holds = |column: &String| wanted.key.iter().any(|name| name.eq_ignore_ascii_case(column));
+    if column.as_ref().is_some_and(holds) {
+        return None;
+    }
+    let what = "`require_filter` makes a table that no later merge could read, because the key does \
+                not say in which partition a row lies";
+    Some(Error::invalid(what).hint("leave `require_filter` out, or add the column to `key`"))
 }
 
 fn unknown(wanted: &Wanted<'_>, setting: &str, name: &str) -> Error {
@@ -207,12 +253,15 @@ fn refused_order(wanted: &Wanted<'_>, name: &str) -> Option<Error> {
     let Some(column) = find(wanted.columns, name) else {
         return Some(unknown(wanted, "order_by", name));
     };
-    let unordered =
-        matches!(column.target_type, TargetType::Json | TargetType::Geography | TargetType::Struct);
+    // NaN is neither greater nor less than any other number.
+    let unordered = matches!(
+        column.target_type,
+        TargetType::Float64 | TargetType::Json | TargetType::Geography | TargetType::Struct
+    );
     let array = if column.repeated { "an array of " } else { "" };
     (unordered || column.repeated).then(|| {
         Error::invalid(format!("`order_by` names `{name}`, which is {array}{}", column.target_type))
-            .hint("name a column with an order, such as a TIMESTAMP or a number")
+            .hint("name a column with an order, such as a TIMESTAMP, INT64 or NUMERIC")
     })
 }
 
@@ -232,6 +281,15 @@ fn refused_filter(wanted: &Wanted<'_>, existing: &ExistingTable) -> Option<Error
     let what = "the table takes no statement without a filter by its partitions, and the key \
                 does not say in which of them a row lies";
     Some(Error::data(what).hint(hint))
+}
+
+/// Ranges are found by an expression of the column, which is no filter to BigQuery.
+fn refused_ranges(existing: &ExistingTable) -> Option<Error> {
+    let Some(Partitions::Range { .. }) = existing.partitions() else { return None };
+    existing.requires_filter().then(|| {
+        let what = "the table takes no statement without a filter by its ranges";
+        Error::data(what).hint("take `require_partition_filter` away from it, or write `merge`")
+    })
 }
 
 fn refused_partitions(wanted: &Wanted<'_>, existing: Option<&ExistingTable>) -> Option<Error> {

@@ -38,6 +38,7 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use sluice_contracts::documents::{RunId, Table};
+use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::google::{Endpoint, Endpoints};
 
@@ -155,7 +156,13 @@ fn warnings(table: &Table, existing: Option<&ExistingTable>) -> Vec<String> {
             column.name
         ));
     }
-    if let Some(loads) = existing.map(ExistingTable::loads_today).filter(|loads| *loads >= MANY) {
+    // Statements do not count.
+    let counts = !matches!(
+        table.write.disposition,
+        WriteDisposition::Merge | WriteDisposition::ReplacePartitions
+    );
+    let loads = existing.map(ExistingTable::loads_today).filter(|loads| *loads >= MANY && counts);
+    if let Some(loads) = loads {
         warnings.push(format!(
             "the table was loaded {loads} times today, and BigQuery takes {MOST_LOADS} loads of a \
              table a day, those that fail included: load it less often, or several tables in its \

@@ -68,8 +68,8 @@ impl Partitions {
     }
 
     /// What names the partition of a row; NULL for the rows whose column is NULL. `column` is the
-    /// column as the statement spells it. BigQuery reads those partitions only that a condition on
-    /// this names, where they are of time.
+    /// column as the statement spells it. For a condition on it BigQuery reads those partitions alone
+    /// that the condition names, if they are of time.
     pub(super) fn name(&self, column: &str) -> String {
         match self {
             Self::Time { kind, unit, .. } if kind == "DATE" && unit == "DAY" => column.to_owned(),

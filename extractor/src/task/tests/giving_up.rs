@@ -56,6 +56,30 @@ async fn a_table_that_costs_the_connection_again_and_again_keeps_no_other_back()
     assert_eq!(world.server.reads.lock().unwrap().get(&(0, 0)), Some(&4));
 }
 
+/// Of several tasks, whose connections end all at once, none knows which table was the reason, and
+/// the unit of a healthy table takes longer than the other one needs to bring the server down.
+#[tokio::test(start_paused = true)]
+async fn a_table_that_crashes_the_server_is_found_among_those_of_all_tasks() {
+    for guilty in [0, 2] {
+        let server = Server::new(move |table, _| match table {
+            _ if table == guilty => Reading::CrashesServer,
+            _ => Reading::Takes(30 * SECOND),
+        });
+        // A task for each table.
+        let world = World::new(with_a_table_for_each_unit(manifest(&[1, 1, 1, 1])), server).await;
+        let tasks = (0..4).map(|task| world.attempt("e", (task, 4), 0));
+        let ended = join_all(tasks).await;
+        let newest = world.store.generation().await.unwrap().unwrap();
+        assert_eq!(world.receipts(newest).await, 3, "the others are not read: {ended:?}");
+        let failures = world.store.failures().await.unwrap();
+        let units: Vec<_> = failures.iter().filter_map(|failure| failure.unit).collect();
+        assert_eq!(units, [(guilty, 0)], "{failures:?}");
+        assert!(failures[0].message.contains("tried 3 times"), "{failures:?}");
+        let reads = world.server.reads.lock().unwrap().clone();
+        assert_eq!(reads.get(&(guilty, 0)), Some(&3), "{reads:?}");
+    }
+}
+
 /// Nobody knows whether a table or the server is the reason: the error names what was read.
 #[tokio::test(start_paused = true)]
 async fn a_run_whose_snapshots_end_again_and_again_says_what_was_read() {

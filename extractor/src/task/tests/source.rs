@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use sluice_contracts::documents::{Table, Unit};
 use sluice_contracts::{Error, Kind, Result};
 use sluice_sources::{Batches, Join, Place, Protection, Reader, Source, Survey};
+use tokio::sync::watch;
 
 /// What a unit does when it is read.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +23,8 @@ pub(super) enum Reading {
     IsLocked,
     /// The connection is lost.
     LosesConnection,
+    /// The server ends all connections, as PostgreSQL does when one of its processes dies.
+    CrashesServer,
     /// It never ends.
     Hangs,
 }
@@ -42,6 +45,10 @@ pub(super) struct Server {
     pub(super) reads: Arc<Mutex<BTreeMap<(u32, u32), u32>>>,
     /// What the unit of a table does.
     script: Arc<Script>,
+    /// How often it has ended all connections.
+    crashes: watch::Sender<u32>,
+    /// What the reader lives by that has the turn.
+    turn: Arc<Mutex<Weak<()>>>,
 }
 
 impl Server {
@@ -53,6 +60,8 @@ impl Server {
             unreachable_for: Arc::default(),
             reads: Arc::default(),
             script: Arc::new(script),
+            crashes: watch::Sender::new(0),
+            turn: Arc::default(),
         }
     }
 
@@ -101,6 +110,7 @@ impl Source for Server {
         }
         Ok(Some(Box::new(Connection {
             server: self.clone(),
+            crashes: self.crashes.subscribe(),
             life: Some(Arc::new(())),
             token: None,
         })))
@@ -109,22 +119,51 @@ impl Source for Server {
 
 struct Connection {
     server: Server,
+    crashes: watch::Receiver<u32>,
     /// What its exports live by; `None` once it is lost.
     life: Option<Arc<()>>,
     token: Option<String>,
 }
 
+impl Connection {
+    /// What its exports live by.
+    fn life(&mut self) -> Result<Weak<()>> {
+        if self.crashes.has_changed().unwrap_or(true) {
+            self.life = None;
+        }
+        self.life.as_ref().map(Arc::downgrade).ok_or_else(lost)
+    }
+}
+
 #[async_trait]
 impl Reader for Connection {
     async fn export(&mut self) -> Result<String> {
+        let life = self.life()?;
         let token = self.token.get_or_insert_with(|| uuid::Uuid::new_v4().to_string());
-        let life = self.life.as_ref().ok_or_else(lost)?;
-        let life = Arc::downgrade(life);
         self.server.exports.lock().unwrap().insert(token.clone(), life);
         Ok(token.clone())
     }
 
     async fn check(&mut self, _: &Table) -> Result<()> {
+        self.life().map(drop)
+    }
+
+    async fn take_turn(&mut self, _: &str) -> Result<bool> {
+        let life = self.life()?;
+        let mut turn = self.server.turn.lock().unwrap();
+        if turn.strong_count() > 0 && !turn.ptr_eq(&life) {
+            return Ok(false);
+        }
+        *turn = life;
+        Ok(true)
+    }
+
+    async fn rest(&mut self) -> Result<()> {
+        let life = self.life()?;
+        let mut turn = self.server.turn.lock().unwrap();
+        if turn.ptr_eq(&life) {
+            *turn = Weak::new();
+        }
         Ok(())
     }
 
@@ -135,7 +174,20 @@ impl Reader for Connection {
     ) -> Result<Box<dyn Batches + 'a>> {
         *self.server.reads.lock().unwrap().entry((table.index, unit.index)).or_default() += 1;
         match (self.server.script)(table.index, unit.index) {
-            Reading::Takes(time) => tokio::time::sleep(time).await,
+            Reading::Takes(time) => tokio::select! {
+                () = tokio::time::sleep(time) => {}
+                _ = self.crashes.changed() => {
+                    self.life = None;
+                    return Err(lost());
+                }
+            },
+            Reading::CrashesServer => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                self.life = None;
+                self.server.exports.lock().unwrap().clear();
+                self.server.crashes.send_modify(|crashes| *crashes += 1);
+                return Err(lost());
+            }
             Reading::Fails(kind) => return Err(Error::new(kind, "read what cannot be read")),
             Reading::IsLocked => {
                 tokio::time::sleep(Duration::from_secs(30)).await;
@@ -155,7 +207,7 @@ impl Reader for Connection {
     }
 
     async fn recover(&mut self) -> Result<()> {
-        self.life.as_ref().map(drop).ok_or_else(lost)
+        self.life().map(drop)
     }
 }
 

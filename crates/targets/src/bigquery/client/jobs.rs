@@ -9,7 +9,7 @@ use sluice_contracts::error::Doing as _;
 use sluice_contracts::{Kind, Result};
 
 use super::Client;
-use super::refusal::{Refusal, is_passing};
+use super::refusal::{CONCURRENT, Refusal, is_passing};
 
 /// The key of a job. BigQuery accepts each name once: if two callers start a job of one name, only
 /// one of them starts it.
@@ -55,7 +55,7 @@ pub(in crate::bigquery) struct JobFailure {
 impl JobFailure {
     /// Whether the same job under another name may succeed.
     pub(in crate::bigquery) fn is_passing(&self) -> bool {
-        is_passing(&self.reason)
+        is_passing(&self.reason) || self.message.contains(CONCURRENT)
     }
 }
 

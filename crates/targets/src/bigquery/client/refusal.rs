@@ -73,6 +73,11 @@ impl Answer {
     }
 }
 
+/// Part of the message of a statement that another one kept from the table at the same time. Its
+/// reason is that of statements which are wrong.
+/// <https://cloud.google.com/bigquery/docs/data-manipulation-language#dml_statement_conflicts>
+pub(super) const CONCURRENT: &str = "due to concurrent update";
+
 /// Whether a reason passes by itself.
 /// <https://cloud.google.com/bigquery/docs/error-messages#errortable>
 pub(super) fn is_passing(reason: &str) -> bool {

@@ -71,14 +71,14 @@ async fn a_statement_is_billed_for_what_it_reads() {
         (
             keyed("id", GIBI),
             Some(existing()),
-            "a load job into a staging table, and a MERGE that reads it and the whole table: about \
+            "a load job into a staging table, and a MERGE that reads the whole table, too: about \
              6,144 MiB ($0.0366 on demand)",
         ),
         (
             keyed("day", GIBI),
             by_day(),
-            "a load job into a staging table, and a MERGE that reads it and the partitions of the \
-             new rows: these, and about 1,024 MiB ($0.0061 on demand)",
+            "a load job into a staging table, and a MERGE that reads the partitions of the new rows, \
+             and besides them about 1,024 MiB ($0.0061 on demand)",
         ),
         (
             keyed("id", 5),

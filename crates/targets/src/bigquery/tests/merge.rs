@@ -1,7 +1,9 @@
 //! Loads that replace some rows: their statements, and what is refused before.
 
 use serde_json::{Value, json};
-use sluice_contracts::documents::{Granularity, NewTable, PartitionBy, TargetType};
+use sluice_contracts::documents::{
+    Granularity, NewTable, OnInvalid, PartitionBy, SchemaChanges, TargetType,
+};
 use sluice_contracts::job::WriteDisposition::{self, Merge, ReplacePartitions};
 
 use super::recorder::{Recorder, failed};
@@ -29,6 +31,11 @@ fn partitioned(by: &Value) -> Value {
     table
 }
 
+fn by_range() -> Value {
+    let range = json!({"start": "0", "end": "100", "interval": "10"});
+    json!({"rangePartitioning": {"field": "id", "range": range}})
+}
+
 fn by_day() -> Value {
     json!({"timePartitioning": {"type": "DAY", "field": "day"}})
 }
@@ -52,6 +59,7 @@ async fn a_merge_is_one_statement_over_the_staged_rows() {
             None,
             Some(partitioned(&json!({"timePartitioning": {"type": "MONTH", "field": "at"}}))),
         ),
+        ("merge_pruned_by_range", &["id"][..], Some("at"), Some(partitioned(&by_range()))),
         ("merge_of_keys_alone", &["id", "day", "at"][..], None, Some(partitioned(&json!({})))),
     ] {
         let recorder = Recorder::default();
@@ -127,6 +135,7 @@ async fn what_no_statement_can_replace_is_refused_before() {
         (Merge, vec!["ratio"], None, None, "`key` names `ratio`, which is FLOAT64"),
         (Merge, vec!["tags"], None, None, "`key` names `tags`, which is an array of STRING"),
         (Merge, vec!["id"], Some("doc"), None, "`order_by` names `doc`, which is JSON"),
+        (Merge, vec!["id"], Some("ratio"), None, "`order_by` names `ratio`, which is FLOAT64"),
         (Merge, vec!["id"], Some("no"), None, "`order_by` names `no`, which the table has no"),
         (Merge, vec!["id"], None, filtered(), "the key does not say in which of them a row lies"),
         (ReplacePartitions, vec![], None, None, "the job does not say `partition_by`"),
@@ -147,6 +156,35 @@ async fn what_no_statement_can_replace_is_refused_before() {
         assert!(error.remedy().is_some(), "{}", error.chain());
         assert_eq!(recorder.asked(), json!([]), "{said}");
     }
+    // Ranges are no filter for a transaction, and a table that is made has to be fit for the next run.
+    let mut ranges = partitioned(&by_range());
+    ranges["requirePartitionFilter"] = true.into();
+    let recorder = Recorder::default();
+    recorder.stands(ranges);
+    let load = keyed(ReplacePartitions, &[], None).await;
+    let error = advance(&recorder.serve().await, &load).await.unwrap_err();
+    assert!(error.chain().contains("without a filter by its ranges"), "{}", error.chain());
+    let mut load = keyed(Merge, &["id"], None).await;
+    load.new_table.partition_by = Some(PartitionBy::Time {
+        column: Some("day".to_owned()),
+        granularity: Granularity::Day,
+        expiration: None,
+        require_filter: true,
+    });
+    let recorder = Recorder::default();
+    let target = recorder.serve().await;
+    let error = advance(&target, &load).await.unwrap_err();
+    assert!(error.chain().contains("no later merge could read"), "{}", error.chain());
+    load.key.push("DAY".to_owned());
+    assert!(advance(&target, &load).await.is_ok());
+    // A column that the table is given has no values to find rows by.
+    let recorder = Recorder::default();
+    recorder.stands(json!({"schema": {"fields": [{"name": "id", "type": "INTEGER"}]}}));
+    let mut load = keyed(Merge, &["id", "day"], None).await;
+    load.schema_changes = SchemaChanges::Add;
+    let error = advance(&recorder.serve().await, &load).await.unwrap_err();
+    assert!(error.chain().contains("`day` is in the key"), "{}", error.chain());
+    assert_eq!(recorder.asked(), json!([]));
     // A key that says where a row lies is a filter.
     let recorder = Recorder::default();
     recorder.stands(filtered().unwrap());
@@ -170,6 +208,31 @@ async fn a_document_that_bigquery_does_not_hold_is_named() {
         assert!(!error.chain().contains(message), "{}", error.chain());
         assert!(error.remedy().unwrap().contains("`columns.doc.type: STRING`"), "{error:?}");
     }
+}
+
+/// A column that the source forbids NULL in may have values that become NULL.
+#[tokio::test]
+async fn keys_are_looked_at_unless_they_cannot_be_null() {
+    for (on_invalid, looked_at) in [(OnInvalid::Fail, false), (OnInvalid::Null, true)] {
+        let recorder = Recorder::default();
+        recorder.stands(partitioned(&by_day()));
+        let mut load = keyed(Merge, &["id"], None).await;
+        (load.columns[0].nullable, load.columns[0].on_invalid) = (Some(false), on_invalid);
+        loaded(&recorder, &load).await;
+        assert_eq!(recorder.asked().to_string().contains("`id` IS NULL"), looked_at);
+    }
+}
+
+/// Another statement wrote to the table at the same time: BigQuery gives it the reason of a statement
+/// that is wrong.
+#[tokio::test]
+async fn a_statement_that_another_one_was_in_the_way_of_is_tried_again() {
+    let recorder = Recorder::default();
+    recorder.stands(partitioned(&by_day()));
+    recorder.ends(super::recorder::done(3));
+    recorder.ends(failed("invalidQuery", "Could not serialize access due to concurrent update"));
+    let (target, load) = (recorder.serve().await, keyed(Merge, &["id"], None).await);
+    assert!(advance(&target, &load).await.unwrap().is_pending());
 }
 
 #[tokio::test]
