@@ -24,11 +24,25 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// refuses it for a reason that may pass, or the connection is lost. The source waits for a lock
 /// itself, half a minute unless less is set.
 pub(crate) const TABLE_TRIES: u32 = 5;
-/// The same if each try costs the connection, and the last of them was made while no other suspicious
-/// table was read: everything is read again each time.
-pub(crate) const COSTLY_TRIES: u32 = 3;
+/// The same if each try costs the connection, and no other task reads: everything is read again
+/// each time.
+const COSTLY_TRIES: u32 = 3;
+/// The same if other tasks read, but no other suspicious table was read at the last two tries. Once
+/// may be chance: the network, or the server, may fail for all.
+const SUSPICIOUS_TRIES: u32 = 4;
 /// Pause between two questions whether a table may be read alone.
 pub(crate) const TURN: Duration = Duration::from_secs(1);
+
+/// How often a table is tried that fails. `works` says whether the connection survived, `alone`
+/// whether the task has no peers, and `suspected` whether no other suspicious table was read.
+pub(crate) fn most_tries(works: bool, alone: bool, suspected: bool) -> u32 {
+    match () {
+        () if works => TABLE_TRIES,
+        () if alone => COSTLY_TRIES,
+        () if suspected => SUSPICIOUS_TRIES,
+        () => TABLE_TRIES,
+    }
+}
 
 /// What is left of an attempt's budget.
 pub(crate) struct RetryBudget {

@@ -18,7 +18,7 @@ use crate::failure_recorder::FailureRecorder;
 use crate::launch::{self, Share};
 use crate::peers::{Peers, TaskStart, Unreadable};
 use crate::progress::Progress;
-use crate::retry::{self, COSTLY_TRIES, Heard, Pause, RETRY_FOR, RetryBudget, TABLE_TRIES, TURN};
+use crate::retry::{self, Heard, Pause, RETRY_FOR, RetryBudget, TABLE_TRIES, TURN};
 use crate::snapshot::{JoinedSnapshot, Joiner};
 use crate::task_state::{LeftSnapshot, TaskEnd, TaskState};
 use unit::UnitError;
@@ -234,8 +234,7 @@ impl Worker<'_> {
                 // If the connection works, it is the table that keeps the task waiting.
                 let works = snapshot.reader.recover().await.is_ok();
                 let tries = state.failing.count_failure(unit.table, works, &error);
-                let known = !works && (alone || suspected);
-                if tries < if known { COSTLY_TRIES } else { TABLE_TRIES } {
+                if tries < retry::most_tries(works, alone, suspected) {
                     if !works {
                         return Err(error);
                     }
@@ -247,7 +246,7 @@ impl Worker<'_> {
                     continue;
                 }
                 if !works {
-                    state.failing.costly.give_up(tries);
+                    state.failing.costly.give_up(unit.table, tries);
                 }
                 error = retry::still_refused(&error, tries);
                 if works && !self.manifest.fails_as_a_whole() {

@@ -79,14 +79,16 @@ impl CostlyTables {
     /// the reason for the losses of all others.
     pub(crate) fn forgive(&mut self, unreadable: usize) {
         if unreadable > self.unreadable {
-            self.losses.clear();
+            let losses = std::mem::take(&mut self.losses);
+            self.begun += losses.into_values().max().unwrap_or(0);
         }
         self.unreadable = unreadable;
     }
 
     /// The table is not read any more, after so many tries.
-    pub(crate) fn give_up(&mut self, tries: u32) {
+    pub(crate) fn give_up(&mut self, table: u32, tries: u32) {
         self.last = None;
+        self.losses.remove(&table);
         self.begun += tries;
     }
 
