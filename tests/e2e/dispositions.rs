@@ -91,10 +91,16 @@ fn model(table: &[Row], disposition: WriteDisposition, load: &Load, rows: &[Row]
                 }
             }
             for (key_of_new, new) in newest {
-                match after.iter_mut().find(|row| key(row) == key_of_new) {
-                    None => after.push(new.clone()),
-                    Some(row) if new.2 >= row.2 => row.clone_from(new),
-                    Some(_) => {}
+                // Runs by another key may have left several rows of this one: each is compared.
+                let mut found = false;
+                for row in after.iter_mut().filter(|row| key(row) == key_of_new) {
+                    found = true;
+                    if new.2 >= row.2 {
+                        row.clone_from(new);
+                    }
+                }
+                if !found {
+                    after.push(new.clone());
                 }
             }
         }
