@@ -168,7 +168,7 @@ pub(crate) mod tests {
         async fn check(&self, _: RunId, table: &Table, _: bool) -> Result<Admitted> {
             match self.0 {
                 Some((end, kind)) if table.target.ends_with(end) => {
-                    Err(Error::new(kind, format!("load into `{}`", table.target)).hint("mend it"))
+                    Err(Error::new(kind, format!("load into `{}`", table.target)).hint("make the dataset"))
                 }
                 _ => Ok(Admitted {
                     way: Some("a load job".to_owned()),
@@ -180,7 +180,7 @@ pub(crate) mod tests {
         async fn check_bucket(&self, table: &str, bucket: &str) -> Result<Vec<String>> {
             match bucket {
                 "gs://far" => {
-                    Err(Error::invalid(format!("load into `{table}` from far")).hint("mend it"))
+                    Err(Error::invalid(format!("load into `{table}` from far")).hint("make the dataset"))
                 }
                 "gs://hidden" => Ok(vec!["nobody may see where it lies".to_owned()]),
                 _ => Ok(Vec::new()),
@@ -245,7 +245,7 @@ pub(crate) mod tests {
             assert_eq!(refused.len(), 1);
             assert_eq!((&*refused[0].table, refused[0].kind), ("b", Kind::Data));
             assert_eq!(refused[0].message, "load into `bigquery://lake/shop/b`");
-            assert_eq!(refused[0].hint.as_deref(), Some("mend it"));
+            assert_eq!(refused[0].hint.as_deref(), Some("make the dataset"));
         }
     }
 
@@ -259,7 +259,7 @@ pub(crate) mod tests {
         assert_eq!(error.chain(), "load into `bigquery://lake/shop/a` from far");
         let to_show = TargetCheck::ToShow(&shown);
         let said = "a run would be refused now: load into `bigquery://lake/shop/a` from far\n  \
-                    hint: mend it";
+                    hint: make the dataset";
         assert_eq!(to_show.of_bucket("gs://far", &tables).await.unwrap(), [said]);
         for check in [to_run, to_show] {
             let warnings = check.of_bucket("gs://hidden", &tables).await.unwrap();
@@ -292,7 +292,7 @@ pub(crate) mod tests {
             assert_eq!((refused.len(), tables.len(), units.len()), (0, 3, 6));
             let said = &tables[1].warnings[0];
             let expected =
-                "a run would be refused now: load into `bigquery://lake/shop/b`\n  hint: mend it";
+                "a run would be refused now: load into `bigquery://lake/shop/b`\n  hint: make the dataset";
             assert_eq!(said, expected);
         }
         let (mut tables, mut units) = plan(&["a"]);

@@ -155,7 +155,7 @@ async fn random_runs_of_every_disposition_leave_what_a_model_says() {
         };
         let by_day = random.random_bool(0.5);
         let merges = disposition == Merge;
-        // A table that has rows with one key twice has none that a merge could update.
+        // Keep keys unique: no row is added whose id a row that stays has.
         let keeps = matches!(disposition, Append | ReplacePartitions);
         let mut rows = random_rows(&mut random, !merges, by_day && merges);
         if keeps {

@@ -6,7 +6,7 @@ use serde_json::json;
 use sluice_tests::sluice::Site;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_read_is_loaded_when_the_target_is_mended() {
+async fn what_was_read_is_loaded_once_the_target_is_corrected() {
     let database = "shop.db";
     let site = Site::new();
     let path = site.path().join(database);

@@ -118,7 +118,7 @@ pub struct Load {
     pub rows: u64,
     /// The parts of the whole run, shared by the loads of its tables.
     pub listing: PartListing,
-    /// When this load was begun. What was refused before may be mended since, and is tried again.
+    /// When this load was begun. What was refused before may be corrected by now, and is tried again.
     pub begun: DateTime<Utc>,
     /// Until when a step is tried again that fails for a reason that passes by itself.
     pub give_up: DateTime<Utc>,

@@ -1,4 +1,4 @@
-//! Loading a run again, after a person has mended what was in the way.
+//! Loading a run again, after a person has corrected what was in the way.
 
 use chrono::{DateTime, Utc};
 use sluice_contracts::documents::{Decision, LoadOrder, RunId};

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The order to load a run again: some of its tables could not be loaded, and what was in the way is
-/// mended. Created once for each number; the tables that are visible stay as they are.
+/// corrected. Created once for each number; the tables that are visible stay as they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoadOrder {

@@ -279,7 +279,7 @@ impl<'a> Attempts<'a> {
         generation.is_none_or(|generation| *generation == self.owner.generation.to_string())
     }
 
-    /// Whether a job failed before the load was begun: what it failed for may be mended since.
+    /// Whether a job failed before the load was begun: its cause may be corrected by now.
     fn is_of_earlier_try(&self, report: &JobReport) -> bool {
         let begun = self.owner.load.map(|load| load.begun);
         report.created.zip(begun).is_some_and(|(created, begun)| created < begun)

@@ -117,7 +117,7 @@ pub(super) fn replace_partitions(
     let Some((partitions, column)) =
         partitions.as_ref().and_then(|partitions| Some((partitions, partitions.column()?)))
     else {
-        return Err(Error::bug("replace partitions of a table that has none by a column"));
+        return Err(Error::bug("replace partitions: the table is not partitioned by a column"));
     };
     let (table, own) = (into.quoted(), quoted(column));
     let name = partitions.name(&own);

@@ -18,7 +18,7 @@ pub(super) enum SchemaMatch {
 }
 
 /// All differences between a table's fields and a run's columns, in the order of the run, then those
-/// that only the table has. The order of columns is none: loads match them by name.
+/// that only the table has. Another order of columns is no difference: loads match them by name.
 pub(super) fn differences(fields: &[Value], columns: &[Column]) -> Vec<Difference> {
     let mut found = Vec::new();
     for (at, column) in columns.iter().enumerate() {
