@@ -168,7 +168,8 @@ pub(crate) mod tests {
         async fn check(&self, _: RunId, table: &Table, _: bool) -> Result<Admitted> {
             match self.0 {
                 Some((end, kind)) if table.target.ends_with(end) => {
-                    Err(Error::new(kind, format!("load into `{}`", table.target)).hint("make the dataset"))
+                    Err(Error::new(kind, format!("load into `{}`", table.target))
+                        .hint("make the dataset"))
                 }
                 _ => Ok(Admitted {
                     way: Some("a load job".to_owned()),
@@ -179,9 +180,8 @@ pub(crate) mod tests {
 
         async fn check_bucket(&self, table: &str, bucket: &str) -> Result<Vec<String>> {
             match bucket {
-                "gs://far" => {
-                    Err(Error::invalid(format!("load into `{table}` from far")).hint("make the dataset"))
-                }
+                "gs://far" => Err(Error::invalid(format!("load into `{table}` from far"))
+                    .hint("make the dataset")),
                 "gs://hidden" => Ok(vec!["nobody may see where it lies".to_owned()]),
                 _ => Ok(Vec::new()),
             }
@@ -291,8 +291,7 @@ pub(crate) mod tests {
             let refused = check.carry_out(run, whole, &mut tables, &mut units).await.unwrap();
             assert_eq!((refused.len(), tables.len(), units.len()), (0, 3, 6));
             let said = &tables[1].warnings[0];
-            let expected =
-                "a run would be refused now: load into `bigquery://lake/shop/b`\n  hint: make the dataset";
+            let expected = "a run would be refused now: load into `bigquery://lake/shop/b`\n  hint: make the dataset";
             assert_eq!(said, expected);
         }
         let (mut tables, mut units) = plan(&["a"]);

@@ -123,7 +123,7 @@ impl Loader {
 }
 
 /// The tables that were read and could not be loaded, by their index. They can be loaded again from
-/// their parts, once its cause is corrected.
+/// their parts, once the cause is corrected.
 pub(super) fn loadable_again(
     manifest: &Manifest,
     verdict: Option<&Verdict>,
