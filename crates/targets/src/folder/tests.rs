@@ -1,5 +1,6 @@
 //! The target's promises, each broken on purpose.
 
+mod conformance;
 mod later_runs;
 
 use std::fs::{self, File};
@@ -8,7 +9,6 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use arrow_array::{Int64Array, RecordBatch};
-use async_trait::async_trait;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use parquet::arrow::ArrowWriter;
@@ -22,7 +22,6 @@ use sluice_contracts::{Kind, Result};
 use tempfile::TempDir;
 
 use super::FolderTarget;
-use crate::conformance::{self, TargetFixture};
 use crate::target::{Load, Loaded, Target};
 
 struct World {
@@ -384,29 +383,4 @@ async fn a_target_behind_a_link_is_the_table_that_the_link_names() {
     load_into(&world.load(WriteDisposition::Truncate, &[&[2]]).await).await.unwrap();
     assert!(fs::symlink_metadata(world.table()).unwrap().is_symlink());
     assert_eq!(read_ids(&real), [2]);
-}
-
-#[async_trait]
-impl TargetFixture for World {
-    fn target(&self) -> &dyn Target {
-        &FolderTarget
-    }
-
-    fn bucket(&self) -> Bucket {
-        self.bucket.clone()
-    }
-
-    fn table(&self, name: &str) -> String {
-        format!("file://{}/warehouse/shop/{name}", self.dir.path().display())
-    }
-
-    async fn ids(&self, table: &str) -> Option<Vec<i64>> {
-        let folder = Path::new(table.strip_prefix("file://")?);
-        folder.exists().then(|| read_ids(folder))
-    }
-}
-
-#[tokio::test]
-async fn a_folder_does_what_every_target_has_to() {
-    conformance::all(&World::new()).await.unwrap();
 }

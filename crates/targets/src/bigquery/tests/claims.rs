@@ -5,7 +5,8 @@ use std::task::Poll;
 use sluice_contracts::documents::{RunId, SchemaChanges, TargetType};
 use sluice_contracts::job::WriteDisposition::{self, Append, Empty, Merge, Truncate};
 
-use super::warehouse::{FAULTS, Line, Warehouse};
+use super::line::{FAULTS, Line};
+use super::warehouse::Warehouse;
 use super::{ID, advance, columns, load_of};
 use crate::target::{Load, Loaded, Target as _};
 

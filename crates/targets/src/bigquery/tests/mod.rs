@@ -7,6 +7,7 @@ mod cost;
 mod crashes;
 mod discovery;
 mod layout;
+mod line;
 mod many_tables;
 mod merge;
 mod recorder;
