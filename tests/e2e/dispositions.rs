@@ -180,6 +180,10 @@ async fn random_runs_of_every_disposition_leave_what_a_model_says() {
             load = Load { key: load.key, order_by: load.order_by, ..keep };
         }
         let what = format!("seed {seed}, round {round}: {disposition:?} by {:?}", load.key);
+        if disposition == Empty && table.is_empty() {
+            // The emulator still counts the rows of a table that `TRUNCATE TABLE` has emptied.
+            warehouse.query("DROP TABLE IF EXISTS `sales.orders`").await;
+        }
         if disposition == Empty && !table.is_empty() {
             let (_, said) = refused(&warehouse, &load).await;
             assert!(said.contains("write disposition is `empty`"), "{what}: {said}");
