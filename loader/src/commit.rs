@@ -1,5 +1,7 @@
 //! From receipts to visible tables.
 
+mod together;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::task::Poll;
@@ -9,8 +11,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::{FutureExt as _, StreamExt as _, stream};
 use sluice_contracts::documents::{Commit, ErrorReport, Manifest, RunId, Table, Verdict};
 use sluice_contracts::store::{Created, RunStore};
-use sluice_contracts::{Error, Kind, Result};
-use sluice_targets::{Load, Loaded, PartListing, Prepared, Targets};
+use sluice_contracts::{Error, Result};
+use sluice_targets::{Load, Loaded, PartListing, Prepared, Targets, Visibility};
 
 use crate::coverage::Coverage;
 use crate::outcome::{Outcome, TableCommit};
@@ -74,10 +76,10 @@ pub async fn commit(view: &RunView, targets: &Targets, tries: Tries) -> Result<P
         committed,
         listing: PartListing::default(),
     };
-    let results = if manifest.all_or_nothing {
-        run.commit_together().await
-    } else {
-        run.commit_each(given_up).await
+    let results = match run.visibility() {
+        Visibility::AtOnce => run.commit_at_once().await,
+        Visibility::InTurn => run.commit_together().await,
+        Visibility::Each => run.commit_each(given_up).await,
     };
     let Poll::Ready(mut results) = results else { return Ok(Poll::Pending) };
     let mut tables = Vec::with_capacity(manifest.tables.len());
@@ -186,110 +188,44 @@ impl Run<'_> {
         }
     }
 
-    /// Commits every table up to its last step, and only then takes the last steps.
-    async fn commit_together(&self) -> Poll<Results> {
-        let mut tables: Vec<&Table> = self.manifest.tables.iter().collect();
-        // Two runs that wait for each other's targets would wait forever.
-        tables.sort_by_key(|table| &table.target);
-        let mut steps = Vec::with_capacity(tables.len());
-        let mut pending = false;
-        for table in &tables {
-            match self.prepare(table).await {
-                Ok(Poll::Ready(step)) => {
-                    self.view.settle_table();
-                    steps.push((*table, step));
-                }
-                Ok(Poll::Pending) => pending = true,
-                Err(error) => return Poll::Ready(self.none_but(&tables, table, error)),
-            }
-        }
-        if pending {
-            return Poll::Pending;
-        }
-        let mut results = Results::new();
-        // One table of the later run beside others of this one would mix two snapshots.
-        let newer = steps.iter().find_map(|(_, step)| step.overtaken_by());
-        if let Some(newer) = newer {
-            for (table, step) in steps {
-                let result = match step {
-                    Step::Committed(commit) => Ok(commit),
-                    Step::Prepared(prepared) => {
-                        self.discard(prepared).await;
-                        self.overtaken(table, newer).await
-                    }
-                };
-                results.insert(table.index, result);
-            }
-            return Poll::Ready(results);
-        }
-        // What may still be refused comes first, one after another: as long as nothing is visible,
-        // nothing has to be.
-        steps.sort_by_key(|(_, step)| !step.may_be_refused());
-        let mut steps = steps.into_iter();
-        while let Some((table, step)) = steps.next() {
-            let may_be_refused = step.may_be_refused();
-            let result = match step {
-                Step::Committed(commit) => Ok(Poll::Ready(commit)),
-                Step::Prepared(prepared) => self.publish(table, prepared).await,
-            };
-            match result {
-                Ok(Poll::Ready(commit)) => _ = results.insert(table.index, Ok(commit)),
-                Ok(Poll::Pending) if may_be_refused => return Poll::Pending,
-                Ok(Poll::Pending) => pending = true,
-                Err(error) if may_be_refused && results.is_empty() => {
-                    if !error.is_transient() {
-                        for step in steps.map(|(_, step)| step) {
-                            self.discard_step(step).await;
-                        }
-                    }
-                    return Poll::Ready(self.none_but(&tables, table, error));
-                }
-                Err(error) => _ = results.insert(table.index, Err(error)),
-            }
-        }
-        if pending { Poll::Pending } else { Poll::Ready(results) }
-    }
-
-    async fn discard_step(&self, step: Step) {
-        if let Step::Prepared(prepared) = step {
-            self.discard(prepared).await;
-        }
-    }
-
-    /// Gives up a load that was prepared.
-    async fn discard(&self, prepared: Box<dyn Prepared>) {
-        if let Err(error) = prepared.discard().await {
-            tracing::warn!(run = %self.manifest.run, "a load is left: {}", error.chain());
-        }
-    }
-
-    /// Why no table is visible: one of them failed.
-    fn none_but(&self, tables: &[&Table], failed: &Table, error: Error) -> Results {
-        let why = |table: &&Table| {
-            let what = format!(
-                "load run `{}` into `{}`: the run is all or nothing, and `{}` failed",
-                self.manifest.run, table.target, failed.name
-            );
-            (table.index, Err(Error::new(Kind::Conflict, what)))
-        };
-        let mut results: Results = tables.iter().map(why).collect();
-        results.insert(failed.index, Err(error));
-        results
-    }
-
     /// Does everything but the last step, for all receipts of a table and nothing else.
     async fn prepare(&self, table: &Table) -> Result<Poll<Step>> {
-        // Where another loader commits it meanwhile, the target knows what it has loaded.
-        if self.committed.contains(&table.index)
-            && let Some(commit) = self.store.commit(table.index).await?
-        {
+        if let Some(commit) = self.commit_of(table).await? {
             return Ok(Poll::Ready(Step::Committed(commit)));
         }
+        let load = self.load(table)?;
+        Ok(match self.targets.find(&table.target)?.prepare(&load).await? {
+            Poll::Ready(prepared) => Poll::Ready(Step::Prepared(prepared)),
+            Poll::Pending => Poll::Pending,
+        })
+    }
+
+    /// What an earlier commit of the run has recorded of a table. Where another loader commits it
+    /// meanwhile, the target knows what it has loaded.
+    async fn commit_of(&self, table: &Table) -> Result<Option<Commit>> {
+        match self.committed.contains(&table.index) {
+            true => self.store.commit(table.index).await,
+            false => Ok(None),
+        }
+    }
+
+    /// How the tables become visible.
+    fn visibility(&self) -> Visibility {
+        match self.manifest {
+            Manifest { all_or_nothing: true, tables, .. } if tables.len() < 2 => Visibility::Each,
+            Manifest { all_or_nothing: true, at_once: true, .. } => Visibility::AtOnce,
+            Manifest { all_or_nothing: true, .. } => Visibility::InTurn,
+            _ => Visibility::Each,
+        }
+    }
+
+    /// The load of all receipts of a table and nothing else.
+    fn load(&self, table: &Table) -> Result<Load> {
         let run = self.manifest.run;
         let (generation, receipts) = (self.coverage.generation, &self.coverage.receipts);
         let (parts, rows) = collect_parts(self.store, table, generation, receipts)
             .map_err(|error| error.during(format!("load run `{run}` into `{}`", table.target)))?;
-        let load = Load {
+        Ok(Load {
             run,
             job: self.manifest.job.clone(),
             table: table.index,
@@ -307,18 +243,8 @@ impl Run<'_> {
             listing: self.listing.clone(),
             begun: self.tries.begun,
             give_up: self.tries.give_up,
-            staged: self.manifest.all_or_nothing && self.manifest.tables.len() > 1,
-        };
-        Ok(match self.targets.find(&table.target)?.prepare(&load).await? {
-            Poll::Ready(prepared) => Poll::Ready(Step::Prepared(prepared)),
-            Poll::Pending => Poll::Pending,
+            visibility: self.visibility(),
         })
-    }
-
-    /// Records that a table keeps the rows of a later run.
-    async fn overtaken(&self, table: &Table, newer: RunId) -> Result<Commit> {
-        let snapshot = self.coverage.generation;
-        self.record(table, Loaded { snapshot, rows: 0, overtaken_by: Some(newer) }).await
     }
 
     /// Records that a table is visible, or overtaken. Of two records the first counts.

@@ -12,6 +12,7 @@ use sluice_contracts::job::{
 };
 use sluice_contracts::{Error, Result};
 use sluice_sources::{Description, Protection, Source, Survey};
+use sluice_targets::Visibility;
 
 use crate::cutting::Cutting;
 use crate::pack::pack;
@@ -82,7 +83,12 @@ pub(crate) async fn survey_and_cut(
         }
     }
     progress.comes_to("check the targets".to_owned());
-    let checked = targets.carry_out(run, job.fails_as_a_whole(), &mut tables, &mut units);
+    let (visibility, in_turn) = match job.all_or_nothing && tables.len() > 1 {
+        true => targets.together(&tables).await.map_err(doing)?,
+        false => (Visibility::Each, None),
+    };
+    let whole = job.fails_as_a_whole();
+    let checked = targets.carry_out(run, whole, visibility, &mut tables, &mut units);
     refused.extend(checked.await.map_err(doing)?);
     selected.warnings.extend(targets.of_bucket(&job.bucket, &tables).await.map_err(doing)?);
     progress.comes_to("count the connections that are left".to_owned());
@@ -107,7 +113,6 @@ pub(crate) async fn survey_and_cut(
     if snapshot == SnapshotPlan::Independent {
         warn_of_moments(tables.iter_mut().filter(|table| divided.contains(&table.index)));
     }
-    let together = of_all_or_nothing(job, &tables);
     Ok(Manifest {
         version: Manifest::VERSION,
         run,
@@ -121,6 +126,7 @@ pub(crate) async fn survey_and_cut(
         bucket: job.bucket.clone(),
         snapshot,
         all_or_nothing: job.all_or_nothing,
+        at_once: visibility == Visibility::AtOnce,
         max_executions: job.limits.max_executions,
         tables,
         refused,
@@ -128,7 +134,7 @@ pub(crate) async fn survey_and_cut(
         warnings: selected
             .warnings
             .into_iter()
-            .chain(together)
+            .chain(in_turn)
             .chain(packing.warning)
             .chain(short)
             .chain(protection.and_then(Protection::warning))
@@ -149,15 +155,6 @@ fn warn_of_moments<'t>(tables: impl Iterator<Item = &'t mut Table>) {
                 .to_owned(),
         );
     }
-}
-
-/// What readers find while tables become visible that belong together.
-fn of_all_or_nothing(job: &Job, tables: &[Table]) -> Option<String> {
-    (job.all_or_nothing && tables.len() > 1).then(|| {
-        "all tables are made ready before the first becomes visible; while they become visible, for \
-         some seconds, readers find the new rows of some tables and the old rows of others"
-            .to_owned()
-    })
 }
 
 /// Why no table of a job is moved.

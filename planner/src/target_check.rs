@@ -3,7 +3,7 @@
 use futures::stream::{self, StreamExt as _};
 use sluice_contracts::documents::{ErrorReport, Refused, RunId, Table, Unit};
 use sluice_contracts::{Error, Kind, Result};
-use sluice_targets::{Admitted, Targets};
+use sluice_targets::{Admitted, Targets, Visibility};
 
 /// Targets that are looked at at once.
 const AT_ONCE: usize = 16;
@@ -27,11 +27,12 @@ impl TargetCheck<'_> {
         self,
         run: RunId,
         fails_as_a_whole: bool,
+        visibility: Visibility,
         tables: &mut Vec<Table>,
         units: &mut Vec<Unit>,
     ) -> Result<Vec<Refused>> {
         let mut refusals = Vec::new();
-        let checks = self.ask(run, tables, fails_as_a_whole && tables.len() > 1).await;
+        let checks = self.ask(run, tables, visibility).await;
         for (table, checked) in tables.iter_mut().zip(checks) {
             refusals.push(match checked {
                 Ok(admitted) => {
@@ -82,8 +83,43 @@ impl TargetCheck<'_> {
         }
     }
 
+    /// How tables become visible that do so all or not at all, and what readers find meanwhile.
+    ///
+    /// # Errors
+    /// If the target cannot be asked, and the plan is carried out.
+    pub(crate) async fn together(self, tables: &[Table]) -> Result<(Visibility, Option<String>)> {
+        let against = match self {
+            Self::ToRun(targets) | Self::ToShow(Ok(targets)) => {
+                let target = tables.first().map(|table| targets.find(&table.target)).transpose();
+                match target {
+                    Ok(Some(target)) => target.against_at_once(tables).await,
+                    Ok(None) => Ok(None),
+                    Err(error) => Err(error),
+                }
+            }
+            Self::ToShow(Err(_)) => Ok(Some("the target was not asked".to_owned())),
+        };
+        let against = match (self, against) {
+            // It is said of each table.
+            (Self::ToShow(_), Err(_)) => Some("the target cannot be asked".to_owned()),
+            (_, against) => against?,
+        };
+        let Some(reason) = against else { return Ok((Visibility::AtOnce, None)) };
+        let warning = format!(
+            "all tables are made ready before the first becomes visible; while they become visible, \
+             for some seconds, readers find the new rows of some tables and the old rows of others, \
+             because {reason}"
+        );
+        Ok((Visibility::InTurn, Some(warning)))
+    }
+
     /// What each table's target says, in their order.
-    async fn ask(self, run: RunId, tables: &[Table], together: bool) -> Vec<Result<Admitted>> {
+    async fn ask(
+        self,
+        run: RunId,
+        tables: &[Table],
+        visibility: Visibility,
+    ) -> Vec<Result<Admitted>> {
         let targets = match self {
             Self::ToRun(targets) | Self::ToShow(Ok(targets)) => targets,
             Self::ToShow(Err(error)) => {
@@ -95,7 +131,7 @@ impl TargetCheck<'_> {
             let (target, table) = (targets.find(&table.target), table.clone());
             async move {
                 match target {
-                    Ok(target) => target.check(run, &table, together).await,
+                    Ok(target) => target.check(run, &table, visibility).await,
                     Err(error) => Err(error),
                 }
             }
@@ -165,7 +201,7 @@ pub(crate) mod tests {
 
     #[async_trait]
     impl Target for Picky {
-        async fn check(&self, _: RunId, table: &Table, _: bool) -> Result<Admitted> {
+        async fn check(&self, _: RunId, table: &Table, _: Visibility) -> Result<Admitted> {
             match self.0 {
                 Some((end, kind)) if table.target.ends_with(end) => {
                     Err(Error::new(kind, format!("load into `{}`", table.target))
@@ -235,7 +271,10 @@ pub(crate) mod tests {
         for check in [TargetCheck::ToRun(&targets), TargetCheck::ToShow(&shown)] {
             let (mut tables, mut units) = plan(&["a", "b", "c"]);
             let run = RunId::generate();
-            let refused = check.carry_out(run, false, &mut tables, &mut units).await.unwrap();
+            let refused = check
+                .carry_out(run, false, Visibility::Each, &mut tables, &mut units)
+                .await
+                .unwrap();
             let names: Vec<_> = tables.iter().map(|table| (table.index, &*table.name)).collect();
             assert_eq!(names, [(0, "a"), (1, "c")]);
             assert_eq!(tables[1].warnings, ["`c` is looked at"]);
@@ -282,13 +321,17 @@ pub(crate) mod tests {
             let targets = Picky(Some((end, kind))).targets();
             let run = RunId::generate();
             let check = TargetCheck::ToRun(&targets);
-            let ended = check.carry_out(run, whole, &mut tables, &mut units).await;
+            let ended =
+                check.carry_out(run, whole, Visibility::Each, &mut tables, &mut units).await;
             assert_eq!(ended.unwrap_err().kind(), kind, "{end}");
 
             let (mut tables, mut units) = plan(&["a", "b", "c"]);
             let shown = Ok(Picky(Some((end, kind))).targets());
             let check = TargetCheck::ToShow(&shown);
-            let refused = check.carry_out(run, whole, &mut tables, &mut units).await.unwrap();
+            let refused = check
+                .carry_out(run, whole, Visibility::Each, &mut tables, &mut units)
+                .await
+                .unwrap();
             assert_eq!((refused.len(), tables.len(), units.len()), (0, 3, 6));
             let said = &tables[1].warnings[0];
             let expected = "a run would be refused now: load into `bigquery://lake/shop/b`\n  hint: make the dataset";
@@ -297,7 +340,10 @@ pub(crate) mod tests {
         let (mut tables, mut units) = plan(&["a"]);
         let none = Err(Error::invalid("open the target").hint("log in"));
         let check = TargetCheck::ToShow(&none);
-        check.carry_out(RunId::generate(), true, &mut tables, &mut units).await.unwrap();
+        check
+            .carry_out(RunId::generate(), true, Visibility::Each, &mut tables, &mut units)
+            .await
+            .unwrap();
         let said = "a run would be refused now: open the target\n  hint: log in";
         assert_eq!(tables[0].warnings, [said]);
     }

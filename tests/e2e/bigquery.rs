@@ -17,7 +17,7 @@ use sluice_contracts::documents::{
 use sluice_contracts::job::WriteDisposition::{self, Append, Empty, Truncate};
 use sluice_contracts::layout::Layout;
 use sluice_contracts::{Kind, Result};
-use sluice_targets::{Load, Loaded, Target as _};
+use sluice_targets::{Load, Loaded, Target as _, Visibility};
 use sluice_tests::cloud::bigquery::{DATASET, PROJECT, Warehouse};
 use sluice_tests::cloud::clients::bq;
 use sluice_tests::cloud::gateway::{Fault, Trouble};
@@ -103,7 +103,7 @@ pub(crate) fn load(warehouse: &Warehouse, disposition: WriteDisposition, parts: 
         listing: sluice_targets::PartListing::default(),
         begun: chrono::DateTime::UNIX_EPOCH,
         give_up: chrono::Utc::now() + chrono::Duration::hours(1),
-        staged: false,
+        visibility: Visibility::Each,
     }
 }
 
@@ -232,11 +232,11 @@ async fn a_table_is_changed_once_on_bad_days_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_was_overtaken_changes_nothing() {
     let Some(warehouse) = Warehouse::start().await else { return };
-    for staged in [false, true] {
+    for visibility in [Visibility::Each, Visibility::InTurn] {
         // Made by the newer of the two, and then there already.
         for _ in 0..2 {
-            let older = Load { staged, ..load(&warehouse, Truncate, &[&[1]]) };
-            let newer = Load { staged, ..load(&warehouse, Truncate, &[&[2], &[3]]) };
+            let older = Load { visibility, ..load(&warehouse, Truncate, &[&[1]]) };
+            let newer = Load { visibility, ..load(&warehouse, Truncate, &[&[2], &[3]]) };
             assert!(older.run < newer.run);
             let done = loaded(&warehouse, &newer).await.expect("it is the newest");
             assert_eq!(done.overtaken_by, None);
@@ -269,7 +269,7 @@ async fn a_staged_load_is_invisible_until_it_is_published() {
         (Truncate, &[][..], 0),
     ] {
         let mut load = load(&warehouse, disposition, parts);
-        load.staged = true;
+        load.visibility = Visibility::InTurn;
         let before =
             if warehouse.tables().await.is_empty() { vec![] } else { ids(&warehouse).await };
         let target = warehouse.client().await;

@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot continue has to stop and say why")]
 
 mod access;
+mod at_once;
 mod bigquery;
 mod catalogs;
 mod changed_definitions;

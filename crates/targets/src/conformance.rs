@@ -23,7 +23,7 @@ use sluice_contracts::layout::Layout;
 use sluice_contracts::store::{Bucket, storage_error};
 use sluice_contracts::{Error, Kind, Result};
 
-use crate::target::{Load, Loaded, Prepared, Target};
+use crate::target::{Load, Loaded, Prepared, Target, Visibility};
 
 /// Calls before a target that is still at work counts as broken.
 const CALLS: u32 = 100;
@@ -104,7 +104,8 @@ pub async fn loads_that_race_load_once(fixture: &dyn TargetFixture) -> Result<()
 pub async fn nothing_is_visible_before_the_last_step(fixture: &dyn TargetFixture) -> Result<()> {
     let table = fixture.table("staged");
     loaded(fixture, &load(fixture, &table, Truncate, &[&[1]]).await?).await?;
-    let load = Load { staged: true, ..load(fixture, &table, Truncate, &[&[2]]).await? };
+    let load =
+        Load { visibility: Visibility::InTurn, ..load(fixture, &table, Truncate, &[&[2]]).await? };
     drop(prepared(fixture, &load).await?);
     assert_eq!(fixture.ids(&table).await.unwrap_or_default(), [1]);
     loaded(fixture, &load).await?;
@@ -133,10 +134,10 @@ pub async fn what_a_load_would_refuse_is_refused_before(fixture: &dyn TargetFixt
     let url = fixture.table("checked");
     let first = load(fixture, &url, Empty, &[&[1]]).await?;
     let table = planned(&first);
-    fixture.target().check(first.run, &table, false).await?;
+    fixture.target().check(first.run, &table, Visibility::Each).await?;
     loaded(fixture, &first).await?;
-    fixture.target().check(first.run, &table, false).await?;
-    let checked = fixture.target().check(RunId::generate(), &table, false).await;
+    fixture.target().check(first.run, &table, Visibility::Each).await?;
+    let checked = fixture.target().check(RunId::generate(), &table, Visibility::Each).await;
     assert_eq!(checked.err().map(|error| error.kind()), Some(Kind::Data));
     Ok(())
 }
@@ -177,7 +178,7 @@ async fn load(
         listing: crate::listing::PartListing::default(),
         begun: chrono::DateTime::UNIX_EPOCH,
         give_up: chrono::Utc::now() + chrono::Duration::hours(1),
-        staged: false,
+        visibility: Visibility::Each,
     })
 }
 

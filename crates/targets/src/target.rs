@@ -6,10 +6,10 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use sluice_contracts::Result;
 use sluice_contracts::documents::{Column, NewTable, Part, RunId, SchemaChanges, Table};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::store::Bucket;
+use sluice_contracts::{Error, Result};
 
 use crate::listing::PartListing;
 
@@ -43,12 +43,17 @@ pub trait TargetKind: Sync {
 ///   is final: the same load would fail with it again.
 #[async_trait]
 pub trait Target: fmt::Debug + Send + Sync {
-    /// Refuses, before any row is read, what a load would refuse afterwards. `together` says whether
-    /// other tables become visible only together with this one.
+    /// Refuses, before any row is read, what a load would refuse afterwards. `visibility` says how the
+    /// tables of the run become visible.
     ///
     /// `Ok` promises nothing: the table may change while the run reads. A table that the run has
     /// loaded already is never refused.
-    async fn check(&self, run: RunId, table: &Table, together: bool) -> Result<Admitted>;
+    async fn check(&self, run: RunId, table: &Table, visibility: Visibility) -> Result<Admitted>;
+
+    /// Why these tables cannot become visible [at once](Visibility::AtOnce); `None` if they can.
+    async fn against_at_once(&self, _tables: &[Table]) -> Result<Option<String>> {
+        Ok(Some("the target has no step that changes several tables".to_owned()))
+    }
 
     /// Refuses, before any row is read, a bucket that the table at this URL, and any other of its
     /// dataset, cannot be loaded from. Returns warnings where that cannot be known.
@@ -56,10 +61,48 @@ pub trait Target: fmt::Debug + Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Does everything but the last step, as far as [`Load::staged`] asks for it: copies the parts,
-    /// verifies them, and locks the table against other loads where the target can, until the
+    /// Does everything but the last step, as far as [`Load::visibility`] asks for it: copies the
+    /// parts, verifies them, and locks the table against other loads where the target can, until the
     /// result is published or dropped.
     async fn prepare(&self, load: &Load) -> Result<Poll<Box<dyn Prepared>>>;
+
+    /// Loads all tables of a run in one step: to readers all of them change at one moment, or none
+    /// does. What is loaded is returned in the order of the loads. If one table shows a later run,
+    /// none is loaded.
+    ///
+    /// For loads whose visibility is [at once](Visibility::AtOnce), and tables that
+    /// [`Target::against_at_once`] found nothing against.
+    async fn load_at_once(&self, _loads: &[Load]) -> Result<Poll<Vec<Loaded>>, NotLoaded> {
+        let what = "load several tables at once: the target has no such step";
+        Err(NotLoaded { table: None, error: Error::bug(what) })
+    }
+}
+
+/// Why none of several tables was loaded.
+#[derive(Debug)]
+pub struct NotLoaded {
+    /// Index of the table that failed; `None` if it is not known which did.
+    pub table: Option<u32>,
+    /// Why.
+    pub error: Error,
+}
+
+impl From<Error> for NotLoaded {
+    fn from(error: Error) -> Self {
+        Self { table: None, error }
+    }
+}
+
+/// How the tables of a run become visible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visibility {
+    /// Each as soon as it can.
+    Each,
+    /// One after another, as soon as all are prepared. The last step of each has to be one that
+    /// seldom fails, and may cost a second copy of the rows.
+    InTurn,
+    /// All at one moment.
+    AtOnce,
 }
 
 /// A load that lacks only its last step. Dropped, it leaves nothing behind that a reader sees.
@@ -75,7 +118,8 @@ pub trait Prepared: fmt::Debug + Send {
         false
     }
 
-    /// The last step. For a load that is [staged](Load::staged) it is quick and seldom fails.
+    /// The last step. For a load that is visible [in turn](Visibility::InTurn) it is quick and seldom
+    /// fails.
     async fn publish(self: Box<Self>) -> Result<Poll<Loaded>>;
 
     /// Gives the last step up for good, because another table of the run was overtaken. What would
@@ -122,9 +166,8 @@ pub struct Load {
     pub begun: DateTime<Utc>,
     /// Until when a step is tried again that fails for a reason that passes by itself.
     pub give_up: DateTime<Utc>,
-    /// Whether the last step has to be one that seldom fails, because other tables become visible
-    /// only together with this one. It may cost a second copy of the rows.
-    pub staged: bool,
+    /// How the tables of the run become visible.
+    pub visibility: Visibility,
 }
 
 /// What a target says of a table that it takes, for the reader of a plan.

@@ -15,7 +15,7 @@ use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::store::Bucket;
 use sluice_contracts::{Error, Result};
 use sluice_targets::conformance::{self, TargetFixture};
-use sluice_targets::{Admitted, Load, Loaded, Prepared, Target};
+use sluice_targets::{Admitted, Load, Loaded, Prepared, Target, Visibility};
 
 /// Rows, and the runs that were loaded, by the table's URL.
 type Tables = BTreeMap<String, (Vec<i64>, BTreeMap<RunId, Loaded>)>;
@@ -31,7 +31,7 @@ impl Memory {
 
 #[async_trait]
 impl Target for Memory {
-    async fn check(&self, run: RunId, table: &Table, _: bool) -> Result<Admitted> {
+    async fn check(&self, run: RunId, table: &Table, _: Visibility) -> Result<Admitted> {
         let tables = self.tables();
         let Some((rows, runs)) = tables.get(&table.target) else { return Ok(Admitted::default()) };
         if !runs.contains_key(&run) {

@@ -65,7 +65,17 @@ pub(super) struct Topic {
 impl Cloud {
     /// A run that was launched a minute ago, all its tasks at work.
     pub(super) async fn at_work(units: &[u32], snapshot: SnapshotPlan) -> Self {
-        let cloud = Self::planned(with_tasks(units, snapshot)).await;
+        Self::at_work_on(with_tasks(units, snapshot)).await
+    }
+
+    /// The same of tables that become visible at once.
+    pub(super) async fn at_work_at_once(units: &[u32]) -> Self {
+        let manifest = with_tasks(units, SnapshotPlan::Held);
+        Self::at_work_on(Manifest { all_or_nothing: true, at_once: true, ..manifest }).await
+    }
+
+    async fn at_work_on(manifest: Manifest) -> Self {
+        let cloud = Self::planned(manifest).await;
         let tasks = cloud.world.manifest.tasks.iter().map(|task| task.index).collect();
         cloud.order(0, tasks, cloud.now).await;
         cloud.claim(0, "e0", cloud.now).await;

@@ -67,6 +67,18 @@ async fn a_run_that_is_complete_is_loaded_once() {
 }
 
 #[tokio::test]
+async fn a_run_whose_tables_become_visible_at_once_is_loaded_once() {
+    let setting = async || {
+        let mut cloud = Cloud::at_work_at_once(&[2, 1]).await;
+        cloud.world.target.pending = 1;
+        cloud.world.prove_all(0).await;
+        cloud.end("e0", 0);
+        cloud
+    };
+    every_call("at once", setting, async |cloud, case| cloud.assert_loaded(case).await).await;
+}
+
+#[tokio::test]
 async fn a_run_that_cannot_go_on_fails_and_is_untouched() {
     let setting = async || {
         let cloud = Cloud::at_work(&[3], SnapshotPlan::Held).await;

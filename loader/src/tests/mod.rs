@@ -16,10 +16,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sluice_contracts::Kind;
+use object_store::ObjectStoreExt as _;
 use sluice_contracts::documents::{Commit, Receipt, RunId, SnapshotPlan};
+use sluice_contracts::{Error, Kind};
 
-use crate::{RunState, RunView, Tries, commit, coverage, delete_parts};
+use crate::{Outcome, RunState, RunView, TableCommit, Tries, commit, coverage, delete_parts};
 use cloud::Cloud;
 use world::{World, at, manifest};
 
@@ -294,6 +295,56 @@ async fn all_or_nothing_begins_with_what_may_be_refused() {
         let discarded = world.target.discarded.lock().unwrap().clone();
         assert_eq!(discarded, if visible == 0 { vec![0, 1] } else { vec![] });
     }
+}
+
+#[tokio::test]
+async fn tables_that_become_visible_at_once_are_all_loaded_or_none() {
+    let mut manifest = manifest(&[1, 1, 1]);
+    (manifest.all_or_nothing, manifest.at_once) = (true, true);
+    let mut world = World::new(&[1]).await;
+    world.plan(manifest).await;
+    world.found(0).await;
+    world.prove_all(0).await;
+    let kinds = |outcome: &Outcome| -> Vec<Option<Kind>> {
+        let kind = |table: &TableCommit| table.result.as_ref().err().map(Error::kind);
+        outcome.tables.iter().map(kind).collect()
+    };
+    // One table is refused, or the step of all is, and it is not known for which.
+    world.target.refuse = Some("t1");
+    let outcome = world.commit().await.unwrap();
+    let [data, conflict] = [Some(Kind::Data), Some(Kind::Conflict)];
+    assert_eq!(kinds(&outcome), [conflict, data, conflict]);
+    world.target.refuse = None;
+    world.target.refuse_last = vec!["t2"];
+    assert_eq!(kinds(&world.commit().await.unwrap()), [data, conflict, conflict]);
+    assert!(world.loads().is_empty());
+
+    world.target.refuse_last = vec![];
+    let newer = RunId::generate();
+    world.target.overtaken = Some(("t1", newer));
+    let outcome = world.commit().await.unwrap();
+    let overtaken = |table: &TableCommit| table.result.as_ref().unwrap().overtaken_by;
+    assert!(outcome.tables.iter().all(|table| overtaken(table) == Some(newer)));
+    assert!(world.loads().is_empty());
+}
+
+/// A loader that died between the records of two tables.
+#[tokio::test]
+async fn tables_that_became_visible_at_once_are_recorded_by_the_next_loader() {
+    let mut manifest = manifest(&[1, 1]);
+    (manifest.all_or_nothing, manifest.at_once) = (true, true);
+    let mut world = World::new(&[1]).await;
+    world.plan(manifest).await;
+    world.found(0).await;
+    world.prove_all(0).await;
+    for _ in 0..2 {
+        assert!(world.commit().await.unwrap().is_whole());
+        assert_eq!(world.loads().len(), 2);
+        let second = world.store.layout().commit(1);
+        world.store.bucket().store.delete(&second).await.unwrap();
+    }
+    assert!(world.commit().await.unwrap().is_whole());
+    assert!(world.store.commit(1).await.unwrap().is_some());
 }
 
 #[tokio::test]

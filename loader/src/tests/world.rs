@@ -14,7 +14,7 @@ use sluice_contracts::documents::{
 };
 use sluice_contracts::store::{Bucket, RunStore, parse_manifest, storage_error};
 use sluice_contracts::{Error, Kind, Result};
-use sluice_targets::{Admitted, Load, Loaded, Prepared, Target, Targets};
+use sluice_targets::{Admitted, Load, Loaded, NotLoaded, Prepared, Target, Targets, Visibility};
 
 use super::faults::Faults;
 use crate::{Outcome, RunView, Tries, commit};
@@ -53,10 +53,7 @@ impl Recorder {
     }
 
     fn is_visible(&self, load: &Load) -> bool {
-        let same = |one: &Load| {
-            (one.run, one.table, one.snapshot) == (load.run, load.table, load.snapshot)
-        };
-        self.loads.lock().unwrap().iter().any(same)
+        has(&self.loads.lock().unwrap(), load)
     }
 
     fn is_at_work(&self, load: &Load) -> bool {
@@ -83,7 +80,7 @@ impl Recorder {
 
 #[async_trait]
 impl Target for Recorder {
-    async fn check(&self, _: RunId, _: &Table, _: bool) -> Result<Admitted> {
+    async fn check(&self, _: RunId, _: &Table, _: Visibility) -> Result<Admitted> {
         Ok(Admitted::default())
     }
 
@@ -99,6 +96,39 @@ impl Target for Recorder {
             Poll::Ready(Box::new(Recorded { recorder: self.clone(), load: load.clone() }) as _)
         })
     }
+
+    async fn load_at_once(&self, loads: &[Load]) -> Result<Poll<Vec<Loaded>>, NotLoaded> {
+        let mut prepared = Vec::new();
+        for load in loads {
+            match self.prepare(load).await {
+                Ok(Poll::Ready(step)) => prepared.push(step),
+                Ok(Poll::Pending) => return Ok(Poll::Pending),
+                Err(error) => return Err(NotLoaded { table: Some(load.table), error }),
+            }
+        }
+        if prepared.iter().any(|step| step.may_be_refused()) {
+            return Err(Error::data("two rows have the same key").into());
+        }
+        let overtaken_by = prepared.iter().find_map(|step| step.overtaken_by());
+        let loaded = |load: &Load| match overtaken_by {
+            Some(_) => Loaded { snapshot: load.snapshot, rows: 0, overtaken_by },
+            None => Loaded { snapshot: load.snapshot, rows: load.rows, overtaken_by },
+        };
+        let publish = async || {
+            let mut visible = self.loads.lock().unwrap();
+            if overtaken_by.is_none() && loads.iter().all(|load| !has(&visible, load)) {
+                visible.extend_from_slice(loads);
+            }
+            Ok(Poll::Ready(loads.iter().map(loaded).collect()))
+        };
+        self.faults.call(publish).await.map_err(NotLoaded::from)
+    }
+}
+
+fn has(visible: &[Load], load: &Load) -> bool {
+    let same =
+        |one: &Load| (one.run, one.table, one.snapshot) == (load.run, load.table, load.snapshot);
+    visible.iter().any(same)
 }
 
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use chrono::DateTime;
 use sluice_contracts::documents::{RunEvent, RunId, Table};
 use sluice_contracts::ports::{Announcer, Check, Checks, ExecutionState, Executions};
 use sluice_contracts::{Error, Kind, Result};
-use sluice_targets::{Admitted, Load, Prepared, Target};
+use sluice_targets::{Admitted, Load, Prepared, Target, Visibility};
 
 use super::faults::Faults;
 
@@ -190,7 +190,7 @@ impl Checked {
 
 #[async_trait]
 impl Target for Checked {
-    async fn check(&self, _: RunId, table: &Table, _: bool) -> Result<Admitted> {
+    async fn check(&self, _: RunId, table: &Table, _: Visibility) -> Result<Admitted> {
         let check = async {
             match *self.wrong.lock().unwrap() {
                 Some(kind) => Err(Error::new(kind, format!("look at `{}`", table.target))

@@ -26,8 +26,8 @@ use sluice_contracts::{Error, Result};
 use super::address::TableId;
 use super::claim::{self, Claim, Claimed, FENCE};
 use super::client::{Client, JobName, JobReport, Labels};
-use super::failure;
-use crate::target::{Load, Loaded};
+use super::{failure, row_counts};
+use crate::target::{Load, Loaded, NotLoaded, Visibility};
 
 /// The pause after the first attempt; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::seconds(5);
@@ -36,8 +36,6 @@ const LONGEST_PAUSE: Duration = Duration::minutes(5);
 
 /// Label with the generation of the snapshot that is loaded.
 const GENERATION: &str = "sluice_generation";
-/// Label with the rows that the receipts count. BigQuery does not count the rows of a copy.
-const ROWS: &str = "sluice_rows";
 
 /// The run, table and generation that a step belongs to.
 #[derive(Debug, Clone, Copy)]
@@ -45,13 +43,32 @@ pub(super) struct Owner<'a> {
     pub(super) run: RunId,
     pub(super) table: u32,
     pub(super) generation: u32,
-    /// What a job is started with; `None` for a caller that only checks.
-    pub(super) load: Option<&'a Load>,
+    /// How the tables of the run become visible.
+    pub(super) visibility: Visibility,
+    /// What a job is started with: one load, or all that it makes visible; none for a caller that
+    /// only checks.
+    pub(super) loads: &'a [Load],
 }
 
 impl<'a> Owner<'a> {
+    /// The name of the job that readers see the effect of, without its number.
+    fn stem(&self) -> String {
+        match self.visibility {
+            Visibility::AtOnce => format!("sluice_{}_all", self.run),
+            Visibility::Each | Visibility::InTurn => {
+                format!("sluice_{}_{}", self.run, self.table)
+            }
+        }
+    }
+
     pub(super) fn of(load: &'a Load) -> Self {
-        Self { run: load.run, table: load.table, generation: load.snapshot, load: Some(load) }
+        Self {
+            run: load.run,
+            table: load.table,
+            generation: load.snapshot,
+            visibility: load.visibility,
+            loads: std::slice::from_ref(load),
+        }
     }
 }
 
@@ -75,17 +92,26 @@ enum Writes<'a> {
     Visible(&'a TableId),
     /// A staging table.
     Staging(TableId),
+    /// All that the owner loads.
+    All,
 }
 
 /// The state of the attempts.
 #[derive(Debug)]
-pub(super) enum AttemptState {
+pub(super) enum AttemptState<Done> {
     /// The next attempt may start, under the name of this number.
     Free(u32),
     /// One is running, or the pause after one that failed is not over.
     Running,
     /// One is done.
-    Done(Loaded),
+    Done(Done),
+}
+
+/// A job that ended as it should.
+#[derive(Debug)]
+pub(super) struct DoneJob {
+    name: JobName,
+    report: JobReport,
 }
 
 impl<'a> Attempts<'a> {
@@ -96,8 +122,18 @@ impl<'a> Attempts<'a> {
         location: &'a str,
         owner: Owner<'a>,
     ) -> Self {
-        let stem = format!("sluice_{}_{}", owner.run, owner.table);
+        let stem = owner.stem();
         Self { client, project: &id.project, location, owner, stem, writes: Writes::Visible(id) }
+    }
+
+    /// Attempts at the step that makes all loads of the owner visible at once.
+    pub(super) fn at_once(
+        client: &'a Client,
+        id: &'a TableId,
+        location: &'a str,
+        owner: Owner<'a>,
+    ) -> Self {
+        Self { writes: Writes::All, ..Self::visible(client, id, location, owner) }
     }
 
     /// Attempts at filling a staging table of the owner's generation: the first, or another.
@@ -118,7 +154,16 @@ impl<'a> Attempts<'a> {
     ///
     /// # Errors
     /// Why the newest failed, if another would fail the same way or the time for more is over.
-    pub(super) async fn look(&self) -> Result<AttemptState> {
+    pub(super) async fn look(&self) -> Result<AttemptState<Loaded>> {
+        Ok(match self.look_for_job().await.map_err(|failed| failed.error)? {
+            AttemptState::Done(job) => AttemptState::Done(self.is_done(&job).await?),
+            AttemptState::Free(free) => AttemptState::Free(free),
+            AttemptState::Running => AttemptState::Running,
+        })
+    }
+
+    /// The same, with the job that is done.
+    pub(super) async fn look_for_job(&self) -> Result<AttemptState<DoneJob>, NotLoaded> {
         let Some((number, report)) = self.newest().await? else {
             return Ok(AttemptState::Free(0));
         };
@@ -134,18 +179,18 @@ impl<'a> Attempts<'a> {
             if self.is_of_earlier_try(&report) && self.has_expired().await? {
                 return Ok(next);
             }
-            return self.is_done(&name, &report).await.map(AttemptState::Done);
+            return Ok(AttemptState::Done(DoneJob { name, report }));
         };
         // A fault in the parts of another generation says nothing about these parts.
         if !self.is_of_generation(&report) || self.is_of_earlier_try(&report) {
             return Ok(next);
         }
         if !failure.is_passing() {
-            return Err(failure::error(self.owner.load, &name, failure));
+            return Err(failure::not_loaded(self.owner.loads, &name, failure));
         }
         let now = Utc::now();
-        if self.owner.load.is_some_and(|load| now >= load.give_up) {
-            return Err(failure::given_up(self.owner.run, &name, failure, number + 1));
+        if self.owner.loads.first().is_some_and(|load| now >= load.give_up) {
+            return Err(failure::given_up(self.owner.run, &name, failure, number + 1).into());
         }
         let due = report.finished.map(|finished| finished + pause_after(number));
         Ok(if due.is_some_and(|due| now < due) { AttemptState::Running } else { next })
@@ -154,7 +199,7 @@ impl<'a> Attempts<'a> {
     /// Whether the rows of a staging table that an earlier try has filled are gone.
     async fn has_expired(&self) -> Result<bool> {
         match &self.writes {
-            Writes::Visible(_) => Ok(false),
+            Writes::Visible(_) | Writes::All => Ok(false),
             Writes::Staging(staging) => Ok(self.client.table(staging).await?.is_none()),
         }
     }
@@ -197,11 +242,11 @@ impl<'a> Attempts<'a> {
     /// Claims the table for the job of a number, which [`Attempts::look`] found free. Before
     /// anything of the table is changed, and before the job is started.
     pub(super) async fn claim(&self, number: u32) -> Result<Claimed> {
-        let (Writes::Visible(id), Some(load)) = (&self.writes, self.owner.load) else {
+        let (Writes::Visible(id), [load]) = (&self.writes, self.owner.loads) else {
             return Ok(Claimed::Ours);
         };
         let name = self.name(number);
-        let claim = Claim { client: self.client, id, name: &name, run: self.owner.run };
+        let claim = self.claim_of(id, &name);
         let replaces = match load.disposition {
             // What is only added replaces nothing.
             WriteDisposition::Append => false,
@@ -214,6 +259,22 @@ impl<'a> Attempts<'a> {
         claim.take(replaces).await
     }
 
+    /// Makes the table without rows, claimed for the job of a number. Whether it did not exist.
+    pub(super) async fn make_table(&self, number: u32, table: Value) -> Result<bool> {
+        let Writes::Visible(id) = &self.writes else { return Ok(false) };
+        self.claim_of(id, &self.name(number)).make_table(table).await
+    }
+
+    /// Deletes a table that was made for a job of this run which will not come.
+    pub(super) async fn unmake_table(&self) -> Result<()> {
+        let Writes::Visible(id) = &self.writes else { return Ok(()) };
+        self.claim_of(id, &self.name(0)).unmake_table().await
+    }
+
+    fn claim_of<'c>(&'c self, id: &'c TableId, name: &'c JobName) -> Claim<'c> {
+        Claim { client: self.client, id, name, run: self.owner.run }
+    }
+
     /// The labels of a table that the job of a number has made visible.
     pub(super) fn labels_of(&self, number: u32) -> Value {
         claim::labels(&self.name(number), self.owner.run)
@@ -222,17 +283,15 @@ impl<'a> Attempts<'a> {
     /// Gives the claim of a number back.
     pub(super) async fn give_back(&self, number: u32) -> Result<()> {
         let Writes::Visible(id) = &self.writes else { return Ok(()) };
-        let name = self.name(number);
-        Claim { client: self.client, id, name: &name, run: self.owner.run }.give_back().await
+        self.claim_of(id, &self.name(number)).give_back().await
     }
 
     /// What a finished job loaded. The table's claim names the job from then on.
-    async fn is_done(&self, name: &JobName, report: &JobReport) -> Result<Loaded> {
-        if let (Writes::Visible(id), Some(_)) = (&self.writes, self.owner.load) {
-            let claim = Claim { client: self.client, id, name, run: self.owner.run };
-            claim.keep(report.created).await?;
+    pub(super) async fn is_done(&self, job: &DoneJob) -> Result<Loaded> {
+        if let (Writes::Visible(id), [_]) = (&self.writes, self.owner.loads) {
+            self.claim_of(id, &job.name).keep(job.report.created).await?;
         }
-        self.loaded(report)
+        self.loaded(&job.report)
     }
 
     /// Starts the job of a number, or adopts the one that another loader has started under its
@@ -243,18 +302,27 @@ impl<'a> Attempts<'a> {
         kind: &str,
         configuration: &Value,
     ) -> Result<Poll<Loaded>> {
-        let name = self.name(number);
-        let report = self.client.start(&name, &self.labels(), kind, configuration).await?;
-        self.started(&name, report).await
+        let started = self.start_job(number, kind, configuration).await;
+        match started.map_err(|failed| failed.error)? {
+            Poll::Ready(job) => self.is_done(&job).await.map(Poll::Ready),
+            Poll::Pending => Ok(Poll::Pending),
+        }
     }
 
-    async fn started(&self, name: &JobName, report: Option<JobReport>) -> Result<Poll<Loaded>> {
-        match report {
+    /// The same, with the job that is done.
+    pub(super) async fn start_job(
+        &self,
+        number: u32,
+        kind: &str,
+        configuration: &Value,
+    ) -> Result<Poll<DoneJob>, NotLoaded> {
+        let name = self.name(number);
+        match self.client.start(&name, &self.labels(), kind, configuration).await? {
             Some(report) if report.ended => match &report.failure {
-                None => self.is_done(name, &report).await.map(Poll::Ready),
+                None => Ok(Poll::Ready(DoneJob { name, report })),
                 // A later call starts the next job, after a pause for the fault to pass.
                 Some(failure) if failure.is_passing() => Ok(Poll::Pending),
-                Some(failure) => Err(failure::error(self.owner.load, name, failure)),
+                Some(failure) => Err(failure::not_loaded(self.owner.loads, &name, failure)),
             },
             // Another loader's job may be of another kind, or done: the next check finds out.
             Some(_) | None => Ok(Poll::Pending),
@@ -264,7 +332,7 @@ impl<'a> Attempts<'a> {
     fn loaded(&self, report: &JobReport) -> Result<Loaded> {
         let label = |key: &str| report.labels.get(key)?.parse::<u64>().ok();
         let snapshot = label(GENERATION).and_then(|generation| u32::try_from(generation).ok());
-        let rows = report.rows.or_else(|| label(ROWS));
+        let rows = report.rows.or_else(|| row_counts::of(&report.labels, self.owner.table));
         match (snapshot, rows) {
             (Some(snapshot), Some(rows)) => Ok(Loaded { snapshot, rows, overtaken_by: None }),
             _ => Err(Error::bug(format!(
@@ -281,7 +349,7 @@ impl<'a> Attempts<'a> {
 
     /// Whether a job failed before the load was begun: its cause may be corrected by now.
     fn is_of_earlier_try(&self, report: &JobReport) -> bool {
-        let begun = self.owner.load.map(|load| load.begun);
+        let begun = self.owner.loads.first().map(|load| load.begun);
         report.created.zip(begun).is_some_and(|(created, begun)| created < begun)
     }
 
@@ -298,10 +366,10 @@ impl<'a> Attempts<'a> {
             ("sluice_run".to_owned(), self.owner.run.to_string()),
             (GENERATION.to_owned(), self.owner.generation.to_string()),
         ]);
-        if let Some(load) = self.owner.load {
+        if let Some(load) = self.owner.loads.first() {
             labels.insert("sluice_job".to_owned(), label_value(&load.job));
-            labels.insert(ROWS.to_owned(), load.rows.to_string());
         }
+        labels.extend(row_counts::labels(self.owner.loads));
         labels
     }
 }

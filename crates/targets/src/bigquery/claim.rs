@@ -43,6 +43,8 @@ const WRITER: &str = "sluice_writer";
 const NEWEST: &str = "sluice_run";
 /// Label with the second since 1970 in which the job was claimed.
 const CLAIMED: &str = "sluice_claimed";
+/// Label of a table that was made without rows, with the run that is about to fill it.
+const MADE: &str = "sluice_made";
 /// Label with a day and how often the table was claimed on it.
 const LOADS: &str = "sluice_loads";
 /// Label of a job that only takes a name, with the run that took it.
@@ -122,6 +124,15 @@ impl Claim<'_> {
     pub(super) async fn keep(&self, started: Option<DateTime<Utc>>) -> Result<()> {
         for _ in 0..ROUNDS {
             let Some(table) = self.client.table(self.id).await? else { return Ok(()) };
+            if label(&table, MADE).is_some() {
+                // The loader that made the table may have died before it came to the stand-in.
+                self.remove_stand_in_of(|writer| run_of(writer) == Some(self.run)).await?;
+                let change = json!({"labels": {MADE: null}});
+                if self.client.change_table_if(self.id, &change, etag(&table)?).await? {
+                    return Ok(());
+                }
+                continue;
+            }
             if label(&table, WRITER).is_some() {
                 let made = milliseconds(&table, "creationTime").zip(started);
                 return match made {
@@ -142,6 +153,29 @@ impl Claim<'_> {
         )))
     }
 
+    /// Makes the claimed table, without rows. Whether it did not exist.
+    pub(super) async fn make_table(&self, mut table: Value) -> Result<bool> {
+        table["labels"][WRITER] = self.short().into();
+        table["labels"][CLAIMED] = Utc::now().timestamp().to_string().into();
+        table["labels"][MADE] = self.run.to_string().into();
+        let made = self.client.create_table(self.id, &table).await?;
+        if made {
+            self.remove_stand_in().await?;
+        }
+        Ok(made)
+    }
+
+    /// Deletes a table that a job of this run was to fill, which will not come.
+    pub(super) async fn unmake_table(&self) -> Result<()> {
+        let Some(table) = self.client.table(self.id).await? else { return Ok(()) };
+        let is_made = label(&table, MADE) == Some(self.run.to_string().as_str());
+        let Some(writer) = label(&table, WRITER).filter(|_| is_made) else { return Ok(()) };
+        match self.settle(&format!("{PREFIX}{writer}"), None).await? {
+            Settled::Nothing => self.client.delete_table(self.id).await,
+            Settled::Open | Settled::Shown(_) => Ok(()),
+        }
+    }
+
     /// Gives a claim back that no job will be started for, so that nobody waits for the job.
     pub(super) async fn give_back(&self) -> Result<()> {
         self.fence(self.name).await?;
@@ -156,9 +190,15 @@ impl Claim<'_> {
     }
 
     async fn remove_stand_in(&self) -> Result<()> {
+        self.remove_stand_in_of(|writer| writer == self.name.id).await
+    }
+
+    /// Deletes the stand-in, if it names such a job.
+    async fn remove_stand_in_of(&self, is_settled: impl Fn(&str) -> bool) -> Result<()> {
         let stand_in = self.stand_in();
         let found = self.client.table(&stand_in).await?;
-        if found.is_some_and(|found| label(&found, WRITER) == Some(self.short())) {
+        let writer = found.as_ref().and_then(|found| label(found, WRITER));
+        if writer.is_some_and(|writer| is_settled(&format!("{PREFIX}{writer}"))) {
             self.client.delete_table(&stand_in).await?;
         }
         Ok(())

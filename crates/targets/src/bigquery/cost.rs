@@ -8,17 +8,22 @@ use super::existing::{ExistingTable, Wanted};
 use super::merge;
 use super::partitions::Partitions;
 use super::path::{self, LoadPath, Shape};
+use crate::target::Visibility;
 
 /// Price of what a statement reads.
 /// <https://cloud.google.com/bigquery/pricing#on_demand_pricing>
 const DOLLARS_PER_TIB: f64 = 6.25;
-/// A statement is billed for 10 MiB at least.
+/// A statement is billed for 10 MiB of each table at least.
 const LEAST_MEBIBYTES: u64 = 10;
 
-/// The way of a planned table, with its price. `together` says whether other tables become visible
-/// only with this one.
-pub(super) fn way(table: &Table, existing: Option<&ExistingTable>, together: bool) -> String {
-    let shape = Shape::planned(table, together);
+/// The way of a planned table, with its price. `visibility` says how the tables of the run become
+/// visible.
+pub(super) fn way(
+    table: &Table,
+    existing: Option<&ExistingTable>,
+    visibility: Visibility,
+) -> String {
+    let shape = Shape::planned(table, visibility);
     let path = LoadPath::of(&shape, existing.is_some());
     let staging = match path::planned_stages(&shape) {
         1 => "a load job into a staging table".to_owned(),
@@ -28,41 +33,51 @@ pub(super) fn way(table: &Table, existing: Option<&ExistingTable>, together: boo
         LoadPath::Direct => "a load job, free of charge".to_owned(),
         LoadPath::Copy => format!("{staging}, and a copy, free of charge"),
         LoadPath::Statement => {
-            let (statement, bytes) = statement(table, existing);
-            format!("{staging}, and {statement} {}", price(bytes))
+            let (statement, read) = statement(table, existing);
+            let at_once = match visibility {
+                Visibility::AtOnce => " in the transaction that changes all tables:",
+                Visibility::Each | Visibility::InTurn => ":",
+            };
+            format!("{staging}, and {statement}{at_once} {}", price(&read))
         }
     }
 }
 
-/// The statement in words, and the bytes that it reads.
-fn statement(table: &Table, existing: Option<&ExistingTable>) -> (&'static str, u64) {
+/// The statement in words, and the bytes that it reads of each table.
+fn statement(table: &Table, existing: Option<&ExistingTable>) -> (&'static str, Vec<u64>) {
     let wanted = Wanted::from(table);
+    let staged = table.bytes;
     match (table.write.disposition, existing) {
-        (WriteDisposition::Merge, Some(existing)) if merge::is_pruned(&wanted, existing) => {
-            ("a MERGE that reads the partitions of the new rows, and besides them", table.bytes)
-        }
-        (WriteDisposition::Merge, Some(existing)) => (
-            "a MERGE that reads the whole table, too:",
-            table.bytes.saturating_add(existing.bytes()),
+        // Of the partitions, it is only known that the new rows are in them.
+        (WriteDisposition::Merge, Some(existing)) if merge::is_pruned(&wanted, existing) => (
+            "a MERGE that reads the new rows, and the partitions that they belong to",
+            vec![staged, 0],
         ),
+        (WriteDisposition::Merge, Some(existing)) => {
+            ("a MERGE that reads the new rows, and the whole table", vec![staged, existing.bytes()])
+        }
         (WriteDisposition::Merge, None) => {
-            ("a statement that takes one row of each key:", table.bytes)
+            ("a statement that takes one row of each key", vec![staged])
         }
         (WriteDisposition::ReplacePartitions, Some(existing)) => (
-            "a transaction that replaces the partitions of the new rows:",
+            "statements that replace the partitions of the new rows",
             match existing.partitions() {
-                Some(Partitions::Range { .. }) => table.bytes.saturating_add(existing.bytes()),
-                _ => table.bytes,
+                Some(Partitions::Range { .. }) => vec![staged, existing.bytes()],
+                _ => vec![staged],
             },
         ),
-        _ => ("a statement that parses the documents:", table.bytes),
+        _ if table.columns.iter().any(path::is_converted) => {
+            ("a statement that parses the documents", vec![staged])
+        }
+        _ => ("a statement that reads the new rows", vec![staged]),
     }
 }
 
-/// What a statement costs that reads so many bytes.
+/// What a statement costs that reads so many bytes of each of several tables.
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-fn price(bytes: u64) -> String {
-    let mebibytes = bytes.div_ceil(1 << 20).max(LEAST_MEBIBYTES);
+fn price(read: &[u64]) -> String {
+    let billed = read.iter().map(|bytes| bytes.div_ceil(1 << 20).max(LEAST_MEBIBYTES));
+    let mebibytes: u64 = billed.sum();
     let dollars = mebibytes as f64 / f64::from(1 << 20) * DOLLARS_PER_TIB;
     format!("about {} MiB (${dollars:.4} on demand)", thousands(mebibytes))
 }

@@ -1,26 +1,49 @@
 //! Why a job failed, without BigQuery's own message, which may contain a cell's value.
 
+use std::collections::BTreeSet;
+
 use sluice_contracts::documents::RunId;
 use sluice_contracts::{Error, Kind};
 
+use super::address::TableId;
 use super::client::{JobFailure, JobName};
 use super::merge;
 use super::path::is_converted;
-use crate::target::Load;
+use super::statement::{HAS_ROWS, said_of};
+use crate::target::{Load, NotLoaded};
+
+/// The failure of a job that was to make these loads visible.
+pub(super) fn not_loaded(loads: &[Load], name: &JobName, failure: &JobFailure) -> NotLoaded {
+    let load = match loads {
+        [load] => Some(load),
+        loads => loads.iter().find(|load| is_of(load, failure)),
+    };
+    NotLoaded { table: load.map(|load| load.table), error: error(load, loads, name, failure) }
+}
+
+/// Whether the failure is that of a statement which names the table of a load.
+fn is_of(load: &Load, failure: &JobFailure) -> bool {
+    let says = |table: &TableId| {
+        [merge::NO_KEY, merge::SAME_KEY, HAS_ROWS]
+            .iter()
+            .any(|what| failure.message.contains(&said_of(table, what)))
+    };
+    TableId::parse(&load.target).is_ok_and(|table| says(&table))
+}
 
 /// The failure of a job, classified by who must act on it.
 /// <https://cloud.google.com/bigquery/docs/error-messages#errortable>
-pub(super) fn error(load: Option<&Load>, name: &JobName, failure: &JobFailure) -> Error {
+fn error(load: Option<&Load>, loads: &[Load], name: &JobName, failure: &JobFailure) -> Error {
     let job = format!(
         "`bq --location={} show -j {}:{}` shows BigQuery's own message",
         name.location, name.project, name.id
     );
-    if let Some(error) = of_key(load, failure).or_else(|| of_document(load, failure)) {
+    if let Some(error) = of_key(load, failure).or_else(|| of_document(loads, failure)) {
         return error;
     }
     match failure.reason.as_str() {
-        "duplicate" => Error::data("table has rows but write disposition is `empty`")
-            .hint("use `truncate` to replace them or `append` to keep them"),
+        _ if failure.message.contains(HAS_ROWS) => has_rows(),
+        "duplicate" => has_rows(),
         "accessDenied" | "billingNotEnabled" | "billingTierLimitExceeded" | "blocked" => {
             Error::new(
                 Kind::Denied,
@@ -43,6 +66,11 @@ pub(super) fn error(load: Option<&Load>, name: &JobName, failure: &JobFailure) -
                 .hint(format!("no row of the run was made visible; {job}"))
         }
     }
+}
+
+fn has_rows() -> Error {
+    Error::data("table has rows but write disposition is `empty`")
+        .hint("use `truncate` to replace them or `append` to keep them")
 }
 
 /// The error of a step that BigQuery could not carry out for as long as it was tried.
@@ -73,9 +101,9 @@ pub(super) fn given_up(run: RunId, name: &JobName, failure: &JobFailure, times: 
 
 /// The failure of a statement that found a document which JSON of BigQuery does not hold.
 /// <https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#parse_json>
-fn of_document(load: Option<&Load>, failure: &JobFailure) -> Option<Error> {
-    let columns = load?.columns.iter().filter(|column| is_converted(column));
-    let columns: Vec<&str> = columns.map(|column| column.source_name.as_str()).collect();
+fn of_document(loads: &[Load], failure: &JobFailure) -> Option<Error> {
+    let columns = loads.iter().flat_map(|load| &load.columns).filter(|column| is_converted(column));
+    let columns: BTreeSet<&str> = columns.map(|column| column.source_name.as_str()).collect();
     let what = match failure.message.as_str() {
         _ if columns.is_empty() => return None,
         said if said.contains("loss of precision") => {
@@ -84,7 +112,8 @@ fn of_document(load: Option<&Load>, failure: &JobFailure) -> Option<Error> {
         said if said.contains("PARSE_JSON") => "BigQuery cannot read a document",
         _ => return None,
     };
-    let error = Error::data(format!("{what}, in `{}`", columns.join("` or `")));
+    let names: Vec<&str> = columns.iter().copied().collect();
+    let error = Error::data(format!("{what}, in `{}`", names.join("` or `")));
     Some(error.hint(format!(
         "nothing of the table was made visible; `columns.{}.type: STRING` keeps the text of the \
          documents",

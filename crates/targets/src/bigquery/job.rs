@@ -8,6 +8,7 @@ use sluice_contracts::job::WriteDisposition;
 use super::address::TableId;
 use super::existing::{ExistingTable, new_schema};
 use super::path::{LoadPath, staged_columns};
+use super::statement::Changes;
 use super::{layout, merge, parts, statement};
 use crate::target::Load;
 
@@ -153,23 +154,13 @@ pub(super) fn statement(
     write: Write,
     staging: &[TableId],
 ) -> Result<Value> {
-    let changes = match (load.disposition, existing) {
-        (WriteDisposition::Merge, Some(existing)) => {
-            Some(merge::merge(load, into, existing, staging))
-        }
-        (WriteDisposition::ReplacePartitions, Some(existing)) => {
-            Some(merge::replace_partitions(load, into, existing, staging)?)
-        }
-        (_, Some(_)) if write != Write::Replace => {
-            Some(statement::write(into, &load.columns, staging, write))
-        }
-        _ => None,
-    };
-    if let Some(changes) = changes {
-        return Ok(json!({"query": changes, "useLegacySql": false}));
+    if let Some(existing) = existing
+        && write != Write::Replace
+    {
+        return Ok(script(&changes(load, into, existing, write, staging)?));
     }
     let rows = match load.disposition {
-        WriteDisposition::Merge => merge::newest(load, staging),
+        WriteDisposition::Merge => merge::newest(load, into, staging),
         _ => statement::select(&load.columns, staging),
     };
     let mut configuration = json!({
@@ -184,6 +175,31 @@ pub(super) fn statement(
         lay_out(&mut configuration, load);
     }
     Ok(configuration)
+}
+
+/// What a statement does to a table that exists with the columns of the load.
+///
+/// # Errors
+/// A bug, if the table is one that such a statement was refused for.
+pub(super) fn changes(
+    load: &Load,
+    into: &TableId,
+    existing: &ExistingTable,
+    write: Write,
+    staging: &[TableId],
+) -> Result<Changes> {
+    match load.disposition {
+        WriteDisposition::Merge => Ok(merge::merge(load, into, existing, staging)),
+        WriteDisposition::ReplacePartitions => {
+            merge::replace_partitions(load, into, existing, staging)
+        }
+        _ => Ok(statement::write(into, &load.columns, staging, write)),
+    }
+}
+
+/// The configuration of the job that carries changes out, as one step.
+pub(super) fn script(changes: &Changes) -> Value {
+    json!({"query": changes.script(), "useLegacySql": false})
 }
 
 /// A load job needs a file. Without one a statement does the same, which reads nothing and costs

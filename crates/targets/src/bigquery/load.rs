@@ -19,7 +19,7 @@ use super::layout;
 use super::parts;
 use super::path::{LoadPath, Shape};
 use super::schema::SchemaMatch;
-use crate::target::{Load, Loaded, Prepared};
+use crate::target::{Load, Loaded, Prepared, Visibility};
 
 /// Names the load in an error.
 pub(super) fn during(load: &Load, error: Error) -> Error {
@@ -100,12 +100,17 @@ impl Prepared for TableLoad {
 }
 
 impl TableLoad {
-    /// Everything but the last step.
-    pub(super) async fn prepare(client: &Client, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {
+    /// The load, of which nothing is known.
+    pub(super) async fn open(client: &Client, load: &Load) -> Result<Self> {
         let id = TableId::parse(&load.target)?;
         let location = client.location(&id).await?;
         let (client, load) = (client.clone(), load.clone());
-        let mut this = Self { client, load, id, location, next: Next::Wait };
+        Ok(Self { client, load, id, location, next: Next::Wait })
+    }
+
+    /// Everything but the last step.
+    pub(super) async fn prepare(client: &Client, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {
+        let mut this = Self::open(client, load).await?;
         // Before anything is done in vain, and before anything of the table is changed.
         if this.claim().await?.is_pending() {
             return Ok(Poll::Pending);
@@ -137,7 +142,7 @@ impl TableLoad {
         self.next = match attempts.look().await? {
             AttemptState::Done(loaded) => Next::Finish(loaded),
             // The other tables of the run may be published meanwhile.
-            AttemptState::Running if self.load.staged => Next::Wait,
+            AttemptState::Running if self.load.visibility == Visibility::InTurn => Next::Wait,
             AttemptState::Running => return Ok(Poll::Pending),
             AttemptState::Free(free) => match attempts.claim(free).await? {
                 Claimed::Waiting => return Ok(Poll::Pending),
@@ -176,11 +181,11 @@ impl TableLoad {
     }
 
     /// Whether a table that exists keeps its rows and its columns.
-    fn adds_nothing(&self) -> bool {
+    pub(super) fn adds_nothing(&self) -> bool {
         self.load.parts.is_empty() && self.load.disposition != WriteDisposition::Truncate
     }
 
-    fn nothing_loaded(&self, overtaken_by: Option<RunId>) -> Loaded {
+    pub(super) fn nothing_loaded(&self, overtaken_by: Option<RunId>) -> Loaded {
         Loaded { snapshot: self.load.snapshot, rows: 0, overtaken_by }
     }
 
@@ -255,7 +260,7 @@ impl TableLoad {
     }
 
     /// The target as a table without rows.
-    fn new_table(&self) -> Value {
+    pub(super) fn new_table(&self) -> Value {
         let mut table = layout::properties_of_new(&self.load.new_table);
         table.extend(layout::of_new(&self.load));
         table.insert("tableReference".to_owned(), serde_json::json!(self.id.reference()));
@@ -264,7 +269,7 @@ impl TableLoad {
     }
 
     /// The table is visible: its rows are compared, and nothing is left of the way there.
-    async fn finish(&self, loaded: Loaded) -> Result<Poll<Loaded>> {
+    pub(super) async fn finish(&self, loaded: Loaded) -> Result<Poll<Loaded>> {
         let loaded = self.require_rows(loaded, self.load.rows, VISIBLE)?;
         if self.may_be_staged()
             && let Err(error) = self.clean_up().await
@@ -297,13 +302,13 @@ impl TableLoad {
     }
 
     /// The target as it is now, if this load may change it.
-    async fn admit(&self) -> Result<Option<ExistingTable>> {
+    pub(super) async fn admit(&self) -> Result<Option<ExistingTable>> {
         ExistingTable::admitting(&self.client, &self.id, &Wanted::from(&self.load)).await
     }
 
     /// Decides how the rows are written to the table as it is now, and adds the columns that it
     /// lacks. Readers find NULL in them until the load is done.
-    async fn make_room(&self, existing: Option<&ExistingTable>) -> Result<Write> {
+    pub(super) async fn make_room(&self, existing: Option<&ExistingTable>) -> Result<Write> {
         let columns = &self.load.columns;
         let matched = existing.map(|existing| (existing, existing.compare(columns)));
         if let Some((existing, SchemaMatch::Wider(new))) = &matched {

@@ -17,7 +17,7 @@ use sluice_contracts::{Error, Result};
 use super::address::TableId;
 use super::existing::{ExistingTable, Wanted};
 use super::partitions::Partitions;
-use super::statement::{insert, select};
+use super::statement::{Changes, insert, said_of, select};
 use crate::target::Load;
 
 /// Said by a statement that finds NULL in a key.
@@ -26,7 +26,7 @@ pub(super) const NO_KEY: &str = "a row has NULL in a column of its key";
 pub(super) const SAME_KEY: &str = "two rows have the same key";
 
 /// The staged rows, one of each key.
-pub(super) fn newest(load: &Load, staging: &[TableId]) -> String {
+pub(super) fn newest(load: &Load, into: &TableId, staging: &[TableId]) -> String {
     let rows = select(&load.columns, staging);
     let key: Vec<String> = load.key.iter().map(|name| quoted(name)).collect();
     // What does not fit may have become NULL, whatever the source forbids.
@@ -37,7 +37,9 @@ pub(super) fn newest(load: &Load, staging: &[TableId]) -> String {
         load.key.iter().filter(nullable).map(|name| format!("{} IS NULL", quoted(name))).collect();
     let has_key = match missing.as_slice() {
         [] => "TRUE".to_owned(),
-        missing => format!("IF({}, ERROR('{NO_KEY}'), TRUE)", missing.join(" OR ")),
+        missing => {
+            format!("IF({}, ERROR('{}'), TRUE)", missing.join(" OR "), said_of(into, NO_KEY))
+        }
     };
     let key = key.join(", ");
     let chosen = match &load.order_by {
@@ -45,33 +47,37 @@ pub(super) fn newest(load: &Load, staging: &[TableId]) -> String {
             format!("ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {} DESC) = 1", quoted(by))
         }
         None => {
-            format!("IF(COUNT(*) OVER (PARTITION BY {key}) > 1, ERROR('{SAME_KEY}'), TRUE)")
+            let said = said_of(into, SAME_KEY);
+            format!("IF(COUNT(*) OVER (PARTITION BY {key}) > 1, ERROR('{said}'), TRUE)")
         }
     };
     format!("SELECT * FROM ({rows}) WHERE {has_key} QUALIFY {chosen}")
 }
 
-/// The statement that merges the staged rows into a table that exists with these columns.
+/// Merges the staged rows into a table that exists with these columns.
 pub(super) fn merge(
     load: &Load,
     into: &TableId,
     existing: &ExistingTable,
     staging: &[TableId],
-) -> String {
+) -> Changes {
     let is_key = |name: &str| load.key.iter().any(|key| key.eq_ignore_ascii_case(name));
     let names: Vec<String> = load.columns.iter().map(|column| quoted(&column.name)).collect();
     let mut found: Vec<String> =
         load.key.iter().map(|name| format!("kept.{0} = brought.{0}", quoted(name))).collect();
-    let mut before = String::new();
+    let mut variables = Vec::new();
     if let Some((partitions, column)) = pruned(existing, &load.key) {
         let kept = format!("kept.{}", quoted(column));
         if let Partitions::Range { .. } = partitions {
             // BigQuery reads all ranges for a condition on anything but the column itself.
-            before = bounds(column, staging);
-            found.push(format!("{kept} BETWEEN least_new AND greatest_new"));
+            let (least, greatest) = (variable("least", load), variable("greatest", load));
+            variables.push(declare_bound(&least, "MIN", column, staging));
+            variables.push(declare_bound(&greatest, "MAX", column, staging));
+            found.push(format!("{kept} BETWEEN {least} AND {greatest}"));
         } else {
-            before = format!("{}; ", declare(&partitions, column, staging));
-            found.push(format!("{} IN UNNEST(touched)", partitions.name(&kept)));
+            let touched = variable("touched", load);
+            variables.push(declare(&touched, &partitions, column, staging));
+            found.push(format!("{} IN UNNEST({touched})", partitions.name(&kept)));
         }
     }
     let newer = load.order_by.as_ref().map_or_else(String::new, |by| {
@@ -89,19 +95,20 @@ pub(super) fn merge(
         changes => format!(" WHEN MATCHED{newer} THEN UPDATE SET {}", changes.join(", ")),
     };
     let values: Vec<String> = names.iter().map(|name| format!("brought.{name}")).collect();
-    format!(
-        "{before}MERGE {} AS kept USING ({}) AS brought ON {}{update} \
+    let statement = format!(
+        "MERGE {} AS kept USING ({}) AS brought ON {}{update} \
          WHEN NOT MATCHED THEN INSERT ({}) VALUES ({})",
         into.quoted(),
-        newest(load, staging),
+        newest(load, into, staging),
         found.join(" AND "),
         names.join(", "),
         values.join(", "),
-    )
+    );
+    Changes { variables, statements: vec![statement] }
 }
 
-/// The statement that replaces the partitions of the staged rows in a table that exists with these
-/// columns. It deletes whole partitions; those of ranges are found by reading the column.
+/// Replaces the partitions of the staged rows in a table that exists with these columns. It deletes
+/// whole partitions; those of ranges are found by reading the column.
 ///
 /// <https://cloud.google.com/bigquery/docs/managing-partitioned-tables#delete_a_partition>
 ///
@@ -112,7 +119,7 @@ pub(super) fn replace_partitions(
     into: &TableId,
     existing: &ExistingTable,
     staging: &[TableId],
-) -> Result<String> {
+) -> Result<Changes> {
     let partitions = existing.partitions();
     let Some((partitions, column)) =
         partitions.as_ref().and_then(|partitions| Some((partitions, partitions.column()?)))
@@ -121,31 +128,38 @@ pub(super) fn replace_partitions(
     };
     let (table, own) = (into.quoted(), quoted(column));
     let name = partitions.name(&own);
-    let unnamed = format!(
-        "DECLARE unnamed BOOL DEFAULT (SELECT LOGICAL_OR({own} IS NULL) FROM ({}))",
-        column_of(column, staging)
-    );
-    Ok(format!(
-        "{}; {unnamed}; BEGIN TRANSACTION; DELETE FROM {table} WHERE {name} IN UNNEST(touched); \
-         DELETE FROM {table} WHERE unnamed AND {own} IS NULL; {}; COMMIT TRANSACTION;",
-        declare(partitions, column, staging),
-        insert(into, &load.columns, staging),
-    ))
+    let (touched, unnamed) = (variable("touched", load), variable("unnamed", load));
+    Ok(Changes {
+        variables: vec![
+            declare(&touched, partitions, column, staging),
+            format!(
+                "DECLARE {unnamed} BOOL DEFAULT (SELECT LOGICAL_OR({own} IS NULL) FROM ({}))",
+                column_of(column, staging)
+            ),
+        ],
+        statements: vec![
+            format!("DELETE FROM {table} WHERE {name} IN UNNEST({touched})"),
+            format!("DELETE FROM {table} WHERE {unnamed} AND {own} IS NULL"),
+            insert(into, &load.columns, staging),
+        ],
+    })
 }
 
-/// Declares the least and the greatest value of a column of the staged rows.
-fn bounds(column: &str, staging: &[TableId]) -> String {
+/// A variable's name. A script that changes several tables has variables for each.
+fn variable(name: &str, load: &Load) -> String {
+    format!("{name}_{}", load.table)
+}
+
+/// Declares the least or the greatest value of a column of the staged rows.
+fn declare_bound(variable: &str, function: &str, column: &str, staging: &[TableId]) -> String {
     let (own, rows) = (quoted(column), column_of(column, staging));
-    let declare = |name: &str, function: &str| {
-        format!("DECLARE {name} INT64 DEFAULT (SELECT {function}({own}) FROM ({rows})); ")
-    };
-    declare("least_new", "MIN") + &declare("greatest_new", "MAX")
+    format!("DECLARE {variable} INT64 DEFAULT (SELECT {function}({own}) FROM ({rows}))")
 }
 
 /// Declares the partitions that the staged rows belong to.
-fn declare(partitions: &Partitions, column: &str, staging: &[TableId]) -> String {
+fn declare(variable: &str, partitions: &Partitions, column: &str, staging: &[TableId]) -> String {
     format!(
-        "DECLARE touched ARRAY<{}> DEFAULT \
+        "DECLARE {variable} ARRAY<{}> DEFAULT \
          (SELECT ARRAY_AGG(DISTINCT {} IGNORE NULLS) FROM ({}))",
         partitions.kind(),
         partitions.name(&quoted(column)),

@@ -4,6 +4,7 @@
 //! parts in the bucket --load job--> the table
 //! parts in the bucket --load jobs--> staging tables --copy job--> the table
 //! parts in the bucket --load jobs--> staging tables --statement--> the table
+//! parts of all tables --load jobs--> staging tables --transaction--> all tables of a run
 //! ```
 //!
 //! Which of these paths a load takes: see [`path`].
@@ -27,11 +28,13 @@ mod merge;
 mod partitions;
 mod parts;
 mod path;
+mod row_counts;
 mod schema;
 mod staging;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -42,7 +45,7 @@ use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::google::{Endpoint, Endpoints};
 
-use super::target::{Admitted, Load, Prepared, Target, TargetKind};
+use super::target::{Admitted, Load, Loaded, NotLoaded, Prepared, Target, TargetKind, Visibility};
 use address::TableId;
 use attempts::{AttemptState, Attempts, Owner};
 use client::Client;
@@ -101,10 +104,10 @@ impl BigQueryTarget {
     }
 
     /// Whether a table of a run is loaded already.
-    async fn is_loaded(&self, run: RunId, table: &Table) -> Result<bool> {
+    async fn is_loaded(&self, run: RunId, table: &Table, visibility: Visibility) -> Result<bool> {
         let id = TableId::parse(&table.target)?;
         let location = self.client.location(&id).await?;
-        let owner = Owner { run, table: table.index, generation: 0, load: None };
+        let owner = Owner { run, table: table.index, generation: 0, visibility, loads: &[] };
         let attempts = Attempts::visible(&self.client, &id, &location, owner);
         Ok(matches!(attempts.look().await?, AttemptState::Done(_)))
     }
@@ -117,15 +120,15 @@ impl BigQueryTarget {
 
 #[async_trait]
 impl Target for BigQueryTarget {
-    async fn check(&self, run: RunId, table: &Table, together: bool) -> Result<Admitted> {
+    async fn check(&self, run: RunId, table: &Table, visibility: Visibility) -> Result<Admitted> {
         match self.admit(table).await {
             Ok(existing) => Ok(Admitted {
-                way: Some(cost::way(table, existing.as_ref(), together)),
+                way: Some(cost::way(table, existing.as_ref(), visibility)),
                 warnings: warnings(table, existing.as_ref()),
             }),
             // The refusal may be due to what the run itself has loaded, such as rows in a table
             // that had to be empty.
-            Err(_) if matches!(self.is_loaded(run, table).await, Ok(true)) => {
+            Err(_) if matches!(self.is_loaded(run, table, visibility).await, Ok(true)) => {
                 Ok(Admitted::default())
             }
             Err(error) => Err(error.during(format!("load into `{}`", table.target))),
@@ -141,9 +144,17 @@ impl Target for BigQueryTarget {
         Ok(warning.into_iter().collect())
     }
 
+    async fn against_at_once(&self, tables: &[Table]) -> Result<Option<String>> {
+        transaction::against(&self.client, tables).await
+    }
+
     async fn prepare(&self, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {
         let prepared = TableLoad::prepare(&self.client, load).await;
         prepared.map_err(|error| load::during(load, error))
+    }
+
+    async fn load_at_once(&self, loads: &[Load]) -> Result<Poll<Vec<Loaded>>, NotLoaded> {
+        transaction::load(&self.client, loads).await
     }
 }
 

@@ -11,7 +11,7 @@
 //!
 //! Where a column is of a type that no load from Parquet fills, or some rows of the table are
 //! replaced and others not, a statement over the staging tables is the visible step. It reads them,
-//! which is not free.
+//! which is not free. So is the transaction that makes all tables of a run visible at once.
 
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
 
-use crate::target::Load;
+use crate::target::{Load, Visibility};
 
 /// Files that one load job takes.
 /// <https://cloud.google.com/bigquery/quotas#load_jobs>
@@ -48,9 +48,10 @@ impl LoadPath {
         let appends = shape.disposition == WriteDisposition::Append && exists;
         let large = shape.files > MOST_FILES || shape.bytes > MOST_BYTES;
         match () {
-            () if shape.files == 0 && !shape.staged => Self::Direct,
+            () if shape.visibility == Visibility::AtOnce => Self::Statement,
+            () if shape.files == 0 && shape.visibility == Visibility::Each => Self::Direct,
             () if shape.replaces_some(exists) || shape.is_converted => Self::Statement,
-            () if shape.staged || appends || large => Self::Copy,
+            () if shape.visibility == Visibility::InTurn || appends || large => Self::Copy,
             () => Self::Direct,
         }
     }
@@ -64,19 +65,18 @@ pub(super) struct Shape {
     bytes: u64,
     /// Whether there is a column that no load from Parquet fills.
     is_converted: bool,
-    /// Whether other tables become visible only together with this one.
-    staged: bool,
+    visibility: Visibility,
 }
 
 impl Shape {
     /// What is expected of a planned table: a file for each unit.
-    pub(super) fn planned(table: &Table, staged: bool) -> Self {
+    pub(super) fn planned(table: &Table, visibility: Visibility) -> Self {
         Self {
             disposition: table.write.disposition,
             files: table.units as usize,
             bytes: table.bytes,
             is_converted: table.columns.iter().any(is_converted),
-            staged,
+            visibility,
         }
     }
 
@@ -98,7 +98,7 @@ impl From<&Load> for Shape {
             files: load.parts.len(),
             bytes: load.parts.iter().map(|part| part.bytes).sum(),
             is_converted: load.columns.iter().any(is_converted),
-            staged: load.staged,
+            visibility: load.visibility,
         }
     }
 }

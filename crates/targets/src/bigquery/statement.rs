@@ -10,6 +10,52 @@ use sluice_contracts::documents::{Column, TargetType};
 use super::address::TableId;
 use super::job::Write;
 
+/// Said by a statement that finds rows where there must be none.
+pub(super) const HAS_ROWS: &str = "the table has rows";
+
+/// What is done to tables in one step.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// Declarations of variables.
+    pub(super) variables: Vec<String>,
+    /// Statements, in their order.
+    pub(super) statements: Vec<String>,
+}
+
+impl Changes {
+    /// The script that does it. To readers it is one step: it is one statement, or one transaction.
+    ///
+    /// <https://cloud.google.com/bigquery/docs/transactions>
+    pub(super) fn script(&self) -> String {
+        let mut script = String::new();
+        for variable in &self.variables {
+            script.push_str(variable);
+            script.push_str("; ");
+        }
+        if let [statement] = self.statements.as_slice() {
+            return script + statement;
+        }
+        script.push_str("BEGIN TRANSACTION; ");
+        for statement in &self.statements {
+            script.push_str(statement);
+            script.push_str("; ");
+        }
+        script + "COMMIT TRANSACTION;"
+    }
+
+    /// Does the same to another table.
+    pub(super) fn extend(&mut self, of_another: Self) {
+        self.variables.extend(of_another.variables);
+        self.statements.extend(of_another.statements);
+    }
+}
+
+impl From<String> for Changes {
+    fn from(statement: String) -> Self {
+        Self { variables: Vec::new(), statements: vec![statement] }
+    }
+}
+
 /// The staged rows, with the types of the target.
 pub(super) fn select(columns: &[Column], staging: &[TableId]) -> String {
     let expressions: Vec<String> = columns.iter().map(expression).collect();
@@ -21,26 +67,30 @@ pub(super) fn select(columns: &[Column], staging: &[TableId]) -> String {
     selects.join(" UNION ALL ")
 }
 
-/// The statement that writes the staged rows to a table that exists with these columns. To readers
-/// it is one step, and it keeps everything that the table has besides its rows.
-///
-/// <https://cloud.google.com/bigquery/docs/transactions>
+/// Writes the staged rows to a table that exists with these columns, and keeps everything that it
+/// has besides its rows.
 pub(super) fn write(
     into: &TableId,
     columns: &[Column],
     staging: &[TableId],
     write: Write,
-) -> String {
+) -> Changes {
     let table = into.quoted();
     let insert = insert(into, columns, staging);
     let before = match write {
-        Write::Append => return insert,
+        Write::Append => return insert.into(),
         Write::ReplaceRows | Write::Replace => format!("TRUNCATE TABLE {table}"),
         Write::Empty => {
-            format!("ASSERT NOT EXISTS (SELECT 1 FROM {table}) AS 'the table has rows'")
+            let said = said_of(into, HAS_ROWS);
+            format!("ASSERT NOT EXISTS (SELECT 1 FROM {table}) AS '{said}'")
         }
     };
-    format!("BEGIN TRANSACTION; {before}; {insert}; COMMIT TRANSACTION;")
+    Changes { variables: Vec::new(), statements: vec![before, insert] }
+}
+
+/// What a statement says of a table.
+pub(super) fn said_of(table: &TableId, what: &str) -> String {
+    format!("{what} ({}.{})", table.dataset, table.table)
 }
 
 /// The statement that adds the staged rows to a table.

@@ -30,7 +30,7 @@ use async_trait::async_trait;
 use sluice_contracts::Result;
 use sluice_contracts::documents::{RunId, SchemaChanges, Table, TableWrite};
 
-use super::target::{Admitted, Load, Prepared, Target, TargetKind};
+use super::target::{Admitted, Load, Prepared, Target, TargetKind, Visibility};
 use address::TablePath;
 use existing::ExistingTable;
 use load::TableLoad;
@@ -60,7 +60,7 @@ struct FolderTarget;
 
 #[async_trait]
 impl Target for FolderTarget {
-    async fn check(&self, run: RunId, table: &Table, _: bool) -> Result<Admitted> {
+    async fn check(&self, run: RunId, table: &Table, _: Visibility) -> Result<Admitted> {
         let (target, index) = (table.target.clone(), table.index);
         let (disposition, columns) = (table.write.disposition, table.columns.clone());
         let warnings = ignored(&table.write);

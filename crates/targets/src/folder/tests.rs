@@ -22,7 +22,7 @@ use sluice_contracts::{Kind, Result};
 use tempfile::TempDir;
 
 use super::FolderTarget;
-use crate::target::{Load, Loaded, Target};
+use crate::target::{Load, Loaded, Target, Visibility};
 
 struct World {
     dir: TempDir,
@@ -67,7 +67,7 @@ impl World {
             listing: crate::listing::PartListing::default(),
             begun: chrono::DateTime::UNIX_EPOCH,
             give_up: chrono::Utc::now() + chrono::Duration::hours(1),
-            staged: false,
+            visibility: Visibility::Each,
         }
     }
 

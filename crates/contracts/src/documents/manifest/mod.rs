@@ -51,6 +51,10 @@ pub struct Manifest {
     /// Whether no table becomes visible unless all do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all_or_nothing: bool,
+    /// Whether all tables become visible in one step, which they do only if the run is
+    /// `all_or_nothing`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_once: bool,
     /// Number of executions after which the run is given up.
     pub max_executions: u32,
     /// What the run moves.

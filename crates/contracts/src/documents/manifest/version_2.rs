@@ -127,6 +127,7 @@ impl ManifestVersion2 {
                 Consistency::None => SnapshotPlan::Independent,
             },
             all_or_nothing: self.all_or_nothing,
+            at_once: false,
             max_executions: self.max_executions,
             tables: self.tables.into_iter().map(OldTable::upgrade).collect(),
             refused: self.refused,

@@ -8,8 +8,8 @@ use sluice_contracts::job::WriteDisposition::{Append, Empty, Truncate};
 use sluice_contracts::{Kind, Result};
 
 use super::recorder::{Recorder, done, failed, running};
-use super::{ID, RUN, TAGS, advance, columns, load, loaded};
-use crate::target::Loaded;
+use super::{ID, RUN, TAGS, advance, columns, load, loaded, visibility};
+use crate::target::{Loaded, Visibility};
 
 fn refused(result: Result<Poll<Loaded>>) -> (Kind, String) {
     let error = result.expect_err("the load should be refused");
@@ -154,7 +154,7 @@ async fn rows_that_expired_before_the_load_was_asked_for_again_are_staged_again(
         let recorder = Recorder::default();
         let target = recorder.serve().await;
         let mut load = load(Truncate, columns(&[ID])).await;
-        load.staged = true;
+        load.visibility = Visibility::InTurn;
         recorder.ends(done(3));
         recorder.ends(failed_ago("accessDenied", 60));
         assert_eq!(refused(advance(&target, &load).await).0, Kind::Denied);
@@ -193,7 +193,7 @@ async fn another_count_than_the_receipts_is_never_taken() {
         let recorder = Recorder::default();
         recorder.ends(done(1204));
         let mut load = load(Truncate, columns(&[ID])).await;
-        load.staged = staged;
+        load.visibility = visibility(staged);
         let target = recorder.serve().await;
         for _ in 0..2 {
             let (kind, said) = refused(advance(&target, &load).await);
@@ -241,7 +241,7 @@ async fn parts_that_are_not_whole_start_no_job() {
         let recorder = Recorder::default();
         let target = recorder.serve().await;
         let mut whole = load(Truncate, columns(&[ID])).await;
-        whole.staged = staged;
+        whole.visibility = visibility(staged);
         let mut truncated = whole.clone();
         truncated.parts[1].bytes = 5;
         let mut missing = whole.clone();

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use super::super::BigQueryTarget;
 use super::columns;
 use super::recorder::Recorder;
-use crate::target::Target as _;
+use crate::target::{Target as _, Visibility};
 
 const DATASET: &str = "/bigquery/v2/projects/shop/datasets/sales";
 pub(super) const TABLE: &str = "/bigquery/v2/projects/shop/datasets/sales/tables/orders";
@@ -87,7 +87,7 @@ pub(super) fn table(disposition: WriteDisposition, wanted: &[(&str, TargetType)]
 
 /// The warnings on a table for a run that has loaded nothing yet.
 pub(super) async fn check(target: &BigQueryTarget, table: &Table) -> Result<Vec<String>> {
-    let admitted = target.check(RunId::generate(), table, false).await?;
+    let admitted = target.check(RunId::generate(), table, Visibility::Each).await?;
     Ok(admitted.warnings)
 }
 

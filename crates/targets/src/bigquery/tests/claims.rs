@@ -7,8 +7,8 @@ use sluice_contracts::job::WriteDisposition::{self, Append, Empty, Merge, Trunca
 
 use super::line::{FAULTS, Line};
 use super::warehouse::Warehouse;
-use super::{ID, advance, columns, load_of};
-use crate::target::{Load, Loaded, Target as _};
+use super::{ID, advance, columns, load_of, visibility};
+use crate::target::{Load, Loaded, Target as _, Visibility};
 
 /// A column whose documents a statement parses.
 const DOC: (&str, TargetType) = ("doc", TargetType::Json);
@@ -27,7 +27,7 @@ async fn two_of(
     runs.sort();
     let [older, newer] = runs.map(|run| run.to_string());
     let load = async |run: &str| Load {
-        staged,
+        visibility: visibility(staged),
         schema_changes: SchemaChanges::Add,
         ..load_of(run, disposition, columns(wanted)).await
     };
@@ -296,7 +296,13 @@ async fn a_load_without_rows_leaves_nothing_behind_and_keeps_nobody_waiting() {
                 let case = format!("{before}, {disposition:?}, staged {staged}");
                 let (warehouse, line, other) = table_before(before).await;
                 let [older, newer] = two(Truncate, false).await;
-                let nothing = Load { disposition, staged, parts: vec![], rows: 0, ..newer };
+                let nothing = Load {
+                    disposition,
+                    visibility: visibility(staged),
+                    parts: vec![],
+                    rows: 0,
+                    ..newer
+                };
                 let loaded = to_the_end(&other, &nothing, &case).await;
                 assert_eq!((loaded.rows, loaded.overtaken_by), (0, None), "{case}");
                 assert_eq!(warehouse.tables(), ["orders"], "{case}");
@@ -318,16 +324,22 @@ async fn loads_of_a_day_are_counted_and_named_before_the_quota_is_used_up() {
     }
     let [load, _] = two(Truncate, false).await;
     let table = crate::conformance::planned(&load);
-    assert_eq!(line.target.check(load.run, &table, false).await.unwrap().warnings, [""; 0]);
+    assert_eq!(
+        line.target.check(load.run, &table, Visibility::Each).await.unwrap().warnings,
+        [""; 0]
+    );
     warehouse.change_label("sluice_loads", |loads| {
         assert!(loads.ends_with("_3"), "{loads}");
         loads.replace("_3", "_1300")
     });
-    let warnings = line.target.check(load.run, &table, false).await.unwrap().warnings;
+    let warnings = line.target.check(load.run, &table, Visibility::Each).await.unwrap().warnings;
     assert!(warnings.iter().any(|said| said.contains("loaded 1300 times today")), "{warnings:?}");
     // Another day begins with none.
     warehouse.change_label("sluice_loads", |_| "20200101_1499".to_owned());
-    assert_eq!(line.target.check(load.run, &table, false).await.unwrap().warnings, [""; 0]);
+    assert_eq!(
+        line.target.check(load.run, &table, Visibility::Each).await.unwrap().warnings,
+        [""; 0]
+    );
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use sluice_contracts::job::WriteDisposition::{self, Append, Merge, ReplacePartit
 
 use super::check::{TABLE, answering, dataset, table};
 use crate::target::Target as _;
+use crate::target::Visibility::{self, AtOnce, Each, InTurn};
 
 const GIBI: u64 = 1 << 30;
 const TERA: u64 = 1_000_000_000_000;
@@ -23,11 +24,11 @@ fn planned(disposition: WriteDisposition, units: u32, bytes: u64) -> Table {
     Table { units, bytes, ..table(disposition, &wanted) }
 }
 
-async fn way(table: &Table, existing: Option<Value>, together: bool) -> String {
+async fn way(table: &Table, existing: Option<Value>, visibility: Visibility) -> String {
     let existing = existing.map(|table| (TABLE, table));
     let known: Vec<_> = existing.into_iter().chain([dataset()]).collect();
     let target = answering(&known).await;
-    let admitted = target.check(RunId::generate(), table, together).await.unwrap();
+    let admitted = target.check(RunId::generate(), table, visibility).await.unwrap();
     admitted.way.expect("BigQuery says how a table is loaded")
 }
 
@@ -35,13 +36,13 @@ async fn way(table: &Table, existing: Option<Value>, together: bool) -> String {
 async fn load_jobs_and_copies_are_free_whatever_the_size() {
     let free = "a load job, free of charge";
     let copied = "a load job into a staging table, and a copy, free of charge";
-    assert_eq!(way(&planned(Truncate, 100, GIBI), None, false).await, free);
-    assert_eq!(way(&planned(Append, 1, GIBI), None, false).await, free);
-    assert_eq!(way(&planned(Append, 1, GIBI), Some(existing()), false).await, copied);
-    assert_eq!(way(&planned(Truncate, 1, GIBI), Some(existing()), true).await, copied);
+    assert_eq!(way(&planned(Truncate, 100, GIBI), None, Each).await, free);
+    assert_eq!(way(&planned(Append, 1, GIBI), None, Each).await, free);
+    assert_eq!(way(&planned(Append, 1, GIBI), Some(existing()), Each).await, copied);
+    assert_eq!(way(&planned(Truncate, 1, GIBI), Some(existing()), InTurn).await, copied);
     for (units, bytes, jobs) in [(12_000, GIBI, 2), (9_000, 30 * TERA, 3), (1, 15 * TERA, 2)] {
         assert_eq!(
-            way(&planned(Truncate, units, bytes), None, false).await,
+            way(&planned(Truncate, units, bytes), None, Each).await,
             format!("{jobs} load jobs into staging tables, and a copy, free of charge")
         );
     }
@@ -71,14 +72,14 @@ async fn a_statement_is_billed_for_what_it_reads() {
         (
             keyed("id", GIBI),
             Some(existing()),
-            "a load job into a staging table, and a MERGE that reads the whole table, too: about \
-             6,144 MiB ($0.0366 on demand)",
+            "a load job into a staging table, and a MERGE that reads the new rows, and the whole \
+             table: about 6,144 MiB ($0.0366 on demand)",
         ),
         (
             keyed("day", GIBI),
             by_day(),
-            "a load job into a staging table, and a MERGE that reads the partitions of the new rows, \
-             and besides them about 1,024 MiB ($0.0061 on demand)",
+            "a load job into a staging table, and a MERGE that reads the new rows, and the partitions \
+             that they belong to: about 1,034 MiB ($0.0062 on demand)",
         ),
         (
             keyed("id", 5),
@@ -89,10 +90,15 @@ async fn a_statement_is_billed_for_what_it_reads() {
         (
             planned(ReplacePartitions, 1, GIBI),
             by_day(),
-            "a load job into a staging table, and a transaction that replaces the partitions of the \
-             new rows: about 1,024 MiB ($0.0061 on demand)",
+            "a load job into a staging table, and statements that replace the partitions of the new \
+             rows: about 1,024 MiB ($0.0061 on demand)",
         ),
     ] {
-        assert_eq!(way(&table, existing, false).await, said);
+        assert_eq!(way(&table, existing, Each).await, said);
     }
+    assert_eq!(
+        way(&planned(Truncate, 1, GIBI), Some(existing()), AtOnce).await,
+        "a load job into a staging table, and a statement that reads the new rows in the transaction \
+         that changes all tables: about 1,024 MiB ($0.0061 on demand)"
+    );
 }

@@ -12,7 +12,7 @@ use sluice_contracts::documents::{PartitionBy, TargetType};
 use sluice_contracts::job::WriteDisposition::{Append, Empty, Merge, ReplacePartitions, Truncate};
 
 use super::recorder::{Breaks, Recorder, done};
-use super::{ID, RUN, advance, columns, load};
+use super::{ID, RUN, advance, columns, load, visibility};
 use crate::target::Load;
 
 /// Requests that a load makes at most.
@@ -66,7 +66,7 @@ async fn every_path_survives_a_death_at_every_request() {
                 PartitionBy::Range { column: "id".to_owned(), start: 0, end: 100, interval: 10 };
             load.new_table.partition_by = Some(by);
         }
-        load.staged = staged;
+        load.visibility = visibility(staged);
         let mut tried = 0;
         for breaks in [Breaks::Before, Breaks::After] {
             for times in [1, 2] {
@@ -106,7 +106,7 @@ async fn loaders_that_race_take_every_path_once() {
             // Of a copy, BigQuery does not count the rows.
             recorder.ends(done(3));
             let mut load = load(disposition, columns(&[ID])).await;
-            load.staged = staged;
+            load.visibility = visibility(staged);
             tokio::join!(carry_out(&recorder, &load), carry_out(&recorder, &load));
             let expected = if disposition == Append || staged { 2 } else { 1 };
             assert_eq!(recorder.jobs().len(), expected, "{:#}", recorder.asked());

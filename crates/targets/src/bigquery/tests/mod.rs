@@ -13,6 +13,7 @@ mod merge;
 mod recorder;
 mod requests;
 mod schema;
+mod transaction;
 mod warehouse;
 
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::store::Bucket;
 
 use super::BigQueryTarget;
-use crate::target::{Load, Loaded, Target as _};
+use crate::target::{Load, Loaded, Target as _, Visibility};
 use recorder::Recorder;
 
 const RUN: &str = "0193f2c4-7d3a-7c51-9f0e-2b6a4c1d8e90";
@@ -63,7 +64,7 @@ async fn load_of(run: &str, disposition: WriteDisposition, columns: Vec<Column>)
         listing: crate::listing::PartListing::default(),
         begun: chrono::DateTime::UNIX_EPOCH,
         give_up: chrono::Utc::now() + chrono::Duration::hours(1),
-        staged: false,
+        visibility: Visibility::Each,
     }
 }
 
@@ -123,4 +124,9 @@ async fn loaded(recorder: &Recorder, load: &Load) -> Loaded {
         Poll::Ready(loaded) => loaded,
         Poll::Pending => panic!("it is done"),
     }
+}
+
+/// How the tables of a run become visible whose loads are staged, or not.
+fn visibility(staged: bool) -> Visibility {
+    if staged { Visibility::InTurn } else { Visibility::Each }
 }

@@ -193,7 +193,8 @@ impl Recorder {
         }
         let of_a_claim = |asked: &Value| {
             let text = asked.to_string();
-            (text.contains("sluice_writer") && !text.contains(r#""expirationTime":null"#))
+            let keeps = text.contains(r#""expirationTime":null"#) || text.contains("sluice_made");
+            (text.contains("sluice_writer") && !keeps)
                 || text.contains("sluice_fence")
                 || text.contains("/sluice_claim_")
         };

@@ -5,7 +5,8 @@ use sluice_contracts::documents::{SchemaChanges, TargetType};
 use sluice_contracts::job::WriteDisposition::{Append, Empty, Truncate};
 
 use super::recorder::Recorder;
-use super::{ID, TAGS, advance, columns, load, load_of_nothing, loaded, many_parts};
+use super::{ID, TAGS, advance, columns, load, load_of_nothing, loaded, many_parts, visibility};
+use crate::target::Visibility;
 
 /// A table with descriptions, keys and policies.
 fn cared_for() -> Value {
@@ -134,7 +135,7 @@ async fn a_staged_load_is_copied_over_the_table_that_it_looks_like() {
             recorder.stands(standing);
         }
         let mut load = load(Truncate, wanted).await;
-        load.staged = true;
+        load.visibility = Visibility::InTurn;
         assert_eq!(loaded(&recorder, &load).await.rows, 3);
         assert_asked!(name, recorder);
     }
@@ -154,7 +155,7 @@ async fn staging_never_makes_the_table_expire() {
             }
             recorder.stands(table);
             let mut load = load(disposition, columns(&[ID, DAY, EMAIL])).await;
-            load.staged = staged;
+            load.visibility = visibility(staged);
             loaded(&recorder, &load).await;
             let asked = recorder.asked();
             let asked = asked.as_array().unwrap();

@@ -226,11 +226,14 @@ impl State {
         }
         let (starts, ends) = (self.now, self.now + self.duration);
         let mut job = Job { body, starts, ends, status: None };
-        if let Some(target) = job.writes_to() {
-            let busy = |other: &Job| other.status.is_none() && other.writes_to() == Some(target);
+        let targets = job.writes_to();
+        for target in &targets {
+            let busy = |other: &Job| other.status.is_none() && other.writes_to().contains(target);
             if self.jobs.values().any(busy) {
                 self.faults.push(format!("two jobs write to `{target}`, the second is {id}"));
             }
+        }
+        if !targets.is_empty() {
             let is_lost = job.sources().iter().any(|source| !self.tables.contains_key(*source));
             job.status = if is_lost { Some(ending("notFound")) } else { self.failures.pop() };
         }
@@ -251,30 +254,35 @@ impl State {
             let job = self.jobs.get_mut(&id).unwrap();
             job.status = Some(json!({"state": "DONE"}));
             let run = job.body["configuration"]["labels"]["sluice_run"].clone();
-            let (adds, schema) = (job.adds(), job.schema());
+            let schema = job.schema();
             let is_copy = job.body["configuration"]["copy"].is_object();
             let source = job.sources().first().map(|source| (*source).to_owned());
-            let Some(name) = job.writes_to().map(str::to_owned) else {
-                // A job that fills a staging table makes it, if it is gone.
-                if let Some(name) = job.destination().map(str::to_owned)
-                    && !self.tables.contains_key(&name)
-                {
+            // A job that fills a staging table makes it, if it is gone.
+            for name in job.destinations().into_iter().map(str::to_owned).collect::<Vec<_>>() {
+                if name.starts_with("sluice_") && !self.tables.contains_key(&name) {
                     self.put(&name, json!({}));
                 }
-                continue;
-            };
+            }
+            self.write(&id, &run, &schema, source.filter(|_| is_copy).as_deref());
+        }
+    }
+
+    /// Writes the rows of a run to the tables of its job. A copy may bring the labels of its source.
+    fn write(&mut self, id: &str, run: &Value, schema: &Value, source: Option<&str>) {
+        let job = &self.jobs[id];
+        let names = job.writes_to().into_iter().map(|name| (name.to_owned(), job.adds(name)));
+        for (name, adds) in names.collect::<Vec<_>>() {
             let found = self.tables.get(&name).cloned();
             let mut table = found.unwrap_or_else(|| json!({"schema": schema}));
             let rows = table["rows"].as_array().cloned().unwrap_or_default();
             if adds {
-                table["rows"] = rows.into_iter().chain([run]).collect();
+                table["rows"] = rows.into_iter().chain([run.clone()]).collect();
             } else {
                 if let Some(newer) = rows.iter().find(|old| old.as_str() > run.as_str()) {
                     self.faults.push(format!("{run} replaced {newer}"));
                 }
                 table["rows"] = json!([run]);
-                // A copy may bring the labels of its source.
-                if is_copy && let Some(source) = source.and_then(|name| self.tables.get(&name)) {
+                if let Some(source) = source.and_then(|name| self.tables.get(name)) {
                     table["labels"] = source["labels"].clone();
                 }
             }
@@ -293,24 +301,32 @@ impl Job {
             .unwrap()
     }
 
-    /// The table that it names as its destination, or writes to by a statement.
-    fn destination(&self) -> Option<&str> {
+    /// The table that it names as its destination, or those that it writes to by statements.
+    fn destinations(&self) -> Vec<&str> {
         let named = self.configuration()["destinationTable"]["tableId"].as_str();
-        named.or_else(|| {
-            let query = self.query();
-            let written = ["INSERT INTO ", "MERGE ", "TRUNCATE TABLE "];
-            let table = written.iter().find_map(|verb| query.split(verb).nth(1))?;
-            table.split('`').nth(5)
-        })
+        if let Some(named) = named {
+            return vec![named];
+        }
+        let written = |statement: &'_ str| {
+            let verbs = ["INSERT INTO ", "MERGE ", "TRUNCATE TABLE "];
+            verbs.iter().any(|verb| statement.starts_with(verb))
+        };
+        let statements = self.query().split("; ").filter(|statement| written(statement));
+        let mut tables: Vec<&str> =
+            statements.filter_map(|statement| statement.split('`').nth(5)).collect();
+        tables.dedup();
+        tables
     }
 
     fn query(&self) -> &str {
         self.configuration()["query"].as_str().unwrap_or_default()
     }
 
-    /// The table of the test that it writes to.
-    fn writes_to(&self) -> Option<&str> {
-        self.destination().filter(|table| !table.starts_with("sluice_"))
+    /// The tables of the test that it writes to.
+    fn writes_to(&self) -> Vec<&str> {
+        let mut tables = self.destinations();
+        tables.retain(|table| !table.starts_with("sluice_"));
+        tables
     }
 
     /// The staging tables that it reads.
@@ -321,11 +337,11 @@ impl Job {
         copied.chain(read).collect()
     }
 
-    /// Whether it keeps the rows that are there.
-    fn adds(&self) -> bool {
+    /// Whether it keeps the rows that a table has.
+    fn adds(&self, table: &str) -> bool {
         match self.configuration()["writeDisposition"].as_str() {
             Some(disposition) => disposition == "WRITE_APPEND",
-            None => !self.query().contains("TRUNCATE TABLE"),
+            None => !self.query().contains(&format!("TRUNCATE TABLE `shop`.`sales`.`{table}`")),
         }
     }
 

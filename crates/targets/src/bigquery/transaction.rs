@@ -1,0 +1,292 @@
+//! All tables of a run at once: one transaction over the staging tables of all.
+//!
+//! The job of the transaction is claimed by every table that it changes (see [`claim`](super::claim)),
+//! so no other job writes to one of them meanwhile. A transaction makes no tables: one that does not
+//! exist is made just before, without rows, and deleted again if the transaction will not come.
+//!
+//! <https://cloud.google.com/bigquery/docs/transactions>
+
+use std::collections::BTreeSet;
+use std::task::Poll;
+
+use futures::FutureExt as _;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use sluice_contracts::documents::{RunId, SchemaChanges, Table};
+use sluice_contracts::job::WriteDisposition;
+use sluice_contracts::{Error, Result};
+
+use super::address::TableId;
+use super::attempts::{AttemptState, Attempts, DoneJob, Owner};
+use super::claim::Claimed;
+use super::client::Client;
+use super::existing::{ExistingTable, Wanted};
+use super::job::{self, Write};
+use super::load::{self, TableLoad};
+use super::path::{self, LoadPath, Shape};
+use super::schema::SchemaMatch;
+use super::statement::Changes;
+use crate::target::{Load, Loaded, NotLoaded, Visibility};
+
+/// Tables that one transaction changes.
+/// <https://cloud.google.com/bigquery/docs/transactions#limitations>
+const MOST_TABLES: usize = 100;
+/// Characters of a script; BigQuery takes 1 MB.
+/// <https://cloud.google.com/bigquery/quotas#query_jobs>
+const MOST_TEXT: u64 = 900_000;
+/// Tables that are worked on at once.
+const TABLES_AT_ONCE: usize = 16;
+
+/// Why one transaction cannot change all of these tables, if it cannot.
+pub(super) async fn against(client: &Client, tables: &[Table]) -> Result<Option<String>> {
+    if tables.len() > MOST_TABLES {
+        return Ok(Some(format!("BigQuery changes at most {MOST_TABLES} tables in one step")));
+    }
+    let ids = tables.iter().map(|table| TableId::parse(&table.target));
+    let ids: Vec<TableId> = ids.collect::<Result<_>>()?;
+    let projects: BTreeSet<&str> = ids.iter().map(|id| id.project.as_str()).collect();
+    if projects.len() > 1 {
+        return Ok(Some("they belong to several projects".to_owned()));
+    }
+    let mut locations = BTreeSet::new();
+    for id in &ids {
+        locations.insert(client.location(id).await?);
+    }
+    if locations.len() > 1 {
+        return Ok(Some("their datasets lie in several locations".to_owned()));
+    }
+    if tables.iter().map(text).sum::<u64>() > MOST_TEXT {
+        return Ok(Some("the statement for so many columns would be too long".to_owned()));
+    }
+    for (id, table) in ids.iter().zip(tables) {
+        if replaces_columns(client, id, table).await? {
+            return Ok(Some(format!("the columns of `{}` are replaced, too", table.name)));
+        }
+    }
+    Ok(None)
+}
+
+/// At most so many characters does a table need in the script.
+fn text(table: &Table) -> u64 {
+    let names = table.columns.iter().map(|column| column.name.len() as u64 + 40);
+    let stages = path::planned_stages(&Shape::planned(table, Visibility::AtOnce));
+    (names.sum::<u64>() + 500) * (stages + 3)
+}
+
+/// Whether the columns of the table are replaced with its rows.
+async fn replaces_columns(client: &Client, id: &TableId, table: &Table) -> Result<bool> {
+    let write = &table.write;
+    if write.disposition != WriteDisposition::Truncate
+        || write.schema_changes != SchemaChanges::Replace
+    {
+        return Ok(false);
+    }
+    let existing = ExistingTable::find(client, id).await?;
+    let different = |existing: ExistingTable| {
+        matches!(existing.compare(Wanted::from(table).columns), SchemaMatch::Different(_))
+    };
+    Ok(existing.is_some_and(different))
+}
+
+/// Loads all tables of a run, as far as it goes without waiting.
+pub(super) async fn load(client: &Client, loads: &[Load]) -> Result<Poll<Vec<Loaded>>, NotLoaded> {
+    let opened: Vec<_> = loads.iter().map(|load| TableLoad::open(client, load).boxed()).collect();
+    let tables = stream::iter(opened).buffered(TABLES_AT_ONCE).try_collect().await?;
+    Transaction { client, loads, tables }.carry_out().await
+}
+
+/// The loads of all tables of a run.
+struct Transaction<'a> {
+    client: &'a Client,
+    loads: &'a [Load],
+    tables: Vec<TableLoad>,
+}
+
+impl Transaction<'_> {
+    async fn carry_out(&self) -> Result<Poll<Vec<Loaded>>, NotLoaded> {
+        let Some(attempts) = self.attempts() else { return Ok(Poll::Ready(Vec::new())) };
+        let number = match attempts.look_for_job().await {
+            Ok(AttemptState::Done(job)) => return self.finish(&job).await,
+            Ok(AttemptState::Running) => return Ok(Poll::Pending),
+            Ok(AttemptState::Free(number)) => number,
+            Err(failed) => {
+                if !failed.error.is_transient() {
+                    self.unmake_tables().await;
+                }
+                return Err(failed);
+            }
+        };
+        let made = self.make_visible(&attempts, number).await;
+        if let Err(failed) = &made
+            && !failed.error.is_transient()
+        {
+            self.give_back(number).await;
+        }
+        made
+    }
+
+    /// The attempts at the transaction.
+    fn attempts(&self) -> Option<Attempts<'_>> {
+        let first = self.tables.first()?;
+        let owner = Owner { loads: self.loads, ..Owner::of(&first.load) };
+        Some(Attempts::at_once(self.client, &first.id, &first.location, owner))
+    }
+
+    /// Everything up to the transaction of a number.
+    async fn make_visible(
+        &self,
+        attempts: &Attempts<'_>,
+        number: u32,
+    ) -> Result<Poll<Vec<Loaded>>, NotLoaded> {
+        // Before anything is done in vain, and again afterwards: staging takes time, and another run
+        // may have taken a claim over.
+        for is_staged in [false, true] {
+            match self.claim(number).await? {
+                Claimed::Ours => {}
+                Claimed::Waiting => return Ok(Poll::Pending),
+                Claimed::Overtaken(newer) => return self.yield_to(newer, number).await,
+            }
+            if !is_staged && self.stage().await?.is_pending() {
+                return Ok(Poll::Pending);
+            }
+        }
+        let Poll::Ready(changes) = self.changes(number).await? else { return Ok(Poll::Pending) };
+        if changes.statements.is_empty() {
+            self.give_back(number).await;
+            return Ok(Poll::Ready(self.nothing_loaded(None)));
+        }
+        match attempts.start_job(number, "query", &job::script(&changes)).await {
+            Ok(Poll::Ready(job)) => self.finish(&job).await,
+            Ok(Poll::Pending) => Ok(Poll::Pending),
+            Err(failed) => Err(failed),
+        }
+    }
+
+    /// Claims all tables for the job of a number, in the order that all runs have: two that each
+    /// claimed what the other needs would wait for each other.
+    async fn claim(&self, number: u32) -> Result<Claimed, NotLoaded> {
+        let mut tables: Vec<&TableLoad> = self.tables.iter().collect();
+        tables.sort_by_key(|table| &table.load.target);
+        for table in tables {
+            match table.visible().claim(number).await.map_err(|error| of(table, error))? {
+                Claimed::Ours => {}
+                claimed => return Ok(claimed),
+            }
+        }
+        Ok(Claimed::Ours)
+    }
+
+    /// Brings the rows of all tables into staging tables.
+    async fn stage(&self) -> Result<Poll<()>, NotLoaded> {
+        let staged: Vec<_> = self.tables.iter().map(|table| stage(table).boxed()).collect();
+        let staged: Vec<Poll<()>> =
+            stream::iter(staged).buffered(TABLES_AT_ONCE).try_collect().await?;
+        Ok(if staged.iter().all(Poll::is_ready) { Poll::Ready(()) } else { Poll::Pending })
+    }
+
+    /// What the transaction does. The tables exist from then on.
+    async fn changes(&self, number: u32) -> Result<Poll<Changes>, NotLoaded> {
+        let mut all = Changes::default();
+        for table in &self.tables {
+            match self.changes_of(table, number).await.map_err(|error| of(table, error))? {
+                Poll::Ready(changes) => all.extend(changes),
+                Poll::Pending => return Ok(Poll::Pending),
+            }
+        }
+        Ok(Poll::Ready(all))
+    }
+
+    async fn changes_of(&self, table: &TableLoad, number: u32) -> Result<Poll<Changes>> {
+        let mut existing = table.admit().await?;
+        if existing.is_none() {
+            if !table.visible().make_table(number, table.new_table()).await? {
+                // It came about meanwhile: the next call claims it.
+                return Ok(Poll::Pending);
+            }
+            existing = table.admit().await?;
+        }
+        let Some(existing) = existing else { return Ok(Poll::Pending) };
+        if table.adds_nothing() {
+            return Ok(Poll::Ready(Changes::default()));
+        }
+        let write = table.make_room(Some(&existing)).await?;
+        if write == Write::Replace {
+            let what = "the table has other columns than when the run was planned";
+            return Err(Error::data(what).hint("start the run again"));
+        }
+        let staging = table.staging_tables()?;
+        job::changes(&table.load, &table.id, &existing, write, &staging).map(Poll::Ready)
+    }
+
+    /// The tables are visible: nothing is left of the way there.
+    async fn finish(&self, job: &DoneJob) -> Result<Poll<Vec<Loaded>>, NotLoaded> {
+        let finished: Vec<_> = self.tables.iter().map(|table| finish(table, job).boxed()).collect();
+        let finished: Vec<Poll<Loaded>> =
+            stream::iter(finished).buffered(TABLES_AT_ONCE).try_collect().await?;
+        let ready = |loaded: Poll<Loaded>| match loaded {
+            Poll::Ready(loaded) => Some(loaded),
+            Poll::Pending => None,
+        };
+        let all: Option<Vec<Loaded>> = finished.into_iter().map(ready).collect();
+        Ok(all.map_or(Poll::Pending, Poll::Ready))
+    }
+
+    /// Leaves the tables as they are: one of them shows this later run.
+    async fn yield_to(&self, newer: RunId, number: u32) -> Result<Poll<Vec<Loaded>>, NotLoaded> {
+        for table in &self.tables {
+            let discarded = table.discard_staging().await.map_err(|error| of(table, error))?;
+            if discarded.is_pending() {
+                return Ok(Poll::Pending);
+            }
+        }
+        self.give_back(number).await;
+        Ok(Poll::Ready(self.nothing_loaded(Some(newer))))
+    }
+
+    fn nothing_loaded(&self, overtaken_by: Option<RunId>) -> Vec<Loaded> {
+        self.tables.iter().map(|table| table.nothing_loaded(overtaken_by)).collect()
+    }
+
+    /// Gives the claims back: the job of a number will not come.
+    async fn give_back(&self, number: u32) {
+        for table in &self.tables {
+            let given_back = table.visible().give_back(number).await;
+            log(&table.load, given_back);
+        }
+        self.unmake_tables().await;
+    }
+
+    /// Deletes the tables that were made for a job that will not come.
+    async fn unmake_tables(&self) {
+        for table in &self.tables {
+            log(&table.load, table.visible().unmake_table().await);
+        }
+    }
+}
+
+/// Brings the rows of a table into staging tables.
+async fn stage(table: &TableLoad) -> Result<Poll<()>, NotLoaded> {
+    let existing = table.admit().await.map_err(|error| of(table, error))?;
+    if existing.is_some() && table.adds_nothing() {
+        return Ok(Poll::Ready(()));
+    }
+    let staged = table.stage(LoadPath::Statement, existing.as_ref()).await;
+    staged.map_err(|error| of(table, error))
+}
+
+/// A table is visible: nothing is left of the way there.
+async fn finish(table: &TableLoad, job: &DoneJob) -> Result<Poll<Loaded>, NotLoaded> {
+    let loaded = table.visible().is_done(job).await.map_err(|error| of(table, error))?;
+    table.finish(loaded).await.map_err(|error| of(table, error))
+}
+
+/// The failure of one table.
+fn of(table: &TableLoad, error: Error) -> NotLoaded {
+    NotLoaded { table: Some(table.load.table), error: load::during(&table.load, error) }
+}
+
+/// Something is left that others have to wait for, or that nobody reads.
+fn log(load: &Load, result: Result<()>) {
+    if let Err(error) = result {
+        tracing::warn!(run = %load.run, target = load.target, "{}", error.chain());
+    }
+}
