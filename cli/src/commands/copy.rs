@@ -45,7 +45,15 @@ pub(crate) async fn copy(options: &Copy) -> Result<Answer> {
 
 /// Tells the reader to use a job file if a hint names a key that `copy` has no option for.
 fn with_job_file(error: Error) -> Error {
-    const KEYS: [&str; 4] = ["`columns.", "`source.", "`tables`", "`partitioning."];
+    const KEYS: [&str; 7] = [
+        "`columns.",
+        "`source.",
+        "`tables`",
+        "`partitioning.",
+        "`key`",
+        "`partition_by`",
+        "`schema_changes`",
+    ];
     match error.remedy() {
         Some(hint) if KEYS.iter().any(|key| hint.contains(key)) => {
             let hint = format!("in a job file, as `sluice init` writes one: {hint}");

@@ -23,6 +23,7 @@ pub(crate) fn check_places(job: &Job) -> Result<()> {
     check_bucket(&job.bucket)?;
     let target = job.selection.target();
     let kind = kind_of(TARGETS, target)?;
+    kind.check_disposition(job.selection.disposition())?;
     match &job.selection {
         Selection::One(_) => kind.check_url(target, &job.bucket),
         // The names of a dataset's tables are made later, from allowed characters.
@@ -81,6 +82,20 @@ mod tests {
         assert_eq!(check(cloud, &json!({"dataset": "bigquery://shop/sales/"})), "fine");
         let said = check(folder, &json!({"table": table}));
         assert!(said.contains("`bucket: gs://...`"), "{said}");
+    }
+
+    #[test]
+    fn a_disposition_that_no_target_of_the_kind_takes_is_refused() {
+        let folder = "file:///data/bucket";
+        for disposition in ["merge", "replace_partitions"] {
+            let mut target = json!({"dataset": "file:///w/shop", "write_disposition": disposition});
+            if disposition == "merge" {
+                target["key"] = json!(["id"]);
+            }
+            let said = check(folder, &target);
+            let expected = format!("does not take `write_disposition: {disposition}`");
+            assert!(said.contains(&expected), "{said}");
+        }
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub(super) fn indented(text: &str) -> String {
 
 /// Why a table that was read is not shown.
 pub(super) fn overtaken(newer: &str) -> String {
-    format!("the target shows run {newer}, which is later, and stays as it is")
+    format!("run {newer} is later and was loaded before, so the target stays as it is")
 }
 
 /// Tables that the job leaves out, and why.

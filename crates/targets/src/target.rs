@@ -23,6 +23,11 @@ pub trait TargetKind: Sync {
     /// can be loaded from the bucket at the URL `bucket`.
     fn check_url(&self, table: &str, bucket: &str) -> Result<()>;
 
+    /// Refuses what no table of this kind allows to be done with the rows that it has.
+    fn check_disposition(&self, _disposition: WriteDisposition) -> Result<()> {
+        Ok(())
+    }
+
     /// A target of this kind. Connects to nothing.
     async fn open(&self) -> Result<Arc<dyn Target>>;
 }

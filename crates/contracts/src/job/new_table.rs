@@ -150,11 +150,13 @@ pub(super) fn check_new_tables(file: &JobFile, problems: &mut Vec<JobProblem>) {
             .hint("write `add`, or leave it out; `write_disposition: truncate` replaces the table"),
         );
     }
-    let names = names(file);
-    Check { path: "target", names: names.as_deref(), problems }.all(&EntryTargetFile::of(target));
+    let (names, disposition) = (names(file), file.target.write_disposition);
+    Check { path: "target", names: names.as_deref(), disposition, problems }
+        .all(&EntryTargetFile::of(target));
     for (at, entry) in file.tables.iter().flatten().enumerate() {
         if let Some(own) = &entry.target {
-            Check { path: &format!("tables.{at}.target"), names: None, problems }.all(own);
+            Check { path: &format!("tables.{at}.target"), names: None, disposition, problems }
+                .all(own);
         }
     }
     let columns = |columns: &BTreeMap<String, super::ColumnFile>, path: &str| {
@@ -185,6 +187,7 @@ fn names(file: &JobFile) -> Option<Vec<String>> {
 struct Check<'a> {
     path: &'a str,
     names: Option<&'a [String]>,
+    disposition: WriteDisposition,
     problems: &'a mut Vec<JobProblem>,
 }
 
@@ -221,6 +224,12 @@ impl Check<'_> {
         }
         if let Some(range) = by.range {
             self.range(by, range);
+        } else if by.column.is_none() && self.disposition == WriteDisposition::ReplacePartitions {
+            self.say(
+                "partition_by.column",
+                "missing: `replace_partitions` finds the partition of a row by a column",
+                "name the column, or write another `write_disposition`",
+            );
         }
         let Some(typed) = &by.expiration else { return };
         match humantime::parse_duration(typed) {

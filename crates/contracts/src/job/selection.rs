@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::TableJob;
 use super::names::TableName;
 use super::target_name::TargetName;
+use super::{TableJob, WriteDisposition};
 use crate::error::{Error, Result};
 
 /// Which tables a job moves.
@@ -90,6 +90,17 @@ impl Selection {
         match self {
             Self::One(table) => &table.target,
             Self::Many { dataset, .. } => dataset,
+        }
+    }
+
+    /// What the job does with the rows that its targets have.
+    pub fn disposition(&self) -> WriteDisposition {
+        match self {
+            Self::One(table) => table.write.disposition,
+            // Entries have no disposition of their own.
+            Self::Many { entries, .. } => entries
+                .first()
+                .map_or_else(WriteDisposition::default, |entry| entry.settings.write.disposition),
         }
     }
 

@@ -94,7 +94,15 @@ impl Claim<'_> {
             let shown = match &record.writer {
                 Some(writer) if *writer == self.name.id => return Ok(Claimed::Ours),
                 Some(writer) => match self.settle(writer, record.claimed).await? {
-                    Settled::Open => return Ok(Claimed::Waiting),
+                    Settled::Open => {
+                        tracing::info!(
+                            run = %self.run,
+                            table = %self.id,
+                            job = writer,
+                            "the table is claimed by a job that has not ended",
+                        );
+                        return Ok(Claimed::Waiting);
+                    }
                     Settled::Shown(run) => Some(run),
                     Settled::Nothing => None,
                 },

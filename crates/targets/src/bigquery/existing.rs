@@ -66,7 +66,7 @@ impl ExistingTable {
                 }
             },
         }
-        let all = |count: usize| format!("{count} things about the table stand against it");
+        let all = |count: usize| format!("the table and the job do not fit, for {count} reasons");
         Error::all(refusals.into_iter().map(Err::<(), _>), all)?;
         Ok(found)
     }

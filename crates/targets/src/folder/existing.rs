@@ -105,11 +105,7 @@ impl ExistingTable {
             WriteDisposition::Truncate => Ok(()),
             WriteDisposition::Append => self.require_schema(columns),
             WriteDisposition::Merge | WriteDisposition::ReplacePartitions => {
-                Err(Error::invalid(format!(
-                    "a folder of Parquet files does not take `write_disposition: {}`",
-                    disposition.name()
-                ))
-                .hint("write `truncate`, `append` or `empty`, or a table of BigQuery as target"))
+                check_disposition(disposition)
             }
             WriteDisposition::Empty => match self.rows()? {
                 0 => Ok(()),
@@ -163,4 +159,19 @@ fn is_part(name: &OsString) -> bool {
     stem.and_then(|stem| stem.rsplit_once('-')).is_some_and(|(run, number)| {
         run.parse::<RunId>().is_ok() && number.bytes().all(|digit| digit.is_ascii_digit())
     })
+}
+
+/// Refuses what no folder allows.
+pub(super) fn check_disposition(disposition: WriteDisposition) -> Result<()> {
+    match disposition {
+        WriteDisposition::Truncate | WriteDisposition::Append | WriteDisposition::Empty => Ok(()),
+        WriteDisposition::Merge | WriteDisposition::ReplacePartitions => {
+            let what = format!(
+                "a folder of Parquet files does not take `write_disposition: {}`",
+                disposition.name()
+            );
+            let hint = "write `truncate`, `append` or `empty`, or a table of BigQuery as target";
+            Err(Error::invalid(what).hint(hint))
+        }
+    }
 }

@@ -29,6 +29,7 @@ use std::task::Poll;
 use async_trait::async_trait;
 use sluice_contracts::Result;
 use sluice_contracts::documents::{RunId, SchemaChanges, Table, TableWrite};
+use sluice_contracts::job::WriteDisposition;
 
 use super::target::{Admitted, Load, Prepared, Target, TargetKind, Visibility};
 use address::TablePath;
@@ -43,6 +44,10 @@ pub struct Folder;
 impl TargetKind for Folder {
     fn scheme(&self) -> &'static str {
         "file"
+    }
+
+    fn check_disposition(&self, disposition: WriteDisposition) -> Result<()> {
+        existing::check_disposition(disposition)
     }
 
     fn check_url(&self, table: &str, _bucket: &str) -> Result<()> {

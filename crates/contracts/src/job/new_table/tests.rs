@@ -83,6 +83,9 @@ fn what_bigquery_would_refuse_is_found_in_the_file() {
     for expected in ["`target.partition_by.column`: missing", "`end` is not above `start`"] {
         assert!(said.contains(expected), "{expected}\nis not in\n{said}");
     }
+    let by_time = "write_disposition: replace_partitions, partition_by: {granularity: month}";
+    let said = read(by_time, "").unwrap_err();
+    assert!(said.contains("`target.partition_by.column`: missing: `replace_partitions`"), "{said}");
     let said = read("partition_by: {expiration: 90}", "").unwrap_err();
     assert!(said.contains("expected a duration, found a number without a unit"), "{said}");
 }
