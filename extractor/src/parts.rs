@@ -5,7 +5,9 @@ use object_store::path::Path;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnPath;
 use sluice_contracts::documents::{Part, Table, TargetType, UnitRef, arrow_schema};
 use sluice_contracts::store::RunStore;
@@ -104,7 +106,7 @@ impl<'a> Parts<'a> {
             no_columns::write(self.bare_rows, &mut outbox)
                 .map_err(|error| encode_error(upload.path(), error))?;
             upload.send(&mut outbox).await?;
-            self.done.push(upload.finish(self.bare_rows).await?);
+            self.done.push(upload.finish(self.bare_rows, None).await?);
         }
         Ok(self.done)
     }
@@ -126,11 +128,33 @@ impl<'a> Parts<'a> {
     }
 
     async fn close(&mut self, mut open: Open) -> Result<()> {
-        open.encoder.finish().map_err(|error| encode_error(open.upload.path(), error))?;
+        let written = open.encoder.finish();
+        let written = written.map_err(|error| encode_error(open.upload.path(), error))?;
         open.upload.send(open.encoder.inner_mut()).await?;
-        self.done.push(open.upload.finish(open.rows).await?);
+        let by = self.table.partitioned_by.as_ref();
+        let span = by.and_then(|by| span(&written, &by.column));
+        self.done.push(open.upload.finish(open.rows, span).await?);
         Ok(())
     }
+}
+
+/// The least and the greatest value of a column, from the statistics of a file that was written.
+fn span(file: &ParquetMetaData, column: &str) -> Option<(i64, i64)> {
+    let of_group = |group: &RowGroupMetaData| {
+        let named = |chunk: &&ColumnChunkMetaData| chunk.column_descr().name() == column;
+        match group.columns().iter().find(named)?.statistics()? {
+            Statistics::Int32(values) => values
+                .min_opt()
+                .zip(values.max_opt())
+                .map(|(least, greatest)| (i64::from(*least), i64::from(*greatest))),
+            Statistics::Int64(values) => {
+                values.min_opt().zip(values.max_opt()).map(|(least, greatest)| (*least, *greatest))
+            }
+            _ => None,
+        }
+    };
+    let spans = file.row_groups().iter().filter_map(of_group);
+    spans.reduce(|(least, greatest), span| (least.min(span.0), greatest.max(span.1)))
 }
 
 /// What BigQuery is known to read: format v1 pages, plain and dictionary encodings, zstd.

@@ -88,8 +88,8 @@ impl Upload {
         Ok(())
     }
 
-    /// Completes the part in the bucket.
-    pub(crate) async fn finish(mut self, rows: u64) -> Result<Part> {
+    /// Completes the part in the bucket. `span` is that of its partitions.
+    pub(crate) async fn finish(mut self, rows: u64, span: Option<(i64, i64)>) -> Result<Part> {
         self.inner.shutdown().await.map_err(|error| {
             let what = format!("write `{}`", self.path);
             match error.downcast::<object_store::Error>() {
@@ -100,6 +100,7 @@ impl Upload {
                 ),
             }
         })?;
-        Ok(Part { path: self.path.to_string(), rows, bytes: self.bytes, crc32c: self.crc32c })
+        let path = self.path.to_string();
+        Ok(Part { path, rows, bytes: self.bytes, crc32c: self.crc32c, span })
     }
 }

@@ -236,6 +236,7 @@ impl Run<'_> {
             order_by: table.write.order_by.clone(),
             schema_changes: table.write.schema_changes,
             new_table: table.write.new_table.clone(),
+            partitioned_by: table.partitioned_by.clone(),
             columns: table.columns.clone(),
             bucket: self.store.bucket().clone(),
             parts,

@@ -142,6 +142,7 @@ mod tests {
             reason: String::new(),
             statement: None,
             way: None,
+            partitioned_by: None,
             columns: Vec::new(),
             shape: String::new(),
             rows: rows.iter().sum(),

@@ -234,6 +234,7 @@ async fn plan_table(
         reason: cutting.reason,
         statement: None,
         way: None,
+        partitioned_by: None,
         rows: description.rows(),
         bytes: description.bytes(),
         columns: description.columns,

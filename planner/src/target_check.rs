@@ -37,6 +37,7 @@ impl TargetCheck<'_> {
             refusals.push(match checked {
                 Ok(admitted) => {
                     table.way = admitted.way;
+                    table.partitioned_by = admitted.partitioned_by;
                     table.warnings.extend(admitted.warnings);
                     None
                 }
@@ -210,6 +211,7 @@ pub(crate) mod tests {
                 _ => Ok(Admitted {
                     way: Some("a load job".to_owned()),
                     warnings: vec![format!("`{}` is looked at", table.name)],
+                    partitioned_by: None,
                 }),
             }
         }
@@ -242,6 +244,7 @@ pub(crate) mod tests {
             reason: String::new(),
             statement: None,
             way: None,
+            partitioned_by: None,
             columns: Vec::new(),
             shape: String::new(),
             rows: 0,

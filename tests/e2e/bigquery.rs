@@ -83,7 +83,7 @@ pub(crate) fn load(warehouse: &Warehouse, disposition: WriteDisposition, parts: 
         let path = layout.part(0, UnitRef { table: 0, unit: number }, "w", 0).to_string();
         let bytes = parquet(ids);
         put(warehouse, &path, &bytes);
-        Part { path, rows: ids.len() as u64, bytes: bytes.len() as u64, crc32c: 0 }
+        Part { path, rows: ids.len() as u64, bytes: bytes.len() as u64, crc32c: 0, span: None }
     });
     Load {
         run,
@@ -96,6 +96,7 @@ pub(crate) fn load(warehouse: &Warehouse, disposition: WriteDisposition, parts: 
         order_by: None,
         schema_changes: SchemaChanges::default(),
         new_table: NewTable::default(),
+        partitioned_by: None,
         columns: columns(),
         parts: made.collect(),
         bucket,
@@ -315,7 +316,7 @@ async fn documents_of_json_arrive_as_such() {
         put(&warehouse, &path, &bytes);
         let size = bytes.len() as u64;
         load.rows = batch.num_rows() as u64;
-        load.parts = vec![Part { path, rows: load.rows, bytes: size, crc32c: 0 }];
+        load.parts = vec![Part { path, rows: load.rows, bytes: size, crc32c: 0, span: None }];
         load
     };
     let found = "SELECT CONCAT(CAST(id AS STRING), ' ', JSON_VALUE(name, '$.id'), ' ',

@@ -54,7 +54,7 @@ fn run(warehouse: &Warehouse, disposition: WriteDisposition, rows: &[Row]) -> Lo
         let path = layout.part(0, UnitRef { table: 0, unit }, "w", 0).to_string();
         put(warehouse, &path, &bytes);
         let (rows, size) = (rows.len() as u64, bytes.len() as u64);
-        load.parts.push(Part { path, rows, bytes: size, crc32c: 0 });
+        load.parts.push(Part { path, rows, bytes: size, crc32c: 0, span: None });
     }
     load.rows = rows.len() as u64;
     load.new_table = NewTable {

@@ -38,3 +38,4 @@ mod storage;
 mod submit;
 mod tidy;
 mod upgrade;
+mod wide_loads;

@@ -257,6 +257,7 @@ fn planned(job: &TableJob, described: &Description) -> Table {
         reason: String::new(),
         statement: None,
         way: None,
+        partitioned_by: None,
         columns: described.columns.clone(),
         shape: described.shape.clone(),
         rows: described.rows(),

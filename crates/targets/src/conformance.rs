@@ -158,7 +158,13 @@ async fn load(
         let (bytes, crc32c) = (file.len() as u64, crc32c::crc32c(&file));
         let put = bucket.store.put(&path, PutPayload::from(file)).await;
         put.map_err(|source| storage_error(format!("write `{path}`"), source))?;
-        written.push(Part { path: path.to_string(), rows: ids.len() as u64, bytes, crc32c });
+        written.push(Part {
+            path: path.to_string(),
+            rows: ids.len() as u64,
+            bytes,
+            crc32c,
+            span: None,
+        });
     }
     Ok(Load {
         run,
@@ -171,6 +177,7 @@ async fn load(
         order_by: None,
         schema_changes: SchemaChanges::default(),
         new_table: NewTable::default(),
+        partitioned_by: None,
         columns: columns(),
         bucket,
         rows: written.iter().map(|part| part.rows).sum(),
@@ -197,6 +204,7 @@ pub(crate) fn planned(load: &Load) -> Table {
         reason: String::new(),
         statement: None,
         way: None,
+        partitioned_by: None,
         columns: load.columns.clone(),
         shape: String::new(),
         rows: load.rows,

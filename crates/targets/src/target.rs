@@ -6,7 +6,9 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use sluice_contracts::documents::{Column, NewTable, Part, RunId, SchemaChanges, Table};
+use sluice_contracts::documents::{
+    Column, NewTable, Part, PartitionWidth, RunId, SchemaChanges, Table,
+};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::store::Bucket;
 use sluice_contracts::{Error, Result};
@@ -157,6 +159,8 @@ pub struct Load {
     pub schema_changes: SchemaChanges,
     /// What the target is made with, if the load makes it.
     pub new_table: NewTable,
+    /// How the target is partitioned, where the parts tell which values their rows have.
+    pub partitioned_by: Option<PartitionWidth>,
     /// The table's columns, in the order of the part files.
     pub columns: Vec<Column>,
     /// Where the parts lie.
@@ -184,11 +188,13 @@ pub struct Admitted {
     /// What a load would do to the table as it is now that the user may not want, and rows that will
     /// differ from the source.
     pub warnings: Vec<String>,
+    /// How the target is partitioned, if the load has to know which values the rows have.
+    pub partitioned_by: Option<PartitionWidth>,
 }
 
 impl From<Vec<String>> for Admitted {
     fn from(warnings: Vec<String>) -> Self {
-        Self { way: None, warnings }
+        Self { warnings, ..Self::default() }
     }
 }
 

@@ -221,7 +221,13 @@ impl World {
             rows: 10,
             bytes: 100,
             invalid: BTreeMap::new(),
-            parts: vec![Part { path: path.to_string(), rows: 10, bytes: 50, crc32c: 7 }],
+            parts: vec![Part {
+                path: path.to_string(),
+                rows: 10,
+                bytes: 50,
+                crc32c: 7,
+                span: None,
+            }],
             seconds: 1.0,
             finished: DateTime::UNIX_EPOCH,
         }

@@ -44,6 +44,8 @@ pub use schema::{
     Column, Decimal, OnInvalid, TargetType, arrow_schema, bigquery_schema, digits, scalar_type,
 };
 pub use snapshot::{Snapshot, SnapshotPlan};
-pub use table_write::{Granularity, NewTable, PartitionBy, SchemaChanges, TableWrite, Watermark};
+pub use table_write::{
+    Granularity, NewTable, PartitionBy, PartitionWidth, SchemaChanges, TableWrite, Watermark,
+};
 pub use unit::{Cut, KeyType, Leaf, Unit, UnitRef};
 pub use verdict::{Decision, Verdict};

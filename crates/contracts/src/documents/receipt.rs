@@ -59,4 +59,8 @@ pub struct Part {
     pub bytes: u64,
     /// CRC-32C of its bytes, the checksum that Cloud Storage keeps of every object.
     pub crc32c: u32,
+    /// The least and the greatest value of the column that the target is partitioned by, where the
+    /// plan asks for it. See [`PartitionWidth`](super::PartitionWidth).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<(i64, i64)>,
 }

@@ -106,6 +106,17 @@ impl NewTable {
     }
 }
 
+/// How wide the partitions of a table are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PartitionWidth {
+    /// Target column that decides in which partition a row lies.
+    pub column: String,
+    /// What part files count in the column that a partition holds: days of a DATE, microseconds of a
+    /// DATETIME or TIMESTAMP, or whole numbers.
+    pub width: u64,
+}
+
 /// How the rows of a table are partitioned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]

@@ -43,6 +43,7 @@ fn error(load: Option<&Load>, loads: &[Load], name: &JobName, failure: &JobFailu
     }
     match failure.reason.as_str() {
         _ if failure.message.contains(HAS_ROWS) => has_rows(),
+        _ if failure.message.contains("Too many partitions") => too_many_partitions(),
         "duplicate" => has_rows(),
         "accessDenied" | "billingNotEnabled" | "billingTierLimitExceeded" | "blocked" => {
             Error::new(
@@ -66,6 +67,15 @@ fn error(load: Option<&Load>, loads: &[Load], name: &JobName, failure: &JobFailu
                 .hint(format!("no row of the run was made visible; {job}"))
         }
     }
+}
+
+/// The refusal of rows for more partitions than one job changes.
+/// <https://cloud.google.com/bigquery/quotas#partitioned_tables>
+pub(super) fn too_many_partitions() -> Error {
+    Error::data(
+        "the rows belong to more than 4,000 partitions, and one job of BigQuery changes no more",
+    )
+    .hint("move them by several runs, each with some of the rows (`source.where`)")
 }
 
 fn has_rows() -> Error {

@@ -7,9 +7,9 @@ use sluice_contracts::job::WriteDisposition;
 
 use super::address::TableId;
 use super::existing::{ExistingTable, new_schema};
-use super::path::{LoadPath, staged_columns};
+use super::path::{LoadPath, is_wide, staged_columns};
 use super::statement::Changes;
-use super::{layout, merge, parts, statement};
+use super::{failure, layout, merge, parts, statement};
 use crate::target::Load;
 
 /// What happens to the rows and the columns that the table already has.
@@ -189,11 +189,17 @@ pub(super) fn changes(
     staging: &[TableId],
 ) -> Result<Changes> {
     match load.disposition {
+        WriteDisposition::Merge | WriteDisposition::ReplacePartitions if is_wide(load) => {
+            Err(failure::too_many_partitions())
+        }
         WriteDisposition::Merge => Ok(merge::merge(load, into, existing, staging)),
         WriteDisposition::ReplacePartitions => {
             merge::replace_partitions(load, into, existing, staging)
         }
-        _ => Ok(statement::write(into, &load.columns, staging, write)),
+        _ => {
+            let partitions = existing.partitions().filter(|_| is_wide(load));
+            Ok(statement::write(into, &load.columns, staging, write, partitions.as_ref()))
+        }
     }
 }
 
@@ -235,7 +241,7 @@ fn no_value(column: &Column) -> String {
 
 /// Partitions and clusters a table that a job makes as the run says.
 fn lay_out(configuration: &mut Value, load: &Load) {
-    for (key, value) in layout::of_new(load) {
+    for (key, value) in layout::of_new(&load.new_table, &load.columns) {
         configuration[key.as_str()] = value;
     }
 }

@@ -12,13 +12,13 @@ use crate::target::Load;
 
 /// Partitioning and clustering of a table that the load makes, as a table and a job spell them.
 /// <https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#TimePartitioning>
-pub(super) fn of_new(load: &Load) -> Map<String, Value> {
+pub(super) fn of_new(new: &NewTable, columns: &[Column]) -> Map<String, Value> {
     let spelled = |name: &str| {
         let same = |column: &&Column| column.name.eq_ignore_ascii_case(name);
-        load.columns.iter().find(same).map_or(name, |column| &column.name).to_owned()
+        columns.iter().find(same).map_or(name, |column| &column.name).to_owned()
     };
     let mut layout = Map::new();
-    match &load.new_table.partition_by {
+    match &new.partition_by {
         None => {}
         Some(PartitionBy::Time { column, granularity, expiration, require_filter }) => {
             let mut time = json!({"type": time_type(*granularity)});
@@ -44,9 +44,8 @@ pub(super) fn of_new(load: &Load) -> Map<String, Value> {
             layout.insert("rangePartitioning".to_owned(), spec);
         }
     }
-    if !load.new_table.cluster_by.is_empty() {
-        let fields: Vec<String> =
-            load.new_table.cluster_by.iter().map(|name| spelled(name)).collect();
+    if !new.cluster_by.is_empty() {
+        let fields: Vec<String> = new.cluster_by.iter().map(|name| spelled(name)).collect();
         layout.insert("clustering".to_owned(), json!({"fields": fields}));
     }
     layout

@@ -17,7 +17,7 @@ use super::existing::{ExistingTable, Wanted, new_schema};
 use super::job::{self, Write};
 use super::layout;
 use super::parts;
-use super::path::{LoadPath, Shape};
+use super::path::{LoadPath, Shape, is_wide};
 use super::schema::SchemaMatch;
 use crate::target::{Load, Loaded, Prepared, Visibility};
 
@@ -139,7 +139,12 @@ impl TableLoad {
     /// Claims the table, unless a job of this load has started already.
     async fn claim(&mut self) -> Result<Poll<()>> {
         let attempts = self.visible();
-        self.next = match attempts.look().await? {
+        let looked = attempts.look().await;
+        if looked.as_ref().is_err_and(|error| !error.is_transient()) {
+            // A table that was made for this job alone goes with it.
+            attempts.unmake_table().await?;
+        }
+        self.next = match looked? {
             AttemptState::Done(loaded) => Next::Finish(loaded),
             // The other tables of the run may be published meanwhile.
             AttemptState::Running if self.load.visibility == Visibility::InTurn => Next::Wait,
@@ -173,9 +178,12 @@ impl TableLoad {
     async fn give_back_after<T>(&self, result: Result<T>, number: u32) -> Result<T> {
         if let Err(error) = &result
             && !error.is_transient()
-            && let Err(error) = self.visible().give_back(number).await
         {
-            tracing::warn!(run = %self.load.run, "{}", error.chain());
+            let given_back = self.visible().give_back(number).await;
+            let unmade = self.visible().unmake_table().await;
+            for error in [given_back.err(), unmade.err()].into_iter().flatten() {
+                tracing::warn!(run = %self.load.run, "{}", error.chain());
+            }
         }
         result
     }
@@ -222,7 +230,10 @@ impl TableLoad {
                 let write = self.make_room(existing.as_ref()).await?;
                 job::direct(&self.load, &self.id, existing.as_ref(), write)?
             }
-            Way::Staged(path) => self.job_over_staging(number, *path).await?,
+            Way::Staged(path) => match self.job_over_staging(number, *path).await? {
+                Poll::Ready(job) => job,
+                Poll::Pending => return Ok(Poll::Pending),
+            },
         };
         match self.visible().start(number, kind, &configuration).await? {
             Poll::Ready(loaded) => self.finish(loaded).await,
@@ -245,24 +256,45 @@ impl TableLoad {
     }
 
     /// The job that makes the rows of the staging tables visible.
-    async fn job_over_staging(&self, number: u32, path: LoadPath) -> Result<(&'static str, Value)> {
-        let existing = self.admit().await?;
+    async fn job_over_staging(
+        &self,
+        number: u32,
+        path: LoadPath,
+    ) -> Result<Poll<(&'static str, Value)>> {
+        let mut existing = self.admit().await?;
+        if existing.is_none() && path == LoadPath::Statement && is_wide(&self.load) {
+            // Several statements write to the table: none of them can make it.
+            let Poll::Ready(made) = self.make_claimed_table(number).await? else {
+                return Ok(Poll::Pending);
+            };
+            existing = Some(made);
+        }
         let (existing, staging) = (existing.as_ref(), self.staging_tables()?);
         if path == LoadPath::Statement {
             let write = self.make_room(existing).await?;
-            return Ok(("query", job::statement(&self.load, &self.id, existing, write, &staging)?));
+            let statement = job::statement(&self.load, &self.id, existing, write, &staging)?;
+            return Ok(Poll::Ready(("query", statement)));
         }
         if self.load.disposition != WriteDisposition::Truncate {
             self.make_room(existing).await?;
         }
         self.keep_staging(number).await?;
-        Ok(("copy", job::copy(&self.load, &self.id, existing, &staging)))
+        Ok(Poll::Ready(("copy", job::copy(&self.load, &self.id, existing, &staging))))
+    }
+
+    /// Makes the target without rows, claimed for the job of a number. `Pending` if it came about
+    /// meanwhile: the next call claims it.
+    pub(super) async fn make_claimed_table(&self, number: u32) -> Result<Poll<ExistingTable>> {
+        if !self.visible().make_table(number, self.new_table()).await? {
+            return Ok(Poll::Pending);
+        }
+        Ok(self.admit().await?.map_or(Poll::Pending, Poll::Ready))
     }
 
     /// The target as a table without rows.
-    pub(super) fn new_table(&self) -> Value {
+    fn new_table(&self) -> Value {
         let mut table = layout::properties_of_new(&self.load.new_table);
-        table.extend(layout::of_new(&self.load));
+        table.extend(layout::of_new(&self.load.new_table, &self.load.columns));
         table.insert("tableReference".to_owned(), serde_json::json!(self.id.reference()));
         table.insert("schema".to_owned(), new_schema(&self.load.columns));
         table.into()

@@ -52,6 +52,7 @@ use client::Client;
 use existing::{ExistingTable, Wanted};
 use load::TableLoad;
 use location::Buckets;
+use partitions::Partitions;
 
 /// Most load jobs of a table a day. <https://cloud.google.com/bigquery/quotas#load_jobs>
 const MOST_LOADS: u32 = 1500;
@@ -125,6 +126,13 @@ impl Target for BigQueryTarget {
             Ok(existing) => Ok(Admitted {
                 way: Some(cost::way(table, existing.as_ref(), visibility)),
                 warnings: warnings(table, existing.as_ref()),
+                partitioned_by: existing
+                    .as_ref()
+                    .map_or_else(
+                        || Partitions::of_new(&table.write.new_table, &table.columns),
+                        ExistingTable::partitions,
+                    )
+                    .and_then(|partitions| partitions.width()),
             }),
             // The refusal may be due to what the run itself has loaded, such as rows in a table
             // that had to be empty.

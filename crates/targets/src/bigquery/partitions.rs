@@ -1,7 +1,14 @@
 //! The partitions of a table, as statements name them.
 
-use super::schema::{find, subfields, text};
 use serde_json::Value;
+use sluice_contracts::documents::{Column, NewTable, PartitionWidth};
+
+use super::existing::new_schema;
+use super::layout;
+use super::schema::{find, subfields, text};
+
+const HOUR_SECONDS: u64 = 60 * 60;
+const DAY_SECONDS: u64 = 24 * HOUR_SECONDS;
 
 /// What decides in which partition a row lies.
 /// <https://cloud.google.com/bigquery/docs/partitioned-tables>
@@ -49,6 +56,48 @@ impl Partitions {
             end: number("end"),
             interval: number("interval"),
         })
+    }
+
+    /// Those of a table that a load makes.
+    pub(super) fn of_new(new: &NewTable, columns: &[Column]) -> Option<Self> {
+        let mut table = layout::of_new(new, columns);
+        table.insert("schema".to_owned(), new_schema(columns));
+        Self::of(&table.into())
+    }
+
+    /// How wide they are, if one job may touch more of them than BigQuery allows.
+    pub(super) fn width(&self) -> Option<PartitionWidth> {
+        let (column, width) = match self {
+            Self::Time { column, kind, unit } => {
+                let width = match (kind.as_str(), unit.as_str()) {
+                    ("DATE", "DAY") => 1,
+                    ("DATETIME" | "TIMESTAMP", "DAY") => DAY_SECONDS * 1_000_000,
+                    ("DATETIME" | "TIMESTAMP", "HOUR") => HOUR_SECONDS * 1_000_000,
+                    // There are not so many months.
+                    _ => return None,
+                };
+                (column, width)
+            }
+            Self::Range { column, interval, .. } => (column, interval.parse().ok()?),
+            Self::Loading => return None,
+        };
+        Some(PartitionWidth { column: column.clone(), width })
+    }
+
+    /// An expression whose value numbers the partition of a row; NULL for the rows whose column is
+    /// NULL.
+    pub(super) fn number(&self, column: &str) -> String {
+        match self {
+            Self::Time { kind, unit, .. } => match (kind.as_str(), unit.as_str()) {
+                ("TIMESTAMP", "HOUR") => format!("DIV(UNIX_SECONDS({column}), {HOUR_SECONDS})"),
+                ("DATETIME", "HOUR") => {
+                    format!("DATETIME_DIFF({column}, DATETIME '1970-01-01', HOUR)")
+                }
+                ("DATE", _) => format!("UNIX_DATE({column})"),
+                _ => format!("UNIX_DATE(DATE({column}))"),
+            },
+            Self::Range { .. } | Self::Loading => self.name(column),
+        }
     }
 
     /// The column that decides, if one does.

@@ -11,7 +11,8 @@
 //!
 //! Where a column is of a type that no load from Parquet fills, or some rows of the table are
 //! replaced and others not, a statement over the staging tables is the visible step. It reads them,
-//! which is not free. So is the transaction that makes all tables of a run visible at once.
+//! which is not free. So does the transaction that makes all tables of a run visible at once, and the
+//! one that changes more than [`MOST_PARTITIONS`] partitions, by several statements.
 
 use std::ops::Range;
 
@@ -27,6 +28,9 @@ use crate::target::{Load, Visibility};
 const MOST_FILES: usize = 10_000;
 /// Bytes of files that one load job takes; BigQuery's limit is 15 TB.
 const MOST_BYTES: u64 = 14_000_000_000_000;
+/// Partitions that one load job or statement changes.
+/// <https://cloud.google.com/bigquery/quotas#partitioned_tables>
+const MOST_PARTITIONS: u64 = 4_000;
 /// Tables that one copy takes.
 /// <https://cloud.google.com/bigquery/quotas#copy_jobs>
 const MOST_STAGES: usize = 1_200;
@@ -50,7 +54,9 @@ impl LoadPath {
         match () {
             () if shape.visibility == Visibility::AtOnce => Self::Statement,
             () if shape.files == 0 && shape.visibility == Visibility::Each => Self::Direct,
-            () if shape.replaces_some(exists) || shape.is_converted => Self::Statement,
+            () if shape.replaces_some(exists) || shape.is_converted || shape.is_wide => {
+                Self::Statement
+            }
             () if shape.visibility == Visibility::InTurn || appends || large => Self::Copy,
             () => Self::Direct,
         }
@@ -65,6 +71,8 @@ pub(super) struct Shape {
     bytes: u64,
     /// Whether there is a column that no load from Parquet fills.
     is_converted: bool,
+    /// Whether the rows may belong to more partitions than one job changes.
+    is_wide: bool,
     visibility: Visibility,
 }
 
@@ -76,6 +84,8 @@ impl Shape {
             files: table.units as usize,
             bytes: table.bytes,
             is_converted: table.columns.iter().any(is_converted),
+            // Which rows there are is known when they are read.
+            is_wide: false,
             visibility,
         }
     }
@@ -98,9 +108,21 @@ impl From<&Load> for Shape {
             files: load.parts.len(),
             bytes: load.parts.iter().map(|part| part.bytes).sum(),
             is_converted: load.columns.iter().any(is_converted),
+            is_wide: is_wide(load),
             visibility: load.visibility,
         }
     }
+}
+
+/// Whether the rows of a load may belong to more partitions than one job changes.
+pub(super) fn is_wide(load: &Load) -> bool {
+    let spans = load.parts.iter().filter_map(|part| part.span);
+    let span = spans.reduce(|(least, greatest), span| (least.min(span.0), greatest.max(span.1)));
+    let (Some(by), Some((least, greatest))) = (&load.partitioned_by, span) else { return false };
+    let width = i64::try_from(by.width).unwrap_or(i64::MAX).max(1);
+    let place = |value: i64| i128::from(value.div_euclid(width));
+    // The rows without a value have one partition more.
+    place(greatest) - place(least) + 2 > i128::from(MOST_PARTITIONS)
 }
 
 /// How many staging tables a planned load fills.
@@ -155,7 +177,7 @@ mod tests {
     use super::*;
 
     fn parts(count: usize, bytes: u64) -> Vec<Part> {
-        let part = |at| Part { path: format!("{at}"), rows: 1, bytes, crc32c: 0 };
+        let part = |at| Part { path: format!("{at}"), rows: 1, bytes, crc32c: 0, span: None };
         (0..count).map(part).collect()
     }
 

@@ -138,7 +138,7 @@ impl TableLoad {
         if existing.is_none() {
             table["labels"][FIRST] = "true".into();
             if path == LoadPath::Copy {
-                table.extend(layout::of_new(&self.load));
+                table.extend(layout::of_new(&self.load.new_table, &self.load.columns));
             }
         }
         table.insert("schema".to_owned(), schema);

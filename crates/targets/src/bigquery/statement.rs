@@ -9,6 +9,7 @@ use sluice_contracts::documents::{Column, TargetType};
 
 use super::address::TableId;
 use super::job::Write;
+use super::partitions::Partitions;
 
 /// Said by a statement that finds rows where there must be none.
 pub(super) const HAS_ROWS: &str = "the table has rows";
@@ -58,34 +59,55 @@ impl From<String> for Changes {
 
 /// The staged rows, with the types of the target.
 pub(super) fn select(columns: &[Column], staging: &[TableId]) -> String {
+    select_where(columns, staging, "")
+}
+
+fn select_where(columns: &[Column], staging: &[TableId], condition: &str) -> String {
     let expressions: Vec<String> = columns.iter().map(expression).collect();
     let expressions = expressions.join(", ");
     let selects: Vec<String> = staging
         .iter()
-        .map(|table| format!("SELECT {expressions} FROM {}", table.quoted()))
+        .map(|table| format!("SELECT {expressions} FROM {}{condition}", table.quoted()))
         .collect();
     selects.join(" UNION ALL ")
 }
 
+/// A table has at most 10,000 partitions, and one statement changes 4,000 of them.
+/// <https://cloud.google.com/bigquery/quotas#partitioned_tables>
+const BATCHES: u32 = 3;
+
 /// Writes the staged rows to a table that exists with these columns, and keeps everything that it
-/// has besides its rows.
+/// has besides its rows. Rows of more `partitions` than one statement changes are written by several.
 pub(super) fn write(
     into: &TableId,
     columns: &[Column],
     staging: &[TableId],
     write: Write,
+    partitions: Option<&Partitions>,
 ) -> Changes {
     let table = into.quoted();
-    let insert = insert(into, columns, staging);
+    let inserts = match partitions.and_then(|partitions| Some((partitions, partitions.column()?))) {
+        None => vec![insert(into, columns, staging)],
+        Some((partitions, column)) => {
+            let number = partitions.number(&format!("`{column}`"));
+            let batch = |batch| {
+                let condition =
+                    format!(" WHERE ABS(IFNULL(MOD({number}, {BATCHES}), 0)) = {batch}");
+                insert_where(into, columns, staging, &condition)
+            };
+            (0..BATCHES).map(batch).collect()
+        }
+    };
     let before = match write {
-        Write::Append => return insert.into(),
+        Write::Append => return Changes { variables: Vec::new(), statements: inserts },
         Write::ReplaceRows | Write::Replace => format!("TRUNCATE TABLE {table}"),
         Write::Empty => {
             let said = said_of(into, HAS_ROWS);
             format!("ASSERT NOT EXISTS (SELECT 1 FROM {table}) AS '{said}'")
         }
     };
-    Changes { variables: Vec::new(), statements: vec![before, insert] }
+    let statements = [before].into_iter().chain(inserts).collect();
+    Changes { variables: Vec::new(), statements }
 }
 
 /// What a statement says of a table.
@@ -95,8 +117,17 @@ pub(super) fn said_of(table: &TableId, what: &str) -> String {
 
 /// The statement that adds the staged rows to a table.
 pub(super) fn insert(into: &TableId, columns: &[Column], staging: &[TableId]) -> String {
+    insert_where(into, columns, staging, "")
+}
+
+fn insert_where(
+    into: &TableId,
+    columns: &[Column],
+    staging: &[TableId],
+    condition: &str,
+) -> String {
     let names: Vec<String> = columns.iter().map(|column| format!("`{}`", column.name)).collect();
-    let rows = select(columns, staging);
+    let rows = select_where(columns, staging, condition);
     format!("INSERT INTO {} ({}) {rows}", into.quoted(), names.join(", "))
 }
 

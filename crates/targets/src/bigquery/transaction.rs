@@ -196,15 +196,11 @@ impl Transaction<'_> {
     }
 
     async fn changes_of(&self, table: &TableLoad, number: u32) -> Result<Poll<Changes>> {
-        let mut existing = table.admit().await?;
-        if existing.is_none() {
-            if !table.visible().make_table(number, table.new_table()).await? {
-                // It came about meanwhile: the next call claims it.
-                return Ok(Poll::Pending);
-            }
-            existing = table.admit().await?;
-        }
-        let Some(existing) = existing else { return Ok(Poll::Pending) };
+        let existing = match table.admit().await? {
+            Some(existing) => Poll::Ready(existing),
+            None => table.make_claimed_table(number).await?,
+        };
+        let Poll::Ready(existing) = existing else { return Ok(Poll::Pending) };
         if table.adds_nothing() {
             return Ok(Poll::Ready(Changes::default()));
         }

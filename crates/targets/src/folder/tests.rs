@@ -60,6 +60,7 @@ impl World {
             order_by: None,
             schema_changes: SchemaChanges::default(),
             new_table: NewTable::default(),
+            partitioned_by: None,
             columns: columns("id", TargetType::Int64),
             bucket: self.bucket.clone(),
             rows: parts.iter().map(|ids| ids.len() as u64).sum(),
@@ -117,7 +118,7 @@ async fn put(bucket: &Bucket, path: &str, bytes: Vec<u8>) -> Part {
     let rows = u64::try_from(reader.metadata().file_metadata().num_rows()).unwrap();
     let (size, crc32c) = (bytes.len() as u64, crc32c::crc32c(&bytes));
     bucket.store.put(&path.into(), PutPayload::from(bytes)).await.unwrap();
-    Part { path: path.into(), rows, bytes: size, crc32c }
+    Part { path: path.into(), rows, bytes: size, crc32c, span: None }
 }
 
 fn read_ids(folder: &Path) -> Vec<i64> {

@@ -12,7 +12,7 @@ use super::relation::Relation;
 use super::run_id::RunId;
 use super::schema::Column;
 use super::snapshot::SnapshotPlan;
-use super::table_write::TableWrite;
+use super::table_write::{PartitionWidth, TableWrite};
 use super::unit::{Unit, UnitRef};
 use crate::error::{Error, Kind};
 use crate::job::{Excluded, RowSecurity};
@@ -182,6 +182,10 @@ pub struct Table {
     /// plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub way: Option<String>,
+    /// How the target is partitioned, if a load may be too wide for one job: the receipts tell which
+    /// values the rows have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitioned_by: Option<PartitionWidth>,
     /// Its columns, in the order of the part files.
     pub columns: Vec<Column>,
     /// Names and types of the columns, and the partitions, as planned: a reader that finds

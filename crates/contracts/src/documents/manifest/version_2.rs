@@ -159,6 +159,7 @@ impl OldTable {
             reason: self.reason,
             statement: None,
             way: None,
+            partitioned_by: None,
             columns: self.columns,
             shape: self.shape,
             rows: self.rows,

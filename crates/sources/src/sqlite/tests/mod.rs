@@ -116,6 +116,7 @@ fn planned(job: &TableJob, description: Description) -> Table {
         reason: String::new(),
         statement: None,
         way: None,
+        partitioned_by: None,
         shape: description.shape.clone(),
         rows: description.rows(),
         bytes: description.bytes(),

@@ -11,7 +11,7 @@ use super::recorder::{Recorder, done, failed, running};
 use super::{ID, RUN, TAGS, advance, columns, load, loaded, visibility};
 use crate::target::{Loaded, Visibility};
 
-fn refused(result: Result<Poll<Loaded>>) -> (Kind, String) {
+pub(super) fn refused(result: Result<Poll<Loaded>>) -> (Kind, String) {
     let error = result.expect_err("the load should be refused");
     (error.kind(), format!("{}\n{}", error.chain(), error.remedy().unwrap_or_default()))
 }

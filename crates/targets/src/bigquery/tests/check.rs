@@ -76,6 +76,7 @@ pub(super) fn table(disposition: WriteDisposition, wanted: &[(&str, TargetType)]
         reason: String::new(),
         statement: None,
         way: None,
+        partitioned_by: None,
         columns: columns(wanted),
         shape: String::new(),
         rows: 0,

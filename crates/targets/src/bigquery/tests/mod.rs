@@ -15,6 +15,7 @@ mod requests;
 mod schema;
 mod transaction;
 mod warehouse;
+mod wide;
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -44,7 +45,7 @@ async fn load_of(run: &str, disposition: WriteDisposition, columns: Vec<Column>)
     for (number, rows) in [(1, 2), (2, 1)] {
         let path = format!("etl/runs/{run}/parts/{number}.parquet");
         store.put(&path.as_str().into(), PutPayload::from_static(b"rows")).await.unwrap();
-        parts.push(Part { path, rows, bytes: 4, crc32c: 0 });
+        parts.push(Part { path, rows, bytes: 4, crc32c: 0, span: None });
     }
     Load {
         run: run.parse().unwrap(),
@@ -57,6 +58,7 @@ async fn load_of(run: &str, disposition: WriteDisposition, columns: Vec<Column>)
         order_by: None,
         schema_changes: SchemaChanges::default(),
         new_table: NewTable::default(),
+        partitioned_by: None,
         columns,
         bucket: Bucket { store, prefix: "etl".into(), url: "gs://lake/etl".into() },
         parts,
@@ -75,7 +77,7 @@ async fn many_parts(load: &Load, count: usize) -> Vec<Part> {
         let path = format!("etl/runs/{RUN}/parts/many_{number}.parquet");
         let rows = PutPayload::from_static(b"rows");
         load.bucket.store.put(&path.as_str().into(), rows).await.unwrap();
-        parts.push(Part { path, rows: 1, bytes: 4, crc32c: 0 });
+        parts.push(Part { path, rows: 1, bytes: 4, crc32c: 0, span: None });
     }
     parts
 }
