@@ -22,6 +22,11 @@ class Dockerfile(unittest.TestCase):
         ended = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True)
         self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)
 
+    def test_the_script_that_builds_it_is_valid(self):
+        shellcheck = Path(sys.executable).parent / "shellcheck"
+        ended = subprocess.run([shellcheck, Path(__file__).parent / "build_image"], capture_output=True, text=True)
+        self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)
+
     def test_every_crate_is_in_the_context(self):
         """Cargo reads the manifest of each member of the workspace, and asks for its targets."""
         members = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["members"]
