@@ -13,5 +13,5 @@ from .settings import BASE_DIR, SLUICE  # noqa: E402
 DEBUG = True
 ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE = SECURE_SSL_REDIRECT = False
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "local.sqlite3"}}
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ.get("DJANGO_DATABASE", BASE_DIR / "local.sqlite3")}}
 SLUICE = {**SLUICE, "events_topic": "projects/demo/topics/sluice-events"}
