@@ -4,7 +4,7 @@
 #   /usr/local/bin/sluice-extractor    Cloud Run Job
 #   /usr/local/bin/sluice-loader       Cloud Run service
 #
-# `tests/image/build` builds and tries it without a daemon and without a registry of images.
+# `tests/delivery/build_image` builds and tries it without a daemon and without a registry of images.
 
 FROM docker.io/library/rust:1.95-slim-bookworm AS chef
 RUN cargo install --locked --version 0.1.78 cargo-chef
