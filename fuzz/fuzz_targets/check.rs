@@ -6,7 +6,7 @@
 //! array, plus 128 for the policy `fail`); the size of the pieces; the stream.
 
 use TargetType::{
-    Bignumeric, Bool, Bytes, Date, Datetime, Float64, Geography, Int64, Json, Numeric,
+    Bignumeric, Bool, Bytes, Date, Datetime, Float64, Geography, Int64, Interval, Json, Numeric,
     String as Text, Time, Timestamp,
 };
 use arrow_array::RecordBatch;
@@ -46,7 +46,7 @@ const SCALARS: &[(&str, TargetType, (u8, u8))] = &[
     ("jsonb", Json, (0, 0)),
     ("money", Numeric, (19, 2)),
     ("money", Bignumeric, (22, 3)),
-    ("interval", Text, (0, 0)),
+    ("interval", Interval, (0, 0)),
     ("char", Bytes, (0, 0)),
     ("composite", Json, (0, 0)),
     ("array_json", Json, (0, 0)),

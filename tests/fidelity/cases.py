@@ -218,11 +218,20 @@ case("timestamptz_as_text", "timestamptz", "STRING", ["2024-02-29 12:34:56.12345
      lambda r: moment(r, r.choice(ZONES)), wanted="STRING")
 INTERVALS = ["1 year 2 mons 3 days 04:05:06.789", "-1 mons +1 day -00:00:01", "0", "-00:00:00.000001", "178000000 years", "-178000000 years",
              "1 day", "2147483647 days", "-2147483648 days", "11 mons", "13 mons", "-13 mons", "-1 year +1 mon", "2562047788:00:54.775807",
-             "-2562047788:00:54.775807", "00:00:00.1", "24:00:00", "100:59:59.999999", "-0.5 seconds", "1 mon -1 day +00:00:01.5"]
-case("interval", "interval", "STRING", INTERVALS,
-     lambda r: f"{r.randint(-200, 200)} mons {r.randint(-4000, 4000)} days {r.randint(-10**12, 10**12) / 1e6:.6f} seconds", kind="interval")
-case("interval_infinity", "interval", "STRING", ["infinity", "-infinity", "1 day"], kind="interval", since=17)
-case("interval_as_second", "interval day to second(3)", "STRING", ["1 day 02:03:04.567", "-00:00:00.001"], kind="interval")
+             "-2562047788:00:54.775807", "10000 years", "-10000 years", "10000 years 1 mon", "-10000 years -1 mon", "3660000 days", "-3660000 days", "3660001 days",
+             "-3660001 days", "87840000:00:00", "-87840000:00:00", "87840000:00:00.000001", "-87840000:00:00.000001", "-87840000:01:00", "87839999:59:59.999999",
+             "10000 years -3660000 days +87840000:00:00", "-10000 years +3660001 days -87840000:00:00", "00:00:00.1", "24:00:00", "100:59:59.999999", "-0.5 seconds", "1 mon -1 day +00:00:01.5"]
+
+
+def duration(r, most=10**12):
+    return f"{r.randint(-200, 200)} mons {r.randint(-4000, 4000)} days {r.randint(-most, most) / 1e6:.6f} seconds"
+
+
+case("interval", "interval", "INTERVAL", INTERVALS, duration, kind="interval")
+case("interval_as_text", "interval", "STRING", INTERVALS, duration, kind="interval", wanted="STRING")
+case("interval_infinity", "interval", "INTERVAL", ["infinity", "-infinity", "1 day"], kind="interval", since=17)
+case("interval_infinity_as_text", "interval", "STRING", ["infinity", "-infinity"], kind="interval", wanted="STRING", since=17)
+case("interval_as_second", "interval day to second(3)", "INTERVAL", ["1 day 02:03:04.567", "-00:00:00.001"], kind="interval")
 
 # Documents
 
@@ -402,7 +411,8 @@ case("json_array", "json[]", "JSON[]", ['{"{\\"a\\": 1.10,  \\"a\\": 2}"}', "{}"
 case("jsonb_array", "jsonb[]", "JSON[]", ['{"{\\"a\\": 1.10}"}'], array(good_document, 0), kind=["text", ","])
 case("enum_array", "mood[]", "STRING[]", ['{sad,ok,"über 😀"}', "{}"], array(lambda r: r.choice(["sad", "ok", "with \"quotes\""])), kind=["text", ","])
 case("inet_array", "inet[]", "STRING[]", ["{10.0.0.1/8,::1,1.2.3.4}"], array(lambda r: ".".join(str(r.randrange(256)) for _ in range(4)), 0), kind=["inet", ","])
-case("interval_array", "interval[]", "STRING[]", ['{"1 year 2 mons","-00:00:00.5"}'], array(lambda r: f"{r.randint(-200, 200)} mons {r.randint(-4000, 4000)} days {r.randint(-10**9, 10**9) / 1e6:.6f} seconds", 0), kind=["interval", ","])
+case("interval_array", "interval[]", "INTERVAL[]", ['{"1 year 2 mons","-00:00:00.5"}', '{"1 day","3660001 days"}', '{"10000 years","87840000:00:00.000001"}'],
+     array(lambda r: duration(r, 10**9), 0), kind=["interval", ","])
 case("tstzrange_array", "tstzrange[]", "STRING[]", ['{"[2024-01-01,2024-02-01)",empty}'], array(range_of(lambda r: usual_moment(r) + "+00", str), 0), kind=["text", ","])
 case("box_array", "box[]", "STRING[]", ["{(3,4),(1,2);(2,2),(1,1)}"], kind=["text", ";"])
 case("money_array", "money[]", "NUMERIC[]", ["{1.50,-2.25}"], array(number(9, 2), 0), kind=["decimal", ","], asked="v::numeric[]")

@@ -72,9 +72,7 @@ UNITS = {"year": 12, "mon": 1, "day": None}
 
 
 def interval_of(text):
-    """(months, days, microseconds) of an interval in the style `postgres`, or INVALID."""
-    if "infinity" in text:
-        return INVALID
+    """(months, days, microseconds) of a finite interval in the style `postgres`."""
     months, days, micros = 0, 0, 0
     words = text.split()
     while words:
@@ -89,6 +87,15 @@ def interval_of(text):
         else:
             months += int(number) * UNITS[unit]
     return months, days, micros
+
+
+def bounded_interval_of(text):
+    """The same, or INVALID if BigQuery's INTERVAL does not hold it."""
+    if "infinity" in text:
+        return INVALID
+    months, days, micros = interval_of(text)
+    held = abs(months) <= 120_000 and abs(days) <= 3_660_000 and abs(micros) <= 3_660_000 * MICROS_A_DAY
+    return (months, days, micros) if held else INVALID
 
 
 ISO_INTERVAL = re.compile(

@@ -125,8 +125,8 @@ def expected(target, kind, text):
         return exact.time_of(text)
     if base in ("DATETIME", "TIMESTAMP"):
         return exact.moment_of(text)
-    if kind == "interval":
-        wanted = exact.interval_of(text)
+    if kind == "interval" and "infinity" not in text or base == "INTERVAL":
+        wanted = (exact.bounded_interval_of if base == "INTERVAL" else exact.interval_of)(text)
         return wanted if wanted is INVALID else Says(lambda found: exact.iso_interval_of(found) == wanted)
     if isinstance(kind, Spelled):
         return kind.texts[text]

@@ -87,6 +87,7 @@ fn carrier(kind: TargetType) -> [&'static str; 3] {
         TargetType::Datetime => ["TIMESTAMP(MICROS), not adjusted to UTC", LOAD, EMULATOR],
         TargetType::Timestamp => ["TIMESTAMP(MICROS), adjusted to UTC", LOAD, EMULATOR],
         TargetType::Json => ["STRING", "statement with `PARSE_JSON`", EMULATOR],
+        TargetType::Interval => ["STRING, as ISO 8601", "statement with `CAST`", REQUESTS],
         TargetType::Geography => ["STRING, as WKT or GeoJSON", LOAD, REQUESTS],
         TargetType::Struct => ["group", LOAD, REQUESTS],
     }

@@ -38,6 +38,9 @@ pub enum TargetType {
     Json,
     /// Points, lines and polygons on the earth, as WKT or `GeoJSON`.
     Geography,
+    /// Months, days and microseconds, each with a sign of its own, as ISO 8601: up to 10,000 years,
+    /// 3,660,000 days and 87,840,000 hours.
+    Interval,
     /// Named fields, each with a type of its own: [`Column::fields`]. A job cannot ask for it.
     #[schemars(skip)]
     Struct,
@@ -45,7 +48,7 @@ pub enum TargetType {
 
 impl TargetType {
     /// Every type but STRUCT, in the order of the documentation.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Int64,
         Self::Float64,
         Self::Numeric,
@@ -59,6 +62,7 @@ impl TargetType {
         Self::Timestamp,
         Self::Json,
         Self::Geography,
+        Self::Interval,
     ];
 
     /// The standard SQL name.
@@ -77,6 +81,7 @@ impl TargetType {
             Self::Timestamp => "TIMESTAMP",
             Self::Json => "JSON",
             Self::Geography => "GEOGRAPHY",
+            Self::Interval => "INTERVAL",
             Self::Struct => "STRUCT",
         }
     }
@@ -230,7 +235,9 @@ pub fn scalar_type(target: TargetType, decimal: Option<Decimal>) -> DataType {
             }
         }
         TargetType::Bool => DataType::Boolean,
-        TargetType::String | TargetType::Json | TargetType::Geography => DataType::Utf8,
+        TargetType::String | TargetType::Json | TargetType::Geography | TargetType::Interval => {
+            DataType::Utf8
+        }
         TargetType::Bytes => DataType::Binary,
         TargetType::Date => DataType::Date32,
         TargetType::Time => DataType::Time64(TimeUnit::Microsecond),

@@ -1,6 +1,6 @@
 //! What a load does until its rows are visible, and what that costs, for the reader of a plan.
 
-use sluice_contracts::documents::Table;
+use sluice_contracts::documents::{Table, TargetType};
 use sluice_contracts::job::WriteDisposition;
 use sluice_runtime::format::thousands;
 
@@ -55,7 +55,10 @@ fn statement(table: &Table, existing: Option<&ExistingTable>) -> (&'static str, 
                 _ => table.bytes,
             },
         ),
-        _ => ("a statement that parses the documents:", table.bytes),
+        _ if table.columns.iter().any(|column| column.target_type == TargetType::Json) => {
+            ("a statement that parses the documents:", table.bytes)
+        }
+        _ => ("a statement that reads the values from their texts:", table.bytes),
     }
 }
 

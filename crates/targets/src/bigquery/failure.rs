@@ -1,11 +1,10 @@
 //! Why a job failed, without BigQuery's own message, which may contain a cell's value.
 
-use sluice_contracts::documents::RunId;
+use sluice_contracts::documents::{RunId, TargetType};
 use sluice_contracts::{Error, Kind};
 
 use super::client::{JobFailure, JobName};
 use super::merge;
-use super::path::is_converted;
 use crate::target::Load;
 
 /// The failure of a job, classified by who must act on it.
@@ -15,7 +14,7 @@ pub(super) fn error(load: Option<&Load>, name: &JobName, failure: &JobFailure) -
         "`bq --location={} show -j {}:{}` shows BigQuery's own message",
         name.location, name.project, name.id
     );
-    if let Some(error) = of_key(load, failure).or_else(|| of_document(load, failure)) {
+    if let Some(error) = of_key(load, failure).or_else(|| of_text(load, failure)) {
         return error;
     }
     match failure.reason.as_str() {
@@ -71,24 +70,30 @@ pub(super) fn given_up(run: RunId, name: &JobName, failure: &JobFailure, times: 
     ))
 }
 
-/// The failure of a statement that found a document which JSON of BigQuery does not hold.
+/// The failure of a statement that found a text which is no value of its column's type.
 /// <https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#parse_json>
-fn of_document(load: Option<&Load>, failure: &JobFailure) -> Option<Error> {
-    let columns = load?.columns.iter().filter(|column| is_converted(column));
-    let columns: Vec<&str> = columns.map(|column| column.source_name.as_str()).collect();
-    let what = match failure.message.as_str() {
-        _ if columns.is_empty() => return None,
+/// <https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_functions#cast_as_interval>
+fn of_text(load: Option<&Load>, failure: &JobFailure) -> Option<Error> {
+    let (what, kind, text) = match failure.message.as_str() {
         said if said.contains("loss of precision") => {
-            "a document has a number that BigQuery would round"
+            ("a document has a number that BigQuery would round", TargetType::Json, "documents")
         }
-        said if said.contains("PARSE_JSON") => "BigQuery cannot read a document",
+        said if said.contains("PARSE_JSON") => {
+            ("BigQuery cannot read a document", TargetType::Json, "documents")
+        }
+        // `Invalid INTERVAL value`, and `Interval field months` for one that is too long.
+        said if said.contains("INTERVAL value") || said.contains("Interval field") => {
+            ("BigQuery cannot read an interval", TargetType::Interval, "intervals")
+        }
         _ => return None,
     };
+    let columns = load?.columns.iter().filter(|column| column.target_type == kind);
+    let columns: Vec<&str> = columns.map(|column| column.source_name.as_str()).collect();
+    let first = columns.first()?;
     let error = Error::data(format!("{what}, in `{}`", columns.join("` or `")));
     Some(error.hint(format!(
-        "nothing of the table was made visible; `columns.{}.type: STRING` keeps the text of the \
-         documents",
-        columns.first()?
+        "nothing of the table was made visible; `columns.{first}.type: STRING` keeps the text of \
+         the {text}"
     )))
 }
 

@@ -125,6 +125,7 @@ pub(super) fn refusals(new: &NewTable, columns: &[Column]) -> Vec<Error> {
                     | TargetType::Bytes
                     | TargetType::Time
                     | TargetType::Json
+                    | TargetType::Interval
                     | TargetType::Struct
             )
         };

@@ -237,7 +237,11 @@ fn refused_key(wanted: &Wanted<'_>, name: &str) -> Option<Error> {
     };
     let incomparable = matches!(
         column.target_type,
-        TargetType::Float64 | TargetType::Json | TargetType::Geography | TargetType::Struct
+        TargetType::Float64
+            | TargetType::Json
+            | TargetType::Geography
+            | TargetType::Interval
+            | TargetType::Struct
     );
     let array = if column.repeated { "an array of " } else { "" };
     (incomparable || column.repeated).then(|| {
@@ -256,7 +260,11 @@ fn refused_order(wanted: &Wanted<'_>, name: &str) -> Option<Error> {
     // NaN is neither greater nor less than any other number.
     let unordered = matches!(
         column.target_type,
-        TargetType::Float64 | TargetType::Json | TargetType::Geography | TargetType::Struct
+        TargetType::Float64
+            | TargetType::Json
+            | TargetType::Geography
+            | TargetType::Interval
+            | TargetType::Struct
     );
     let array = if column.repeated { "an array of " } else { "" };
     (unordered || column.repeated).then(|| {

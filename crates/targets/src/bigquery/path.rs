@@ -138,7 +138,7 @@ pub(super) fn stages(parts: &[Part]) -> Result<Vec<Range<usize>>> {
 /// Whether no load from Parquet fills a column of this type, so that it is loaded as text.
 /// <https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet#parquet_conversions>
 pub(super) fn is_converted(column: &Column) -> bool {
-    column.target_type == TargetType::Json
+    matches!(column.target_type, TargetType::Json | TargetType::Interval)
 }
 
 /// The columns of the staging tables.

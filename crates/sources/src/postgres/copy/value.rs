@@ -7,17 +7,14 @@ use uuid::Uuid;
 use super::super::type_table::Wire;
 use super::geography::{self, GeographyFormat};
 use super::refusal::Refusal;
-use super::{array, numeric};
+use super::{array, interval, numeric};
 use crate::builder::{ColumnBuilder, Invalid};
 
 /// Appends a value. An error appends nothing, except elements of an array that is still open.
 pub(super) fn append(wire: Wire, value: &[u8], into: &mut ColumnBuilder) -> Result<(), Refusal> {
     match (wire, into) {
         (_, ColumnBuilder::List(list)) => array::append(wire, value, list)?,
-        (Wire::Interval, _) if value.ends_with(b"infinity") => {
-            return Err(Invalid("infinity").into());
-        }
-        (Wire::Text | Wire::Interval, into) => text(value, into)?,
+        (Wire::Text, into) => text(value, into)?,
         (Wire::Int8, ColumnBuilder::Int64(b)) => b.append_value(i64::from_be_bytes(sized(value)?)),
         (Wire::Int4, ColumnBuilder::Int64(b)) => {
             b.append_value(i32::from_be_bytes(sized(value)?).into());
@@ -72,6 +69,7 @@ pub(super) fn append(wire: Wire, value: &[u8], into: &mut ColumnBuilder) -> Resu
         (Wire::Geography, ColumnBuilder::Text(b)) => {
             b.append_value(geography::spelled(value, GeographyFormat::Wkt)?);
         }
+        (Wire::Interval, ColumnBuilder::Text(b)) => interval::append(value, b)?,
         (Wire::Int2, into) => integer(i16::from_be_bytes(sized(value)?).into(), into)?,
         (Wire::Int4, into) => integer(i32::from_be_bytes(sized(value)?).into(), into)?,
         (Wire::Oid, into) => integer(u32::from_be_bytes(sized(value)?).into(), into)?,
@@ -81,7 +79,7 @@ pub(super) fn append(wire: Wire, value: &[u8], into: &mut ColumnBuilder) -> Resu
     Ok(())
 }
 
-fn sized<const N: usize>(value: &[u8]) -> Result<[u8; N], Refusal> {
+pub(super) fn sized<const N: usize>(value: &[u8]) -> Result<[u8; N], Refusal> {
     value.try_into().map_err(|_| Refusal::Malformed("a value of the wrong length"))
 }
 

@@ -16,7 +16,7 @@ pub(in crate::postgres) fn suspicion(column: &Column, quoted: &str) -> Option<St
     if column.encoding == BOUNDED_JSON {
         return Some(format!("{quoted}::pg_catalog.text ~ '{BOUNDS_PATTERN}'"));
     }
-    let row = Row::named(&column.encoding)?;
+    let row = Row::of_column(column)?;
     if !column.repeated {
         return of_value(column, row, quoted);
     }
@@ -40,7 +40,7 @@ pub(in crate::postgres) fn suspicion_of_element(
     column: &Column,
     value: &str,
 ) -> Option<(&'static str, String)> {
-    let row = Row::named(&column.encoding)?;
+    let row = Row::of_column(column)?;
     let kind = match (row.wire, row.name) {
         (Wire::Numeric, _) => "pg_catalog.numeric",
         (Wire::Date, _) => "pg_catalog.date",
@@ -84,7 +84,18 @@ fn of_value(column: &Column, row: &Row, value: &str) -> Option<String> {
                  or {value} >= '10000-01-01 00:00:00{zone}'::pg_catalog.{kind}"
             )
         }
-        (Wire::Interval, _) => format!("not pg_catalog.isfinite({value})"),
+        (Wire::Interval, _) => {
+            let part = |part: &str| format!("pg_catalog.date_part('{part}', {value})");
+            let [year, month, day] = ["year", "month", "day"].map(part);
+            let [hour, minute, second] = ["hour", "minute", "second"].map(part);
+            // All parts are whole numbers but the seconds, which are compared with 0 only.
+            format!(
+                "not pg_catalog.isfinite({value}) \
+                 or pg_catalog.abs({year} * 12 + {month}) > 120000 \
+                 or pg_catalog.abs({day}) > 3660000 or pg_catalog.abs({hour}) > 87840000 \
+                 or pg_catalog.abs({hour}) = 87840000 and ({minute} <> 0 or {second} <> 0)"
+            )
+        }
         _ => return None,
     })
 }

@@ -214,9 +214,11 @@ fn what_is_read_as_the_servers_text() {
     check("inet as STRING", "STRING text");
     check("inet as BYTES", "BYTES text");
     check("inet[]", &format!("STRING REPEATED text[] | {ARRAYS}"));
-    check("interval", "STRING text | infinity");
+    let lengths = "infinity, more than 10,000 years, 3,660,000 days or 87,840,000 hours";
+    check("interval", &format!("INTERVAL | {lengths}"));
     check("interval as STRING", "STRING text");
-    check("interval[]", &format!("STRING REPEATED text[] | {ARRAYS}, infinity"));
+    check("interval[]", &format!("INTERVAL REPEATED | {ARRAYS}, {lengths}"));
+    check("interval[] as STRING", "STRING text");
     check("span", "STRING text");
     check("tstzrange", "STRING text");
     check("spans[]", &format!("STRING REPEATED text[] | {ARRAYS}"));
