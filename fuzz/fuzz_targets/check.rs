@@ -7,7 +7,7 @@
 
 use TargetType::{
     Bignumeric, Bool, Bytes, Date, Datetime, Float64, Geography, Int64, Interval, Json, Numeric,
-    String as Text, Time, Timestamp,
+    RangeDate, RangeDatetime, RangeTimestamp, String as Text, Time, Timestamp,
 };
 use arrow_array::RecordBatch;
 use sluice_contracts::documents::{Column, Decimal, OnInvalid, TargetType};
@@ -58,6 +58,9 @@ const SCALARS: &[(&str, TargetType, (u8, u8))] = &[
     ("numeric", Bignumeric, (58, 20)),
     ("inet", Text, (0, 0)),
     ("enum", Text, (0, 0)),
+    ("daterange", RangeDate, (0, 0)),
+    ("tsrange", RangeDatetime, (0, 0)),
+    ("tstzrange", RangeTimestamp, (0, 0)),
 ];
 
 /// Panics if any of this does not hold.

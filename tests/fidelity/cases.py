@@ -354,9 +354,19 @@ case("int4range", "int4range", "STRING", ["empty", "(,)", "[1,10)", "[1,1]", "(,
      lambda r: f"[{r.randint(-100, 0)},{r.randint(1, 100)}{r.choice(')]')}")
 case("int8range", "int8range", "STRING", ["empty", "[-9223372036854775808,9223372036854775807)"], range_of(whole(64), WHOLE))
 case("numrange", "numrange", "STRING", ["empty", "[1.10,2.200]", "[NaN,)", f"[0,{LONG}]"], range_of(number(20, 10), PLAIN_NUMBER))
-case("daterange", "daterange", "STRING", ["empty", "[2024-01-01,2024-02-01)", "[-infinity,infinity]", "[0044-03-15 BC,)", "[2024-01-01,infinity)"], range_of(usual_day, str))
-case("tsrange", "tsrange", "STRING", ['[2024-01-01 00:00:00,"infinity"]', "empty", "(,)"], range_of(usual_moment, str))
-case("tstzrange", "tstzrange", "STRING", ["[2024-01-01,2024-02-01)", "empty", "[2024-03-31 02:30:00 Europe/Berlin,infinity]"], range_of(lambda r: usual_moment(r) + "+00", str))
+DATE_RANGES = ["empty", "[2024-01-01,2024-02-01)", "[2024-01-01,2024-02-01]", "(2024-01-01,2024-02-01)", "[-infinity,infinity]", "[0044-03-15 BC,)", "[2024-01-01,infinity)", "[2024-01-01,infinity]",
+               "(-infinity,2024-01-01)", "(,)", "(,2024-01-01)", "[2024-01-01,)", "[0001-01-01,9999-12-31)", "[0001-01-01,9999-12-31]", "[0001-12-31 BC,2024-01-01)", "[2024-01-01,10000-01-01)",
+               "[2024-01-01,10000-01-02)", "(0001-12-31 BC,2024-01-01)", "[10000-01-01,)"]
+STAMP_RANGES = ["empty", "(,)", "[2024-01-01,2024-02-01)", "(2024-01-01,2024-02-01)", "[2024-01-01,2024-02-01]", "(2024-01-01,)", "(,2024-01-01]", "[2024-01-01,)", "(,2024-01-01)",
+                '[2024-01-01 00:00:00,"infinity"]', '["-infinity",2024-01-01)', "[2024-01-01,infinity)", "[2024-01-01 00:00:00.000001,2024-01-01 00:00:00.5)", "[2024-01-01,2024-01-01]",
+                "[0001-01-01,9999-12-31 23:59:59.999999)", "[0001-01-01,10000-01-01)", "[0001-12-31 23:59:59.999999 BC,2024-01-01)", "[10000-01-01,)", "(,0001-12-31 BC)"]
+ZONED_RANGES = [*STAMP_RANGES, "[2024-03-31 02:30:00 Europe/Berlin,infinity]", "[0001-01-01 00:00:00+01,2024-01-01)",
+                "[2024-01-01,9999-12-31 23:59:59.999999-01)", "[2024-01-01 00:00:00+01,2024-01-02 00:00:00+05:30)"]
+case("daterange", "daterange", "RANGE<DATE>", DATE_RANGES, range_of(usual_day, str), kind="range")
+case("daterange_as_text", "daterange", "STRING", DATE_RANGES, range_of(usual_day, str), wanted="STRING")
+case("tsrange", "tsrange", "RANGE<DATETIME>", STAMP_RANGES, range_of(usual_moment, str), kind="range")
+case("tstzrange", "tstzrange", "RANGE<TIMESTAMP>", ZONED_RANGES, range_of(lambda r: usual_moment(r) + "+00", str), kind="range")
+case("tstzrange_as_text", "tstzrange", "STRING", ZONED_RANGES, range_of(lambda r: usual_moment(r) + "+00", str), wanted="STRING")
 case("range_own", "floatrange", "STRING", ["[0.30000000000000004,1e300]", "empty"], range_of(lambda r: repr(r.uniform(-1e9, 1e9)), float), setup="CREATE TYPE floatrange AS RANGE (subtype = float8)")
 case("int4multirange", "int4multirange", "STRING", ["{}", "{[1,3),[5,8)}", "{(,)}"], multirange_of(whole(32), WHOLE), since=14)
 case("nummultirange", "nummultirange", "STRING", ["{}", "{[1.10,2.20),[3,)}"], multirange_of(number(20, 10), PLAIN_NUMBER), since=14)
@@ -413,7 +423,8 @@ case("enum_array", "mood[]", "STRING[]", ['{sad,ok,"über 😀"}', "{}"], array(
 case("inet_array", "inet[]", "STRING[]", ["{10.0.0.1/8,::1,1.2.3.4}"], array(lambda r: ".".join(str(r.randrange(256)) for _ in range(4)), 0), kind=["inet", ","])
 case("interval_array", "interval[]", "INTERVAL[]", ['{"1 year 2 mons","-00:00:00.5"}', '{"1 day","3660001 days"}', '{"10000 years","87840000:00:00.000001"}'],
      array(lambda r: duration(r, 10**9), 0), kind=["interval", ","])
-case("tstzrange_array", "tstzrange[]", "STRING[]", ['{"[2024-01-01,2024-02-01)",empty}'], array(range_of(lambda r: usual_moment(r) + "+00", str), 0), kind=["text", ","])
+case("tstzrange_array", "tstzrange[]", "RANGE<TIMESTAMP>[]", ['{"[2024-01-01,2024-02-01)",empty}', '{"[2024-01-01,2024-02-01)","(,)"}', '{"[2024-01-01,infinity)"}', "{}"],
+     array(range_of(lambda r: usual_moment(r) + "+00", str), 0), kind=["range", ","])
 case("box_array", "box[]", "STRING[]", ["{(3,4),(1,2);(2,2),(1,1)}"], kind=["text", ";"])
 case("money_array", "money[]", "NUMERIC[]", ["{1.50,-2.25}"], array(number(9, 2), 0), kind=["decimal", ","], asked="v::numeric[]")
 case("array_as_text", "int4[]", "STRING", ["{1,NULL,3}", "{{1,2},{3,4}}", "[2:3]={1,2}", "{}"], matrix(integers(32)[1], bounds=True), wanted="STRING")

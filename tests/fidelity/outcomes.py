@@ -128,6 +128,10 @@ def expected(target, kind, text):
     if kind == "interval" and "infinity" not in text or base == "INTERVAL":
         wanted = (exact.bounded_interval_of if base == "INTERVAL" else exact.interval_of)(text)
         return wanted if wanted is INVALID else Says(lambda found: exact.iso_interval_of(found) == wanted)
+    if base.startswith("RANGE<"):
+        of = base.removeprefix("RANGE<").removesuffix(">")
+        bounds = exact.range_of(text, of != "DATE")
+        return bounds if bounds is INVALID else Says(lambda found: exact.literal_range_of(found, of) == bounds)
     if isinstance(kind, Spelled):
         return kind.texts[text]
     if kind == "inet":

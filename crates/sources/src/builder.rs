@@ -26,7 +26,7 @@ pub enum ColumnBuilder {
     Float64(Float64Builder),
     /// BOOL.
     Bool(BooleanBuilder),
-    /// STRING, JSON, GEOGRAPHY and INTERVAL.
+    /// STRING, JSON, GEOGRAPHY, INTERVAL and RANGE.
     Text(StringBuilder),
     /// BYTES.
     Bytes(BinaryBuilder),
@@ -92,6 +92,9 @@ impl ColumnBuilder {
             | TargetType::Json
             | TargetType::Geography
             | TargetType::Interval
+            | TargetType::RangeDate
+            | TargetType::RangeDatetime
+            | TargetType::RangeTimestamp
             | TargetType::Struct => Self::Text(StringBuilder::new()),
             TargetType::Bytes => Self::Bytes(BinaryBuilder::new()),
             TargetType::Date => Self::Date(Date32Builder::new()),

@@ -73,21 +73,28 @@ pub(super) fn given_up(run: RunId, name: &JobName, failure: &JobFailure, times: 
 /// The failure of a statement that found a text which is no value of its column's type.
 /// <https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#parse_json>
 /// <https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_functions#cast_as_interval>
+/// <https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_functions#cast-as-range>
 fn of_text(load: Option<&Load>, failure: &JobFailure) -> Option<Error> {
-    let (what, kind, text) = match failure.message.as_str() {
+    let is_json = |kind| kind == TargetType::Json;
+    let is_interval = |kind| kind == TargetType::Interval;
+    let is_range = |kind: TargetType| kind.range_element().is_some();
+    let (what, is_meant, text): (_, fn(TargetType) -> bool, _) = match failure.message.as_str() {
         said if said.contains("loss of precision") => {
-            ("a document has a number that BigQuery would round", TargetType::Json, "documents")
+            ("a document has a number that BigQuery would round", is_json, "documents")
         }
         said if said.contains("PARSE_JSON") => {
-            ("BigQuery cannot read a document", TargetType::Json, "documents")
+            ("BigQuery cannot read a document", is_json, "documents")
         }
         // `Invalid INTERVAL value`, and `Interval field months` for one that is too long.
         said if said.contains("INTERVAL value") || said.contains("Interval field") => {
-            ("BigQuery cannot read an interval", TargetType::Interval, "intervals")
+            ("BigQuery cannot read an interval", is_interval, "intervals")
+        }
+        said if said.contains("parse range") || said.contains("Range start") => {
+            ("BigQuery cannot read a range", is_range, "ranges")
         }
         _ => return None,
     };
-    let columns = load?.columns.iter().filter(|column| column.target_type == kind);
+    let columns = load?.columns.iter().filter(|column| is_meant(column.target_type));
     let columns: Vec<&str> = columns.map(|column| column.source_name.as_str()).collect();
     let first = columns.first()?;
     let error = Error::data(format!("{what}, in `{}`", columns.join("` or `")));

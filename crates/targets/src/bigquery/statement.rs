@@ -71,7 +71,10 @@ fn expression(column: &Column) -> String {
 fn converted(kind: TargetType, text: &str) -> Option<String> {
     match kind {
         TargetType::Json => Some(format!("PARSE_JSON({text}, wide_number_mode => 'exact')")),
-        TargetType::Interval => Some(format!("CAST({text} AS {kind})")),
+        TargetType::Interval
+        | TargetType::RangeDate
+        | TargetType::RangeDatetime
+        | TargetType::RangeTimestamp => Some(format!("CAST({text} AS {kind})")),
         _ => None,
     }
 }

@@ -6,6 +6,7 @@ mod array;
 mod geography;
 mod interval;
 mod numeric;
+mod range;
 mod refusal;
 mod value;
 

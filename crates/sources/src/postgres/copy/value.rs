@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::super::type_table::Wire;
 use super::geography::{self, GeographyFormat};
 use super::refusal::Refusal;
-use super::{array, interval, numeric};
+use super::{array, interval, numeric, range};
 use crate::builder::{ColumnBuilder, Invalid};
 
 /// Appends a value. An error appends nothing, except elements of an array that is still open.
@@ -70,6 +70,7 @@ pub(super) fn append(wire: Wire, value: &[u8], into: &mut ColumnBuilder) -> Resu
             b.append_value(geography::spelled(value, GeographyFormat::Wkt)?);
         }
         (Wire::Interval, ColumnBuilder::Text(b)) => interval::append(value, b)?,
+        (Wire::Range(of), ColumnBuilder::Text(b)) => range::append(of, value, b)?,
         (Wire::Int2, into) => integer(i16::from_be_bytes(sized(value)?).into(), into)?,
         (Wire::Int4, into) => integer(i32::from_be_bytes(sized(value)?).into(), into)?,
         (Wire::Oid, into) => integer(u32::from_be_bytes(sized(value)?).into(), into)?,
@@ -155,7 +156,7 @@ const EPOCH: i32 = 10_957;
 const FIRST_DAY: i32 = -719_162;
 const LAST_DAY: i32 = 2_932_896;
 
-fn date(days: i32) -> Result<i32, Refusal> {
+pub(super) fn date(days: i32) -> Result<i32, Refusal> {
     match days {
         i32::MIN | i32::MAX => Err(Invalid("infinity").into()),
         days => days
@@ -167,7 +168,7 @@ fn date(days: i32) -> Result<i32, Refusal> {
 
 const OUTSIDE: Invalid = Invalid("a year outside 1 to 9999");
 
-fn timestamp(micros: i64) -> Result<i64, Refusal> {
+pub(super) fn timestamp(micros: i64) -> Result<i64, Refusal> {
     const FIRST: i64 = FIRST_DAY as i64 * DAY;
     const AFTER: i64 = (LAST_DAY as i64 + 1) * DAY;
     match micros {

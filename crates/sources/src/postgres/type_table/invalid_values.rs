@@ -4,7 +4,7 @@
 use sluice_contracts::documents::{Column, TargetType};
 
 use super::select_expressions::{ARRAY_JSON, BOUNDED_JSON, BOUNDS_PATTERN};
-use super::{Row, Wire};
+use super::{RangeOf, Row, Wire};
 
 /// A condition that holds for the rows whose `column`, `quoted` in the query, cannot be held;
 /// `None` where the server cannot tell.
@@ -48,6 +48,9 @@ pub(in crate::postgres) fn suspicion_of_element(
         (Wire::Timestamp, "timestamptz") => "pg_catalog.timestamptz",
         (Wire::Timestamp, _) => "pg_catalog.timestamp",
         (Wire::Interval, _) => "pg_catalog.interval",
+        (Wire::Range(RangeOf::Date), _) => "pg_catalog.daterange",
+        (Wire::Range(RangeOf::Timestamp), _) => "pg_catalog.tsrange",
+        (Wire::Range(RangeOf::Timestamptz), _) => "pg_catalog.tstzrange",
         _ => return None,
     };
     Some((kind, of_value(column, row, value)?))
@@ -70,18 +73,20 @@ fn of_value(column: &Column, row: &Row, value: &str) -> Option<String> {
                 digits.scale
             )
         }
-        (Wire::Date, _) => format!(
-            "{value} not between '0001-01-01'::pg_catalog.date and '9999-12-31'::pg_catalog.date"
-        ),
+        (Wire::Date, _) => outside(RangeOf::Date, value),
         (Wire::Time, _) => format!("{value} = '24:00:00'::pg_catalog.time"),
-        (Wire::Timestamp, to) => {
-            let (kind, zone) = match to {
-                TargetType::Timestamp => ("timestamptz", "+00"),
-                _ => ("timestamp", ""),
-            };
+        (Wire::Timestamp, TargetType::Timestamp) => outside(RangeOf::Timestamptz, value),
+        (Wire::Timestamp, _) => outside(RangeOf::Timestamp, value),
+        (Wire::Range(of), _) => {
+            let bound = |side: &str| outside(of, &format!("pg_catalog.{side}({value})"));
             format!(
-                "{value} < '0001-01-01 00:00:00{zone}'::pg_catalog.{kind} \
-                 or {value} >= '10000-01-01 00:00:00{zone}'::pg_catalog.{kind}"
+                "pg_catalog.isempty({value}) \
+                 or not pg_catalog.lower_inf({value}) \
+                 and (not pg_catalog.lower_inc({value}) or {}) \
+                 or not pg_catalog.upper_inf({value}) \
+                 and (pg_catalog.upper_inc({value}) or {})",
+                bound("lower"),
+                bound("upper")
             )
         }
         (Wire::Interval, _) => {
@@ -98,4 +103,22 @@ fn of_value(column: &Column, row: &Row, value: &str) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// A condition that holds for what lies outside of the years 1 to 9999.
+fn outside(of: RangeOf, value: &str) -> String {
+    let (kind, zone) = match of {
+        RangeOf::Date => {
+            return format!(
+                "{value} not between '0001-01-01'::pg_catalog.date \
+                 and '9999-12-31'::pg_catalog.date"
+            );
+        }
+        RangeOf::Timestamp => ("timestamp", ""),
+        RangeOf::Timestamptz => ("timestamptz", "+00"),
+    };
+    format!(
+        "{value} < '0001-01-01 00:00:00{zone}'::pg_catalog.{kind} \
+         or {value} >= '10000-01-01 00:00:00{zone}'::pg_catalog.{kind}"
+    )
 }

@@ -56,6 +56,8 @@ pub(super) enum Wire {
     Json,
     /// 64-bit microseconds, then 32-bit days and 32-bit months.
     Interval,
+    /// A byte of flags, then the bounds, each with its length.
+    Range(RangeOf),
     /// One byte of text; 0 is the empty text.
     Char,
     /// Bytes as they are.
@@ -74,6 +76,17 @@ pub(super) enum Wire {
     Geometry,
     /// EWKB, whose edges are straight on the earth.
     Geography,
+}
+
+/// What a range is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RangeOf {
+    /// `daterange`
+    Date,
+    /// `tsrange`
+    Timestamp,
+    /// `tstzrange`
+    Timestamptz,
 }
 
 /// One type of the source.

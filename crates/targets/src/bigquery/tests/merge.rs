@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use sluice_contracts::documents::{
-    Granularity, NewTable, OnInvalid, PartitionBy, SchemaChanges, TargetType,
+    Granularity, NewTable, OnInvalid, PartitionBy, SchemaChanges, TargetType, bigquery_schema,
 };
 use sluice_contracts::job::WriteDisposition::{self, Merge, ReplacePartitions};
 
@@ -134,9 +134,11 @@ async fn what_no_statement_can_replace_is_refused_before() {
         (Merge, vec!["idd"], None, None, "`key` names `idd`, which the table has no column for"),
         (Merge, vec!["ratio"], None, None, "`key` names `ratio`, which is FLOAT64"),
         (Merge, vec!["length"], None, None, "`key` names `length`, which is INTERVAL"),
+        (Merge, vec!["days"], None, None, "`key` names `days`, which is RANGE<DATE>"),
         (Merge, vec!["tags"], None, None, "`key` names `tags`, which is an array of STRING"),
         (Merge, vec!["id"], Some("doc"), None, "`order_by` names `doc`, which is JSON"),
         (Merge, vec!["id"], Some("length"), None, "`order_by` names `length`, which is INTERVAL"),
+        (Merge, vec!["id"], Some("days"), None, "`order_by` names `days`, which is RANGE<DATE>"),
         (Merge, vec!["id"], Some("ratio"), None, "`order_by` names `ratio`, which is FLOAT64"),
         (Merge, vec!["id"], Some("no"), None, "`order_by` names `no`, which the table has no"),
         (Merge, vec!["id"], None, filtered(), "the key does not say in which of them a row lies"),
@@ -151,7 +153,8 @@ async fn what_no_statement_can_replace_is_refused_before() {
             None => {
                 let (ratio, doc) = (("ratio", TargetType::Float64), ("doc", TargetType::Json));
                 let length = ("length", TargetType::Interval);
-                load.columns.extend(columns(&[ratio, doc, length, EMAIL, TAGS]));
+                let days = ("days", TargetType::RangeDate);
+                load.columns.extend(columns(&[ratio, doc, length, days, EMAIL, TAGS]));
             }
         }
         let error = advance(&recorder.serve().await, &load).await.unwrap_err();
@@ -197,6 +200,7 @@ async fn what_no_statement_can_replace_is_refused_before() {
 #[tokio::test]
 async fn a_text_that_bigquery_does_not_hold_is_named_and_not_shown() {
     let [doc, length] = [("doc", TargetType::Json), ("length", TargetType::Interval)];
+    let days = ("days", TargetType::RangeDate);
     for ((name, kind), message, said) in [
         (
             doc,
@@ -214,10 +218,16 @@ async fn a_text_that_bigquery_does_not_hold_is_named_and_not_shown() {
             "Interval field months '120007' is out of range -120000 to 120000",
             "BigQuery cannot read an interval, in `length`",
         ),
+        (
+            days,
+            "Failed to parse range: range must be formatted exactly as [START, END) (found 7)",
+            "BigQuery cannot read a range, in `days`",
+        ),
     ] {
         let recorder = Recorder::default();
-        recorder.stands(json!({"schema": {"fields": [{"name": name, "type": kind.name()}]}}));
-        let load = load(WriteDisposition::Truncate, columns(&[(name, kind)])).await;
+        let columns = columns(&[(name, kind)]);
+        recorder.stands(json!({"schema": {"fields": bigquery_schema(&columns)}}));
+        let load = load(WriteDisposition::Truncate, columns).await;
         recorder.ends(super::recorder::done(3));
         recorder.ends(failed("invalidQuery", message));
         let error = advance(&recorder.serve().await, &load).await.unwrap_err();

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use sluice_contracts::Kind;
 use sluice_contracts::documents::{Column, OnInvalid, Table, TargetType, Unit};
 
-use super::encode::{array, cell, column, decode, interval, numeric, stream, stream_of};
+use super::encode::{array, cell, column, decode, interval, numeric, range, stream, stream_of};
 use crate::postgres::copy::{CopyDecoder, HEADER};
 use crate::postgres::type_table::expression;
 
@@ -81,17 +81,56 @@ fn intervals_as_durations() {
     }
 }
 
-/// A manifest of a version that knew no INTERVAL is read as it was planned.
+#[test]
+fn ranges_as_bigquery_writes_them() {
+    let day = |days: i32| days.to_be_bytes().to_vec();
+    let at = |micros: i64| micros.to_be_bytes().to_vec();
+    // 0001-01-01, 9999-12-31, and the same with the time of day.
+    let (first, last) = (day(-730_119), day(2_921_939));
+    let (earliest, latest) = (at(-63_082_281_600_000_000), at(252_455_615_999_999_999));
+    for (pg, wire, expected) in [
+        ("daterange", range(0x02, &[day(0), day(31)]), "[2000-01-01, 2000-02-01)"),
+        ("daterange", range(0x02, &[first, last]), "[0001-01-01, 9999-12-31)"),
+        ("daterange", range(0x0a, &[day(0)]), "[UNBOUNDED, 2000-01-01)"),
+        ("daterange", range(0x12, &[day(0)]), "[2000-01-01, UNBOUNDED)"),
+        ("daterange", range(0x18, &[]), "[UNBOUNDED, UNBOUNDED)"),
+        ("tsrange", range(0x08, &[at(500_000)]), "[UNBOUNDED, 2000-01-01 00:00:00.500)"),
+        (
+            "tstzrange",
+            range(0x02, &[earliest, latest]),
+            "[0001-01-01 00:00:00+00, 9999-12-31 23:59:59.999999+00)",
+        ),
+    ] {
+        check(pg, None, &wire, expected);
+    }
+    let [one, two] = [at(0), at(1)];
+    invalid("tsrange", None, &range(0x01, &[]), "an empty range");
+    invalid("tsrange", None, &range(0x00, &[one.clone(), two.clone()]), "an exclusive lower bound");
+    invalid("tsrange", None, &range(0x10, std::slice::from_ref(&one)), "an exclusive lower bound");
+    invalid("tsrange", None, &range(0x06, &[one.clone(), two]), "an inclusive upper bound");
+    invalid("tsrange", None, &range(0x0c, &[one]), "an inclusive upper bound");
+    invalid("daterange", None, &range(0x12, &[day(i32::MIN)]), "infinity");
+    invalid("daterange", None, &range(0x0e, &[day(i32::MAX)]), "infinity");
+    invalid("daterange", None, &range(0x08, &[day(2_921_940)]), "a year outside 1 to 9999");
+    invalid("daterange", None, &range(0x12, &[day(-730_120)]), "a year outside 1 to 9999");
+    invalid("tstzrange", None, &range(0x12, &[at(i64::MIN)]), "infinity");
+    let after = at(252_455_616_000_000_000);
+    invalid("tstzrange", None, &range(0x08, &[after]), "a year outside 1 to 9999");
+}
+
+/// A manifest of a version that knew no INTERVAL and RANGE is read as it was planned.
 #[test]
 fn texts_of_earlier_manifests() {
-    let planned = Column {
-        encoding: "interval".into(),
-        target_type: TargetType::String,
-        ..column("interval", Some(TargetType::String))
-    };
-    assert_eq!(expression(&planned, "c"), "c::pg_catalog.text");
-    let (batches, _) = decode(&[planned], &stream_of(&[Some(b"P1D".to_vec())]), &[]).unwrap();
-    assert_eq!(cell(batches[0].column(0), 0).unwrap(), "P1D");
+    for pg in ["interval", "daterange", "tsrange", "tstzrange"] {
+        let planned = Column {
+            encoding: pg.into(),
+            target_type: TargetType::String,
+            ..column(pg, Some(TargetType::String))
+        };
+        assert_eq!(expression(&planned, "c"), "c::pg_catalog.text");
+        let (batches, _) = decode(&[planned], &stream_of(&[Some(b"P1D".to_vec())]), &[]).unwrap();
+        assert_eq!(cell(batches[0].column(0), 0).unwrap(), "P1D");
+    }
 }
 
 /// A value that the column cannot hold ends the run, or becomes NULL and is counted.
@@ -212,6 +251,15 @@ fn values_that_are_malformed() {
         malformed(pg, &[0; 17], "a value of the wrong length");
     }
     malformed("bool", b"\x02", "a boolean that is neither 0 nor 1");
+    for (wire, reason) in [
+        (range(0x02, &[vec![0; 4]]), "a range that ends early"),
+        (range(0x18, &[vec![0; 4]]), "a range that is longer than it says"),
+        (range(0x12, &[vec![0; 8]]), "a value of the wrong length"),
+        (vec![0x12, 0xff, 0xff, 0xff, 0xff], "a range that ends early"),
+        (Vec::new(), "a range that ends early"),
+    ] {
+        malformed("daterange", &wire, reason);
+    }
     malformed("jsonb", b"", "a jsonb of an unknown version");
     malformed("jsonb", b"\x02{}", "a jsonb of an unknown version");
     malformed("time", &(-1_i64).to_be_bytes(), "a time outside of the day");
