@@ -17,7 +17,10 @@ TARGET = pathlib.Path(__file__).parent / "fuzz_targets/check.rs"
 # By name: the columns as `encoding[:TARGET]`, with [] for an array; a query; the size of the pieces.
 SEEDS = {
     "money": (["money", "money:Bignumeric", "money[]"], "VALUES ('1.25'::money, '-92233720368547758.08'::money, '{1,2}'::money[]), (NULL, 0::money, '{}')", 7),
-    "intervals": (["interval", "interval[]"], "VALUES ('P1Y2M3DT4H5M6.789S'::text, '{P0Y,PT-1S}'::text[]), ('infinity', '{-infinity}')", 11),
+    "intervals": (["interval", "interval[]"], "VALUES ('P1Y2M3DT4H5M6.789S'::interval, '{P0Y,PT-1S}'::interval[]), ('-10000 years', '{10001 years}')", 11),
+    "ranges": (["daterange", "tsrange", "tstzrange", "tsrange[]"],
+               """VALUES ('[2024-01-01,2024-02-01)'::daterange, '[2024-01-01,)'::tsrange, '(,)'::tstzrange, '{"[2024-01-01,2024-01-02)","(,)"}'::tsrange[]), """
+               """('empty', '(2024-01-01,2024-01-02]', '[2024-01-01,infinity)', '{empty}')""", 6),
     "composites": (["composite", "array_json", "array_json"], """VALUES ('{"a":1,"b":null}'::text, '[[1,2],[3,null]]'::text, ''::text), (NULL, '[]', '')""", 5),
     "points": (["geometry", "geography", "geometry:Bytes"],
                "SELECT ST_AsEWKB(g), ST_AsEWKB(g), ST_AsEWKB(g) FROM (VALUES (ST_GeomFromText('POINT(1 2)', 4326)), (ST_GeomFromText('POINT(181 0)', 4326)), "

@@ -169,7 +169,13 @@ fn properties(table: &Table) -> WriterProperties {
         .set_created_by(concat!("sluice ", env!("CARGO_PKG_VERSION")).to_owned());
     for column in &table.columns {
         // No reader skips row groups by their least JSON document, and comparing texts costs time.
-        if matches!(column.target_type, TargetType::String | TargetType::Json | TargetType::Bytes) {
+        let kind = column.target_type;
+        if kind.range_element().is_some()
+            || matches!(
+                kind,
+                TargetType::String | TargetType::Json | TargetType::Bytes | TargetType::Interval
+            )
+        {
             let mut path = vec![column.name.clone()];
             if column.repeated {
                 path.extend(["list".to_owned(), "element".to_owned()]);

@@ -6,8 +6,8 @@
 //! array, plus 128 for the policy `fail`); the size of the pieces; the stream.
 
 use TargetType::{
-    Bignumeric, Bool, Bytes, Date, Datetime, Float64, Geography, Int64, Json, Numeric,
-    String as Text, Time, Timestamp,
+    Bignumeric, Bool, Bytes, Date, Datetime, Float64, Geography, Int64, Interval, Json, Numeric,
+    RangeDate, RangeDatetime, RangeTimestamp, String as Text, Time, Timestamp,
 };
 use arrow_array::RecordBatch;
 use sluice_contracts::documents::{Column, Decimal, OnInvalid, TargetType};
@@ -46,7 +46,7 @@ const SCALARS: &[(&str, TargetType, (u8, u8))] = &[
     ("jsonb", Json, (0, 0)),
     ("money", Numeric, (19, 2)),
     ("money", Bignumeric, (22, 3)),
-    ("interval", Text, (0, 0)),
+    ("interval", Interval, (0, 0)),
     ("char", Bytes, (0, 0)),
     ("composite", Json, (0, 0)),
     ("array_json", Json, (0, 0)),
@@ -58,6 +58,9 @@ const SCALARS: &[(&str, TargetType, (u8, u8))] = &[
     ("numeric", Bignumeric, (58, 20)),
     ("inet", Text, (0, 0)),
     ("enum", Text, (0, 0)),
+    ("daterange", RangeDate, (0, 0)),
+    ("tsrange", RangeDatetime, (0, 0)),
+    ("tstzrange", RangeTimestamp, (0, 0)),
 ];
 
 /// Panics if any of this does not hold.

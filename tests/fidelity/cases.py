@@ -218,11 +218,20 @@ case("timestamptz_as_text", "timestamptz", "STRING", ["2024-02-29 12:34:56.12345
      lambda r: moment(r, r.choice(ZONES)), wanted="STRING")
 INTERVALS = ["1 year 2 mons 3 days 04:05:06.789", "-1 mons +1 day -00:00:01", "0", "-00:00:00.000001", "178000000 years", "-178000000 years",
              "1 day", "2147483647 days", "-2147483648 days", "11 mons", "13 mons", "-13 mons", "-1 year +1 mon", "2562047788:00:54.775807",
-             "-2562047788:00:54.775807", "00:00:00.1", "24:00:00", "100:59:59.999999", "-0.5 seconds", "1 mon -1 day +00:00:01.5"]
-case("interval", "interval", "STRING", INTERVALS,
-     lambda r: f"{r.randint(-200, 200)} mons {r.randint(-4000, 4000)} days {r.randint(-10**12, 10**12) / 1e6:.6f} seconds", kind="interval")
-case("interval_infinity", "interval", "STRING", ["infinity", "-infinity", "1 day"], kind="interval", since=17)
-case("interval_as_second", "interval day to second(3)", "STRING", ["1 day 02:03:04.567", "-00:00:00.001"], kind="interval")
+             "-2562047788:00:54.775807", "10000 years", "-10000 years", "10000 years 1 mon", "-10000 years -1 mon", "3660000 days", "-3660000 days", "3660001 days",
+             "-3660001 days", "87840000:00:00", "-87840000:00:00", "87840000:00:00.000001", "-87840000:00:00.000001", "-87840000:01:00", "87839999:59:59.999999",
+             "10000 years -3660000 days +87840000:00:00", "-10000 years +3660001 days -87840000:00:00", "00:00:00.1", "24:00:00", "100:59:59.999999", "-0.5 seconds", "1 mon -1 day +00:00:01.5"]
+
+
+def duration(r, most=10**12):
+    return f"{r.randint(-200, 200)} mons {r.randint(-4000, 4000)} days {r.randint(-most, most) / 1e6:.6f} seconds"
+
+
+case("interval", "interval", "INTERVAL", INTERVALS, duration, kind="interval")
+case("interval_as_text", "interval", "STRING", INTERVALS, duration, kind="interval", wanted="STRING")
+case("interval_infinity", "interval", "INTERVAL", ["infinity", "-infinity", "1 day"], kind="interval", since=17)
+case("interval_infinity_as_text", "interval", "STRING", ["infinity", "-infinity"], kind="interval", wanted="STRING", since=17)
+case("interval_as_second", "interval day to second(3)", "INTERVAL", ["1 day 02:03:04.567", "-00:00:00.001"], kind="interval")
 
 # Documents
 
@@ -345,9 +354,19 @@ case("int4range", "int4range", "STRING", ["empty", "(,)", "[1,10)", "[1,1]", "(,
      lambda r: f"[{r.randint(-100, 0)},{r.randint(1, 100)}{r.choice(')]')}")
 case("int8range", "int8range", "STRING", ["empty", "[-9223372036854775808,9223372036854775807)"], range_of(whole(64), WHOLE))
 case("numrange", "numrange", "STRING", ["empty", "[1.10,2.200]", "[NaN,)", f"[0,{LONG}]"], range_of(number(20, 10), PLAIN_NUMBER))
-case("daterange", "daterange", "STRING", ["empty", "[2024-01-01,2024-02-01)", "[-infinity,infinity]", "[0044-03-15 BC,)", "[2024-01-01,infinity)"], range_of(usual_day, str))
-case("tsrange", "tsrange", "STRING", ['[2024-01-01 00:00:00,"infinity"]', "empty", "(,)"], range_of(usual_moment, str))
-case("tstzrange", "tstzrange", "STRING", ["[2024-01-01,2024-02-01)", "empty", "[2024-03-31 02:30:00 Europe/Berlin,infinity]"], range_of(lambda r: usual_moment(r) + "+00", str))
+DATE_RANGES = ["empty", "[2024-01-01,2024-02-01)", "[2024-01-01,2024-02-01]", "(2024-01-01,2024-02-01)", "[-infinity,infinity]", "[0044-03-15 BC,)", "[2024-01-01,infinity)", "[2024-01-01,infinity]",
+               "(-infinity,2024-01-01)", "(,)", "(,2024-01-01)", "[2024-01-01,)", "[0001-01-01,9999-12-31)", "[0001-01-01,9999-12-31]", "[0001-12-31 BC,2024-01-01)", "[2024-01-01,10000-01-01)",
+               "[2024-01-01,10000-01-02)", "(0001-12-31 BC,2024-01-01)", "[10000-01-01,)"]
+STAMP_RANGES = ["empty", "(,)", "[2024-01-01,2024-02-01)", "(2024-01-01,2024-02-01)", "[2024-01-01,2024-02-01]", "(2024-01-01,)", "(,2024-01-01]", "[2024-01-01,)", "(,2024-01-01)",
+                '[2024-01-01 00:00:00,"infinity"]', '["-infinity",2024-01-01)', "[2024-01-01,infinity)", "[2024-01-01 00:00:00.000001,2024-01-01 00:00:00.5)", "[2024-01-01,2024-01-01]",
+                "[0001-01-01,9999-12-31 23:59:59.999999)", "[0001-01-01,10000-01-01)", "[0001-12-31 23:59:59.999999 BC,2024-01-01)", "[10000-01-01,)", "(,0001-12-31 BC)"]
+ZONED_RANGES = [*STAMP_RANGES, "[2024-03-31 02:30:00 Europe/Berlin,infinity]", "[0001-01-01 00:00:00+01,2024-01-01)",
+                "[2024-01-01,9999-12-31 23:59:59.999999-01)", "[2024-01-01 00:00:00+01,2024-01-02 00:00:00+05:30)"]
+case("daterange", "daterange", "RANGE<DATE>", DATE_RANGES, range_of(usual_day, str), kind="range")
+case("daterange_as_text", "daterange", "STRING", DATE_RANGES, range_of(usual_day, str), wanted="STRING")
+case("tsrange", "tsrange", "RANGE<DATETIME>", STAMP_RANGES, range_of(usual_moment, str), kind="range")
+case("tstzrange", "tstzrange", "RANGE<TIMESTAMP>", ZONED_RANGES, range_of(lambda r: usual_moment(r) + "+00", str), kind="range")
+case("tstzrange_as_text", "tstzrange", "STRING", ZONED_RANGES, range_of(lambda r: usual_moment(r) + "+00", str), wanted="STRING")
 case("range_own", "floatrange", "STRING", ["[0.30000000000000004,1e300]", "empty"], range_of(lambda r: repr(r.uniform(-1e9, 1e9)), float), setup="CREATE TYPE floatrange AS RANGE (subtype = float8)")
 case("int4multirange", "int4multirange", "STRING", ["{}", "{[1,3),[5,8)}", "{(,)}"], multirange_of(whole(32), WHOLE), since=14)
 case("nummultirange", "nummultirange", "STRING", ["{}", "{[1.10,2.20),[3,)}"], multirange_of(number(20, 10), PLAIN_NUMBER), since=14)
@@ -402,8 +421,10 @@ case("json_array", "json[]", "JSON[]", ['{"{\\"a\\": 1.10,  \\"a\\": 2}"}', "{}"
 case("jsonb_array", "jsonb[]", "JSON[]", ['{"{\\"a\\": 1.10}"}'], array(good_document, 0), kind=["text", ","])
 case("enum_array", "mood[]", "STRING[]", ['{sad,ok,"über 😀"}', "{}"], array(lambda r: r.choice(["sad", "ok", "with \"quotes\""])), kind=["text", ","])
 case("inet_array", "inet[]", "STRING[]", ["{10.0.0.1/8,::1,1.2.3.4}"], array(lambda r: ".".join(str(r.randrange(256)) for _ in range(4)), 0), kind=["inet", ","])
-case("interval_array", "interval[]", "STRING[]", ['{"1 year 2 mons","-00:00:00.5"}'], array(lambda r: f"{r.randint(-200, 200)} mons {r.randint(-4000, 4000)} days {r.randint(-10**9, 10**9) / 1e6:.6f} seconds", 0), kind=["interval", ","])
-case("tstzrange_array", "tstzrange[]", "STRING[]", ['{"[2024-01-01,2024-02-01)",empty}'], array(range_of(lambda r: usual_moment(r) + "+00", str), 0), kind=["text", ","])
+case("interval_array", "interval[]", "INTERVAL[]", ['{"1 year 2 mons","-00:00:00.5"}', '{"1 day","3660001 days"}', '{"10000 years","87840000:00:00.000001"}'],
+     array(lambda r: duration(r, 10**9), 0), kind=["interval", ","])
+case("tstzrange_array", "tstzrange[]", "RANGE<TIMESTAMP>[]", ['{"[2024-01-01,2024-02-01)",empty}', '{"[2024-01-01,2024-02-01)","(,)"}', '{"[2024-01-01,infinity)"}', "{}"],
+     array(range_of(lambda r: usual_moment(r) + "+00", str), 0), kind=["range", ","])
 case("box_array", "box[]", "STRING[]", ["{(3,4),(1,2);(2,2),(1,1)}"], kind=["text", ";"])
 case("money_array", "money[]", "NUMERIC[]", ["{1.50,-2.25}"], array(number(9, 2), 0), kind=["decimal", ","], asked="v::numeric[]")
 case("array_as_text", "int4[]", "STRING", ["{1,NULL,3}", "{{1,2},{3,4}}", "[2:3]={1,2}", "{}"], matrix(integers(32)[1], bounds=True), wanted="STRING")

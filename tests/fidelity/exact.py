@@ -68,13 +68,41 @@ def moment_of(text):
     return INVALID if days is INVALID else days * MICROS_A_DAY + micros_of(clock)
 
 
+def range_of(text, moments):
+    """The bounds of a range of days or moments, None where it has none; INVALID if BigQuery has no such range."""
+    if text == "empty":
+        return INVALID
+    bounds = []
+    for bound in text[1:-1].split(","):
+        bound = bound.strip('"')
+        bounds.append(None if not bound else moment_of(bound) if moments else date_of(bound))
+    lower, upper = bounds
+    if INVALID in bounds or lower is not None and text[0] != "[" or upper is not None and text[-1] != ")":
+        return INVALID
+    return bounds
+
+
+RANGE = re.compile(r"\[(UNBOUNDED|[-:. 0-9]+?)(\+00)?, (UNBOUNDED|[-:. 0-9]+?)(\+00)?\)")
+
+
+def literal_range_of(text, of):
+    """The same of a text that BigQuery reads as RANGE<of>: https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#range_literals"""
+    found = RANGE.fullmatch(text)
+    if not found:
+        raise ValueError("not a range")
+    bounds = []
+    for bound, zone in (found.group(1, 2), found.group(3, 4)):
+        if (zone is not None) != (of == "TIMESTAMP" and bound != "UNBOUNDED"):
+            raise ValueError("a zone that is missing or not known")
+        bounds.append(None if bound == "UNBOUNDED" else date_of(bound) if of == "DATE" else moment_of(bound))
+    return bounds
+
+
 UNITS = {"year": 12, "mon": 1, "day": None}
 
 
 def interval_of(text):
-    """(months, days, microseconds) of an interval in the style `postgres`, or INVALID."""
-    if "infinity" in text:
-        return INVALID
+    """(months, days, microseconds) of a finite interval in the style `postgres`."""
     months, days, micros = 0, 0, 0
     words = text.split()
     while words:
@@ -89,6 +117,15 @@ def interval_of(text):
         else:
             months += int(number) * UNITS[unit]
     return months, days, micros
+
+
+def bounded_interval_of(text):
+    """The same, or INVALID if BigQuery's INTERVAL does not hold it."""
+    if "infinity" in text:
+        return INVALID
+    months, days, micros = interval_of(text)
+    held = abs(months) <= 120_000 and abs(days) <= 3_660_000 and abs(micros) <= 3_660_000 * MICROS_A_DAY
+    return (months, days, micros) if held else INVALID
 
 
 ISO_INTERVAL = re.compile(

@@ -125,9 +125,13 @@ def expected(target, kind, text):
         return exact.time_of(text)
     if base in ("DATETIME", "TIMESTAMP"):
         return exact.moment_of(text)
-    if kind == "interval":
-        wanted = exact.interval_of(text)
+    if kind == "interval" and "infinity" not in text or base == "INTERVAL":
+        wanted = (exact.bounded_interval_of if base == "INTERVAL" else exact.interval_of)(text)
         return wanted if wanted is INVALID else Says(lambda found: exact.iso_interval_of(found) == wanted)
+    if base.startswith("RANGE<"):
+        of = base.removeprefix("RANGE<").removesuffix(">")
+        bounds = exact.range_of(text, of != "DATE")
+        return bounds if bounds is INVALID else Says(lambda found: exact.literal_range_of(found, of) == bounds)
     if isinstance(kind, Spelled):
         return kind.texts[text]
     if kind == "inet":

@@ -52,7 +52,7 @@ CASES = [
     ("jsonb 1.10 and 23 digits", Case("jsonb", "jsonb", "JSON", ['{"a": 1.10, "n": 12345678901234567890123}'])),
     ("json, keys twice", Case("json", "json", "JSON", ['{"a":1,  "a":2}'])),
     ("JSON null", Case("json_null", "jsonb", "JSON", ["null"])),
-    ("interval", Case("interval", "interval", "STRING", ["1 year 2 mons 3 days 04:05:06.789", "-1 mons +1 day -00:00:01"], kind="interval")),
+    ("interval", Case("interval", "interval", "INTERVAL", ["1 year 2 mons 3 days 04:05:06.789", "-1 mons +1 day -00:00:01"], kind="interval")),
     ("inet", Case("inet", "inet", "STRING", ["10.0.0.1/8", "::1/128"], asked="v::text")),
     ("bytea", Case("bytea", "bytea", "BYTES", ["\\x00ff10"], kind="bytes")),
     ("enum", Case("enum", "mood", "STRING", ["happy"], setup="CREATE TYPE mood AS ENUM ('happy')")),
@@ -115,7 +115,7 @@ def right(case, text, value, kind):
         if value == text or (case.kind == "decimal" and value.lower() == text.lower()):
             return True
         if case.kind == "interval":
-            return outcomes.same(value, outcomes.expected("STRING", "interval", text))
+            return outcomes.same(value, outcomes.expected("INTERVAL", "interval", text))
         if case.kind == "decimal" and text != "NaN":
             try:
                 return exact.Decimal(value) == exact.Decimal(text)

@@ -64,7 +64,7 @@ fn write_carriers(page: &mut String, rows: &[TypeRow]) -> std::fmt::Result {
         });
         let of = of.collect::<Vec<_>>().join("; ");
         let [stored, carried, shown] = carrier(kind);
-        writeln!(page, "| {kind} | {stored} | {carried} | {shown} | {of} |")?;
+        writeln!(page, "| {} | {stored} | {carried} | {shown} | {of} |", name(kind))?;
     }
     Ok(())
 }
@@ -87,6 +87,10 @@ fn carrier(kind: TargetType) -> [&'static str; 3] {
         TargetType::Datetime => ["TIMESTAMP(MICROS), not adjusted to UTC", LOAD, EMULATOR],
         TargetType::Timestamp => ["TIMESTAMP(MICROS), adjusted to UTC", LOAD, EMULATOR],
         TargetType::Json => ["STRING", "statement with `PARSE_JSON`", EMULATOR],
+        TargetType::Interval => ["STRING, as ISO 8601", "statement with `CAST`", REQUESTS],
+        TargetType::RangeDate | TargetType::RangeDatetime | TargetType::RangeTimestamp => {
+            ["STRING, as `[2024-01-01, UNBOUNDED)`", "statement with `CAST`", REQUESTS]
+        }
         TargetType::Geography => ["STRING, as WKT or GeoJSON", LOAD, REQUESTS],
         TargetType::Struct => ["group", LOAD, REQUESTS],
     }
@@ -195,10 +199,15 @@ fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 fn target(becomes: &Becomes) -> String {
     if becomes.repeated {
-        format!("ARRAY&lt;{}>", becomes.target_type)
+        format!("ARRAY&lt;{}>", name(becomes.target_type))
     } else {
-        becomes.target_type.to_string()
+        name(becomes.target_type)
     }
+}
+
+/// An angle bracket would begin a tag.
+fn name(kind: TargetType) -> String {
+    kind.name().replace('<', "&lt;")
 }
 
 /// A bar would end a table's cell.

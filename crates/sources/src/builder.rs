@@ -26,7 +26,7 @@ pub enum ColumnBuilder {
     Float64(Float64Builder),
     /// BOOL.
     Bool(BooleanBuilder),
-    /// STRING, JSON and GEOGRAPHY.
+    /// STRING, JSON, GEOGRAPHY, INTERVAL and RANGE.
     Text(StringBuilder),
     /// BYTES.
     Bytes(BinaryBuilder),
@@ -88,9 +88,14 @@ impl ColumnBuilder {
             TargetType::Float64 => Self::Float64(Float64Builder::new()),
             TargetType::Bool => Self::Bool(BooleanBuilder::new()),
             // No column of a database becomes a STRUCT; the batch would refuse it.
-            TargetType::String | TargetType::Json | TargetType::Geography | TargetType::Struct => {
-                Self::Text(StringBuilder::new())
-            }
+            TargetType::String
+            | TargetType::Json
+            | TargetType::Geography
+            | TargetType::Interval
+            | TargetType::RangeDate
+            | TargetType::RangeDatetime
+            | TargetType::RangeTimestamp
+            | TargetType::Struct => Self::Text(StringBuilder::new()),
             TargetType::Bytes => Self::Bytes(BinaryBuilder::new()),
             TargetType::Date => Self::Date(Date32Builder::new()),
             TargetType::Time => Self::Time(Time64MicrosecondBuilder::new()),

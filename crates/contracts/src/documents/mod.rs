@@ -41,7 +41,8 @@ pub use relation::Relation;
 pub use request::{Request, Reservation};
 pub use run_id::RunId;
 pub use schema::{
-    Column, Decimal, OnInvalid, TargetType, arrow_schema, bigquery_schema, digits, scalar_type,
+    Column, Decimal, OnInvalid, TargetType, arrow_schema, bigquery_field, bigquery_schema, digits,
+    scalar_type,
 };
 pub use snapshot::{Snapshot, SnapshotPlan};
 pub use table_write::{

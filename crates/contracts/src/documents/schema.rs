@@ -38,6 +38,18 @@ pub enum TargetType {
     Json,
     /// Points, lines and polygons on the earth, as WKT or `GeoJSON`.
     Geography,
+    /// Months, days and microseconds, each with a sign of its own, as ISO 8601: up to 10,000 years,
+    /// 3,660,000 days and 87,840,000 hours.
+    Interval,
+    /// The days from one to before another, each of which may be missing: `[2024-01-01, UNBOUNDED)`.
+    #[serde(rename = "RANGE<DATE>")]
+    RangeDate,
+    /// The same of DATETIME.
+    #[serde(rename = "RANGE<DATETIME>")]
+    RangeDatetime,
+    /// The same of TIMESTAMP.
+    #[serde(rename = "RANGE<TIMESTAMP>")]
+    RangeTimestamp,
     /// Named fields, each with a type of its own: [`Column::fields`]. A job cannot ask for it.
     #[schemars(skip)]
     Struct,
@@ -45,7 +57,7 @@ pub enum TargetType {
 
 impl TargetType {
     /// Every type but STRUCT, in the order of the documentation.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Int64,
         Self::Float64,
         Self::Numeric,
@@ -59,6 +71,10 @@ impl TargetType {
         Self::Timestamp,
         Self::Json,
         Self::Geography,
+        Self::Interval,
+        Self::RangeDate,
+        Self::RangeDatetime,
+        Self::RangeTimestamp,
     ];
 
     /// The standard SQL name.
@@ -77,7 +93,21 @@ impl TargetType {
             Self::Timestamp => "TIMESTAMP",
             Self::Json => "JSON",
             Self::Geography => "GEOGRAPHY",
+            Self::Interval => "INTERVAL",
+            Self::RangeDate => "RANGE<DATE>",
+            Self::RangeDatetime => "RANGE<DATETIME>",
+            Self::RangeTimestamp => "RANGE<TIMESTAMP>",
             Self::Struct => "STRUCT",
+        }
+    }
+
+    /// What a range is of; `None` for the other types.
+    pub fn range_element(self) -> Option<Self> {
+        match self {
+            Self::RangeDate => Some(Self::Date),
+            Self::RangeDatetime => Some(Self::Datetime),
+            Self::RangeTimestamp => Some(Self::Timestamp),
+            _ => None,
         }
     }
 }
@@ -177,17 +207,27 @@ pub fn bigquery_schema(columns: &[Column]) -> serde_json::Value {
     columns
         .iter()
         .map(|column| {
-            let mut field = serde_json::json!({
-                "name": column.name,
-                "type": column.target_type.name(),
-                "mode": if column.repeated { "REPEATED" } else { "NULLABLE" },
-            });
+            let mut field = bigquery_field(column);
             if column.target_type == TargetType::Struct {
                 field["fields"] = bigquery_schema(&column.fields);
             }
             field
         })
         .collect()
+}
+
+/// One field of [`bigquery_schema`], without the fields inside of a STRUCT.
+pub fn bigquery_field(column: &Column) -> serde_json::Value {
+    let (kind, element) = (column.target_type, column.target_type.range_element());
+    let mut field = serde_json::json!({
+        "name": column.name,
+        "type": if element.is_some() { "RANGE" } else { kind.name() },
+        "mode": if column.repeated { "REPEATED" } else { "NULLABLE" },
+    });
+    if let Some(element) = element {
+        field["rangeElementType"] = serde_json::json!({"type": element.name()});
+    }
+    field
 }
 
 /// The Arrow schema of a table's part files. Every field is nullable, as every target column is.
@@ -230,7 +270,13 @@ pub fn scalar_type(target: TargetType, decimal: Option<Decimal>) -> DataType {
             }
         }
         TargetType::Bool => DataType::Boolean,
-        TargetType::String | TargetType::Json | TargetType::Geography => DataType::Utf8,
+        TargetType::String
+        | TargetType::Json
+        | TargetType::Geography
+        | TargetType::Interval
+        | TargetType::RangeDate
+        | TargetType::RangeDatetime
+        | TargetType::RangeTimestamp => DataType::Utf8,
         TargetType::Bytes => DataType::Binary,
         TargetType::Date => DataType::Date32,
         TargetType::Time => DataType::Time64(TimeUnit::Microsecond),

@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Kind, Result};
 
 /// What to do about a document that cannot be read.
-const FOREIGN: &str = "the document is truncated or was not written by Sluice; start the run again";
+const FOREIGN: &str = "the document is truncated, or another version of Sluice or another program \
+                       wrote it; run the version that wrote it, or start the run again";
 
 /// The version of a document, which is at most `known`.
 ///

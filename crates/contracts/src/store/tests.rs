@@ -178,3 +178,13 @@ async fn units_that_are_not_the_plans_are_refused() {
         assert!(error.remedy().is_some(), "{case}");
     }
 }
+
+#[test]
+fn a_type_that_this_version_does_not_know_is_named_with_its_place() {
+    let text = include_str!("../../../../tests/fixtures/manifest-v3.json");
+    let newer = text.replace(r#""target_type": "TIMESTAMP""#, r#""target_type": "POINT""#);
+    let error = parse_manifest(&Path::from("manifest.json"), newer.as_bytes()).unwrap_err();
+    let said = error.chain();
+    assert!(said.contains("tables[0].columns[2].target_type: unknown variant `POINT`"), "{said}");
+    assert!(error.remedy().unwrap().contains("another version of Sluice"), "{error:?}");
+}

@@ -1,6 +1,6 @@
 //! What a load does until its rows are visible, and what that costs, for the reader of a plan.
 
-use sluice_contracts::documents::Table;
+use sluice_contracts::documents::{Table, TargetType};
 use sluice_contracts::job::WriteDisposition;
 use sluice_runtime::format::thousands;
 
@@ -66,8 +66,11 @@ fn statement(table: &Table, existing: Option<&ExistingTable>) -> (&'static str, 
                 _ => vec![staged],
             },
         ),
-        _ if table.columns.iter().any(path::is_converted) => {
+        _ if table.columns.iter().any(|column| column.target_type == TargetType::Json) => {
             ("a statement that parses the documents", vec![staged])
+        }
+        _ if table.columns.iter().any(path::is_converted) => {
+            ("a statement that reads the values from their texts", vec![staged])
         }
         _ => ("a statement that reads the new rows", vec![staged]),
     }

@@ -1,7 +1,9 @@
 //! A table as it is before a load.
 
 use serde_json::{Map, Value, json};
-use sluice_contracts::documents::{Column, NewTable, SchemaChanges, Table, TargetType};
+use sluice_contracts::documents::{
+    Column, NewTable, SchemaChanges, Table, TargetType, bigquery_field,
+};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
@@ -129,7 +131,7 @@ impl ExistingTable {
             let theirs = find(self.fields(), &column.name).filter(|theirs| same(theirs, column));
             let mut field = new_field(column);
             if let Some(theirs) = theirs {
-                field = plain_field(column);
+                field = bigquery_field(column);
                 if let Some(fields) = theirs.get("fields") {
                     field["fields"] = fields.clone();
                 }
@@ -312,7 +314,7 @@ impl<'a> From<&'a Load> for Wanted<'a> {
 
 /// The field of a column that the table lacks.
 fn new_field(column: &Column) -> Value {
-    let mut field = plain_field(column);
+    let mut field = bigquery_field(column);
     if let Some(description) = &column.description {
         field["description"] = description.as_str().into();
     }
@@ -320,14 +322,6 @@ fn new_field(column: &Column) -> Value {
         field["fields"] = column.fields.iter().map(new_field).collect();
     }
     field
-}
-
-fn plain_field(column: &Column) -> Value {
-    json!({
-        "name": column.name,
-        "type": column.target_type.name(),
-        "mode": if column.repeated { "REPEATED" } else { "NULLABLE" },
-    })
 }
 
 /// The schema of a table that does not exist yet.

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use sluice_contracts::documents::RunId;
+use sluice_contracts::documents::{RunId, TargetType};
 use sluice_contracts::{Error, Kind};
 
 use super::address::TableId;
 use super::client::{JobFailure, JobName};
 use super::merge;
-use super::path::is_converted;
 use super::statement::{HAS_ROWS, said_of};
 use crate::target::{Load, NotLoaded};
 
@@ -38,7 +37,7 @@ fn error(load: Option<&Load>, loads: &[Load], name: &JobName, failure: &JobFailu
         "`bq --location={} show -j {}:{}` shows BigQuery's own message",
         name.location, name.project, name.id
     );
-    if let Some(error) = of_key(load, failure).or_else(|| of_document(loads, failure)) {
+    if let Some(error) = of_key(load, failure).or_else(|| of_text(loads, failure)) {
         return error;
     }
     match failure.reason.as_str() {
@@ -109,25 +108,39 @@ pub(super) fn given_up(run: RunId, name: &JobName, failure: &JobFailure, times: 
     ))
 }
 
-/// The failure of a statement that found a document which JSON of BigQuery does not hold.
+/// The failure of a statement that found a text which is no value of its column's type.
 /// <https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#parse_json>
-fn of_document(loads: &[Load], failure: &JobFailure) -> Option<Error> {
-    let columns = loads.iter().flat_map(|load| &load.columns).filter(|column| is_converted(column));
-    let columns: BTreeSet<&str> = columns.map(|column| column.source_name.as_str()).collect();
-    let what = match failure.message.as_str() {
-        _ if columns.is_empty() => return None,
+/// <https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_functions#cast_as_interval>
+/// <https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_functions#cast-as-range>
+fn of_text(loads: &[Load], failure: &JobFailure) -> Option<Error> {
+    let is_json = |kind| kind == TargetType::Json;
+    let is_interval = |kind| kind == TargetType::Interval;
+    let is_range = |kind: TargetType| kind.range_element().is_some();
+    let (what, is_meant, text): (_, fn(TargetType) -> bool, _) = match failure.message.as_str() {
         said if said.contains("loss of precision") => {
-            "a document has a number that BigQuery would round"
+            ("a document has a number that BigQuery would round", is_json, "documents")
         }
-        said if said.contains("PARSE_JSON") => "BigQuery cannot read a document",
+        said if said.contains("PARSE_JSON") => {
+            ("BigQuery cannot read a document", is_json, "documents")
+        }
+        // `Invalid INTERVAL value`, and `Interval field months` for one that is too long.
+        said if said.contains("INTERVAL value") || said.contains("Interval field") => {
+            ("BigQuery cannot read an interval", is_interval, "intervals")
+        }
+        said if said.contains("parse range") || said.contains("Range start") => {
+            ("BigQuery cannot read a range", is_range, "ranges")
+        }
         _ => return None,
     };
+    let columns = loads.iter().flat_map(|load| &load.columns);
+    let columns = columns.filter(|column| is_meant(column.target_type));
+    let columns: BTreeSet<&str> = columns.map(|column| column.source_name.as_str()).collect();
+    let first = columns.first()?;
     let names: Vec<&str> = columns.iter().copied().collect();
     let error = Error::data(format!("{what}, in `{}`", names.join("` or `")));
     Some(error.hint(format!(
-        "nothing of the table was made visible; `columns.{}.type: STRING` keeps the text of the \
-         documents",
-        columns.first()?
+        "nothing of the table was made visible; `columns.{first}.type: STRING` keeps the text of \
+         the {text}"
     )))
 }
 

@@ -124,11 +124,12 @@ pub(super) fn refusals(new: &NewTable, columns: &[Column]) -> Vec<Error> {
                     | TargetType::Bytes
                     | TargetType::Time
                     | TargetType::Json
+                    | TargetType::Interval
                     | TargetType::Struct
             )
         };
         let known = "columns of BIGNUMERIC, BOOL, DATE, DATETIME, GEOGRAPHY, INT64, NUMERIC, \
-                     STRING or TIMESTAMP to cluster by, and no arrays";
+                     RANGE, STRING or TIMESTAMP to cluster by, and no arrays";
         check("cluster_by", column, &fits, known);
     }
     refusals

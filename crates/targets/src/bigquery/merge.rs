@@ -249,10 +249,7 @@ fn refused_key(wanted: &Wanted<'_>, name: &str) -> Option<Error> {
     let Some(column) = find(wanted.columns, name) else {
         return Some(unknown(wanted, "key", name));
     };
-    let incomparable = matches!(
-        column.target_type,
-        TargetType::Float64 | TargetType::Json | TargetType::Geography | TargetType::Struct
-    );
+    let incomparable = !is_ordered(column.target_type);
     let array = if column.repeated { "an array of " } else { "" };
     (incomparable || column.repeated).then(|| {
         Error::invalid(format!("`key` names `{name}`, which is {array}{}", column.target_type))
@@ -267,16 +264,26 @@ fn refused_order(wanted: &Wanted<'_>, name: &str) -> Option<Error> {
     let Some(column) = find(wanted.columns, name) else {
         return Some(unknown(wanted, "order_by", name));
     };
-    // NaN is neither greater nor less than any other number.
-    let unordered = matches!(
-        column.target_type,
-        TargetType::Float64 | TargetType::Json | TargetType::Geography | TargetType::Struct
-    );
+    let unordered = !is_ordered(column.target_type);
     let array = if column.repeated { "an array of " } else { "" };
     (unordered || column.repeated).then(|| {
         Error::invalid(format!("`order_by` names `{name}`, which is {array}{}", column.target_type))
             .hint("name a column with an order, such as a TIMESTAMP, INT64 or NUMERIC")
     })
+}
+
+/// Whether BigQuery compares and orders such values as the source does.
+fn is_ordered(kind: TargetType) -> bool {
+    kind.range_element().is_none()
+        && !matches!(
+            kind,
+            // NaN is neither greater nor less than any other number.
+            TargetType::Float64
+                | TargetType::Json
+                | TargetType::Geography
+                | TargetType::Interval
+                | TargetType::Struct
+        )
 }
 
 /// A merge compares the new rows with the partitions that it may read without a filter.

@@ -160,7 +160,8 @@ pub(super) fn stages(parts: &[Part]) -> Result<Vec<Range<usize>>> {
 /// Whether no load from Parquet fills a column of this type, so that it is loaded as text.
 /// <https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet#parquet_conversions>
 pub(super) fn is_converted(column: &Column) -> bool {
-    column.target_type == TargetType::Json
+    let kind = column.target_type;
+    matches!(kind, TargetType::Json | TargetType::Interval) || kind.range_element().is_some()
 }
 
 /// The columns of the staging tables.

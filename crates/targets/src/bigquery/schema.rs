@@ -145,7 +145,7 @@ fn compare_one(field: &Value, column: &Column, within: &str, found: &mut Vec<Dif
     let mut say = |what: String, change: Change| {
         found.push(Difference { what, ..Difference::of(column, within, change) });
     };
-    let theirs = standard_type(text(field, "type"));
+    let theirs = standard_type(field);
     if theirs != column.target_type.name() || (text(field, "mode") == "REPEATED") != column.repeated
     {
         let known = TargetType::ALL.iter().find(|kind| kind.name() == theirs);
@@ -327,17 +327,22 @@ fn described(field: &Value) -> String {
         "" => "NULLABLE",
         mode => mode,
     };
-    format!("`{}` {mode} {}", text(field, "name"), standard_type(text(field, "type")))
+    format!("`{}` {mode} {}", text(field, "name"), standard_type(field))
 }
 
 /// The API answers with the names of legacy SQL.
 /// <https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#TableFieldSchema>
-fn standard_type(name: &str) -> &str {
-    match name {
+fn standard_type(field: &Value) -> String {
+    let name = match text(field, "type") {
         "INTEGER" => "INT64",
         "FLOAT" => "FLOAT64",
         "BOOLEAN" => "BOOL",
         "RECORD" => "STRUCT",
+        "RANGE" => {
+            let element = field.get("rangeElementType").map_or("", |kind| text(kind, "type"));
+            return format!("RANGE<{element}>");
+        }
         name => name,
-    }
+    };
+    name.to_owned()
 }

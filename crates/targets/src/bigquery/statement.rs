@@ -134,17 +134,28 @@ fn insert_where(
 /// The value of a column, from its staged form.
 fn expression(column: &Column) -> String {
     let name = format!("`{}`", column.name);
-    match (column.target_type, column.repeated) {
-        (TargetType::Json, false) => format!("{} AS {name}", parsed(&name)),
-        (TargetType::Json, true) => format!(
-            "ARRAY(SELECT {} FROM UNNEST({name}) AS element WITH OFFSET AS place ORDER BY place) \
-             AS {name}",
-            parsed("element")
+    let text = if column.repeated { "element" } else { &name };
+    match converted(column.target_type, text) {
+        Some(value) if column.repeated => format!(
+            "ARRAY(SELECT {value} FROM UNNEST({name}) AS element WITH OFFSET AS place \
+             ORDER BY place) AS {name}"
         ),
-        _ => name,
+        Some(value) => format!("{value} AS {name}"),
+        None => name,
     }
 }
 
-fn parsed(text: &str) -> String {
-    format!("PARSE_JSON({text}, wide_number_mode => 'exact')")
+/// The value that a staged text stands for; `None` for types that are not staged as text.
+///
+/// BigQuery reads durations of ISO 8601 with a sign before each number: `IntervalValue::Parse` in
+/// <https://github.com/google/googlesql/blob/master/googlesql/public/interval_value.cc>.
+fn converted(kind: TargetType, text: &str) -> Option<String> {
+    match kind {
+        TargetType::Json => Some(format!("PARSE_JSON({text}, wide_number_mode => 'exact')")),
+        TargetType::Interval
+        | TargetType::RangeDate
+        | TargetType::RangeDatetime
+        | TargetType::RangeTimestamp => Some(format!("CAST({text} AS {kind})")),
+        _ => None,
+    }
 }

@@ -44,7 +44,10 @@ pub(super) fn difference(theirs: &Value, ours: &Value) -> Option<String> {
     let column = |schema: &[Value], at: usize| {
         schema.get(at).map(|column| {
             let text = |key: &str| column.get(key).and_then(Value::as_str).unwrap_or_default();
-            format!("`{}` {} {}", text("name"), text("mode"), text("type"))
+            let element = column.get("rangeElementType").and_then(|kind| kind.get("type"));
+            let of = element.and_then(Value::as_str).map(|element| format!("<{element}>"));
+            let of = of.unwrap_or_default();
+            format!("`{}` {} {}{of}", text("name"), text("mode"), text("type"))
         })
     };
     (0..theirs.len().max(ours.len())).find_map(|at| match (column(theirs, at), column(ours, at)) {

@@ -340,6 +340,7 @@ async fn append_wants_the_same_columns() {
     for (columns, expected) in [
         (columns("nr", TargetType::Int64), "it has `id` NULLABLE INT64 where the job has `nr`"),
         (columns("id", TargetType::String), "where the job has `id` NULLABLE STRING"),
+        (columns("id", TargetType::RangeDate), "where the job has `id` NULLABLE RANGE<DATE>"),
         (vec![], "column `id` NULLABLE INT64 exists in the table and not in the job"),
     ] {
         let mut load = world.load(WriteDisposition::Append, &[&[2]]).await;

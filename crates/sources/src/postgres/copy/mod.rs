@@ -4,7 +4,9 @@
 
 mod array;
 mod geography;
+mod interval;
 mod numeric;
+mod range;
 mod refusal;
 mod value;
 
@@ -371,7 +373,7 @@ impl Field {
         let null = format!("set `{place}.on_invalid` to `null`");
         match reason {
             value::NOT_UTF8 => format!("{null}, or `{place}.type` to `BYTES`"),
-            _ if self.target_type == TargetType::String && self.wire != Wire::Interval => null,
+            _ if self.target_type == TargetType::String => null,
             _ => format!("{null}, or `{place}.type` to `STRING`"),
         }
     }

@@ -7,17 +7,14 @@ use uuid::Uuid;
 use super::super::type_table::Wire;
 use super::geography::{self, GeographyFormat};
 use super::refusal::Refusal;
-use super::{array, numeric};
+use super::{array, interval, numeric, range};
 use crate::builder::{ColumnBuilder, Invalid};
 
 /// Appends a value. An error appends nothing, except elements of an array that is still open.
 pub(super) fn append(wire: Wire, value: &[u8], into: &mut ColumnBuilder) -> Result<(), Refusal> {
     match (wire, into) {
         (_, ColumnBuilder::List(list)) => array::append(wire, value, list)?,
-        (Wire::Interval, _) if value.ends_with(b"infinity") => {
-            return Err(Invalid("infinity").into());
-        }
-        (Wire::Text | Wire::Interval, into) => text(value, into)?,
+        (Wire::Text, into) => text(value, into)?,
         (Wire::Int8, ColumnBuilder::Int64(b)) => b.append_value(i64::from_be_bytes(sized(value)?)),
         (Wire::Int4, ColumnBuilder::Int64(b)) => {
             b.append_value(i32::from_be_bytes(sized(value)?).into());
@@ -72,6 +69,8 @@ pub(super) fn append(wire: Wire, value: &[u8], into: &mut ColumnBuilder) -> Resu
         (Wire::Geography, ColumnBuilder::Text(b)) => {
             b.append_value(geography::spelled(value, GeographyFormat::Wkt)?);
         }
+        (Wire::Interval, ColumnBuilder::Text(b)) => interval::append(value, b)?,
+        (Wire::Range(of), ColumnBuilder::Text(b)) => range::append(of, value, b)?,
         (Wire::Int2, into) => integer(i16::from_be_bytes(sized(value)?).into(), into)?,
         (Wire::Int4, into) => integer(i32::from_be_bytes(sized(value)?).into(), into)?,
         (Wire::Oid, into) => integer(u32::from_be_bytes(sized(value)?).into(), into)?,
@@ -81,7 +80,7 @@ pub(super) fn append(wire: Wire, value: &[u8], into: &mut ColumnBuilder) -> Resu
     Ok(())
 }
 
-fn sized<const N: usize>(value: &[u8]) -> Result<[u8; N], Refusal> {
+pub(super) fn sized<const N: usize>(value: &[u8]) -> Result<[u8; N], Refusal> {
     value.try_into().map_err(|_| Refusal::Malformed("a value of the wrong length"))
 }
 
@@ -157,7 +156,7 @@ const EPOCH: i32 = 10_957;
 const FIRST_DAY: i32 = -719_162;
 const LAST_DAY: i32 = 2_932_896;
 
-fn date(days: i32) -> Result<i32, Refusal> {
+pub(super) fn date(days: i32) -> Result<i32, Refusal> {
     match days {
         i32::MIN | i32::MAX => Err(Invalid("infinity").into()),
         days => days
@@ -169,7 +168,7 @@ fn date(days: i32) -> Result<i32, Refusal> {
 
 const OUTSIDE: Invalid = Invalid("a year outside 1 to 9999");
 
-fn timestamp(micros: i64) -> Result<i64, Refusal> {
+pub(super) fn timestamp(micros: i64) -> Result<i64, Refusal> {
     const FIRST: i64 = FIRST_DAY as i64 * DAY;
     const AFTER: i64 = (LAST_DAY as i64 + 1) * DAY;
     match micros {

@@ -4,7 +4,7 @@
 use sluice_contracts::documents::{Column, TargetType};
 
 use super::select_expressions::{ARRAY_JSON, BOUNDED_JSON, BOUNDS_PATTERN};
-use super::{Row, Wire};
+use super::{RangeOf, Row, Wire};
 
 /// A condition that holds for the rows whose `column`, `quoted` in the query, cannot be held;
 /// `None` where the server cannot tell.
@@ -16,7 +16,7 @@ pub(in crate::postgres) fn suspicion(column: &Column, quoted: &str) -> Option<St
     if column.encoding == BOUNDED_JSON {
         return Some(format!("{quoted}::pg_catalog.text ~ '{BOUNDS_PATTERN}'"));
     }
-    let row = Row::named(&column.encoding)?;
+    let row = Row::of_column(column)?;
     if !column.repeated {
         return of_value(column, row, quoted);
     }
@@ -40,7 +40,7 @@ pub(in crate::postgres) fn suspicion_of_element(
     column: &Column,
     value: &str,
 ) -> Option<(&'static str, String)> {
-    let row = Row::named(&column.encoding)?;
+    let row = Row::of_column(column)?;
     let kind = match (row.wire, row.name) {
         (Wire::Numeric, _) => "pg_catalog.numeric",
         (Wire::Date, _) => "pg_catalog.date",
@@ -48,6 +48,9 @@ pub(in crate::postgres) fn suspicion_of_element(
         (Wire::Timestamp, "timestamptz") => "pg_catalog.timestamptz",
         (Wire::Timestamp, _) => "pg_catalog.timestamp",
         (Wire::Interval, _) => "pg_catalog.interval",
+        (Wire::Range(RangeOf::Date), _) => "pg_catalog.daterange",
+        (Wire::Range(RangeOf::Timestamp), _) => "pg_catalog.tsrange",
+        (Wire::Range(RangeOf::Timestamptz), _) => "pg_catalog.tstzrange",
         _ => return None,
     };
     Some((kind, of_value(column, row, value)?))
@@ -70,21 +73,52 @@ fn of_value(column: &Column, row: &Row, value: &str) -> Option<String> {
                 digits.scale
             )
         }
-        (Wire::Date, _) => format!(
-            "{value} not between '0001-01-01'::pg_catalog.date and '9999-12-31'::pg_catalog.date"
-        ),
+        (Wire::Date, _) => outside(RangeOf::Date, value),
         (Wire::Time, _) => format!("{value} = '24:00:00'::pg_catalog.time"),
-        (Wire::Timestamp, to) => {
-            let (kind, zone) = match to {
-                TargetType::Timestamp => ("timestamptz", "+00"),
-                _ => ("timestamp", ""),
-            };
+        (Wire::Timestamp, TargetType::Timestamp) => outside(RangeOf::Timestamptz, value),
+        (Wire::Timestamp, _) => outside(RangeOf::Timestamp, value),
+        (Wire::Range(of), _) => {
+            let bound = |side: &str| outside(of, &format!("pg_catalog.{side}({value})"));
             format!(
-                "{value} < '0001-01-01 00:00:00{zone}'::pg_catalog.{kind} \
-                 or {value} >= '10000-01-01 00:00:00{zone}'::pg_catalog.{kind}"
+                "pg_catalog.isempty({value}) \
+                 or not pg_catalog.lower_inf({value}) \
+                 and (not pg_catalog.lower_inc({value}) or {}) \
+                 or not pg_catalog.upper_inf({value}) \
+                 and (pg_catalog.upper_inc({value}) or {})",
+                bound("lower"),
+                bound("upper")
             )
         }
-        (Wire::Interval, _) => format!("not pg_catalog.isfinite({value})"),
+        (Wire::Interval, _) => {
+            let part = |part: &str| format!("pg_catalog.date_part('{part}', {value})");
+            let [year, month, day] = ["year", "month", "day"].map(part);
+            let [hour, minute, second] = ["hour", "minute", "second"].map(part);
+            // All parts are whole numbers but the seconds, which are compared with 0 only.
+            format!(
+                "not pg_catalog.isfinite({value}) \
+                 or pg_catalog.abs({year} * 12 + {month}) > 120000 \
+                 or pg_catalog.abs({day}) > 3660000 or pg_catalog.abs({hour}) > 87840000 \
+                 or pg_catalog.abs({hour}) = 87840000 and ({minute} <> 0 or {second} <> 0)"
+            )
+        }
         _ => return None,
     })
+}
+
+/// A condition that holds for what lies outside of the years 1 to 9999.
+fn outside(of: RangeOf, value: &str) -> String {
+    let (kind, zone) = match of {
+        RangeOf::Date => {
+            return format!(
+                "{value} not between '0001-01-01'::pg_catalog.date \
+                 and '9999-12-31'::pg_catalog.date"
+            );
+        }
+        RangeOf::Timestamp => ("timestamp", ""),
+        RangeOf::Timestamptz => ("timestamptz", "+00"),
+    };
+    format!(
+        "{value} < '0001-01-01 00:00:00{zone}'::pg_catalog.{kind} \
+         or {value} >= '10000-01-01 00:00:00{zone}'::pg_catalog.{kind}"
+    )
 }

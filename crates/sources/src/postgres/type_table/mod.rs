@@ -54,8 +54,10 @@ pub(super) enum Wire {
     Text,
     /// JSON text made by the server; empty for an array whose lower bounds JSON cannot express.
     Json,
-    /// The text of an interval; `infinity` and `-infinity` do not exist in ISO 8601.
+    /// 64-bit microseconds, then 32-bit days and 32-bit months.
     Interval,
+    /// A byte of flags, then the bounds, each with its length.
+    Range(RangeOf),
     /// One byte of text; 0 is the empty text.
     Char,
     /// Bytes as they are.
@@ -74,6 +76,17 @@ pub(super) enum Wire {
     Geometry,
     /// EWKB, whose edges are straight on the earth.
     Geography,
+}
+
+/// What a range is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RangeOf {
+    /// `daterange`
+    Date,
+    /// `tsrange`
+    Timestamp,
+    /// `tstzrange`
+    Timestamptz,
 }
 
 /// One type of the source.
@@ -211,6 +224,13 @@ impl Row {
         }
     }
 
+    /// The row that reads a column of a manifest.
+    fn of_column(column: &Column) -> Option<&'static Self> {
+        let reads =
+            |row: &&Self| row.name == column.encoding && row.target(column.target_type).is_some();
+        rows().chain(times::EARLIER).find(reads)
+    }
+
     /// What it becomes when `to` is asked for.
     pub(super) fn target(&self, to: TargetType) -> Option<&Target> {
         self.targets.iter().find(|target| target.to == to)
@@ -231,7 +251,7 @@ pub(super) fn wire_of(column: &Column) -> Result<Wire> {
         (1..=Decimal::BIGNUMERIC.precision).contains(&d.precision) && d.scale <= d.precision
     });
     let repeats = |target: &Target| column.repeated || !target.repeated;
-    Row::named(&column.encoding)
+    Row::of_column(column)
         .filter(|row| decimal_fits && row.target(column.target_type).is_some_and(repeats))
         .map(|row| row.wire)
         .ok_or_else(|| {

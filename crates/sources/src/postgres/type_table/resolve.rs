@@ -81,9 +81,9 @@ pub(in crate::postgres) fn resolve(
 }
 
 /// Whether a value of the type is sent as its text anyway. An array as STRING is one text: it holds
-/// what REPEATED cannot. An interval that is asked for as text need not be one that BigQuery reads.
+/// what REPEATED cannot.
 fn is_text(pg: &PgType<'_>, row: &Row) -> bool {
-    pg.arrays == Arrays::None && row.wire != Wire::Interval && row.target(Text).is_some()
+    pg.arrays == Arrays::None && row.target(Text).is_some()
 }
 
 /// Whether it becomes one JSON document, whose text holds other texts.

@@ -84,7 +84,7 @@ const fn whole(
 
 /// What the query asks for, where `quoted` is the column's name in the query.
 pub(in crate::postgres) fn expression(column: &Column, quoted: &str) -> String {
-    let form = Row::named(&column.encoding).map_or(SelectExpression::Column, |row| row.form);
+    let form = Row::of_column(column).map_or(SelectExpression::Column, |row| row.form);
     match form {
         SelectExpression::Column => quoted.to_owned(),
         SelectExpression::Cast(to) if column.repeated => format!("{quoted}::{to}[]"),

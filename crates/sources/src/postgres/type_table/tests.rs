@@ -214,11 +214,21 @@ fn what_is_read_as_the_servers_text() {
     check("inet as STRING", "STRING text");
     check("inet as BYTES", "BYTES text");
     check("inet[]", &format!("STRING REPEATED text[] | {ARRAYS}"));
-    check("interval", "STRING text | infinity");
+    let lengths = "infinity, more than 10,000 years, 3,660,000 days or 87,840,000 hours";
+    check("interval", &format!("INTERVAL | {lengths}"));
     check("interval as STRING", "STRING text");
-    check("interval[]", &format!("STRING REPEATED text[] | {ARRAYS}, infinity"));
+    check("interval[]", &format!("INTERVAL REPEATED | {ARRAYS}, {lengths}"));
+    check("interval[] as STRING", "STRING text");
     check("span", "STRING text");
-    check("tstzrange", "STRING text");
+    let bounds = "empty ranges, an exclusive lower or an inclusive upper bound, bounds of infinity or \
+                  of years outside 1 to 9999";
+    check("daterange", &format!("RANGE<DATE> | {bounds}"));
+    check("tsrange", &format!("RANGE<DATETIME> | {bounds}"));
+    check("tstzrange", &format!("RANGE<TIMESTAMP> | {bounds}"));
+    check("tstzrange as STRING", "STRING text");
+    check("tstzrange[]", &format!("RANGE<TIMESTAMP> REPEATED | {ARRAYS}, {bounds}"));
+    check("tstzrange[] as STRING", "STRING text");
+    check("tstzmultirange", "STRING text");
     check("spans[]", &format!("STRING REPEATED text[] | {ARRAYS}"));
     check("regclass", "STRING made");
     check("regclass as STRING", "STRING made");

@@ -167,7 +167,9 @@ impl Encoding {
             T::String if self == Self::Text => "blobs, and text that is not UTF-8",
             T::String | T::Geography => "text and blobs that are not UTF-8",
             T::Bytes => "numbers",
-            T::Struct => "any value",
+            T::Struct | T::Interval | T::RangeDate | T::RangeDatetime | T::RangeTimestamp => {
+                "any value"
+            }
             T::Date => "anything but `YYYY-MM-DD`, at midnight if at all, of the years 1 to 9999",
             T::Time => "anything but `HH:MM[:SS[.ffffff]]` below 24:00",
             T::Datetime => {

@@ -151,11 +151,11 @@ async fn empty_wants_no_rows_and_append_the_same_columns() {
 
 #[tokio::test]
 async fn types_that_only_bigquery_has_are_no_hindrance_to_reading_a_table() {
-    let fields = json!([{"name": "id", "type": "RANGE", "rangeElementType": {"type": "DATE"}}]);
+    let fields = json!([{"name": "id", "type": "FOREIGN"}]);
     let target = answering(&[existing(fields, json!({}))]).await;
     let (kind, said) = refused(&target, &table(WriteDisposition::Append, &[ID])).await;
     assert_eq!(kind, Kind::Data);
-    assert!(said.contains("it has `id` NULLABLE RANGE where the job has"), "{said}");
+    assert!(said.contains("it has `id` NULLABLE FOREIGN where the job has"), "{said}");
 }
 
 #[tokio::test]

@@ -62,12 +62,19 @@ async fn a_statement_is_billed_for_what_it_reads() {
     };
     let mut documents = table(Truncate, &[("doc", TargetType::Json)]);
     (documents.units, documents.bytes) = (12_000, 1 << 40);
+    let lengths = table(Truncate, &[("length", TargetType::Interval)]);
     for (table, existing, said) in [
         (
             documents,
             None,
             "2 load jobs into staging tables, and a statement that parses the documents: about \
              1,048,576 MiB ($6.2500 on demand)",
+        ),
+        (
+            lengths,
+            None,
+            "a load job into a staging table, and a statement that reads the values from their \
+             texts: about 10 MiB ($0.0001 on demand)",
         ),
         (
             keyed("id", GIBI),

@@ -101,10 +101,12 @@ fn asking(columns: &[(&str, TargetType)], new_table: NewTable) -> Table {
 #[tokio::test]
 async fn what_a_table_cannot_be_partitioned_or_clustered_by_is_refused_together() {
     let target = answering(&[dataset()]).await;
-    let new =
-        NewTable { cluster_by: vec!["idd".into(), "tags".into(), "share".into()], ..everything() };
-    let share = ("share", TargetType::Float64);
-    let wrong = asking(&[ID, ("day", TargetType::String), TAGS, share], new);
+    let new = NewTable {
+        cluster_by: ["idd", "tags", "share", "length"].map(Into::into).into(),
+        ..everything()
+    };
+    let (share, length) = (("share", TargetType::Float64), ("length", TargetType::Interval));
+    let wrong = asking(&[ID, ("day", TargetType::String), TAGS, share, length], new);
     let (kind, said) = refused(&target, &wrong).await;
     assert_eq!(kind, Kind::Invalid);
     for expected in [
@@ -114,6 +116,7 @@ async fn what_a_table_cannot_be_partitioned_or_clustered_by_is_refused_together(
         "did you mean `id`?",
         "`cluster_by` names `tags`, which is an array of STRING",
         "`cluster_by` names `share`, which is FLOAT64",
+        "`cluster_by` names `length`, which is INTERVAL",
     ] {
         assert!(said.contains(expected), "{expected}\nis not in\n{said}");
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use sluice_contracts::documents::{
-    Granularity, NewTable, OnInvalid, PartitionBy, SchemaChanges, TargetType,
+    Granularity, NewTable, OnInvalid, PartitionBy, SchemaChanges, TargetType, bigquery_schema,
 };
 use sluice_contracts::job::WriteDisposition::{self, Merge, ReplacePartitions};
 
@@ -133,8 +133,12 @@ async fn what_no_statement_can_replace_is_refused_before() {
     for (disposition, key, order_by, existing, said) in [
         (Merge, vec!["idd"], None, None, "`key` names `idd`, which the table has no column for"),
         (Merge, vec!["ratio"], None, None, "`key` names `ratio`, which is FLOAT64"),
+        (Merge, vec!["length"], None, None, "`key` names `length`, which is INTERVAL"),
+        (Merge, vec!["days"], None, None, "`key` names `days`, which is RANGE<DATE>"),
         (Merge, vec!["tags"], None, None, "`key` names `tags`, which is an array of STRING"),
         (Merge, vec!["id"], Some("doc"), None, "`order_by` names `doc`, which is JSON"),
+        (Merge, vec!["id"], Some("length"), None, "`order_by` names `length`, which is INTERVAL"),
+        (Merge, vec!["id"], Some("days"), None, "`order_by` names `days`, which is RANGE<DATE>"),
         (Merge, vec!["id"], Some("ratio"), None, "`order_by` names `ratio`, which is FLOAT64"),
         (Merge, vec!["id"], Some("no"), None, "`order_by` names `no`, which the table has no"),
         (Merge, vec!["id"], None, filtered(), "the key does not say in which of them a row lies"),
@@ -148,7 +152,9 @@ async fn what_no_statement_can_replace_is_refused_before() {
             Some(existing) => recorder.stands(existing),
             None => {
                 let (ratio, doc) = (("ratio", TargetType::Float64), ("doc", TargetType::Json));
-                load.columns.extend(columns(&[ratio, doc, EMAIL, TAGS]));
+                let length = ("length", TargetType::Interval);
+                let days = ("days", TargetType::RangeDate);
+                load.columns.extend(columns(&[ratio, doc, length, days, EMAIL, TAGS]));
             }
         }
         let error = advance(&recorder.serve().await, &load).await.unwrap_err();
@@ -192,21 +198,43 @@ async fn what_no_statement_can_replace_is_refused_before() {
 }
 
 #[tokio::test]
-async fn a_document_that_bigquery_does_not_hold_is_named() {
-    let refused = "Invalid input to PARSE_JSON: ";
-    for (message, said) in [
-        ("number cannot be stored without loss of precision", "a number that BigQuery would round"),
-        ("syntax error while parsing value", "BigQuery cannot read a document, in `doc`"),
+async fn a_text_that_bigquery_does_not_hold_is_named_and_not_shown() {
+    let [doc, length] = [("doc", TargetType::Json), ("length", TargetType::Interval)];
+    let days = ("days", TargetType::RangeDate);
+    for ((name, kind), message, said) in [
+        (
+            doc,
+            "Invalid input to PARSE_JSON: number cannot be stored without loss of precision: 7",
+            "a document has a number that BigQuery would round, in `doc`",
+        ),
+        (
+            doc,
+            "Invalid input to PARSE_JSON: syntax error while parsing value: 7",
+            "BigQuery cannot read a document, in `doc`",
+        ),
+        (length, "Invalid INTERVAL value '7'", "BigQuery cannot read an interval, in `length`"),
+        (
+            length,
+            "Interval field months '120007' is out of range -120000 to 120000",
+            "BigQuery cannot read an interval, in `length`",
+        ),
+        (
+            days,
+            "Failed to parse range: range must be formatted exactly as [START, END) (found 7)",
+            "BigQuery cannot read a range, in `days`",
+        ),
     ] {
         let recorder = Recorder::default();
-        recorder.stands(json!({"schema": {"fields": [{"name": "doc", "type": "JSON"}]}}));
-        let load = load(WriteDisposition::Truncate, columns(&[("doc", TargetType::Json)])).await;
+        let columns = columns(&[(name, kind)]);
+        recorder.stands(json!({"schema": {"fields": bigquery_schema(&columns)}}));
+        let load = load(WriteDisposition::Truncate, columns).await;
         recorder.ends(super::recorder::done(3));
-        recorder.ends(failed("invalidQuery", &format!("{refused}{message}: 7")));
+        recorder.ends(failed("invalidQuery", message));
         let error = advance(&recorder.serve().await, &load).await.unwrap_err();
         assert!(error.chain().contains(said), "{}", error.chain());
         assert!(!error.chain().contains(message), "{}", error.chain());
-        assert!(error.remedy().unwrap().contains("`columns.doc.type: STRING`"), "{error:?}");
+        let way_out = format!("`columns.{name}.type: STRING`");
+        assert!(error.remedy().unwrap().contains(&way_out), "{error:?}");
     }
 }
 

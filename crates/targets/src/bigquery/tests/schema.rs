@@ -42,6 +42,9 @@ async fn all_that_stands_against_a_table_is_said_at_once_with_each_way_out() {
         {"name": "name", "type": "STRING", "maxLength": "10"},
         {"name": "kind", "type": "INTEGER"},
         {"name": "tags", "type": "STRING"},
+        {"name": "length", "type": "STRING"},
+        {"name": "days", "type": "RANGE", "rangeElementType": {"type": "DATE"}},
+        {"name": "slot", "type": "RANGE", "rangeElementType": {"type": "DATE"}},
         {"name": "gone", "type": "DATE"},
     ]))
     .await;
@@ -49,7 +52,10 @@ async fn all_that_stands_against_a_table_is_said_at_once_with_each_way_out() {
     let name = Column { max_length: Some(20), ..one("name", TargetType::String) };
     let kind = Column { source_name: "Kind".into(), ..one("kind", TargetType::String) };
     let (tags, at) = (one("tags", TargetType::String), one("at", TargetType::Timestamp));
-    let wanted = vec![id, one("amount", TargetType::Numeric), name, kind, tags, at];
+    let length = one("length", TargetType::Interval);
+    let [days, slot] = [one("days", TargetType::RangeDate), one("slot", TargetType::RangeDatetime)];
+    let wanted =
+        vec![id, one("amount", TargetType::Numeric), name, kind, tags, length, days, slot, at];
     for disposition in [Truncate, Append, Empty] {
         let wanted = run_of(disposition, SchemaChanges::Refuse, wanted.clone());
         let (refusal, said) = refused(&target, &wanted).await;
@@ -66,6 +72,10 @@ async fn all_that_stands_against_a_table_is_said_at_once_with_each_way_out() {
             "it has `kind` NULLABLE INT64 where the job has `kind` NULLABLE STRING",
             "`columns.Kind.type: INT64` asks for the table's type",
             "it has `tags` NULLABLE STRING where the job has `tags` REPEATED STRING",
+            "it has `length` NULLABLE STRING where the job has `length` NULLABLE INTERVAL",
+            "`columns.length.type: STRING` asks for the table's type",
+            "it has `slot` NULLABLE RANGE<DATE> where the job has `slot` NULLABLE RANGE<DATETIME>",
+            "`columns.slot.type: RANGE<DATE>` asks for the table's type",
             "it lacks `at` NULLABLE TIMESTAMP",
             "write `schema_changes: add` below `target`",
             "column `gone` NULLABLE DATE exists in the table and not in the job",
@@ -73,6 +83,7 @@ async fn all_that_stands_against_a_table_is_said_at_once_with_each_way_out() {
         ] {
             assert!(said.contains(expected), "{expected}\nis not in\n{said}");
         }
+        assert!(!said.contains("`days`"), "{said}");
         let replaces = said.contains("`schema_changes: replace` below `target` replaces all");
         assert_eq!(replaces, disposition == Truncate, "{said}");
     }

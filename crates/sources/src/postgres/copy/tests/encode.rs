@@ -144,6 +144,20 @@ pub(super) fn timestamp(moment: NaiveDateTime) -> Vec<u8> {
     since.num_microseconds().unwrap().to_be_bytes().into()
 }
 
+/// An `interval`.
+pub(super) fn interval(months: i32, days: i32, micros: i64) -> Vec<u8> {
+    [&micros.to_be_bytes()[..], &days.to_be_bytes(), &months.to_be_bytes()].concat()
+}
+
+/// A range, of the flags of its first byte and the bounds that it has.
+pub(super) fn range(flags: u8, bounds: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = vec![flags];
+    for bound in bounds {
+        field(Some(bound), &mut bytes);
+    }
+    bytes
+}
+
 /// Decodes a stream that arrives in pieces of these sizes, over and over, and then all the rest.
 pub(super) fn decode(
     columns: &[Column],
