@@ -1,10 +1,12 @@
 //! The users of Google Cloud: a Django view that publishes a message, and an operator at a
 //! terminal.
 
+use object_store::ObjectStoreExt as _;
 use serde_json::json;
 use sluice_contracts::documents::EventName;
 use sluice_tests::cloud::clients::{Gcloud, bq, in_python};
-use sluice_tests::cloud::orders::Shop;
+use sluice_tests::cloud::django::Django;
+use sluice_tests::cloud::orders::{ROWS, Shop};
 use sluice_tests::cloud::pubsub::PubSub;
 
 /// What a Django view does after its transaction is committed.
@@ -66,6 +68,45 @@ async fn one_message_becomes_a_table() {
     };
     let expected = shop.database.text(&format!("SELECT {} FROM orders", Shop::facts(false))).await;
     assert_eq!(rows, json!([{"facts": expected}]));
+}
+
+/// What the Django example knows of the runs that have ended.
+const RUNS: &str = "
+from exports.models import Run
+print(*Run.objects.values_list('event', 'run_key', 'rows'))
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_that_is_closed_in_django_becomes_a_table() {
+    let Some(pubsub) = PubSub::start().await else { return };
+    let Some(django) = Django::start(&pubsub).await else { return };
+    // The topics of the example's settings for one machine.
+    let told = Some((pubsub.host(), pubsub.topic("sluice-events").await));
+    let Some(shop) =
+        Shop::open_with(|setting| sluice_tests::cloud::world::Setting { pubsub: told, ..setting })
+            .await
+    else {
+        return;
+    };
+    // The example asks for the job by its name.
+    let job = Shop::request()["job"].to_string();
+    let bucket = shop.world.storage.bucket("etl");
+    let path = format!("{}/jobs/orders.yaml", bucket.prefix);
+    bucket.store.put(&path.as_str().into(), job.into()).await.expect("the job file is written");
+    django.manage(&["make_topics", "--planner", &shop.world.planner.url()]).await;
+
+    django.manage(&["close_day", "2026-11-22"]).await;
+    let mut runs = String::new();
+    for _ in 0..40 {
+        django.manage(&["pull_events", "--once"]).await;
+        runs = django.manage(&["shell", "--no-imports", "--command", RUNS]).await;
+        if !runs.trim().is_empty() {
+            break;
+        }
+    }
+    let expected = format!("('run.finished', 'closing-2026-11-22', {ROWS})");
+    assert_eq!(runs.trim(), expected, "{}", shop.world.said());
+    shop.assert_same().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

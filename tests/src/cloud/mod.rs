@@ -6,6 +6,7 @@ pub mod bigquery;
 pub mod clients;
 pub mod conformance;
 pub mod delivery;
+pub mod django;
 pub mod events;
 mod execution;
 pub mod gateway;

@@ -265,6 +265,12 @@ impl<'a> Attempts<'a> {
         self.claim_of(id, &self.name(number)).make_table(table).await
     }
 
+    /// Keeps a table that was made for the job of a number, which there is nothing to do for.
+    pub(super) async fn keep(&self, number: u32) -> Result<()> {
+        let Writes::Visible(id) = &self.writes else { return Ok(()) };
+        self.claim_of(id, &self.name(number)).keep(None).await
+    }
+
     /// Deletes a table that was made for a job of this run which will not come.
     pub(super) async fn unmake_table(&self) -> Result<()> {
         let Writes::Visible(id) = &self.writes else { return Ok(()) };

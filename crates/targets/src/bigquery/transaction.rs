@@ -151,6 +151,9 @@ impl Transaction<'_> {
         }
         let Poll::Ready(changes) = self.changes(number).await? else { return Ok(Poll::Pending) };
         if changes.statements.is_empty() {
+            for table in &self.tables {
+                table.visible().keep(number).await.map_err(|error| of(table, error))?;
+            }
             self.give_back(number).await;
             return Ok(Poll::Ready(self.nothing_loaded(None)));
         }

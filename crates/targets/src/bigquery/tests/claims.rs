@@ -11,14 +11,14 @@ use super::{ID, advance, columns, load_of, visibility};
 use crate::target::{Load, Loaded, Target as _, Visibility};
 
 /// A column whose documents a statement parses.
-const DOC: (&str, TargetType) = ("doc", TargetType::Json);
+pub(super) const DOC: (&str, TargetType) = ("doc", TargetType::Json);
 
 /// Loads of two runs into one table, the older first.
 async fn two(disposition: WriteDisposition, staged: bool) -> [Load; 2] {
     two_of(disposition, staged, &[ID]).await
 }
 
-async fn two_of(
+pub(super) async fn two_of(
     disposition: WriteDisposition,
     staged: bool,
     wanted: &[(&str, TargetType)],
@@ -51,10 +51,10 @@ async fn to_the_end(line: &Line, load: &Load, case: &str) -> Loaded {
 }
 
 /// What the table is before: it does not exist, was made by a person, or was loaded before.
-const BEFORE: [&str; 3] = ["nothing", "by a person", "loaded"];
+pub(super) const BEFORE: [&str; 3] = ["nothing", "by a person", "loaded"];
 
 /// A new beginning, with the table as it is before.
-async fn begin(warehouse: &Warehouse, line: &Line, before: &str) {
+pub(super) async fn begin(warehouse: &Warehouse, line: &Line, before: &str) {
     warehouse.begin(3);
     line.goes_wrong(None);
     match before {
@@ -68,7 +68,7 @@ async fn begin(warehouse: &Warehouse, line: &Line, before: &str) {
 }
 
 /// A warehouse with the table, and connections of two loaders.
-async fn table_before(before: &str) -> (Warehouse, Line, Line) {
+pub(super) async fn table_before(before: &str) -> (Warehouse, Line, Line) {
     let warehouse = Warehouse::default();
     let (line, other) = (warehouse.connect().await, warehouse.connect().await);
     begin(&warehouse, &line, before).await;
@@ -131,66 +131,6 @@ async fn a_run_that_comes_late_changes_nothing_whenever_a_loader_died() {
         "faults: {cases} steps of a load into a table of BigQuery, with an older run after it"
     );
     assert!(cases > 400, "{cases}");
-}
-
-#[tokio::test]
-async fn runs_that_race_leave_the_newer_one() {
-    let (mut races, mut overtaken) = (0, 0);
-    let (warehouse, one, two_) = table_before("nothing").await;
-    let (three, four) = (warehouse.connect().await, warehouse.connect().await);
-    let lines = [one, two_, three, four];
-    for seed in 0..100 {
-        let staged = seed % 4 == 3;
-        let before = BEFORE[usize::try_from(seed % 3).unwrap()];
-        let disposition = if seed % 5 == 0 && before == "nothing" { Empty } else { Truncate };
-        begin(&warehouse, &lines[0], before).await;
-        let wanted = if seed % 6 == 1 { &[ID, DOC][..] } else { &[ID] };
-        let [older, newer] = two_of(disposition, staged, wanted).await;
-        let case = format!("{before}: race {seed}");
-        for (line, of) in lines.iter().zip(1..) {
-            let fault = FAULTS[usize::try_from((seed / 3 + of) % 4).unwrap()];
-            let call = usize::try_from((seed * 5 + of * 3) % 17).unwrap();
-            line.goes_wrong((seed % 7 > 2).then_some((call, fault)));
-            line.mixes(seed * 7 + of);
-        }
-        // Two loaders of each run.
-        let ends = futures::future::join_all([
-            race(&lines[0], &older, &case),
-            race(&lines[1], &newer, &case),
-            race(&lines[2], &older, &case),
-            race(&lines[3], &newer, &case),
-        ])
-        .await;
-        assert_eq!((ends[0], ends[1]), (ends[2], ends[3]), "{case}");
-        let shown = warehouse.shows("orders").unwrap();
-        if disposition == Truncate {
-            assert_eq!(ends[1], Some(None), "{case}");
-            assert_eq!(shown, [newer.run.to_string()], "{case}");
-        } else {
-            assert_eq!(shown.len(), 1, "{case}");
-        }
-        overtaken += usize::from(ends[0] == Some(Some(newer.run)));
-        races += 1;
-    }
-    println!("faults: {races} races of two runs into one table of BigQuery, {overtaken} overtaken");
-    assert!(overtaken > 5 && overtaken < races, "{overtaken}");
-}
-
-/// The later run that it was overtaken by; `None` if it was refused.
-async fn race(line: &Line, load: &Load, case: &str) -> Option<Option<RunId>> {
-    for _ in 0..500 {
-        tokio::select! {
-            biased;
-            () = line.died() => {}
-            result = advance(&line.target, load) => match result {
-                Ok(Poll::Ready(loaded)) => return Some(loaded.overtaken_by),
-                Ok(Poll::Pending) => tokio::time::sleep(std::time::Duration::from_millis(1)).await,
-                Err(error) if error.is_transient() => {}
-                Err(_) => return None,
-            },
-        }
-    }
-    panic!("{case}: it never ends");
 }
 
 /// Claims the table and dies before the job is started.

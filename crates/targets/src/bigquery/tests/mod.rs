@@ -10,6 +10,7 @@ mod layout;
 mod line;
 mod many_tables;
 mod merge;
+mod races;
 mod recorder;
 mod requests;
 mod schema;

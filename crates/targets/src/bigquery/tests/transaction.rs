@@ -307,6 +307,25 @@ async fn a_transaction_that_is_refused_names_the_table_and_leaves_none_behind() 
 }
 
 #[tokio::test]
+async fn tables_without_rows_are_made_and_no_job_is_started() {
+    let warehouse = Warehouse::default();
+    warehouse.begin(3);
+    let line = warehouse.connect().await;
+    warehouse.stands("orders");
+    let [older, newer] = two_runs(Append).await;
+    let nothing = newer.map(|load| Load { parts: vec![], rows: 0, ..load });
+    let loaded = to_the_end(&line, &nothing, "nothing").await;
+    assert!(loaded.iter().all(|loaded| (loaded.rows, loaded.overtaken_by) == (0, None)));
+    assert_eq!(warehouse.tables(), ["lines", "orders"]);
+    let started = warehouse.job_ids();
+    assert!(started.iter().all(|id| id.ends_with("_all_0")), "only the claim is given back");
+    // An older run finds them free, and as they were.
+    let late = to_the_end(&line, &older, "late").await;
+    assert!(late.iter().all(|loaded| (loaded.rows, loaded.overtaken_by) == (3, None)), "{late:?}");
+    assert_eq!(warehouse.shows("lines").unwrap(), [older[0].run.to_string()]);
+}
+
+#[tokio::test]
 async fn a_table_that_is_refused_is_named_and_keeps_nobody_waiting() {
     let warehouse = Warehouse::default();
     warehouse.begin(3);
