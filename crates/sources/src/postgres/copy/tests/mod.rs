@@ -3,3 +3,4 @@
 mod encode;
 mod round_trip;
 mod stream;
+mod texts;
