@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Checks `terraform/` without a registry and without a project of Google Cloud.
+
+    check.py                 format, validity, the module's own tests, an apply, and a second plan, which must be empty
+    check.py plan [VARS...]  prints what a new deployment would be made of, as JSON
+    check.py show [VARS...]  prints what was made, as JSON: also what only Google chooses is known
+
+VARS are files of variables; `example.tfvars`, if none is named. It needs Terraform (TEST_TERRAFORM, or on the path)
+and the packages of tests/requirements.txt in the Python that runs it.
+"""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+MODULE = HERE.parent.parent / "terraform"
+TERRAFORM = os.environ.get("TEST_TERRAFORM") or "terraform"
+VERSION = "8.7.0"
+
+
+def terraform(folder, *arguments, accept=(0,), **more):
+    """Runs Terraform in a folder. Its answers, where they are not wanted, are shown if it fails."""
+    ended = subprocess.run(
+        [TERRAFORM, f"-chdir={folder}", *arguments],
+        env=more.pop("env"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )
+    if ended.returncode not in accept:
+        sys.exit(f"{ended.stdout}\nerror: terraform {' '.join(map(str, arguments))}: code {ended.returncode}")
+    return ended
+
+
+def platform():
+    """This machine as Terraform names it in the folders of plugins."""
+    answer = subprocess.run([TERRAFORM, "version", "-json"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return answer.split('"platform": "')[1].split('"')[0]
+
+
+@contextmanager
+def ready():
+    """A copy of the module in which Terraform finds the stand-in in place of Google's provider."""
+    with tempfile.TemporaryDirectory(prefix="sluice-terraform.") as scratch:
+        scratch = Path(scratch)
+        plugins = scratch / "plugins/registry.terraform.io/hashicorp/google" / VERSION / platform()
+        plugins.mkdir(parents=True)
+        program = plugins / f"terraform-provider-google_v{VERSION}"
+        # Terraform starts it with an environment of its own choice, so this Python is named.
+        program.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{HERE / 'provider.py'}' \"$@\"\n", encoding="utf-8")
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        settings = scratch / "terraform.rc"
+        settings.write_text(
+            f'provider_installation {{\n  filesystem_mirror {{\n    path = "{scratch / "plugins"}"\n  }}\n}}\n',
+            encoding="utf-8",
+        )
+        module = scratch / "terraform"
+        left = shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.tfvars", "*.auto.tfvars*")
+        shutil.copytree(MODULE, module, ignore=left)
+        shutil.copytree(HERE / "jobs", scratch / "jobs")
+        env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("TF_")},
+            "CHECKPOINT_DISABLE": "1",
+            "STAND_IN_SCHEMA": str(HERE / "google-8.7.0.json"),
+            "TF_CLI_CONFIG_FILE": str(settings),
+            "TF_IN_AUTOMATION": "1",
+        }
+        terraform(module, "init", "-backend=false", "-input=false", "-no-color", env=env)
+        yield module, env
+
+
+def variables(files):
+    return [f"-var-file={Path(file).resolve()}" for file in files or [HERE / "example.tfvars"]]
+
+
+def made(module, env, files):
+    terraform(module, "apply", "-auto-approve", "-input=false", "-no-color", *variables(files), env=env)
+
+
+def check():
+    ended = subprocess.run([TERRAFORM, "fmt", "-check", "-diff", "-recursive", str(MODULE)], check=False)
+    if ended.returncode:
+        sys.exit("error: write it again: terraform fmt -recursive terraform")
+    with ready() as (module, env):
+        print(terraform(module, "validate", "-no-color", env=env).stdout)
+        print(terraform(module, "test", "-no-color", env=env).stdout)
+        for files in ([HERE / "example.tfvars"], [HERE / "everything.tfvars"]):
+            shutil.rmtree(module / "terraform.tfstate.d", ignore_errors=True)
+            (module / "terraform.tfstate").unlink(missing_ok=True)
+            made(module, env, files)
+            plan = ("plan", "-detailed-exitcode", "-input=false", "-no-color", *variables(files))
+            second = terraform(module, *plan, accept=(0, 2), env=env)
+            if second.returncode == 2:
+                sys.exit(f"{second.stdout}\nerror: the second plan of {files[0].name} is not empty")
+            print(f"{files[0].name}: applied, and the second plan is empty")
+
+
+def show(files):
+    with ready() as (module, env):
+        made(module, env, files)
+        print(terraform(module, "show", "-json", env=env).stdout)
+
+
+def plan(files):
+    with ready() as (module, env):
+        terraform(module, "plan", "-out=plan", "-input=false", "-no-color", *variables(files), env=env)
+        print(terraform(module, "show", "-json", "plan", env=env).stdout)
+
+
+def main():
+    match sys.argv[1:]:
+        case []:
+            check()
+        case ["show", *files]:
+            show(files)
+        case ["plan", *files]:
+            plan(files)
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
