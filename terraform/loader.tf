@@ -102,19 +102,16 @@ resource "google_cloud_run_v2_service" "loader" {
   }
 
   lifecycle {
+    postcondition {
+      condition = contains(self.urls, local.loader_url)
+      error_message = join(" ", [
+        "Cloud Run did not give the loader the URL ${local.loader_url}, by which it",
+        "is called, but ${join(" and ", self.urls)}.",
+      ])
+    }
     # Set by whatever deploys; no part of what is deployed.
     ignore_changes = [client, client_version]
   }
 
   depends_on = [google_project_service.this]
-}
-
-check "loader_url" {
-  assert {
-    condition = contains(google_cloud_run_v2_service.loader.urls, local.loader_url)
-    error_message = join(" ", [
-      "Cloud Run did not give the loader the URL ${local.loader_url}, which it",
-      "is called by. Report it with the service's `urls`.",
-    ])
-  }
 }

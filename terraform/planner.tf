@@ -160,6 +160,13 @@ resource "google_cloud_run_v2_service" "planner" {
   }
 
   lifecycle {
+    postcondition {
+      condition = contains(self.urls, local.planner_url)
+      error_message = join(" ", [
+        "Cloud Run did not give the planner the URL ${local.planner_url}, by which it",
+        "is called, but ${join(" and ", self.urls)}.",
+      ])
+    }
     # Set by whatever deploys; no part of what is deployed.
     ignore_changes = [client, client_version]
   }
@@ -169,14 +176,4 @@ resource "google_cloud_run_v2_service" "planner" {
     google_project_service.this,
     google_secret_manager_secret_iam_member.source,
   ]
-}
-
-check "planner_url" {
-  assert {
-    condition = contains(google_cloud_run_v2_service.planner.urls, local.planner_url)
-    error_message = join(" ", [
-      "Cloud Run did not give the planner the URL ${local.planner_url}, which",
-      "it is called by. Report it with the service's `urls`.",
-    ])
-  }
 }

@@ -4,11 +4,13 @@
     check.py                 format, validity, the module's own tests, an apply, and a second plan, which must be empty
     check.py plan [VARS...]  prints what a new deployment would be made of, as JSON
     check.py show [VARS...]  prints what was made, as JSON: also what only Google chooses is known
+    check.py scan            holds the plan of everything.tfvars against the rules of checkov (TEST_CHECKOV)
 
 VARS are files of variables; `example.tfvars`, if none is named. It needs Terraform (TEST_TERRAFORM, or on the path)
 and the packages of tests/requirements.txt in the Python that runs it.
 """
 
+import json
 import os
 import shutil
 import stat
@@ -22,13 +24,19 @@ HERE = Path(__file__).resolve().parent
 MODULE = HERE.parent.parent / "terraform"
 TERRAFORM = os.environ.get("TEST_TERRAFORM") or "terraform"
 VERSION = "8.7.0"
+# Without what would change Terraform's behaviour.
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith("TF_")},
+    "CHECKPOINT_DISABLE": "1",
+    "TF_IN_AUTOMATION": "1",
+}
 
 
-def terraform(folder, *arguments, accept=(0,), **more):
-    """Runs Terraform in a folder. Its answers, where they are not wanted, are shown if it fails."""
+def terraform(folder, *arguments, env, accept=(0,)):
+    """Runs Terraform in a folder. Its answer is shown if it fails."""
     ended = subprocess.run(
         [TERRAFORM, f"-chdir={folder}", *arguments],
-        env=more.pop("env"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )
     if ended.returncode not in accept:
         sys.exit(f"{ended.stdout}\nerror: terraform {' '.join(map(str, arguments))}: code {ended.returncode}")
@@ -37,8 +45,10 @@ def terraform(folder, *arguments, accept=(0,), **more):
 
 def platform():
     """This machine as Terraform names it in the folders of plugins."""
-    answer = subprocess.run([TERRAFORM, "version", "-json"], stdout=subprocess.PIPE, text=True, check=True).stdout
-    return answer.split('"platform": "')[1].split('"')[0]
+    answer = subprocess.run(
+        [TERRAFORM, "version", "-json"], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return json.loads(answer.stdout)["platform"]
 
 
 @contextmanager
@@ -62,11 +72,9 @@ def ready():
         shutil.copytree(MODULE, module, ignore=left)
         shutil.copytree(HERE / "jobs", scratch / "jobs")
         env = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("TF_")},
-            "CHECKPOINT_DISABLE": "1",
+            **ENVIRONMENT,
             "STAND_IN_SCHEMA": str(HERE / "google-8.7.0.json"),
             "TF_CLI_CONFIG_FILE": str(settings),
-            "TF_IN_AUTOMATION": "1",
         }
         terraform(module, "init", "-backend=false", "-input=false", "-no-color", env=env)
         yield module, env
@@ -81,14 +89,13 @@ def made(module, env, files):
 
 
 def check():
-    ended = subprocess.run([TERRAFORM, "fmt", "-check", "-diff", "-recursive", str(MODULE)], check=False)
-    if ended.returncode:
-        sys.exit("error: write it again: terraform fmt -recursive terraform")
+    form = [TERRAFORM, "fmt", "-check", "-diff", "-recursive", str(MODULE), str(HERE)]
+    if subprocess.run(form, env=ENVIRONMENT, check=False).returncode:
+        sys.exit("error: write it again: terraform fmt -recursive terraform tests/terraform")
     with ready() as (module, env):
         print(terraform(module, "validate", "-no-color", env=env).stdout)
         print(terraform(module, "test", "-no-color", env=env).stdout)
         for files in ([HERE / "example.tfvars"], [HERE / "everything.tfvars"]):
-            shutil.rmtree(module / "terraform.tfstate.d", ignore_errors=True)
             (module / "terraform.tfstate").unlink(missing_ok=True)
             made(module, env, files)
             plan = ("plan", "-detailed-exitcode", "-input=false", "-no-color", *variables(files))
@@ -110,10 +117,24 @@ def plan(files):
         print(terraform(module, "show", "-json", "plan", env=env).stdout)
 
 
+def scan():
+    with ready() as (module, env), tempfile.TemporaryDirectory(prefix="sluice-checkov.") as scratch:
+        files = [HERE / "everything.tfvars"]
+        terraform(module, "plan", "-out=plan", "-input=false", "-no-color", *variables(files), env=env)
+        plan = Path(scratch) / "plan.json"
+        plan.write_text(terraform(module, "show", "-json", "plan", env=env).stdout, encoding="utf-8")
+        command = [os.environ["TEST_CHECKOV"], "--config-file", str(HERE / "checkov.yaml"), "--file", str(plan)]
+        # Its descriptions of the rules come from the network, and are not needed.
+        ended = subprocess.run(command, env={**ENVIRONMENT, "LOG_LEVEL": "CRITICAL"}, check=False)
+        sys.exit(ended.returncode)
+
+
 def main():
     match sys.argv[1:]:
         case []:
             check()
+        case ["scan"]:
+            scan()
         case ["show", *files]:
             show(files)
         case ["plan", *files]:
