@@ -16,6 +16,11 @@ output "commands" {
       "--project=${var.project_id} --region=${var.region}",
       "--update-env-vars=SLUICE_MANIFEST=gs://${google_storage_bucket.runs.name}/runs/RUN/manifest.json",
     ])
+    last_run = join(" ", [
+      "gcloud logging read --project=${var.project_id} --limit=1",
+      "'resource.labels.service_name=\"${google_cloud_run_v2_service.planner.name}\" jsonPayload.message=\"accepted a request\"'",
+      "--format='value(jsonPayload.run)'",
+    ])
     load_again = "sluice load RUN --loader ${local.loader_url}"
     publish = join(" ", [
       "gcloud pubsub topics publish ${google_pubsub_topic.requests.name}",

@@ -4,10 +4,10 @@
     check.py                 format, validity, the module's own tests, an apply, and a second plan, which must be empty
     check.py plan [VARS...]  prints what a new deployment would be made of, as JSON
     check.py show [VARS...]  prints what was made, as JSON: also what only Google chooses is known
-    check.py scan            holds the plan of everything.tfvars against the rules of checkov (TEST_CHECKOV)
+    check.py scan            holds the plan of everything.tfvars against the rules of checkov
 
 VARS are files of variables; `example.tfvars`, if none is named. It needs Terraform (TEST_TERRAFORM, or on the path)
-and the packages of tests/requirements.txt in the Python that runs it.
+and the packages of requirements.txt beside it in the Python that runs it.
 """
 
 import json
@@ -123,7 +123,7 @@ def scan():
         terraform(module, "plan", "-out=plan", "-input=false", "-no-color", *variables(files), env=env)
         plan = Path(scratch) / "plan.json"
         plan.write_text(terraform(module, "show", "-json", "plan", env=env).stdout, encoding="utf-8")
-        command = [os.environ["TEST_CHECKOV"], "--config-file", str(HERE / "checkov.yaml"), "--file", str(plan)]
+        command = [sys.executable, "-m", "checkov.main", "--config-file", str(HERE / "checkov.yaml"), "--file", str(plan)]
         # Its descriptions of the rules come from the network, and are not needed.
         ended = subprocess.run(command, env={**ENVIRONMENT, "LOG_LEVEL": "CRITICAL"}, check=False)
         sys.exit(ended.returncode)
