@@ -67,7 +67,6 @@ locals {
 resource "google_monitoring_dashboard" "this" {
   dashboard_json = jsonencode({
     displayName = "Sluice (${var.name})"
-    labels      = { sluice = "" }
     mosaicLayout = {
       columns = 48
       tiles = [

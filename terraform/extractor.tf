@@ -25,6 +25,7 @@ resource "google_cloud_run_v2_job" "extractor" {
     template {
       service_account       = google_service_account.this["extractor"].email
       execution_environment = "EXECUTION_ENVIRONMENT_GEN2"
+      encryption_key        = var.kms_key
       # An execution that a person starts has this one; those of the services
       # have `SLUICE_TASK_TIMEOUT`, which is the same.
       timeout = "${var.task_timeout_hours * 3600}s"

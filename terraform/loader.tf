@@ -45,6 +45,7 @@ resource "google_cloud_run_v2_service" "loader" {
   template {
     service_account       = google_service_account.this["loader"].email
     execution_environment = "EXECUTION_ENVIRONMENT_GEN2"
+    encryption_key        = var.kms_key
     # As long as Cloud Tasks waits for an answer.
     timeout                          = "1800s"
     max_instance_request_concurrency = var.loader_size.concurrency

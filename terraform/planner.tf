@@ -46,6 +46,7 @@ resource "google_cloud_run_v2_service" "planner" {
   template {
     service_account       = google_service_account.this["planner"].email
     execution_environment = "EXECUTION_ENVIRONMENT_GEN2"
+    encryption_key        = var.kms_key
     # One planning takes at most ten minutes, after a minute's wait for a place.
     timeout                          = "900s"
     max_instance_request_concurrency = var.planner_size.concurrency

@@ -33,6 +33,13 @@ resource "google_storage_bucket" "runs" {
   public_access_prevention    = "enforced"
   uniform_bucket_level_access = true
 
+  dynamic "encryption" {
+    for_each = var.kms_key == null ? [] : [var.kms_key]
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+
   # Part files are deleted when their tables are visible. Kept for a week, as is
   # usual, they would cost more than everything else.
   soft_delete_policy {
@@ -95,6 +102,13 @@ resource "google_storage_bucket" "jobs" {
   force_destroy               = !var.deletion_protection
   public_access_prevention    = "enforced"
   uniform_bucket_level_access = true
+
+  dynamic "encryption" {
+    for_each = var.kms_key == null ? [] : [var.kms_key]
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
 
   # Who changed a job, and what it was before.
   versioning {

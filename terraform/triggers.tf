@@ -29,32 +29,36 @@ locals {
 
 # Requests for runs: `{"job": "orders"}`.
 resource "google_pubsub_topic" "requests" {
-  name   = "${var.name}-requests"
-  labels = local.labels
+  name         = "${var.name}-requests"
+  labels       = local.labels
+  kms_key_name = var.kms_key
 
   depends_on = [google_project_service.this]
 }
 
 # The end of each run: what a program subscribes to.
 resource "google_pubsub_topic" "events" {
-  name   = "${var.name}-events"
-  labels = local.labels
+  name         = "${var.name}-events"
+  labels       = local.labels
+  kms_key_name = var.kms_key
 
   depends_on = [google_project_service.this]
 }
 
 # The audit log's entries of executions.
 resource "google_pubsub_topic" "executions" {
-  name   = "${var.name}-executions"
-  labels = local.labels
+  name         = "${var.name}-executions"
+  labels       = local.labels
+  kms_key_name = var.kms_key
 
   depends_on = [google_project_service.this]
 }
 
 # Messages that no service took in days.
 resource "google_pubsub_topic" "dead_letters" {
-  name   = "${var.name}-dead-letters"
-  labels = local.labels
+  name         = "${var.name}-dead-letters"
+  labels       = local.labels
+  kms_key_name = var.kms_key
 
   depends_on = [google_project_service.this]
 }

@@ -185,6 +185,16 @@ variable "jobs_folder" {
   }
 }
 
+variable "kms_key" {
+  description = "Key of Cloud KMS that buckets, messages and the containers' disks are encrypted with: `projects/P/locations/L/keyRings/R/cryptoKeys/K`. The service agents of Cloud Storage, Pub/Sub and Cloud Run have to be allowed to use it. Google's own keys, if null."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.kms_key == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
+    error_message = "kms_key is `projects/P/locations/L/keyRings/R/cryptoKeys/K`, without a version."
+  }
+}
+
 variable "labels" {
   description = "Labels of everything that can have some, to tell costs apart."
   type        = map(string)
@@ -324,7 +334,7 @@ variable "planner_size" {
   type = object({
     cpu           = optional(number, 1)
     memory        = optional(string, "1Gi")
-    concurrency   = optional(number, 20)
+    concurrency   = optional(number, 10)
     max_instances = optional(number, 5)
   })
   default  = {}

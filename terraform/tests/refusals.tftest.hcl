@@ -142,6 +142,14 @@ run "a_wrong_jobs_folder" {
   }
 }
 
+run "a_wrong_kms_key" {
+  command         = plan
+  expect_failures = [var.kms_key]
+  variables {
+    kms_key = "sluice"
+  }
+}
+
 run "a_wrong_labels" {
   command         = plan
   expect_failures = [var.labels]

@@ -88,7 +88,30 @@ def made(module, env, files):
     terraform(module, "apply", "-auto-approve", "-input=false", "-no-color", *variables(files), env=env)
 
 
+def block_names(file, kind):
+    """The names of the blocks of a kind, and the text of each."""
+    text = (MODULE / file).read_text(encoding="utf-8")
+    return [(part.split('"')[0], part) for part in f"\n{text}".split(f'\n{kind} "')[1:]]
+
+
+def check_form():
+    """What `fmt` does not check."""
+    for file, kind, needed in [
+        ("variables.tf", "variable", ["description", "type", "validation", "error_message"]),
+        ("outputs.tf", "output", ["description", "value"]),
+    ]:
+        blocks = block_names(file, kind)
+        names = [name for name, _ in blocks]
+        if len(names) < 5 or names != sorted(names):
+            sys.exit(f"error: {file}: not in alphabetical order: {names}")
+        for name, text in blocks:
+            for word in needed:
+                if f"  {word} " not in text:
+                    sys.exit(f"error: {file}: `{name}` has no `{word}`")
+
+
 def check():
+    check_form()
     form = [TERRAFORM, "fmt", "-check", "-diff", "-recursive", str(MODULE), str(HERE)]
     if subprocess.run(form, env=ENVIRONMENT, check=False).returncode:
         sys.exit("error: write it again: terraform fmt -recursive terraform tests/terraform")

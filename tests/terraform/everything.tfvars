@@ -14,6 +14,7 @@ inline_messages     = true
 job_files           = ["/data"]
 job_hosts           = ["db.example.com", "*.internal"]
 jobs_folder         = "../jobs"
+kms_key             = "projects/shop-prod/locations/europe-west3/keyRings/data/cryptoKeys/sluice"
 labels              = { team = "sales" }
 load_patience_hours = 12
 loader_size         = { cpu = 2, memory = "2Gi" }

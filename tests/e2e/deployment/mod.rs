@@ -34,6 +34,13 @@ fn checkov_finds_nothing_without_a_reason() {
     assert!(told.contains("Failed checks: 0") && !told.contains("Passed checks: 0"), "{told}");
 }
 
+#[test]
+fn the_readme_shows_the_smallest_deployment() {
+    let smallest = source::page("tests/terraform/example.tfvars");
+    assert_eq!(smallest.lines().count(), 5, "{smallest}");
+    assert!(source::page("README.md").contains(&smallest), "README.md shows another:\n{smallest}");
+}
+
 /// The container of a program.
 fn container<'a>(deployment: &'a Deployment, program: &str) -> &'a Value {
     let (_, kind) = PROGRAMS.into_iter().find(|(name, _)| *name == program).expect("it is one");
