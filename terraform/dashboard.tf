@@ -64,15 +64,22 @@ locals {
   ]
 }
 
+locals {
+  # Cloud Monitoring leaves a 0 out, which would be a difference in each plan.
+  _places = [
+    for place, _ in local._charts : {
+      for axis, at in { xPos = place % 2 * 24, yPos = floor(place / 2) * 16 } : axis => at if at > 0
+    }
+  ]
+}
+
 resource "google_monitoring_dashboard" "this" {
   dashboard_json = jsonencode({
     displayName = "Sluice (${var.name})"
     mosaicLayout = {
       columns = 48
       tiles = [
-        for place, chart in local._charts : {
-          xPos   = place % 2 * 24
-          yPos   = floor(place / 2) * 16
+        for place, chart in local._charts : merge(local._places[place], {
           width  = 24
           height = 16
           widget = {
@@ -94,7 +101,7 @@ resource "google_monitoring_dashboard" "this" {
               }]
             }
           }
-        }
+        })
       ]
     }
   })

@@ -17,10 +17,11 @@ resource "google_cloud_run_v2_job" "extractor" {
   deletion_protection = false
 
   template {
-    # The planner plans no more tasks than this: they wait for each other, so
-    # all have to run at once.
-    parallelism = var.max_parallel_tasks
-    task_count  = 1
+    # Each execution is started with its own number of tasks. How many there may
+    # be is the planner's `SLUICE_PARALLELISM` and not the job's `parallelism`:
+    # Cloud Run refuses an execution of fewer tasks than that.
+    # https://github.com/googleapis/google-cloud-node/issues/4908
+    task_count = 1
 
     template {
       service_account       = google_service_account.this["extractor"].email

@@ -10,6 +10,7 @@ locals {
   _planner_environment = merge(local.service_environment, {
     SLUICE_CALLERS           = try(join(",", local.caller_emails.planner), null)
     SLUICE_JOBS              = "gs://${google_storage_bucket.jobs.name}"
+    SLUICE_PARALLELISM       = tostring(var.max_parallel_tasks)
     SLUICE_PLANNING_DEADLINE = "${var.planning_deadline_minutes}m"
 
     SLUICE_INLINE_CALLERS = join(",", concat(

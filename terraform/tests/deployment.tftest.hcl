@@ -248,10 +248,13 @@ run "the_tasks_have_the_size_that_is_chosen" {
   }
   assert {
     condition = (
-      google_cloud_run_v2_job.extractor.template[0].parallelism == 8
+      one([
+        for env in google_cloud_run_v2_service.planner.template[0].containers[0].env : env.value
+        if env.name == "SLUICE_PARALLELISM"
+      ]) == "8"
       && google_cloud_run_v2_job.extractor.template[0].template[0].timeout == "7200s"
     )
-    error_message = "The job has other limits."
+    error_message = "There are other limits."
   }
 }
 
