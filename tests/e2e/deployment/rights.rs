@@ -23,9 +23,8 @@ fn the_programs_have_the_roles_of_the_table_and_no_others() {
         let right = (program.to_owned(), text(&resource.values["role"]), on);
         bound.entry(right).or_default().insert(which);
     }
-    let bound_rights: BTreeSet<&Right> = bound.keys().collect();
-    let listed = table();
-    assert_eq!(bound_rights, listed.iter().collect(), "what is bound, and what {TABLE} lists");
+    let bound_rights: BTreeSet<Right> = bound.keys().cloned().collect();
+    assert_eq!(bound_rights, table(), "what is bound, and what {TABLE} lists");
 
     // A role on each of several things is bound on all of them.
     let mut all: BTreeMap<&str, BTreeSet<&String>> = BTreeMap::new();

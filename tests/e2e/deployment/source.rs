@@ -125,10 +125,10 @@ pub(super) fn constant(file: &str, name: &str) -> Duration {
         .unwrap_or_else(|| panic!("no `{name}` in {file}"));
     let (_, value) = rest.split_once(" = ").expect("a constant has a value");
     let value = value.split(';').next().unwrap_or_default();
-    let product = |text: &str| {
+    let product = |text: &str| -> u64 {
         text.split('*').map(|factor| factor.trim().parse::<u64>().expect("a number")).product()
     };
-    let seconds: u64 = match value.strip_suffix(')').and_then(|call| call.split_once('(')) {
+    let seconds = match value.strip_suffix(')').and_then(|call| call.split_once('(')) {
         Some(("Duration::from_secs", number)) => product(number),
         Some(("Duration::from_mins", number)) => 60 * product(number),
         Some(("Duration::from_hours", number)) => 3600 * product(number),
