@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Checks `terraform/` without a registry and without a project of Google Cloud.
 
-    check.py                 format, validity, the module's own tests, an apply, and a second plan, which must be empty
+    check.py                 the two that follow
+    check.py test            format, validity, and the module's own tests
+    check.py again           an apply, and a second plan, which must be empty
     check.py plan [VARS...]  prints what a new deployment would be made of, as JSON
     check.py show [VARS...]  prints what was made, as JSON: also what only Google chooses is known
     check.py scan            holds the plan of everything.tfvars against the rules of checkov
@@ -110,7 +112,7 @@ def check_form():
                     sys.exit(f"error: {file}: `{name}` has no `{word}`")
 
 
-def check():
+def test():
     check_form()
     form = [TERRAFORM, "fmt", "-check", "-diff", "-recursive", str(MODULE), str(HERE)]
     if subprocess.run(form, env=ENVIRONMENT, check=False).returncode:
@@ -118,6 +120,10 @@ def check():
     with ready() as (module, env):
         print(terraform(module, "validate", "-no-color", env=env).stdout)
         print(terraform(module, "test", "-no-color", env=env).stdout)
+
+
+def again():
+    with ready() as (module, env):
         for files in ([HERE / "example.tfvars"], [HERE / "everything.tfvars"]):
             (module / "terraform.tfstate").unlink(missing_ok=True)
             made(module, env, files)
@@ -155,7 +161,12 @@ def scan():
 def main():
     match sys.argv[1:]:
         case []:
-            check()
+            test()
+            again()
+        case ["test"]:
+            test()
+        case ["again"]:
+            again()
         case ["scan"]:
             scan()
         case ["show", *files]:
