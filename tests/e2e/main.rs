@@ -16,6 +16,7 @@ mod copy;
 mod crashes;
 mod crashing_tables;
 mod demo;
+mod deployment;
 mod dispositions;
 mod exactness;
 mod fidelity;

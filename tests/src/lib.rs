@@ -16,3 +16,4 @@ pub mod pooler;
 pub mod postgres;
 pub mod proxy;
 pub mod sluice;
+pub mod terraform;

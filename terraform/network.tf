@@ -1,0 +1,20 @@
+# How the planner and the tasks reach the source: over the internet, through
+# Cloud SQL's sockets, or through a network of the project (Direct VPC egress).
+# The loader reaches only Google's services.
+
+locals {
+  cloud_sql_instances = sort(var.cloud_sql_instances)
+  # One volume holds the sockets of all instances.
+  cloud_sql_volumes = (
+    length(local.cloud_sql_instances) > 0
+    ? { cloudsql = local.cloud_sql_instances }
+    : {}
+  )
+  networks = var.network == null ? [] : [var.network]
+
+  # The volume of Cloud SQL comes last, as Cloud Run lists it.
+  volume_mounts = merge(
+    { for name, volume in local.secret_volumes : name => volume.folder },
+    { for name, _ in local.cloud_sql_volumes : name => "/cloudsql" },
+  )
+}

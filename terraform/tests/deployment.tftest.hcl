@@ -1,0 +1,282 @@
+# What the smallest deployment is made of, and what each variable changes.
+
+mock_provider "google" {
+  mock_data "google_project" {
+    defaults = { number = "123456789012" }
+  }
+  mock_resource "google_cloud_run_v2_service" {
+    defaults = {
+      urls = [
+        "https://sluice-loader-123456789012.europe-west3.run.app",
+        "https://sluice-planner-123456789012.europe-west3.run.app",
+      ]
+    }
+  }
+  mock_resource "google_cloud_run_v2_job" {
+    defaults = { id = "projects/shop-prod/locations/europe-west3/jobs/sluice-extractor" }
+  }
+  mock_resource "google_cloud_tasks_queue" {
+    defaults = { id = "projects/shop-prod/locations/europe-west3/queues/sluice-runs" }
+  }
+}
+
+variables {
+  project_id     = "shop-prod"
+  region         = "europe-west3"
+  image          = "europe-west3-docker.pkg.dev/shop-prod/sluice/sluice:1.2.0"
+  datasets       = ["sales"]
+  source_secrets = { SOURCE_URL = "shop-url" }
+}
+
+run "five_lines_are_enough" {
+  command = apply
+
+  assert {
+    condition     = output.planner_url == "https://sluice-planner-123456789012.europe-west3.run.app"
+    error_message = "The planner has another URL: ${output.planner_url}."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.planner.custom_audiences == tolist([output.planner_url])
+    error_message = "Tokens for the planner's URL are not for the planner."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.planner.template[0].timeout == "900s"
+    error_message = "The planner is cut off before a planning is done."
+  }
+  assert {
+    condition     = google_cloud_run_v2_job.extractor.template[0].template[0].timeout == "86400s"
+    error_message = "An execution by hand ends before the run does."
+  }
+  assert {
+    condition = alltrue([
+      for service in [google_cloud_run_v2_service.planner, google_cloud_run_v2_service.loader] :
+      service.template[0].scaling[0].min_instance_count == 0
+      && service.template[0].containers[0].resources[0].cpu_idle
+      && !service.invoker_iam_disabled
+    ])
+    error_message = "A service costs something between two runs, or is open to everybody."
+  }
+  assert {
+    condition     = length(google_cloud_scheduler_job.job) == 0 && length(google_storage_bucket_object.job) == 0
+    error_message = "Something is scheduled without a job file."
+  }
+  assert {
+    condition = alltrue([
+      for bucket in [google_storage_bucket.runs, google_storage_bucket.jobs] :
+      bucket.location == "EUROPE-WEST3" || bucket.location == "europe-west3"
+    ])
+    error_message = "A bucket lies elsewhere."
+  }
+  assert {
+    condition = alltrue([
+      for command in values(output.commands) : !strcontains(command, "null") && !strcontains(command, "\n")
+    ])
+    error_message = "A command of the outputs cannot be copied."
+  }
+}
+
+run "only_runs_and_their_requests_expire" {
+  command = plan
+
+  assert {
+    condition = sort(flatten([
+      for rule in google_storage_bucket.runs.lifecycle_rule : rule.condition[*].matches_prefix
+    ])) == tolist(["requests/", "runs/", "runs/"])
+    error_message = "A rule deletes something else than runs and their requests."
+  }
+  assert {
+    condition = alltrue([
+      for rule in google_storage_bucket.runs.lifecycle_rule : one(rule.condition[*].age) < (
+        contains(one(rule.condition[*].matches_prefix), "requests/") ? 90 : 91
+      )
+    ])
+    error_message = "The key of a request outlives its run."
+  }
+}
+
+run "job_files_are_uploaded_and_scheduled" {
+  command = plan
+
+  variables {
+    jobs_folder = "./tests/jobs"
+    time_zone   = "Europe/Berlin"
+  }
+
+  assert {
+    condition     = sort(keys(google_storage_bucket_object.job)) == tolist(["by_hand", "orders"])
+    error_message = "Not every job file is uploaded."
+  }
+  assert {
+    condition     = google_storage_bucket_object.job["orders"].name == "orders.yaml"
+    error_message = "The planner looks for another name."
+  }
+  assert {
+    condition     = sort(keys(google_cloud_scheduler_job.job)) == tolist(["orders"])
+    error_message = "A job without a schedule has one."
+  }
+  assert {
+    condition = (
+      google_cloud_scheduler_job.job["orders"].schedule == "0 3 * * *"
+      && google_cloud_scheduler_job.job["orders"].time_zone == "Europe/Berlin"
+      && !google_cloud_scheduler_job.job["orders"].paused
+    )
+    error_message = "The schedule is not that of the file."
+  }
+  assert {
+    condition = (
+      jsondecode(base64decode(google_cloud_scheduler_job.job["orders"].http_target[0].body))
+      == { job = "orders" }
+    )
+    error_message = "The call asks for something else."
+  }
+}
+
+run "a_paused_job_keeps_its_schedule" {
+  command = plan
+
+  variables {
+    jobs_folder = "./tests/jobs"
+    paused_jobs = ["orders"]
+  }
+
+  assert {
+    condition     = google_cloud_scheduler_job.job["orders"].paused
+    error_message = "The job is not paused."
+  }
+}
+
+run "the_source_is_reached_by_socket_or_network" {
+  command = plan
+
+  variables {
+    cloud_sql_instances = ["shop-prod:europe-west3:shop"]
+    network             = { subnetwork = "projects/shop-prod/regions/europe-west3/subnetworks/tasks" }
+    source_files        = { "/certificates/shop/ca.pem" = "shop-ca" }
+  }
+
+  assert {
+    condition = alltrue([
+      for containers in [
+        google_cloud_run_v2_service.planner.template[0].containers,
+        google_cloud_run_v2_job.extractor.template[0].template[0].containers,
+      ] :
+      sort(containers[0].volume_mounts[*].mount_path) == tolist(["/certificates/shop", "/cloudsql"])
+    ])
+    error_message = "Sockets or certificates are not where jobs name them."
+  }
+  assert {
+    condition = (
+      google_cloud_run_v2_service.planner.template[0].vpc_access[0].egress == "PRIVATE_RANGES_ONLY"
+      && google_cloud_run_v2_job.extractor.template[0].template[0].vpc_access[0].egress == "PRIVATE_RANGES_ONLY"
+      && length(google_cloud_run_v2_service.loader.template[0].vpc_access) == 0
+    )
+    error_message = "The network is not that of the planner and the tasks, or is the loader's too."
+  }
+  assert {
+    condition = alltrue([
+      for member in google_project_iam_member.cloud_sql :
+      strcontains(member.condition[0].expression, "projects/shop-prod/instances/shop")
+    ])
+    error_message = "A right to Cloud SQL is not bound to the instance."
+  }
+  assert {
+    condition     = length(google_secret_manager_secret_iam_member.source) == 4
+    error_message = "Two secrets have two readers, each on the secret itself."
+  }
+}
+
+run "only_what_is_listed_may_be_named" {
+  command = plan
+
+  variables {
+    callers             = ["user:ann@example.com"]
+    cloud_sql_instances = ["shop-prod:europe-west3:shop"]
+    inline_callers      = ["ann@example.com"]
+    job_hosts           = ["db.example.com"]
+    source_tls          = "verify-full"
+  }
+
+  assert {
+    condition = tomap({
+      for env in google_cloud_run_v2_service.planner.template[0].containers[0].env : env.name => env.value
+      if contains([
+        "SLUICE_INLINE_CALLERS", "SLUICE_JOB_HOSTS", "SLUICE_JOB_VARIABLES", "SLUICE_SOURCE_TLS",
+      ], env.name)
+      }) == tomap({
+      SLUICE_INLINE_CALLERS = "ann@example.com"
+      SLUICE_JOB_HOSTS      = "db.example.com,/cloudsql/shop-prod:europe-west3:shop"
+      SLUICE_JOB_VARIABLES  = "SOURCE_URL"
+      SLUICE_SOURCE_TLS     = "verify-full"
+    })
+    error_message = "The planner is told other rules."
+  }
+  assert {
+    condition     = length(google_cloud_run_v2_service_iam_member.callers) == 2
+    error_message = "A caller may not call both services."
+  }
+}
+
+run "a_group_is_checked_by_cloud_run_alone" {
+  command = plan
+
+  variables {
+    callers = ["group:data@example.com", "user:ann@example.com"]
+  }
+
+  assert {
+    condition = !anytrue([
+      for env in google_cloud_run_v2_service.planner.template[0].containers[0].env : env.name == "SLUICE_CALLERS"
+    ])
+    error_message = "The planner would refuse the members of the group."
+  }
+}
+
+run "the_tasks_have_the_size_that_is_chosen" {
+  command = plan
+
+  variables {
+    max_parallel_tasks = 8
+    task_size          = "large"
+    task_timeout_hours = 2
+  }
+
+  assert {
+    condition = google_cloud_run_v2_job.extractor.template[0].template[0].containers[0].resources[0].limits == tomap({
+      cpu = "4", memory = "8Gi"
+    })
+    error_message = "The tasks have another size."
+  }
+  assert {
+    condition = (
+      one([
+        for env in google_cloud_run_v2_service.planner.template[0].containers[0].env : env.value
+        if env.name == "SLUICE_PARALLELISM"
+      ]) == "8"
+      && google_cloud_run_v2_job.extractor.template[0].template[0].timeout == "7200s"
+    )
+    error_message = "There are other limits."
+  }
+}
+
+run "alerts_are_sent" {
+  command = apply
+
+  variables {
+    alert_emails          = ["etl@example.com"]
+    notification_channels = ["projects/shop-prod/notificationChannels/7"]
+  }
+
+  assert {
+    condition = alltrue([
+      for alert in google_monitoring_alert_policy.log : length(alert.notification_channels) == 2
+    ])
+    error_message = "An alert is sent to nobody."
+  }
+  assert {
+    condition = toset(keys(google_monitoring_alert_policy.log)) == toset([
+      "dropped_message", "gave_up", "internal_error", "launched_again", "not_launched", "nulls",
+      "run_failed", "source_unreachable",
+    ])
+    error_message = "There are other alerts."
+  }
+}

@@ -1,0 +1,463 @@
+# What is refused, and by which variable or resource.
+
+mock_provider "google" {
+  mock_data "google_project" {
+    defaults = { number = "123456789012" }
+  }
+}
+
+variables {
+  project_id     = "shop-prod"
+  region         = "europe-west3"
+  image          = "europe-west3-docker.pkg.dev/shop-prod/sluice/sluice:1.2.0"
+  datasets       = ["sales"]
+  source_secrets = { SOURCE_URL = "shop-url" }
+}
+
+run "a_wrong_alert_emails" {
+  command         = plan
+  expect_failures = [var.alert_emails]
+  variables {
+    alert_emails = ["etl"]
+  }
+}
+
+run "a_wrong_bucket_location" {
+  command         = plan
+  expect_failures = [var.bucket_location]
+  variables {
+    bucket_location = "europe west"
+  }
+}
+
+run "a_wrong_bucket_name" {
+  command         = plan
+  expect_failures = [var.bucket_name]
+  variables {
+    bucket_name = "gs://lake"
+  }
+}
+
+run "a_wrong_callers" {
+  command         = plan
+  expect_failures = [var.callers]
+  variables {
+    callers = ["allUsers"]
+  }
+}
+
+run "an_email_alone_is_no_member" {
+  command         = plan
+  expect_failures = [var.callers]
+  variables {
+    callers = ["ann@example.com"]
+  }
+}
+
+run "a_wrong_cloud_sql_instances" {
+  command         = plan
+  expect_failures = [var.cloud_sql_instances]
+  variables {
+    cloud_sql_instances = ["shop"]
+  }
+}
+
+run "no_dataset" {
+  command         = plan
+  expect_failures = [var.datasets]
+  variables {
+    datasets = []
+  }
+}
+
+run "a_wrong_datasets" {
+  command         = plan
+  expect_failures = [var.datasets]
+  variables {
+    datasets = ["bigquery://shop/sales"]
+  }
+}
+
+run "a_wrong_event_subscribers" {
+  command         = plan
+  expect_failures = [var.event_subscribers]
+  variables {
+    event_subscribers = ["allAuthenticatedUsers"]
+  }
+}
+
+run "an_image_without_a_tag" {
+  command         = plan
+  expect_failures = [var.image]
+  variables {
+    image = "europe-docker.pkg.dev/shop/sluice/sluice"
+  }
+}
+
+run "the_latest_image" {
+  command         = plan
+  expect_failures = [var.image]
+  variables {
+    image = "europe-docker.pkg.dev/shop/sluice/sluice:latest"
+  }
+}
+
+run "a_wrong_ingress" {
+  command         = plan
+  expect_failures = [var.ingress]
+  variables {
+    ingress = "all"
+  }
+}
+
+run "a_wrong_inline_callers" {
+  command         = plan
+  expect_failures = [var.inline_callers]
+  variables {
+    inline_callers = ["user:ann@example.com"]
+  }
+}
+
+run "a_wrong_job_files" {
+  command         = plan
+  expect_failures = [var.job_files]
+  variables {
+    job_files = ["data"]
+  }
+}
+
+run "a_wrong_job_hosts" {
+  command         = plan
+  expect_failures = [var.job_hosts]
+  variables {
+    job_hosts = ["postgres://db.example.com"]
+  }
+}
+
+run "a_wrong_jobs_folder" {
+  command         = plan
+  expect_failures = [var.jobs_folder]
+  variables {
+    jobs_folder = "./tests/absent"
+  }
+}
+
+run "a_wrong_kms_key" {
+  command         = plan
+  expect_failures = [var.kms_key]
+  variables {
+    kms_key = "sluice"
+  }
+}
+
+run "a_wrong_labels" {
+  command         = plan
+  expect_failures = [var.labels]
+  variables {
+    labels = { Team = "sales" }
+  }
+}
+
+run "a_label_that_is_set_already" {
+  command         = plan
+  expect_failures = [var.labels]
+  variables {
+    labels = { component = "x" }
+  }
+}
+
+run "a_wrong_load_patience_hours" {
+  command         = plan
+  expect_failures = [var.load_patience_hours]
+  variables {
+    load_patience_hours = 0
+  }
+}
+
+run "a_wrong_loader_size" {
+  command         = plan
+  expect_failures = [var.loader_size]
+  variables {
+    loader_size = { cpu = 3 }
+  }
+}
+
+run "no_request_at_once" {
+  command         = plan
+  expect_failures = [var.loader_size]
+  variables {
+    loader_size = { concurrency = 0 }
+  }
+}
+
+run "a_wrong_log_filter" {
+  command         = plan
+  expect_failures = [var.log_filter]
+  variables {
+    log_filter = "info; debug"
+  }
+}
+
+run "a_wrong_max_parallel_tasks" {
+  command         = plan
+  expect_failures = [var.max_parallel_tasks]
+  variables {
+    max_parallel_tasks = 0
+  }
+}
+
+run "a_wrong_name" {
+  command         = plan
+  expect_failures = [var.name]
+  variables {
+    name = "Sluice"
+  }
+}
+
+run "a_wrong_network" {
+  command         = plan
+  expect_failures = [var.network]
+  variables {
+    network = { subnetwork = "tasks", egress = "NONE" }
+  }
+}
+
+run "a_wrong_notification_channels" {
+  command         = plan
+  expect_failures = [var.notification_channels]
+  variables {
+    notification_channels = ["7"]
+  }
+}
+
+run "a_wrong_part_retention_days" {
+  command         = plan
+  expect_failures = [var.part_retention_days]
+  variables {
+    part_retention_days = 0
+  }
+}
+
+run "a_wrong_paused_jobs" {
+  command         = plan
+  expect_failures = [var.paused_jobs]
+  variables {
+    paused_jobs = ["absent"]
+  }
+}
+
+run "a_wrong_planner_size" {
+  command         = plan
+  expect_failures = [var.planner_size]
+  variables {
+    planner_size = { memory = "1 GB" }
+  }
+}
+
+run "no_instance" {
+  command         = plan
+  expect_failures = [var.planner_size]
+  variables {
+    planner_size = { max_instances = 0 }
+  }
+}
+
+run "a_wrong_planning_deadline_minutes" {
+  command         = plan
+  expect_failures = [var.planning_deadline_minutes]
+  variables {
+    planning_deadline_minutes = 10
+  }
+}
+
+run "a_wrong_project_id" {
+  command         = plan
+  expect_failures = [var.project_id]
+  variables {
+    project_id = "Shop"
+  }
+}
+
+run "a_wrong_publishers" {
+  command         = plan
+  expect_failures = [var.publishers]
+  variables {
+    publishers = ["allUsers"]
+  }
+}
+
+run "a_wrong_region" {
+  command         = plan
+  expect_failures = [var.region]
+  variables {
+    region = "europe-west3-a"
+  }
+}
+
+run "a_wrong_run_deadline_hours" {
+  command         = plan
+  expect_failures = [var.run_deadline_hours]
+  variables {
+    run_deadline_hours = 0.5
+  }
+}
+
+run "a_wrong_run_retention_days" {
+  command         = plan
+  expect_failures = [var.run_retention_days]
+  variables {
+    run_retention_days = 14
+  }
+}
+
+run "a_wrong_source_files" {
+  command         = plan
+  expect_failures = [var.source_files]
+  variables {
+    source_files = { "/ca.pem" = "shop-ca" }
+  }
+}
+
+run "two_files_in_one_folder" {
+  command         = plan
+  expect_failures = [var.source_files]
+  variables {
+    source_files = { "/certificates/a.pem" = "a", "/certificates/b.pem" = "b" }
+  }
+}
+
+run "a_file_of_a_secret_by_its_path" {
+  command         = plan
+  expect_failures = [var.source_files]
+  variables {
+    source_files = { "/certificates/a.pem" = "projects/p/secrets/a" }
+  }
+}
+
+run "a_wrong_source_secrets" {
+  command         = plan
+  expect_failures = [var.source_secrets]
+  variables {
+    source_secrets = { "SOURCE-URL" = "shop-url" }
+  }
+}
+
+run "a_variable_of_the_programs" {
+  command         = plan
+  expect_failures = [var.source_secrets]
+  variables {
+    source_secrets = { SLUICE_BUCKET = "shop-url" }
+  }
+}
+
+run "a_password_for_a_secret" {
+  command         = plan
+  expect_failures = [var.source_secrets]
+  variables {
+    source_secrets = { SOURCE_URL = "postgres://ann:secret@db/shop" }
+  }
+}
+
+run "a_wrong_source_tls" {
+  command         = plan
+  expect_failures = [var.source_tls]
+  variables {
+    source_tls = "always"
+  }
+}
+
+run "a_wrong_task_size" {
+  command         = plan
+  expect_failures = [var.task_size]
+  variables {
+    task_size = "giant"
+  }
+}
+
+run "a_wrong_task_sizes" {
+  command         = plan
+  expect_failures = [var.task_sizes]
+  variables {
+    task_sizes = { small = { cpu = 3, memory = "1Gi" } }
+  }
+}
+
+run "too_much_memory_for_a_cpu" {
+  command         = plan
+  expect_failures = [var.task_sizes]
+  variables {
+    task_sizes = { small = { cpu = 1, memory = "8Gi" } }
+  }
+}
+
+run "a_wrong_task_timeout_hours" {
+  command         = plan
+  expect_failures = [var.task_timeout_hours]
+  variables {
+    task_timeout_hours = 200
+  }
+}
+
+run "a_wrong_time_zone" {
+  command         = plan
+  expect_failures = [var.time_zone]
+  variables {
+    time_zone = "+01:00"
+  }
+}
+
+run "a_job_file_with_no_yaml" {
+  command         = plan
+  expect_failures = [google_storage_bucket_object.job]
+  variables {
+    jobs_folder = "./tests/refused/no_yaml"
+  }
+}
+
+run "a_job_file_with_no_target" {
+  command         = plan
+  expect_failures = [google_storage_bucket_object.job]
+  variables {
+    jobs_folder = "./tests/refused/no_target"
+  }
+}
+
+run "a_job_file_with_bad_schedule" {
+  command         = plan
+  expect_failures = [google_storage_bucket_object.job]
+  variables {
+    jobs_folder = "./tests/refused/bad_schedule"
+  }
+}
+
+run "a_job_file_with_bad_name" {
+  command         = plan
+  expect_failures = [google_storage_bucket_object.job]
+  variables {
+    jobs_folder = "./tests/refused/bad_name"
+  }
+}
+
+run "a_job_file_with_other_variable" {
+  command         = plan
+  expect_failures = [google_storage_bucket_object.job]
+  variables {
+    jobs_folder = "./tests/refused/other_variable"
+  }
+}
+
+run "a_job_file_with_other_ending" {
+  command         = plan
+  expect_failures = [google_storage_bucket.jobs]
+  variables {
+    jobs_folder = "./tests/refused/other_ending"
+  }
+}
+
+run "part_files_that_a_run_still_needs" {
+  command         = plan
+  expect_failures = [google_storage_bucket.runs]
+  variables {
+    part_retention_days = 2
+  }
+}

@@ -1,0 +1,96 @@
+//! What `terraform/` makes, as Terraform says it with a stand-in of Google's provider.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::needs::{skip, variable};
+
+/// A deployment that Terraform has made, in the stand-in of Google's provider.
+#[derive(Debug)]
+pub struct Deployment {
+    resources: Vec<Resource>,
+}
+
+/// One resource of a deployment.
+#[derive(Debug)]
+pub struct Resource {
+    /// Its kind, such as `google_cloud_run_v2_job`.
+    pub kind: String,
+    /// Its name in the module.
+    pub name: String,
+    /// Its arguments, and what Google would have chosen.
+    pub values: Value,
+}
+
+impl Deployment {
+    /// What the file of variables `tests/terraform/<variables>.tfvars` makes; `None` if Terraform is
+    /// missing.
+    pub fn of(variables: &str) -> Option<Self> {
+        let file = folder().join(format!("{variables}.tfvars"));
+        let output = check(&["show".as_ref(), file.as_os_str()])?;
+        assert!(output.status.success(), "{}", told(&output));
+        let shown: Value = serde_json::from_slice(&output.stdout).expect("Terraform shows JSON");
+        let all = shown.pointer("/values/root_module/resources").and_then(Value::as_array);
+        let resources = all
+            .expect("the deployment has resources")
+            .iter()
+            .filter(|resource| resource["mode"] == "managed")
+            .map(|resource| Resource {
+                kind: text(&resource["type"]),
+                name: text(&resource["name"]),
+                values: resource["values"].clone(),
+            })
+            .collect();
+        Some(Self { resources })
+    }
+
+    /// Every resource.
+    pub fn resources(&self) -> &[Resource] {
+        &self.resources
+    }
+
+    /// Every resource of a kind.
+    pub fn all(&self, kind: &str) -> Vec<&Resource> {
+        let found: Vec<_> =
+            self.resources.iter().filter(|resource| resource.kind == kind).collect();
+        assert!(!found.is_empty(), "the module makes no `{kind}`");
+        found
+    }
+
+    /// The resource of a kind and a name.
+    pub fn one(&self, kind: &str, name: &str) -> &Value {
+        let found = self.all(kind).into_iter().find(|resource| resource.name == name);
+        &found.unwrap_or_else(|| panic!("the module makes no `{kind}.{name}`")).values
+    }
+}
+
+/// Runs `tests/terraform/check.py`; `None` if a part of it is missing.
+pub fn check(arguments: &[&std::ffi::OsStr]) -> Option<Output> {
+    if variable("TEST_TERRAFORM").is_none() {
+        skip("Terraform (TEST_TERRAFORM)");
+        return None;
+    }
+    let Some(python) = variable("TEST_TERRAFORM_PYTHON") else {
+        skip("the stand-in of Google's provider for Terraform (TEST_TERRAFORM_PYTHON)");
+        return None;
+    };
+    let mut command = Command::new(python);
+    let command = command.arg(folder().join("check.py")).args(arguments);
+    Some(command.output().expect("Python starts"))
+}
+
+/// What a program said, to say it in turn.
+pub fn told(output: &Output) -> String {
+    let both = [&output.stdout[..], &output.stderr[..]].concat();
+    String::from_utf8_lossy(&both).into_owned()
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("terraform")
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
