@@ -203,10 +203,10 @@ impl Run<'_> {
     /// What an earlier commit of the run has recorded of a table. Where another loader commits it
     /// meanwhile, the target knows what it has loaded.
     async fn commit_of(&self, table: &Table) -> Result<Option<Commit>> {
-        match self.committed.contains(&table.index) {
-            true => self.store.commit(table.index).await,
-            false => Ok(None),
+        if !self.committed.contains(&table.index) {
+            return Ok(None);
         }
+        self.store.commit(table.index).await
     }
 
     /// How the tables become visible.

@@ -83,10 +83,8 @@ pub(crate) async fn survey_and_cut(
         }
     }
     progress.comes_to("check the targets".to_owned());
-    let (visibility, in_turn) = match job.all_or_nothing && tables.len() > 1 {
-        true => targets.together(&tables).await.map_err(doing)?,
-        false => (Visibility::Each, None),
-    };
+    let (visibility, in_turn) =
+        targets.visibility(job.all_or_nothing, &tables).await.map_err(doing)?;
     let whole = job.fails_as_a_whole();
     let checked = targets.carry_out(run, whole, visibility, &mut tables, &mut units);
     refused.extend(checked.await.map_err(doing)?);

@@ -84,11 +84,18 @@ impl TargetCheck<'_> {
         }
     }
 
-    /// How tables become visible that do so all or not at all, and what readers find meanwhile.
+    /// How the tables become visible, and what readers find meanwhile if all do so or none.
     ///
     /// # Errors
     /// If the target cannot be asked, and the plan is carried out.
-    pub(crate) async fn together(self, tables: &[Table]) -> Result<(Visibility, Option<String>)> {
+    pub(crate) async fn visibility(
+        self,
+        all_or_nothing: bool,
+        tables: &[Table],
+    ) -> Result<(Visibility, Option<String>)> {
+        if !all_or_nothing || tables.len() < 2 {
+            return Ok((Visibility::Each, None));
+        }
         let against = match self {
             Self::ToRun(targets) | Self::ToShow(Ok(targets)) => {
                 let target = tables.first().map(|table| targets.find(&table.target)).transpose();
