@@ -21,8 +21,7 @@ impl Run<'_> {
             Ok(Poll::Ready(loaded)) => loaded,
             Ok(Poll::Pending) => return Poll::Pending,
             Err(NotLoaded { table, error }) => {
-                let failed = tables.iter().find(|failed| Some(failed.index) == table);
-                let Some(failed) = failed.or(tables.first()) else { return Poll::Pending };
+                let failed = tables.iter().find(|failed| Some(failed.index) == table).copied();
                 return Poll::Ready(self.none_but(&tables, failed, error));
             }
         };
@@ -67,7 +66,14 @@ impl Run<'_> {
                     steps.push((*table, step));
                 }
                 Ok(Poll::Pending) => pending = true,
-                Err(error) => return Poll::Ready(self.none_but(&tables, table, error)),
+                Err(error) => {
+                    if !error.is_transient() {
+                        for (_, step) in steps {
+                            self.discard_step(step).await;
+                        }
+                    }
+                    return Poll::Ready(self.none_but(&tables, Some(table), error));
+                }
             }
         }
         if pending {
@@ -109,7 +115,7 @@ impl Run<'_> {
                             self.discard_step(step).await;
                         }
                     }
-                    return Poll::Ready(self.none_but(&tables, table, error));
+                    return Poll::Ready(self.none_but(&tables, Some(table), error));
                 }
                 Err(error) => _ = results.insert(table.index, Err(error)),
             }
@@ -131,16 +137,22 @@ impl Run<'_> {
     }
 
     /// Why no table is visible: one of them failed.
-    fn none_but(&self, tables: &[&Table], failed: &Table, error: Error) -> Results {
+    fn none_but(&self, tables: &[&Table], failed: Option<&Table>, error: Error) -> Results {
+        let cause = failed.map_or_else(
+            || "the step that changes all tables".to_owned(),
+            |table| format!("`{}`", table.name),
+        );
         let why = |table: &&Table| {
             let what = format!(
-                "load run `{}` into `{}`: the run is all or nothing, and `{}` failed",
-                self.manifest.run, table.target, failed.name
+                "load run `{}` into `{}`: the run is all or nothing, and {cause} failed",
+                self.manifest.run, table.target
             );
             (table.index, Err(Error::new(Kind::Conflict, what)))
         };
         let mut results: Results = tables.iter().map(why).collect();
-        results.insert(failed.index, Err(error));
+        if let Some(table) = failed.or(tables.first().copied()) {
+            results.insert(table.index, Err(error));
+        }
         results
     }
 

@@ -43,8 +43,12 @@ const WRITER: &str = "sluice_writer";
 const NEWEST: &str = "sluice_run";
 /// Label with the second since 1970 in which the job was claimed.
 const CLAIMED: &str = "sluice_claimed";
-/// Label of a table that was made without rows, with the run that is about to fill it.
+/// Label of a table that was made without rows, with the run that is about to fill it, or [`GONE`].
 const MADE: &str = "sluice_made";
+/// Value of the label of a table that nobody is about to fill: it expires.
+const GONE: &str = "gone";
+/// When it does, unless a claim takes it over.
+const EXPIRES: Duration = Duration::minutes(1);
 /// Label with a day and how often the table was claimed on it.
 const LOADS: &str = "sluice_loads";
 /// Label of a job that only takes a name, with the run that took it.
@@ -173,15 +177,28 @@ impl Claim<'_> {
         Ok(made)
     }
 
-    /// Deletes a table that a job of this run was to fill, which will not come.
+    /// Lets a table expire that a job of this run was to fill, which will not come.
+    ///
+    /// It is not deleted: a deletion has no condition, and another run may claim the table at any
+    /// time. A claim changes the etag, and takes the end away that is set here.
     pub(super) async fn unmake_table(&self) -> Result<()> {
         let Some(table) = self.client.table(self.id).await? else { return Ok(()) };
         let is_made = label(&table, MADE) == Some(self.run.to_string().as_str());
-        let Some(writer) = label(&table, WRITER).filter(|_| is_made) else { return Ok(()) };
-        match self.settle(&format!("{PREFIX}{writer}"), None).await? {
-            Settled::Nothing => self.client.delete_table(self.id).await,
-            Settled::Open | Settled::Shown(_) => Ok(()),
+        let has_rows = table.get("numRows").and_then(Value::as_str).is_some_and(|rows| rows != "0");
+        if !is_made || has_rows || label(&table, NEWEST).is_some() {
+            return Ok(());
         }
+        let writer = label(&table, WRITER).map(|writer| format!("{PREFIX}{writer}"));
+        let Some(writer) = writer.filter(|writer| run_of(writer) == Some(self.run)) else {
+            return Ok(());
+        };
+        // Of a job of the own run, this only asks what became of it.
+        if let Settled::Nothing = self.settle(&writer, None).await? {
+            let end = (Utc::now() + EXPIRES).timestamp_millis().to_string();
+            let change = json!({"expirationTime": end, "labels": {MADE: GONE}});
+            self.client.change_table_if(self.id, &change, etag(&table)?).await?;
+        }
+        Ok(())
     }
 
     /// Gives a claim back that no job will be started for, so that nobody waits for the job.
@@ -260,6 +277,12 @@ impl Claim<'_> {
         if let Some(newest) = newest {
             change["labels"][NEWEST] = newest.to_string().into();
         }
+        if record.made.as_ref().is_some_and(|made| *made != self.run.to_string()) {
+            change["labels"][MADE] = Value::Null;
+        }
+        if record.made.as_deref() == Some(GONE) {
+            change["expirationTime"] = Value::Null;
+        }
         if record.has_table {
             return self.client.change_table_if(self.id, &change, &record.etag).await;
         }
@@ -314,6 +337,8 @@ struct Record {
     newest: Option<RunId>,
     claimed: Option<DateTime<Utc>>,
     loads: Option<String>,
+    /// What is written of a table that was made without rows.
+    made: Option<String>,
 }
 
 impl Record {
@@ -327,6 +352,10 @@ impl Record {
             writer: label(read, WRITER).map(|writer| format!("{PREFIX}{writer}")),
             newest: newest.and_then(|run| run.parse().ok()),
             loads: label(read, LOADS).map(str::to_owned),
+            made: changed
+                .filter(|_| has_table)
+                .and_then(|table| label(table, MADE))
+                .map(str::to_owned),
             claimed: seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
         })
     }

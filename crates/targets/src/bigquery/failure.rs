@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use sluice_contracts::documents::{RunId, TargetType};
+use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Kind};
 
 use super::address::TableId;
 use super::client::{JobFailure, JobName};
 use super::merge;
-use super::statement::{HAS_ROWS, said_of};
+use super::statement::HAS_ROWS;
 use crate::target::{Load, NotLoaded};
 
 /// The failure of a job that was to make these loads visible.
@@ -20,14 +21,13 @@ pub(super) fn not_loaded(loads: &[Load], name: &JobName, failure: &JobFailure) -
     NotLoaded { table: load.map(|load| load.table), error: error(load, loads, name, failure) }
 }
 
-/// Whether the failure is that of a statement which names the table of a load.
+/// Whether the failure names the table of a load.
 fn is_of(load: &Load, failure: &JobFailure) -> bool {
-    let says = |table: &TableId| {
-        [merge::NO_KEY, merge::SAME_KEY, HAS_ROWS]
-            .iter()
-            .any(|what| failure.message.contains(&said_of(table, what)))
+    let names = |table: &TableId| {
+        let name = format!("{}.{}", table.dataset, table.table);
+        has_word(&failure.message, &name)
     };
-    TableId::parse(&load.target).is_ok_and(|table| says(&table))
+    TableId::parse(&load.target).is_ok_and(|table| names(&table))
 }
 
 /// The failure of a job, classified by who must act on it.
@@ -40,9 +40,11 @@ fn error(load: Option<&Load>, loads: &[Load], name: &JobName, failure: &JobFailu
     if let Some(error) = of_key(load, failure).or_else(|| of_text(loads, failure)) {
         return error;
     }
+    if let Some(load) = load.filter(|_| failure.message.contains("Too many partitions")) {
+        return too_many_partitions(load);
+    }
     match failure.reason.as_str() {
         _ if failure.message.contains(HAS_ROWS) => has_rows(),
-        _ if failure.message.contains("Too many partitions") => too_many_partitions(),
         "duplicate" => has_rows(),
         "accessDenied" | "billingNotEnabled" | "billingTierLimitExceeded" | "blocked" => {
             Error::new(
@@ -58,6 +60,7 @@ fn error(load: Option<&Load>, loads: &[Load], name: &JobName, failure: &JobFailu
             .hint("start the run again"),
         reason => {
             let what = match reason {
+                _ if loads.len() > 1 => "transaction that changes all tables",
                 "invalidQuery" => "statement",
                 _ => "parts",
             };
@@ -70,11 +73,18 @@ fn error(load: Option<&Load>, loads: &[Load], name: &JobName, failure: &JobFailu
 
 /// The refusal of rows for more partitions than one job changes.
 /// <https://cloud.google.com/bigquery/quotas#partitioned_tables>
-pub(super) fn too_many_partitions() -> Error {
+pub(super) fn too_many_partitions(load: &Load) -> Error {
+    let hint = match load.disposition {
+        WriteDisposition::Truncate => {
+            "delete the table: the run makes it anew, with the columns that it has, and writes any \
+             number of partitions to it"
+        }
+        _ => "move them by several runs, each with some of the rows (`source.where`)",
+    };
     Error::data(
         "the rows belong to more than 4,000 partitions, and one job of BigQuery changes no more",
     )
-    .hint("move them by several runs, each with some of the rows (`source.where`)")
+    .hint(hint)
 }
 
 fn has_rows() -> Error {

@@ -159,6 +159,9 @@ pub(super) fn statement(
     {
         return Ok(script(&changes(load, into, existing, write, staging)?));
     }
+    if is_wide(load) {
+        return Err(failure::too_many_partitions(load));
+    }
     let rows = match load.disposition {
         WriteDisposition::Merge => merge::newest(load, into, staging),
         _ => statement::select(&load.columns, staging),
@@ -190,16 +193,13 @@ pub(super) fn changes(
 ) -> Result<Changes> {
     match load.disposition {
         WriteDisposition::Merge | WriteDisposition::ReplacePartitions if is_wide(load) => {
-            Err(failure::too_many_partitions())
+            Err(failure::too_many_partitions(load))
         }
         WriteDisposition::Merge => Ok(merge::merge(load, into, existing, staging)),
         WriteDisposition::ReplacePartitions => {
             merge::replace_partitions(load, into, existing, staging)
         }
-        _ => {
-            let partitions = existing.partitions().filter(|_| is_wide(load));
-            Ok(statement::write(into, &load.columns, staging, write, partitions.as_ref()))
-        }
+        _ => Ok(statement::write(load, into, existing, write, staging)),
     }
 }
 

@@ -93,7 +93,10 @@ impl Prepared for TableLoad {
             tracing::info!(run = %self.load.run, "a job still fills a staging table, which expires");
         }
         match self.next {
-            Next::Start(number, _) => self.visible().give_back(number).await,
+            Next::Start(number, _) => {
+                self.visible().give_back(number).await?;
+                self.visible().unmake_table().await
+            }
             Next::Wait | Next::Finish(_) | Next::Yield(_) => Ok(()),
         }
     }

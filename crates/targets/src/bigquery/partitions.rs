@@ -100,6 +100,18 @@ impl Partitions {
         }
     }
 
+    /// A condition that holds for every row, and is a filter by partitions to BigQuery.
+    pub(super) fn all(&self) -> String {
+        let (column, least) = match self {
+            Self::Time { column, kind, .. } => {
+                (format!("`{column}`"), format!("{kind} '0001-01-01'"))
+            }
+            Self::Range { column, .. } => (format!("`{column}`"), i64::MIN.to_string()),
+            Self::Loading => ("_PARTITIONTIME".to_owned(), "TIMESTAMP '0001-01-01'".to_owned()),
+        };
+        format!("{column} IS NULL OR {column} >= {least}")
+    }
+
     /// The column that decides, if one does.
     pub(super) fn column(&self) -> Option<&str> {
         match self {

@@ -121,8 +121,9 @@ pub(super) fn is_wide(load: &Load) -> bool {
     let (Some(by), Some((least, greatest))) = (&load.partitioned_by, span) else { return false };
     let width = i64::try_from(by.width).unwrap_or(i64::MAX).max(1);
     let place = |value: i64| i128::from(value.div_euclid(width));
-    // The rows without a value have one partition more.
-    place(greatest) - place(least) + 2 > i128::from(MOST_PARTITIONS)
+    // Ranges may begin between two multiples of their width, and the rows without a value have a
+    // partition, too.
+    place(greatest) - place(least) + 3 > i128::from(MOST_PARTITIONS)
 }
 
 /// How many staging tables a planned load fills.

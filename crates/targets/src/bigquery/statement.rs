@@ -8,8 +8,10 @@
 use sluice_contracts::documents::{Column, TargetType};
 
 use super::address::TableId;
+use super::existing::ExistingTable;
 use super::job::Write;
-use super::partitions::Partitions;
+use super::path::is_wide;
+use crate::target::Load;
 
 /// Said by a statement that finds rows where there must be none.
 pub(super) const HAS_ROWS: &str = "the table has rows";
@@ -77,16 +79,18 @@ fn select_where(columns: &[Column], staging: &[TableId], condition: &str) -> Str
 const BATCHES: u32 = 3;
 
 /// Writes the staged rows to a table that exists with these columns, and keeps everything that it
-/// has besides its rows. Rows of more `partitions` than one statement changes are written by several.
+/// has besides its rows. Rows of more partitions than one statement changes are written by several.
 pub(super) fn write(
+    load: &Load,
     into: &TableId,
-    columns: &[Column],
-    staging: &[TableId],
+    existing: &ExistingTable,
     write: Write,
-    partitions: Option<&Partitions>,
+    staging: &[TableId],
 ) -> Changes {
-    let table = into.quoted();
-    let inserts = match partitions.and_then(|partitions| Some((partitions, partitions.column()?))) {
+    let (table, columns) = (into.quoted(), load.columns.as_slice());
+    let partitions = existing.partitions();
+    let batches = partitions.as_ref().filter(|_| is_wide(load));
+    let inserts = match batches.and_then(|partitions| Some((partitions, partitions.column()?))) {
         None => vec![insert(into, columns, staging)],
         Some((partitions, column)) => {
             let number = partitions.number(&format!("`{column}`"));
@@ -103,7 +107,11 @@ pub(super) fn write(
         Write::ReplaceRows | Write::Replace => format!("TRUNCATE TABLE {table}"),
         Write::Empty => {
             let said = said_of(into, HAS_ROWS);
-            format!("ASSERT NOT EXISTS (SELECT 1 FROM {table}) AS '{said}'")
+            // A table may require a filter, also of who looks for any row.
+            let all = partitions
+                .filter(|_| existing.requires_filter())
+                .map_or_else(String::new, |partitions| format!(" WHERE {}", partitions.all()));
+            format!("SELECT IF(EXISTS (SELECT 1 FROM {table}{all}), ERROR('{said}'), NULL)")
         }
     };
     let statements = [before].into_iter().chain(inserts).collect();

@@ -69,7 +69,8 @@ pub(super) async fn against(client: &Client, tables: &[Table]) -> Result<Option<
 fn text(table: &Table) -> u64 {
     let names = table.columns.iter().map(|column| column.name.len() as u64 + 40);
     let stages = path::planned_stages(&Shape::planned(table, Visibility::AtOnce));
-    (names.sum::<u64>() + 500) * (stages + 3)
+    let batches = if table.partitioned_by.is_some() { 3 } else { 1 };
+    (names.sum::<u64>() + 500) * (stages * batches + 7)
 }
 
 /// Whether the columns of the table are replaced with its rows.
@@ -188,32 +189,19 @@ impl Transaction<'_> {
 
     /// What the transaction does. The tables exist from then on.
     async fn changes(&self, number: u32) -> Result<Poll<Changes>, NotLoaded> {
+        // Tables that are made stay without rows for a moment, so all are made at the same time.
+        let changes: Vec<_> =
+            self.tables.iter().map(|table| changes_of(table, number).boxed()).collect();
+        let changes: Vec<Poll<Changes>> =
+            stream::iter(changes).buffered(TABLES_AT_ONCE).try_collect().await?;
         let mut all = Changes::default();
-        for table in &self.tables {
-            match self.changes_of(table, number).await.map_err(|error| of(table, error))? {
+        for changes in changes {
+            match changes {
                 Poll::Ready(changes) => all.extend(changes),
                 Poll::Pending => return Ok(Poll::Pending),
             }
         }
         Ok(Poll::Ready(all))
-    }
-
-    async fn changes_of(&self, table: &TableLoad, number: u32) -> Result<Poll<Changes>> {
-        let existing = match table.admit().await? {
-            Some(existing) => Poll::Ready(existing),
-            None => table.make_claimed_table(number).await?,
-        };
-        let Poll::Ready(existing) = existing else { return Ok(Poll::Pending) };
-        if table.adds_nothing() {
-            return Ok(Poll::Ready(Changes::default()));
-        }
-        let write = table.make_room(Some(&existing)).await?;
-        if write == Write::Replace {
-            let what = "the table has other columns than when the run was planned";
-            return Err(Error::data(what).hint("start the run again"));
-        }
-        let staging = table.staging_tables()?;
-        job::changes(&table.load, &table.id, &existing, write, &staging).map(Poll::Ready)
     }
 
     /// The tables are visible: nothing is left of the way there.
@@ -265,11 +253,33 @@ impl Transaction<'_> {
 /// Brings the rows of a table into staging tables.
 async fn stage(table: &TableLoad) -> Result<Poll<()>, NotLoaded> {
     let existing = table.admit().await.map_err(|error| of(table, error))?;
-    if existing.is_some() && table.adds_nothing() {
+    if table.adds_nothing() {
         return Ok(Poll::Ready(()));
     }
     let staged = table.stage(LoadPath::Statement, existing.as_ref()).await;
     staged.map_err(|error| of(table, error))
+}
+
+/// What the transaction does to a table. The table exists from then on.
+async fn changes_of(table: &TableLoad, number: u32) -> Result<Poll<Changes>, NotLoaded> {
+    let changes = async {
+        let existing = match table.admit().await? {
+            Some(existing) => Poll::Ready(existing),
+            None => table.make_claimed_table(number).await?,
+        };
+        let Poll::Ready(existing) = existing else { return Ok(Poll::Pending) };
+        if table.adds_nothing() {
+            return Ok(Poll::Ready(Changes::default()));
+        }
+        let write = table.make_room(Some(&existing)).await?;
+        if write == Write::Replace {
+            let what = "the table has other columns than when the run was planned";
+            return Err(Error::data(what).hint("start the run again"));
+        }
+        let staging = table.staging_tables()?;
+        job::changes(&table.load, &table.id, &existing, write, &staging).map(Poll::Ready)
+    };
+    changes.await.map_err(|error| of(table, error))
 }
 
 /// A table is visible: nothing is left of the way there.

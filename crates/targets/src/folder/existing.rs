@@ -110,8 +110,9 @@ impl ExistingTable {
             WriteDisposition::Empty => match self.rows()? {
                 0 => Ok(()),
                 rows => Err(Error::data(format!(
-                    "table has {} rows but write disposition is `empty`",
-                    thousands(rows)
+                    "table has {} row{} but write disposition is `empty`",
+                    thousands(rows),
+                    if rows == 1 { "" } else { "s" }
                 ))
                 .hint("use `truncate` to replace them or `append` to keep them")),
             },

@@ -8,6 +8,7 @@ mod crashes;
 mod discovery;
 mod layout;
 mod line;
+mod made_tables;
 mod many_tables;
 mod merge;
 mod races;
@@ -15,6 +16,7 @@ mod recorder;
 mod requests;
 mod schema;
 mod transaction;
+mod transaction_plans;
 mod warehouse;
 mod wide;
 

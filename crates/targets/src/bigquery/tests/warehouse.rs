@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::super::BigQueryTarget;
 use super::line::{Fault, Line, LineState};
+use super::recorder::ends_soon;
 
 /// The server.
 #[derive(Debug, Clone, Default)]
@@ -109,6 +110,11 @@ impl Warehouse {
         self.0.lock().unwrap().failures.push(ending(reason));
     }
 
+    /// The next jobs do their work.
+    pub(super) fn no_job_fails(&self) {
+        self.0.lock().unwrap().failures.clear();
+    }
+
     /// The runs whose rows a table has, the newest last.
     pub(super) fn shows(&self, name: &str) -> Option<Vec<String>> {
         let mut state = self.0.lock().unwrap();
@@ -197,7 +203,11 @@ impl Warehouse {
                         None => table[key] = value.clone(),
                     }
                 }
-                state.put(&name, table.clone());
+                if ends_soon(&body) {
+                    state.tables.remove(&name);
+                } else {
+                    state.put(&name, table.clone());
+                }
                 (StatusCode::OK, table)
             }
             ("DELETE", _, Some(name)) => {

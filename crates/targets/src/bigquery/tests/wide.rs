@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 use sluice_contracts::Kind;
-use sluice_contracts::documents::{Granularity, PartitionBy, PartitionWidth, Table, TargetType};
+use sluice_contracts::documents::{
+    Granularity, PartitionBy, PartitionWidth, SchemaChanges, Table, TargetType,
+};
 use sluice_contracts::job::WriteDisposition::{
     self, Append, Empty, Merge, ReplacePartitions, Truncate,
 };
@@ -53,15 +55,15 @@ async fn rows_of_too_many_partitions_are_written_by_several_statements_in_one_st
         (
             Empty,
             false,
-            "ASSERT NOT EXISTS (SELECT 1 FROM `shop`.`sales`.`orders`) AS 'the table has rows \
-             (sales.orders)'; ",
+            "SELECT IF(EXISTS (SELECT 1 FROM `shop`.`sales`.`orders`), ERROR('the table has rows \
+             (sales.orders)'), NULL); ",
         ),
     ] {
         let recorder = Recorder::default();
         if stands {
             recorder.stands(by_day());
         }
-        let load = of_days(disposition, 4_000).await;
+        let load = of_days(disposition, 3_999).await;
         assert_eq!(loaded(&recorder, &load).await.rows, 3);
         let staging = format!("`shop`.`sales`.`sluice_{}_7_0`", load.run);
         let insert = |batch: u32| {
@@ -85,8 +87,8 @@ async fn rows_of_too_many_partitions_are_written_by_several_statements_in_one_st
 
 #[tokio::test]
 async fn rows_of_as_many_partitions_as_one_job_changes_are_loaded_by_one() {
-    // With the rows without a day.
-    let load = of_days(Truncate, 3_999).await;
+    // With the rows without a day, and one to spare.
+    let load = of_days(Truncate, 3_998).await;
     let recorder = Recorder::default();
     recorder.stands(by_day());
     loaded(&recorder, &load).await;
@@ -132,6 +134,35 @@ async fn a_statement_that_no_batches_replace_is_refused() {
         assert!(said.contains("`source.where`"), "{said}");
         assert_eq!(statement(&recorder), None);
     }
+}
+
+/// A statement that replaces the columns, too, is one for all rows.
+#[tokio::test]
+async fn columns_are_not_replaced_with_rows_of_too_many_partitions() {
+    let recorder = Recorder::default();
+    let mut other = by_day();
+    other["schema"]["fields"][0]["type"] = "STRING".into();
+    recorder.stands(other);
+    let mut load = of_days(Truncate, 5_000).await;
+    load.schema_changes = SchemaChanges::Replace;
+    let target = recorder.serve().await;
+    let (kind, said) = refused(advance(&target, &load).await);
+    assert_eq!(kind, Kind::Data);
+    assert!(said.contains("delete the table"), "{said}");
+    assert_eq!(statement(&recorder), None);
+}
+
+#[tokio::test]
+async fn a_table_that_requires_a_filter_is_asked_for_rows_with_one() {
+    let recorder = Recorder::default();
+    let mut table = by_day();
+    table["requirePartitionFilter"] = true.into();
+    recorder.stands(table);
+    loaded(&recorder, &of_days(Empty, 5_000).await).await;
+    let expected = "SELECT IF(EXISTS (SELECT 1 FROM `shop`.`sales`.`orders` WHERE `day` IS NULL OR \
+                    `day` >= DATE '0001-01-01'), ERROR(";
+    let said = statement(&recorder).unwrap();
+    assert!(said.contains(expected), "{said}");
 }
 
 #[tokio::test]

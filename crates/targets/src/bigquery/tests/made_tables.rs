@@ -1,0 +1,106 @@
+//! Tables that a load makes just before it fills them, and what becomes of them if it never does.
+
+use std::task::Poll;
+
+use sluice_contracts::documents::RunId;
+use sluice_contracts::job::WriteDisposition::{Append, Truncate};
+
+use super::line::Line;
+use super::transaction::two;
+use super::warehouse::Warehouse;
+use super::{ID, TAGS, advance, columns, load_of};
+use crate::target::{Load, Target as _, Visibility};
+
+/// Makes the tables of a transaction, and dies before it starts.
+async fn makes_and_dies(warehouse: &Warehouse, line: &Line, loads: &[Load]) {
+    for call in 0..200 {
+        line.goes_wrong(Some((call, super::line::Fault::DieAfter)));
+        tokio::select! {
+            biased;
+            () = line.died() => {}
+            result = line.target.load_at_once(loads) => assert!(result.is_ok(), "{result:?}"),
+        }
+        if warehouse.tables().contains(&"lines".to_owned()) {
+            line.goes_wrong(None);
+            return;
+        }
+    }
+    panic!("the table was never made");
+}
+
+/// Another run has filled the table since: the run that made it leaves it alone.
+#[tokio::test]
+async fn a_table_that_another_run_has_filled_stays_when_its_maker_fails() {
+    for disposition in [Append, Truncate] {
+        let warehouse = Warehouse::default();
+        warehouse.begin(3);
+        warehouse.stands("orders");
+        let (line, other) = (warehouse.connect().await, warehouse.connect().await);
+        let mut runs = [RunId::generate(), RunId::generate()].map(|run| run.to_string());
+        runs.sort();
+        let mut maker = two(&runs[1], Append).await;
+        makes_and_dies(&warehouse, &line, &maker).await;
+        // The one that fills it is the earlier of the two, or adds its rows.
+        let filler = load_of(&runs[0], disposition, columns(&[ID])).await;
+        let filler = Load { target: maker[1].target.clone(), ..filler };
+        warehouse
+            .change_label("sluice_claimed", |at| (at.parse::<u64>().unwrap() - 601).to_string());
+        while advance(&other.target, &filler).await.unwrap().is_pending() {}
+        assert_eq!(warehouse.shows("lines").unwrap(), [filler.run.to_string()]);
+
+        // The other table was altered meanwhile.
+        maker[0].columns = columns(&[ID, TAGS]);
+        for _ in 0..20 {
+            match line.target.load_at_once(&maker).await {
+                Err(failed) if !failed.error.is_transient() => break,
+                Ok(Poll::Ready(loaded)) => panic!("it cannot be loaded: {loaded:?}"),
+                _ => {}
+            }
+        }
+        let shown = warehouse.shows("lines").expect("the table stays");
+        assert!(shown.contains(&filler.run.to_string()), "{disposition:?}: {shown:?}");
+    }
+}
+
+/// The end that is set to a table is on condition that nobody has claimed it since.
+#[tokio::test]
+async fn a_claim_that_comes_before_the_end_of_a_made_table_keeps_it() {
+    let warehouse = Warehouse::default();
+    let (line, other) = (warehouse.connect().await, warehouse.connect().await);
+    let mut kept = 0;
+    for call in 0..100 {
+        warehouse.begin(1);
+        warehouse.stands("orders");
+        let mut runs = [RunId::generate(), RunId::generate()].map(|run| run.to_string());
+        runs.sort();
+        let maker = two(&runs[0], Append).await;
+        makes_and_dies(&warehouse, &line, &maker).await;
+        warehouse.next_job_fails("invalidQuery");
+        // The maker dies somewhere on its way to giving the table up.
+        line.goes_wrong(Some((call, super::line::Fault::DieBefore)));
+        let ended = tokio::select! {
+            biased;
+            () = line.died() => false,
+            _ = line.target.load_at_once(&maker) => true,
+        };
+        warehouse.no_job_fails();
+        let later = load_of(&runs[1], Truncate, columns(&[ID])).await;
+        let later = Load { target: maker[1].target.clone(), visibility: Visibility::Each, ..later };
+        for _ in 0..50 {
+            match advance(&other.target, &later).await {
+                Ok(Poll::Ready(_)) => break,
+                Ok(Poll::Pending) => {}
+                Err(error) => assert!(error.is_transient(), "{}", error.chain()),
+            }
+        }
+        line.goes_wrong(None);
+        while let Ok(Poll::Pending) = line.target.load_at_once(&maker).await {}
+        let shown = warehouse.shows("lines").expect("the later run's rows stay");
+        assert!(shown.contains(&later.run.to_string()), "call {call}: {shown:?}");
+        kept += 1;
+        if ended {
+            break;
+        }
+    }
+    assert!(kept > 10, "{kept}");
+}
