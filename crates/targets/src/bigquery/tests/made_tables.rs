@@ -1,6 +1,7 @@
 //! Tables that a load makes just before it fills them, and what becomes of them if it never does.
 
 use std::task::Poll;
+use std::time::Duration;
 
 use sluice_contracts::documents::RunId;
 use sluice_contracts::job::WriteDisposition::{Append, Truncate};
@@ -9,7 +10,7 @@ use super::line::Line;
 use super::transaction::two;
 use super::warehouse::Warehouse;
 use super::{ID, TAGS, advance, columns, load_of};
-use crate::target::{Load, Target as _, Visibility};
+use crate::target::{Load, Target as _};
 
 /// Makes the tables of a transaction, and dies before it starts.
 async fn makes_and_dies(warehouse: &Warehouse, line: &Line, loads: &[Load]) {
@@ -64,43 +65,49 @@ async fn a_table_that_another_run_has_filled_stays_when_its_maker_fails() {
 
 /// The end that is set to a table is on condition that nobody has claimed it since.
 #[tokio::test]
-async fn a_claim_that_comes_before_the_end_of_a_made_table_keeps_it() {
+async fn a_run_that_claims_a_made_table_while_its_maker_gives_it_up_keeps_its_rows() {
     let warehouse = Warehouse::default();
     let (line, other) = (warehouse.connect().await, warehouse.connect().await);
-    let mut kept = 0;
-    for call in 0..100 {
+    for seed in 0..60 {
         warehouse.begin(1);
         warehouse.stands("orders");
         let mut runs = [RunId::generate(), RunId::generate()].map(|run| run.to_string());
         runs.sort();
-        let maker = two(&runs[0], Append).await;
+        let mut maker = two(&runs[0], Append).await;
         makes_and_dies(&warehouse, &line, &maker).await;
-        warehouse.next_job_fails("invalidQuery");
-        // The maker dies somewhere on its way to giving the table up.
-        line.goes_wrong(Some((call, super::line::Fault::DieBefore)));
-        let ended = tokio::select! {
-            biased;
-            () = line.died() => false,
-            _ = line.target.load_at_once(&maker) => true,
-        };
-        warehouse.no_job_fails();
+        // The other table was altered meanwhile.
+        maker[0].columns = columns(&[ID, TAGS]);
         let later = load_of(&runs[1], Truncate, columns(&[ID])).await;
-        let later = Load { target: maker[1].target.clone(), visibility: Visibility::Each, ..later };
-        for _ in 0..50 {
-            match advance(&other.target, &later).await {
-                Ok(Poll::Ready(_)) => break,
-                Ok(Poll::Pending) => {}
-                Err(error) => assert!(error.is_transient(), "{}", error.chain()),
+        let later = Load { target: maker[1].target.clone(), ..later };
+        line.mixes(seed * 7 + 1);
+        other.mixes(seed * 7 + 2);
+        let gives_up = async {
+            // It waits for the job of the other, however long that takes.
+            for _ in 0..5_000 {
+                if let Err(failed) = line.target.load_at_once(&maker).await
+                    && !failed.error.is_transient()
+                {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_micros(100)).await;
             }
-        }
-        line.goes_wrong(None);
-        while let Ok(Poll::Pending) = line.target.load_at_once(&maker).await {}
+            panic!("race {seed}: it never fails");
+        };
+        let loads = async {
+            // It comes at any point of the maker's way.
+            tokio::time::sleep(Duration::from_micros(seed % 50 * 200)).await;
+            for _ in 0..300 {
+                match advance(&other.target, &later).await {
+                    Ok(Poll::Ready(loaded)) => return assert_eq!(loaded.overtaken_by, None),
+                    Ok(Poll::Pending) => tokio::task::yield_now().await,
+                    Err(error) => assert!(error.is_transient(), "{}", error.chain()),
+                }
+            }
+            panic!("race {seed}: it never ends");
+        };
+        tokio::join!(gives_up, loads);
         let shown = warehouse.shows("lines").expect("the later run's rows stay");
-        assert!(shown.contains(&later.run.to_string()), "call {call}: {shown:?}");
-        kept += 1;
-        if ended {
-            break;
-        }
+        assert_eq!(shown, [later.run.to_string()], "race {seed}");
     }
-    assert!(kept > 10, "{kept}");
+    println!("faults: 60 races of a run for a table that another one has made and gives up");
 }

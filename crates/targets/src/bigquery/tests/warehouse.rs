@@ -110,11 +110,6 @@ impl Warehouse {
         self.0.lock().unwrap().failures.push(ending(reason));
     }
 
-    /// The next jobs do their work.
-    pub(super) fn no_job_fails(&self) {
-        self.0.lock().unwrap().failures.clear();
-    }
-
     /// The runs whose rows a table has, the newest last.
     pub(super) fn shows(&self, name: &str) -> Option<Vec<String>> {
         let mut state = self.0.lock().unwrap();
