@@ -271,7 +271,7 @@ impl<'a> Attempts<'a> {
         self.claim_of(id, &self.name(number)).keep(None).await
     }
 
-    /// Deletes a table that was made for a job of this run which will not come.
+    /// Lets a table expire that was made for a job of this run which will not come.
     pub(super) async fn unmake_table(&self) -> Result<()> {
         let Writes::Visible(id) = &self.writes else { return Ok(()) };
         self.claim_of(id, &self.name(0)).unmake_table().await

@@ -35,7 +35,7 @@ pub(super) fn way(
         LoadPath::Statement => {
             let (statement, read) = statement(table, existing);
             let at_once = match visibility {
-                Visibility::AtOnce => " in the transaction that changes all tables:",
+                Visibility::AtOnce => ", in the transaction that changes all tables:",
                 Visibility::Each | Visibility::InTurn => ":",
             };
             format!("{staging}, and {statement}{at_once} {}", price(&read))

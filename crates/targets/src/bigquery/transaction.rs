@@ -2,7 +2,7 @@
 //!
 //! The job of the transaction is claimed by every table that it changes (see [`claim`](super::claim)),
 //! so no other job writes to one of them meanwhile. A transaction makes no tables: one that does not
-//! exist is made just before, without rows, and deleted again if the transaction will not come.
+//! exist is made just before, without rows, and expires if the transaction will not come.
 //!
 //! <https://cloud.google.com/bigquery/docs/transactions>
 
@@ -242,7 +242,7 @@ impl Transaction<'_> {
         self.unmake_tables().await;
     }
 
-    /// Deletes the tables that were made for a job that will not come.
+    /// Lets the tables expire that were made for a job that will not come.
     async fn unmake_tables(&self) {
         for table in &self.tables {
             log(&table.load, table.visible().unmake_table().await);

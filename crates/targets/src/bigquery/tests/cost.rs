@@ -105,7 +105,7 @@ async fn a_statement_is_billed_for_what_it_reads() {
     }
     assert_eq!(
         way(&planned(Truncate, 1, GIBI), Some(existing()), AtOnce).await,
-        "a load job into a staging table, and a statement that reads the new rows in the transaction \
+        "a load job into a staging table, and a statement that reads the new rows, in the transaction \
          that changes all tables: about 1,024 MiB ($0.0061 on demand)"
     );
 }

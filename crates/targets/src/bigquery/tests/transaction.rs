@@ -109,7 +109,7 @@ async fn one_transaction_changes_every_table_in_its_own_way() {
         text.contains("_all_0") && !text.starts_with("{\"PATCH")
     };
     let mut asked: Vec<&Value> = asked.as_array().unwrap().iter().filter(of_all).collect();
-    asked.sort_by_key(|asked| asked.to_string());
+    asked.sort_by_key(ToString::to_string);
     let claimed = (r#""sluice_claimed": "\d+""#, r#""sluice_claimed": "[now]""#);
     insta::with_settings!({filters => [claimed], sort_maps => true}, {
         insta::assert_json_snapshot!("at_once", asked);
