@@ -14,12 +14,12 @@ locals {
       type    = "STACKED_BAR"
     },
     {
-      title   = "Rows made visible, by job"
+      title   = "Rows of a run, by job (mean)"
       filter  = "${local._log_metric}/rows\" resource.type=\"cloud_run_revision\""
       by      = ["metric.label.job"]
       aligner = "ALIGN_DELTA"
-      reducer = "REDUCE_SUM"
-      type    = "STACKED_BAR"
+      reducer = "REDUCE_MEAN"
+      type    = "LINE"
     },
     {
       title   = "Seconds of a run, by job (95th percentile)"
@@ -30,11 +30,11 @@ locals {
       type    = "LINE"
     },
     {
-      title   = "Executions ordered for a run, by job (more than 1: launched again)"
+      title   = "Executions of a run, by job (mean)"
       filter  = "${local._log_metric}/launches\" resource.type=\"cloud_run_revision\""
       by      = ["metric.label.job"]
       aligner = "ALIGN_DELTA"
-      reducer = "REDUCE_PERCENTILE_95"
+      reducer = "REDUCE_MEAN"
       type    = "LINE"
     },
     {

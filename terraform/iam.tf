@@ -18,7 +18,7 @@ locals {
 
   _bucket_roles = {
     extractor = ["roles/storage.objectCreator", "roles/storage.objectViewer"]
-    loader    = ["roles/storage.objectUser"]
+    loader    = ["roles/storage.legacyBucketReader", "roles/storage.objectUser"]
     planner   = ["roles/storage.legacyBucketReader", "roles/storage.objectUser"]
   }
   _dataset_roles = {

@@ -36,7 +36,7 @@ locals {
       EOT
     }
     gave_up = {
-      title    = "a run is not looked after any more"
+      title    = "a run is no longer checked"
       severity = "CRITICAL"
       filter = join(" AND ", [
         local._log_of.loader,
@@ -216,7 +216,8 @@ resource "google_monitoring_alert_policy" "dead_letters" {
     content = join(" ", [
       "A service refused a message a hundred times. Read it:",
       "`gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead_letters.name}",
-      "--auto-ack`, and publish it again when the service answers.",
+      "--format=json`. When the service answers, publish its data and its attributes to the",
+      "topic that it came from, and then acknowledge it.",
     ])
   }
 

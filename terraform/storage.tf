@@ -4,9 +4,9 @@
 locals {
   _day = 24
 
-  # Documents of a request must not outlive those of its run: a request of the
-  # same key would be taken for a copy of one whose run is gone. Cloud Storage
-  # deletes up to a day late.
+  # A request that outlives its run is taken for a repetition of it: the run
+  # would be carried out again under its old number. Cloud Storage deletes up
+  # to a day late.
   _request_days = var.run_retention_days - 2
 
   _bucket_location = coalesce(var.bucket_location, var.region)

@@ -54,7 +54,7 @@ resource "google_pubsub_topic" "executions" {
   depends_on = [google_project_service.this]
 }
 
-# Messages that no service took in days.
+# Messages that a service refused a hundred times.
 resource "google_pubsub_topic" "dead_letters" {
   name         = "${var.name}-dead-letters"
   labels       = local.labels

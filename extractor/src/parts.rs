@@ -141,7 +141,11 @@ impl<'a> Parts<'a> {
 /// The least and the greatest value of a column, from the statistics of a file that was written.
 fn span(file: &ParquetMetaData, column: &str) -> Option<(i64, i64)> {
     let of_group = |group: &RowGroupMetaData| {
-        let named = |chunk: &&ColumnChunkMetaData| chunk.column_descr().name() == column;
+        // BigQuery ignores case in names.
+        let named = |chunk: &&ColumnChunkMetaData| match chunk.column_path().parts() {
+            [name] => name.eq_ignore_ascii_case(column),
+            _ => false,
+        };
         match group.columns().iter().find(named)?.statistics()? {
             Statistics::Int32(values) => values
                 .min_opt()

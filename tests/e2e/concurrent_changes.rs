@@ -188,13 +188,13 @@ async fn documents_that_are_not_what_they_should_be() {
     for (document, contents, code, said) in [
         (first, text(first).as_bytes()[..40].to_vec(), 1, "truncated"),
         (first, Vec::new(), 1, "truncated"),
-        (first, b"{\"hello\": \"world\"}".to_vec(), 1, "not written by Sluice"),
+        (first, b"{\"hello\": \"world\"}".to_vec(), 1, "another version of Sluice"),
         (first, text(second).into_bytes(), 1, "another unit"),
         (first, fewer.into_bytes(), 1, "rows"),
         // A newer version is not damage: a newer build reads it.
         (first, newer.into_bytes(), 64, "has version 999"),
         (&manifest, text(&manifest).as_bytes()[..100].to_vec(), 1, "truncated"),
-        (&manifest, text(first).into_bytes(), 1, "not written by Sluice"),
+        (&manifest, text(first).into_bytes(), 1, "another version of Sluice"),
         (&part, bytes[..bytes.len() / 2].to_vec(), 1, ".parquet"),
         (&part, bytes.iter().map(|byte| byte ^ 1).collect(), 1, ".parquet"),
     ] {

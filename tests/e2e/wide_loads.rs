@@ -28,7 +28,7 @@ async fn more_partitions_than_one_job_changes_are_loaded_in_one_step() {
         )
         .expect("tables");
     for (table, granularity, number) in
-        [("days", "day", "MOD(UNIX_DATE(`at`), 3)"), ("hours", "hour", "MOD(DATETIME_DIFF(`at`")]
+        [("days", "day", "MOD(UNIX_DATE(`at`) + DIV("), ("hours", "hour", "MOD(DATETIME_DIFF(`at`")]
     {
         let mut job = json!({
             "name": "nightly",

@@ -75,7 +75,7 @@ pub trait Target: fmt::Debug + Send + Sync {
 
     /// Loads all tables of a run in one step: to readers all of them change at one moment, or none
     /// does. What is loaded is returned in the order of the loads. If one table shows a later run,
-    /// none is loaded.
+    /// none is loaded, and none if one is refused.
     ///
     /// For loads whose visibility is [at once](Visibility::AtOnce), and tables that
     /// [`Target::against_at_once`] found nothing against.

@@ -12,18 +12,24 @@ from .models import Export
 
 # How long a web request waits for Pub/Sub.
 PATIENCE = 10
+# What stands between a key and the number of a later attempt.
+RETRY = "~"
 
 
 def ask(job: str, run_key: str) -> Export:
     """Asks for a run of `job`, as soon as the transaction is committed: the run then sees what it wrote.
 
     If the key's newest run has failed, a run under the next key is asked for: a message cannot ask for a retry,
-    because it may be delivered again at any time.
+    because it may be delivered again at any time. Nothing is asked for if the newest run is loaded.
     """
+    if RETRY in run_key:
+        raise ValueError(f"a run key may not hold `{RETRY}`, which the keys of later attempts have")
     with transaction.atomic():
         export = _current(job, run_key)
-        # An error must not undo what is committed: it is logged, and the export has no `published_at`.
-        transaction.on_commit(lambda: publish(export), robust=True)
+        # The planner forgets its requests some time after the run, and a message would start another one.
+        if not export.runs().exists():
+            # An error must not undo what is committed: it is logged, and the export has no `published_at`.
+            transaction.on_commit(lambda: publish(export), robust=True)
     return export
 
 
@@ -43,7 +49,7 @@ def _current(job: str, run_key: str) -> Export:
         if newest is None or newest.finished:
             return export
         attempt += 1
-        key = f"{run_key}-{attempt}"
+        key = f"{run_key}{RETRY}{attempt}"
 
 
 @functools.cache

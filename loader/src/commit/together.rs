@@ -139,12 +139,12 @@ impl Run<'_> {
     /// Why no table is visible: one of them failed.
     fn none_but(&self, tables: &[&Table], failed: Option<&Table>, error: Error) -> Results {
         let cause = failed.map_or_else(
-            || "the step that changes all tables".to_owned(),
-            |table| format!("`{}`", table.name),
+            || "the step that they share failed".to_owned(),
+            |table| format!("loading `{}` failed", table.name),
         );
         let why = |table: &&Table| {
             let what = format!(
-                "load run `{}` into `{}`: the run is all or nothing, and {cause} failed",
+                "load run `{}` into `{}`: no table of the run was changed, because {cause}",
                 self.manifest.run, table.target
             );
             (table.index, Err(Error::new(Kind::Conflict, what)))

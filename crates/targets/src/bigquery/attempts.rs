@@ -1,10 +1,11 @@
 //! Attempts at one step, each a job under a name of its own.
 //!
-//! BigQuery accepts a job's name only once, ever: the job `sluice_<run>_<table>_<n>` is started by
-//! one loader, and adopted by every other. A job that failed uses its name up. The next name is
-//! tried only when the job before has ended with an error, so that at most one of them ever changes
-//! the table. So the names that are used up are the first ones, and the newest is found by a search
-//! that doubles its steps: an hour of trouble costs a check four or five requests, not twenty.
+//! BigQuery accepts a job's name only once, ever: the job `sluice_<run>_<table>_<n>`, or
+//! `sluice_<run>_all_<n>` for a transaction over all tables, is started by one loader, and adopted by
+//! every other. A job that failed uses its name up. The next name is tried only when the job before
+//! has ended with an error, so that at most one of them ever changes the table. So the names that are
+//! used up are the first ones, and the newest is found by a search that doubles its steps: an hour of
+//! trouble costs a check four or five requests, not twenty.
 //!
 //! While BigQuery is in trouble, or a quota is used up, the pauses between attempts grow to five
 //! minutes, and the attempts go on until [`Load::give_up`]. A refusal that would only be repeated is

@@ -277,11 +277,14 @@ impl Claim<'_> {
         if let Some(newest) = newest {
             change["labels"][NEWEST] = newest.to_string().into();
         }
-        if record.made.as_ref().is_some_and(|made| *made != self.run.to_string()) {
-            change["labels"][MADE] = Value::Null;
-        }
-        if record.made.as_deref() == Some(GONE) {
-            change["expirationTime"] = Value::Null;
+        match record.made.as_deref() {
+            // It is taken over with the end that was set to it.
+            Some(GONE) => {
+                change["labels"][MADE] = self.run.to_string().into();
+                change["expirationTime"] = Value::Null;
+            }
+            Some(made) if made != self.run.to_string() => change["labels"][MADE] = Value::Null,
+            _ => {}
         }
         if record.has_table {
             return self.client.change_table_if(self.id, &change, &record.etag).await;

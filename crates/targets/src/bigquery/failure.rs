@@ -75,11 +75,13 @@ fn error(load: Option<&Load>, loads: &[Load], name: &JobName, failure: &JobFailu
 /// <https://cloud.google.com/bigquery/quotas#partitioned_tables>
 pub(super) fn too_many_partitions(load: &Load) -> Error {
     let hint = match load.disposition {
-        WriteDisposition::Truncate => {
-            "delete the table: the run makes it anew, with the columns that it has, and writes any \
-             number of partitions to it"
+        WriteDisposition::Merge | WriteDisposition::ReplacePartitions => {
+            "move them by several runs, each with some of the rows (`source.where`)"
         }
-        _ => "move them by several runs, each with some of the rows (`source.where`)",
+        _ => {
+            "a table has at most 10,000 partitions: choose a longer `granularity`, or move fewer rows \
+             (`source.where`)"
+        }
     };
     Error::data(
         "the rows belong to more than 4,000 partitions, and one job of BigQuery changes no more",
@@ -198,11 +200,13 @@ fn place(load: Option<&Load>, failure: &JobFailure) -> Option<String> {
     }
 }
 
-/// Whether a text contains a word, and not only as the beginning of a longer one.
+/// Whether a text contains a word, and not only as a part of a longer one.
 fn has_word(text: &str, word: &str) -> bool {
     text.match_indices(word).any(|(at, _)| {
+        let of_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+        let before = text[..at].chars().next_back();
         let after = text[at + word.len()..].chars().next();
-        after.is_none_or(|c| !(c.is_alphanumeric() || c == '_'))
-            || word.ends_with(['\'', '"', '`', ')'])
+        before.is_none_or(|c| !of_name(c))
+            && (after.is_none_or(|c| !of_name(c)) || word.ends_with(['\'', '"', '`', ')']))
     })
 }

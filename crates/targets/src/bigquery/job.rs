@@ -1,9 +1,9 @@
 //! What BigQuery is asked to do with the parts of a table.
 
 use serde_json::{Value, json};
-use sluice_contracts::Result;
 use sluice_contracts::documents::{Column, Part};
 use sluice_contracts::job::WriteDisposition;
+use sluice_contracts::{Error, Result};
 
 use super::address::TableId;
 use super::existing::{ExistingTable, new_schema};
@@ -146,7 +146,8 @@ pub(super) fn copy(
 /// The configuration of the job that writes the rows of the staging tables by a statement.
 ///
 /// # Errors
-/// A bug, if the table is one that such a statement was refused for.
+/// `Data` if the rows belong to more partitions than one job changes, and several cannot do it; a bug,
+/// if the table is one that such a statement was refused for.
 pub(super) fn statement(
     load: &Load,
     into: &TableId,
@@ -159,8 +160,11 @@ pub(super) fn statement(
     {
         return Ok(script(&changes(load, into, existing, write, staging)?));
     }
-    if is_wide(load) {
-        return Err(failure::too_many_partitions(load));
+    if existing.is_some() && is_wide(load) {
+        let what = "the columns of the table are replaced, and its rows belong to more than 4,000 \
+                    partitions, which no single statement of BigQuery writes";
+        return Err(Error::data(what)
+            .hint("delete the table: the run makes it anew, and writes up to 10,000 partitions"));
     }
     let rows = match load.disposition {
         WriteDisposition::Merge => merge::newest(load, into, staging),
@@ -183,7 +187,8 @@ pub(super) fn statement(
 /// What a statement does to a table that exists with the columns of the load.
 ///
 /// # Errors
-/// A bug, if the table is one that such a statement was refused for.
+/// `Data` if the rows belong to more partitions than one job changes, and several cannot do it; a bug,
+/// if the table is one that such a statement was refused for.
 pub(super) fn changes(
     load: &Load,
     into: &TableId,

@@ -114,7 +114,7 @@ impl TableLoad {
     /// Everything but the last step.
     pub(super) async fn prepare(client: &Client, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {
         let mut this = Self::open(client, load).await?;
-        // Before anything is done in vain, and before anything of the table is changed.
+        // Nothing is staged for a run that may not write to the table.
         if this.claim().await?.is_pending() {
             return Ok(Poll::Pending);
         }
@@ -143,9 +143,10 @@ impl TableLoad {
     async fn claim(&mut self) -> Result<Poll<()>> {
         let attempts = self.visible();
         let looked = attempts.look().await;
-        if looked.as_ref().is_err_and(|error| !error.is_transient()) {
-            // A table that was made for this job alone goes with it.
-            attempts.unmake_table().await?;
+        if looked.as_ref().is_err_and(|error| !error.is_transient())
+            && let Err(error) = attempts.unmake_table().await
+        {
+            tracing::warn!(run = %self.load.run, "{}", error.chain());
         }
         self.next = match looked? {
             AttemptState::Done(loaded) => Next::Finish(loaded),

@@ -73,7 +73,7 @@ impl Partitions {
                     ("DATE", "DAY") => 1,
                     ("DATETIME" | "TIMESTAMP", "DAY") => DAY_SECONDS * 1_000_000,
                     ("DATETIME" | "TIMESTAMP", "HOUR") => HOUR_SECONDS * 1_000_000,
-                    // There are not so many months.
+                    // A table has at most 10,000 partitions; 4,000 months are 333 years.
                     _ => return None,
                 };
                 (column, width)

@@ -95,8 +95,9 @@ pub(super) fn write(
         Some((partitions, column)) => {
             let number = partitions.number(&format!("`{column}`"));
             let batch = |batch| {
-                let condition =
-                    format!(" WHERE ABS(IFNULL(MOD({number}, {BATCHES}), 0)) = {batch}");
+                // Rows may lie in every third day or hour alone: a day later is another batch.
+                let place = format!("MOD({number} + DIV({number}, 24), {BATCHES})");
+                let condition = format!(" WHERE ABS(IFNULL({place}, 0)) = {batch}");
                 insert_where(into, columns, staging, &condition)
             };
             (0..BATCHES).map(batch).collect()
@@ -107,7 +108,7 @@ pub(super) fn write(
         Write::ReplaceRows | Write::Replace => format!("TRUNCATE TABLE {table}"),
         Write::Empty => {
             let said = said_of(into, HAS_ROWS);
-            // A table may require a filter, also of who looks for any row.
+            // A table that requires a filter by its partitions refuses this query without one.
             let all = partitions
                 .filter(|_| existing.requires_filter())
                 .map_or_else(String::new, |partitions| format!(" WHERE {}", partitions.all()));

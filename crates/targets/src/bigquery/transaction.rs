@@ -65,7 +65,7 @@ pub(super) async fn against(client: &Client, tables: &[Table]) -> Result<Option<
     Ok(None)
 }
 
-/// At most so many characters does a table need in the script.
+/// An upper limit of the characters that a table needs in the script.
 fn text(table: &Table) -> u64 {
     let names = table.columns.iter().map(|column| column.name.len() as u64 + 40);
     let stages = path::planned_stages(&Shape::planned(table, Visibility::AtOnce));
@@ -138,8 +138,8 @@ impl Transaction<'_> {
         attempts: &Attempts<'_>,
         number: u32,
     ) -> Result<Poll<Vec<Loaded>>, NotLoaded> {
-        // Before anything is done in vain, and again afterwards: staging takes time, and another run
-        // may have taken a claim over.
+        // Nothing is staged for a run that may not write to the tables. Staging takes time: another run
+        // may have taken a claim over, so the claims are checked again afterwards.
         for is_staged in [false, true] {
             match self.claim(number).await? {
                 Claimed::Ours => {}
@@ -293,7 +293,8 @@ fn of(table: &TableLoad, error: Error) -> NotLoaded {
     NotLoaded { table: Some(table.load.table), error: load::during(&table.load, error) }
 }
 
-/// Something is left that others have to wait for, or that nobody reads.
+/// Logs that a clean-up failed: a claim stays until another run settles it, or a table stays without
+/// rows.
 fn log(load: &Load, result: Result<()>) {
     if let Err(error) = result {
         tracing::warn!(run = %load.run, target = load.target, "{}", error.chain());

@@ -91,7 +91,7 @@ class WithPlanner(TransactionTestCase):
 
         # Only now another run is asked for.
         self.close(day)
-        again = self.request_of("closing-2026-11-22-2")
+        again = self.request_of("closing-2026-11-22~2")
         self.assertNotEqual(again["run"], run)
 
     def test_what_could_not_be_sent_is_sent_later(self):

@@ -37,6 +37,13 @@ class Sending(TransactionTestCase):
         self.assertEqual(json.loads(data), {"job": "orders"})
         self.assertEqual(attributes, {"run_key": "closing-2026-11-22"})
 
+    def test_nothing_is_sent_for_what_is_loaded(self):
+        closing.close(self.day)
+        ended(Export.objects.get(), Run.FINISHED, "2026-11-22T21:00:00Z")
+        self.publisher.publish.reset_mock()
+        closing.close(self.day)
+        self.publisher.publish.assert_not_called()
+
     def test_nothing_is_sent_for_what_is_rolled_back(self):
         with self.assertRaises(RuntimeError), transaction.atomic():
             closing.close(self.day)
@@ -54,7 +61,7 @@ class Keys(TestCase):
         self.assertEqual(self.ask(), first)
         ended(first, "run.failed", "2026-11-22T21:00:00Z")
         second = self.ask()
-        self.assertEqual((second.run_key, self.ask()), ("closing-2", second))
+        self.assertEqual((second.run_key, self.ask()), ("closing~2", second))
         # The failed run was loaded again meanwhile.
         ended(first, Run.FINISHED, "2026-11-22T22:00:00Z")
         self.assertEqual(self.ask(), first)
@@ -63,6 +70,10 @@ class Keys(TestCase):
         first = self.ask()
         ended(first, "run.half_visible", "2026-11-22T21:00:00Z")
         self.assertNotEqual(self.ask(), first)
+
+    def test_a_key_of_a_later_attempt_is_nobodys_own(self):
+        with self.assertRaises(ValueError):
+            requests.ask("orders", "closing~2")
 
     def test_two_jobs_may_have_the_same_key(self):
         self.assertNotEqual(self.ask(), requests.ask("customers", "closing"))

@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use arrow_array::builder::StringBuilder;
 
-use super::refusal::Refusal;
-use super::value::sized;
+use super::refusal::{Refusal, sized};
 use crate::builder::Invalid;
 
 /// The longest interval of BigQuery has each of these, with either sign.

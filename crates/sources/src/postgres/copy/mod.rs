@@ -8,6 +8,7 @@ mod interval;
 mod numeric;
 mod range;
 mod refusal;
+mod times;
 mod value;
 
 use arrow_array::RecordBatch;

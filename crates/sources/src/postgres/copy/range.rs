@@ -6,8 +6,8 @@ use arrow_array::builder::StringBuilder;
 use chrono::{DateTime, TimeDelta};
 
 use super::super::type_table::RangeOf;
-use super::refusal::Refusal;
-use super::value::{date, sized, timestamp};
+use super::refusal::{Refusal, sized};
+use super::times::{date, timestamp};
 use crate::builder::Invalid;
 
 /// What the first byte says: `RANGE_EMPTY` and its neighbours in `utils/rangetypes.h`.

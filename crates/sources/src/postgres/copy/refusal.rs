@@ -18,3 +18,8 @@ impl From<Invalid> for Refusal {
         Self::Invalid(invalid)
     }
 }
+
+/// The bytes of a value whose type has always so many.
+pub(super) fn sized<const N: usize>(value: &[u8]) -> Result<[u8; N], Refusal> {
+    value.try_into().map_err(|_| Refusal::Malformed("a value of the wrong length"))
+}

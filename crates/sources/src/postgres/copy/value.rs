@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::super::type_table::Wire;
 use super::geography::{self, GeographyFormat};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, sized};
+use super::times::{date, time, timestamp};
 use super::{array, interval, numeric, range};
 use crate::builder::{ColumnBuilder, Invalid};
 
@@ -80,10 +81,6 @@ pub(super) fn append(wire: Wire, value: &[u8], into: &mut ColumnBuilder) -> Resu
     Ok(())
 }
 
-pub(super) fn sized<const N: usize>(value: &[u8]) -> Result<[u8; N], Refusal> {
-    value.try_into().map_err(|_| Refusal::Malformed("a value of the wrong length"))
-}
-
 /// Only a database of encoding `SQL_ASCII` has such text.
 pub(super) const NOT_UTF8: Invalid = Invalid("text that is not UTF-8");
 
@@ -147,43 +144,4 @@ fn money(units: i64, into: &mut ColumnBuilder) -> Result<(), Refusal> {
         _ => return Err(Refusal::Mismatch),
     }
     Ok(())
-}
-
-const DAY: i64 = 86_400_000_000;
-/// 2000-01-01, from which the wire counts, in days since 1970-01-01.
-const EPOCH: i32 = 10_957;
-/// 0001-01-01 and 9999-12-31, in days since 1970-01-01.
-const FIRST_DAY: i32 = -719_162;
-const LAST_DAY: i32 = 2_932_896;
-
-pub(super) fn date(days: i32) -> Result<i32, Refusal> {
-    match days {
-        i32::MIN | i32::MAX => Err(Invalid("infinity").into()),
-        days => days
-            .checked_add(EPOCH)
-            .filter(|day| (FIRST_DAY..=LAST_DAY).contains(day))
-            .ok_or_else(|| OUTSIDE.into()),
-    }
-}
-
-const OUTSIDE: Invalid = Invalid("a year outside 1 to 9999");
-
-pub(super) fn timestamp(micros: i64) -> Result<i64, Refusal> {
-    const FIRST: i64 = FIRST_DAY as i64 * DAY;
-    const AFTER: i64 = (LAST_DAY as i64 + 1) * DAY;
-    match micros {
-        i64::MIN | i64::MAX => Err(Invalid("infinity").into()),
-        micros => micros
-            .checked_add(i64::from(EPOCH) * DAY)
-            .filter(|micros| (FIRST..AFTER).contains(micros))
-            .ok_or_else(|| OUTSIDE.into()),
-    }
-}
-
-fn time(micros: i64) -> Result<i64, Refusal> {
-    match micros {
-        0..DAY => Ok(micros),
-        DAY => Err(Invalid("24:00:00").into()),
-        _ => Err(Refusal::Malformed("a time outside of the day")),
-    }
 }

@@ -69,7 +69,7 @@ async fn rows_of_too_many_partitions_are_written_by_several_statements_in_one_st
         let insert = |batch: u32| {
             format!(
                 "INSERT INTO `shop`.`sales`.`orders` (`id`, `day`) SELECT `id`, `day` FROM {staging} \
-                 WHERE ABS(IFNULL(MOD(UNIX_DATE(`day`), 3), 0)) = {batch}; "
+                 WHERE ABS(IFNULL(MOD(UNIX_DATE(`day`) + DIV(UNIX_DATE(`day`), 24), 3), 0)) = {batch}; "
             )
         };
         assert_eq!(
