@@ -263,6 +263,8 @@ async fn all_or_nothing_is_nothing_when_one_table_fails() {
         outcome.tables.iter().map(|table| table.result.as_ref().unwrap_err().kind()).collect();
     assert_eq!(kinds, [Kind::Conflict, Kind::Data, Kind::Conflict]);
     assert!(world.loads().is_empty());
+    // What was prepared before keeps nobody waiting.
+    assert_eq!(*world.target.discarded.lock().unwrap(), [0]);
 
     world.target.refuse = None;
     assert!(world.commit().await.unwrap().is_whole());
