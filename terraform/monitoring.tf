@@ -46,7 +46,7 @@ locals {
       labels  = local._run_label
       meaning = <<-EOT
         Checks of the run fail, and go on failing. The line's `error` and `hint`
-        say what is in the way. When it is mended, one check carries the run on:
+        name the cause. When the cause is removed, one check continues the run:
         `POST /runs/RUN/check` of the loader.
       EOT
     }

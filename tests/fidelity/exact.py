@@ -69,7 +69,7 @@ def moment_of(text):
 
 
 def range_of(text, moments):
-    """The bounds of a range of days or moments, None where it has none; INVALID if BigQuery has no such range."""
+    """The two bounds of a range. A bound that is open is None. INVALID, if BigQuery cannot hold the range."""
     if text == "empty":
         return INVALID
     bounds = []

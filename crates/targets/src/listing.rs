@@ -19,8 +19,10 @@ pub struct PartListing(Arc<OnceCell<HashMap<Path, u64>>>);
 
 impl PartListing {
     /// The sizes, by the path of the part.
-    #[cfg_attr(not(feature = "google"), expect(dead_code, reason = "a folder reads its parts"))]
-    pub(crate) async fn sizes(&self, load: &Load) -> Result<&HashMap<Path, u64>> {
+    ///
+    /// # Errors
+    /// What the bucket says, if it cannot be listed. The next call lists it again.
+    pub async fn sizes(&self, load: &Load) -> Result<&HashMap<Path, u64>> {
         let list = async || {
             let below = Layout::new(&load.bucket.prefix, load.run).parts();
             let objects = load.bucket.store.list(Some(&below));

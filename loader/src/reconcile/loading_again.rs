@@ -1,4 +1,4 @@
-//! Loading a run again, after a person has corrected what was in the way.
+//! Loading a run again, after a person has removed the cause of its failure.
 
 use chrono::{DateTime, Utc};
 use sluice_contracts::documents::{Decision, LoadOrder, RunId};

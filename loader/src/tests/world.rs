@@ -12,7 +12,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _};
 use sluice_contracts::documents::{
     Failure, Manifest, Part, Receipt, RunId, Snapshot, Table, UnitRef,
 };
-use sluice_contracts::store::{Bucket, RunStore, parse_manifest, storage_error};
+use sluice_contracts::store::{Bucket, RunStore, parse_manifest};
 use sluice_contracts::{Error, Kind, Result};
 use sluice_targets::{Admitted, Load, Loaded, NotLoaded, Prepared, Target, Targets, Visibility};
 
@@ -66,15 +66,11 @@ impl Recorder {
 
     /// Whether every part is there, before anything is loaded.
     async fn check_parts(&self, load: &Load) -> Result<()> {
-        for part in &load.parts {
-            let what = || format!("look for `{}`", part.path);
-            match load.bucket.store.head(&part.path.as_str().into()).await {
-                Ok(_) => {}
-                Err(object_store::Error::NotFound { .. }) => return Err(Error::data(what())),
-                Err(source) => return Err(storage_error(what(), source)),
-            }
+        let sizes = load.listing.sizes(load).await?;
+        match load.parts.iter().find(|part| !sizes.contains_key(&part.path.as_str().into())) {
+            Some(part) => Err(Error::data(format!("look for `{}`", part.path))),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -71,7 +71,7 @@ fn assert_agrees(deployment: &Deployment, program: &str) {
     }
 }
 
-/// The variables that whoever starts an execution gives its tasks.
+/// The variables that the services set when they start an execution.
 fn set_by_execution() -> BTreeSet<String> {
     let text = production(&root().join("crates/runtime/src/google/executions.rs"));
     let found: BTreeSet<String> = text
