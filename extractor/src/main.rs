@@ -7,7 +7,7 @@ use sluice_contracts::ports::Checks;
 use sluice_extractor::TaskConfig;
 use sluice_runtime::google::Endpoints;
 use sluice_runtime::google::checks::{CloudTasks, QueueConfig};
-use sluice_runtime::report;
+use sluice_runtime::{login, report};
 use sluice_runtime::telemetry::{self, Audience};
 
 #[tokio::main]
@@ -22,7 +22,7 @@ async fn main() -> ExitCode {
 async fn extract() -> sluice_contracts::Result<()> {
     let config = TaskConfig::from_env()?;
     let bucket = sluice_runtime::storage::find_bucket(&config.bucket_url()?)?;
-    sluice_extractor::run(config, bucket, checks().await?).await
+    sluice_extractor::run(config, bucket, checks().await?, login::of_this_program()).await
 }
 
 /// Where the loader is asked to check the run; nowhere if no queue is set.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sluice_contracts::documents::{Manifest, UnitRef};
-use sluice_contracts::ports::Checks;
+use sluice_contracts::ports::{Checks, DatabaseLogin};
 use sluice_contracts::store::{Bucket, RunStore};
 use sluice_contracts::{Error, Result};
 use sluice_sources::{Join, Source};
@@ -24,7 +24,8 @@ use crate::task_state::{LeftSnapshot, TaskEnd, TaskState};
 use unit::UnitError;
 
 /// Works through one task's share of a launch. `Ok` once each of its units has a receipt, or
-/// reading on is of no use. The loader is asked for checks of the run through `checks`.
+/// reading on is of no use. The loader is asked for checks of the run through `checks`. `login` is
+/// who the task is to a database that takes an account of Google Cloud for a user.
 ///
 /// Safe to call any number of times, concurrently too: units with a receipt are not read again, and
 /// of two receipts the first counts. Retries what is transient, with backoff; records the error
@@ -33,8 +34,9 @@ pub async fn run(
     config: TaskConfig,
     bucket: Bucket,
     checks: Option<Arc<dyn Checks>>,
+    login: Option<Arc<dyn DatabaseLogin>>,
 ) -> Result<()> {
-    let open = |url: &str| sluice_sources::open(url, &environment);
+    let open = |url: &str| sluice_sources::open(url, &environment, login.as_ref());
     carry_out(&config, bucket, checks, &open).await
 }
 

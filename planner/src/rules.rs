@@ -1,9 +1,11 @@
 //! What the operator of the service lets jobs name.
 
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use sluice_contracts::documents::LeastTls;
+use sluice_contracts::ports::DatabaseLogin;
 use sluice_contracts::{Error, Kind, Result};
 use sluice_runtime::list;
 use sluice_sources::{Place, Source, variables};
@@ -73,7 +75,8 @@ impl JobRules {
         &self,
         template: &str,
         variable: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<std::sync::Arc<dyn Source>> {
+        login: Option<&Arc<dyn DatabaseLogin>>,
+    ) -> Result<Arc<dyn Source>> {
         for name in variables(template)? {
             if !self.sluice_job_variables.iter().any(|pattern| matches(pattern, name)) {
                 return Err(denied(format!(
@@ -82,10 +85,10 @@ impl JobRules {
                 .hint("have the operator add it to the planner's `SLUICE_JOB_VARIABLES`"));
             }
         }
-        let source = sluice_sources::open(template, variable)?;
+        let source = sluice_sources::open(template, variable, login)?;
         // What a variable names, the operator has chosen.
         let own = leading_variable(template)
-            .and_then(|own| sluice_sources::open(own, variable).ok())
+            .and_then(|own| sluice_sources::open(own, variable, login).ok())
             .map_or_else(Vec::new, |source| source.places());
         for place in source.places() {
             if !own.contains(&place) {
@@ -211,7 +214,7 @@ mod tests {
         // What an operator mistypes must not mean that nothing is demanded.
         let error = read(&[("SLUICE_SOURCE_TLS", "verify_ca")]).unwrap_err();
         assert!(error.remedy().is_some_and(|hint| hint.contains("`verify-ca`")), "{error:?}");
-        assert!(read(&[]).unwrap().open("sqlite:///data/a.db", &variable).is_err());
+        assert!(read(&[]).unwrap().open("sqlite:///data/a.db", &variable, None).is_err());
     }
 
     #[test]
@@ -227,15 +230,15 @@ mod tests {
         assert_eq!(rules.sluice_job_variables, ["SOURCE_URL", "DB_*"]);
         assert_eq!(rules.sluice_job_hosts, ["db.example:5433", "/cloudsql/p:r:i"]);
         assert_eq!(rules.sluice_job_files, ["/data", "/certificates"].map(PathBuf::from));
-        assert!(rules.open("sqlite:///certificates/a.db", &variable).is_ok());
-        assert!(rules.open("postgres://u@localhost/d?host=/cloudsql/p:r:i", &variable).is_ok());
-        let error = rules.open("sqlite:///etc/passwd", &variable).unwrap_err();
+        assert!(rules.open("sqlite:///certificates/a.db", &variable, None).is_ok());
+        assert!(rules.open("postgres://u@localhost/d?host=/cloudsql/p:r:i", &variable, None).is_ok());
+        let error = rules.open("sqlite:///etc/passwd", &variable, None).unwrap_err();
         assert_eq!(error.kind(), Kind::Denied);
         assert!(rules.check_inline(Some("bob@shop.example")).is_ok());
         assert!(rules.check_inline(Some("")).is_err());
         let nothing = [("SLUICE_JOB_FILES".to_owned(), String::new())];
         let rules = JobRules::of(envy::from_iter(nothing)).unwrap();
-        assert!(rules.open("sqlite:///etc/passwd", &variable).is_err());
+        assert!(rules.open("sqlite:///etc/passwd", &variable, None).is_err());
     }
 
     #[test]
@@ -269,7 +272,7 @@ mod tests {
             ("${SOURCE_URL}?sslrootcert=/nowhere/ca.crt", Some("SLUICE_JOB_FILES")),
             ("${SOURCE_URL}?sslrootcert=/data/nowhere.crt", None),
         ] {
-            match (rules().open(template, &variable), refused) {
+            match (rules().open(template, &variable, None), refused) {
                 (Ok(source), None) => assert!(!source.label().contains("s3cret")),
                 (Err(error), Some(list)) => {
                     assert_eq!(error.kind(), Kind::Denied, "{template}");
@@ -286,7 +289,7 @@ mod tests {
     fn nothing_is_allowed_unless_it_is_listed() {
         let rules = JobRules::default();
         for template in ["${SOURCE_URL}", "postgres://u@h/d", "sqlite:///data/a.db"] {
-            assert_eq!(rules.open(template, &variable).unwrap_err().kind(), Kind::Denied);
+            assert_eq!(rules.open(template, &variable, None).unwrap_err().kind(), Kind::Denied);
         }
         assert_eq!(rules.check_inline(Some("ann@shop.example")).unwrap_err().kind(), Kind::Denied);
         assert_eq!(rules.check_inline(None).unwrap_err().kind(), Kind::Denied);
@@ -313,7 +316,7 @@ mod tests {
                 sluice_source_tls: tls,
                 ..JobRules::default()
             };
-            rules.open(url, &variable).map(|_| ()).map_err(|error| error.chain())
+            rules.open(url, &variable, None).map(|_| ()).map_err(|error| error.chain())
         };
         let require = "postgres://u@h/d?sslmode=require";
         assert!(least(LeastTls::Prefer, "postgres://u@h/d").is_ok());

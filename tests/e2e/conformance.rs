@@ -48,7 +48,7 @@ async fn postgresql_does_what_every_source_has_to() {
              FROM generate_series(1, {ROWS}) i; ANALYZE rows"
         ))
         .await;
-    let source = sluice_sources::open(&database.url(), &|_| None).expect("the URL is right");
+    let source = sluice_sources::open(&database.url(), &|_| None, None).expect("the URL is right");
     source::all(&Postgres(database, source)).await.expect("the suite ends");
 }
 

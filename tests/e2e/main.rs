@@ -20,6 +20,7 @@ mod deployment;
 mod dispositions;
 mod exactness;
 mod fidelity;
+mod google_login;
 mod installed;
 mod job_sql;
 mod loading_again;

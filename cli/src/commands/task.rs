@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use sluice_contracts::{Error, Result};
 use sluice_extractor::TaskConfig;
-use sluice_runtime::report;
 use sluice_runtime::telemetry::{self, Audience};
+use sluice_runtime::{login, report};
 
 use crate::launch::PARENT;
 
@@ -41,5 +41,5 @@ async fn run() -> Result<()> {
     }
     let config = TaskConfig::from_env()?;
     let bucket = sluice_runtime::storage::find_bucket(&config.bucket_url()?)?;
-    sluice_extractor::run(config, bucket, None).await
+    sluice_extractor::run(config, bucket, None, login::of_this_program()).await
 }

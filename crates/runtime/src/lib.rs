@@ -10,6 +10,7 @@ pub mod http;
 pub mod launch;
 #[cfg(feature = "service")]
 pub mod list;
+pub mod login;
 pub mod report;
 #[cfg(feature = "service")]
 pub mod service;

@@ -18,6 +18,7 @@ mod url;
 use std::sync::Arc;
 
 use sluice_contracts::documents::LeastTls;
+use sluice_contracts::ports::DatabaseLogin;
 use sluice_contracts::{Error, Kind, Result};
 
 pub use builder::{BatchBuilder, ColumnBuilder, Invalid, ListColumn};
@@ -41,13 +42,19 @@ pub fn type_documentation() -> Vec<TypeRow> {
 /// Opens the source that a job's URL names. Does not connect yet.
 ///
 /// `variable` looks an environment variable up; `${NAME}` in `template` stands for one. No error, no
-/// label and no message of the source contains a variable's value.
+/// label and no message of the source contains a variable's value. `login` is who this program is,
+/// for a URL with `login=google_iam`; it is asked when a connection is made.
 ///
 /// # Errors
 /// `Invalid` for a URL that cannot be read, and for variables that are not set.
-pub fn open(template: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Arc<dyn Source>> {
+pub fn open(
+    template: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+    login: Option<&Arc<dyn DatabaseLogin>>,
+) -> Result<Arc<dyn Source>> {
     let url = SourceUrl::expand(template, variable)?;
-    open_expanded(&url).map_err(|error| url.secrets().redact(error))
+    let opened = kind_of(url.text()).and_then(|kind| kind.open(&url, login));
+    opened.map_err(|error| url.secrets().redact(error))
 }
 
 /// Checks what can be known of a job's URL without the values of its variables: all of a URL without
@@ -57,7 +64,7 @@ pub fn open(template: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result
 /// `Invalid`, as [`open`].
 pub fn check(template: &str) -> Result<()> {
     if variables(template)?.is_empty() {
-        return open(template, &|_| None).map(drop);
+        return open(template, &|_| None, None).map(drop);
     }
     if template.starts_with("${") { Ok(()) } else { kind_of(template).map(drop) }
 }
@@ -81,10 +88,6 @@ pub fn refuse_unprotected(source: &dyn Source, least: LeastTls) -> Result<()> {
         ),
     )
     .hint(format!("add `sslmode={mode}` to the URL's parameters")))
-}
-
-fn open_expanded(url: &SourceUrl) -> Result<Arc<dyn Source>> {
-    kind_of(url.text())?.open(url)
 }
 
 /// The kind of source that a URL names by its scheme.
@@ -132,7 +135,7 @@ mod tests {
 
     #[test]
     fn an_unknown_scheme_is_answered_with_the_known_ones() {
-        let error = open("mysql2://h/d", &|_| None).unwrap_err();
+        let error = open("mysql2://h/d", &|_| None, None).unwrap_err();
         assert_eq!(error.to_string(), "unknown source `mysql2://`");
         assert!(error.remedy().unwrap().contains("`postgres://`"));
     }

@@ -7,6 +7,7 @@ use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use sluice_contracts::documents::{Column, Cut, KeyType, Leaf, SnapshotPlan, Table, Unit};
 use sluice_contracts::job::{TableJob, TableName};
+use sluice_contracts::ports::DatabaseLogin;
 use sluice_contracts::{Error, Result};
 
 use crate::documentation::TypeRow;
@@ -30,8 +31,12 @@ pub trait SourceKind: Sync {
     fn types(&self) -> Vec<TypeRow>;
 
     /// A source of this kind. Checks the URL, connects to nothing. The caller removes the values
-    /// of variables from its error.
-    fn open(&self, url: &SourceUrl) -> Result<Arc<dyn Source>>;
+    /// of variables from its error. `login` is for a URL that asks for a login by it.
+    fn open(
+        &self,
+        url: &SourceUrl,
+        login: Option<&Arc<dyn DatabaseLogin>>,
+    ) -> Result<Arc<dyn Source>>;
 }
 
 /// A database, or anything else that holds tables.

@@ -63,7 +63,7 @@ proptest! {
 
     #[test]
     fn a_value_is_never_repeated(template in prop::sample::select(TEMPLATES), value in values()) {
-        let opened = sluice_sources::open(template, &|_| Some(value.clone()));
+        let opened = sluice_sources::open(template, &|_| Some(value.clone()), None);
         let said = match &opened {
             Ok(source) => format!("{} {source:?}", source.label()),
             Err(error) => format!("{} {:?} {error:?}", error.chain(), error.remedy()),

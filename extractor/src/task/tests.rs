@@ -176,7 +176,7 @@ async fn a_task_connects_to_nothing_that_is_protected_less_than_the_operator_dem
     };
     for parameters in ["", "?sslmode=prefer", "?sslmode=require"] {
         let (world, url) = (world().await, format!("postgres://u@db.invalid/d{parameters}"));
-        let open = |_: &str| sluice_sources::open(&url, &|_| None);
+        let open = |_: &str| sluice_sources::open(&url, &|_| None, None);
         let config = world.config("e", (0, 1), 0);
         let ended = carry_out(&config, world.store.bucket().clone(), None, &open).await;
         let error = ended.unwrap_err();

@@ -10,10 +10,11 @@ use chrono::Utc;
 use serde_json::Value;
 use sluice_contracts::documents::{Manifest, Request, Reservation, RunId};
 use sluice_contracts::job::Job;
-use sluice_contracts::ports::{Announcer, Checks, Executions};
+use sluice_contracts::ports::{Announcer, Checks, DatabaseLogin, Executions};
 use sluice_contracts::store::{Bucket, Created, RunStore, Stage};
 use sluice_contracts::{Error, Kind, Result};
 use sluice_runtime::http::Caller;
+use sluice_sources::Source;
 use sluice_targets::Targets;
 use tokio::sync::Semaphore;
 
@@ -53,6 +54,8 @@ pub struct Ports {
     pub targets: Targets,
     /// Looks up an environment variable that a source's URL names.
     pub variable: fn(&str) -> Option<String>,
+    /// Who the planner is to a database that takes an account of Google Cloud for a user.
+    pub login: Option<Arc<dyn DatabaseLogin>>,
     /// What jobs may name.
     pub rules: JobRules,
     /// How long after its request a run may be planned and launched: until then, failures that may
@@ -140,7 +143,7 @@ impl Planner {
             }
         };
         let (source, job) = self.read_job(&request.job).await.map_err(Turned::of_request)?;
-        self.ports.rules.open(&source, &self.ports.variable).map_err(Turned::Wrong)?;
+        self.open(&source).map_err(Turned::Wrong)?;
         let key = key.as_deref().map(|key| (key, retry));
         let run = self.keep(request, key, job).await.map_err(Turned::Away)?;
         // The run may be further by now. It is not read: if that failed, a caller without a key
@@ -299,13 +302,19 @@ impl Planner {
     async fn plan_job(&self, run: RunId, mut job: Job, progress: &Progress) -> Result<Manifest> {
         progress.comes_to("ask how many tasks run at once".to_owned());
         job.limits.max_tasks = job.limits.max_tasks.min(self.most_tasks().await?);
-        let source = self.ports.rules.open(&job.source, &self.ports.variable)?;
+        let source = self.open(&job.source)?;
         let targets = TargetCheck::ToRun(&self.ports.targets);
         let mut manifest = survey_and_cut(run, &job, source, targets, progress).await?;
         manifest.least_tls = self.ports.rules.sluice_source_tls;
         progress.comes_to("look at the job's last run".to_owned());
         name_dropped(&self.ports.bucket, &job, &mut manifest).await?;
         Ok(manifest)
+    }
+
+    /// Opens a job's source, if the job may name it. Connects to nothing.
+    fn open(&self, source: &str) -> Result<Arc<dyn Source>> {
+        let Ports { rules, variable, login, .. } = &self.ports;
+        rules.open(source, variable, login.as_ref())
     }
 
     /// Most tasks of a plan: a task that starts only when another one ends would miss the run's

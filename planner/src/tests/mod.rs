@@ -106,6 +106,7 @@ impl World {
             announcer: Some(listener.clone()),
             targets: Targets::new(vec![("bigquery", Arc::clone(&target) as Arc<dyn Target>)]),
             variable: |name| (name == "SOURCE_URL").then(|| DATABASE.1.clone()),
+            login: None,
             rules,
             planning_deadline: Duration::from_hours(1),
             planner_url: "https://planner.example".to_owned(),

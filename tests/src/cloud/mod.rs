@@ -10,6 +10,7 @@ pub mod django;
 pub mod events;
 mod execution;
 pub mod gateway;
+pub mod metadata;
 pub mod orders;
 pub mod program;
 pub mod pubsub;

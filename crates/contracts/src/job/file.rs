@@ -108,6 +108,9 @@ pub struct SourceFile {
     /// Password, as `${NAME}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
+    /// Another way to log in than by a password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Login>,
     /// Database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
@@ -126,6 +129,24 @@ pub struct SourceFile {
     /// Condition in the source's language; only rows that meet it are read.
     #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
+}
+
+/// A way to log in to a PostgreSQL server without a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Login {
+    /// By the account of Google Cloud that the program runs as, on Cloud SQL. The user is the
+    /// account's, unless `user` names another: planner and tasks have different accounts.
+    GoogleIam,
+}
+
+impl Login {
+    /// Its name in a job file, and in the parameter `login` of a URL.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::GoogleIam => "google_iam",
+        }
+    }
 }
 
 /// How the table is cut into units.

@@ -15,6 +15,7 @@ impl SourceFile {
             ("port", self.port.is_some()),
             ("user", self.user.is_some()),
             ("password", self.password.is_some()),
+            ("login", self.login.is_some()),
             ("database", self.database.is_some()),
             ("options", !self.options.is_empty()),
         ];
@@ -33,9 +34,10 @@ impl SourceFile {
         let user = written("", self.user.as_deref());
         let port = written(":", self.port.map(|port| port.to_string()).as_deref());
         let database = written("/", self.database.as_deref());
-        let options: Vec<String> = self
-            .options
-            .iter()
+        let options = self.options.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let login = self.login.map(|login| ("login", login.name()));
+        let options: Vec<String> = options
+            .chain(login)
             .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
             .collect();
         let question = if options.is_empty() { "" } else { "?" };
@@ -50,7 +52,10 @@ impl SourceFile {
         match (&self.url, &self.host) {
             (Some(_), _) => problems.extend(parts.iter().map(|part| {
                 JobProblem::new(format!("source.{part}"), "cannot be combined with `source.url`")
-                    .hint("keep the URL, or `host`, `user` and the others")
+                    .hint(match *part {
+                        "login" => "write it into the URL: `?login=google_iam`",
+                        _ => "keep the URL, or `host`, `user` and the others",
+                    })
             })),
             (None, None) => {
                 let hint = if parts.is_empty() {
@@ -68,6 +73,10 @@ impl SourceFile {
                 JobProblem::new("source.password", "holds a password")
                     .hint("put it in an environment variable: `password: ${DB_PASSWORD}`"),
             );
+        }
+        if self.password.is_some() && self.login.is_some() {
+            let problem = JobProblem::new("source.login", "cannot be combined with `source.password`");
+            problems.push(problem.hint("keep one of the two"));
         }
         problems
     }

@@ -2,8 +2,10 @@
 
 mod announcer;
 mod checks;
+mod database_login;
 mod executions;
 
 pub use announcer::Announcer;
 pub use checks::{Check, Checks};
+pub use database_login::DatabaseLogin;
 pub use executions::{ExecutionState, Executions};

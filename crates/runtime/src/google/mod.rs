@@ -4,6 +4,7 @@
 pub mod announcer;
 #[cfg(feature = "service")]
 pub mod checks;
+pub mod database_login;
 #[cfg(feature = "service")]
 pub mod executions;
 pub mod identity;

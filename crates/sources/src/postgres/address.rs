@@ -8,11 +8,13 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use nix::unistd::{User, geteuid};
+use percent_encoding::percent_decode_str;
 use sluice_contracts::job::nearest_hint;
 use sluice_contracts::{Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::{Host, Url};
 
+use super::login::{self, Login};
 use super::silence::SILENCE;
 use crate::place::Protection;
 
@@ -32,9 +34,10 @@ const CARRIED_OUT: &[&str] = &[
     "options",
 ];
 
-/// Parameters of libpq that the driver does not know, and that are carried out here.
+/// Parameters that the driver does not know, and that are carried out here: those of libpq, and how
+/// a connection logs in.
 /// <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-KEEPALIVES>
-const CARRIED_OUT_HERE: &[&str] = &["keepalives", "keepalives_idle"];
+const CARRIED_OUT_HERE: &[&str] = &["keepalives", "keepalives_idle", login::PARAMETER];
 
 /// Parameters of libpq and of other clients' URLs that change nothing about what is read and how
 /// safely: timeouts, and settings of pools.
@@ -73,6 +76,8 @@ const FORM: &str = "write `postgres://user:password@host:5432/database`; percent
 pub(super) struct Address {
     /// What to connect to, and how.
     pub(super) options: PgConnectOptions,
+    /// How a connection says who it is.
+    pub(super) login: Login,
     /// The certificates and keys that it names, each with its parameter, and those that libpq's
     /// variables name, each with its variable.
     pub(super) files: Vec<(String, PathBuf)>,
@@ -99,7 +104,16 @@ pub(super) fn read(text: &str) -> Result<Address> {
     for (key, value) in url.query_pairs() {
         check_parameter(&key, &value)?;
     }
-    let options = PgConnectOptions::from_str(&carried_out(&url, user(&url)?));
+    let named = named_user(&url);
+    let login = match parameter(&url, login::PARAMETER) {
+        Some(_) => Login::Google { user: named.clone(), account: None },
+        None => Login::Own,
+    };
+    let user = match (&login, &named) {
+        (Login::Own, None) => Some(user_of_process()?),
+        _ => None,
+    };
+    let options = PgConnectOptions::from_str(&carried_out(&url, user));
     let options = options.map_err(|_| refused("it is not a PostgreSQL URL"))?;
     let options = match url.host() {
         // The driver takes the brackets of the URL for a part of the address.
@@ -113,7 +127,9 @@ pub(super) fn read(text: &str) -> Result<Address> {
     let files = files.map(|(key, value)| (key.into_owned(), PathBuf::from(&*value)));
     let files = files.chain(files_of_variables(&url)).collect();
     let options = at_address(&url, with_ssl_mode(&url, options)?)?;
-    Ok(Address { options, files, silence: silence(&url) })
+    let has_password = url.password().is_some() || parameter(&url, "password").is_some();
+    login.check(has_password, options.get_database().is_some(), protection(&options))?;
+    Ok(Address { options, login, files, silence: silence(&url) })
 }
 
 /// The certificates and keys of the variables that count, because the URL says nothing else.
@@ -203,6 +219,7 @@ fn check_parameter(key: &str, value: &str) -> Result<()> {
             let known = SSL_MODES.map(str::to_owned);
             Err(refused("is not a mode".to_owned()).hint(nearest_hint(value, &known)))
         }
+        login::PARAMETER => login::check_value(value),
         "gssencmode" if value == "require" => {
             Err(refused("cannot be `require`".to_owned()).hint("use `sslmode`"))
         }
@@ -222,19 +239,21 @@ fn check_parameter(key: &str, value: &str) -> Result<()> {
     }
 }
 
-/// The user, if the URL names none: that of `PGUSER`, or the one that this process runs as.
-fn user(url: &Url) -> Result<Option<String>> {
-    if !url.username().is_empty() || parameter(url, "user").is_some_and(|user| !user.is_empty()) {
-        return Ok(None);
-    }
+/// The user that the URL names.
+fn named_user(url: &Url) -> Option<String> {
+    let own = percent_decode_str(url.username()).decode_utf8_lossy().into_owned();
+    parameter(url, "user").into_iter().chain([own]).find(|user| !user.is_empty())
+}
+
+/// The user of a URL that names none: that of `PGUSER`, or the one that this process runs as.
+fn user_of_process() -> Result<String> {
     let own = || Some(User::from_uid(geteuid()).ok()??.name);
-    let user = variable("PGUSER").or_else(own).ok_or_else(|| {
+    variable("PGUSER").or_else(own).ok_or_else(|| {
         Error::invalid(
             "read `source.url`: it names no user, and the user of this process has no name",
         )
         .hint(FORM)
-    })?;
-    Ok(Some(user))
+    })
 }
 
 /// Has the driver connect to `hostaddr`. Its certificate is that of the host beside it in libpq,

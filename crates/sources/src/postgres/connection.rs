@@ -65,13 +65,13 @@ and exists (select from pg_settings where name = 'lc_monetary' and source like '
 /// is between it and this program. So nothing stays prepared, and everything that depends on a
 /// setting, on a lock or on what was read before is done in a transaction.
 pub(super) async fn connect(
-    options: &PgConnectOptions,
+    options: PgConnectOptions,
     label: &str,
     application: &str,
 ) -> Result<PgConnection> {
     choose_cryptography();
     // PgBouncer refuses parameters that it does not track, and that is one.
-    let options = options.clone().extra_float_digits(None);
+    let options = options.extra_float_digits(None);
     let options = options.application_name(application).disable_statement_logging();
     let what = || format!("connect to `{label}`");
     match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {

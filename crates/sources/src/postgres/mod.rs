@@ -12,6 +12,7 @@ mod dialect;
 mod distribution;
 mod extras;
 mod listing;
+mod login;
 mod outside;
 mod partitions;
 mod pieces;
@@ -31,10 +32,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sluice_contracts::ports::DatabaseLogin;
 use sluice_contracts::{Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use self::address::Address;
+use self::login::Login;
 use self::silence::SILENCE;
 use crate::documentation::TypeRow;
 use crate::place::{Place, Protection};
@@ -73,18 +76,27 @@ impl SourceKind for Postgres {
         type_table::type_documentation()
     }
 
-    fn open(&self, url: &SourceUrl) -> Result<Arc<dyn Source>> {
-        let Address { options, files, silence } = address::read(url.text())?;
+    fn open(
+        &self,
+        url: &SourceUrl,
+        login: Option<&Arc<dyn DatabaseLogin>>,
+    ) -> Result<Arc<dyn Source>> {
+        let Address { options, login: own, files, silence } = address::read(url.text())?;
+        let login = own.with_account(login);
         let label = url.label(|| {
             let place = match address::socket(&options) {
                 Some(socket) => socket.display().to_string(),
                 None => format!("{}:{}", options.get_host(), options.get_port()),
             };
             let database = options.get_database().unwrap_or_else(|| options.get_username());
-            format!("postgres://{}@{place}/{database}", options.get_username())
+            match &login {
+                // The account is not known before a connection is made.
+                Login::Google { user: None, .. } => format!("postgres://{place}/{database}"),
+                _ => format!("postgres://{}@{place}/{database}", options.get_username()),
+            }
         });
         let secrets = url.secrets().clone();
-        Ok(Arc::new(Server(Arc::new(Database { options, files, silence, label, secrets }))))
+        Ok(Arc::new(Server(Arc::new(Database { options, login, files, silence, label, secrets }))))
     }
 }
 
@@ -95,6 +107,7 @@ struct Server(Arc<Database>);
 /// One database of a server.
 struct Database {
     options: PgConnectOptions,
+    login: Login,
     /// Certificates and keys that the URL or a variable names, each with that name.
     files: Vec<(String, PathBuf)>,
     /// How long the server may be silent before it is looked at.
@@ -107,9 +120,10 @@ impl Database {
     async fn connect(&self, application: &str) -> Result<PgConnection> {
         let connected = async {
             address::find_files(&self.files)?;
-            connection::connect(&self.options, &self.label, application).await
+            let options = self.login.sign(&self.options).await?;
+            connection::connect(options, &self.label, application).await
         };
-        connected.await.map_err(|error| self.secrets.redact(error))
+        connected.await.map_err(|error| self.secrets.redact(self.login.explain(error)))
     }
 }
 

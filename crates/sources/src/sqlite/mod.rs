@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sluice_contracts::Result;
+use sluice_contracts::ports::DatabaseLogin;
 
 use self::location::{Location, parse};
 use self::reader::SqliteReader;
@@ -56,7 +57,11 @@ impl SourceKind for Sqlite {
         type_table::type_documentation()
     }
 
-    fn open(&self, url: &SourceUrl) -> Result<Arc<dyn Source>> {
+    fn open(
+        &self,
+        url: &SourceUrl,
+        _login: Option<&Arc<dyn DatabaseLogin>>,
+    ) -> Result<Arc<dyn Source>> {
         let location = parse(url.text())?;
         let label = url.label(|| location.label.clone());
         Ok(Arc::new(File {

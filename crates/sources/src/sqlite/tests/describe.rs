@@ -224,7 +224,7 @@ async fn every_form_of_relation_is_found() {
 #[tokio::test]
 async fn files_that_are_no_database_are_refused() {
     let survey = async |path: PathBuf| {
-        let source = crate::open(&format!("sqlite://{}", path.display()), &|_| None).unwrap();
+        let source = crate::open(&format!("sqlite://{}", path.display()), &|_| None, None).unwrap();
         source.survey("test").await.map(|_| ()).unwrap_err()
     };
     let folder = tempfile::tempdir().unwrap();

@@ -45,7 +45,7 @@ fn a_parameter_that_would_do_nothing_is_refused() {
              leave it out",
         ),
     ] {
-        let error = crate::open(&format!("sqlite:///a.db?{query}"), &|_| None).unwrap_err();
+        let error = crate::open(&format!("sqlite:///a.db?{query}"), &|_| None, None).unwrap_err();
         assert_eq!(message(&error), expected);
         assert_eq!(error.kind(), sluice_contracts::Kind::Invalid);
     }

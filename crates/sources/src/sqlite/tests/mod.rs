@@ -44,7 +44,7 @@ impl Database {
 
     fn source(&self) -> Arc<dyn Source> {
         let url = format!("sqlite://{}/a%20b%3F.db?mode=ro", self.folder.path().display());
-        crate::open(&url, &|_| None).unwrap()
+        crate::open(&url, &|_| None, None).unwrap()
     }
 
     async fn describe(&self, job: &TableJob) -> Result<Description> {

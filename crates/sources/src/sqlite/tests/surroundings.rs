@@ -31,7 +31,7 @@ impl Folder {
 
     fn source(&self, query: &str) -> Arc<dyn Source> {
         let url = format!("sqlite://{}/a%3Fb.db{query}", self.0.path().display());
-        crate::open(&url, &|_| None).unwrap()
+        crate::open(&url, &|_| None, None).unwrap()
     }
 
     /// Rows of `t`, or the error, as the chain without the folder's name and the hint.
