@@ -7,8 +7,8 @@ use sluice_contracts::ports::Checks;
 use sluice_extractor::TaskConfig;
 use sluice_runtime::google::Endpoints;
 use sluice_runtime::google::checks::{CloudTasks, QueueConfig};
-use sluice_runtime::{login, report};
 use sluice_runtime::telemetry::{self, Audience};
+use sluice_runtime::{login, report};
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -1,9 +1,9 @@
 //! The results of a run, in the numbers that dashboards and alerts are built on.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
-use sluice_contracts::documents::{EventName, RunEvent};
+use chrono::{DateTime, TimeDelta, Utc};
+use sluice_contracts::documents::{Estimate, EventName, Failure, Receipt, RunEvent};
 use sluice_contracts::{Kind, Result};
 
 use crate::failures::Failures;
@@ -19,7 +19,14 @@ pub(crate) struct RunMetrics {
     stored_bytes: u64,
     retries: usize,
     launches: u32,
+    dollars: f64,
+    dollars_planned: f64,
 }
+
+/// A run that costs more than its plan by this factor is worth a look, if the difference is one.
+const ABOVE_PLAN: f64 = 2.0;
+/// The least difference, in US dollars: a small run that was launched again costs twice its plan.
+const DIFFERENCE: f64 = 0.10;
 
 impl RunMetrics {
     pub(crate) async fn gather(view: &RunView) -> Self {
@@ -42,12 +49,26 @@ impl RunMetrics {
         self.bytes = receipts().map(|receipt| receipt.bytes).sum();
         self.stored_bytes = receipts().flat_map(|r| &r.parts).map(|part| part.bytes).sum();
         let failures = Failures::read(store).await?;
-        let attempts: HashSet<(&str, u32, u32)> = receipts()
-            .map(|receipt| (receipt.execution.as_str(), receipt.task, receipt.attempt))
-            .chain(failures.all().iter().map(|f| (f.execution.as_str(), f.task, f.attempt)))
-            .collect();
-        self.retries = attempts.iter().filter(|(_, _, attempt)| *attempt > 0).count();
+        // What was read of a snapshot that was lost cost as much.
+        let mut lost = Vec::new();
+        for generation in 0..=store.generation().await?.unwrap_or(0) {
+            if generation != coverage.generation {
+                lost.extend(store.receipts(&manifest, generation).await?.into_values());
+            }
+        }
+        let attempts = attempts(receipts().chain(&lost), failures.all());
+        self.retries = attempts.keys().filter(|(_, _, attempt)| *attempt > 0).count();
+        let estimate = &manifest.estimate;
+        self.dollars_planned = estimate.dollars;
+        self.dollars = estimate
+            .dollars_per_second
+            .map_or(0.0, |dollars| Estimate::bill(attempts.values().map(Work::seconds), dollars));
         Ok(())
+    }
+
+    fn is_above_plan(&self) -> bool {
+        self.dollars > self.dollars_planned * ABOVE_PLAN
+            && self.dollars - self.dollars_planned >= DIFFERENCE
     }
 
     /// Logs one line for each run, at least once. Seconds are by the clocks of planner and loader;
@@ -73,10 +94,23 @@ impl RunMetrics {
             units = self.units,
             retries = self.retries,
             launches = self.launches,
+            dollars = self.dollars,
+            dollars_planned = self.dollars_planned,
             seconds,
             seconds_extracting = extracting,
             seconds_loading = loading,
         );
+        if self.is_above_plan() {
+            tracing::warn!(
+                run = %event.run,
+                job = event.job,
+                dollars = self.dollars,
+                dollars_planned = self.dollars_planned,
+                retries = self.retries,
+                launches = self.launches,
+                "a run cost more than its plan"
+            );
+        }
         for table in &event.tables {
             for (column, values) in &table.invalid {
                 tracing::warn!(
@@ -100,6 +134,54 @@ impl RunMetrics {
             ),
         });
     }
+}
+
+/// When an attempt of a task worked, as far as its documents say: by its own clock, from the
+/// beginning of the first unit that it finished to its last document.
+#[derive(Debug, Clone, Copy)]
+struct Work {
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+}
+
+impl Work {
+    fn seconds(&self) -> f64 {
+        (self.to - self.from).as_seconds_f64().max(0.0)
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { from: self.from.min(other.from), to: self.to.max(other.to) }
+    }
+}
+
+/// An attempt: its execution, task, and number.
+type Attempt<'a> = (&'a str, u32, u32);
+
+/// The attempts that have left a document, and when each worked.
+fn attempts<'a>(
+    receipts: impl Iterator<Item = &'a Receipt>,
+    failures: &'a [Failure],
+) -> BTreeMap<Attempt<'a>, Work> {
+    let read = receipts.map(|receipt| {
+        let to = receipt.finished;
+        let spent = TimeDelta::try_milliseconds(milliseconds(receipt.seconds)).unwrap_or_default();
+        let attempt = (receipt.execution.as_str(), receipt.task, receipt.attempt);
+        (attempt, Work { from: to - spent, to })
+    });
+    let failed = failures.iter().map(|failure| {
+        let attempt = (failure.execution.as_str(), failure.task, failure.attempt);
+        (attempt, Work { from: failure.at, to: failure.at })
+    });
+    let mut attempts = BTreeMap::<Attempt<'_>, Work>::new();
+    for (attempt, work) in read.chain(failed) {
+        attempts.entry(attempt).and_modify(|known| *known = known.and(work)).or_insert(work);
+    }
+    attempts
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "no unit takes a million years")]
+fn milliseconds(seconds: f64) -> i64 {
+    (seconds * 1000.0) as i64
 }
 
 /// The name of a kind in documents.

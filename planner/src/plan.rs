@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use sluice_contracts::documents::{
-    LeastTls, Manifest, Refused, RunId, SnapshotPlan, Table, TableWrite, Unit,
+    LeastTls, Manifest, Refused, RunId, SnapshotPlan, Table, TableWrite, TaskKind, Unit,
 };
 use sluice_contracts::job::{
     Consistency, Excluded, Job, Limits, Resolved, Selection, TableJob, WriteDisposition,
@@ -99,7 +99,7 @@ pub(crate) async fn survey_and_cut(
     let several =
         |unit: &&Unit| unit.index > 0 || unit.leaf.as_ref().is_some_and(|leaf| leaf.count() > 1);
     let divided: BTreeSet<u32> = units.iter().filter(several).map(|unit| unit.table).collect();
-    let packing = pack(&tables, units, &limits);
+    let packing = pack(&tables, units, &limits, &job.task_kind);
     let short = free < job.limits.max_connections && packing.tasks.len() as u64 == u64::from(free);
     let short = short.then(|| {
         format!("the server takes {free} more connections of this user, so there are no more tasks")
@@ -125,6 +125,7 @@ pub(crate) async fn survey_and_cut(
         snapshot,
         all_or_nothing: job.all_or_nothing,
         at_once: visibility == Visibility::AtOnce,
+        task_kind: job.task_kind.clone(),
         max_executions: job.limits.max_executions,
         tables,
         refused,
@@ -135,6 +136,7 @@ pub(crate) async fn survey_and_cut(
             .chain(in_turn)
             .chain(packing.warning)
             .chain(short)
+            .chain(job.task_kind.delay_execution.then(delayed))
             .chain(protection.and_then(Protection::warning))
             .chain(of_connection)
             .collect(),
@@ -142,6 +144,12 @@ pub(crate) async fn survey_and_cut(
         tasks: packing.tasks,
         estimate: packing.estimate,
     })
+}
+
+/// What a delayed execution means for the rows.
+fn delayed() -> String {
+    let hours = TaskKind::LONGEST_DELAY.as_secs() / 3600;
+    format!("`delay_execution`: the tasks start within {hours} hours, and read the rows of then")
 }
 
 /// Warns of what several moments of one table mean.

@@ -231,7 +231,9 @@ mod tests {
         assert_eq!(rules.sluice_job_hosts, ["db.example:5433", "/cloudsql/p:r:i"]);
         assert_eq!(rules.sluice_job_files, ["/data", "/certificates"].map(PathBuf::from));
         assert!(rules.open("sqlite:///certificates/a.db", &variable, None).is_ok());
-        assert!(rules.open("postgres://u@localhost/d?host=/cloudsql/p:r:i", &variable, None).is_ok());
+        assert!(
+            rules.open("postgres://u@localhost/d?host=/cloudsql/p:r:i", &variable, None).is_ok()
+        );
         let error = rules.open("sqlite:///etc/passwd", &variable, None).unwrap_err();
         assert_eq!(error.kind(), Kind::Denied);
         assert!(rules.check_inline(Some("bob@shop.example")).is_ok());

@@ -45,7 +45,8 @@ impl Cluster {
     /// Starts an empty server that asks every user but `postgres` for a password.
     pub fn with_passwords() -> Option<Self> {
         let (folder, programs) = Self::empty()?;
-        let rules = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+        let rules =
+            "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
         fs::write(folder.path().join("data/pg_hba.conf"), rules).expect("it can be written");
         Some(Self::serve(folder, programs, &[]))
     }

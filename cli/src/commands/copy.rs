@@ -4,6 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use sluice_contracts::documents::TaskKind;
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::{
     Consistency, Job, JobFile, LimitsFile, PartitioningFile, RowSecurity, SourceFile, TableName,
@@ -90,6 +91,7 @@ fn job_file(options: &Copy) -> Result<JobFile> {
         target: TargetFile { write_disposition, ..TargetFile::default() },
         bucket: options.bucket.as_deref().map(target_url).transpose()?,
         limits: LimitsFile { max_tasks: options.max_tasks, ..LimitsFile::default() },
+        cloud_run: TaskKind::default(),
         consistency: Consistency::default(),
         row_security: RowSecurity::default(),
         all_or_nothing: false,

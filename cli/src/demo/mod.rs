@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use sluice_contracts::documents::TaskKind;
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::{
     Consistency, JobFile, LimitsFile, PartitioningFile, RowSecurity, SourceFile, TargetFile,
@@ -105,6 +106,7 @@ fn write_job(path: &Path, dir: &Path, database: &Path) -> Result<()> {
             finish_within: Some("2s".to_owned()),
             ..LimitsFile::default()
         },
+        cloud_run: TaskKind::default(),
         consistency: Consistency::Snapshot,
         row_security: RowSecurity::default(),
         all_or_nothing: false,

@@ -1,12 +1,12 @@
 //! Carrying a launch out: one execution reads its tasks, whichever program ordered it.
 
 use chrono::Utc;
-use sluice_contracts::documents::{Claim, Order};
+use sluice_contracts::documents::{Claim, Order, TaskKind};
 use sluice_contracts::ports::Executions;
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Result};
 
-/// Orders a launch and starts an execution for it, or finds the one that carries it out already.
+/// Orders a launch and starts an execution of `kind` for it, or finds the one that carries it out already.
 ///
 /// Safe to be killed at any point and to be called again, and by any number of callers at once:
 /// there is one order, the first, and one claim. A start whose answer was lost leaves an execution
@@ -17,6 +17,7 @@ use sluice_contracts::{Error, Result};
 pub async fn carry_out(
     store: &RunStore,
     executions: &dyn Executions,
+    kind: &TaskKind,
     order: Order,
 ) -> Result<Claim> {
     let launch = order.launch;
@@ -25,7 +26,7 @@ pub async fn carry_out(
     if let Some(claim) = store.claim(launch).await.map_err(doing)? {
         return Ok(claim);
     }
-    let ours = start(store, executions, &order).await.map_err(doing)?;
+    let ours = start(store, executions, kind, &order).await.map_err(doing)?;
     // If this fails the execution is not cancelled: its tasks create the claim instead.
     match store.create_claim(&ours).await.map_err(doing)? {
         Created::First => Ok(ours),
@@ -49,12 +50,17 @@ async fn adopt(store: &RunStore, order: Order) -> Result<Order> {
     }
 }
 
-async fn start(store: &RunStore, executions: &dyn Executions, order: &Order) -> Result<Claim> {
+async fn start(
+    store: &RunStore,
+    executions: &dyn Executions,
+    kind: &TaskKind,
+    order: &Order,
+) -> Result<Claim> {
     let task_count = u32::try_from(order.tasks.len()).unwrap_or(u32::MAX);
     if task_count == 0 {
         return Err(Error::bug("start an execution: its order has no tasks"));
     }
-    let execution = executions.start(&store.manifest_url(), order.launch, task_count).await?;
+    let execution = executions.start(kind, &store.manifest_url(), order.launch, task_count).await?;
     tracing::info!(
         run = %store.run(),
         launch = order.launch,
@@ -90,10 +96,12 @@ mod tests {
     use async_trait::async_trait;
     use object_store::memory::InMemory;
     use sluice_contracts::documents::RunId;
-    use sluice_contracts::ports::ExecutionState;
+    use sluice_contracts::ports::{ExecutionState, TaskTerms};
     use sluice_contracts::store::Bucket;
 
     use super::*;
+
+    const USUAL: TaskKind = TaskKind { task_size: None, delay_execution: false };
 
     /// What a start loses: nothing, its request or its answer.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +145,13 @@ mod tests {
 
     #[async_trait]
     impl Executions for Platform {
-        async fn start(&self, manifest_url: &str, launch: u32, task_count: u32) -> Result<String> {
+        async fn start(
+            &self,
+            _: &TaskKind,
+            manifest_url: &str,
+            launch: u32,
+            task_count: u32,
+        ) -> Result<String> {
             assert!(manifest_url.ends_with("/manifest.json"), "{manifest_url}");
             let lost = std::mem::replace(&mut *self.lost.lock().unwrap(), Lost::Nothing);
             if lost == Lost::Request {
@@ -162,8 +176,8 @@ mod tests {
             Ok(None)
         }
 
-        async fn parallelism(&self) -> Result<Option<u32>> {
-            Ok(None)
+        async fn tasks(&self, _: &TaskKind) -> Result<TaskTerms> {
+            Ok(TaskTerms { parallelism: None, size: None })
         }
 
         async fn cancel(&self, execution: &str) -> Result<()> {
@@ -196,8 +210,8 @@ mod tests {
     #[tokio::test]
     async fn called_again_it_finds_the_claim_and_starts_nothing() {
         let (store, platform) = (store(), Platform::new(1));
-        let first = carry_out(&store, &platform, order(&[0, 1, 2])).await.unwrap();
-        let again = carry_out(&store, &platform, order(&[0])).await.unwrap();
+        let first = carry_out(&store, &platform, &USUAL, order(&[0, 1, 2])).await.unwrap();
+        let again = carry_out(&store, &platform, &USUAL, order(&[0])).await.unwrap();
         assert_eq!(first, again);
         assert_eq!(platform.started(), [3]);
         assert_eq!(store.order(0).await.unwrap().unwrap().tasks, [0, 1, 2]);
@@ -207,8 +221,8 @@ mod tests {
     async fn of_two_at_once_one_claims_and_the_other_cancels_its_own() {
         let (store, platform) = (store(), Platform::new(2));
         let (one, two) = tokio::join!(
-            carry_out(&store, &platform, order(&[0, 1])),
-            carry_out(&store, &platform, order(&[0, 1])),
+            carry_out(&store, &platform, &USUAL, order(&[0, 1])),
+            carry_out(&store, &platform, &USUAL, order(&[0, 1])),
         );
         let claim = one.unwrap();
         assert_eq!(claim.execution, two.unwrap().execution);
@@ -222,9 +236,9 @@ mod tests {
     async fn a_lost_request_is_made_again_with_the_first_order() {
         let (store, platform) = (store(), Platform::new(1));
         *platform.lost.lock().unwrap() = Lost::Request;
-        let error = carry_out(&store, &platform, order(&[4, 7])).await.unwrap_err();
+        let error = carry_out(&store, &platform, &USUAL, order(&[4, 7])).await.unwrap_err();
         assert!(error.is_transient());
-        carry_out(&store, &platform, order(&[0, 1, 2])).await.unwrap();
+        carry_out(&store, &platform, &USUAL, order(&[0, 1, 2])).await.unwrap();
         assert_eq!(platform.started(), [2]);
     }
 
@@ -233,8 +247,8 @@ mod tests {
         let (store, mut platform) = (store(), Platform::new(1));
         platform.quick = Some(store.clone());
         *platform.lost.lock().unwrap() = Lost::Answer;
-        carry_out(&store, &platform, order(&[0])).await.unwrap_err();
-        let claim = carry_out(&store, &platform, order(&[0])).await.unwrap();
+        carry_out(&store, &platform, &USUAL, order(&[0])).await.unwrap_err();
+        let claim = carry_out(&store, &platform, &USUAL, order(&[0])).await.unwrap();
         assert_eq!(claim.execution, "execution-1");
         assert_eq!(platform.started(), [1]);
     }
@@ -243,7 +257,7 @@ mod tests {
     async fn an_execution_whose_own_task_was_quicker_is_not_cancelled() {
         let (store, mut platform) = (store(), Platform::new(1));
         platform.quick = Some(store.clone());
-        let claimed = carry_out(&store, &platform, order(&[0])).await.unwrap();
+        let claimed = carry_out(&store, &platform, &USUAL, order(&[0])).await.unwrap();
         assert_eq!(claimed, claim(0, "execution-1"));
         assert!(platform.cancelled().is_empty(), "{platform:?}");
     }
@@ -251,7 +265,7 @@ mod tests {
     #[tokio::test]
     async fn an_order_without_tasks_starts_nothing() {
         let (store, platform) = (store(), Platform::new(1));
-        carry_out(&store, &platform, order(&[])).await.unwrap_err();
+        carry_out(&store, &platform, &USUAL, order(&[])).await.unwrap_err();
         assert!(platform.started().is_empty());
     }
 }

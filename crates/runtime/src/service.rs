@@ -15,10 +15,10 @@ use sluice_contracts::{Error, Kind, Result};
 use crate::google::Endpoints;
 use crate::google::announcer::PubSub;
 use crate::google::checks::{CloudTasks, QueueConfig};
-use crate::google::executions::CloudRun;
+use crate::google::executions::{CloudRun, TaskJobs};
 use crate::http::serve;
-use crate::report;
 use crate::telemetry::{self, Audience};
+use crate::{list, report};
 
 /// The settings that every service has.
 #[derive(Debug, Deserialize)]
@@ -31,6 +31,10 @@ struct ServiceConfig {
     /// `SLUICE_EXTRACTOR_JOB`: the Cloud Run Job whose executions carry runs out,
     /// `projects/<project>/locations/<location>/jobs/<job>`.
     sluice_extractor_job: String,
+    /// `SLUICE_EXTRACTOR_JOBS`: Cloud Run Jobs of the same region for other kinds of tasks, each as
+    /// `KIND=JOB`: `large=sluice-extractor-large,delayed=sluice-extractor-delayed`.
+    #[serde(default, deserialize_with = "list::deserialize")]
+    sluice_extractor_jobs: Vec<String>,
     /// `SLUICE_TOPIC`: the Pub/Sub topic that each run's end is announced to.
     sluice_topic: Option<String>,
     /// `SLUICE_TASK_TIMEOUT`: how long an attempt of a task may take, as `90m`.
@@ -102,8 +106,8 @@ impl Service {
             Some(topic) => Some(Arc::new(PubSub::new(&endpoints, topic).await?)),
             None => None,
         };
-        let executions =
-            CloudRun::new(&endpoints, &config.sluice_extractor_job, config.task_timeout()?).await?;
+        let jobs = TaskJobs::new(&config.sluice_extractor_job, &config.sluice_extractor_jobs)?;
+        let executions = CloudRun::new(&endpoints, jobs, config.task_timeout()?).await?;
         Ok(Self {
             bucket_url: config.sluice_bucket,
             executions: Arc::new(executions),

@@ -1,6 +1,7 @@
 //! Decides what becomes of a run without a verdict.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sluice_contracts::documents::{ErrorReport, Manifest, RunId, Verdict};
@@ -52,7 +53,7 @@ impl Loader {
     /// but not forever.
     async fn unplanned(&self, store: &RunStore, now: DateTime<Utc>) -> Result<Decided> {
         let Some(request) = store.request().await? else { return Ok(Decided::Unknown) };
-        if let Some(error) = self.overdue(store.run(), request.at, now) {
+        if let Some(error) = Self::overdue(store.run(), request.at, self.deadline, now) {
             let error = error.because(Error::transient("it was never planned"));
             return Ok(Decided::Verdict(Verdict::fail(ErrorReport::from(&error), now)));
         }
@@ -60,9 +61,14 @@ impl Loader {
     }
 
     /// The error of a run that takes too long.
-    fn overdue(&self, run: RunId, since: DateTime<Utc>, now: DateTime<Utc>) -> Option<Error> {
-        let hours = self.deadline.as_secs_f64() / 3600.0;
-        (elapsed(since, now) >= self.deadline).then(|| {
+    fn overdue(
+        run: RunId,
+        since: DateTime<Utc>,
+        deadline: Duration,
+        now: DateTime<Utc>,
+    ) -> Option<Error> {
+        let hours = deadline.as_secs_f64() / 3600.0;
+        (elapsed(since, now) >= deadline).then(|| {
             Error::transient(format!("run `{run}`: not extracted within {hours} hours")).hint(
                 "ask for the job again with more tasks, or raise the loader's `SLUICE_RUN_DEADLINE`",
             )
@@ -147,7 +153,10 @@ impl Undecided<'_> {
                 .collect();
             return self.commit(missing, tables).await.map(Some);
         }
-        let overdue = self.service.overdue(self.manifest.run, self.manifest.planned, self.now);
+        // What Cloud Run waits does not count.
+        let deadline = self.service.deadline + self.manifest.task_kind.delay();
+        let (run, since) = (self.manifest.run, self.manifest.planned);
+        let overdue = Loader::overdue(run, since, deadline, self.now);
         Ok(overdue.map(|error| {
             let hint = error.remedy().map(str::to_owned);
             self.fail(&self.incomplete(&error.to_string(), missing, &failures, hint))

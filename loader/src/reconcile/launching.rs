@@ -16,7 +16,7 @@ use crate::failures::Failures;
 
 /// How long a launch may be without an execution that claims it, before one is started again.
 const UNCLAIMED: Duration = Duration::from_mins(2);
-/// How long an execution may be without a task that has started.
+/// How long an execution may be without a task that has started, if it is not a delayed one.
 const NOT_STARTED: Duration = Duration::from_mins(15);
 
 impl Undecided<'_> {
@@ -47,7 +47,7 @@ impl Undecided<'_> {
             }
             Some(state) if state.started.is_none() && self.is_late(state.created) => {
                 self.service.executions.cancel(&execution).await?;
-                let minutes = NOT_STARTED.as_secs() / 60;
+                let minutes = self.longest_start().as_secs() / 60;
                 let mut why = format!("execution `{execution}` did not start in {minutes} minutes");
                 add_platforms_words(&mut why, &state);
                 Ok(LaunchState::Ended { launch, why })
@@ -61,7 +61,11 @@ impl Undecided<'_> {
     }
 
     fn is_late(&self, since: DateTime<Utc>) -> bool {
-        elapsed(since, self.now) >= NOT_STARTED
+        elapsed(since, self.now) >= self.longest_start()
+    }
+
+    fn longest_start(&self) -> Duration {
+        NOT_STARTED + self.manifest.task_kind.delay()
     }
 
     /// Another execution for the units that are missing, or the end of the run.
@@ -99,7 +103,8 @@ impl Undecided<'_> {
     }
 
     async fn carry_out(&self, order: Order) -> Result<LaunchState> {
-        match carry_out(self.store, self.service.executions.as_ref(), order).await {
+        let (executions, kind) = (self.service.executions.as_ref(), &self.manifest.task_kind);
+        match carry_out(self.store, executions, kind, order).await {
             Ok(_) => Ok(LaunchState::Open(Requeue::for_tasks(self.now))),
             Err(error) if error.is_transient() => Err(error),
             Err(error) => Ok(LaunchState::Impossible(error)),

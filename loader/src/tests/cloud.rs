@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use object_store::memory::InMemory;
 use sluice_contracts::documents::{
-    Claim, Cut, Manifest, Order, RunEvent, RunId, SnapshotPlan, Task, Unit, UnitRef,
+    Claim, Cut, Manifest, Order, RunEvent, RunId, SnapshotPlan, Task, TaskKind, Unit, UnitRef,
 };
-use sluice_contracts::ports::{Announcer, Check, Checks, ExecutionState, Executions};
+use sluice_contracts::ports::{Announcer, Check, Checks, ExecutionState, Executions, TaskTerms};
 use sluice_contracts::store::Bucket;
 use sluice_contracts::{Error, Kind, Result};
 
@@ -41,6 +41,8 @@ pub(super) struct Platform {
     executions: Arc<Mutex<BTreeMap<String, ExecutionState>>>,
     /// Launch and number of tasks of each execution.
     started: Arc<Mutex<Vec<(u32, u32)>>>,
+    /// The kind of tasks of each execution.
+    kinds: Arc<Mutex<Vec<String>>>,
     cancelled: Arc<Mutex<Vec<String>>>,
     clock: Arc<Mutex<DateTime<Utc>>>,
     refuse: Arc<Mutex<Option<Kind>>>,
@@ -74,7 +76,7 @@ impl Cloud {
         Self::at_work_on(Manifest { all_or_nothing: true, at_once: true, ..manifest }).await
     }
 
-    async fn at_work_on(manifest: Manifest) -> Self {
+    pub(super) async fn at_work_on(manifest: Manifest) -> Self {
         let cloud = Self::planned(manifest).await;
         let tasks = cloud.world.manifest.tasks.iter().map(|task| task.index).collect();
         cloud.order(0, tasks, cloud.now).await;
@@ -230,6 +232,10 @@ impl Platform {
         self.started.lock().unwrap().clone()
     }
 
+    pub(super) fn kinds(&self) -> Vec<String> {
+        self.kinds.lock().unwrap().clone()
+    }
+
     pub(super) fn cancelled(&self) -> Vec<String> {
         self.cancelled.lock().unwrap().clone()
     }
@@ -237,8 +243,15 @@ impl Platform {
 
 #[async_trait]
 impl Executions for Platform {
-    async fn start(&self, manifest_url: &str, launch: u32, task_count: u32) -> Result<String> {
+    async fn start(
+        &self,
+        kind: &TaskKind,
+        manifest_url: &str,
+        launch: u32,
+        task_count: u32,
+    ) -> Result<String> {
         assert!(manifest_url.starts_with("file:///bucket/runs/"), "{manifest_url}");
+        self.kinds.lock().unwrap().push(kind.to_string());
         let start = async || {
             if let Some(kind) = *self.refuse.lock().unwrap() {
                 return Err(Error::new(kind, "start an execution").hint("grant it"));
@@ -260,7 +273,7 @@ impl Executions for Platform {
         self.faults.call(find).await
     }
 
-    async fn parallelism(&self) -> Result<Option<u32>> {
+    async fn tasks(&self, _: &TaskKind) -> Result<TaskTerms> {
         panic!("a loader plans nothing")
     }
 

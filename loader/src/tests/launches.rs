@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use sluice_contracts::Kind;
-use sluice_contracts::documents::SnapshotPlan;
+use sluice_contracts::documents::{Manifest, SnapshotPlan, TaskKind};
 
 use super::at;
 use super::cloud::{Cloud, with_tasks};
@@ -88,6 +88,31 @@ async fn an_execution_that_never_starts_is_cancelled_and_another_one_started() {
     assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
     let said = cloud.assert_failed("").await;
     assert!(said.contains("did not start in 15 minutes: 0 of 2 work units"), "{said}");
+}
+
+#[tokio::test]
+async fn a_delayed_execution_has_twelve_hours_to_start_and_is_launched_again_as_one() {
+    let task_kind = TaskKind { task_size: Some("large".to_owned()), delay_execution: true };
+    let manifest = Manifest { task_kind, ..with_tasks(&[2], SnapshotPlan::Held) };
+    let mut cloud = Cloud::planned(manifest).await;
+    cloud.order(0, vec![0, 1], cloud.now).await;
+    cloud.claim(0, "e0", cloud.now).await;
+    cloud.platform.add("e0", cloud.now);
+    cloud.pass(TimeDelta::hours(12));
+    assert_eq!(cloud.check().await.unwrap(), RunState::Extracting);
+    assert!(cloud.platform.cancelled().is_empty());
+    cloud.pass(TimeDelta::minutes(15));
+    assert_eq!(cloud.check().await.unwrap(), RunState::Extracting);
+    assert_eq!(cloud.platform.cancelled(), ["e0"]);
+    assert_eq!(cloud.platform.kinds(), ["large-delayed"]);
+    // What Cloud Run waited does not count towards the run's own 24 hours.
+    cloud.platform.set("s1", |state| state.started = Some(state.created));
+    cloud.pass(TimeDelta::hours(23));
+    assert_eq!(cloud.check().await.unwrap(), RunState::Extracting);
+    cloud.pass(TimeDelta::hours(1));
+    assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
+    let said = cloud.assert_failed("").await;
+    assert!(said.contains("not extracted within 36 hours"), "{said}");
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! What is committed, what is refused, and that it happens once.
 
 mod cloud;
+mod cost;
 mod crashes;
 mod faults;
 mod http;
 mod launches;
 mod loading_again;
+mod log;
 mod many_tables;
 mod nulls;
 mod signals;

@@ -1,36 +1,15 @@
 //! Values that became NULL are told of at the end of the run.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use serde_json::json;
 use sluice_contracts::documents::{SnapshotPlan, UnitRef};
 
 use super::cloud::Cloud;
+use super::log::Lines;
 use crate::RunState;
-
-/// What was logged.
-#[derive(Debug, Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 #[tokio::test]
 async fn values_that_became_null_are_in_event_log_and_outcomes() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let _logging = tracing::subscriber::set_default(subscriber);
-
+    let (lines, _logging) = Lines::from_now_on();
     let mut cloud = Cloud::at_work(&[2, 1, 1], SnapshotPlan::Held).await;
     cloud.world.target.refuse = Some("t2");
     for (table, unit, columns) in [
@@ -54,11 +33,9 @@ async fn values_that_became_null_are_in_event_log_and_outcomes() {
     let committed = cloud.world.store.committed().await.unwrap().unwrap();
     assert_eq!(committed.tables, event.tables);
 
-    let said = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    let about =
-        |words: &[&str]| said.lines().any(|line| words.iter().all(|word| line.contains(word)));
-    assert!(about(&["values became NULL", "t0", "amount", "values=7"]), "{said}");
-    assert!(about(&["values became NULL", "t0", "at", "values=1"]), "{said}");
-    assert!(about(&["run failed", "nulls=8"]), "{said}");
+    let said = lines.text();
+    assert!(lines.have(&["values became NULL", "t0", "amount", "values=7"]), "{said}");
+    assert!(lines.have(&["values became NULL", "t0", "at", "values=1"]), "{said}");
+    assert!(lines.have(&["run failed", "nulls=8"]), "{said}");
     assert_eq!(said.matches("values became NULL").count(), 2, "{said}");
 }

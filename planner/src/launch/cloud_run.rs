@@ -27,7 +27,7 @@ pub(crate) async fn launch(
         reason: "the run begins".to_owned(),
         at: Utc::now(),
     };
-    sluice_runtime::launch::carry_out(store, executions, order).await?;
+    sluice_runtime::launch::carry_out(store, executions, &manifest.task_kind, order).await?;
     let run = store.run();
     checks.ask(&Check { run, name: "sweep-0".to_owned(), after: FIRST_CHECK }).await
 }

@@ -10,7 +10,7 @@ use chrono::Utc;
 use serde_json::Value;
 use sluice_contracts::documents::{Manifest, Request, Reservation, RunId};
 use sluice_contracts::job::Job;
-use sluice_contracts::ports::{Announcer, Checks, DatabaseLogin, Executions};
+use sluice_contracts::ports::{Announcer, Checks, DatabaseLogin, Executions, TaskTerms};
 use sluice_contracts::store::{Bucket, Created, RunStore, Stage};
 use sluice_contracts::{Error, Kind, Result};
 use sluice_runtime::http::Caller;
@@ -25,7 +25,7 @@ use crate::plan::survey_and_cut;
 use crate::request::{RunRequest, Wanted};
 use crate::rules::JobRules;
 use crate::time_limit::limited;
-use crate::{Progress, TargetCheck, name_dropped, remember, strategy_names};
+use crate::{Progress, TargetCheck, name_dropped, price, remember, strategy_names};
 
 /// Plannings at once: each holds a connection to its source, and its catalogue in memory.
 const PLANNINGS: usize = 5;
@@ -301,10 +301,13 @@ impl Planner {
     /// The plan of a run, as its targets and the platform allow it.
     async fn plan_job(&self, run: RunId, mut job: Job, progress: &Progress) -> Result<Manifest> {
         progress.comes_to("ask how many tasks run at once".to_owned());
-        job.limits.max_tasks = job.limits.max_tasks.min(self.most_tasks().await?);
+        let terms = self.ports.executions.tasks(&job.task_kind).await?;
+        job.limits.max_tasks = job.limits.max_tasks.min(self.most_tasks(terms));
         let source = self.open(&job.source)?;
         let targets = TargetCheck::ToRun(&self.ports.targets);
         let mut manifest = survey_and_cut(run, &job, source, targets, progress).await?;
+        manifest.estimate =
+            manifest.estimate.at(price::dollars_per_second(&job.task_kind, terms.size));
         manifest.least_tls = self.ports.rules.sluice_source_tls;
         progress.comes_to("look at the job's last run".to_owned());
         name_dropped(&self.ports.bucket, &job, &mut manifest).await?;
@@ -319,10 +322,9 @@ impl Planner {
 
     /// Most tasks of a plan: a task that starts only when another one ends would miss the run's
     /// snapshot, and the others would wait for it in vain.
-    async fn most_tasks(&self) -> Result<u32> {
-        let at_once = self.ports.executions.parallelism().await?;
-        let limits = [at_once, self.ports.most_tasks];
-        Ok(limits.into_iter().flatten().min().unwrap_or(USUAL_PARALLELISM))
+    fn most_tasks(&self, terms: TaskTerms) -> u32 {
+        let limits = [terms.parallelism, self.ports.most_tasks];
+        limits.into_iter().flatten().min().unwrap_or(USUAL_PARALLELISM)
     }
 
     fn store(&self, run: RunId) -> RunStore {

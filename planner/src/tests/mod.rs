@@ -8,6 +8,7 @@ mod failures;
 mod faults;
 mod ports;
 mod states;
+mod task_kinds;
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;

@@ -6,8 +6,8 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use chrono::DateTime;
-use sluice_contracts::documents::{RunEvent, RunId, Table};
-use sluice_contracts::ports::{Announcer, Check, Checks, ExecutionState, Executions};
+use sluice_contracts::documents::{RunEvent, RunId, Table, TaskKind};
+use sluice_contracts::ports::{Announcer, Check, Checks, ExecutionState, Executions, TaskTerms};
 use sluice_contracts::{Error, Kind, Result};
 use sluice_targets::{Admitted, Load, Prepared, Target, Visibility};
 
@@ -16,6 +16,9 @@ use super::faults::Faults;
 fn lost() -> Error {
     Error::transient("call: the network is gone")
 }
+
+/// A size of tasks that the platform has not; it has every other.
+pub(super) const NO_SUCH_SIZE: &str = "gigantic";
 
 /// A platform whose executions are only names.
 #[derive(Debug)]
@@ -59,7 +62,13 @@ impl Platform {
 
 #[async_trait]
 impl Executions for Platform {
-    async fn start(&self, manifest_url: &str, _: u32, task_count: u32) -> Result<String> {
+    async fn start(
+        &self,
+        _: &TaskKind,
+        manifest_url: &str,
+        _: u32,
+        task_count: u32,
+    ) -> Result<String> {
         assert!(task_count > 0);
         let start = async {
             // Other calls may come in between.
@@ -86,11 +95,16 @@ impl Executions for Platform {
         self.faults.call(lost, async { Ok(Some(state)) }).await
     }
 
-    async fn parallelism(&self) -> Result<Option<u32>> {
+    async fn tasks(&self, kind: &TaskKind) -> Result<TaskTerms> {
         if self.stuck.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
-        self.faults.call(lost, async { Ok(*self.parallelism.lock().unwrap()) }).await
+        if kind.task_size.as_deref() == Some(NO_SUCH_SIZE) {
+            return Err(Error::invalid("find tasks of the kind").hint("it has others"));
+        }
+        let parallelism = *self.parallelism.lock().unwrap();
+        let size = kind.task_size.as_ref().map(|_| (4.0, 8.0));
+        self.faults.call(lost, async { Ok(TaskTerms { parallelism, size }) }).await
     }
 
     async fn cancel(&self, execution: &str) -> Result<()> {

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sluice_contracts::Kind;
+use sluice_contracts::documents::TaskKind;
 use sluice_contracts::ports::{ExecutionState, Executions as _};
 use sluice_runtime::google::Endpoints;
-use sluice_runtime::google::executions::CloudRun as Client;
+use sluice_runtime::google::executions::{CloudRun as Client, TaskJobs};
 use sluice_tests::cloud::Trouble;
 use sluice_tests::cloud::clients::Gcloud;
 use sluice_tests::cloud::run::{CloudRun, Job};
@@ -19,6 +20,8 @@ use sluice_tests::sluice::{Site, other_program};
 use crate::crashes::{kill_half_way, resume, slow_orders, start};
 
 const MANIFEST: &str = "gs://bucket/runs/0193f2c4-7d3a-7c51-9f0e-2b6a4c1d8e90/manifest.json";
+
+const USUAL: TaskKind = TaskKind { task_size: None, delay_execution: false };
 
 /// A job whose container runs a shell script.
 fn shell(script: &str) -> Job {
@@ -34,7 +37,9 @@ async fn client(run: &CloudRun) -> Client {
 /// A client whose tasks may take this long.
 async fn client_with(run: &CloudRun, task_timeout: Duration) -> Client {
     let job = Job::new("extract", "").full_name();
-    Client::new(&endpoints(run), &job, task_timeout).await.expect("a client can be made")
+    let others = ["large=extract-large", "delayed=extract-delayed"].map(str::to_owned);
+    let jobs = TaskJobs::new(&job, &others).expect("these are jobs");
+    Client::new(&endpoints(run), jobs, task_timeout).await.expect("a client can be made")
 }
 
 fn endpoints(run: &CloudRun) -> Endpoints {
@@ -69,7 +74,7 @@ async fn every_task_finds_its_manifest_and_its_launch() {
     ];
     let run = CloudRun::start(job).await;
     let client = client(&run).await;
-    let name = client.start(MANIFEST, 2, 5).await.expect("an execution starts");
+    let name = client.start(&USUAL, MANIFEST, 2, 5).await.expect("an execution starts");
     assert_eq!(run.executions(), [name.as_str()]);
     let state = ended(&client, &name).await;
     assert_eq!((state.succeeded, state.failed, state.cancelled), (5, 0, 0));
@@ -86,13 +91,13 @@ async fn a_start_that_may_have_happened_is_not_repeated() {
     let run = CloudRun::start(shell("true")).await;
     let client = client(&run).await;
     run.trouble([Trouble::AnswerLost]);
-    let error = client.start(MANIFEST, 0, 1).await.unwrap_err();
+    let error = client.start(&USUAL, MANIFEST, 0, 1).await.unwrap_err();
     assert!(error.is_transient(), "{}", error.chain());
     assert_eq!(run.executions().len(), 1);
 
     // No execution was started, but the caller cannot know that.
     run.trouble([Trouble::Unavailable]);
-    assert!(client.start(MANIFEST, 0, 1).await.unwrap_err().is_transient());
+    assert!(client.start(&USUAL, MANIFEST, 0, 1).await.unwrap_err().is_transient());
     assert_eq!(run.executions().len(), 1);
 }
 
@@ -101,7 +106,7 @@ async fn a_start_that_was_one_of_too_many_is_repeated() {
     let run = CloudRun::start(shell("true")).await;
     let client = client(&run).await;
     run.trouble([Trouble::TooMany, Trouble::TooMany]);
-    client.start(MANIFEST, 0, 1).await.expect("the third call starts it");
+    client.start(&USUAL, MANIFEST, 0, 1).await.expect("the third call starts it");
     assert_eq!(run.executions().len(), 1);
 }
 
@@ -110,31 +115,31 @@ async fn a_refusal_names_the_role_or_the_variable() {
     let run = CloudRun::start(shell("true")).await;
     let client = client(&run).await;
     run.trouble([Trouble::Denied]);
-    let error = client.start(MANIFEST, 0, 1).await.unwrap_err();
+    let error = client.start(&USUAL, MANIFEST, 0, 1).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Denied);
     assert!(error.remedy().unwrap().contains("`roles/run.jobsExecutorWithOverrides`"));
     run.trouble([Trouble::Denied]);
-    let error = client.parallelism().await.unwrap_err();
+    let error = client.tasks(&USUAL).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Denied);
     assert!(error.remedy().unwrap().contains("`roles/run.viewer`"));
     run.trouble([Trouble::Denied]);
     let error = client.state("extract-1").await.unwrap_err();
     assert!(error.remedy().unwrap().contains("`roles/run.viewer`"));
 
-    let other = Job::new("other", "").full_name();
-    let other = Client::new(&endpoints(&run), &other, Duration::from_hours(1)).await.unwrap();
-    let error = other.start(MANIFEST, 0, 1).await.unwrap_err();
+    let jobs = |name: &str| TaskJobs::new(name, &[]);
+    let other = jobs(&Job::new("other", "").full_name()).unwrap();
+    let other = Client::new(&endpoints(&run), other, Duration::from_hours(1)).await.unwrap();
+    let error = other.start(&USUAL, MANIFEST, 0, 1).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
     assert!(error.remedy().unwrap().contains("`SLUICE_EXTRACTOR_JOB`"));
-    let unnamed = Client::new(&endpoints(&run), "extract", Duration::from_hours(1)).await;
-    assert_eq!(unnamed.unwrap_err().kind(), Kind::Invalid);
+    assert_eq!(jobs("extract").unwrap_err().kind(), Kind::Invalid);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_look_is_repeated_until_it_is_answered() {
     let run = CloudRun::start(shell("true")).await;
     let client = client(&run).await;
-    let name = client.start(MANIFEST, 0, 1).await.unwrap();
+    let name = client.start(&USUAL, MANIFEST, 0, 1).await.unwrap();
     run.ended(&name).await;
     run.trouble([Trouble::Unavailable, Trouble::TooMany]);
     assert_eq!(client.state(&name).await.unwrap().unwrap().succeeded, 1);
@@ -151,7 +156,7 @@ async fn cancelling_ends_the_tasks_and_may_be_done_twice() {
     job.grace = Duration::from_millis(300);
     let run = CloudRun::start(job).await;
     let client = client(&run).await;
-    let name = client.start(MANIFEST, 0, 2).await.unwrap();
+    let name = client.start(&USUAL, MANIFEST, 0, 2).await.unwrap();
     while run.execution(&name).unwrap()["runningCount"] != 2 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -170,7 +175,7 @@ async fn an_execution_that_never_starts_can_be_told_and_cancelled() {
     let run = CloudRun::start(shell("true")).await;
     let client = client(&run).await;
     run.let_start(false);
-    let name = client.start(MANIFEST, 0, 3).await.unwrap();
+    let name = client.start(&USUAL, MANIFEST, 0, 3).await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
     let state = client.state(&name).await.unwrap().unwrap();
     assert_eq!((state.started, state.ended), (None, None));
@@ -187,7 +192,7 @@ async fn a_task_is_started_again_as_often_as_the_job_allows() {
         job.max_retries = max_retries;
         let run = CloudRun::start(job).await;
         let client = client(&run).await;
-        let name = client.start(MANIFEST, 0, 1).await.unwrap();
+        let name = client.start(&USUAL, MANIFEST, 0, 1).await.unwrap();
         let state = ended(&client, &name).await;
         assert_eq!((state.succeeded, state.failed), (succeeded, 1 - succeeded));
         assert_eq!(run.execution(&name).unwrap()["retriedCount"], 1);
@@ -207,7 +212,7 @@ async fn a_task_may_take_as_long_as_its_execution_says_whatever_its_job_says() {
     let run = CloudRun::start(job).await;
     for (timeout, succeeded) in [(Duration::from_hours(168), 2), (Duration::from_secs(1), 0)] {
         let client = client_with(&run, timeout).await;
-        let name = client.start(MANIFEST, 0, 2).await.expect("an execution starts");
+        let name = client.start(&USUAL, MANIFEST, 0, 2).await.expect("an execution starts");
         let state = ended(&client, &name).await;
         assert_eq!((state.succeeded, state.failed), (succeeded, 2 - succeeded), "{state:?}");
         let timeout = format!("{}s", timeout.as_secs());
@@ -217,7 +222,8 @@ async fn a_task_may_take_as_long_as_its_execution_says_whatever_its_job_says() {
             assert!(message.contains("The configured timeout was reached"), "{message}");
         }
     }
-    let error = client_with(&run, Duration::from_hours(169)).await.start(MANIFEST, 0, 1).await;
+    let error =
+        client_with(&run, Duration::from_hours(169)).await.start(&USUAL, MANIFEST, 0, 1).await;
     assert_eq!(error.unwrap_err().kind(), Kind::Invalid);
 }
 
@@ -228,8 +234,44 @@ async fn the_job_says_how_many_tasks_run_at_once() {
         job.parallelism = parallelism;
         let run = CloudRun::start(job).await;
         run.trouble([Trouble::Unavailable]);
-        assert_eq!(client(&run).await.parallelism().await.unwrap(), read);
+        assert_eq!(client(&run).await.tasks(&USUAL).await.unwrap().parallelism, read);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kind_of_tasks_has_its_job() {
+    let of = |name: &str, cpus: &str, memory: &str| {
+        let size = (cpus.to_owned(), memory.to_owned());
+        Job { name: name.to_owned(), size, ..shell("true") }
+    };
+    let run = CloudRun::with(vec![
+        of("extract", "1000m", "2Gi"),
+        of("extract-large", "4", "8Gi"),
+        of("extract-delayed", "1", "512Mi"),
+    ])
+    .await;
+    let client = client_with(&run, Duration::from_hours(24)).await;
+    let large = TaskKind { task_size: Some("large".to_owned()), delay_execution: false };
+    let delayed = TaskKind { task_size: None, delay_execution: true };
+    for (kind, job, size, timeout) in [
+        (&USUAL, "extract", (1.0, 2.0), "86400s"),
+        (&large, "extract-large", (4.0, 8.0), "86400s"),
+        // Cloud Run ends the tasks of a delayed execution after 12 hours.
+        (&delayed, "extract-delayed", (1.0, 0.5), "43200s"),
+    ] {
+        assert_eq!(client.tasks(kind).await.unwrap().size, Some(size), "{job}");
+        let name = client.start(kind, MANIFEST, 0, 1).await.unwrap();
+        let shown = run.execution(&name).unwrap();
+        assert_eq!(shown["job"], job);
+        assert_eq!(shown["template"]["timeout"], timeout, "{job}");
+        // It is found under its own job.
+        assert_eq!(ended(&client, &name).await.succeeded, 1);
+        client.cancel(&name).await.unwrap();
+    }
+    let other = TaskKind { task_size: Some("huge".to_owned()), delay_execution: false };
+    let error = client.start(&other, MANIFEST, 0, 1).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Invalid);
+    assert!(error.remedy().is_some_and(|hint| hint.contains("`delayed`, `large`")), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -240,7 +282,7 @@ async fn no_more_tasks_run_at_once_than_the_job_allows() {
     job.environment = vec![("LOG".into(), log.display().to_string())];
     job.parallelism = 1;
     let run = CloudRun::start(job).await;
-    let name = client(&run).await.start(MANIFEST, 0, 4).await.unwrap();
+    let name = client(&run).await.start(&USUAL, MANIFEST, 0, 4).await.unwrap();
     run.ended(&name).await;
     assert_eq!(fs::read_to_string(log).unwrap(), "in\nout\n".repeat(4));
 }
@@ -268,7 +310,7 @@ async fn gcloud_takes_the_stand_in_for_cloud_run() {
     assert_eq!(state.succeeded, 3, "both forms of the API show the same");
 
     run.let_start(false);
-    let waiting = client(&run).await.start(MANIFEST, 0, 1).await.unwrap();
+    let waiting = client(&run).await.start(&USUAL, MANIFEST, 0, 1).await.unwrap();
     gcloud.jobs(&run, &["executions", "cancel", &waiting]).await.succeeded();
     assert_eq!(run.ended(&waiting).await["cancelledCount"], 1);
     run.let_start(true);

@@ -9,8 +9,9 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::delivery::{Weather, bearer, pause};
+use super::execution::Execution;
 use super::execution::stamp;
-use super::run::{CloudRun, Ended};
+use super::run::CloudRun;
 use super::{LOCATION, PROJECT};
 
 /// A subscription that pushes the audit log's entries about a job's executions.
@@ -58,10 +59,10 @@ impl Drop for Events {
     }
 }
 
-async fn push(weather: Weather, url: String, bearer: String, ended: Ended) {
+async fn push(weather: Weather, url: String, bearer: String, ended: Execution) {
     let client = reqwest::Client::new();
     let body = envelope(&entry(&ended));
-    for _ in 0..weather.copies(&ended.execution.name).await {
+    for _ in 0..weather.copies(&ended.name).await {
         let mut retries = 0;
         loop {
             let call = client.post(&url).header("Authorization", &bearer).json(&body).send();
@@ -75,8 +76,8 @@ async fn push(weather: Weather, url: String, bearer: String, ended: Ended) {
 }
 
 /// The entry that Cloud Run writes into `cloudaudit.googleapis.com/system_event`.
-fn entry(Ended { execution, job }: &Ended) -> Value {
-    let mut response = execution.v1(job);
+fn entry(execution: &Execution) -> Value {
+    let mut response = execution.v1();
     response["@type"] = "type.googleapis.com/google.cloud.run.v1.Execution".into();
     let mut status = json!({"message": execution.message()});
     let mut severity = "INFO";
@@ -97,7 +98,7 @@ fn entry(Ended { execution, job }: &Ended) -> Value {
         "insertId": execution.name,
         "resource": {
             "type": "cloud_run_job",
-            "labels": {"job_name": job.name, "location": LOCATION, "project_id": PROJECT},
+            "labels": {"job_name": execution.job.name, "location": LOCATION, "project_id": PROJECT},
         },
         "timestamp": now,
         "severity": severity,

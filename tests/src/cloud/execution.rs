@@ -10,6 +10,8 @@ use super::{LOCATION, PROJECT};
 #[derive(Debug, Clone)]
 pub(crate) struct Execution {
     pub name: String,
+    /// The job as it was when the execution started.
+    pub job: Job,
     pub ask: Ask,
     pub created: DateTime<Utc>,
     pub started: Option<DateTime<Utc>>,
@@ -75,9 +77,10 @@ fn timeout(overrides: &Value) -> Result<Option<u64>, String> {
 }
 
 impl Execution {
-    pub(crate) fn new(name: String, ask: Ask, created: DateTime<Utc>) -> Self {
+    pub(crate) fn new(name: String, job: Job, ask: Ask, created: DateTime<Utc>) -> Self {
         Self {
             name,
+            job,
             ask,
             created,
             started: None,
@@ -113,7 +116,8 @@ impl Execution {
     }
 
     /// As `google.cloud.run.v2.Execution`.
-    pub(crate) fn v2(&self, job: &Job) -> Value {
+    pub(crate) fn v2(&self) -> Value {
+        let job = &self.job;
         let state = match (self.completed, self.has_succeeded()) {
             (None, _) => "CONDITION_RECONCILING",
             (Some(_), true) => "CONDITION_SUCCEEDED",
@@ -141,7 +145,8 @@ impl Execution {
     }
 
     /// As `google.cloud.run.v1.Execution`, which `gcloud` and the audit log show.
-    pub(crate) fn v1(&self, job: &Job) -> Value {
+    pub(crate) fn v1(&self) -> Value {
+        let job = &self.job;
         let is = |so: bool| if so { "True" } else { "Unknown" };
         let completed = match (self.completed, self.has_succeeded()) {
             (None, _) => "Unknown",

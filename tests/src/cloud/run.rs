@@ -43,6 +43,8 @@ pub struct Job {
     pub timeout: Duration,
     /// How long a task has between SIGTERM and SIGKILL.
     pub grace: Duration,
+    /// CPUs and memory of a task, as `resources.limits` has them.
+    pub size: (String, String),
 }
 
 impl Job {
@@ -58,6 +60,8 @@ impl Job {
             max_retries: 3,
             timeout: Duration::from_mins(10),
             grace: Duration::from_secs(10),
+            // <https://cloud.google.com/run/docs/configuring/jobs/cpu>
+            size: ("1000m".to_owned(), "512Mi".to_owned()),
         }
     }
 
@@ -92,7 +96,10 @@ impl Job {
     /// The template of a task.
     pub(super) fn v2_template(&self, timeout_seconds: u64) -> Value {
         json!({
-            "containers": [{"image": "extractor"}],
+            "containers": [{
+                "image": "extractor",
+                "resources": {"limits": {"cpu": self.size.0, "memory": self.size.1}},
+            }],
             "maxRetries": self.max_retries,
             "timeout": format!("{timeout_seconds}s"),
         })
@@ -134,7 +141,7 @@ pub struct CloudRun {
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) job: Job,
+    jobs: Vec<Job>,
     /// The output of the tasks, one file for each attempt.
     pub(super) logs: TempDir,
     entries: Mutex<Vec<Entry>>,
@@ -144,7 +151,7 @@ pub(super) struct Inner {
     starting: watch::Sender<bool>,
     /// How far the stand-in's clock is ahead of the programs' clocks.
     ahead: Mutex<TimeDelta>,
-    ended: broadcast::Sender<Ended>,
+    ended: broadcast::Sender<Execution>,
 }
 
 #[derive(Debug)]
@@ -154,18 +161,16 @@ struct Entry {
     work: JoinHandle<()>,
 }
 
-/// The report that an execution has ended.
-#[derive(Debug, Clone)]
-pub(super) struct Ended {
-    pub execution: Execution,
-    pub job: Job,
-}
-
 impl CloudRun {
     /// Starts a stand-in with this job and without executions.
     pub async fn start(job: Job) -> Self {
+        Self::with(vec![job]).await
+    }
+
+    /// Starts a stand-in with these jobs and without executions.
+    pub async fn with(jobs: Vec<Job>) -> Self {
         let inner = Arc::new(Inner {
-            job,
+            jobs,
             logs: TempDir::with_prefix("sluice-tasks-").expect("a temporary folder"),
             entries: Mutex::default(),
             processes: Mutex::default(),
@@ -211,7 +216,7 @@ impl CloudRun {
 
     /// An execution as the API's version 2 shows it.
     pub fn execution(&self, name: &str) -> Option<Value> {
-        self.inner.find(name).map(|execution| execution.v2(&self.inner.job))
+        self.inner.find(name).map(|execution| execution.v2())
     }
 
     /// Waits for the end of an execution, and returns it as the API's version 2 shows it.
@@ -254,7 +259,7 @@ impl CloudRun {
         texts.collect()
     }
 
-    pub(super) fn endings(&self) -> broadcast::Receiver<Ended> {
+    pub(super) fn endings(&self) -> broadcast::Receiver<Execution> {
         self.inner.ended.subscribe()
     }
 }
@@ -301,21 +306,27 @@ impl Inner {
         self.processes.lock().expect("no thread panicked").retain(|known| *known != process);
     }
 
-    /// Starts an execution, and returns it as it is then, or the reason why it cannot be.
-    fn start(self: &Arc<Self>, body: &Value) -> Result<Execution, String> {
-        let ask = Ask::read(&self.job, body)?;
+    /// The job of a name.
+    fn job(&self, name: &str) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.name == name)
+    }
+
+    /// Starts an execution of a job, and returns it as it is then, or the reason why it cannot be.
+    fn start(self: &Arc<Self>, job: &Job, body: &Value) -> Result<Execution, String> {
+        let ask = Ask::read(job, body)?;
         let mut entries = self.entries();
-        let name = format!("{}-{:05x}", self.job.name, entries.len() * 40_503 % 0xf_ffff);
-        let execution = Execution::new(name.clone(), ask, self.now());
+        let name = format!("{}-{:05x}", job.name, entries.len() * 40_503 % 0xf_ffff);
+        let execution = Execution::new(name.clone(), job.clone(), ask, self.now());
         entries.push(Entry {
             execution: execution.clone(),
             cancelled: watch::Sender::new(false),
-            work: tokio::spawn(Arc::clone(self).carry_out(name, execution.ask.clone())),
+            work: tokio::spawn(Arc::clone(self).carry_out(execution.clone())),
         });
         Ok(execution)
     }
 
-    async fn carry_out(self: Arc<Self>, name: String, ask: Ask) {
+    async fn carry_out(self: Arc<Self>, execution: Execution) {
+        let Execution { name, job, ask, .. } = execution;
         let Some(mut cancelled) = self.cancellation(&name) else { return };
         let mut starting = self.starting.subscribe();
         tokio::select! {
@@ -324,17 +335,17 @@ impl Inner {
             }
             () = task::is_set(&mut cancelled) => {}
         }
-        let slots = Semaphore::new(self.job.at_once());
-        let (inner, slots, name, ask) = (&*self, &slots, &name, &ask);
+        let slots = Semaphore::new(job.at_once());
+        let (inner, slots, name, job, ask) = (&*self, &slots, &name, &job, &ask);
         join_all((0..ask.task_count).map(|index| async move {
             let _slot = slots.acquire().await.expect("slots are not closed");
-            task::carry_out(inner, name, ask, index).await;
+            task::carry_out(inner, name, job, ask, index).await;
         }))
         .await;
         self.change(name, |execution| execution.completed = Some(self.now()));
         if let Some(execution) = self.find(name) {
             // It is not an error if no subscription listens.
-            let _ = self.ended.send(Ended { execution, job: self.job.clone() });
+            let _ = self.ended.send(execution);
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::faults;
 
 use super::execution::{Ask, Execution};
-use super::run::Inner;
+use super::run::{Inner, Job};
 
 /// How an attempt ended.
 enum Ending {
@@ -20,11 +20,11 @@ enum Ending {
 }
 
 /// Runs task `index` of `execution`, with its retries, to its end.
-pub(super) async fn carry_out(inner: &Inner, execution: &str, ask: &Ask, index: u32) {
+pub(super) async fn carry_out(inner: &Inner, execution: &str, job: &Job, ask: &Ask, index: u32) {
     let Some(mut cancelled) = inner.cancellation(execution) else { return };
     let change = |change: &dyn Fn(&mut Execution)| inner.change(execution, |found| change(found));
     let mut death = String::new();
-    for attempt in 0..=inner.job.max_retries {
+    for attempt in 0..=job.max_retries {
         if *cancelled.borrow() {
             change(&|execution| execution.cancelled += 1);
             return;
@@ -33,7 +33,7 @@ pub(super) async fn carry_out(inner: &Inner, execution: &str, ask: &Ask, index: 
             change(&|execution| execution.retried += 1);
         }
         change(&|execution| execution.running += 1);
-        let ending = try_once(inner, execution, ask, (index, attempt), &mut cancelled).await;
+        let ending = try_once(inner, (execution, job), ask, (index, attempt), &mut cancelled).await;
         change(&|execution| execution.running -= 1);
         match ending {
             Ending::Well => {
@@ -55,18 +55,18 @@ pub(super) async fn carry_out(inner: &Inner, execution: &str, ask: &Ask, index: 
 
 async fn try_once(
     inner: &Inner,
-    execution: &str,
+    (execution, job): (&str, &Job),
     ask: &Ask,
     (index, attempt): (u32, u32),
     cancelled: &mut watch::Receiver<bool>,
 ) -> Ending {
     let log = inner.logs.path().join(format!("{execution}-{index}-{attempt}.log"));
     let log = OpenOptions::new().create(true).append(true).open(log).expect("a log can be kept");
-    let mut child = Command::new(&inner.job.program)
+    let mut child = Command::new(&job.program)
         .args(&ask.arguments)
         .env_clear()
         .envs(ask.environment.iter().map(|(name, value)| (name, value)))
-        .env("CLOUD_RUN_JOB", &inner.job.name)
+        .env("CLOUD_RUN_JOB", &job.name)
         .env("CLOUD_RUN_EXECUTION", execution)
         .env("CLOUD_RUN_TASK_INDEX", index.to_string())
         .env("CLOUD_RUN_TASK_ATTEMPT", attempt.to_string())
@@ -88,7 +88,7 @@ async fn try_once(
         }
     };
     if !is_over {
-        stop(&mut child, process, inner.job.grace).await;
+        stop(&mut child, process, job.grace).await;
     }
     inner.died(process);
     ending

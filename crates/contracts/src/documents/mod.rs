@@ -21,6 +21,7 @@ mod run_id;
 mod schema;
 mod snapshot;
 mod table_write;
+mod task_kind;
 mod unit;
 mod verdict;
 
@@ -48,5 +49,6 @@ pub use snapshot::{Snapshot, SnapshotPlan};
 pub use table_write::{
     Granularity, NewTable, PartitionBy, PartitionWidth, SchemaChanges, TableWrite, Watermark,
 };
+pub use task_kind::TaskKind;
 pub use unit::{Cut, KeyType, Leaf, Unit, UnitRef};
 pub use verdict::{Decision, Verdict};

@@ -10,6 +10,7 @@ use super::row_key::check_row_keys;
 use super::validate::{JobProblem, join, nearest_hint};
 use super::yaml::{DURATIONS, duration_hint};
 use super::{ColumnFile, JobFile};
+use crate::documents::TaskKind;
 
 /// Finds texts and keys with the character that neither SQL nor a name nor a path may have.
 pub(super) fn check_nul(path: &str, value: &Value, problems: &mut Vec<JobProblem>) {
@@ -173,6 +174,14 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<JobProblem> {
                 .hint("keep one of them"),
         ),
         _ => {}
+    }
+    if let Some(size) = &file.cloud_run.task_size
+        && !TaskKind::is_size(size)
+    {
+        problems.push(
+            JobProblem::new("cloud_run.task_size", "is not the name of a size")
+                .hint("write one that the deployment has, such as `large`"),
+        );
     }
     check_empty(file, &mut problems);
     check_tables(file, &mut problems);

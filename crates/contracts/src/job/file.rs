@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::new_table::{EntryTargetFile, PartitionByFile};
-use crate::documents::{OnInvalid, SchemaChanges, TargetType};
+use crate::documents::{OnInvalid, SchemaChanges, TargetType, TaskKind};
 
 /// One job: one source, a table or many, one target. YAML, or the same document as JSON.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +35,9 @@ pub struct JobFile {
     /// Limits on what the run may use.
     #[serde(default, skip_serializing_if = "is_default")]
     pub limits: LimitsFile,
+    /// Which tasks of the deployment carry the job out on Cloud Run.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cloud_run: TaskKind,
     /// Whether all units are read in one snapshot.
     #[serde(default, skip_serializing_if = "is_default")]
     pub consistency: Consistency,

@@ -53,6 +53,7 @@ pub(super) fn lower(file: JobFile, problems: &mut Vec<JobProblem>) -> Option<Job
         all_or_nothing: file.all_or_nothing,
         bucket,
         limits,
+        task_kind: file.cloud_run,
         consistency: file.consistency,
         schedule: file.schedule,
     })

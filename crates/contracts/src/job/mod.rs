@@ -32,7 +32,7 @@ pub use new_table::{
 pub use selection::{Entry, Excluded, Resolved, Selection};
 pub use validate::{JobProblem, JobProblems, job_schema, nearest_hint};
 
-use crate::documents::{Relation, TableWrite};
+use crate::documents::{Relation, TableWrite, TaskKind};
 
 /// A job with every value checked and every default filled in.
 #[derive(Debug, Clone)]
@@ -49,6 +49,8 @@ pub struct Job {
     pub bucket: String,
     /// Limits on what the run may use.
     pub limits: Limits,
+    /// Which tasks of the deployment carry it out on Cloud Run.
+    pub task_kind: TaskKind,
     /// Whether all units are read in one snapshot.
     pub consistency: Consistency,
     /// When the job is meant to run, as five cron fields, for what deploys it.

@@ -136,6 +136,18 @@ bucket: file:///data/bucket
         assert!(refused(many).contains("`tables.0.select`: is empty"));
     }
 
+    #[test]
+    fn tasks_are_asked_for_by_the_name_of_their_size() {
+        let job = |typed: &str| format!("{GOOD}cloud_run: {typed}\n");
+        let kind = read(&job("{task_size: large-2, delay_execution: true}")).unwrap().task_kind;
+        assert_eq!(kind.to_string(), "large-2-delayed");
+        assert!(read(&job("{}")).unwrap().task_kind.is_usual());
+        for size in ["Large", "''", "2x", "a--b", "a-", "projects/p"] {
+            let said = refused(&job(&format!("{{task_size: {size}}}")));
+            assert!(said.contains("`cloud_run.task_size`"), "{size}: {said}");
+        }
+    }
+
     /// What no server, no file system and no run could do anything with.
     #[test]
     fn what_can_never_work_is_refused_before_anything_is_asked() {

@@ -75,7 +75,8 @@ impl SourceFile {
             );
         }
         if self.password.is_some() && self.login.is_some() {
-            let problem = JobProblem::new("source.login", "cannot be combined with `source.password`");
+            let problem =
+                JobProblem::new("source.login", "cannot be combined with `source.password`");
             problems.push(problem.hint("keep one of the two"));
         }
         problems

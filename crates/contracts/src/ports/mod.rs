@@ -8,4 +8,4 @@ mod executions;
 pub use announcer::Announcer;
 pub use checks::{Check, Checks};
 pub use database_login::DatabaseLogin;
-pub use executions::{ExecutionState, Executions};
+pub use executions::{ExecutionState, Executions, TaskTerms};

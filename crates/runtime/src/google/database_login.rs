@@ -95,7 +95,10 @@ mod tests {
     #[test]
     fn the_user_is_the_accounts_email_without_its_end() {
         for (email, user) in [
-            ("sluice-extractor@shop-prod.iam.gserviceaccount.com", "sluice-extractor@shop-prod.iam"),
+            (
+                "sluice-extractor@shop-prod.iam.gserviceaccount.com",
+                "sluice-extractor@shop-prod.iam",
+            ),
             ("ann@example.com", "ann@example.com"),
         ] {
             let claims = format!(r#"{{"aud": "x", "email": "{email}", "email_verified": true}}"#);

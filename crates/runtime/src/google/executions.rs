@@ -1,5 +1,6 @@
 //! Cloud Run: executions of the extractor's job.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,10 +12,11 @@ use google_cloud_run_v2::client;
 use google_cloud_run_v2::model::condition::State;
 use google_cloud_run_v2::model::run_job_request::Overrides;
 use google_cloud_run_v2::model::run_job_request::overrides::ContainerOverride;
-use google_cloud_run_v2::model::{EnvVar, Execution};
+use google_cloud_run_v2::model::{EnvVar, Execution, Job};
 use google_cloud_wkt::Timestamp;
+use sluice_contracts::documents::TaskKind;
 use sluice_contracts::error::Doing as _;
-use sluice_contracts::ports::{ExecutionState, Executions};
+use sluice_contracts::ports::{ExecutionState, Executions, TaskTerms};
 use sluice_contracts::{Error, Kind, Result};
 
 use super::Endpoints;
@@ -22,6 +24,9 @@ use super::refusal::{ATTEMPT, PATIENCE, Remedy, check_name, kind_of, repeated, u
 
 /// The variable that names the job.
 const JOB: &str = "SLUICE_EXTRACTOR_JOB";
+/// The longest that a task of a delayed execution may take.
+/// <https://cloud.google.com/run/docs/delayed-jobs>
+const DELAYED_TIMEOUT: Duration = Duration::from_hours(12);
 
 const START: Remedy = Remedy {
     denied: "grant this service's identity `roles/run.jobsExecutorWithOverrides` on the job",
@@ -33,21 +38,24 @@ const LOOK: Remedy = Remedy {
     missing: START.missing,
 };
 
-/// Executions of one Cloud Run job.
+/// Executions of the Cloud Run jobs of a deployment, one for each kind of tasks.
 #[derive(Debug, Clone)]
 pub struct CloudRun {
-    job: String,
+    jobs_of: TaskJobs,
     task_timeout: Duration,
     jobs: client::Jobs,
     executions: client::Executions,
 }
 
 impl CloudRun {
-    /// The executions of `job`, a name like `projects/P/locations/L/jobs/J`. An attempt of a task
-    /// may take `task_timeout`, whatever the job itself says: its usual timeout of ten minutes
-    /// ends all tasks of a large table at once, again and again.
-    pub async fn new(endpoints: &Endpoints, job: &str, task_timeout: Duration) -> Result<Self> {
-        check_name(job, &["locations", "jobs"], JOB)?;
+    /// The executions of these jobs. An attempt of a task may take `task_timeout`, whatever the job
+    /// itself says: its usual timeout of ten minutes ends all tasks of a large table at once, again
+    /// and again.
+    pub async fn new(
+        endpoints: &Endpoints,
+        jobs_of: TaskJobs,
+        task_timeout: Duration,
+    ) -> Result<Self> {
         let endpoint = endpoints.run();
         let what = || "make a client of Cloud Run";
         let jobs = client::Jobs::builder()
@@ -64,12 +72,12 @@ impl CloudRun {
             .build()
             .await
             .doing(Kind::Denied, what)?;
-        Ok(Self { job: job.to_owned(), task_timeout, jobs, executions })
+        Ok(Self { jobs_of, task_timeout, jobs, executions })
     }
 
     /// The full name of an execution that tasks know by its last part.
     fn full_name(&self, execution: &str) -> String {
-        format!("{}/executions/{execution}", self.job)
+        format!("{}/executions/{execution}", self.jobs_of.job_of(execution))
     }
 
     async fn get(&self, execution: &str) -> Result<Execution, Refused> {
@@ -85,14 +93,22 @@ impl CloudRun {
 
 #[async_trait]
 impl Executions for CloudRun {
-    async fn start(&self, manifest_url: &str, launch: u32, task_count: u32) -> Result<String> {
-        let what = || format!("start {task_count} tasks of `{}`", self.job);
+    async fn start(
+        &self,
+        kind: &TaskKind,
+        manifest_url: &str,
+        launch: u32,
+        task_count: u32,
+    ) -> Result<String> {
+        let job = self.jobs_of.of(kind)?;
+        let what = || format!("start {task_count} tasks of `{job}`");
         let count = i32::try_from(task_count).doing(Kind::Bug, what)?;
         let container = ContainerOverride::new().set_env([
             EnvVar::new().set_name("SLUICE_MANIFEST").set_value(manifest_url),
             EnvVar::new().set_name("SLUICE_LAUNCH").set_value(launch.to_string()),
         ]);
-        let timeout = google_cloud_wkt::Duration::try_from(self.task_timeout);
+        let longest = if kind.delay_execution { DELAYED_TIMEOUT } else { Duration::MAX };
+        let timeout = google_cloud_wkt::Duration::try_from(self.task_timeout.min(longest));
         let overrides = Overrides::new()
             .set_task_count(count)
             .set_timeout(timeout.doing(Kind::Invalid, what)?)
@@ -103,7 +119,7 @@ impl Executions for CloudRun {
         let operation = self
             .jobs
             .run_job()
-            .set_name(&self.job)
+            .set_name(job)
             .set_overrides(overrides)
             .with_idempotency(false)
             .with_retry_policy(refused)
@@ -125,19 +141,21 @@ impl Executions for CloudRun {
         }
     }
 
-    async fn parallelism(&self) -> Result<Option<u32>> {
+    async fn tasks(&self, kind: &TaskKind) -> Result<TaskTerms> {
+        let name = self.jobs_of.of(kind)?;
         let job = self
             .jobs
             .get_job()
-            .set_name(&self.job)
+            .set_name(name)
             .with_attempt_timeout(ATTEMPT)
             .with_retry_policy(repeated())
             .send()
             .await
-            .map_err(|refused| LOOK.error(format!("read job `{}`", self.job), refused))?;
+            .map_err(|refused| LOOK.error(format!("read job `{name}`"), refused))?;
         // Its own task count does not matter: each execution is started with another.
-        let parallelism = job.template.map_or(0, |template| template.parallelism);
-        Ok(u32::try_from(parallelism).ok().filter(|parallelism| *parallelism > 0))
+        let parallelism = job.template.as_ref().map_or(0, |template| template.parallelism);
+        let parallelism = u32::try_from(parallelism).ok().filter(|parallelism| *parallelism > 0);
+        Ok(TaskTerms { parallelism, size: size_of(&job) })
     }
 
     async fn cancel(&self, execution: &str) -> Result<()> {
@@ -159,6 +177,89 @@ impl Executions for CloudRun {
             _ => Err(START.error(format!("cancel execution `{execution}`"), refused)),
         }
     }
+}
+
+/// The Cloud Run jobs of a deployment, all of one project and region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskJobs {
+    /// The job of the usual kind, `projects/P/locations/L/jobs/J`.
+    usual: String,
+    /// The others, by the names of their kinds.
+    others: BTreeMap<String, String>,
+}
+
+impl TaskJobs {
+    /// The job `usual`, `projects/P/locations/L/jobs/J`, and others beside it, each as `KIND=J`.
+    ///
+    /// # Errors
+    /// `Invalid` if one of them has another form.
+    pub fn new(usual: &str, others: &[String]) -> Result<Self> {
+        check_name(usual, &["locations", "jobs"], JOB)?;
+        let (place, _) = usual.rsplit_once('/').unwrap_or_default();
+        let others = others.iter().map(|entry| match entry.split_once('=') {
+            Some((kind, job)) if !kind.is_empty() && !job.is_empty() && !job.contains('/') => {
+                Ok((kind.trim().to_owned(), format!("{place}/{}", job.trim())))
+            }
+            _ => Err(Error::invalid(format!("read `SLUICE_EXTRACTOR_JOBS`: `{entry}`"))
+                .hint("write `KIND=JOB` for each, such as `large=sluice-extractor-large`")),
+        });
+        Ok(Self { usual: usual.to_owned(), others: others.collect::<Result<_>>()? })
+    }
+
+    /// The job of a kind.
+    fn of(&self, kind: &TaskKind) -> Result<&str> {
+        if kind.is_usual() {
+            return Ok(&self.usual);
+        }
+        let name = kind.to_string();
+        self.others.get(&name).map(String::as_str).ok_or_else(|| {
+            let known: Vec<String> = self.others.keys().map(|kind| format!("`{kind}`")).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            Error::invalid(format!(
+                "find tasks of the kind `{name}`, which `cloud_run` asks for: this deployment has \
+                 none"
+            ))
+            .hint(format!(
+                "it has, beside its usual ones: {known}; `job_task_sizes` and `delayed_tasks` of \
+                 `terraform/` make others"
+            ))
+        })
+    }
+
+    /// The job that an execution belongs to: its name begins with the job's.
+    fn job_of(&self, execution: &str) -> &str {
+        let jobs = self.others.values().chain([&self.usual]);
+        let own = jobs.filter(|job| {
+            let rest = execution.strip_prefix(job.rsplit('/').next().unwrap_or_default());
+            rest.is_some_and(|rest| rest.starts_with('-'))
+        });
+        own.max_by_key(|job| job.len()).unwrap_or(&self.usual)
+    }
+}
+
+/// CPUs and GiB of a job's tasks.
+fn size_of(job: &Job) -> Option<(f64, f64)> {
+    let task = job.template.as_ref()?.template.as_ref()?;
+    let limits = &task.containers.first()?.resources.as_ref()?.limits;
+    Some((quantity(limits.get("cpu")?)?, quantity(limits.get("memory")?)? / quantity("1Gi")?))
+}
+
+/// A quantity as Kubernetes writes it: `2`, `500m`, `512Mi`.
+/// <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>
+fn quantity(text: &str) -> Option<f64> {
+    const UNITS: [(&str, f64); 8] = [
+        ("Ki", 1024.0),
+        ("Mi", 1_048_576.0),
+        ("Gi", 1_073_741_824.0),
+        ("k", 1e3),
+        ("M", 1e6),
+        ("G", 1e9),
+        ("m", 1e-3),
+        ("", 1.0),
+    ];
+    let (number, unit) =
+        UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
+    Some(number.parse::<f64>().ok()? * unit)
 }
 
 fn state_of(execution: Execution) -> ExecutionState {
@@ -186,4 +287,65 @@ fn state_of(execution: Execution) -> ExecutionState {
 
 fn date_time(time: &Timestamp) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(time.seconds(), u32::try_from(time.nanos()).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(size: Option<&str>, delay_execution: bool) -> TaskKind {
+        TaskKind { task_size: size.map(str::to_owned), delay_execution }
+    }
+
+    fn jobs(others: &[&str]) -> Result<TaskJobs> {
+        let others: Vec<String> = others.iter().map(|&other| other.to_owned()).collect();
+        TaskJobs::new("projects/p/locations/l/jobs/etl", &others)
+    }
+
+    #[test]
+    fn a_kind_has_its_job_and_an_execution_belongs_to_one() {
+        let known = ["small=etl", "large=etl-large", "delayed=etl-delayed", "large-delayed=x"];
+        let jobs = jobs(&known).unwrap();
+        for (kind, job) in [
+            (kind(None, false), "etl"),
+            (kind(Some("small"), false), "etl"),
+            (kind(Some("large"), false), "etl-large"),
+            (kind(None, true), "etl-delayed"),
+            (kind(Some("large"), true), "x"),
+        ] {
+            assert_eq!(jobs.of(&kind).unwrap(), format!("projects/p/locations/l/jobs/{job}"));
+        }
+        for (execution, job) in [
+            ("etl-7xk2p", "etl"),
+            ("etl-large-7xk2p", "etl-large"),
+            ("etl-delayed-7xk2p", "etl-delayed"),
+            // The end that Cloud Run chose.
+            ("etl-large", "etl"),
+            ("x-7xk2p", "x"),
+            ("another-7xk2p", "etl"),
+        ] {
+            let full = format!("projects/p/locations/l/jobs/{job}");
+            assert_eq!(jobs.job_of(execution), full, "{execution}");
+        }
+        let error = jobs.of(&kind(Some("huge"), true)).unwrap_err();
+        assert!(error.to_string().contains("`huge-delayed`"), "{error}");
+        assert!(error.remedy().unwrap().contains("`large-delayed`, `small`"), "{error:?}");
+    }
+
+    #[test]
+    fn a_list_of_jobs_that_says_something_else_is_refused() {
+        for wrong in ["large", "=etl", "large=", "large=projects/p/locations/l/jobs/j"] {
+            let error = jobs(&[wrong]).unwrap_err();
+            assert!(error.chain().contains("SLUICE_EXTRACTOR_JOBS"), "{}", error.chain());
+        }
+        assert!(TaskJobs::new("etl", &[]).is_err());
+    }
+
+    #[test]
+    fn quantities_are_those_of_kubernetes() {
+        for (text, number) in [("2", 2.0), ("1000m", 1.0), ("512Mi", 512.0 * 1_048_576.0)] {
+            assert!((quantity(text).unwrap() - number).abs() < 1e-9, "{text}");
+        }
+        assert_eq!((quantity("many"), quantity("")), (None, None));
+    }
 }

@@ -20,12 +20,12 @@ pub(super) async fn answer(
     body: Bytes,
 ) -> Response {
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let job = inner.job.full_name();
+    let jobs = format!("projects/{PROJECT}/locations/{LOCATION}/jobs/");
     let path = uri.path().trim_start_matches('/');
     let first = path.strip_prefix(&format!("apis/run.googleapis.com/v1/namespaces/{PROJECT}/"));
     inner.troubles.answer(|| match (first, path.strip_prefix("v2/")) {
         (Some(below), _) => answer_v1(&inner, &method, below, &body),
-        (None, Some(name)) => match name.strip_prefix(&job) {
+        (None, Some(name)) => match name.strip_prefix(&jobs) {
             Some(below) => answer_v2(&inner, &method, below, &body),
             None => missing(name),
         },
@@ -33,24 +33,27 @@ pub(super) async fn answer(
     })
 }
 
-/// Answers a call of version 2. `below` is the part of the path after the job's full name.
-fn answer_v2(inner: &Arc<Inner>, method: &Method, below: &str, body: &Value) -> Response {
+/// Answers a call of version 2. `path` is the part of the path after the collection of jobs.
+fn answer_v2(inner: &Arc<Inner>, method: &Method, path: &str, body: &Value) -> Response {
+    let (name, below) = path.split_at(path.find(['/', ':']).unwrap_or(path.len()));
+    let Some(job) = inner.job(name) else { return missing(name) };
     if (method, below) == (&Method::POST, ":run") {
-        return match inner.start(body) {
-            Ok(execution) => operation(&execution.v2(&inner.job)),
+        return match inner.start(job, body) {
+            Ok(execution) => operation(&execution.v2()),
             Err(message) => problem(400, "INVALID_ARGUMENT", &message),
         };
     }
     if (method, below) == (&Method::GET, "") {
-        return axum::Json(inner.job.v2()).into_response();
+        return axum::Json(job.v2()).into_response();
     }
     let name = below.strip_prefix("/executions/").unwrap_or_default();
     let (name, verb) = name.split_once(':').unwrap_or((name, ""));
-    let Some(execution) = inner.find(name) else { return missing(name) };
+    let own = inner.find(name).filter(|execution| execution.job.name == job.name);
+    let Some(execution) = own else { return missing(name) };
     match (method.as_str(), verb) {
-        ("GET", "") => axum::Json(execution.v2(&inner.job)).into_response(),
+        ("GET", "") => axum::Json(execution.v2()).into_response(),
         ("POST", "cancel") => {
-            cancel(inner, &execution).unwrap_or_else(|| operation(&execution.v2(&inner.job)))
+            cancel(inner, &execution).unwrap_or_else(|| operation(&execution.v2()))
         }
         _ => missing(below),
     }
@@ -61,15 +64,20 @@ fn answer_v1(inner: &Arc<Inner>, method: &Method, below: &str, body: &Value) -> 
     let (collection, name) = below.split_once('/').unwrap_or((below, ""));
     let (name, verb) = name.split_once(':').unwrap_or((name, ""));
     let shown = match (method.as_str(), collection, verb) {
-        (_, "jobs", _) if name != inner.job.name => return missing(name),
-        ("GET", "jobs", "") => inner.job.v1(),
-        ("POST", "jobs", "run") => match inner.start(body) {
-            Ok(execution) => execution.v1(&inner.job),
-            Err(message) => return problem(400, "INVALID_ARGUMENT", &message),
-        },
+        (_, "jobs", verb) => {
+            let Some(job) = inner.job(name) else { return missing(name) };
+            match (method.as_str(), verb) {
+                ("GET", "") => job.v1(),
+                ("POST", "run") => match inner.start(job, body) {
+                    Ok(execution) => execution.v1(),
+                    Err(message) => return problem(400, "INVALID_ARGUMENT", &message),
+                },
+                _ => return missing(below),
+            }
+        }
         ("GET", "executions", "") if name.is_empty() => {
             let entries = inner.entries();
-            let all = entries.iter().map(|entry| entry.execution.v1(&inner.job));
+            let all = entries.iter().map(|entry| entry.execution.v1());
             let kind = "ExecutionList";
             json!({"apiVersion": "run.googleapis.com/v1", "kind": kind, "metadata": {},
                 "items": all.collect::<Vec<_>>()})
@@ -77,9 +85,9 @@ fn answer_v1(inner: &Arc<Inner>, method: &Method, below: &str, body: &Value) -> 
         (_, "executions", verb) => {
             let Some(execution) = inner.find(name) else { return missing(name) };
             match (method.as_str(), verb) {
-                ("GET", "") => execution.v1(&inner.job),
+                ("GET", "") => execution.v1(),
                 ("POST", "cancel") => match cancel(inner, &execution) {
-                    None => execution.v1(&inner.job),
+                    None => execution.v1(),
                     Some(refused) => return refused,
                 },
                 _ => return missing(below),

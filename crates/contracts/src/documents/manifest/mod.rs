@@ -13,6 +13,7 @@ use super::run_id::RunId;
 use super::schema::Column;
 use super::snapshot::SnapshotPlan;
 use super::table_write::{PartitionWidth, TableWrite};
+use super::task_kind::TaskKind;
 use super::unit::{Unit, UnitRef};
 use crate::error::{Error, Kind};
 use crate::job::{Excluded, RowSecurity};
@@ -55,6 +56,9 @@ pub struct Manifest {
     /// `all_or_nothing`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_once: bool,
+    /// Which tasks of the deployment carry it out.
+    #[serde(default, skip_serializing_if = "TaskKind::is_usual")]
+    pub task_kind: TaskKind,
     /// Number of executions after which the run is given up.
     pub max_executions: u32,
     /// What the run moves.
@@ -260,4 +264,29 @@ pub struct Estimate {
     pub seconds: f64,
     /// US dollars for the Cloud Run tasks, before the free tier.
     pub dollars: f64,
+    /// US dollars for a second of one task, of which `dollars` is made. Absent where the plan does not
+    /// say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dollars_per_second: Option<f64>,
+}
+
+/// Cloud Run bills a task for at least a minute.
+/// <https://cloud.google.com/run/pricing>
+const LEAST_BILLED_SECONDS: f64 = 60.0;
+
+impl Estimate {
+    /// US dollars that Cloud Run bills for tasks that work so many seconds each, at this price of a
+    /// second.
+    pub fn bill(task_seconds: impl IntoIterator<Item = f64>, dollars_per_second: f64) -> f64 {
+        let billed = task_seconds.into_iter().map(|seconds| seconds.max(LEAST_BILLED_SECONDS));
+        billed.map(|seconds| seconds * dollars_per_second).sum()
+    }
+
+    /// The same estimate at another price of a second.
+    #[must_use]
+    pub fn at(self, dollars_per_second: f64) -> Self {
+        let before = self.dollars_per_second.unwrap_or(dollars_per_second);
+        let dollars = self.dollars / before * dollars_per_second;
+        Self { dollars, dollars_per_second: Some(dollars_per_second), ..self }
+    }
 }

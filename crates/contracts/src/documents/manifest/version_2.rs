@@ -10,6 +10,7 @@ use crate::documents::run_id::RunId;
 use crate::documents::schema::Column;
 use crate::documents::snapshot::SnapshotPlan;
 use crate::documents::table_write::{SchemaChanges, TableWrite};
+use crate::documents::task_kind::TaskKind;
 use crate::documents::unit::{Cut, KeyType, Leaf, Unit, UnitRef};
 use crate::error::{Error, Result};
 use crate::job::{Consistency, Excluded, RowSecurity, WriteDisposition};
@@ -114,6 +115,7 @@ impl ManifestVersion2 {
             tasks.push(Task::new(task.index, units));
         }
         Ok(Manifest {
+            task_kind: TaskKind::default(),
             version: Manifest::VERSION,
             run: self.run,
             job: self.job,

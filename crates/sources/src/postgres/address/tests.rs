@@ -46,6 +46,35 @@ fn modes_are_those_of_libpq() {
 }
 
 #[test]
+fn a_login_by_an_account_has_no_password_and_an_encrypted_connection() {
+    let login = |rest: &str| {
+        let address = read(&format!("postgres://{rest}")).map_err(|error| error.chain())?;
+        Ok::<_, String>(format!("{:?}", address.login))
+    };
+    let by_account = |user: &str| format!("Google {{ user: {user}, account: None }}");
+    for (rest, expected) in [
+        ("h/d?login=google_iam&sslmode=require", by_account("None")),
+        ("u%40x.iam@h/d?login=google_iam&sslmode=verify-ca", by_account("Some(\"u@x.iam\")")),
+        ("%2Fcloudsql%2Fp%3Ar%3Ai/d?user=u&login=google_iam", by_account("Some(\"u\")")),
+        ("localhost/d?login=google_iam", by_account("None")),
+        ("u@h/d", "Own".to_owned()),
+    ] {
+        assert_eq!(login(rest).unwrap(), expected, "{rest}");
+    }
+    for (rest, words) in [
+        ("u:p@h/d?login=google_iam&sslmode=require", "beside a password"),
+        ("u@h/d?login=google_iam&sslmode=require&password=p", "beside a password"),
+        ("u@h/d?login=google_iam&sslmode=prefer", "may not be encrypted"),
+        ("u@h/d?login=google_iam", "may not be encrypted"),
+        ("u@h?login=google_iam&sslmode=require", "without a database"),
+        ("u@h/d?login=iam", "not a kind of login"),
+    ] {
+        let said = login(rest).unwrap_err();
+        assert!(said.contains(words), "{rest}: {said}");
+    }
+}
+
+#[test]
 fn the_longest_silence_is_read_from_the_url() {
     let silence = |parameters: &str| {
         let address = read(&format!("postgres://u@h/d?{parameters}")).unwrap();
