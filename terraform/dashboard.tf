@@ -22,6 +22,22 @@ locals {
       type    = "LINE"
     },
     {
+      title   = "Bytes of a run, by job (mean)"
+      filter  = "${local._log_metric}/bytes\" resource.type=\"cloud_run_revision\""
+      by      = ["metric.label.job"]
+      aligner = "ALIGN_DELTA"
+      reducer = "REDUCE_MEAN"
+      type    = "LINE"
+    },
+    {
+      title   = "US dollars of a run, by job (mean)"
+      filter  = "${local._log_metric}/dollars\" resource.type=\"cloud_run_revision\""
+      by      = ["metric.label.job"]
+      aligner = "ALIGN_DELTA"
+      reducer = "REDUCE_MEAN"
+      type    = "LINE"
+    },
+    {
       title   = "Seconds of a run, by job (95th percentile)"
       filter  = "${local._log_metric}/seconds\" resource.type=\"cloud_run_revision\""
       by      = ["metric.label.job"]

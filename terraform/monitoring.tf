@@ -25,6 +25,19 @@ locals {
 
   # One alert for each kind of line that a person should see.
   _alerts = {
+    above_plan = {
+      title    = "a run cost more than its plan"
+      severity = "WARNING"
+      filter   = "${local._log_of.loader} AND jsonPayload.message=\"a run cost more than its plan\""
+      labels   = local._job_labels
+      meaning  = <<-EOT
+        The tasks worked longer than the plan expected, or were started again.
+        The line's `dollars` and `dollars_planned` say how much. Look at its
+        `retries` and `launches`, and at the failures that `sluice status`
+        shows. Where there are none, the source's statistics may be old:
+        `ANALYZE` its tables.
+      EOT
+    }
     dropped_message = {
       title    = "a message was dropped"
       severity = "ERROR"
@@ -128,6 +141,7 @@ locals {
   # Figures of a run, from the line at its end.
   _figures = {
     bytes    = { unit = "By", text = "bytes received from the source" }
+    dollars  = { unit = "{USD}", text = "US dollars of the tasks, as estimated from their receipts" }
     launches = { unit = "1", text = "executions ordered" }
     rows     = { unit = "1", text = "rows made visible" }
     seconds  = { unit = "s", text = "seconds from the plan to the end" }

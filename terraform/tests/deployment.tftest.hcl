@@ -258,6 +258,39 @@ run "the_tasks_have_the_size_that_is_chosen" {
   }
 }
 
+run "costs_are_seen" {
+  command = plan
+
+  assert {
+    condition = endswith(
+      google_monitoring_alert_policy.log["above_plan"].conditions[0].condition_matched_log[0].filter,
+      "resource.labels.service_name=\"sluice-loader\" AND resource.labels.location=\"europe-west3\" AND jsonPayload.message=\"a run cost more than its plan\""
+      ) && alltrue([
+        for word in ["`dollars`", "`dollars_planned`", "`retries`", "`launches`", "`sluice status`", "`ANALYZE`", "- job: ", "- run: "] :
+        strcontains(google_monitoring_alert_policy.log["above_plan"].documentation[0].content, word)
+    ])
+    error_message = "A run that costs more than its plan is not told, or not what to do."
+  }
+  assert {
+    condition = (
+      google_logging_metric.figures["dollars"].value_extractor == "EXTRACT(jsonPayload.dollars)"
+      && google_logging_metric.figures["dollars"].metric_descriptor[0].unit == "{USD}"
+    )
+    error_message = "There is no figure of what a run cost."
+  }
+  assert {
+    condition = alltrue([
+      for figure in keys(google_logging_metric.figures) :
+      strcontains(google_monitoring_dashboard.this.dashboard_json, "logging.googleapis.com/user/sluice/${figure}\\\"")
+    ])
+    error_message = "A figure has no chart."
+  }
+  assert {
+    condition     = length(jsondecode(google_monitoring_dashboard.this.dashboard_json).mosaicLayout.tiles) % 2 == 0
+    error_message = "The last row of charts has a gap."
+  }
+}
+
 run "alerts_are_sent" {
   command = apply
 
@@ -274,7 +307,7 @@ run "alerts_are_sent" {
   }
   assert {
     condition = toset(keys(google_monitoring_alert_policy.log)) == toset([
-      "dropped_message", "gave_up", "internal_error", "launched_again", "not_launched", "nulls",
+      "above_plan", "dropped_message", "gave_up", "internal_error", "launched_again", "not_launched", "nulls",
       "run_failed", "source_unreachable",
     ])
     error_message = "There are other alerts."
