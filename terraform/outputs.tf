@@ -35,6 +35,15 @@ output "commands" {
   }
 }
 
+output "database_grants" {
+  description = "SQL for each of cloud_sql_iam_logins, which its owner runs once: then jobs may read every table of the instance. PostgreSQL before 14 has no pg_read_all_data: grant `SELECT` on the tables."
+  value = {
+    for instance in toset(var.cloud_sql_iam_logins) : instance => "GRANT pg_read_all_data TO ${join(", ", [
+      for reader in local.source_readers : "\"${google_sql_user.source["${reader} ${instance}"].name}\""
+    ])};"
+  }
+}
+
 output "events_topic" {
   description = "Topic that the end of each run is published to."
   value       = google_pubsub_topic.events.id

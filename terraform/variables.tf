@@ -42,6 +42,23 @@ variable "callers" {
   }
 }
 
+variable "cloud_sql_iam_logins" {
+  description = "Instances of Cloud SQL for PostgreSQL that the planner and the tasks log in to as their service accounts, without a password, as `project:region:instance`: through a socket, where cloud_sql_instances names the instance too, or at its address. Set the flag `cloudsql.iam_authentication` of the instance to `on` before, and run the output database_grants after."
+  type        = list(string)
+  default     = []
+  nullable    = false
+  validation {
+    condition = alltrue([
+      for instance in var.cloud_sql_iam_logins : can(regex("^[a-z][a-z0-9-]+:[a-z0-9-]+:[a-z][a-z0-9-]*$", instance))
+    ])
+    error_message = "Each of cloud_sql_iam_logins is a connection name, `project:region:instance`: see `gcloud sql instances describe INSTANCE`."
+  }
+  validation {
+    condition     = length(var.cloud_sql_iam_logins) == 0 || length("${var.name}-extractor@${var.project_id}.iam") <= 63
+    error_message = "The name of a user of PostgreSQL has at most 63 characters, and `${var.name}-extractor@${var.project_id}.iam` has more: cloud_sql_iam_logins needs a shorter name."
+  }
+}
+
 variable "cloud_sql_instances" {
   description = "Cloud SQL instances that are reached through a socket, as `project:region:instance`. Jobs may name their sockets."
   type        = list(string)

@@ -20,6 +20,23 @@ mock_provider "google" {
   }
 }
 
+# Two accounts of their own names, so that no other is taken for them.
+override_resource {
+  target = google_service_account.this["extractor"]
+  values = {
+    email  = "sluice-extractor@shop-prod.iam.gserviceaccount.com"
+    member = "serviceAccount:sluice-extractor@shop-prod.iam.gserviceaccount.com"
+  }
+}
+
+override_resource {
+  target = google_service_account.this["planner"]
+  values = {
+    email  = "sluice-planner@shop-prod.iam.gserviceaccount.com"
+    member = "serviceAccount:sluice-planner@shop-prod.iam.gserviceaccount.com"
+  }
+}
+
 variables {
   project_id     = "shop-prod"
   region         = "europe-west3"
@@ -255,6 +272,94 @@ run "the_tasks_have_the_size_that_is_chosen" {
       && google_cloud_run_v2_job.extractor.template[0].template[0].timeout == "7200s"
     )
     error_message = "There are other limits."
+  }
+}
+
+run "instances_are_logged_in_to_without_a_password" {
+  command = apply
+
+  variables {
+    cloud_sql_iam_logins = ["shop-prod:europe-west3:shop", "other-project:europe-west3:crm"]
+    cloud_sql_instances  = ["shop-prod:europe-west3:shop"]
+  }
+
+  assert {
+    condition = toset([
+      for bound in google_project_iam_member.cloud_sql_login :
+      "${bound.project}: ${bound.role}: ${split("@", bound.member)[0]}: ${bound.condition[0].expression}"
+      ]) == toset(flatten([
+        for reader in ["extractor", "planner"] : [
+          for name, project in { crm = "other-project", shop = "shop-prod" } : join(": ", [
+            project,
+            "roles/cloudsql.instanceUser",
+            "serviceAccount:sluice-${reader}",
+            "resource.service == \"sqladmin.googleapis.com\" && resource.name == \"projects/${project}/instances/${name}\"",
+          ])
+        ]
+    ]))
+    error_message = "An account may not log in, or may log in to another instance."
+  }
+  assert {
+    condition = toset([
+      for user in google_sql_user.source : "${user.type} ${user.project} ${user.instance} ${user.name}"
+      ]) == toset([
+      "CLOUD_IAM_SERVICE_ACCOUNT other-project crm sluice-extractor@shop-prod.iam",
+      "CLOUD_IAM_SERVICE_ACCOUNT other-project crm sluice-planner@shop-prod.iam",
+      "CLOUD_IAM_SERVICE_ACCOUNT shop-prod shop sluice-extractor@shop-prod.iam",
+      "CLOUD_IAM_SERVICE_ACCOUNT shop-prod shop sluice-planner@shop-prod.iam",
+    ])
+    error_message = "An instance does not know an account as a user."
+  }
+  assert {
+    condition = output.database_grants == {
+      for instance in ["other-project:europe-west3:crm", "shop-prod:europe-west3:shop"] :
+      instance => "GRANT pg_read_all_data TO \"sluice-extractor@shop-prod.iam\", \"sluice-planner@shop-prod.iam\";"
+    }
+    error_message = "The owner of an instance is told other SQL."
+  }
+  assert {
+    condition = (
+      google_cloud_run_v2_service.planner.template[0].volumes[0].cloud_sql_instance[0].instances
+      == toset(["shop-prod:europe-west3:shop"])
+    ) && length(google_project_iam_member.cloud_sql) == 2
+    error_message = "A login opens a socket, or takes one away."
+  }
+  assert {
+    condition     = contains(keys(google_project_service.this), "sqladmin.googleapis.com")
+    error_message = "The API of Cloud SQL is not switched on."
+  }
+}
+
+run "a_login_alone_needs_the_api_and_no_socket" {
+  command = plan
+
+  variables {
+    cloud_sql_iam_logins = ["shop-prod:europe-west3:shop"]
+  }
+
+  assert {
+    condition     = contains(keys(google_project_service.this), "sqladmin.googleapis.com")
+    error_message = "The API of Cloud SQL is not switched on."
+  }
+  assert {
+    condition = (
+      length(google_project_iam_member.cloud_sql) == 0
+      && length(google_cloud_run_v2_service.planner.template[0].volumes) == 0
+    )
+    error_message = "There is a socket that nobody asked for."
+  }
+}
+
+run "passwords_are_usual" {
+  command = plan
+
+  assert {
+    condition = (
+      length(google_sql_user.source) == 0 && length(google_project_iam_member.cloud_sql_login) == 0
+      && length(output.database_grants) == 0
+      && !contains(keys(google_project_service.this), "sqladmin.googleapis.com")
+    )
+    error_message = "Something of Cloud SQL is made without an instance."
   }
 }
 

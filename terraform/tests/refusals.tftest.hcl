@@ -54,6 +54,24 @@ run "an_email_alone_is_no_member" {
   }
 }
 
+run "a_wrong_cloud_sql_iam_logins" {
+  command         = plan
+  expect_failures = [var.cloud_sql_iam_logins]
+  variables {
+    cloud_sql_iam_logins = ["europe-west3:shop"]
+  }
+}
+
+run "a_user_whose_name_is_too_long" {
+  command         = plan
+  expect_failures = [var.cloud_sql_iam_logins]
+  variables {
+    cloud_sql_iam_logins = ["shop-prod:europe-west3:shop"]
+    name                 = "the-warehouse-of-all"
+    project_id           = "shop-production-in-frankfurt1"
+  }
+}
+
 run "a_wrong_cloud_sql_instances" {
   command         = plan
   expect_failures = [var.cloud_sql_instances]
