@@ -2,7 +2,6 @@
 
 locals {
   _log_metric = "metric.type=\"logging.googleapis.com/user/${var.name}"
-
   # Two to a row.
   _charts = [
     {
@@ -58,7 +57,7 @@ locals {
       filter = join(" ", [
         "metric.type=\"run.googleapis.com/job/running_task_attempts\"",
         "resource.type=\"cloud_run_job\"",
-        "resource.label.job_name=\"${google_cloud_run_v2_job.extractor.name}\"",
+        local.is_extractor_metric,
       ])
       by      = ["resource.label.job_name"]
       aligner = "ALIGN_MAX"

@@ -71,11 +71,11 @@ resource "google_service_account" "this" {
 
 resource "google_cloud_run_v2_job_iam_member" "extractor" {
   for_each = {
-    for pair in setproduct(local._launchers, local._job_roles) :
-    "${pair[0]} ${pair[1]}" => { account = pair[0], role = pair[1] }
+    for bound in setproduct(keys(local.extractor_jobs), local._launchers, local._job_roles) :
+    join(" ", bound) => { job = bound[0], account = bound[1], role = bound[2] }
   }
 
-  name     = google_cloud_run_v2_job.extractor.name
+  name     = google_cloud_run_v2_job.extractor[each.value.job].name
   location = var.region
   role     = each.value.role
   member   = google_service_account.this[each.value.account].member

@@ -2,10 +2,25 @@
 # The messages are those that the programs log; docs/services.md lists them.
 
 locals {
+  extractor_job_names = sort([for job in google_cloud_run_v2_job.extractor : job.name])
+
+  # Tasks of every kind, in Cloud Logging and in Cloud Monitoring. Names are
+  # compared as a whole: one may be the beginning of another deployment's.
+  is_extractor_log = format(
+    length(local.extractor_job_names) == 1 ? "%s" : "(%s)",
+    join(" OR ", [
+      for name in local.extractor_job_names : "resource.labels.job_name=\"${name}\""
+    ]),
+  )
+  is_extractor_metric = format(
+    length(local.extractor_job_names) == 1 ? "resource.label.job_name=%s" : "resource.label.job_name=one_of(%s)",
+    join(",", [for name in local.extractor_job_names : "\"${name}\""]),
+  )
+
   _log_of = {
     extractor = join(" AND ", [
       "resource.type=\"cloud_run_job\"",
-      "resource.labels.job_name=\"${google_cloud_run_v2_job.extractor.name}\"",
+      local.is_extractor_log,
       "resource.labels.location=\"${var.region}\"",
     ])
     loader = join(" AND ", [

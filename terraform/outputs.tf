@@ -12,7 +12,7 @@ output "commands" {
   description = "What to try next, each a command to copy."
   value = {
     execute_again = join(" ", [
-      "gcloud run jobs execute ${google_cloud_run_v2_job.extractor.name}",
+      "gcloud run jobs execute ${google_cloud_run_v2_job.extractor[local.usual_job].name}",
       "--project=${var.project_id} --region=${var.region}",
       "--update-env-vars=SLUICE_MANIFEST=gs://${google_storage_bucket.runs.name}/runs/RUN/manifest.json",
     ])
@@ -50,8 +50,8 @@ output "events_topic" {
 }
 
 output "extractor_job" {
-  description = "The Cloud Run Job that tasks run in."
-  value       = google_cloud_run_v2_job.extractor.id
+  description = "The Cloud Run Job that the usual tasks run in."
+  value       = google_cloud_run_v2_job.extractor[local.usual_job].id
 }
 
 output "jobs_bucket" {

@@ -5,6 +5,7 @@ callers              = ["user:ann@example.com", "serviceAccount:web@shop-prod.ia
 cloud_sql_iam_logins = ["shop-prod:europe-west3:shop"]
 cloud_sql_instances  = ["shop-prod:europe-west3:shop", "other-project:europe-west3:crm"]
 datasets             = ["sales", "shop-lake-prod.crm"]
+delayed_tasks        = true
 deletion_protection  = false
 enable_services      = false
 event_subscribers    = ["serviceAccount:web@shop-prod.iam.gserviceaccount.com"]
@@ -14,6 +15,7 @@ inline_callers       = ["ann@example.com"]
 inline_messages      = true
 job_files            = ["/data"]
 job_hosts            = ["db.example.com", "*.internal"]
+job_task_sizes       = ["large"]
 jobs_folder          = "../jobs"
 kms_key              = "projects/shop-prod/locations/europe-west3/keyRings/data/cryptoKeys/sluice"
 labels               = { team = "sales" }
