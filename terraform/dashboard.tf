@@ -2,7 +2,6 @@
 
 locals {
   _log_metric = "metric.type=\"logging.googleapis.com/user/${var.name}"
-
   # Two to a row.
   _charts = [
     {
@@ -16,6 +15,22 @@ locals {
     {
       title   = "Rows of a run, by job (mean)"
       filter  = "${local._log_metric}/rows\" resource.type=\"cloud_run_revision\""
+      by      = ["metric.label.job"]
+      aligner = "ALIGN_DELTA"
+      reducer = "REDUCE_MEAN"
+      type    = "LINE"
+    },
+    {
+      title   = "Bytes of a run, by job (mean)"
+      filter  = "${local._log_metric}/bytes\" resource.type=\"cloud_run_revision\""
+      by      = ["metric.label.job"]
+      aligner = "ALIGN_DELTA"
+      reducer = "REDUCE_MEAN"
+      type    = "LINE"
+    },
+    {
+      title   = "US dollars of a run, by job (mean)"
+      filter  = "${local._log_metric}/dollars\" resource.type=\"cloud_run_revision\""
       by      = ["metric.label.job"]
       aligner = "ALIGN_DELTA"
       reducer = "REDUCE_MEAN"
@@ -42,7 +57,7 @@ locals {
       filter = join(" ", [
         "metric.type=\"run.googleapis.com/job/running_task_attempts\"",
         "resource.type=\"cloud_run_job\"",
-        "resource.label.job_name=\"${google_cloud_run_v2_job.extractor.name}\"",
+        local.is_extractor_metric,
       ])
       by      = ["resource.label.job_name"]
       aligner = "ALIGN_MAX"

@@ -1,8 +1,39 @@
-# The extractor: the Cloud Run Job whose tasks read the source. The planner and
-# the loader start its executions, each with its own number of tasks.
+# The extractor: the Cloud Run Jobs whose tasks read the source. The planner and
+# the loader start their executions, each with its own number of tasks.
 
 locals {
-  task_size = var.task_sizes[var.task_size]
+  # The job of the usual tasks: those of a job file that asks for no others.
+  usual_job = "${var.name}-extractor"
+
+  # The services start an execution with its own number of tasks and its own
+  # timeout, but cannot give it another size or delay it. So each kind of task
+  # has a job of its own.
+  extractor_jobs = merge([
+    for delayed in var.delayed_tasks ? [false, true] : [false] : {
+      for size in local.job_task_sizes :
+      join("-", concat(
+        [local.usual_job],
+        size == var.task_size ? [] : [size],
+        delayed ? ["delayed"] : [],
+      )) => { size = size, delayed = delayed }
+    }
+  ]...)
+
+  # The sizes that a job file may ask for, the usual one first.
+  job_task_sizes = concat([var.task_size], var.job_task_sizes)
+
+  # What a job file may ask for, and the job whose tasks are of that kind.
+  task_kinds = merge(
+    {
+      for name, job in local.extractor_jobs :
+      job.delayed ? "${job.size}-delayed" : job.size => name
+    },
+    var.delayed_tasks ? { delayed = "${local.usual_job}-delayed" } : {},
+  )
+
+  # Cloud Run's limit for the tasks of a delayed execution.
+  # https://cloud.google.com/run/docs/delayed-jobs
+  _delayed_task_hours = 12
 
   extractor_environment = {
     for name, value in local._check_environment : name => value if value != null
@@ -10,13 +41,19 @@ locals {
 }
 
 resource "google_cloud_run_v2_job" "extractor" {
-  name     = "${var.name}-extractor"
+  for_each = local.extractor_jobs
+
+  name     = each.key
   location = var.region
   labels   = merge(local.labels, { component = "extractor" })
   # Nothing is lost with it: all state lies in the bucket.
   deletion_protection = false
+  # Delayed executions are a preview of Cloud Run, which has to be asked for.
+  launch_stage = each.value.delayed ? "BETA" : null
 
   template {
+    # Cloud Run starts these within 12 hours, for less.
+    delay_execution = each.value.delayed ? true : null
     # Each execution is started with its own number of tasks. How many there may
     # be is the planner's `SLUICE_PARALLELISM` and not the job's `parallelism`:
     # Cloud Run refuses an execution of fewer tasks than that.
@@ -28,8 +65,13 @@ resource "google_cloud_run_v2_job" "extractor" {
       execution_environment = "EXECUTION_ENVIRONMENT_GEN2"
       encryption_key        = var.kms_key
       # An execution that a person starts has this one; those of the services
-      # have `SLUICE_TASK_TIMEOUT`, which is the same.
-      timeout = "${var.task_timeout_hours * 3600}s"
+      # have `SLUICE_TASK_TIMEOUT`, which is the same for tasks that are not
+      # delayed.
+      timeout = "${3600 * (
+        each.value.delayed
+        ? min(var.task_timeout_hours, local._delayed_task_hours)
+        : var.task_timeout_hours
+      )}s"
       # A task that could not reach its source tries once more in a second
       # attempt; the others are for machines that are lost.
       max_retries = 3
@@ -40,8 +82,8 @@ resource "google_cloud_run_v2_job" "extractor" {
 
         resources {
           limits = {
-            cpu    = tostring(local.task_size.cpu)
-            memory = local.task_size.memory
+            cpu    = tostring(var.task_sizes[each.value.size].cpu)
+            memory = var.task_sizes[each.value.size].memory
           }
         }
 
@@ -114,8 +156,9 @@ resource "google_cloud_run_v2_job" "extractor" {
   }
 
   lifecycle {
-    # Set by whatever deploys; no part of what is deployed.
-    ignore_changes = [client, client_version]
+    # Set by whatever deploys; no part of what is deployed. Cloud Run answers
+    # with another stage when the preview has ended.
+    ignore_changes = [client, client_version, launch_stage]
   }
 
   # An execution does not start before it may read its secrets.

@@ -71,11 +71,11 @@ resource "google_service_account" "this" {
 
 resource "google_cloud_run_v2_job_iam_member" "extractor" {
   for_each = {
-    for pair in setproduct(local._launchers, local._job_roles) :
-    "${pair[0]} ${pair[1]}" => { account = pair[0], role = pair[1] }
+    for bound in setproduct(keys(local.extractor_jobs), local._launchers, local._job_roles) :
+    join(" ", bound) => { job = bound[0], account = bound[1], role = bound[2] }
   }
 
-  name     = google_cloud_run_v2_job.extractor.name
+  name     = google_cloud_run_v2_job.extractor[each.value.job].name
   location = var.region
   role     = each.value.role
   member   = google_service_account.this[each.value.account].member
@@ -179,24 +179,70 @@ resource "google_project_iam_member" "bigquery" {
 }
 
 # Cloud SQL, which has no rights on an instance but by a condition.
+# https://cloud.google.com/sql/docs/postgres/iam-conditions
 
+locals {
+  _only_instance = {
+    for name, at in local.cloud_sql : name => {
+      title = "${var.name}: only ${at.instance}"
+      expression = join(" && ", [
+        "resource.service == \"sqladmin.googleapis.com\"",
+        "resource.name == \"projects/${at.project}/instances/${at.instance}\"",
+      ])
+    }
+  }
+  _cloud_sql_logins = {
+    for pair in setproduct(local.source_readers, toset(var.cloud_sql_iam_logins)) :
+    "${pair[0]} ${pair[1]}" => { account = pair[0], instance = pair[1] }
+  }
+}
+
+# Opening a socket.
 resource "google_project_iam_member" "cloud_sql" {
   for_each = {
     for pair in setproduct(local.source_readers, local.cloud_sql_instances) :
-    "${pair[0]} ${pair[1]}" => { account = pair[0], parts = split(":", pair[1]) }
+    "${pair[0]} ${pair[1]}" => { account = pair[0], instance = pair[1] }
   }
 
-  project = each.value.parts[0]
+  project = local.cloud_sql[each.value.instance].project
   role    = "roles/cloudsql.client"
   member  = google_service_account.this[each.value.account].member
 
   condition {
-    title = "${var.name}: only ${each.value.parts[2]}"
-    expression = join(" && ", [
-      "resource.service == \"sqladmin.googleapis.com\"",
-      "resource.name == \"projects/${each.value.parts[0]}/instances/${each.value.parts[2]}\"",
-    ])
+    title      = local._only_instance[each.value.instance].title
+    expression = local._only_instance[each.value.instance].expression
   }
+}
+
+# Logging in without a password.
+resource "google_project_iam_member" "cloud_sql_login" {
+  for_each = local._cloud_sql_logins
+
+  project = local.cloud_sql[each.value.instance].project
+  role    = "roles/cloudsql.instanceUser"
+  member  = google_service_account.this[each.value.account].member
+
+  condition {
+    title      = local._only_instance[each.value.instance].title
+    expression = local._only_instance[each.value.instance].expression
+  }
+}
+
+# The user of PostgreSQL that an account logs in as. It is deleted with the
+# deployment, and its membership of pg_read_all_data with it: left there
+# (`ABANDON`), it would give its rights to the next account of this name. Cloud
+# SQL refuses to delete a user that has rights on single tables; they are
+# revoked before, by `DROP OWNED BY`.
+resource "google_sql_user" "source" {
+  for_each = local._cloud_sql_logins
+
+  project  = local.cloud_sql[each.value.instance].project
+  instance = local.cloud_sql[each.value.instance].instance
+  # PostgreSQL's names are short: Cloud SQL has the end left out.
+  name = trimsuffix(google_service_account.this[each.value.account].email, ".gserviceaccount.com")
+  type = "CLOUD_IAM_SERVICE_ACCOUNT"
+
+  depends_on = [google_project_service.this]
 }
 
 # Pub/Sub.

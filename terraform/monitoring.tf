@@ -2,10 +2,25 @@
 # The messages are those that the programs log; docs/services.md lists them.
 
 locals {
+  extractor_job_names = sort([for job in google_cloud_run_v2_job.extractor : job.name])
+
+  # Tasks of every kind, in Cloud Logging and in Cloud Monitoring. Names are
+  # compared as a whole: one may be the beginning of another deployment's.
+  is_extractor_log = format(
+    length(local.extractor_job_names) == 1 ? "%s" : "(%s)",
+    join(" OR ", [
+      for name in local.extractor_job_names : "resource.labels.job_name=\"${name}\""
+    ]),
+  )
+  is_extractor_metric = format(
+    length(local.extractor_job_names) == 1 ? "resource.label.job_name=%s" : "resource.label.job_name=one_of(%s)",
+    join(",", [for name in local.extractor_job_names : "\"${name}\""]),
+  )
+
   _log_of = {
     extractor = join(" AND ", [
       "resource.type=\"cloud_run_job\"",
-      "resource.labels.job_name=\"${google_cloud_run_v2_job.extractor.name}\"",
+      local.is_extractor_log,
       "resource.labels.location=\"${var.region}\"",
     ])
     loader = join(" AND ", [
@@ -25,6 +40,19 @@ locals {
 
   # One alert for each kind of line that a person should see.
   _alerts = {
+    above_plan = {
+      title    = "a run cost more than its plan"
+      severity = "WARNING"
+      filter   = "${local._log_of.loader} AND jsonPayload.message=\"a run cost more than its plan\""
+      labels   = local._job_labels
+      meaning  = <<-EOT
+        The tasks worked longer than the plan expected, or were started again.
+        The line's `dollars` and `dollars_planned` say how much. Look at its
+        `retries` and `launches`, and at the failures that `sluice status`
+        shows. Where there are none, the source's statistics may be old:
+        `ANALYZE` its tables.
+      EOT
+    }
     dropped_message = {
       title    = "a message was dropped"
       severity = "ERROR"
@@ -128,6 +156,7 @@ locals {
   # Figures of a run, from the line at its end.
   _figures = {
     bytes    = { unit = "By", text = "bytes received from the source" }
+    dollars  = { unit = "{USD}", text = "US dollars of the tasks, as estimated from their receipts" }
     launches = { unit = "1", text = "executions ordered" }
     rows     = { unit = "1", text = "rows made visible" }
     seconds  = { unit = "s", text = "seconds from the plan to the end" }

@@ -4,6 +4,11 @@
 
 locals {
   cloud_sql_instances = sort(var.cloud_sql_instances)
+  # Every instance that has to do with a source, by its connection name.
+  cloud_sql = {
+    for name in toset(concat(var.cloud_sql_iam_logins, var.cloud_sql_instances)) :
+    name => { project = split(":", name)[0], instance = split(":", name)[2] }
+  }
   # One volume holds the sockets of all instances.
   cloud_sql_volumes = (
     length(local.cloud_sql_instances) > 0

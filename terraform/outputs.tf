@@ -12,7 +12,7 @@ output "commands" {
   description = "What to try next, each a command to copy."
   value = {
     execute_again = join(" ", [
-      "gcloud run jobs execute ${google_cloud_run_v2_job.extractor.name}",
+      "gcloud run jobs execute ${google_cloud_run_v2_job.extractor[local.usual_job].name}",
       "--project=${var.project_id} --region=${var.region}",
       "--update-env-vars=SLUICE_MANIFEST=gs://${google_storage_bucket.runs.name}/runs/RUN/manifest.json",
     ])
@@ -35,14 +35,23 @@ output "commands" {
   }
 }
 
+output "database_grants" {
+  description = "SQL for each of cloud_sql_iam_logins, which its owner runs once: then jobs may read every table of the instance. PostgreSQL before 14 has no pg_read_all_data: grant `SELECT` on the tables."
+  value = {
+    for instance in toset(var.cloud_sql_iam_logins) : instance => "GRANT pg_read_all_data TO ${join(", ", [
+      for reader in local.source_readers : "\"${google_sql_user.source["${reader} ${instance}"].name}\""
+    ])};"
+  }
+}
+
 output "events_topic" {
   description = "Topic that the end of each run is published to."
   value       = google_pubsub_topic.events.id
 }
 
 output "extractor_job" {
-  description = "The Cloud Run Job that tasks run in."
-  value       = google_cloud_run_v2_job.extractor.id
+  description = "The Cloud Run Job that the usual tasks run in."
+  value       = google_cloud_run_v2_job.extractor[local.usual_job].id
 }
 
 output "jobs_bucket" {

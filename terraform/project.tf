@@ -23,7 +23,7 @@ locals {
       "secretmanager.googleapis.com",
       "storage.googleapis.com",
     ],
-    length(var.cloud_sql_instances) > 0 ? ["sqladmin.googleapis.com"] : [],
+    length(local.cloud_sql) > 0 ? ["sqladmin.googleapis.com"] : [],
     var.network == null ? [] : ["compute.googleapis.com"],
   )
 }

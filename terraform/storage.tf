@@ -170,6 +170,22 @@ resource "google_storage_bucket_object" "job" {
       ])
     }
     precondition {
+      condition = try(each.value.cloud_run.task_size, null) == null || try(
+        contains(local.job_task_sizes, each.value.cloud_run.task_size), false
+      )
+      error_message = join(" ", [
+        "Job file `${each.key}.yaml`: `cloud_run.task_size` is one of",
+        "${join(", ", local.job_task_sizes)}; job_task_sizes allows others.",
+      ])
+    }
+    precondition {
+      condition = try(each.value.cloud_run.delay_execution, false) != true || var.delayed_tasks
+      error_message = join(" ", [
+        "Job file `${each.key}.yaml`: `cloud_run.delay_execution` needs",
+        "delayed_tasks = true.",
+      ])
+    }
+    precondition {
       condition = try(each.value.schedule, null) == null || can(
         regex("^\\S+( +\\S+){4}$", each.value.schedule)
       )

@@ -110,13 +110,13 @@ resource "google_pubsub_subscription" "push" {
 # An entry says that an execution may have ended. The loader looks for itself.
 resource "google_logging_project_sink" "executions" {
   name                   = "${var.name}-executions"
-  description            = "Ends of executions of ${var.name}-extractor, for the loader."
+  description            = "Ends of executions of tasks of ${var.name}, for the loader."
   destination            = "pubsub.googleapis.com/${google_pubsub_topic.executions.id}"
   unique_writer_identity = true
   filter = join(" AND ", [
     "log_id(\"cloudaudit.googleapis.com/system_event\")",
     "resource.type=\"cloud_run_job\"",
-    "resource.labels.job_name=\"${google_cloud_run_v2_job.extractor.name}\"",
+    local.is_extractor_log,
     "resource.labels.location=\"${var.region}\"",
     "protoPayload.methodName=\"/Jobs.RunJob\"",
   ])

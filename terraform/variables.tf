@@ -42,6 +42,23 @@ variable "callers" {
   }
 }
 
+variable "cloud_sql_iam_logins" {
+  description = "Instances of Cloud SQL for PostgreSQL that the planner and the tasks log in to as their service accounts, without a password, as `project:region:instance`: through a socket, where cloud_sql_instances names the instance too, or at its address. Set the flag `cloudsql.iam_authentication` of the instance to `on` before, and run the output database_grants after."
+  type        = list(string)
+  default     = []
+  nullable    = false
+  validation {
+    condition = alltrue([
+      for instance in var.cloud_sql_iam_logins : can(regex("^[a-z][a-z0-9-]+:[a-z0-9-]+:[a-z][a-z0-9-]*$", instance))
+    ])
+    error_message = "Each of cloud_sql_iam_logins is a connection name, `project:region:instance`: see `gcloud sql instances describe INSTANCE`."
+  }
+  validation {
+    condition     = length(var.cloud_sql_iam_logins) == 0 || length("${var.name}-extractor@${var.project_id}.iam") <= 63
+    error_message = "The name of a user of PostgreSQL has at most 63 characters, and `${var.name}-extractor@${var.project_id}.iam` has more: cloud_sql_iam_logins needs a shorter name."
+  }
+}
+
 variable "cloud_sql_instances" {
   description = "Cloud SQL instances that are reached through a socket, as `project:region:instance`. Jobs may name their sockets."
   type        = list(string)
@@ -68,6 +85,21 @@ variable "datasets" {
       for dataset in var.datasets : can(regex("^([a-z][a-z0-9-]+\\.)?[A-Za-z0-9_]+$", dataset))
     ])
     error_message = "Each of datasets is `dataset` or `project.dataset`."
+  }
+}
+
+variable "delayed_tasks" {
+  description = "Whether job files may ask for tasks that start within 12 hours, when Cloud Run has capacity to spare, and cost about 30 % less: `cloud_run: {delay_execution: true}`. Such a task may take 12 hours at most."
+  type        = bool
+  default     = false
+  nullable    = false
+  validation {
+    condition     = can(tobool(var.delayed_tasks))
+    error_message = "delayed_tasks is true or false."
+  }
+  validation {
+    condition     = !var.delayed_tasks || var.run_deadline_hours > 12
+    error_message = "delayed_tasks needs run_deadline_hours of more than 12: a run would end before its tasks start."
   }
 }
 
@@ -172,6 +204,28 @@ variable "job_hosts" {
   validation {
     condition     = alltrue([for host in var.job_hosts : can(regex("^[^,\\s/@]+$", host))])
     error_message = "Each of job_hosts is `host`, `host:port`, `*.domain` or `*`, without a scheme and a user."
+  }
+}
+
+variable "job_task_sizes" {
+  description = "Which of task_sizes a job file may ask for, besides task_size: `cloud_run: {task_size: large}`."
+  type        = list(string)
+  default     = []
+  nullable    = false
+  validation {
+    condition     = length(setsubtract(var.job_task_sizes, keys(var.task_sizes))) == 0
+    error_message = "Each of job_task_sizes is one of task_sizes: ${join(", ", sort(keys(var.task_sizes)))}."
+  }
+  validation {
+    condition     = length(distinct(concat([var.task_size], var.job_task_sizes))) == 1 + length(var.job_task_sizes)
+    error_message = "job_task_sizes names each size once, and not task_size (${var.task_size}), which every job file may ask for."
+  }
+  validation {
+    condition = alltrue([
+      for size in var.job_task_sizes :
+      length("${var.name}-extractor-${size}${var.delayed_tasks ? "-delayed" : ""}") <= 63
+    ])
+    error_message = "The name of a Cloud Run Job has at most 63 characters: shorten name, or the names of job_task_sizes."
   }
 }
 
@@ -470,7 +524,7 @@ variable "source_tls" {
 }
 
 variable "task_size" {
-  description = "Which of task_sizes the tasks have."
+  description = "Which of task_sizes the tasks have, unless their job file asks for another (job_task_sizes)."
   type        = string
   default     = "small"
   nullable    = false
@@ -493,6 +547,14 @@ variable "task_sizes" {
     huge   = { cpu = 8, memory = "16Gi" }
   }
   nullable = false
+  validation {
+    # Each is part of a job's name, and of the kind of a task, such as `large-delayed`.
+    condition = alltrue([
+      for name, _ in var.task_sizes :
+      can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", name)) && !can(regex("^(.*-)?delayed$", name))
+    ])
+    error_message = "task_sizes: a name has lowercase letters, digits and single `-` between them, begins with a letter, and is not and does not end in `delayed`."
+  }
   validation {
     condition     = alltrue([for _, size in var.task_sizes : contains([1, 2, 4, 6, 8], size.cpu)])
     error_message = "task_sizes: cpu is 1, 2, 4, 6 or 8."

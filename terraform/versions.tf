@@ -4,8 +4,9 @@ terraform {
 
   required_providers {
     google = {
-      source  = "hashicorp/google"
-      version = ">= 6.50, < 9.0"
+      source = "hashicorp/google"
+      # A job that delays its executions needs 8.6.
+      version = ">= 8.6, < 9.0"
     }
   }
 }

@@ -20,6 +20,28 @@ mock_provider "google" {
   }
 }
 
+# Two accounts and a job of their own names, so that no other is taken for them.
+override_resource {
+  target = google_service_account.this["extractor"]
+  values = {
+    email  = "sluice-extractor@shop-prod.iam.gserviceaccount.com"
+    member = "serviceAccount:sluice-extractor@shop-prod.iam.gserviceaccount.com"
+  }
+}
+
+override_resource {
+  target = google_service_account.this["planner"]
+  values = {
+    email  = "sluice-planner@shop-prod.iam.gserviceaccount.com"
+    member = "serviceAccount:sluice-planner@shop-prod.iam.gserviceaccount.com"
+  }
+}
+
+override_resource {
+  target = google_cloud_run_v2_job.extractor["sluice-extractor"]
+  values = { id = "projects/shop-prod/locations/europe-west3/jobs/the-usual-one" }
+}
+
 variables {
   project_id     = "shop-prod"
   region         = "europe-west3"
@@ -44,7 +66,7 @@ run "five_lines_are_enough" {
     error_message = "The planner is cut off before a planning is done."
   }
   assert {
-    condition     = google_cloud_run_v2_job.extractor.template[0].template[0].timeout == "86400s"
+    condition     = google_cloud_run_v2_job.extractor["sluice-extractor"].template[0].template[0].timeout == "86400s"
     error_message = "An execution by hand ends before the run does."
   }
   assert {
@@ -158,7 +180,7 @@ run "the_source_is_reached_by_socket_or_network" {
     condition = alltrue([
       for containers in [
         google_cloud_run_v2_service.planner.template[0].containers,
-        google_cloud_run_v2_job.extractor.template[0].template[0].containers,
+        google_cloud_run_v2_job.extractor["sluice-extractor"].template[0].template[0].containers,
       ] :
       sort(containers[0].volume_mounts[*].mount_path) == tolist(["/certificates/shop", "/cloudsql"])
     ])
@@ -167,7 +189,7 @@ run "the_source_is_reached_by_socket_or_network" {
   assert {
     condition = (
       google_cloud_run_v2_service.planner.template[0].vpc_access[0].egress == "PRIVATE_RANGES_ONLY"
-      && google_cloud_run_v2_job.extractor.template[0].template[0].vpc_access[0].egress == "PRIVATE_RANGES_ONLY"
+      && google_cloud_run_v2_job.extractor["sluice-extractor"].template[0].template[0].vpc_access[0].egress == "PRIVATE_RANGES_ONLY"
       && length(google_cloud_run_v2_service.loader.template[0].vpc_access) == 0
     )
     error_message = "The network is not that of the planner and the tasks, or is the loader's too."
@@ -241,7 +263,7 @@ run "the_tasks_have_the_size_that_is_chosen" {
   }
 
   assert {
-    condition = google_cloud_run_v2_job.extractor.template[0].template[0].containers[0].resources[0].limits == tomap({
+    condition = google_cloud_run_v2_job.extractor["sluice-extractor"].template[0].template[0].containers[0].resources[0].limits == tomap({
       cpu = "4", memory = "8Gi"
     })
     error_message = "The tasks have another size."
@@ -252,9 +274,276 @@ run "the_tasks_have_the_size_that_is_chosen" {
         for env in google_cloud_run_v2_service.planner.template[0].containers[0].env : env.value
         if env.name == "SLUICE_PARALLELISM"
       ]) == "8"
-      && google_cloud_run_v2_job.extractor.template[0].template[0].timeout == "7200s"
+      && google_cloud_run_v2_job.extractor["sluice-extractor"].template[0].template[0].timeout == "7200s"
     )
     error_message = "There are other limits."
+  }
+}
+
+run "job_files_ask_for_no_other_tasks_by_default" {
+  command = plan
+
+  assert {
+    condition     = keys(google_cloud_run_v2_job.extractor) == ["sluice-extractor"]
+    error_message = "There are other jobs than that of the usual tasks."
+  }
+  assert {
+    condition = alltrue([
+      for service in [google_cloud_run_v2_service.planner, google_cloud_run_v2_service.loader] : one([
+        for env in service.template[0].containers[0].env : env.value if env.name == "SLUICE_EXTRACTOR_JOBS"
+      ]) == "small=sluice-extractor"
+    ])
+    error_message = "A service knows other kinds of tasks than the usual one."
+  }
+  assert {
+    condition = (
+      strcontains(google_logging_project_sink.executions.filter, " AND resource.labels.job_name=\"sluice-extractor\" AND ")
+      && strcontains(google_monitoring_dashboard.this.dashboard_json, "resource.label.job_name=\\\"sluice-extractor\\\"")
+    )
+    error_message = "The filters are not about the usual job alone."
+  }
+}
+
+run "each_kind_of_task_has_a_job" {
+  command = plan
+
+  variables {
+    delayed_tasks  = true
+    job_task_sizes = ["large", "huge"]
+    jobs_folder    = "./tests/kinds"
+  }
+
+  assert {
+    condition = {
+      for name, job in google_cloud_run_v2_job.extractor : name => join(" ", concat(
+        [job.template[0].template[0].containers[0].resources[0].limits.cpu, job.template[0].template[0].timeout],
+        job.template[0].delay_execution == true ? ["delayed", job.launch_stage] : [],
+      ))
+      } == {
+      "sluice-extractor"               = "1 86400s"
+      "sluice-extractor-delayed"       = "1 43200s delayed BETA"
+      "sluice-extractor-huge"          = "8 86400s"
+      "sluice-extractor-huge-delayed"  = "8 43200s delayed BETA"
+      "sluice-extractor-large"         = "4 86400s"
+      "sluice-extractor-large-delayed" = "4 43200s delayed BETA"
+    }
+    error_message = "A kind of task has no job, or another size, delay or timeout."
+  }
+  assert {
+    condition     = alltrue([for name, job in google_cloud_run_v2_job.extractor : job.name == name])
+    error_message = "A job has another name than the services are told."
+  }
+  assert {
+    condition = alltrue([
+      for service in [google_cloud_run_v2_service.planner, google_cloud_run_v2_service.loader] : one([
+        for env in service.template[0].containers[0].env : env.value if env.name == "SLUICE_EXTRACTOR_JOBS"
+        ]) == join(",", [
+        "delayed=sluice-extractor-delayed",
+        "huge=sluice-extractor-huge",
+        "huge-delayed=sluice-extractor-huge-delayed",
+        "large=sluice-extractor-large",
+        "large-delayed=sluice-extractor-large-delayed",
+        "small=sluice-extractor",
+        "small-delayed=sluice-extractor-delayed",
+      ])
+    ])
+    error_message = "A service knows other kinds of tasks."
+  }
+  assert {
+    condition = !anytrue(flatten([
+      for job in google_cloud_run_v2_job.extractor : [
+        for env in job.template[0].template[0].containers[0].env : startswith(env.name, "SLUICE_EXTRACTOR")
+      ]
+    ]))
+    error_message = "A task is told about jobs, which it has no right to start."
+  }
+  assert {
+    condition = toset([
+      for bound in google_cloud_run_v2_job_iam_member.extractor : "${bound.name} ${bound.role}"
+      ]) == toset([
+      for pair in setproduct(
+        keys(google_cloud_run_v2_job.extractor), ["roles/run.jobsExecutorWithOverrides", "roles/run.viewer"]
+      ) : "${pair[0]} ${pair[1]}"
+    ]) && length(google_cloud_run_v2_job_iam_member.extractor) == 24
+    error_message = "A launcher may not start, watch or end the executions of a job."
+  }
+  assert {
+    condition = alltrue([
+      for name, _ in google_cloud_run_v2_job.extractor :
+      strcontains(google_logging_project_sink.executions.filter, "resource.labels.job_name=\"${name}\"")
+      && strcontains(google_monitoring_alert_policy.log["source_unreachable"].conditions[0].condition_matched_log[0].filter, "resource.labels.job_name=\"${name}\"")
+      && strcontains(google_monitoring_dashboard.this.dashboard_json, "\\\"${name}\\\"")
+    ])
+    error_message = "The sink, an alert or a chart leaves a job out."
+  }
+  assert {
+    condition = strcontains(
+      google_logging_project_sink.executions.filter,
+      " AND (resource.labels.job_name=\"sluice-extractor\" OR "
+    )
+    error_message = "The names are alternatives to the rest of the filter."
+  }
+}
+
+run "delayed_tasks_keep_a_shorter_timeout" {
+  command = plan
+
+  variables {
+    delayed_tasks      = true
+    task_timeout_hours = 2
+  }
+
+  assert {
+    condition = alltrue([
+      for job in google_cloud_run_v2_job.extractor : job.template[0].template[0].timeout == "7200s"
+    ])
+    error_message = "A delayed task may take longer than the others."
+  }
+}
+
+run "the_executions_of_a_run_are_of_the_usual_job" {
+  command = apply
+
+  variables {
+    delayed_tasks  = true
+    job_task_sizes = ["huge"]
+  }
+
+  assert {
+    condition = alltrue([
+      for service in [google_cloud_run_v2_service.planner, google_cloud_run_v2_service.loader] : one([
+        for env in service.template[0].containers[0].env : env.value if env.name == "SLUICE_EXTRACTOR_JOB"
+      ]) == "projects/shop-prod/locations/europe-west3/jobs/the-usual-one"
+    ])
+    error_message = "A service starts tasks of another kind for a job file that asks for none."
+  }
+  assert {
+    condition = (
+      output.extractor_job == "projects/shop-prod/locations/europe-west3/jobs/the-usual-one"
+      && strcontains(output.commands.execute_again, " sluice-extractor ")
+    )
+    error_message = "The outputs are about another job."
+  }
+}
+
+run "instances_are_logged_in_to_without_a_password" {
+  command = apply
+
+  variables {
+    cloud_sql_iam_logins = ["shop-prod:europe-west3:shop", "other-project:europe-west3:crm"]
+    cloud_sql_instances  = ["shop-prod:europe-west3:shop"]
+  }
+
+  assert {
+    condition = toset([
+      for bound in google_project_iam_member.cloud_sql_login :
+      "${bound.project}: ${bound.role}: ${split("@", bound.member)[0]}: ${bound.condition[0].expression}"
+      ]) == toset(flatten([
+        for reader in ["extractor", "planner"] : [
+          for name, project in { crm = "other-project", shop = "shop-prod" } : join(": ", [
+            project,
+            "roles/cloudsql.instanceUser",
+            "serviceAccount:sluice-${reader}",
+            "resource.service == \"sqladmin.googleapis.com\" && resource.name == \"projects/${project}/instances/${name}\"",
+          ])
+        ]
+    ]))
+    error_message = "An account may not log in, or may log in to another instance."
+  }
+  assert {
+    condition = toset([
+      for user in google_sql_user.source : "${user.type} ${user.project} ${user.instance} ${user.name}"
+      ]) == toset([
+      "CLOUD_IAM_SERVICE_ACCOUNT other-project crm sluice-extractor@shop-prod.iam",
+      "CLOUD_IAM_SERVICE_ACCOUNT other-project crm sluice-planner@shop-prod.iam",
+      "CLOUD_IAM_SERVICE_ACCOUNT shop-prod shop sluice-extractor@shop-prod.iam",
+      "CLOUD_IAM_SERVICE_ACCOUNT shop-prod shop sluice-planner@shop-prod.iam",
+    ])
+    error_message = "An instance does not know an account as a user."
+  }
+  assert {
+    condition = output.database_grants == {
+      for instance in ["other-project:europe-west3:crm", "shop-prod:europe-west3:shop"] :
+      instance => "GRANT pg_read_all_data TO \"sluice-extractor@shop-prod.iam\", \"sluice-planner@shop-prod.iam\";"
+    }
+    error_message = "The owner of an instance is told other SQL."
+  }
+  assert {
+    condition = (
+      google_cloud_run_v2_service.planner.template[0].volumes[0].cloud_sql_instance[0].instances
+      == toset(["shop-prod:europe-west3:shop"])
+    ) && length(google_project_iam_member.cloud_sql) == 2
+    error_message = "A login opens a socket, or takes one away."
+  }
+  assert {
+    condition     = contains(keys(google_project_service.this), "sqladmin.googleapis.com")
+    error_message = "The API of Cloud SQL is not switched on."
+  }
+}
+
+run "a_login_alone_needs_the_api_and_no_socket" {
+  command = plan
+
+  variables {
+    cloud_sql_iam_logins = ["shop-prod:europe-west3:shop"]
+  }
+
+  assert {
+    condition     = contains(keys(google_project_service.this), "sqladmin.googleapis.com")
+    error_message = "The API of Cloud SQL is not switched on."
+  }
+  assert {
+    condition = (
+      length(google_project_iam_member.cloud_sql) == 0
+      && length(google_cloud_run_v2_service.planner.template[0].volumes) == 0
+    )
+    error_message = "There is a socket that nobody asked for."
+  }
+}
+
+run "passwords_are_usual" {
+  command = plan
+
+  assert {
+    condition = (
+      length(google_sql_user.source) == 0 && length(google_project_iam_member.cloud_sql_login) == 0
+      && length(output.database_grants) == 0
+      && !contains(keys(google_project_service.this), "sqladmin.googleapis.com")
+    )
+    error_message = "Something of Cloud SQL is made without an instance."
+  }
+}
+
+run "costs_are_seen" {
+  command = plan
+
+  assert {
+    condition = endswith(
+      google_monitoring_alert_policy.log["above_plan"].conditions[0].condition_matched_log[0].filter,
+      "resource.labels.service_name=\"sluice-loader\" AND resource.labels.location=\"europe-west3\" AND jsonPayload.message=\"a run cost more than its plan\""
+      ) && alltrue([
+        for word in ["`dollars`", "`dollars_planned`", "`retries`", "`launches`", "`sluice status`", "`ANALYZE`", "- job: ", "- run: "] :
+        strcontains(google_monitoring_alert_policy.log["above_plan"].documentation[0].content, word)
+    ])
+    error_message = "A run that costs more than its plan is not told, or not what to do."
+  }
+  assert {
+    condition = (
+      google_logging_metric.figures["dollars"].value_extractor == "EXTRACT(jsonPayload.dollars)"
+      && google_logging_metric.figures["dollars"].metric_descriptor[0].unit == "{USD}"
+    )
+    error_message = "There is no figure of what a run cost."
+  }
+  assert {
+    condition = alltrue([
+      for figure in keys(google_logging_metric.figures) :
+      strcontains(google_monitoring_dashboard.this.dashboard_json, "logging.googleapis.com/user/sluice/${figure}\\\"")
+    ])
+    error_message = "A figure has no chart."
+  }
+  assert {
+    condition     = length(jsondecode(google_monitoring_dashboard.this.dashboard_json).mosaicLayout.tiles) % 2 == 0
+    error_message = "The last row of charts has a gap."
   }
 }
 
@@ -274,7 +563,7 @@ run "alerts_are_sent" {
   }
   assert {
     condition = toset(keys(google_monitoring_alert_policy.log)) == toset([
-      "dropped_message", "gave_up", "internal_error", "launched_again", "not_launched", "nulls",
+      "above_plan", "dropped_message", "gave_up", "internal_error", "launched_again", "not_launched", "nulls",
       "run_failed", "source_unreachable",
     ])
     error_message = "There are other alerts."

@@ -54,6 +54,24 @@ run "an_email_alone_is_no_member" {
   }
 }
 
+run "a_wrong_cloud_sql_iam_logins" {
+  command         = plan
+  expect_failures = [var.cloud_sql_iam_logins]
+  variables {
+    cloud_sql_iam_logins = ["europe-west3:shop"]
+  }
+}
+
+run "a_user_whose_name_is_too_long" {
+  command         = plan
+  expect_failures = [var.cloud_sql_iam_logins]
+  variables {
+    cloud_sql_iam_logins = ["shop-prod:europe-west3:shop"]
+    name                 = "the-warehouse-of-all"
+    project_id           = "shop-production-in-frankfurt1"
+  }
+}
+
 run "a_wrong_cloud_sql_instances" {
   command         = plan
   expect_failures = [var.cloud_sql_instances]
@@ -75,6 +93,15 @@ run "a_wrong_datasets" {
   expect_failures = [var.datasets]
   variables {
     datasets = ["bigquery://shop/sales"]
+  }
+}
+
+run "a_deadline_before_delayed_tasks_start" {
+  command         = plan
+  expect_failures = [var.delayed_tasks]
+  variables {
+    delayed_tasks      = true
+    run_deadline_hours = 12
   }
 }
 
@@ -131,6 +158,44 @@ run "a_wrong_job_hosts" {
   expect_failures = [var.job_hosts]
   variables {
     job_hosts = ["postgres://db.example.com"]
+  }
+}
+
+run "a_wrong_job_task_sizes" {
+  command         = plan
+  expect_failures = [var.job_task_sizes]
+  variables {
+    job_task_sizes = ["giant"]
+  }
+}
+
+run "a_size_twice" {
+  command         = plan
+  expect_failures = [var.job_task_sizes]
+  variables {
+    job_task_sizes = ["large", "large"]
+  }
+}
+
+run "the_usual_size_once_more" {
+  command         = plan
+  expect_failures = [var.job_task_sizes]
+  variables {
+    job_task_sizes = ["small"]
+  }
+}
+
+run "a_job_whose_name_is_too_long" {
+  command         = plan
+  expect_failures = [var.job_task_sizes]
+  variables {
+    delayed_tasks  = true
+    job_task_sizes = ["for-the-very-widest-rows1"]
+    name           = "the-warehouse-of-all"
+    task_sizes = {
+      small                     = { cpu = 1, memory = "2Gi" }
+      for-the-very-widest-rows1 = { cpu = 1, memory = "2Gi" }
+    }
   }
 }
 
@@ -382,6 +447,38 @@ run "a_wrong_task_sizes" {
   }
 }
 
+run "a_size_whose_name_is_no_job_name" {
+  command         = plan
+  expect_failures = [var.task_sizes]
+  variables {
+    task_sizes = { small = { cpu = 1, memory = "2Gi" }, Large = { cpu = 4, memory = "8Gi" } }
+  }
+}
+
+run "a_size_with_two_hyphens" {
+  command         = plan
+  expect_failures = [var.task_sizes]
+  variables {
+    task_sizes = { small = { cpu = 1, memory = "2Gi" }, extra--large = { cpu = 4, memory = "8Gi" } }
+  }
+}
+
+run "a_size_that_is_called_delayed" {
+  command         = plan
+  expect_failures = [var.task_sizes]
+  variables {
+    task_sizes = { small = { cpu = 1, memory = "2Gi" }, delayed = { cpu = 4, memory = "8Gi" } }
+  }
+}
+
+run "a_size_that_ends_in_delayed" {
+  command         = plan
+  expect_failures = [var.task_sizes]
+  variables {
+    task_sizes = { small = { cpu = 1, memory = "2Gi" }, small-delayed = { cpu = 4, memory = "8Gi" } }
+  }
+}
+
 run "too_much_memory_for_a_cpu" {
   command         = plan
   expect_failures = [var.task_sizes]
@@ -443,6 +540,23 @@ run "a_job_file_with_other_variable" {
   expect_failures = [google_storage_bucket_object.job]
   variables {
     jobs_folder = "./tests/refused/other_variable"
+  }
+}
+
+run "a_job_file_with_other_size" {
+  command         = plan
+  expect_failures = [google_storage_bucket_object.job]
+  variables {
+    job_task_sizes = ["huge"]
+    jobs_folder    = "./tests/refused/other_size"
+  }
+}
+
+run "a_job_file_with_delay" {
+  command         = plan
+  expect_failures = [google_storage_bucket_object.job]
+  variables {
+    jobs_folder = "./tests/refused/delay"
   }
 }
 
