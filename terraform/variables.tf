@@ -97,10 +97,6 @@ variable "delayed_tasks" {
     condition     = can(tobool(var.delayed_tasks))
     error_message = "delayed_tasks is true or false."
   }
-  validation {
-    condition     = !var.delayed_tasks || var.run_deadline_hours > 12
-    error_message = "delayed_tasks needs run_deadline_hours of more than 12: a run would end before its tasks start."
-  }
 }
 
 variable "deletion_protection" {

@@ -96,15 +96,6 @@ run "a_wrong_datasets" {
   }
 }
 
-run "a_deadline_before_delayed_tasks_start" {
-  command         = plan
-  expect_failures = [var.delayed_tasks]
-  variables {
-    delayed_tasks      = true
-    run_deadline_hours = 12
-  }
-}
-
 run "a_wrong_event_subscribers" {
   command         = plan
   expect_failures = [var.event_subscribers]

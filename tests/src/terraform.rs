@@ -11,6 +11,7 @@ use crate::needs::{skip, variable};
 #[derive(Debug)]
 pub struct Deployment {
     resources: Vec<Resource>,
+    outputs: Value,
 }
 
 /// One resource of a deployment.
@@ -20,6 +21,8 @@ pub struct Resource {
     pub kind: String,
     /// Its name in the module.
     pub name: String,
+    /// Its key, if the module has several of that name.
+    pub key: String,
     /// Its arguments, and what Google would have chosen.
     pub values: Value,
 }
@@ -40,10 +43,11 @@ impl Deployment {
             .map(|resource| Resource {
                 kind: text(&resource["type"]),
                 name: text(&resource["name"]),
+                key: text(&resource["index"]),
                 values: resource["values"].clone(),
             })
             .collect();
-        Some(Self { resources })
+        Some(Self { resources, outputs: shown["values"]["outputs"].clone() })
     }
 
     /// Every resource.
@@ -57,6 +61,32 @@ impl Deployment {
             self.resources.iter().filter(|resource| resource.kind == kind).collect();
         assert!(!found.is_empty(), "the module makes no `{kind}`");
         found
+    }
+
+    /// The resource of a kind and a key.
+    pub fn keyed(&self, kind: &str, key: &str) -> &Value {
+        let found = self.all(kind).into_iter().find(|resource| resource.key == key);
+        &found.unwrap_or_else(|| panic!("the module makes no `{kind}` for `{key}`")).values
+    }
+
+    /// An output of the module.
+    pub fn output(&self, name: &str) -> &Value {
+        let output = &self.outputs[name]["value"];
+        assert!(!output.is_null(), "the module has no output `{name}`");
+        output
+    }
+
+    /// The container of a program: that of a service, or of a job's tasks.
+    pub fn container(&self, program: &str) -> &Value {
+        let kind = match program {
+            "extractor" => "google_cloud_run_v2_job",
+            _ => "google_cloud_run_v2_service",
+        };
+        let template = &self.one(kind, program)["template"][0];
+        // A job's template is that of its executions, which has that of their tasks.
+        let tasks = &template["template"][0];
+        let template = if tasks.is_null() { template } else { tasks };
+        &template["containers"][0]
     }
 
     /// The resource of a kind and a name.

@@ -21,7 +21,7 @@ use sluice_tests::cloud::run::{CloudRun, Job};
 use sluice_tests::cloud::service::{Call, Service};
 use sluice_tests::cloud::tasks::CloudTasks;
 
-const INVOKER: &str = "invoker@demo.iam.gserviceaccount.com";
+const INVOKER: &str = "invoker@shop-prod.iam.gserviceaccount.com";
 
 fn endpoints(service: &str, address: &str) -> Endpoints {
     serde_json::from_value(json!({ service: address })).expect("this is how endpoints are typed")
@@ -282,7 +282,7 @@ print(json.dumps([{'attributes': dict(each.message.attributes), **json.loads(eac
         assert_eq!(said[0]["rows"], 7);
     }
 
-    let nowhere = Client::new(&endpoints, "projects/demo/topics/nowhere").await.unwrap();
+    let nowhere = Client::new(&endpoints, "projects/shop-prod/topics/nowhere").await.unwrap();
     let error = nowhere.announce(&event).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound, "{}", error.chain());
     assert!(error.remedy().unwrap().contains("`SLUICE_TOPIC`"));

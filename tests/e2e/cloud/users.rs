@@ -79,9 +79,10 @@ print(*Run.objects.values_list('event', 'run_key', 'rows'))
 #[tokio::test(flavor = "multi_thread")]
 async fn a_day_that_is_closed_in_django_becomes_a_table() {
     let Some(pubsub) = PubSub::start().await else { return };
-    let Some(django) = Django::start(&pubsub).await else { return };
-    // The topics of the example's settings for one machine.
-    let told = Some((pubsub.host(), pubsub.topic("sluice-events").await));
+    let events = pubsub.topic("sluice-events").await;
+    let requests = PubSub::name("topics", "sluice-requests");
+    let Some(django) = Django::start(&pubsub, &requests, &events).await else { return };
+    let told = Some((pubsub.host(), events));
     let Some(shop) =
         Shop::open_with(|setting| sluice_tests::cloud::world::Setting { pubsub: told, ..setting })
             .await

@@ -4,7 +4,7 @@ use serde_json::Value;
 use sluice_tests::terraform::Deployment;
 
 use super::source::{page, root, routes};
-use super::{PROGRAMS, container, list, set, text};
+use super::{PROGRAMS, list, set, text};
 
 #[test]
 fn calls_arrive_where_a_service_answers_them_with_tokens_that_it_accepts() {
@@ -93,7 +93,7 @@ fn every_program_is_told_the_same_and_what_is_true() {
 fn containers_run_the_programs_and_are_probed_where_they_answer() {
     let Some(deployment) = Deployment::of("example") else { return };
     for (program, _) in PROGRAMS {
-        let container = container(&deployment, program);
+        let container = deployment.container(program);
         let [command] = list(&container["command"]) else { panic!("{container:#}") };
         let command = text(command);
         let name = command.strip_prefix("/usr/local/bin/").expect("it lies where the image has it");

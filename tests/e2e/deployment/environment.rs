@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sluice_tests::terraform::Deployment;
 
 use super::source::{page, production, root, variables};
-use super::{PROGRAMS, container, list, set, text};
+use super::{PROGRAMS, list, set, text};
 
 /// How the names begin of the variables that Cloud Run sets itself.
 /// <https://cloud.google.com/run/docs/container-contract#env-vars>
@@ -24,7 +24,7 @@ fn each_program_has_the_variables_that_it_reads_and_no_others() {
 fn assert_agrees(deployment: &Deployment, program: &str) {
     let reads = variables(program);
     assert!(reads.len() >= 10, "what the {program} reads was not found: {reads:?}");
-    let environment = list(&container(deployment, program)["env"]);
+    let environment = list(&deployment.container(program)["env"]);
     let set_by_module: BTreeSet<String> =
         environment.iter().map(|one| text(&one["name"])).collect();
     let documented = page("docs/services.md");

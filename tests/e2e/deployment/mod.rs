@@ -5,6 +5,7 @@ mod alerts;
 mod environment;
 mod limits;
 mod rights;
+mod running;
 mod source;
 
 use serde_json::Value;
@@ -48,19 +49,9 @@ fn the_readme_shows_the_smallest_deployment() {
     assert!(source::page("README.md").contains(&smallest), "README.md shows another:\n{smallest}");
 }
 
-/// The container of a program.
-fn container<'a>(deployment: &'a Deployment, program: &str) -> &'a Value {
-    let (_, kind) = PROGRAMS.into_iter().find(|(name, _)| *name == program).expect("it is one");
-    let template = &deployment.one(kind, program)["template"][0];
-    // A job's template is that of its executions, which has that of their tasks.
-    let tasks = &template["template"][0];
-    let template = if tasks.is_null() { template } else { tasks };
-    &template["containers"][0]
-}
-
 /// The value of a variable of a program; empty if it comes from a secret.
 fn variable(deployment: &Deployment, program: &str, name: &str) -> Option<String> {
-    let all = list(&container(deployment, program)["env"]);
+    let all = list(&deployment.container(program)["env"]);
     let found = all.iter().find(|one| one["name"] == name)?;
     Some(text(&found["value"]))
 }

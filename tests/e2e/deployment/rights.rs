@@ -38,8 +38,13 @@ fn the_programs_have_the_roles_of_the_table_and_no_others() {
     for (right, which) in &bound {
         assert_eq!(which.len(), all[right.2.as_str()].len(), "{right:?} is bound on {which:?}");
     }
-    for (on, at_least) in [("each dataset", 2), ("each secret", 3), ("each Cloud SQL instance", 2)]
-    {
+    for (on, at_least) in [
+        ("each dataset", 2),
+        ("each job", 4),
+        ("each secret", 3),
+        ("each Cloud SQL instance", 2),
+        ("each Cloud SQL instance with IAM logins", 1),
+    ] {
         assert_eq!(all[on].len(), at_least, "{on}: {:?}", all[on]);
     }
 }
@@ -140,7 +145,7 @@ fn target(deployment: &Deployment, resource: &Resource) -> (String, String) {
     let is =
         |key: &str, kind: &str, name: &str, of: &str| values[key] == deployment.one(kind, name)[of];
     let (on, which) = match resource.kind.as_str() {
-        "google_cloud_run_v2_job_iam_member" => ("the job", "name"),
+        "google_cloud_run_v2_job_iam_member" => ("each job", "name"),
         "google_cloud_tasks_queue_iam_member" => ("the queue", "name"),
         "google_service_account_iam_member" => {
             let invoker = super::set(deployment, "planner", "SLUICE_INVOKER");
@@ -168,7 +173,11 @@ fn target(deployment: &Deployment, resource: &Resource) -> (String, String) {
         "google_project_iam_member" if !values["condition"][0].is_null() => {
             let condition = text(&values["condition"][0]["expression"]);
             assert!(condition.contains("resource.name == "), "it is for all: {condition}");
-            return ("each Cloud SQL instance".to_owned(), condition);
+            let on = match values["role"].as_str() {
+                Some("roles/cloudsql.instanceUser") => "each Cloud SQL instance with IAM logins",
+                _ => "each Cloud SQL instance",
+            };
+            return (on.to_owned(), condition);
         }
         "google_project_iam_member" => ("the project of each dataset", "project"),
         kind => panic!("no row of {TABLE} is about `{kind}`: {values:#}"),

@@ -36,6 +36,7 @@ pub struct Warehouse {
     server: Child,
     objects: PathBuf,
     folder: TempDir,
+    project: String,
 }
 
 impl Warehouse {
@@ -45,17 +46,22 @@ impl Warehouse {
         let folder = TempDir::with_prefix("sluice-objects-").expect("a temporary folder");
         let objects = folder.path().join("objects");
         fs::create_dir_all(objects.join(BUCKET)).expect("the folder can be written");
-        Self::start_in(folder, objects).await
+        Self::start_in(folder, objects, PROJECT).await
     }
 
     /// Starts a server that finds the objects of another server, which keeps each bucket as a
     /// folder of `objects`.
     pub async fn over(objects: PathBuf) -> Option<Self> {
-        let folder = TempDir::with_prefix("sluice-bigquery-").expect("a temporary folder");
-        Self::start_in(folder, objects).await
+        Self::of_project(objects, PROJECT).await
     }
 
-    async fn start_in(folder: TempDir, objects: PathBuf) -> Option<Self> {
+    /// The same with another project than [`PROJECT`].
+    pub async fn of_project(objects: PathBuf, project: &str) -> Option<Self> {
+        let folder = TempDir::with_prefix("sluice-bigquery-").expect("a temporary folder");
+        Self::start_in(folder, objects, project).await
+    }
+
+    async fn start_in(folder: TempDir, objects: PathBuf, project: &str) -> Option<Self> {
         let Some(program) = variable("TEST_LOCAL_BIGQUERY") else {
             skip("local-bigquery (TEST_LOCAL_BIGQUERY)");
             return None;
@@ -68,7 +74,7 @@ impl Warehouse {
         let log = fs::File::create(folder.path().join("log")).expect("the folder can be written");
         let server = Command::new(program)
             .args(["serve", "--host", "127.0.0.1", "--port", &ports[0], "--grpc-port", &ports[1]])
-            .args(["--project", PROJECT, "--data-dir"])
+            .args(["--project", project, "--data-dir"])
             .arg(folder.path().join("data"))
             .env("GCS_LOCAL_ROOT", &objects)
             .stdout(Stdio::null())
@@ -76,7 +82,9 @@ impl Warehouse {
             .spawn()
             .expect("local-bigquery starts");
         let upstream = format!("http://127.0.0.1:{}", ports[0]);
-        let this = Self { gateway: Gateway::start(&upstream).await, server, objects, folder };
+        let gateway = Gateway::start(&upstream).await;
+        let project = project.to_owned();
+        let this = Self { gateway, server, objects, folder, project };
         // The server accepts both of two jobs or tables with one name that arrive in the same
         // instant, or fails, and compares an etag before the change and not with it.
         this.gateway.queue("/bigquery/v2/projects/");
@@ -135,7 +143,7 @@ impl Warehouse {
 
     /// Calls the project's REST API, and fails the test unless the call succeeds.
     pub async fn post(&self, path: &str, body: &Value) -> Value {
-        let url = format!("{}/bigquery/v2/projects/{PROJECT}/{path}", self.url());
+        let url = format!("{}/bigquery/v2/projects/{}/{path}", self.url(), self.project);
         let request = reqwest::Client::new().post(url).json(body);
         let answer = request.send().await.expect("the server answers");
         let status = answer.status();
@@ -153,9 +161,10 @@ impl Warehouse {
     /// Makes the dataset as soon as the server answers.
     async fn make_dataset(&self, server: &str) {
         let client = reqwest::Client::new();
-        let reference = json!({"projectId": PROJECT, "datasetId": DATASET});
+        let reference = json!({"projectId": self.project, "datasetId": DATASET});
         for _ in 0..600 {
-            let make = client.post(format!("{server}/bigquery/v2/projects/{PROJECT}/datasets"));
+            let make =
+                client.post(format!("{server}/bigquery/v2/projects/{}/datasets", self.project));
             let make = make.json(&json!({"datasetReference": reference}));
             if let Ok(answer) = make.send().await {
                 let status = answer.status();

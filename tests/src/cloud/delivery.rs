@@ -59,6 +59,29 @@ impl Weather {
     }
 }
 
+/// Where services are on this machine that are called by other URLs, as names and load balancers
+/// bring a call to them elsewhere.
+#[derive(Debug, Clone, Default)]
+pub struct Addresses(Vec<(String, String)>);
+
+impl Addresses {
+    /// The service that is called at the URL `service` is at `here`.
+    #[must_use]
+    pub fn with(mut self, service: &str, here: &str) -> Self {
+        self.0.push((service.to_owned(), here.to_owned()));
+        self
+    }
+
+    /// Where a call of a URL arrives.
+    pub fn of(&self, url: &str) -> String {
+        let found = self.0.iter().find_map(|(service, here)| {
+            let path = url.strip_prefix(service).filter(|path| path.starts_with('/'))?;
+            Some(format!("{here}{path}"))
+        });
+        found.unwrap_or_else(|| url.to_owned())
+    }
+}
+
 /// The pause before try number `retries`, counted from 1.
 pub(crate) fn pause(retries: u32) -> Duration {
     SHORTEST.saturating_mul(1 << retries.saturating_sub(1).min(10)).min(LONGEST)

@@ -15,18 +15,27 @@ use super::pubsub::PubSub;
 pub struct Django {
     python: PathBuf,
     folder: TempDir,
-    pubsub: String,
+    environment: Vec<(String, String)>,
 }
 
 impl Django {
-    /// Makes the project's tables. Reports a skip and returns `None` if its packages are missing.
-    pub async fn start(pubsub: &PubSub) -> Option<Self> {
+    /// Makes the project's tables. The project publishes requests to `requests`, and reads the events
+    /// of `events`. Reports a skip and returns `None` if its packages are missing.
+    pub async fn start(pubsub: &PubSub, requests: &str, events: &str) -> Option<Self> {
         let Some(python) = variable("TEST_DJANGO").map(PathBuf::from) else {
             skip("the packages of the Django example (TEST_DJANGO)");
             return None;
         };
         let folder = TempDir::with_prefix("sluice-django-").expect("a temporary folder");
-        let this = Self { python, folder, pubsub: pubsub.host() };
+        let environment = [
+            ("PUBSUB_EMULATOR_HOST", pubsub.host()),
+            ("SLUICE_REQUESTS_TOPIC", requests.to_owned()),
+            ("SLUICE_EVENTS_TOPIC", events.to_owned()),
+            ("SLUICE_EVENTS_SUBSCRIPTION", PubSub::name("subscriptions", "django-events")),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        let this = Self { python, folder, environment };
         this.manage(&["migrate", "--verbosity", "0"]).await;
         Some(this)
     }
@@ -38,7 +47,7 @@ impl Django {
             .arg(program)
             .args(arguments)
             .env("DJANGO_DATABASE", self.folder.path().join("shop.sqlite3"))
-            .env("PUBSUB_EMULATOR_HOST", &self.pubsub)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             // gRPC would use a proxy of the environment even for addresses on this machine.
             .env("NO_PROXY", "127.0.0.1")
             .env("no_proxy", "127.0.0.1")

@@ -9,8 +9,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::delivery::{Weather, bearer, pause};
-use super::execution::Execution;
-use super::execution::stamp;
+use super::execution::{Execution, stamp};
 use super::run::CloudRun;
 use super::{LOCATION, PROJECT};
 
@@ -24,11 +23,15 @@ pub struct Events {
 impl Events {
     /// Pushes to `<service>/executions`, as `invoker`, how `run`'s executions end.
     pub fn start(run: &CloudRun, service: &str, invoker: &str) -> Self {
+        let url = format!("{}/executions", service.trim_end_matches('/'));
+        Self::pushing(run, url, bearer(invoker, service))
+    }
+
+    /// Pushes to `url`, with a token, how `run`'s executions end.
+    pub fn pushing(run: &CloudRun, url: String, bearer: String) -> Self {
         let weather = Weather::default();
         let mut endings = run.endings();
         let seen = weather.clone();
-        let url = format!("{}/executions", service.trim_end_matches('/'));
-        let bearer = bearer(invoker, service);
         let pushing = tokio::spawn(async move {
             // Dropping this task aborts all pushes.
             let mut pushes = JoinSet::new();

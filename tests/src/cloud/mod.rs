@@ -6,6 +6,7 @@ pub mod bigquery;
 pub mod clients;
 pub mod conformance;
 pub mod delivery;
+pub mod deployed;
 pub mod django;
 pub mod events;
 mod execution;
@@ -32,11 +33,11 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// The project of all resources.
-pub const PROJECT: &str = "demo";
+/// The project of all resources, as in `tests/terraform/everything.tfvars`.
+pub const PROJECT: &str = "shop-prod";
 
-/// The region of all resources.
-pub const LOCATION: &str = "europe-west1";
+/// The region of all resources, as there.
+pub const LOCATION: &str = "europe-west3";
 
 /// What goes wrong with a call to a stand-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

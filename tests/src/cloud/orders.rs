@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use sluice_contracts::documents::{EventName, RunEvent};
 
+use super::bigquery::Warehouse;
 use super::world::{Setting, World};
 use crate::postgres::Database;
 
@@ -27,6 +28,13 @@ impl Shop {
     /// Opens a shop with a setting that the caller changes.
     pub async fn open_with(change: impl FnOnce(Setting) -> Setting) -> Option<Self> {
         let database = Database::fresh().await?;
+        Self::stock(&database).await;
+        let world = World::start(change(Setting::reading(database.url()))).await?;
+        Some(Self { database, world })
+    }
+
+    /// Makes the table in a database.
+    pub async fn stock(database: &Database) {
         let rows = format!(
             "CREATE TABLE orders (id bigint PRIMARY KEY, customer text, total numeric(12, 2),
                placed timestamptz, paid boolean);
@@ -36,8 +44,6 @@ impl Shop {
              ANALYZE orders"
         );
         database.execute(&rows).await;
-        let world = World::start(change(Setting::reading(database.url()))).await?;
-        Some(Self { database, world })
     }
 
     /// A request that moves the table with eight units on four tasks.
@@ -65,11 +71,21 @@ impl Shop {
 
     /// Fails unless BigQuery has the same table as PostgreSQL has now.
     pub async fn assert_same(&self) {
+        let found = Self::compare(&self.database, &self.world.warehouse, "orders").await;
+        assert!(found.is_ok(), "{found:?}\n{}", self.world.said());
+    }
+
+    /// Compares the table with one of the dataset; an error has the facts of both.
+    pub async fn compare(
+        database: &Database,
+        warehouse: &Warehouse,
+        table: &str,
+    ) -> Result<(), (String, Vec<String>)> {
         let theirs = format!("SELECT {} FROM orders", Self::facts(false));
-        let expected = self.database.text(&theirs).await;
-        let sql = format!("SELECT {} FROM `sales.orders`", Self::facts(true));
-        let found = self.world.warehouse.query(&sql).await;
-        assert_eq!(found, [expected], "{}", self.world.said());
+        let expected = database.text(&theirs).await;
+        let sql = format!("SELECT {} FROM `sales.{table}`", Self::facts(true));
+        let found = warehouse.query(&sql).await;
+        if found == [expected.as_str()] { Ok(()) } else { Err((expected, found)) }
     }
 
     /// An SQL expression of all that has to agree, in the dialect of BigQuery or PostgreSQL.

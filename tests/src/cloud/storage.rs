@@ -51,7 +51,7 @@ impl CloudStorage {
             .expect("fake-gcs-server starts");
         let upstream = format!("http://127.0.0.1:{port}");
         let this = Self { gateway: Gateway::start(&upstream).await, server, folder };
-        make_bucket(&upstream).await;
+        make_bucket(&upstream, BUCKET).await;
         Some(this)
     }
 
@@ -65,13 +65,22 @@ impl CloudStorage {
         self.gateway.url()
     }
 
+    /// Makes another bucket.
+    pub async fn make_bucket(&self, name: &str) {
+        make_bucket(&self.url(), name).await;
+    }
+
     /// A bucket as the programs open it; `below` is a prefix in it, or empty.
     pub fn bucket(&self, below: &str) -> Bucket {
+        self.bucket_at(&format!("gs://{BUCKET}/{below}"))
+    }
+
+    /// The bucket of a URL as the programs open it.
+    pub fn bucket_at(&self, url: &str) -> Bucket {
         let endpoints: Endpoints =
             serde_json::from_value(json!({"storage_emulator_host": self.url()}))
                 .expect("endpoints of an environment");
-        open_cloud_storage_at(&format!("gs://{BUCKET}/{below}"), &endpoints)
-            .expect("a bucket opens without any request yet")
+        open_cloud_storage_at(url, &endpoints).expect("a bucket opens without any request yet")
     }
 
     /// The folder in which the server keeps each bucket as a folder.
@@ -92,12 +101,12 @@ impl Drop for CloudStorage {
     }
 }
 
-/// Makes the bucket as soon as the server answers.
-async fn make_bucket(server: &str) {
+/// Makes a bucket as soon as the server answers.
+async fn make_bucket(server: &str, name: &str) {
     let client = reqwest::Client::new();
     for _ in 0..300 {
         let make = client.post(format!("{server}/storage/v1/b?project=test"));
-        if let Ok(answer) = make.json(&json!({"name": BUCKET})).send().await {
+        if let Ok(answer) = make.json(&json!({"name": name})).send().await {
             assert!(answer.status().is_success(), "a bucket is made: {}", answer.status());
             return;
         }

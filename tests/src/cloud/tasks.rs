@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::delivery::{Weather, bearer, pause};
+use super::delivery::{Addresses, Weather, bearer, pause};
 use super::execution::stamp;
 use super::{LOCATION, PROJECT, Server, Trouble, Troubles, problem};
 
@@ -35,6 +35,7 @@ struct Inner {
     troubles: Troubles,
     weather: Weather,
     work: Mutex<JoinSet<()>>,
+    addresses: Addresses,
     client: reqwest::Client,
 }
 
@@ -50,12 +51,18 @@ pub struct Delivered {
 impl CloudTasks {
     /// Starts a stand-in with the queue `name`.
     pub async fn start(name: &str) -> Self {
+        Self::calling(name, Addresses::default()).await
+    }
+
+    /// The same, with calls that arrive at these addresses.
+    pub async fn calling(name: &str, addresses: Addresses) -> Self {
         let inner = Arc::new(Inner {
             queue: format!("projects/{PROJECT}/locations/{LOCATION}/queues/{name}"),
             tasks: Mutex::default(),
             troubles: Troubles::default(),
             weather: Weather::default(),
             work: Mutex::default(),
+            addresses,
             client: reqwest::Client::new(),
         });
         let path = "/v2/projects/{project}/locations/{location}/queues/{queue}/tasks";
@@ -219,7 +226,7 @@ impl Inner {
                 "X-CloudTasks-TaskETA": format!("{}", call.due.timestamp()),
             });
             let headers = headers.as_object().into_iter().flatten();
-            let mut request = self.client.post(&call.url).timeout(call.deadline);
+            let mut request = self.client.post(self.addresses.of(&call.url)).timeout(call.deadline);
             request = request.header("User-Agent", "Google-Cloud-Tasks").body(call.body.clone());
             for (name, value) in &call.headers {
                 request = request.header(name, value);

@@ -22,7 +22,7 @@ use crate::sluice::merge;
 /// The prefix of all runs in the bucket.
 const PREFIX: &str = "etl";
 /// The service account that Cloud Tasks and Pub/Sub call as.
-pub const INVOKER: &str = "invoker@demo.iam.gserviceaccount.com";
+pub const INVOKER: &str = "invoker@shop-prod.iam.gserviceaccount.com";
 /// The job's own timeout, in place of Cloud Run's usual ten minutes: so short that a task ends by it
 /// unless the execution was started with another.
 const JOBS_OWN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -265,7 +265,8 @@ pub fn bucket_url() -> String {
     format!("gs://{BUCKET}/{PREFIX}")
 }
 
-fn program(name: &str) -> Option<PathBuf> {
+/// One of the programs, by the variable that has its path. Reports a skip if it is missing.
+pub(super) fn program(name: &str) -> Option<PathBuf> {
     let found = variable(name).map(PathBuf::from);
     if found.is_none() {
         skip(&format!("one of the programs ({name})"));

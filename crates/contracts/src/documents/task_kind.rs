@@ -28,13 +28,16 @@ impl TaskKind {
     /// <https://cloud.google.com/run/docs/delayed-jobs>
     pub const LONGEST_DELAY: Duration = Duration::from_hours(12);
 
-    /// Whether a text can be the name of a size: it is a part of the name of a Cloud Run Job.
+    /// Whether a text can be the name of a size: it is a part of the name of a Cloud Run Job, and no
+    /// size is called as delayed tasks are.
     pub(crate) fn is_size(text: &str) -> bool {
         let is_word = |word: &str| {
             let part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
             !word.is_empty() && word.chars().all(part)
         };
-        text.starts_with(|c: char| c.is_ascii_lowercase()) && text.split('-').all(is_word)
+        text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.split('-').all(is_word)
+            && text.rsplit('-').next() != Some("delayed")
     }
 
     /// Whether it is the deployment's usual one, which documents leave out.
