@@ -1,5 +1,7 @@
 //! Callers call the services by the addresses that these answer, with tokens that they accept.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use sluice_tests::terraform::Deployment;
 
@@ -86,6 +88,34 @@ fn every_program_is_told_the_same_and_what_is_true() {
         assert_eq!(named, text(&queue["id"]), "the {program}'s queue");
         let form: Vec<&str> = named.split('/').step_by(2).collect();
         assert_eq!(form, ["projects", "locations", "queues"], "`{named}` is no full name");
+    }
+}
+
+#[test]
+fn each_kind_of_tasks_that_the_services_know_is_deployed() {
+    let Some(deployment) = Deployment::of("everything") else { return };
+    let jobs = deployment.all("google_cloud_run_v2_job");
+    let usual = text(&deployment.one("google_cloud_run_v2_job", "extractor")["name"]);
+    for service in ["planner", "loader"] {
+        let mut named = BTreeSet::from([usual.clone()]);
+        for entry in set(&deployment, service, "SLUICE_EXTRACTOR_JOBS").split(',') {
+            let (kind, name) = entry.split_once('=').expect("a kind and a job");
+            let job = jobs.iter().find(|job| job.values["name"] == name).expect("it is deployed");
+            let is_delayed = job.values["template"][0]["delay_execution"] == true;
+            assert_eq!(kind.split('-').next_back() == Some("delayed"), is_delayed, "{entry}");
+            let size = kind.trim_end_matches("delayed").trim_end_matches('-');
+            let limits = |job: &Value| {
+                let task = &job["template"][0]["template"][0]["containers"][0];
+                text(&task["resources"][0]["limits"]["cpu"])
+            };
+            let cpus = match size {
+                "large" => "4".to_owned(),
+                _ => limits(deployment.one("google_cloud_run_v2_job", "extractor")),
+            };
+            assert_eq!(limits(&job.values), cpus, "{entry}");
+            named.insert(name.to_owned());
+        }
+        assert_eq!(named.len(), jobs.len(), "the {service} does not know a job: {named:?}");
     }
 }
 

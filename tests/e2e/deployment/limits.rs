@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use object_store::path::Path;
 use serde_json::Value;
-use sluice_contracts::documents::RunId;
+use sluice_contracts::documents::{RunId, TaskKind};
 use sluice_contracts::layout::Layout;
 use sluice_tests::terraform::Deployment;
 
@@ -47,6 +47,14 @@ fn services_and_tasks_are_not_cut_off_before_they_end() {
     for service in ["planner", "loader"] {
         let said = set(&deployment, service, "SLUICE_TASK_TIMEOUT");
         assert_eq!(duration(&text(&tasks["template"][0]["timeout"])), duration(&said), "{service}");
+    }
+    for made in deployment.all("google_cloud_run_v2_job") {
+        let execution = &made.values["template"][0];
+        let timeout = duration(&text(&execution["template"][0]["timeout"]));
+        if execution["delay_execution"] == true {
+            // Cloud Run refuses more.
+            assert!(timeout <= TaskKind::LONGEST_DELAY, "{}: {timeout:?}", made.key);
+        }
     }
     assert!(tasks["template"][0]["max_retries"].as_u64() >= Some(1), "{tasks:#}");
     // Cloud Run refuses an execution of fewer tasks than the job's parallelism, so the limit is the

@@ -75,7 +75,8 @@ impl Deployed {
         }
         for file in deployment.all("google_storage_bucket_object") {
             let bucket = storage.bucket_at(&format!("gs://{}", text(&file.values["bucket"])));
-            let (path, content) = (text(&file.values["name"]).into(), text(&file.values["content"]));
+            let (path, content) =
+                (text(&file.values["name"]).into(), text(&file.values["content"]));
             bucket.store.put(&path, content.into()).await.expect("a job file is written");
         }
         for topic in deployment.all("google_pubsub_topic") {
