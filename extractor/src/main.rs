@@ -22,7 +22,7 @@ async fn main() -> ExitCode {
 async fn extract() -> sluice_contracts::Result<()> {
     let config = TaskConfig::from_env()?;
     let bucket = sluice_runtime::storage::find_bucket(&config.bucket_url()?)?;
-    sluice_extractor::run(config, bucket, checks().await?, login::of_this_program()).await
+    sluice_extractor::run(config, bucket, checks().await?, login::own_account()).await
 }
 
 /// Where the loader is asked to check the run; nowhere if no queue is set.

@@ -23,7 +23,7 @@ pub(crate) struct RunMetrics {
     dollars_planned: f64,
 }
 
-/// A run that costs more than its plan by this factor is worth a look, if the difference is one.
+/// A run is reported if it costs more than this many times its plan, and [`DIFFERENCE`] more.
 const ABOVE_PLAN: f64 = 2.0;
 /// The least difference, in US dollars: a small run that was launched again costs twice its plan.
 const DIFFERENCE: f64 = 0.10;
@@ -49,6 +49,8 @@ impl RunMetrics {
         self.bytes = receipts().map(|receipt| receipt.bytes).sum();
         self.stored_bytes = receipts().flat_map(|r| &r.parts).map(|part| part.bytes).sum();
         let failures = Failures::read(store).await?;
+        let own = attempts(receipts(), failures.all());
+        self.retries = own.keys().filter(|(_, _, attempt)| *attempt > 0).count();
         // What was read of a snapshot that was lost cost as much.
         let mut lost = Vec::new();
         for generation in 0..=store.generation().await?.unwrap_or(0) {
@@ -56,13 +58,10 @@ impl RunMetrics {
                 lost.extend(store.receipts(&manifest, generation).await?.into_values());
             }
         }
-        let attempts = attempts(receipts().chain(&lost), failures.all());
-        self.retries = attempts.keys().filter(|(_, _, attempt)| *attempt > 0).count();
+        let all = attempts(receipts().chain(&lost), failures.all());
         let estimate = &manifest.estimate;
         self.dollars_planned = estimate.dollars;
-        self.dollars = estimate
-            .dollars_per_second
-            .map_or(0.0, |dollars| Estimate::bill(attempts.values().map(Work::seconds), dollars));
+        self.dollars = Estimate::bill(all.values().map(Work::seconds), estimate.price());
         Ok(())
     }
 

@@ -8,6 +8,7 @@ mod cutting;
 mod dropped;
 #[cfg(feature = "service")]
 pub mod http;
+mod kind;
 pub mod launch;
 mod pack;
 mod plan;

@@ -26,7 +26,7 @@ async fn main() -> ExitCode {
             announcer: shared.announcer,
             targets: Targets::open(&[&BigQuery]).await?,
             variable,
-            login: sluice_runtime::login::of_this_program(),
+            login: sluice_runtime::login::own_account(),
             rules: JobRules::from_env()?,
             planning_deadline: config.planning_deadline()?,
             planner_url: config.planner_url().to_owned(),

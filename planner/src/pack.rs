@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use sluice_contracts::documents::{Estimate, Table, Task, TaskKind, Unit};
+use sluice_contracts::documents::{Estimate, Table, Task, Unit};
 use sluice_contracts::job::Limits;
 
 use crate::price;
@@ -20,12 +20,7 @@ pub(crate) struct Packing {
 ///
 /// There are as many tasks as keep each one busy for some minutes, or as the wanted duration
 /// needs; never more than there are units, connections or tasks allowed.
-pub(crate) fn pack(
-    tables: &[Table],
-    units: Vec<Unit>,
-    limits: &Limits,
-    kind: &TaskKind,
-) -> Packing {
+pub(crate) fn pack(tables: &[Table], units: Vec<Unit>, limits: &Limits) -> Packing {
     let mut units: Vec<(f64, Unit)> =
         units.into_iter().map(|unit| (price::seconds(&unit), unit)).collect();
     units.sort_by(|(a, left), (b, right)| {
@@ -47,13 +42,12 @@ pub(crate) fn pack(
         loads.push(Reverse(Load { seconds: least.seconds + seconds, task: least.task }));
     }
     let task_seconds = || loads.iter().map(|Reverse(load)| load.seconds);
-    let per_second = price::dollars_per_second(kind, None);
     let estimate = Estimate {
         rows: tables.iter().map(|table| table.rows).sum(),
         bytes: tables.iter().map(|table| table.bytes).sum(),
         seconds: task_seconds().fold(0.0, f64::max),
-        dollars: Estimate::bill(task_seconds(), per_second),
-        dollars_per_second: Some(per_second),
+        dollars: Estimate::bill(task_seconds(), Estimate::USUAL_PRICE),
+        dollars_per_second: None,
     };
     let tasks = (0_u32..).zip(tasks).map(|(index, units)| Task::new(index, units)).collect();
     Packing { tasks, estimate, warning: low }
@@ -157,7 +151,7 @@ mod tests {
             warnings: Vec::new(),
             units: u32::try_from(units.len()).unwrap(),
         };
-        pack(&[table], units, limits, &TaskKind::default())
+        pack(&[table], units, limits)
     }
 
     fn limits(max_connections: u32, within: Option<u64>) -> Limits {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use sluice_contracts::documents::{
-    LeastTls, Manifest, Refused, RunId, SnapshotPlan, Table, TableWrite, TaskKind, Unit,
+    LeastTls, Manifest, Refused, RunId, SnapshotPlan, Table, TableWrite, Unit,
 };
 use sluice_contracts::job::{
     Consistency, Excluded, Job, Limits, Resolved, Selection, TableJob, WriteDisposition,
@@ -15,6 +15,7 @@ use sluice_sources::{Description, Protection, Source, Survey};
 use sluice_targets::Visibility;
 
 use crate::cutting::Cutting;
+use crate::kind;
 use crate::pack::pack;
 use crate::target_check::TargetCheck;
 use crate::time_limit::{LIMIT, Progress, TABLE_LIMIT, limited, takes_too_long};
@@ -32,7 +33,9 @@ pub async fn plan(
 ) -> Result<Manifest> {
     let run = RunId::generate();
     let planning = Box::pin(survey_and_cut(run, job, source, targets, progress));
-    limited(run, &job.name, progress, planning).await
+    let mut manifest = limited(run, &job.name, progress, planning).await?;
+    kind::without_deployment(&mut manifest);
+    Ok(manifest)
 }
 
 /// Plans a run that already has its id, like [`plan`], however long it takes.
@@ -99,7 +102,7 @@ pub(crate) async fn survey_and_cut(
     let several =
         |unit: &&Unit| unit.index > 0 || unit.leaf.as_ref().is_some_and(|leaf| leaf.count() > 1);
     let divided: BTreeSet<u32> = units.iter().filter(several).map(|unit| unit.table).collect();
-    let packing = pack(&tables, units, &limits, &job.task_kind);
+    let packing = pack(&tables, units, &limits);
     let short = free < job.limits.max_connections && packing.tasks.len() as u64 == u64::from(free);
     let short = short.then(|| {
         format!("the server takes {free} more connections of this user, so there are no more tasks")
@@ -136,7 +139,6 @@ pub(crate) async fn survey_and_cut(
             .chain(in_turn)
             .chain(packing.warning)
             .chain(short)
-            .chain(job.task_kind.delay_execution.then(delayed))
             .chain(protection.and_then(Protection::warning))
             .chain(of_connection)
             .collect(),
@@ -144,12 +146,6 @@ pub(crate) async fn survey_and_cut(
         tasks: packing.tasks,
         estimate: packing.estimate,
     })
-}
-
-/// What a delayed execution means for the rows.
-fn delayed() -> String {
-    let hours = TaskKind::LONGEST_DELAY.as_secs() / 3600;
-    format!("`delay_execution`: the tasks start within {hours} hours, and read the rows of then")
 }
 
 /// Warns of what several moments of one table mean.

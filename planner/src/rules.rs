@@ -27,6 +27,11 @@ pub struct JobRules {
     /// folder of a socket. A server that an allowed variable names needs no entry.
     #[serde(default, deserialize_with = "list::deserialize")]
     pub sluice_job_hosts: Vec<String>,
+    /// `SLUICE_LOGIN_HOSTS`: servers, in the same form, that a job may log in to by the planner's
+    /// account: who gets its token can log in with it elsewhere. A server that an allowed variable
+    /// names together with such a login needs no entry.
+    #[serde(default, deserialize_with = "list::deserialize")]
+    pub sluice_login_hosts: Vec<String>,
     /// `SLUICE_JOB_FILES`: files, and folders of files, that jobs may name.
     #[serde(default, deserialize_with = "list::deserialize")]
     pub sluice_job_files: Vec<PathBuf>,
@@ -87,16 +92,45 @@ impl JobRules {
         }
         let source = sluice_sources::open(template, variable, login)?;
         // What a variable names, the operator has chosen.
-        let own = leading_variable(template)
-            .and_then(|own| sluice_sources::open(own, variable, login).ok())
-            .map_or_else(Vec::new, |source| source.places());
+        let chosen = leading_variable(template)
+            .and_then(|own| sluice_sources::open(own, variable, login).ok());
+        let own = chosen.as_ref().map_or_else(Vec::new, |source| source.places());
+        let is_login_chosen = chosen.is_some_and(|source| source.logs_in_by_account());
         for place in source.places() {
-            if !own.contains(&place) {
+            let is_own = own.contains(&place);
+            if !is_own {
                 self.check_place(&place)?;
+            }
+            if source.logs_in_by_account() && !(is_own && is_login_chosen) {
+                self.check_login(&place)?;
             }
         }
         sluice_sources::refuse_unprotected(source.as_ref(), self.sluice_source_tls)?;
         Ok(source)
+    }
+
+    /// Refuses a server that may not have a token of the planner's account.
+    fn check_login(&self, place: &Place) -> Result<()> {
+        let hosts = &self.sluice_login_hosts;
+        let allowed = match place {
+            Place::Server { host, port } => {
+                hosts.iter().any(|pattern| is_server(pattern, host, *port))
+            }
+            Place::Socket(folder) => hosts.iter().any(|entry| Path::new(entry) == folder),
+            Place::File(_) => true,
+        };
+        if allowed {
+            return Ok(());
+        }
+        Err(denied(
+            "read `source.url`: it logs in by this service's account to a server that may not have the \
+             account's token"
+                .to_owned(),
+        )
+        .hint(
+            "have the operator add the server to the planner's `SLUICE_LOGIN_HOSTS` (`login_hosts` or \
+             `cloud_sql_iam_logins` of `terraform/`)",
+        ))
     }
 
     fn check_place(&self, place: &Place) -> Result<()> {
@@ -178,6 +212,10 @@ mod tests {
             "SOURCE_URL" => Some("postgres://ann:s3cret@db.internal:5432/shop".to_owned()),
             "DB_PASSWORD" => Some("s3cret".to_owned()),
             "OTHER_PASSWORD" => Some("s3cond".to_owned()),
+            "DB_LOGIN" => {
+                Some("postgres://db.internal/shop?login=google_iam&sslmode=require".to_owned())
+            }
+            "DB_PLAIN" => Some("postgres://db.internal/shop".to_owned()),
             _ => None,
         }
     }
@@ -185,7 +223,13 @@ mod tests {
     fn rules() -> JobRules {
         JobRules {
             sluice_job_variables: list(&["SOURCE_URL", "DB_*"]),
-            sluice_job_hosts: list(&["db.example:5433", "*.shop.example", "/cloudsql/p:r:i"]),
+            sluice_job_hosts: list(&[
+                "db.example:5433",
+                "*.shop.example",
+                "/cloudsql/p:r:i",
+                "/cloudsql/p:r:own",
+            ]),
+            sluice_login_hosts: list(&["*.shop.example", "/cloudsql/p:r:own"]),
             sluice_job_files: vec!["/data".into()],
             ..JobRules::default()
         }
@@ -273,6 +317,23 @@ mod tests {
             ("${SOURCE_URL}?sslrootcert=/etc/hostname", Some("SLUICE_JOB_FILES")),
             ("${SOURCE_URL}?sslrootcert=/nowhere/ca.crt", Some("SLUICE_JOB_FILES")),
             ("${SOURCE_URL}?sslrootcert=/data/nowhere.crt", None),
+            // A server that may be read may not have the token yet.
+            (
+                "postgres://u@db.example:5433/d?login=google_iam&sslmode=require",
+                Some("SLUICE_LOGIN"),
+            ),
+            ("postgres://localhost/d?host=/cloudsql/p:r:i&login=google_iam", Some("SLUICE_LOGIN")),
+            ("postgres://a.shop.example/d?login=google_iam&sslmode=require", None),
+            ("postgres://localhost/d?host=/cloudsql/p:r:own&login=google_iam", None),
+            (
+                "postgres://a.shop.example/d?hostaddr=10.0.0.1&login=google_iam&sslmode=require",
+                Some("SLUICE_JOB_HOSTS"),
+            ),
+            ("${DB_LOGIN}", None),
+            ("${DB_LOGIN}&host=elsewhere.example", Some("SLUICE_JOB_HOSTS")),
+            ("${DB_LOGIN}&host=db.example&port=5433", Some("SLUICE_LOGIN")),
+            // The operator has chosen the server of this one, but not the login.
+            ("${DB_PLAIN}?login=google_iam&sslmode=require", Some("SLUICE_LOGIN")),
         ] {
             match (rules().open(template, &variable, None), refused) {
                 (Ok(source), None) => assert!(!source.label().contains("s3cret")),

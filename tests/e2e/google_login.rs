@@ -81,6 +81,12 @@ async fn a_job_without_a_password_logs_in_as_its_account() {
     assert_same(Expected::Table(&database, "orders"), &site.table("again")).await;
 
     // No document, no log and no plan has the token.
+    let site = site.with("RUST_LOG", "trace");
+    for command in ["plan", "run"] {
+        let said = site.sluice([command.as_ref(), again.as_os_str()]).await;
+        said.succeeded();
+        assert!(!format!("{said}").contains("ya29"), "{command}: {said}");
+    }
     let run = site.newest_run().expect("there was a run");
     for document in site.documents(&run, ".json") {
         let text = std::fs::read_to_string(&document).expect("it is there");
@@ -116,11 +122,55 @@ async fn a_connection_that_is_made_later_has_a_later_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_the_server_refuses_is_asked_for_anew() {
+    let Some(cluster) = Cluster::with_passwords() else { return };
+    let database = database(&cluster, "ya29.first").await;
+    let proxy = Proxy::slow(database.address(), 400_000).await;
+    // Nothing but the server says that the first token is no longer good.
+    let metadata = Metadata::of(EMAIL, "ya29.first", AN_HOUR).await;
+    let site = site(&metadata);
+    let job = job(&site, "orders", source(&database, proxy.port()), &shop::cut("id_range"));
+    let running = start(&site, &job);
+    wait_for_receipts(&site, 2).await;
+    metadata.renew("ya29.second");
+    let change = format!("ALTER ROLE \"{USER}\" PASSWORD 'ya29.second'");
+    database.execute(&change).await;
+    proxy.cut();
+    running.ended().await.succeeded();
+    assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_metadata_server_that_is_out_of_order_for_a_moment_ends_no_run() {
+    let Some(cluster) = Cluster::with_passwords() else { return };
+    let database = database(&cluster, "ya29.first").await;
+    let (_, port) = database.address();
+    let metadata = Metadata::of(EMAIL, "ya29.first", AN_HOUR).await;
+    let site = site(&metadata);
+    // It answers the plan, and then none of the tasks for a while.
+    metadata.answer_identity([200].into_iter().chain([503; 12]));
+    let orders = job(&site, "orders", source(&database, port), &shop::cut("id_range"));
+    site.run(&orders).await;
+    assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
+
+    // What cannot be got better by waiting says what to do.
+    metadata.answer_identity([404]);
+    let said = site.sluice(["plan".as_ref(), orders.as_os_str()]).await;
+    said.refused(1, &["get an identity token", "name the user too"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_login_that_cannot_work_is_refused_before_it_is_tried() {
     let site = Site::new();
     for (source, words) in [
-        (json!({"url": "postgres://db.example/shop?login=google_iam"}), "may not be encrypted"),
-        (json!({"url": "postgres://db.example?login=google_iam&sslmode=require"}), "a database"),
+        (
+            json!({"url": "postgres://db.example/shop?login=google_iam"}),
+            "needs an encrypted connection",
+        ),
+        (
+            json!({"url": "postgres://db.example?login=google_iam&sslmode=require"}),
+            "needs the name of a database",
+        ),
         (json!({"url": "postgres://db.example/shop?login=google"}), "not a kind of login"),
         (json!({"url": "postgres://db.example/shop", "login": "google_iam"}), "?login=google_iam"),
         (

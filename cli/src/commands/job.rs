@@ -56,6 +56,6 @@ pub(super) fn read_text(path: &Path) -> Result<(String, String)> {
 /// Opens a job's source with this process's environment. Nothing is connected yet.
 #[expect(clippy::disallowed_methods, reason = "the job file chooses the variables")]
 pub(crate) fn open_source(url: &str) -> Result<Arc<dyn Source>> {
-    let login = sluice_runtime::login::of_this_program();
+    let login = sluice_runtime::login::own_account();
     sluice_sources::open(url, &|name| std::env::var(name).ok(), login.as_ref())
 }

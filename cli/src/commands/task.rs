@@ -41,5 +41,5 @@ async fn run() -> Result<()> {
     }
     let config = TaskConfig::from_env()?;
     let bucket = sluice_runtime::storage::find_bucket(&config.bucket_url()?)?;
-    sluice_extractor::run(config, bucket, None, login::of_this_program()).await
+    sluice_extractor::run(config, bucket, None, login::own_account()).await
 }

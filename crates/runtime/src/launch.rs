@@ -176,6 +176,10 @@ mod tests {
             Ok(None)
         }
 
+        fn check(&self, _: &TaskKind) -> Result<()> {
+            Ok(())
+        }
+
         async fn tasks(&self, _: &TaskKind) -> Result<TaskTerms> {
             Ok(TaskTerms { parallelism: None, size: None })
         }

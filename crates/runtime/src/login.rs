@@ -6,7 +6,7 @@ use sluice_contracts::ports::DatabaseLogin;
 
 /// The account that this program runs as, asked when it is needed first; `None` in a build without
 /// Google Cloud.
-pub fn of_this_program() -> Option<Arc<dyn DatabaseLogin>> {
+pub fn own_account() -> Option<Arc<dyn DatabaseLogin>> {
     #[cfg(feature = "google")]
     return Some(Arc::new(crate::google::database_login::CloudSqlLogin::default()));
     #[cfg(not(feature = "google"))]

@@ -55,6 +55,11 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// leaves the machine says `Local`.
     fn protection(&self) -> Protection;
 
+    /// Whether it sends its servers a token of the account that the program runs as.
+    fn logs_in_by_account(&self) -> bool {
+        false
+    }
+
     /// Connects for planning. `application` names the connection to the source's operator.
     async fn survey(&self, application: &str) -> Result<Box<dyn Survey>>;
 

@@ -153,8 +153,9 @@ impl Undecided<'_> {
                 .collect();
             return self.commit(missing, tables).await.map(Some);
         }
-        // What Cloud Run waits does not count.
-        let deadline = self.service.deadline + self.manifest.task_kind.delay();
+        // What Cloud Run may wait before each execution does not count.
+        let delay = self.manifest.task_kind.delay() * self.manifest.max_executions;
+        let deadline = self.service.deadline + delay;
         let (run, since) = (self.manifest.run, self.manifest.planned);
         let overdue = Loader::overdue(run, since, deadline, self.now);
         Ok(overdue.map(|error| {

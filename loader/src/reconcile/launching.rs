@@ -53,7 +53,7 @@ impl Undecided<'_> {
                 Ok(LaunchState::Ended { launch, why })
             }
             Some(state) => Ok(LaunchState::Open(Requeue::for_tasks(state.created))),
-            None if self.is_late(since) => {
+            None if elapsed(since, self.now) >= NOT_STARTED => {
                 Ok(LaunchState::Ended { launch, why: format!("execution `{execution}` is gone") })
             }
             None => Ok(LaunchState::Open(Requeue::for_tasks(since))),
@@ -104,6 +104,8 @@ impl Undecided<'_> {
 
     async fn carry_out(&self, order: Order) -> Result<LaunchState> {
         let (executions, kind) = (self.service.executions.as_ref(), &self.manifest.task_kind);
+        // The planner knew this kind: the loader's settings are behind, and the run is not at fault.
+        executions.check(kind)?;
         match carry_out(self.store, executions, kind, order).await {
             Ok(_) => Ok(LaunchState::Open(Requeue::for_tasks(self.now))),
             Err(error) if error.is_transient() => Err(error),

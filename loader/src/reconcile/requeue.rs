@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sluice_contracts::documents::RunId;
+use sluice_contracts::documents::{RunId, TaskKind};
 use sluice_contracts::ports::Check;
 
 use super::{Loader, elapsed};
@@ -56,8 +56,10 @@ impl Loader {
     /// it was asked for, but not forever, and does not repeat Pub/Sub's messages.
     pub(super) async fn check_after_failure(&self, run: RunId, now: DateTime<Utc>) {
         let since = run.since().unwrap_or(now);
-        // By then its end was decided long ago, or a person has to fix what prevents the check.
-        if elapsed(since, now) >= self.deadline.saturating_mul(2) {
+        // By then its end was decided long ago, or a person has to fix what prevents the check. Its plan
+        // may be what cannot be read, so it counts as one whose executions are delayed.
+        let longest = self.deadline.saturating_mul(2) + 3 * TaskKind::LONGEST_DELAY;
+        if elapsed(since, now) >= longest {
             tracing::error!("gave up checking a run");
             return;
         }

@@ -46,6 +46,8 @@ pub(super) struct Platform {
     cancelled: Arc<Mutex<Vec<String>>>,
     clock: Arc<Mutex<DateTime<Utc>>>,
     refuse: Arc<Mutex<Option<Kind>>>,
+    /// Whether this loader knows no kind of tasks.
+    lacks_kinds: Arc<Mutex<bool>>,
     faults: Faults,
 }
 
@@ -232,6 +234,10 @@ impl Platform {
         self.started.lock().unwrap().clone()
     }
 
+    pub(super) fn lack_kinds(&self, lack: bool) {
+        *self.lacks_kinds.lock().unwrap() = lack;
+    }
+
     pub(super) fn kinds(&self) -> Vec<String> {
         self.kinds.lock().unwrap().clone()
     }
@@ -271,6 +277,13 @@ impl Executions for Platform {
     async fn state(&self, execution: &str) -> Result<Option<ExecutionState>> {
         let find = async || Ok(self.executions.lock().unwrap().get(execution).cloned());
         self.faults.call(find).await
+    }
+
+    fn check(&self, _: &TaskKind) -> Result<()> {
+        match *self.lacks_kinds.lock().unwrap() {
+            true => Err(Error::invalid("the deployment has no tasks of the kind").hint("add it")),
+            false => Ok(()),
+        }
     }
 
     async fn tasks(&self, _: &TaskKind) -> Result<TaskTerms> {

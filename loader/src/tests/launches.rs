@@ -105,14 +105,42 @@ async fn a_delayed_execution_has_twelve_hours_to_start_and_is_launched_again_as_
     assert_eq!(cloud.check().await.unwrap(), RunState::Extracting);
     assert_eq!(cloud.platform.cancelled(), ["e0"]);
     assert_eq!(cloud.platform.kinds(), ["large-delayed"]);
-    // What Cloud Run waited does not count towards the run's own 24 hours.
+    // What Cloud Run may wait before each of three executions does not count towards 24 hours.
     cloud.platform.set("s1", |state| state.started = Some(state.created));
-    cloud.pass(TimeDelta::hours(23));
+    cloud.pass(TimeDelta::hours(47));
     assert_eq!(cloud.check().await.unwrap(), RunState::Extracting);
     cloud.pass(TimeDelta::hours(1));
     assert_eq!(cloud.check().await.unwrap(), RunState::Ended);
     let said = cloud.assert_failed("").await;
-    assert!(said.contains("not extracted within 36 hours"), "{said}");
+    assert!(said.contains("not extracted within 60 hours"), "{said}");
+}
+
+#[tokio::test]
+async fn a_delayed_execution_that_the_platform_forgot_is_not_waited_for() {
+    let task_kind = TaskKind { task_size: None, delay_execution: true };
+    let manifest = Manifest { task_kind, ..with_tasks(&[2], SnapshotPlan::Held) };
+    let mut cloud = Cloud::planned(manifest).await;
+    cloud.order(0, vec![0, 1], cloud.now).await;
+    cloud.claim(0, "forgotten", cloud.now).await;
+    cloud.pass(TimeDelta::minutes(16));
+    assert_eq!(cloud.check().await.unwrap(), RunState::Extracting);
+    assert_eq!(cloud.platform.started(), [(1, 2)]);
+}
+
+#[tokio::test]
+async fn a_loader_that_does_not_know_the_kind_of_tasks_ends_no_run() {
+    let task_kind = TaskKind { task_size: Some("large".to_owned()), delay_execution: false };
+    let manifest = Manifest { task_kind, ..with_tasks(&[2], SnapshotPlan::Held) };
+    let mut cloud = Cloud::at_work_on(manifest).await;
+    cloud.end("e0", 1);
+    cloud.platform.lack_kinds(true);
+    assert_eq!(cloud.check().await.unwrap_err().kind(), Kind::Invalid);
+    assert_eq!(cloud.queue.kinds(), ["again"]);
+    // Its operator has added the kind.
+    cloud.platform.lack_kinds(false);
+    cloud.pass(TimeDelta::minutes(5));
+    assert_eq!(cloud.check().await.unwrap(), RunState::Extracting);
+    assert_eq!(cloud.platform.kinds(), ["large"]);
 }
 
 #[tokio::test]

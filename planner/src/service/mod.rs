@@ -25,7 +25,7 @@ use crate::plan::survey_and_cut;
 use crate::request::{RunRequest, Wanted};
 use crate::rules::JobRules;
 use crate::time_limit::limited;
-use crate::{Progress, TargetCheck, name_dropped, price, remember, strategy_names};
+use crate::{Progress, TargetCheck, kind, name_dropped, remember, strategy_names};
 
 /// Plannings at once: each holds a connection to its source, and its catalogue in memory.
 const PLANNINGS: usize = 5;
@@ -142,10 +142,11 @@ impl Planner {
                 return Ok((run, stage));
             }
         };
-        let (source, job) = self.read_job(&request.job).await.map_err(Turned::of_request)?;
-        self.open(&source).map_err(Turned::Wrong)?;
+        let (job, document) = self.read_job(&request.job).await.map_err(Turned::of_request)?;
+        self.open(&job.source).map_err(Turned::Wrong)?;
+        self.ports.executions.check(&job.task_kind).map_err(Turned::Wrong)?;
         let key = key.as_deref().map(|key| (key, retry));
-        let run = self.keep(request, key, job).await.map_err(Turned::Away)?;
+        let run = self.keep(request, key, document).await.map_err(Turned::Away)?;
         // The run may be further by now. It is not read: if that failed, a caller without a key
         // would send the request again.
         Ok((run, Stage::Planning))
@@ -163,8 +164,8 @@ impl Planner {
         Ok(Before::Run { retry, run: found.run, stage: self.stage(found.run).await? })
     }
 
-    /// The job of a request as a complete and valid document, and the URL of its source.
-    async fn read_job(&self, wanted: &Wanted) -> Result<(String, Value)> {
+    /// The job of a request, and its complete and valid document.
+    async fn read_job(&self, wanted: &Wanted) -> Result<(Job, Value)> {
         let (name, mut document) = match wanted {
             Wanted::Inline(job) => ("request".to_owned(), job.clone()),
             Wanted::Named(name) => {
@@ -191,7 +192,7 @@ impl Planner {
             .hint(format!("leave `bucket` out, or write `{own}`")));
         }
         self.ports.targets.find(job.selection.target())?;
-        Ok((job.source, document))
+        Ok((job, document))
     }
 
     /// Keeps a request as a run. `key` is its key and the number of the retry.
@@ -306,8 +307,7 @@ impl Planner {
         let source = self.open(&job.source)?;
         let targets = TargetCheck::ToRun(&self.ports.targets);
         let mut manifest = survey_and_cut(run, &job, source, targets, progress).await?;
-        manifest.estimate =
-            manifest.estimate.at(price::dollars_per_second(&job.task_kind, terms.size));
+        kind::of_deployment(&mut manifest, terms);
         manifest.least_tls = self.ports.rules.sluice_source_tls;
         progress.comes_to("look at the job's last run".to_owned());
         name_dropped(&self.ports.bucket, &job, &mut manifest).await?;

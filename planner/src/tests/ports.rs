@@ -95,12 +95,17 @@ impl Executions for Platform {
         self.faults.call(lost, async { Ok(Some(state)) }).await
     }
 
+    fn check(&self, kind: &TaskKind) -> Result<()> {
+        if kind.task_size.as_deref() == Some(NO_SUCH_SIZE) {
+            return Err(Error::invalid("the deployment has no such tasks").hint("it has others"));
+        }
+        Ok(())
+    }
+
     async fn tasks(&self, kind: &TaskKind) -> Result<TaskTerms> {
+        self.check(kind)?;
         if self.stuck.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
-        }
-        if kind.task_size.as_deref() == Some(NO_SUCH_SIZE) {
-            return Err(Error::invalid("find tasks of the kind").hint("it has others"));
         }
         let parallelism = *self.parallelism.lock().unwrap();
         let size = kind.task_size.as_ref().map(|_| (4.0, 8.0));

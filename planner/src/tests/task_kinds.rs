@@ -1,7 +1,8 @@
 //! Tasks of other sizes, and delayed ones.
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
-use sluice_contracts::documents::{Decision, Manifest};
+use sluice_contracts::documents::Manifest;
 
 use super::ports::NO_SUCH_SIZE;
 use super::{World, job, run_of};
@@ -17,7 +18,7 @@ async fn a_plan_costs_what_the_tasks_that_it_asks_for_cost() {
         world.store(run).manifest().await.unwrap()
     };
     let usual = plan(json!({})).await;
-    assert!(usual.task_kind.is_usual());
+    assert!(usual.task_kind.is_default());
     for (cloud_run, times) in [
         // 1 vCPU and 2 GiB against 4 and 8: the price of both is four times as high.
         (json!({"task_size": "large"}), 4.0),
@@ -33,13 +34,11 @@ async fn a_plan_costs_what_the_tasks_that_it_asks_for_cost() {
 }
 
 #[tokio::test]
-async fn tasks_that_the_deployment_does_not_have_end_the_run_before_anything_is_read() {
+async fn a_request_for_tasks_that_the_deployment_does_not_have_is_refused() {
     let world = World::new();
     let mut job = job();
     job["cloud_run"] = json!({"task_size": NO_SUCH_SIZE});
-    let run = run_of(&world.call(&json!({"job": job})).await.unwrap());
-    world.plan(run).await.unwrap();
-    let verdict = world.store(run).verdict().await.unwrap().expect("it was decided");
-    assert_eq!(verdict.decision, Decision::Fail);
-    assert_eq!(world.platform.all(), 0);
+    let answer = world.call(&json!({"job": job})).await.unwrap();
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{answer:?}");
+    assert_eq!(answer.body["hint"], "it has others", "{answer:?}");
 }

@@ -37,9 +37,7 @@ impl Running {
             let token = token_of(&name);
             database.execute(&format!("CREATE ROLE \"{name}\" LOGIN PASSWORD '{token}'")).await;
         }
-        for grant in deployment.output("database_grants").as_object().into_iter().flatten() {
-            database.execute(&text(grant.1)).await;
-        }
+        database.execute(&text(deployment.output("database_grants"))).await;
         let (host, port) = database.address();
         let url = format!("postgres://{host}:{port}/{}?login=google_iam", database.name());
         let secrets = [("SOURCE_URL", url), ("DB_PASSWORD", "of another server".to_owned())];
@@ -150,8 +148,9 @@ async fn an_operator_carries_a_run_on_with_the_commands_of_the_outputs() {
     running.deployed.run.ended(&execution).await;
     running.deployed.run.let_start(true);
 
-    let command = text(&running.deployed.deployment.output("commands")["execute_again"]);
-    let command = command.replace("RUN", &run.to_string());
+    let commands = text(running.deployed.deployment.output("commands"));
+    let command = commands.lines().find(|line| line.starts_with("gcloud run jobs execute "));
+    let command = command.expect("it is there").replace("/RUN/", &format!("/{run}/"));
     let words: Vec<&str> = command.split(' ').collect();
     assert_eq!(words[..3], ["gcloud", "run", "jobs"], "{command}");
     let arguments = [&words[3..], &["--wait"]].concat();

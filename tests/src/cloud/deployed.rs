@@ -4,7 +4,7 @@
 //! What stands beside that environment is where the emulators are, what Cloud Run sets, and the values
 //! of the secrets.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -108,18 +108,19 @@ impl Deployed {
             ("SLUICE_BIGQUERY_ENDPOINT", warehouse.url()),
             ("SLUICE_TASKS_ENDPOINT", tasks.url()),
         ];
-        let environment = |program: &str, own: &[(&str, String)]| {
-            let mut environment = environment(&deployment, program, secrets);
+        let environment = |container: &Value, own: &[(&str, String)]| {
+            let mut environment = environment(container, secrets);
             environment.extend(owned(&emulators));
             environment.extend(owned(own));
             environment
         };
-        let jobs = jobs(
-            &deployment,
-            &extractor,
-            &environment("extractor", &[("GCE_METADATA_HOST", accounts[1].host())]),
-        );
-        let run = CloudRun::with(jobs).await;
+        let of_tasks = [("GCE_METADATA_HOST", accounts[1].host())];
+        let jobs = deployment.all("google_cloud_run_v2_job").into_iter().map(|made| {
+            let task = &made.values["template"][0]["template"][0];
+            let environment = environment(&task["containers"][0], &of_tasks);
+            job(&text(&made.values["name"]), task, &extractor, environment)
+        });
+        let run = CloudRun::with(jobs.collect()).await;
         for (name, program, account) in
             [("planner", &mut planner, Some(&accounts[0])), ("loader", &mut loader, None)]
         {
@@ -127,7 +128,7 @@ impl Deployed {
             let mut own =
                 vec![("SLUICE_RUN_ENDPOINT", run.url()), ("K_SERVICE", text(&made["name"]))];
             own.extend(account.map(|account| ("GCE_METADATA_HOST", account.host())));
-            program.set_environment(environment(name, &own));
+            program.set_environment(environment(deployment.container(name), &own));
             program.start().await;
         }
 
@@ -200,31 +201,23 @@ impl Deployed {
     }
 }
 
-/// The Cloud Run jobs, each with its size, its limits and its environment.
-fn jobs(deployment: &Deployment, program: &PathBuf, environment: &[(String, String)]) -> Vec<Job> {
-    let jobs = deployment.all("google_cloud_run_v2_job").into_iter().map(|made| {
-        let task = &made.values["template"][0]["template"][0];
-        let limits = &task["containers"][0]["resources"][0]["limits"];
-        let seconds = text(&task["timeout"]).trim_end_matches('s').parse();
-        let retries = task["max_retries"].as_u64().and_then(|count| u32::try_from(count).ok());
-        Job {
-            environment: environment.to_vec(),
-            timeout: Duration::from_secs(seconds.expect("a number of seconds")),
-            max_retries: retries.expect("a number of retries"),
-            size: (text(&limits["cpu"]), text(&limits["memory"])),
-            ..Job::new(&text(&made.values["name"]), program)
-        }
-    });
-    jobs.collect()
+/// A Cloud Run job with the size and the limits of its tasks.
+fn job(name: &str, task: &Value, program: &Path, environment: Vec<(String, String)>) -> Job {
+    let limits = &task["containers"][0]["resources"][0]["limits"];
+    let seconds = text(&task["timeout"]).trim_end_matches('s').parse();
+    let retries = task["max_retries"].as_u64().and_then(|count| u32::try_from(count).ok());
+    Job {
+        environment,
+        timeout: Duration::from_secs(seconds.expect("a number of seconds")),
+        max_retries: retries.expect("a number of retries"),
+        size: (text(&limits["cpu"]), text(&limits["memory"])),
+        ..Job::new(name, program)
+    }
 }
 
-/// The environment that the module gives a program. Those of several jobs are the same.
-fn environment(
-    deployment: &Deployment,
-    program: &str,
-    secrets: &[(&str, String)],
-) -> Vec<(String, String)> {
-    let variables = deployment.container(program)["env"].as_array().cloned().unwrap_or_default();
+/// The environment that the module gives a container.
+fn environment(container: &Value, secrets: &[(&str, String)]) -> Vec<(String, String)> {
+    let variables = container["env"].as_array().cloned().unwrap_or_default();
     let value = |variable: &Value| {
         let name = text(&variable["name"]);
         let secret = secrets.iter().find(|(known, _)| *known == name);
@@ -232,6 +225,7 @@ fn environment(
             Some((_, value)) => value.clone(),
             None => text(&variable["value"]),
         };
+        assert!(!value.is_empty(), "`{name}` has no value");
         (name, value)
     };
     variables.iter().map(value).collect()

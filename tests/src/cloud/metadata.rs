@@ -2,6 +2,7 @@
 //!
 //! <https://cloud.google.com/run/docs/container-contract#metadata-server>
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -31,6 +32,8 @@ struct Account {
     /// Seconds that a token is said to be valid.
     valid_for: u32,
     tokens: Mutex<Tokens>,
+    /// The statuses of the next answers about the account's identity; 200 for the usual answer.
+    outage: Mutex<VecDeque<u16>>,
 }
 
 #[derive(Debug, Default)]
@@ -45,7 +48,12 @@ impl Metadata {
     /// fetch another one 240 seconds before a token expires.
     pub async fn of(email: &str, token: &str, valid_for: u32) -> Self {
         let tokens = Tokens { current: token.to_owned(), asked: Vec::new() };
-        let account = Account { email: email.to_owned(), valid_for, tokens: Mutex::new(tokens) };
+        let account = Account {
+            email: email.to_owned(),
+            valid_for,
+            tokens: Mutex::new(tokens),
+            outage: Mutex::default(),
+        };
         let account = Arc::new(account);
         let base = "/computeMetadata/v1/instance/service-accounts/default";
         let router = Router::new()
@@ -65,6 +73,13 @@ impl Metadata {
     /// Hands out another token from now on.
     pub fn renew(&self, token: &str) {
         token.clone_into(&mut self.account.tokens().current);
+    }
+
+    /// Answers the next questions about the account's identity with these statuses; 200 stands for the
+    /// usual answer.
+    pub fn answer_identity(&self, statuses: impl IntoIterator<Item = u16>) {
+        let mut outage = self.account.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        outage.extend(statuses);
     }
 
     /// The scopes of each token that was handed out.
@@ -112,6 +127,10 @@ async fn identity(
     Query(parameters): Parameters,
     headers: HeaderMap,
 ) -> Response {
+    let status = account.outage.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    if let Some(status) = status.filter(|status| *status != 200) {
+        return StatusCode::from_u16(status).expect("a status").into_response();
+    }
     let Some(audience) = parameters.get("audience") else {
         return StatusCode::BAD_REQUEST.into_response();
     };

@@ -6,8 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Which of a deployment's Cloud Run Jobs carries a run out. A run without Cloud Run takes no notice
-/// of it.
+/// Which of a deployment's Cloud Run Jobs carries a run out. A run without Cloud Run ignores it.
 #[derive(
     Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -28,8 +27,8 @@ impl TaskKind {
     /// <https://cloud.google.com/run/docs/delayed-jobs>
     pub const LONGEST_DELAY: Duration = Duration::from_hours(12);
 
-    /// Whether a text can be the name of a size: it is a part of the name of a Cloud Run Job, and no
-    /// size is called as delayed tasks are.
+    /// Whether a text can be the name of a size: it can be a part of the name of a Cloud Run Job, and
+    /// does not end in `delayed`.
     pub(crate) fn is_size(text: &str) -> bool {
         let is_word = |word: &str| {
             let part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -40,8 +39,14 @@ impl TaskKind {
             && text.rsplit('-').next() != Some("delayed")
     }
 
+    /// Whether a text can be the name of a kind.
+    pub fn is_name(text: &str) -> bool {
+        let size = text.strip_suffix("-delayed").unwrap_or(text);
+        text == "delayed" || Self::is_size(size)
+    }
+
     /// Whether it is the deployment's usual one, which documents leave out.
-    pub fn is_usual(&self) -> bool {
+    pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 

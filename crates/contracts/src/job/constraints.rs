@@ -178,10 +178,10 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<JobProblem> {
     if let Some(size) = &file.cloud_run.task_size
         && !TaskKind::is_size(size)
     {
-        problems.push(
-            JobProblem::new("cloud_run.task_size", "is not the name of a size")
-                .hint("write one that the deployment has, such as `large`"),
-        );
+        problems.push(JobProblem::new("cloud_run.task_size", "is not the name of a size").hint(
+            "it has lowercase letters, digits and single `-`, begins with a letter, and does \
+                     not end in `delayed`: that is `delay_execution: true`",
+        ));
     }
     check_empty(file, &mut problems);
     check_tables(file, &mut problems);

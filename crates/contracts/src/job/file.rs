@@ -111,7 +111,7 @@ pub struct SourceFile {
     /// Password, as `${NAME}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
-    /// Another way to log in than by a password.
+    /// How to log in without a password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<Login>,
     /// Database.
@@ -138,8 +138,8 @@ pub struct SourceFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Login {
-    /// By the account of Google Cloud that the program runs as, on Cloud SQL. The user is the
-    /// account's, unless `user` names another: planner and tasks have different accounts.
+    /// Logs in to Cloud SQL as the Google Cloud account that the program runs as. Leave `user` out,
+    /// unless you run it yourself: planner and tasks have different accounts.
     GoogleIam,
 }
 

@@ -141,7 +141,7 @@ bucket: file:///data/bucket
         let job = |typed: &str| format!("{GOOD}cloud_run: {typed}\n");
         let kind = read(&job("{task_size: large-2, delay_execution: true}")).unwrap().task_kind;
         assert_eq!(kind.to_string(), "large-2-delayed");
-        assert!(read(&job("{}")).unwrap().task_kind.is_usual());
+        assert!(read(&job("{}")).unwrap().task_kind.is_default());
         for size in ["Large", "''", "2x", "a--b", "a-", "projects/p", "delayed", "large-delayed"] {
             let said = refused(&job(&format!("{{task_size: {size}}}")));
             assert!(said.contains("`cloud_run.task_size`"), "{size}: {said}");

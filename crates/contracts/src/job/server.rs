@@ -53,7 +53,9 @@ impl SourceFile {
             (Some(_), _) => problems.extend(parts.iter().map(|part| {
                 JobProblem::new(format!("source.{part}"), "cannot be combined with `source.url`")
                     .hint(match *part {
-                        "login" => "write it into the URL: `?login=google_iam`",
+                        "login" => {
+                            "write it into the URL of a PostgreSQL server: `?login=google_iam`"
+                        }
                         _ => "keep the URL, or `host`, `user` and the others",
                     })
             })),

@@ -10,18 +10,21 @@ use crate::error::Result;
 /// <https://cloud.google.com/sql/docs/postgres/iam-logins>
 #[async_trait]
 pub trait DatabaseLogin: std::fmt::Debug + Send + Sync {
-    /// The account's name as a user of PostgreSQL.
+    /// The account's email.
     ///
     /// # Errors
     /// `Denied` if this program runs as no account, or as one whose name cannot be read;
     /// `Transient` if the same call may succeed.
-    async fn user(&self) -> Result<String>;
+    async fn email(&self) -> Result<String>;
 
-    /// A token that takes the place of the password. It is valid for some minutes at least, and
-    /// opens a connection; one that is open stays open when the token expires. Ask for one for each
-    /// connection: a token that is still valid is returned again, and another one is fetched in time.
+    /// A token that takes the place of the password and has not expired. A connection that it has
+    /// opened stays open when it expires. Ask for one for each connection: a token is returned again
+    /// as long as it is valid, and another one is fetched some minutes before it expires.
     ///
     /// # Errors
-    /// As those of [`DatabaseLogin::user`].
+    /// As those of [`DatabaseLogin::email`].
     async fn token(&self) -> Result<String>;
+
+    /// Returns no token again that was returned before: a database has refused the last one.
+    fn renew(&self);
 }

@@ -25,6 +25,9 @@ pub trait Executions: std::fmt::Debug + Send + Sync {
     /// The state of an execution; `None` if no execution has that name.
     async fn state(&self, execution: &str) -> Result<Option<ExecutionState>>;
 
+    /// Whether there are tasks of a kind, as far as that is known without a call. `Invalid` if not.
+    fn check(&self, kind: &TaskKind) -> Result<()>;
+
     /// What tasks of a kind are. `Invalid` if there are none of that kind.
     async fn tasks(&self, kind: &TaskKind) -> Result<TaskTerms>;
 

@@ -188,3 +188,17 @@ fn a_type_that_this_version_does_not_know_is_named_with_its_place() {
     assert!(said.contains("tables[0].columns[2].target_type: unknown variant `POINT`"), "{said}");
     assert!(error.remedy().unwrap().contains("another version of Sluice"), "{error:?}");
 }
+
+#[test]
+fn a_manifest_says_which_tasks_carry_it_out_or_none() {
+    let read = |text: &str| {
+        let text = text.as_bytes();
+        parse_manifest(&Path::from("manifest.json"), text).unwrap()
+    };
+    let usual = read(include_str!("../../../../tests/fixtures/manifest-v3.json"));
+    assert!(usual.task_kind.is_default());
+    assert!((usual.estimate.price() - 0.000_022).abs() < 1e-12);
+    let other = read(include_str!("../../../../tests/fixtures/manifest-v3-task-kind.json"));
+    assert_eq!(other.task_kind.to_string(), "large-delayed");
+    assert!((other.estimate.price() - 0.000_061_6).abs() < 1e-12);
+}

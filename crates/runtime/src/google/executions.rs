@@ -30,7 +30,8 @@ const DELAYED_TIMEOUT: Duration = Duration::from_hours(12);
 
 const START: Remedy = Remedy {
     denied: "grant this service's identity `roles/run.jobsExecutorWithOverrides` on the job",
-    missing: "look at `SLUICE_EXTRACTOR_JOB`: it is `projects/P/locations/L/jobs/J`",
+    missing: "look at `SLUICE_EXTRACTOR_JOB`, which is `projects/P/locations/L/jobs/J`, and at \
+              `SLUICE_EXTRACTOR_JOBS` if the job asks for other tasks",
 };
 
 const LOOK: Remedy = Remedy {
@@ -41,7 +42,7 @@ const LOOK: Remedy = Remedy {
 /// Executions of the Cloud Run jobs of a deployment, one for each kind of tasks.
 #[derive(Debug, Clone)]
 pub struct CloudRun {
-    jobs_of: TaskJobs,
+    task_jobs: TaskJobs,
     task_timeout: Duration,
     jobs: client::Jobs,
     executions: client::Executions,
@@ -53,7 +54,7 @@ impl CloudRun {
     /// and again.
     pub async fn new(
         endpoints: &Endpoints,
-        jobs_of: TaskJobs,
+        task_jobs: TaskJobs,
         task_timeout: Duration,
     ) -> Result<Self> {
         let endpoint = endpoints.run();
@@ -72,12 +73,12 @@ impl CloudRun {
             .build()
             .await
             .doing(Kind::Denied, what)?;
-        Ok(Self { jobs_of, task_timeout, jobs, executions })
+        Ok(Self { task_jobs, task_timeout, jobs, executions })
     }
 
     /// The full name of an execution that tasks know by its last part.
     fn full_name(&self, execution: &str) -> String {
-        format!("{}/executions/{execution}", self.jobs_of.job_of(execution))
+        format!("{}/executions/{execution}", self.task_jobs.job_of(execution))
     }
 
     async fn get(&self, execution: &str) -> Result<Execution, Refused> {
@@ -100,7 +101,7 @@ impl Executions for CloudRun {
         launch: u32,
         task_count: u32,
     ) -> Result<String> {
-        let job = self.jobs_of.of(kind)?;
+        let job = self.task_jobs.of(kind)?;
         let what = || format!("start {task_count} tasks of `{job}`");
         let count = i32::try_from(task_count).doing(Kind::Bug, what)?;
         let container = ContainerOverride::new().set_env([
@@ -133,6 +134,10 @@ impl Executions for CloudRun {
         }
     }
 
+    fn check(&self, kind: &TaskKind) -> Result<()> {
+        self.task_jobs.of(kind).map(drop)
+    }
+
     async fn state(&self, execution: &str) -> Result<Option<ExecutionState>> {
         match self.get(execution).await {
             Ok(found) => Ok(Some(state_of(found))),
@@ -142,7 +147,7 @@ impl Executions for CloudRun {
     }
 
     async fn tasks(&self, kind: &TaskKind) -> Result<TaskTerms> {
-        let name = self.jobs_of.of(kind)?;
+        let name = self.task_jobs.of(kind)?;
         let job = self
             .jobs
             .get_job()
@@ -196,19 +201,30 @@ impl TaskJobs {
     pub fn new(usual: &str, others: &[String]) -> Result<Self> {
         check_name(usual, &["locations", "jobs"], JOB)?;
         let (place, _) = usual.rsplit_once('/').unwrap_or_default();
-        let others = others.iter().map(|entry| match entry.split_once('=') {
-            Some((kind, job)) if !kind.is_empty() && !job.is_empty() && !job.contains('/') => {
-                Ok((kind.trim().to_owned(), format!("{place}/{}", job.trim())))
-            }
-            _ => Err(Error::invalid(format!("read `SLUICE_EXTRACTOR_JOBS`: `{entry}`"))
-                .hint("write `KIND=JOB` for each, such as `large=sluice-extractor-large`")),
-        });
-        Ok(Self { usual: usual.to_owned(), others: others.collect::<Result<_>>()? })
+        let mut jobs = BTreeMap::new();
+        for entry in others {
+            let pair = entry.split_once('=').map(|(kind, job)| (kind.trim(), job.trim()));
+            let known = pair.filter(|(kind, job)| {
+                let part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+                TaskKind::is_name(kind) && !job.is_empty() && job.chars().all(part)
+            });
+            let added = known.and_then(|(kind, job)| {
+                let full = format!("{place}/{job}");
+                jobs.insert(kind.to_owned(), full).is_none().then_some(())
+            });
+            added.ok_or_else(|| {
+                Error::invalid(format!("read `SLUICE_EXTRACTOR_JOBS`: `{entry}`")).hint(
+                    "write `KIND=JOB` once for each kind, such as `large=sluice-extractor-large`; a \
+                     kind is a size, `delayed`, or a size with `-delayed`",
+                )
+            })?;
+        }
+        Ok(Self { usual: usual.to_owned(), others: jobs })
     }
 
     /// The job of a kind.
     fn of(&self, kind: &TaskKind) -> Result<&str> {
-        if kind.is_usual() {
+        if kind.is_default() {
             return Ok(&self.usual);
         }
         let name = kind.to_string();
@@ -216,12 +232,11 @@ impl TaskJobs {
             let known: Vec<String> = self.others.keys().map(|kind| format!("`{kind}`")).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             Error::invalid(format!(
-                "find tasks of the kind `{name}`, which `cloud_run` asks for: this deployment has \
-                 none"
+                "the deployment has no tasks of the kind `{name}`, which the job's `cloud_run` asks for"
             ))
             .hint(format!(
-                "it has, beside its usual ones: {known}; `job_task_sizes` and `delayed_tasks` of \
-                 `terraform/` make others"
+                "ask for one of these: {known}; or have the operator add it (`job_task_sizes` and \
+                 `delayed_tasks` of `terraform/`)"
             ))
         })
     }
@@ -334,8 +349,16 @@ mod tests {
 
     #[test]
     fn a_list_of_jobs_that_says_something_else_is_refused() {
-        for wrong in ["large", "=etl", "large=", "large=projects/p/locations/l/jobs/j"] {
-            let error = jobs(&[wrong]).unwrap_err();
+        for wrong in [
+            &["large"][..],
+            &["=etl"],
+            &["large="],
+            &["Large=etl-large"],
+            &["large=projects/p/locations/l/jobs/j"],
+            &["large=etl-large;delayed=etl-delayed"],
+            &["large=etl-large", "large=etl-huge"],
+        ] {
+            let error = jobs(wrong).unwrap_err();
             assert!(error.chain().contains("SLUICE_EXTRACTOR_JOBS"), "{}", error.chain());
         }
         assert!(TaskJobs::new("etl", &[]).is_err());

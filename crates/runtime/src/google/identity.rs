@@ -33,9 +33,14 @@ impl Identity {
     pub async fn token(&self) -> Result<String> {
         let what = || format!("get an identity token for `{}`", self.audience);
         match tokio::time::timeout(LONGEST_WAIT, self.credentials.id_token()).await {
+            Ok(Err(error)) if error.is_transient() => Err(Error::transient(what()).because(error)),
             Ok(token) => token.doing(Kind::Denied, what),
-            Err(_) => Err(Error::new(Kind::Denied, what())
-                .because(std::io::Error::other("there is no answer from the metadata server"))),
+            Err(_) => Err(Error::transient(what())
+                .because("the metadata server does not answer")
+                .hint(
+                    "on Google Cloud, give the program a service account; elsewhere there is no such \
+                     server",
+                )),
         }
     }
 }

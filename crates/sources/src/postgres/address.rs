@@ -14,7 +14,7 @@ use sluice_contracts::{Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::{Host, Url};
 
-use super::login::{self, Login};
+use super::login::{self, Credentials};
 use super::silence::SILENCE;
 use crate::place::Protection;
 
@@ -77,7 +77,7 @@ pub(super) struct Address {
     /// What to connect to, and how.
     pub(super) options: PgConnectOptions,
     /// How a connection says who it is.
-    pub(super) login: Login,
+    pub(super) credentials: Credentials,
     /// The certificates and keys that it names, each with its parameter, and those that libpq's
     /// variables name, each with its variable.
     pub(super) files: Vec<(String, PathBuf)>,
@@ -105,12 +105,12 @@ pub(super) fn read(text: &str) -> Result<Address> {
         check_parameter(&key, &value)?;
     }
     let named = named_user(&url);
-    let login = match parameter(&url, login::PARAMETER) {
-        Some(_) => Login::Google { user: named.clone(), account: None },
-        None => Login::Own,
+    let credentials = match parameter(&url, login::PARAMETER) {
+        Some(_) => Credentials::OfAccount { user: named.clone(), account: None },
+        None => Credentials::OfUrl,
     };
-    let user = match (&login, &named) {
-        (Login::Own, None) => Some(user_of_process()?),
+    let user = match (&credentials, &named) {
+        (Credentials::OfUrl, None) => Some(user_of_process()?),
         _ => None,
     };
     let options = PgConnectOptions::from_str(&carried_out(&url, user));
@@ -128,8 +128,8 @@ pub(super) fn read(text: &str) -> Result<Address> {
     let files = files.chain(files_of_variables(&url)).collect();
     let options = at_address(&url, with_ssl_mode(&url, options)?)?;
     let has_password = url.password().is_some() || parameter(&url, "password").is_some();
-    login.check(has_password, options.get_database().is_some(), protection(&options))?;
-    Ok(Address { options, login, files, silence: silence(&url) })
+    credentials.check(has_password, options.get_database().is_some(), protection(&options))?;
+    Ok(Address { options, credentials, files, silence: silence(&url) })
 }
 
 /// The certificates and keys of the variables that count, because the URL says nothing else.

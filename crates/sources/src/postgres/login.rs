@@ -19,18 +19,22 @@ pub(super) const PARAMETER: &str = "login";
 const VALUES: [&str; 1] = ["google_iam"];
 
 /// What helps where the server refuses the account.
-const REFUSED: &str = "the account needs `roles/cloudsql.instanceUser` on the instance's project, a user \
-                       of its name on the instance, and there the flag `cloudsql.iam_authentication`; \
-                       `terraform/` makes all but the flag (`cloud_sql_iam_logins`)";
+const REFUSED: &str = "check three things: the account has `roles/cloudsql.instanceUser` on the project, \
+                       for some minutes already; the instance has a user of the account's name; its flag \
+                       `cloudsql.iam_authentication` is `on`. `cloud_sql_iam_logins` of `terraform/` makes \
+                       the first two. A pooler between has to pass the token on";
+/// The end of a service account's email that its name in a database is without.
+/// <https://cloud.google.com/sql/docs/postgres/add-manage-iam-users>
+const SUFFIX: &str = ".gserviceaccount.com";
 
 /// How a connection says who it is.
 #[derive(Debug, Clone, Default)]
-pub(super) enum Login {
+pub(super) enum Credentials {
     /// By the user and the password of the URL, of libpq's variables or of `.pgpass`.
     #[default]
-    Own,
+    OfUrl,
     /// By the account that this program runs as.
-    Google {
+    OfAccount {
         /// The user, if the URL names one: a person's account, whose token does not say its name.
         user: Option<String>,
         /// The account. A URL can be checked without one.
@@ -47,7 +51,7 @@ pub(super) fn check_value(value: &str) -> Result<()> {
         .hint(nearest_hint(value, &VALUES.map(str::to_owned))))
 }
 
-impl Login {
+impl Credentials {
     /// Refuses what a login by an account would be of no use with, or would make public.
     pub(super) fn check(
         &self,
@@ -55,22 +59,22 @@ impl Login {
         has_database: bool,
         protection: Protection,
     ) -> Result<()> {
-        if matches!(self, Self::Own) {
+        if matches!(self, Self::OfUrl) {
             return Ok(());
         }
         let refused = |why: &str| {
-            Error::invalid(format!("read `source.url`: `{PARAMETER}=google_iam` stands {why}"))
+            Error::invalid(format!("read `source.url`: `{PARAMETER}=google_iam` {why}"))
         };
         if has_password {
-            return Err(refused("beside a password").hint("keep one of the two"));
+            return Err(refused("cannot be combined with a password").hint("keep one of the two"));
         }
         if !has_database {
-            return Err(refused("there without a database").hint("name the database"));
+            return Err(refused("needs the name of a database").hint("name the database"));
         }
         if protection < Protection::Encrypted {
-            return Err(refused("there for a connection that may not be encrypted").hint(
-                "add `sslmode=require`, or `sslmode=verify-ca` with `sslrootcert`: who reads the \
-                 token could log in with it",
+            return Err(refused("needs an encrypted connection").hint(
+                "add `sslmode=verify-ca` and `sslrootcert`, or `sslmode=require` at least: whoever \
+                 reads the token can log in with it",
             ));
         }
         Ok(())
@@ -79,14 +83,14 @@ impl Login {
     /// The account that logs in.
     pub(super) fn with_account(self, account: Option<&Arc<dyn DatabaseLogin>>) -> Self {
         match self {
-            Self::Own => Self::Own,
-            Self::Google { user, .. } => Self::Google { user, account: account.cloned() },
+            Self::OfUrl => Self::OfUrl,
+            Self::OfAccount { user, .. } => Self::OfAccount { user, account: account.cloned() },
         }
     }
 
     /// The options of one connection. A token is asked for each time, because it expires.
-    pub(super) async fn sign(&self, options: &PgConnectOptions) -> Result<PgConnectOptions> {
-        let Self::Google { user, account } = self else { return Ok(options.clone()) };
+    pub(super) async fn complete(&self, options: &PgConnectOptions) -> Result<PgConnectOptions> {
+        let Self::OfAccount { user, account } = self else { return Ok(options.clone()) };
         let what = || "log in to the source by an account of Google Cloud";
         let account = account.as_ref().ok_or_else(|| {
             Error::invalid(format!("{}: this build does not include Google Cloud", what()))
@@ -95,18 +99,38 @@ impl Login {
         let during = |error: Error| error.during(what());
         let user = match user {
             Some(user) => user.clone(),
-            None => account.user().await.map_err(during)?,
+            None => account.email().await.map_err(during)?,
         };
+        let user = user.to_lowercase();
+        let user = user.strip_suffix(SUFFIX).unwrap_or(&user);
         let token = account.token().await.map_err(during)?;
-        Ok(options.clone().username(&user).password(&token))
+        Ok(options.clone().username(user).password(&token))
+    }
+
+    /// Whether the server has refused the account's token, which may have expired since it was asked
+    /// for. A rule of `pg_hba.conf` is not about the token.
+    pub(super) fn are_refused(&self, error: &Error) -> bool {
+        let said = error.chain();
+        let of_token = said.contains("(SQLSTATE 28P01)")
+            || said.contains("(SQLSTATE 28000)") && !said.contains("pg_hba.conf")
+            || said.contains("authentication failed (SQLSTATE 08P01)");
+        self.are_of_account() && error.kind() == Kind::Denied && of_token
+    }
+
+    /// Has the account ask for a new token. Whether there is an account.
+    pub(super) fn renew(&self) -> bool {
+        let Self::OfAccount { account: Some(account), .. } = self else { return false };
+        account.renew();
+        true
     }
 
     /// The error of a connection, with what helps if the server refuses the account.
     pub(super) fn explain(&self, error: Error) -> Error {
-        let is_refused = error.kind() == Kind::Denied && error.chain().contains("(SQLSTATE 28");
-        match self {
-            Self::Google { .. } if is_refused => error.hint(REFUSED),
-            _ => error,
-        }
+        if self.are_refused(&error) { error.hint(REFUSED) } else { error }
+    }
+
+    /// Whether an account logs in.
+    pub(super) fn are_of_account(&self) -> bool {
+        matches!(self, Self::OfAccount { .. })
     }
 }

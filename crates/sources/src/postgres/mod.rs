@@ -37,7 +37,7 @@ use sluice_contracts::{Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use self::address::Address;
-use self::login::Login;
+use self::login::Credentials;
 use self::silence::SILENCE;
 use crate::documentation::TypeRow;
 use crate::place::{Place, Protection};
@@ -81,22 +81,31 @@ impl SourceKind for Postgres {
         url: &SourceUrl,
         login: Option<&Arc<dyn DatabaseLogin>>,
     ) -> Result<Arc<dyn Source>> {
-        let Address { options, login: own, files, silence } = address::read(url.text())?;
-        let login = own.with_account(login);
+        let Address { options, credentials, files, silence } = address::read(url.text())?;
+        let credentials = credentials.with_account(login);
         let label = url.label(|| {
             let place = match address::socket(&options) {
                 Some(socket) => socket.display().to_string(),
                 None => format!("{}:{}", options.get_host(), options.get_port()),
             };
             let database = options.get_database().unwrap_or_else(|| options.get_username());
-            match &login {
+            match &credentials {
                 // The account is not known before a connection is made.
-                Login::Google { user: None, .. } => format!("postgres://{place}/{database}"),
+                Credentials::OfAccount { user: None, .. } => {
+                    format!("postgres://{place}/{database}")
+                }
                 _ => format!("postgres://{}@{place}/{database}", options.get_username()),
             }
         });
         let secrets = url.secrets().clone();
-        Ok(Arc::new(Server(Arc::new(Database { options, login, files, silence, label, secrets }))))
+        Ok(Arc::new(Server(Arc::new(Database {
+            options,
+            credentials,
+            files,
+            silence,
+            label,
+            secrets,
+        }))))
     }
 }
 
@@ -107,7 +116,7 @@ struct Server(Arc<Database>);
 /// One database of a server.
 struct Database {
     options: PgConnectOptions,
-    login: Login,
+    credentials: Credentials,
     /// Certificates and keys that the URL or a variable names, each with that name.
     files: Vec<(String, PathBuf)>,
     /// How long the server may be silent before it is looked at.
@@ -120,10 +129,21 @@ impl Database {
     async fn connect(&self, application: &str) -> Result<PgConnection> {
         let connected = async {
             address::find_files(&self.files)?;
-            let options = self.login.sign(&self.options).await?;
-            connection::connect(options, &self.label, application).await
+            match self.connect_once(application).await {
+                // The token was good when it was asked for.
+                Err(error) if self.credentials.are_refused(&error) && self.credentials.renew() => {
+                    self.connect_once(application).await
+                }
+                connected => connected,
+            }
         };
-        connected.await.map_err(|error| self.secrets.redact(self.login.explain(error)))
+        let explained = |error| self.secrets.redact(self.credentials.explain(error));
+        connected.await.map_err(explained)
+    }
+
+    async fn connect_once(&self, application: &str) -> Result<PgConnection> {
+        let options = self.credentials.complete(&self.options).await?;
+        connection::connect(options, &self.label, application).await
     }
 }
 
@@ -154,6 +174,10 @@ impl Source for Server {
 
     fn protection(&self) -> Protection {
         address::protection(&self.0.options)
+    }
+
+    fn logs_in_by_account(&self) -> bool {
+        self.0.credentials.are_of_account()
     }
 
     async fn survey(&self, application: &str) -> Result<Box<dyn Survey>> {

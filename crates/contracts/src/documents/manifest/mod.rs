@@ -57,7 +57,7 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_once: bool,
     /// Which tasks of the deployment carry it out.
-    #[serde(default, skip_serializing_if = "TaskKind::is_usual")]
+    #[serde(default, skip_serializing_if = "TaskKind::is_default")]
     pub task_kind: TaskKind,
     /// Number of executions after which the run is given up.
     pub max_executions: u32,
@@ -264,8 +264,7 @@ pub struct Estimate {
     pub seconds: f64,
     /// US dollars for the Cloud Run tasks, before the free tier.
     pub dollars: f64,
-    /// US dollars for a second of one task, of which `dollars` is made. Absent where the plan does not
-    /// say it.
+    /// US dollars for a second of one task, if it is not [`Estimate::USUAL_PRICE`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dollars_per_second: Option<f64>,
 }
@@ -279,14 +278,24 @@ impl Estimate {
     /// second.
     pub fn bill(task_seconds: impl IntoIterator<Item = f64>, dollars_per_second: f64) -> f64 {
         let billed = task_seconds.into_iter().map(|seconds| seconds.max(LEAST_BILLED_SECONDS));
-        billed.map(|seconds| seconds * dollars_per_second).sum()
+        // The sum of nothing is -0.0.
+        billed.map(|seconds| seconds * dollars_per_second).fold(0.0, std::ops::Add::add)
+    }
+
+    /// US dollars for a second of a task with 1 vCPU and 2 GiB that is not delayed, in a tier 1 region.
+    /// <https://cloud.google.com/run/pricing>
+    pub const USUAL_PRICE: f64 = 0.000_018 + 2.0 * 0.000_002;
+
+    /// US dollars for a second of one task.
+    pub fn price(&self) -> f64 {
+        self.dollars_per_second.unwrap_or(Self::USUAL_PRICE)
     }
 
     /// The same estimate at another price of a second.
     #[must_use]
-    pub fn at(self, dollars_per_second: f64) -> Self {
-        let before = self.dollars_per_second.unwrap_or(dollars_per_second);
-        let dollars = self.dollars / before * dollars_per_second;
-        Self { dollars, dollars_per_second: Some(dollars_per_second), ..self }
+    pub fn at_price(self, price: f64) -> Self {
+        let is_usual = (price / Self::USUAL_PRICE - 1.0).abs() < 1e-9;
+        let dollars_per_second = (!is_usual).then_some(price);
+        Self { dollars: self.dollars / self.price() * price, dollars_per_second, ..self }
     }
 }

@@ -49,24 +49,24 @@ fn modes_are_those_of_libpq() {
 fn a_login_by_an_account_has_no_password_and_an_encrypted_connection() {
     let login = |rest: &str| {
         let address = read(&format!("postgres://{rest}")).map_err(|error| error.chain())?;
-        Ok::<_, String>(format!("{:?}", address.login))
+        Ok::<_, String>(format!("{:?}", address.credentials))
     };
-    let by_account = |user: &str| format!("Google {{ user: {user}, account: None }}");
+    let by_account = |user: &str| format!("OfAccount {{ user: {user}, account: None }}");
     for (rest, expected) in [
         ("h/d?login=google_iam&sslmode=require", by_account("None")),
         ("u%40x.iam@h/d?login=google_iam&sslmode=verify-ca", by_account("Some(\"u@x.iam\")")),
         ("%2Fcloudsql%2Fp%3Ar%3Ai/d?user=u&login=google_iam", by_account("Some(\"u\")")),
         ("localhost/d?login=google_iam", by_account("None")),
-        ("u@h/d", "Own".to_owned()),
+        ("u@h/d", "OfUrl".to_owned()),
     ] {
         assert_eq!(login(rest).unwrap(), expected, "{rest}");
     }
     for (rest, words) in [
-        ("u:p@h/d?login=google_iam&sslmode=require", "beside a password"),
-        ("u@h/d?login=google_iam&sslmode=require&password=p", "beside a password"),
-        ("u@h/d?login=google_iam&sslmode=prefer", "may not be encrypted"),
-        ("u@h/d?login=google_iam", "may not be encrypted"),
-        ("u@h?login=google_iam&sslmode=require", "without a database"),
+        ("u:p@h/d?login=google_iam&sslmode=require", "cannot be combined with a password"),
+        ("u@h/d?login=google_iam&sslmode=require&password=p", "cannot be combined with a password"),
+        ("u@h/d?login=google_iam&sslmode=prefer", "needs an encrypted connection"),
+        ("u@h/d?login=google_iam", "needs an encrypted connection"),
+        ("u@h?login=google_iam&sslmode=require", "the name of a database"),
         ("u@h/d?login=iam", "not a kind of login"),
     ] {
         let said = login(rest).unwrap_err();
