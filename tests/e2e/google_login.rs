@@ -148,7 +148,7 @@ async fn a_metadata_server_that_is_out_of_order_for_a_moment_ends_no_run() {
     let metadata = Metadata::of(EMAIL, "ya29.first", AN_HOUR).await;
     let site = site(&metadata);
     // It answers the plan, and then none of the tasks for a while.
-    metadata.answer_identity([200].into_iter().chain([503; 12]));
+    metadata.answer_identity([200].into_iter().chain([503; 5]));
     let orders = job(&site, "orders", source(&database, port), &shop::cut("id_range"));
     site.run(&orders).await;
     assert_same(Expected::Table(&database, "orders"), &site.table("orders")).await;
