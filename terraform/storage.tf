@@ -112,8 +112,8 @@ resource "google_storage_bucket" "runs" {
       error_message = join(" ", [
         "Part files would be deleted while a run may still need them: raise",
         "part_retention_days to ${ceil(local._part_hours / local._day)}. That is twice",
-        "run_deadline_hours and load_patience_hours together",
-        var.delayed_tasks ? "and 36 hours for delayed_tasks, in days." : ", in days.",
+        "run_deadline_hours and load_patience_hours together, in days",
+        var.delayed_tasks ? "(with ${local._delay_hours} hours for delayed_tasks)." : "(rounded up).",
       ])
     }
   }
@@ -206,8 +206,8 @@ resource "google_storage_bucket_object" "job" {
       )
       error_message = join(" ", [
         "Job file `${each.key}.yaml`: its target lies in the dataset",
-        "`${try(coalesce(local._target_datasets[each.key]), "")}`, which datasets does not have.",
-        "Nothing may load into it: add it to datasets, or correct the target.",
+        "`${try(coalesce(local._target_datasets[each.key]), "")}`, which `datasets` does not have:",
+        "nothing may load into it. Add it to `datasets`, or correct the target.",
       ])
     }
     precondition {
@@ -215,7 +215,7 @@ resource "google_storage_bucket_object" "job" {
       error_message = join(" ", [
         "Job file `${each.key}.yaml`: `source` names",
         "${join(", ", [for name in local._unknown_variables[each.key] : "`${name}`"])},",
-        "which source_secrets does not have: add it there, with the id of a secret.",
+        "which `source_secrets` does not have: add it there, with the id of a secret.",
       ])
     }
     precondition {
