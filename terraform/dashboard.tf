@@ -2,6 +2,7 @@
 
 locals {
   _log_metric = "metric.type=\"logging.googleapis.com/user/${var.name}"
+
   # Two to a row.
   _charts = [
     {

@@ -5,9 +5,8 @@ locals {
   # The job of the usual tasks: those of a job file that asks for no others.
   usual_job = "${var.name}-extractor"
 
-  # The services start an execution with its own number of tasks and its own
-  # timeout, but cannot give it another size or delay it. So each kind of task
-  # has a job of its own.
+  # The API lets an execution override its number of tasks and its timeout, not
+  # its size or delay. So each kind of task has a job of its own.
   extractor_jobs = merge([
     for delayed in var.delayed_tasks ? [false, true] : [false] : {
       for size in local.job_task_sizes :
@@ -31,7 +30,7 @@ locals {
     var.delayed_tasks ? { delayed = "${local.usual_job}-delayed" } : {},
   )
 
-  # Cloud Run's limit for the tasks of a delayed execution.
+  # Cloud Run's limit for the work of a delayed execution, retries included.
   # https://cloud.google.com/run/docs/delayed-jobs
   _delayed_task_hours = 12
 

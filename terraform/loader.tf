@@ -22,13 +22,16 @@ locals {
   }
   # What both services need.
   service_environment = merge(local._check_environment, {
-    GOOGLE_CLOUD_PROJECT  = var.project_id
-    SLUICE_BUCKET         = "gs://${google_storage_bucket.runs.name}"
-    SLUICE_EXTRACTOR_JOB  = google_cloud_run_v2_job.extractor[local.usual_job].id
-    SLUICE_EXTRACTOR_JOBS = join(",", [for kind, job in local.task_kinds : "${kind}=${job}"])
-    SLUICE_PLANNER_URL    = local.planner_url
-    SLUICE_TASK_TIMEOUT   = "${var.task_timeout_hours}h"
-    SLUICE_TOPIC          = google_pubsub_topic.events.id
+    GOOGLE_CLOUD_PROJECT = var.project_id
+    SLUICE_BUCKET        = "gs://${google_storage_bucket.runs.name}"
+    SLUICE_EXTRACTOR_JOB = google_cloud_run_v2_job.extractor[local.usual_job].id
+    # The names are references, so that no service is told of a job before it exists.
+    SLUICE_EXTRACTOR_JOBS = join(",", [
+      for kind, job in local.task_kinds : "${kind}=${google_cloud_run_v2_job.extractor[job].name}"
+    ])
+    SLUICE_PLANNER_URL  = local.planner_url
+    SLUICE_TASK_TIMEOUT = "${var.task_timeout_hours}h"
+    SLUICE_TOPIC        = google_pubsub_topic.events.id
   })
 }
 

@@ -9,39 +9,47 @@ output "bucket" {
 }
 
 output "commands" {
-  description = "What to try next, each a command to copy."
-  value = {
-    execute_again = join(" ", [
+  description = "What to try next, as commands to copy: `terraform output -raw commands`. JOB is the name of a job file, RUN the id of a run, KEY any word of your own."
+  value = join("\n", [
+    "# let `sluice` call the services as you, for an hour (`callers` has to name you)",
+    "export SLUICE_TOKEN=\"$(gcloud auth print-identity-token)\"",
+    "# ask for a run of the job file JOB.yaml and follow it",
+    "sluice submit JOB --planner ${local.planner_url} --run-key KEY --watch",
+    "# ask for a run by a message",
+    join(" ", [
+      "gcloud pubsub topics publish ${google_pubsub_topic.requests.name} --project=${var.project_id}",
+      "--message='{\"job\": \"JOB\"}' --attribute=run_key=KEY",
+    ]),
+    "# print the id of the run that was asked for last",
+    join(" ", [
+      "gcloud logging read --project=${var.project_id} --limit=1 --format='value(jsonPayload.run)'",
+      "'resource.labels.service_name=\"${google_cloud_run_v2_service.planner.name}\" jsonPayload.message=\"accepted a request\"'",
+    ]),
+    "# show how far a run has come and what failed; needs no right on the bucket",
+    "sluice status RUN --watch --planner ${local.planner_url}",
+    "# load the tables of a run again from its part files",
+    "sluice load RUN --loader ${local.loader_url}",
+    "# launch the usual tasks of a run again, where the loader cannot",
+    join(" ", [
       "gcloud run jobs execute ${google_cloud_run_v2_job.extractor[local.usual_job].name}",
       "--project=${var.project_id} --region=${var.region}",
       "--update-env-vars=SLUICE_MANIFEST=gs://${google_storage_bucket.runs.name}/runs/RUN/manifest.json",
-    ])
-    last_run = join(" ", [
-      "gcloud logging read --project=${var.project_id} --limit=1",
-      "'resource.labels.service_name=\"${google_cloud_run_v2_service.planner.name}\" jsonPayload.message=\"accepted a request\"'",
-      "--format='value(jsonPayload.run)'",
-    ])
-    load_again = "sluice load RUN --loader ${local.loader_url}"
-    publish = join(" ", [
-      "gcloud pubsub topics publish ${google_pubsub_topic.requests.name}",
-      "--project=${var.project_id} --message='{\"job\": \"JOB\"}' --attribute=run_key=KEY",
-    ])
-    request = join(" ", [
-      "curl -sS -X POST ${local.planner_url}/runs",
-      "-H \"Authorization: Bearer $(gcloud auth print-identity-token)\"",
-      "-H 'Content-Type: application/json' -d '{\"job\": \"JOB\"}'",
-    ])
-    status = "sluice status RUN --watch --bucket gs://${google_storage_bucket.runs.name}"
-  }
+    ]),
+    "",
+  ])
 }
 
 output "database_grants" {
-  description = "SQL for each of cloud_sql_iam_logins, which its owner runs once: then jobs may read every table of the instance. PostgreSQL before 14 has no pg_read_all_data: grant `SELECT` on the tables."
-  value = {
-    for instance in toset(var.cloud_sql_iam_logins) : instance => "GRANT pg_read_all_data TO ${join(", ", [
-      for reader in local.source_readers : "\"${google_sql_user.source["${reader} ${instance}"].name}\""
-    ])};"
-  }
+  description = "The SQL that lets the planner and the tasks read every table of the instances of cloud_sql_iam_logins. Run it once in each database, as a user who may grant roles. PostgreSQL before 14 has no pg_read_all_data: grant SELECT on the tables instead."
+  value = join("", [
+    for instance in sort(distinct(var.cloud_sql_iam_logins)) : join("\n", [
+      "-- ${instance}",
+      "GRANT pg_read_all_data TO ${join(", ", [
+        for reader in local.source_readers : "\"${google_sql_user.source["${reader} ${instance}"].name}\""
+      ])};",
+      "",
+    ])
+  ])
 }
 
 output "events_topic" {
@@ -52,6 +60,11 @@ output "events_topic" {
 output "extractor_job" {
   description = "The Cloud Run Job that the usual tasks run in."
   value       = google_cloud_run_v2_job.extractor[local.usual_job].id
+}
+
+output "image" {
+  description = "The image that is deployed."
+  value       = var.image
 }
 
 output "jobs_bucket" {

@@ -21,10 +21,20 @@ locals {
       sort(var.job_files), sort(keys(var.source_files)),
     ))
     SLUICE_JOB_HOSTS = join(",", concat(
-      sort(var.job_hosts), [for instance in local.cloud_sql_instances : "/cloudsql/${instance}"],
+      sort(distinct(concat(var.job_hosts, var.login_hosts))),
+      [for instance in local.cloud_sql_instances : "/cloudsql/${instance}"],
     ))
     SLUICE_JOB_VARIABLES = join(",", sort(keys(var.source_secrets)))
-    SLUICE_SOURCE_TLS    = var.source_tls
+    # Who gets a token can log in with it to every instance of
+    # cloud_sql_iam_logins, so not every host of a job gets one.
+    SLUICE_LOGIN_HOSTS = join(",", concat(
+      sort(distinct(var.login_hosts)),
+      [
+        for instance in local.cloud_sql_instances : "/cloudsql/${instance}"
+        if contains(var.cloud_sql_iam_logins, instance)
+      ],
+    ))
+    SLUICE_SOURCE_TLS = var.source_tls
   })
   # A list of nothing is left out, as what is not set is.
   planner_environment = {

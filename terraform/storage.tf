@@ -23,6 +23,34 @@ locals {
     for file in local.job_files :
     trimsuffix(file, ".yaml") => try(yamldecode(file("${var.jobs_folder}/${file}")), null)
   }
+
+  # Variables that a job's source names and the containers do not have.
+  _unknown_variables = {
+    for name, job in local.jobs : name => distinct([
+      for found in regexall("\\$\\{(\\w+)\\}", jsonencode(try(job.source, ""))) : found[0]
+      if !contains(keys(var.source_secrets), found[0])
+    ])
+  }
+
+  # The URL of each job's target, if it has one.
+  _target_urls = {
+    for name, job in local.jobs :
+    name => try(tostring(job.target.table), tostring(job.target.dataset), null)
+  }
+  # Its dataset, as `datasets` names it, if the target is in BigQuery.
+  _target_datasets = {
+    for name, url in local._target_urls :
+    name => try(join(".", regex("^bigquery://([^/]+)/([^/]+)(?:/[^/]*)?$", url)), null)
+  }
+  _dataset_names = [
+    for _, dataset in local._datasets : "${dataset.project}.${dataset.dataset}"
+  ]
+
+  # A delayed execution waits up to 12 hours until it starts, and a run has
+  # three executions, as is usual.
+  _delay_hours = var.delayed_tasks ? 3 * 12 : 0
+  # How long a run may need its part files.
+  _part_hours = 2 * (var.run_deadline_hours + var.load_patience_hours) + local._delay_hours
 }
 
 resource "google_storage_bucket" "runs" {
@@ -80,14 +108,12 @@ resource "google_storage_bucket" "runs" {
 
   lifecycle {
     precondition {
-      condition = (
-        var.part_retention_days * local._day
-        >= 2 * (var.run_deadline_hours + var.load_patience_hours)
-      )
+      condition = var.part_retention_days * local._day >= local._part_hours
       error_message = join(" ", [
         "Part files would be deleted while a run may still need them: raise",
-        "part_retention_days to twice run_deadline_hours and load_patience_hours",
-        "together.",
+        "part_retention_days to ${ceil(local._part_hours / local._day)}. That is twice",
+        "run_deadline_hours and load_patience_hours together, in days",
+        var.delayed_tasks ? "(with ${local._delay_hours} hours for delayed_tasks)." : "(rounded up).",
       ])
     }
   }
@@ -154,19 +180,42 @@ resource "google_storage_bucket_object" "job" {
       error_message = "Job file `${each.key}.yaml` is no YAML mapping: see `sluice validate`."
     }
     precondition {
-      condition = alltrue([
+      condition = !can(keys(each.value)) || alltrue([
         for part in ["name", "source", "target"] : can(each.value[part])
       ])
       error_message = "Job file `${each.key}.yaml` lacks `name`, `source` or `target`."
     }
     precondition {
-      condition = alltrue([
-        for found in regexall("\\$\\{(\\w+)\\}", jsonencode(try(each.value.source, ""))) :
-        contains(keys(var.source_secrets), found[0])
-      ])
+      condition = (
+        local._target_urls[each.key] == null || local._target_datasets[each.key] != null
+      )
       error_message = join(" ", [
-        "Job file `${each.key}.yaml`: `source` names a variable that",
-        "source_secrets does not have.",
+        "Job file `${each.key}.yaml`:",
+        startswith(try(coalesce(local._target_urls[each.key]), ""), "file:")
+        ? "its target is a folder: in the cloud it is"
+        : "its target is not in BigQuery: in the cloud it is",
+        can(each.value.target.table)
+        ? "`bigquery://PROJECT/DATASET/TABLE`."
+        : "`bigquery://PROJECT/DATASET`.",
+      ])
+    }
+    precondition {
+      condition = (
+        local._target_datasets[each.key] == null
+        || try(contains(local._dataset_names, local._target_datasets[each.key]), false)
+      )
+      error_message = join(" ", [
+        "Job file `${each.key}.yaml`: its target lies in the dataset",
+        "`${try(coalesce(local._target_datasets[each.key]), "")}`, which `datasets` does not have:",
+        "nothing may load into it. Add it to `datasets`, or correct the target.",
+      ])
+    }
+    precondition {
+      condition = length(local._unknown_variables[each.key]) == 0
+      error_message = join(" ", [
+        "Job file `${each.key}.yaml`: `source` names",
+        "${join(", ", [for name in local._unknown_variables[each.key] : "`${name}`"])},",
+        "which `source_secrets` does not have: add it there, with the id of a secret.",
       ])
     }
     precondition {
@@ -176,6 +225,17 @@ resource "google_storage_bucket_object" "job" {
       error_message = join(" ", [
         "Job file `${each.key}.yaml`: `cloud_run.task_size` is one of",
         "${join(", ", local.job_task_sizes)}; job_task_sizes allows others.",
+      ])
+    }
+    precondition {
+      condition = (
+        try(each.value.cloud_run.delay_execution, null) == null
+        || try(each.value.cloud_run.delay_execution, null) == true
+        || try(each.value.cloud_run.delay_execution, null) == false
+      )
+      error_message = join(" ", [
+        "Job file `${each.key}.yaml`: `cloud_run.delay_execution` is true or false,",
+        "or is left out.",
       ])
     }
     precondition {

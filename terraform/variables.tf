@@ -4,8 +4,8 @@ variable "alert_emails" {
   default     = []
   nullable    = false
   validation {
-    condition     = alltrue([for email in var.alert_emails : can(regex("^[^@\\s]+@[^@\\s]+$", email))])
-    error_message = "Each of alert_emails is an address, such as `team@example.com`."
+    condition     = alltrue([for email in var.alert_emails : can(regex("^[^@\\s:,]+@([^@\\s:,.]+\\.)+[^@\\s:,.]+$", email))])
+    error_message = "Each of alert_emails is an address, such as `team@example.com`, without `user:`."
   }
 }
 
@@ -36,14 +36,14 @@ variable "callers" {
   nullable    = false
   validation {
     condition = alltrue([
-      for member in var.callers : can(regex("^(user|group|serviceAccount):[^@\\s:]+@[^@\\s:]+$", member))
+      for member in var.callers : can(regex("^(user|group|serviceAccount):[^@\\s:,]+@([^@\\s:,.]+\\.)+[^@\\s:,.]+$", member))
     ])
-    error_message = "Each of callers is `user:EMAIL`, `group:EMAIL` or `serviceAccount:EMAIL`. Everybody (`allUsers`) may not call: the services trust whom Cloud Run lets through."
+    error_message = "Each of callers is `user:EMAIL`, `group:EMAIL` or `serviceAccount:EMAIL`, with the whole email, such as `serviceAccount:web@shop-prod.iam.gserviceaccount.com`. Everybody (`allUsers`) may not call: the services trust whom Cloud Run lets through."
   }
 }
 
 variable "cloud_sql_iam_logins" {
-  description = "Instances of Cloud SQL for PostgreSQL that the planner and the tasks log in to as their service accounts, without a password, as `project:region:instance`: through a socket, where cloud_sql_instances names the instance too, or at its address. Set the flag `cloudsql.iam_authentication` of the instance to `on` before, and run the output database_grants after."
+  description = "Instances of Cloud SQL for PostgreSQL that the planner and the tasks log in to as their service accounts, without a password, as `project:region:instance`: through a socket, where cloud_sql_instances names the instance too, or at an address of login_hosts. Set the flag `cloudsql.iam_authentication` of the instance to `on` before, and run the output database_grants after."
   type        = list(string)
   default     = []
   nullable    = false
@@ -89,7 +89,7 @@ variable "datasets" {
 }
 
 variable "delayed_tasks" {
-  description = "Whether job files may ask for tasks that start within 12 hours, when Cloud Run has capacity to spare, and cost about 30 % less: `cloud_run: {delay_execution: true}`. Such a task may take 12 hours at most."
+  description = "Whether job files may ask for tasks that start within 12 hours, when Cloud Run has capacity to spare, and cost about 30 % less: `cloud_run: {delay_execution: true}`. Such an execution, retries included, may work 12 hours."
   type        = bool
   default     = false
   nullable    = false
@@ -128,9 +128,9 @@ variable "event_subscribers" {
   nullable    = false
   validation {
     condition = alltrue([
-      for member in var.event_subscribers : can(regex("^(user|group|serviceAccount):[^@\\s:]+@[^@\\s:]+$", member))
+      for member in var.event_subscribers : can(regex("^(user|group|serviceAccount):[^@\\s:,]+@([^@\\s:,.]+\\.)+[^@\\s:,.]+$", member))
     ])
-    error_message = "Each of event_subscribers is `user:EMAIL`, `group:EMAIL` or `serviceAccount:EMAIL`."
+    error_message = "Each of event_subscribers is `user:EMAIL`, `group:EMAIL` or `serviceAccount:EMAIL`, with the whole email, such as `serviceAccount:web@shop-prod.iam.gserviceaccount.com`."
   }
 }
 
@@ -140,7 +140,7 @@ variable "image" {
   nullable    = false
   validation {
     condition     = can(regex("^[^\\s@]+/[^\\s@:]+(:[\\w.-]+|(:[\\w.-]+)?@sha256:[0-9a-f]{64})$", var.image))
-    error_message = "image names a tag or a digest, such as `europe-docker.pkg.dev/shop/sluice/sluice:1.2.0` or `...@sha256:...`."
+    error_message = "image names a tag or a digest, such as `europe-docker.pkg.dev/shop/sluice/sluice:0.1.0` or `...@sha256:...`."
   }
   validation {
     condition     = !endswith(var.image, ":latest")
@@ -165,7 +165,7 @@ variable "inline_callers" {
   default     = []
   nullable    = false
   validation {
-    condition     = alltrue([for email in var.inline_callers : can(regex("^[^@\\s:,]+@[^@\\s:,]+$", email))])
+    condition     = alltrue([for email in var.inline_callers : can(regex("^[^@\\s:,]+@([^@\\s:,.]+\\.)+[^@\\s:,.]+$", email))])
     error_message = "Each of inline_callers is an email, without `user:`."
   }
 }
@@ -231,7 +231,7 @@ variable "jobs_folder" {
   default     = null
   validation {
     condition     = var.jobs_folder == null || length(fileset(coalesce(var.jobs_folder, "."), "*")) > 0
-    error_message = "jobs_folder is a folder with job files; there is no file in it."
+    error_message = "jobs_folder: there is no file in `${var.jobs_folder == null ? "" : var.jobs_folder}`. A relative path begins at terraform/: `../deployment/jobs` is beside it."
   }
 }
 
@@ -304,6 +304,17 @@ variable "log_filter" {
   }
 }
 
+variable "login_hosts" {
+  description = "Servers with a private address that jobs log in to as service accounts, as host or host:port: the token that they get logs in to every instance of cloud_sql_iam_logins."
+  type        = list(string)
+  default     = []
+  nullable    = false
+  validation {
+    condition     = alltrue([for host in var.login_hosts : can(regex("^[^,\\s/@*]+$", host))])
+    error_message = "Each of login_hosts is `host` or `host:port`, without a scheme, a user and `*`."
+  }
+}
+
 variable "max_parallel_tasks" {
   description = "Most tasks of a run. All of them run at once: the region's quota of CPUs and the source's limit of connections bound it."
   type        = number
@@ -327,7 +338,7 @@ variable "name" {
 }
 
 variable "network" {
-  description = "Network through which the planner and the tasks reach private addresses (Direct VPC egress). The subnet needs room for all tasks: /26 or larger. None, if null."
+  description = "Network through which the planner and the tasks reach private addresses (Direct VPC egress). The subnet, `projects/P/regions/R/subnetworks/S`, needs room for all tasks: /26 or larger. None, if null."
   type = object({
     network    = optional(string)
     subnetwork = string
@@ -335,6 +346,10 @@ variable "network" {
     egress     = optional(string, "PRIVATE_RANGES_ONLY")
   })
   default = null
+  validation {
+    condition     = var.network == null || can(regex("^(projects/[^/\\s]+/regions/[^/\\s]+/subnetworks/)?[a-z][a-z0-9-]*$", var.network.subnetwork))
+    error_message = "network.subnetwork is `projects/P/regions/R/subnetworks/S`, or the name alone of a subnet of the deployment's project and region."
+  }
   validation {
     condition     = try(var.network.egress, "ALL_TRAFFIC") == "ALL_TRAFFIC" || try(var.network.egress, "") == "PRIVATE_RANGES_ONLY"
     error_message = "network.egress is `PRIVATE_RANGES_ONLY`, or `ALL_TRAFFIC` where a firewall or a NAT address is to see everything."
@@ -427,9 +442,9 @@ variable "publishers" {
   nullable    = false
   validation {
     condition = alltrue([
-      for member in var.publishers : can(regex("^(user|group|serviceAccount):[^@\\s:]+@[^@\\s:]+$", member))
+      for member in var.publishers : can(regex("^(user|group|serviceAccount):[^@\\s:,]+@([^@\\s:,.]+\\.)+[^@\\s:,.]+$", member))
     ])
-    error_message = "Each of publishers is `user:EMAIL`, `group:EMAIL` or `serviceAccount:EMAIL`."
+    error_message = "Each of publishers is `user:EMAIL`, `group:EMAIL` or `serviceAccount:EMAIL`, with the whole email, such as `serviceAccount:web@shop-prod.iam.gserviceaccount.com`."
   }
 }
 
@@ -505,7 +520,7 @@ variable "source_secrets" {
   }
   validation {
     condition     = alltrue([for _, secret in var.source_secrets : can(regex("^[A-Za-z0-9_-]{1,255}$", secret))])
-    error_message = "source_secrets: a secret is named by its id, without `projects/` and without a version. It is no place for a password itself."
+    error_message = "source_secrets: a secret is named by its id, such as `shop-url`, without `projects/` and without a version. If a password stands here, it is in this output too: change it, and put the new one into Secret Manager."
   }
 }
 

@@ -45,7 +45,7 @@ override_resource {
 variables {
   project_id     = "shop-prod"
   region         = "europe-west3"
-  image          = "europe-west3-docker.pkg.dev/shop-prod/sluice/sluice:1.2.0"
+  image          = "europe-west3-docker.pkg.dev/shop-prod/sluice/sluice:0.1.0"
   datasets       = ["sales"]
   source_secrets = { SOURCE_URL = "shop-url" }
 }
@@ -90,10 +90,22 @@ run "five_lines_are_enough" {
     error_message = "A bucket lies elsewhere."
   }
   assert {
-    condition = alltrue([
-      for command in values(output.commands) : !strcontains(command, "null") && !strcontains(command, "\n")
+    condition = !strcontains(output.commands, "null") && alltrue([
+      for place, line in split("\n", trimsuffix(output.commands, "\n")) :
+      place % 2 == 0 ? startswith(line, "# ") : can(regex("^(export|gcloud|sluice) ", line))
     ])
-    error_message = "A command of the outputs cannot be copied."
+    error_message = "A command of the outputs cannot be copied, or is not explained."
+  }
+  assert {
+    condition = contains(
+      split("\n", output.commands),
+      "sluice status RUN --watch --planner https://sluice-planner-123456789012.europe-west3.run.app",
+    )
+    error_message = "The command that follows a run needs more than the right to call the planner."
+  }
+  assert {
+    condition     = output.image == "europe-west3-docker.pkg.dev/shop-prod/sluice/sluice:0.1.0"
+    error_message = "Another image is deployed: ${output.image}."
   }
 }
 
@@ -420,7 +432,10 @@ run "the_executions_of_a_run_are_of_the_usual_job" {
   assert {
     condition = (
       output.extractor_job == "projects/shop-prod/locations/europe-west3/jobs/the-usual-one"
-      && strcontains(output.commands.execute_again, " sluice-extractor ")
+      && [for line in split("\n", output.commands) : line if startswith(line, "gcloud run jobs execute ")] == [join(" ", [
+        "gcloud run jobs execute sluice-extractor --project=shop-prod --region=europe-west3",
+        "--update-env-vars=SLUICE_MANIFEST=gs://shop-prod-sluice/runs/RUN/manifest.json",
+      ])]
     )
     error_message = "The outputs are about another job."
   }
@@ -462,10 +477,13 @@ run "instances_are_logged_in_to_without_a_password" {
     error_message = "An instance does not know an account as a user."
   }
   assert {
-    condition = output.database_grants == {
-      for instance in ["other-project:europe-west3:crm", "shop-prod:europe-west3:shop"] :
-      instance => "GRANT pg_read_all_data TO \"sluice-extractor@shop-prod.iam\", \"sluice-planner@shop-prod.iam\";"
-    }
+    condition = output.database_grants == join("", [
+      for instance in ["other-project:europe-west3:crm", "shop-prod:europe-west3:shop"] : join("\n", [
+        "-- ${instance}",
+        "GRANT pg_read_all_data TO \"sluice-extractor@shop-prod.iam\", \"sluice-planner@shop-prod.iam\";",
+        "",
+      ])
+    ])
     error_message = "The owner of an instance is told other SQL."
   }
   assert {
@@ -478,6 +496,54 @@ run "instances_are_logged_in_to_without_a_password" {
   assert {
     condition     = contains(keys(google_project_service.this), "sqladmin.googleapis.com")
     error_message = "The API of Cloud SQL is not switched on."
+  }
+}
+
+run "a_token_is_for_the_instances_and_the_hosts_that_are_named" {
+  command = plan
+
+  variables {
+    cloud_sql_iam_logins = ["shop-prod:europe-west3:shop", "other-project:europe-west3:erp"]
+    cloud_sql_instances  = ["shop-prod:europe-west3:shop", "other-project:europe-west3:crm"]
+    job_hosts            = ["db.example.com", "10.1.2.3"]
+    login_hosts          = ["10.1.2.4:5433", "10.1.2.3"]
+  }
+
+  assert {
+    condition = {
+      for env in google_cloud_run_v2_service.planner.template[0].containers[0].env : env.name => env.value
+      if contains(["SLUICE_JOB_HOSTS", "SLUICE_LOGIN_HOSTS"], env.name)
+      } == {
+      SLUICE_JOB_HOSTS = join(",", [
+        "10.1.2.3", "10.1.2.4:5433", "db.example.com",
+        "/cloudsql/other-project:europe-west3:crm", "/cloudsql/shop-prod:europe-west3:shop",
+      ])
+      SLUICE_LOGIN_HOSTS = "10.1.2.3,10.1.2.4:5433,/cloudsql/shop-prod:europe-west3:shop"
+    }
+    error_message = "Other servers get a token of the planner, or a server of login_hosts may not be named."
+  }
+  assert {
+    condition = !anytrue([
+      for env in google_cloud_run_v2_service.loader.template[0].containers[0].env : env.name == "SLUICE_LOGIN_HOSTS"
+    ])
+    error_message = "The loader is told of logins, and has none."
+  }
+}
+
+run "no_server_gets_a_token_by_default" {
+  command = plan
+
+  variables {
+    cloud_sql_iam_logins = ["shop-prod:europe-west3:erp"]
+    cloud_sql_instances  = ["shop-prod:europe-west3:shop"]
+    job_hosts            = ["*"]
+  }
+
+  assert {
+    condition = !anytrue([
+      for env in google_cloud_run_v2_service.planner.template[0].containers[0].env : env.name == "SLUICE_LOGIN_HOSTS"
+    ])
+    error_message = "A server that is not named for it gets a token."
   }
 }
 
@@ -507,7 +573,7 @@ run "passwords_are_usual" {
   assert {
     condition = (
       length(google_sql_user.source) == 0 && length(google_project_iam_member.cloud_sql_login) == 0
-      && length(output.database_grants) == 0
+      && output.database_grants == ""
       && !contains(keys(google_project_service.this), "sqladmin.googleapis.com")
     )
     error_message = "Something of Cloud SQL is made without an instance."

@@ -9,7 +9,7 @@ mock_provider "google" {
 variables {
   project_id     = "shop-prod"
   region         = "europe-west3"
-  image          = "europe-west3-docker.pkg.dev/shop-prod/sluice/sluice:1.2.0"
+  image          = "europe-west3-docker.pkg.dev/shop-prod/sluice/sluice:0.1.0"
   datasets       = ["sales"]
   source_secrets = { SOURCE_URL = "shop-url" }
 }
@@ -19,6 +19,14 @@ run "a_wrong_alert_emails" {
   expect_failures = [var.alert_emails]
   variables {
     alert_emails = ["etl"]
+  }
+}
+
+run "an_alert_email_with_user" {
+  command         = plan
+  expect_failures = [var.alert_emails]
+  variables {
+    alert_emails = ["user:etl@example.com"]
   }
 }
 
@@ -51,6 +59,14 @@ run "an_email_alone_is_no_member" {
   expect_failures = [var.callers]
   variables {
     callers = ["ann@example.com"]
+  }
+}
+
+run "a_caller_whose_email_is_cut_off" {
+  command         = plan
+  expect_failures = [var.callers]
+  variables {
+    callers = ["serviceAccount:web@..."]
   }
 }
 
@@ -254,6 +270,22 @@ run "a_wrong_log_filter" {
   }
 }
 
+run "a_wrong_login_hosts" {
+  command         = plan
+  expect_failures = [var.login_hosts]
+  variables {
+    login_hosts = ["postgres://db.example.com"]
+  }
+}
+
+run "tokens_for_every_server" {
+  command         = plan
+  expect_failures = [var.login_hosts]
+  variables {
+    login_hosts = ["*.example.com"]
+  }
+}
+
 run "a_wrong_max_parallel_tasks" {
   command         = plan
   expect_failures = [var.max_parallel_tasks]
@@ -275,6 +307,14 @@ run "a_wrong_network" {
   expect_failures = [var.network]
   variables {
     network = { subnetwork = "tasks", egress = "NONE" }
+  }
+}
+
+run "a_wrong_subnetwork" {
+  command         = plan
+  expect_failures = [var.network]
+  variables {
+    network = { subnetwork = "projects/..." }
   }
 }
 
@@ -339,6 +379,14 @@ run "a_wrong_publishers" {
   expect_failures = [var.publishers]
   variables {
     publishers = ["allUsers"]
+  }
+}
+
+run "a_publisher_whose_email_is_cut_off" {
+  command         = plan
+  expect_failures = [var.publishers]
+  variables {
+    publishers = ["serviceAccount:web@shop-prod."]
   }
 }
 
@@ -551,6 +599,39 @@ run "a_job_file_with_delay" {
   }
 }
 
+run "a_job_file_with_folder_target" {
+  command         = plan
+  expect_failures = [google_storage_bucket_object.job]
+  variables {
+    jobs_folder = "./tests/refused/folder_target"
+  }
+}
+
+run "a_job_file_with_no_boolean" {
+  command         = plan
+  expect_failures = [google_storage_bucket_object.job]
+  variables {
+    delayed_tasks = true
+    jobs_folder   = "./tests/refused/no_boolean"
+  }
+}
+
+run "a_job_file_with_other_dataset" {
+  command         = plan
+  expect_failures = [google_storage_bucket_object.job]
+  variables {
+    jobs_folder = "./tests/refused/other_dataset"
+  }
+}
+
+run "a_job_file_with_other_project" {
+  command         = plan
+  expect_failures = [google_storage_bucket_object.job]
+  variables {
+    jobs_folder = "./tests/refused/other_project"
+  }
+}
+
 run "a_job_file_with_other_ending" {
   command         = plan
   expect_failures = [google_storage_bucket.jobs]
@@ -564,5 +645,14 @@ run "part_files_that_a_run_still_needs" {
   expect_failures = [google_storage_bucket.runs]
   variables {
     part_retention_days = 2
+  }
+}
+
+run "part_files_that_a_delayed_run_still_needs" {
+  command         = plan
+  expect_failures = [google_storage_bucket.runs]
+  variables {
+    delayed_tasks       = true
+    part_retention_days = 3
   }
 }

@@ -22,6 +22,7 @@ labels               = { team = "sales" }
 load_patience_hours  = 12
 loader_size          = { cpu = 2, memory = "2Gi" }
 log_filter           = "info,sluice_planner=debug"
+login_hosts          = ["10.1.2.3", "127.0.0.1"]
 max_parallel_tasks   = 8
 name                 = "etl"
 network = {
