@@ -1,22 +1,6 @@
 //! What the kind of its tasks means for a plan.
 
 use sluice_contracts::documents::{Manifest, TaskKind};
-use sluice_contracts::ports::TaskTerms;
-
-use crate::price;
-
-/// Completes a plan whose deployment says what its tasks are: it costs what they cost.
-pub(crate) fn of_deployment(manifest: &mut Manifest, terms: TaskTerms) {
-    let price = price::dollars_per_second(&manifest.task_kind, terms.size);
-    manifest.estimate = manifest.estimate.at_price(price);
-    if manifest.task_kind.delay_execution {
-        let hours = hours_of_delay();
-        manifest.warnings.push(format!(
-            "`delay_execution`: the tasks start within {hours} hours, and read the rows as they are \
-             at that time"
-        ));
-    }
-}
 
 /// Completes a plan that is made without a deployment: on Cloud Run the job has other tasks than
 /// those here, at another price.
@@ -37,6 +21,7 @@ pub(crate) fn without_deployment(manifest: &mut Manifest) {
     ));
 }
 
-fn hours_of_delay() -> u64 {
+/// Hours that Cloud Run may wait before it starts delayed tasks.
+pub(crate) fn hours_of_delay() -> u64 {
     TaskKind::LONGEST_DELAY.as_secs() / 3600
 }

@@ -280,10 +280,10 @@ impl Executions for Platform {
     }
 
     fn check(&self, _: &TaskKind) -> Result<()> {
-        match *self.lacks_kinds.lock().unwrap() {
-            true => Err(Error::invalid("the deployment has no tasks of the kind").hint("add it")),
-            false => Ok(()),
+        if *self.lacks_kinds.lock().unwrap() {
+            return Err(Error::invalid("the deployment has no tasks of the kind").hint("add it"));
         }
+        Ok(())
     }
 
     async fn tasks(&self, _: &TaskKind) -> Result<TaskTerms> {

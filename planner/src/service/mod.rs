@@ -1,6 +1,7 @@
 //! The planner as a service: requests become runs, and runs are planned and launched.
 
 mod ending;
+mod price;
 mod status;
 
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use crate::plan::survey_and_cut;
 use crate::request::{RunRequest, Wanted};
 use crate::rules::JobRules;
 use crate::time_limit::limited;
-use crate::{Progress, TargetCheck, kind, name_dropped, remember, strategy_names};
+use crate::{Progress, TargetCheck, name_dropped, remember, strategy_names};
 
 /// Plannings at once: each holds a connection to its source, and its catalogue in memory.
 const PLANNINGS: usize = 5;
@@ -307,7 +308,7 @@ impl Planner {
         let source = self.open(&job.source)?;
         let targets = TargetCheck::ToRun(&self.ports.targets);
         let mut manifest = survey_and_cut(run, &job, source, targets, progress).await?;
-        kind::of_deployment(&mut manifest, terms);
+        price::of_deployment(&mut manifest, terms);
         manifest.least_tls = self.ports.rules.sluice_source_tls;
         progress.comes_to("look at the job's last run".to_owned());
         name_dropped(&self.ports.bucket, &job, &mut manifest).await?;
