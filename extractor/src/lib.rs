@@ -3,6 +3,7 @@
 
 mod check_requests;
 mod config;
+mod encodings;
 mod failure_recorder;
 mod launch;
 mod no_columns;

@@ -3,16 +3,15 @@
 use arrow_array::RecordBatch;
 use object_store::path::Path;
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::properties::WriterProperties;
 use parquet::file::statistics::Statistics;
-use parquet::schema::types::ColumnPath;
-use sluice_contracts::documents::{Part, Table, TargetType, UnitRef, arrow_schema};
+use sluice_contracts::documents::{Part, Table, UnitRef, arrow_schema};
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Kind, Result};
 
+use crate::encodings::{Encodings, Sample};
 use crate::no_columns;
 use crate::upload::{Outbox, Upload};
 
@@ -22,8 +21,6 @@ const PART_BYTES: usize = 48 << 20;
 /// A row group is closed at this many encoded bytes: BigQuery asks for 16 MiB at least, and all of
 /// it is held in memory.
 const ROW_GROUP_BYTES: usize = 16 << 20;
-/// A row group is closed at this many rows too.
-const ROW_GROUP_ROWS: usize = 1 << 20;
 
 /// The parts of one unit, written one after another.
 pub(crate) struct Parts<'a> {
@@ -33,7 +30,10 @@ pub(crate) struct Parts<'a> {
     /// Unique to this process, so that another attempt never writes the same object.
     writer_id: &'a str,
     table: &'a Table,
-    properties: WriterProperties,
+    encodings: &'a Encodings,
+    /// How they are encoded; unknown while the first rows are sampled.
+    properties: Option<WriterProperties>,
+    sample: Sample,
     open: Option<Open>,
     /// Rows of a table without columns.
     bare_rows: u64,
@@ -53,30 +53,52 @@ impl<'a> Parts<'a> {
         unit: UnitRef,
         writer_id: &'a str,
         table: &'a Table,
+        encodings: &'a Encodings,
     ) -> Self {
-        let properties = properties(table);
         Self {
             store,
             generation,
             unit,
             writer_id,
             table,
-            properties,
+            encodings,
+            properties: encodings.of(table),
+            sample: Sample::default(),
             open: None,
             bare_rows: 0,
             done: Vec::new(),
         }
     }
 
-    /// Adds rows to the open part, and closes it when it has grown large enough.
-    pub(crate) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+    /// Adds rows: to the sample by which the encodings are decided, or to a part.
+    pub(crate) async fn write(&mut self, batch: RecordBatch) -> Result<()> {
         if self.table.columns.is_empty() {
             self.bare_rows += batch.num_rows() as u64;
             return Ok(());
         }
+        if let Some(properties) = self.properties.clone() {
+            return self.encode(&batch, &properties).await;
+        }
+        self.sample.add(batch);
+        if self.sample.is_enough() { self.encode_sample().await } else { Ok(()) }
+    }
+
+    /// Decides how the rows are encoded, and adds those of the sample to a part.
+    async fn encode_sample(&mut self) -> Result<()> {
+        let sample = std::mem::take(&mut self.sample);
+        let properties = self.encodings.decide(self.table, &sample);
+        self.properties = Some(properties.clone());
+        for batch in sample.into_batches() {
+            self.encode(&batch, &properties).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds rows to the open part, and closes it when it has grown large enough.
+    async fn encode(&mut self, batch: &RecordBatch, properties: &WriterProperties) -> Result<()> {
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => self.begin()?,
+            None => self.begin(properties)?,
         };
         let path = open.upload.path();
         open.encoder.write(batch).map_err(|error| encode_error(path, error))?;
@@ -97,6 +119,9 @@ impl<'a> Parts<'a> {
 
     /// Closes the last part and names all of them.
     pub(crate) async fn finish(mut self) -> Result<Vec<Part>> {
+        if !self.sample.is_empty() {
+            self.encode_sample().await?;
+        }
         if let Some(open) = self.open.take() {
             self.close(open).await?;
         }
@@ -117,12 +142,11 @@ impl<'a> Parts<'a> {
         Ok(self.store.layout().part(self.generation, self.unit, self.writer_id, number))
     }
 
-    fn begin(&self) -> Result<Open> {
+    fn begin(&self, properties: &WriterProperties) -> Result<Open> {
         let path = self.next_path()?;
         let schema = arrow_schema(&self.table.columns);
-        let encoder =
-            ArrowWriter::try_new(Outbox::default(), schema, Some(self.properties.clone()))
-                .map_err(|error| encode_error(&path, error))?;
+        let encoder = ArrowWriter::try_new(Outbox::default(), schema, Some(properties.clone()))
+            .map_err(|error| encode_error(&path, error))?;
         let upload = Upload::new(&self.store.bucket().store, path);
         Ok(Open { upload, encoder, rows: 0 })
     }
@@ -159,36 +183,6 @@ fn span(file: &ParquetMetaData, column: &str) -> Option<(i64, i64)> {
     };
     let spans = file.row_groups().iter().filter_map(of_group);
     spans.reduce(|(least, greatest), span| (least.min(span.0), greatest.max(span.1)))
-}
-
-/// What BigQuery is known to read: format v1 pages, plain and dictionary encodings, zstd.
-fn properties(table: &Table) -> WriterProperties {
-    let level = ZstdLevel::try_new(1).unwrap_or_default();
-    let mut properties = WriterProperties::builder()
-        .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_compression(Compression::ZSTD(level))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_offset_index_disabled(true)
-        .set_created_by(concat!("sluice ", env!("CARGO_PKG_VERSION")).to_owned());
-    for column in &table.columns {
-        // No reader skips row groups by their least JSON document, and comparing texts costs time.
-        let kind = column.target_type;
-        if kind.range_element().is_some()
-            || matches!(
-                kind,
-                TargetType::String | TargetType::Json | TargetType::Bytes | TargetType::Interval
-            )
-        {
-            let mut path = vec![column.name.clone()];
-            if column.repeated {
-                path.extend(["list".to_owned(), "element".to_owned()]);
-            }
-            properties = properties
-                .set_column_statistics_enabled(ColumnPath::new(path), EnabledStatistics::None);
-        }
-    }
-    properties.build()
 }
 
 fn encode_error(path: &Path, error: ParquetError) -> Error {

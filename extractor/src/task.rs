@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::TaskConfig;
 use crate::check_requests::CheckRequests;
+use crate::encodings::Encodings;
 use crate::failure_recorder::FailureRecorder;
 use crate::launch::{self, Share};
 use crate::peers::{Peers, TaskStart, Unreadable};
@@ -72,7 +73,15 @@ async fn carry_out(
         unreadable: watch::Sender::new(Unreadable::default()),
     };
     let failures = FailureRecorder { store: &store, config, writer_id: config.writer_id() };
-    let worker = Worker { config, store: &store, manifest: &manifest, peers, open, failures };
+    let worker = Worker {
+        config,
+        store: &store,
+        manifest: &manifest,
+        peers,
+        open,
+        failures,
+        encodings: Encodings::default(),
+    };
     let mut state = TaskState::default();
     let mut stop = Heard::told_to_stop();
     let result = tokio::select! {
@@ -105,6 +114,7 @@ struct Worker<'a> {
     peers: Peers<'a>,
     open: Open<'a>,
     failures: FailureRecorder<'a>,
+    encodings: Encodings,
 }
 
 impl Worker<'_> {

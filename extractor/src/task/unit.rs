@@ -41,13 +41,19 @@ impl Worker<'_> {
         let mut writes = false;
         let result = async {
             let started = Instant::now();
-            let mut parts =
-                Parts::new(self.store, snapshot.generation, unit, &self.failures.writer_id, table);
+            let mut parts = Parts::new(
+                self.store,
+                snapshot.generation,
+                unit,
+                &self.failures.writer_id,
+                table,
+                &self.encodings,
+            );
             let mut batches = snapshot.reader.read(table, found).await?;
             while let Some(batch) = batches.next().await? {
                 let (more, total) = (batch.num_rows() as u64, batches.bytes());
                 writes = true;
-                parts.write(&batch).await?;
+                parts.write(batch).await?;
                 writes = false;
                 progress.read(more, total - bytes);
                 rows += more;
