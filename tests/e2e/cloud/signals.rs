@@ -215,7 +215,7 @@ async fn the_audit_log_tells_the_loader_how_executions_end() {
     let told = entry(&calls[1]);
     let name = run.executions().remove(0);
     let payload = &told["protoPayload"];
-    assert_eq!(payload["resourceName"], format!("namespaces/demo/executions/{name}"));
+    assert_eq!(payload["resourceName"], format!("namespaces/shop-prod/executions/{name}"));
     assert_eq!(payload["methodName"], "/Jobs.RunJob");
     assert_eq!(
         (told["severity"].as_str(), &payload["status"]["code"]),
