@@ -38,7 +38,7 @@ variable "callers" {
     condition = alltrue([
       for member in var.callers : can(regex("^(user|group|serviceAccount):[^@\\s:,]+@([^@\\s:,.]+\\.)+[^@\\s:,.]+$", member))
     ])
-    error_message = "Each of callers is `user:EMAIL`, `group:EMAIL` or `serviceAccount:EMAIL`, with the whole email, such as `serviceAccount:web@shop-prod.iam.gserviceaccount.com`. Everybody (`allUsers`) may not call: the services trust whom Cloud Run lets through."
+    error_message = "Each of callers is `user:EMAIL`, `group:EMAIL` or `serviceAccount:EMAIL`, with the whole email, such as `serviceAccount:web@shop-prod.iam.gserviceaccount.com`. `allUsers` is refused, because the services trust every caller that Cloud Run admits."
   }
 }
 

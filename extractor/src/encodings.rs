@@ -123,7 +123,8 @@ fn elements(data: ArrayData) -> ArrayData {
     }
 }
 
-/// The bytes of each value. NULL is some value. A boolean has none: it has no dictionary.
+/// The bytes of each value. NULL counts as a value. A column of booleans gives none, because it never
+/// has a dictionary.
 fn values(data: &ArrayData) -> Box<dyn Iterator<Item = &[u8]> + '_> {
     let rows = data.offset()..data.offset() + data.len();
     match (data.data_type(), data.buffers()) {

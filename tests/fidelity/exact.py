@@ -69,7 +69,7 @@ def moment_of(text):
 
 
 def range_of(text, moments):
-    """The two bounds of a range. A bound that is open is None. INVALID, if BigQuery cannot hold the range."""
+    """Returns the two bounds of a range, with None for an open one, or INVALID if BigQuery cannot hold the range."""
     if text == "empty":
         return INVALID
     bounds = []

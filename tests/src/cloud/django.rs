@@ -10,6 +10,12 @@ use crate::needs::{skip, variable};
 
 use super::pubsub::PubSub;
 
+/// Prints what the project knows of the runs that have ended.
+const RUNS: &str = "
+from exports.models import Run
+print(*Run.objects.values_list('event', 'job', 'run_key', 'rows'))
+";
+
 /// The project with its settings for one machine, and a database of its own.
 #[derive(Debug)]
 pub struct Django {
@@ -38,6 +44,19 @@ impl Django {
         let this = Self { python, folder, environment };
         this.manage(&["migrate", "--verbosity", "0"]).await;
         Some(this)
+    }
+
+    /// Waits until the project knows of a run that has ended, and returns what it knows of all: event,
+    /// job, key and rows. Empty if it hears of none.
+    pub async fn runs(&self) -> String {
+        for _ in 0..40 {
+            self.manage(&["pull_events", "--once"]).await;
+            let runs = self.manage(&["shell", "--no-imports", "--command", RUNS]).await;
+            if !runs.trim().is_empty() {
+                return runs.trim().to_owned();
+            }
+        }
+        String::new()
     }
 
     /// Runs `manage.py ARGUMENTS`, and returns what it printed.

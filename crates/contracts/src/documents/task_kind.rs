@@ -57,7 +57,7 @@ impl TaskKind {
 }
 
 /// Its name in the list of a deployment's kinds: `large`, `delayed` or `large-delayed`. The usual
-/// one has none.
+/// kind has an empty name.
 impl fmt::Display for TaskKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match (&self.task_size, self.delay_execution) {

@@ -73,8 +73,8 @@ impl Credentials {
         }
         if protection < Protection::Encrypted {
             return Err(refused("needs an encrypted connection").hint(
-                "add `sslmode=verify-ca` and `sslrootcert`, or `sslmode=require` at least: whoever \
-                 reads the token can log in with it",
+                "add `sslmode=verify-ca` and `sslrootcert`, or `sslmode=require` at least: the \
+                 token is a password for anyone who reads it",
             ));
         }
         Ok(())

@@ -21,7 +21,8 @@ pub(super) fn labels(loads: &[Load]) -> Labels {
     loads.chunks(2).enumerate().map(labelled).collect()
 }
 
-/// The rows of a table that the labels of a job count; `None` if no label counts them.
+/// The rows of a table that the labels of a job count; `None` if no label counts them, or it holds no
+/// number. The caller refuses a job without a count.
 pub(super) fn of(labels: &Labels, table: u32) -> Option<u64> {
     if let Some(rows) = labels.get(ROWS) {
         return rows.parse().ok();
