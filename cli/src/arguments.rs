@@ -182,6 +182,9 @@ pub(crate) struct Init {
 pub(crate) struct Plan {
     /// Job file, or `-` for standard input
     pub(crate) job: PathBuf,
+    /// Bucket of a job file that names none: a planner adds its own to such a file
+    #[arg(long, value_name = "URL")]
+    pub(crate) bucket: Option<String>,
     /// Use at most this many tasks, whatever the job says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) max_tasks: Option<u32>,
@@ -191,6 +194,9 @@ pub(crate) struct Plan {
 pub(crate) struct Run {
     /// Job file, or `-` for standard input
     pub(crate) job: PathBuf,
+    /// Bucket of a job file that names none: a planner adds its own to such a file
+    #[arg(long, value_name = "URL")]
+    pub(crate) bucket: Option<String>,
     /// Use at most this many tasks, whatever the job says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) max_tasks: Option<u32>,
@@ -279,6 +285,9 @@ pub(crate) struct Load {
 pub(crate) struct Validate {
     /// Job file, or `-` for standard input
     pub(crate) job: PathBuf,
+    /// Bucket of a job file that names none: a planner adds its own to such a file
+    #[arg(long, value_name = "URL")]
+    pub(crate) bucket: Option<String>,
 }
 
 #[derive(Debug, Args)]

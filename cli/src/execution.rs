@@ -51,8 +51,8 @@ pub(crate) struct Finished {
 /// What to type to finish a run that ended early.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Again<'a> {
-    /// `sluice run` with this job file.
-    Run(&'a Path),
+    /// `sluice run` with this job file, and the bucket that the file leaves out.
+    Run { job: &'a Path, bucket: Option<&'a str> },
     /// The same command, which has no job file.
     Same,
     /// `sluice load`.
@@ -298,16 +298,23 @@ fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
 /// Adds how to go on, if the error does not say so itself and going on may help.
 fn with_way_out(error: Error, again: Again<'_>, run: RunId) -> Error {
     let helps = matches!(error.kind(), Kind::Transient | Kind::Denied | Kind::NotFound);
-    if error.remedy().is_some() || !helps {
+    // What helps against a cause that passes does not say how to go on then.
+    let is_said = error.remedy().is_some() && error.kind() != Kind::Transient;
+    if is_said || !helps {
         return error;
     }
     let command = match again {
-        Again::Run(path) if path.as_os_str() == "-" => format!("`sluice run JOB --resume {run}`"),
-        Again::Run(path) => format!("`sluice run {} --resume {run}`", shell_word(path)),
+        Again::Run { job, bucket } => {
+            let job = if job.as_os_str() == "-" { "JOB".to_owned() } else { shell_word(job) };
+            let bucket = bucket.map(|url| format!(" --bucket {}", shell_word(Path::new(url))));
+            format!("`sluice run {job}{} --resume {run}`", bucket.unwrap_or_default())
+        }
         Again::Same => format!("the same command with `--resume {run}`"),
         Again::Load => {
-            return error.hint(format!("`sluice load {run}` tries it again: the parts are kept"));
+            let hint = format!("`sluice load {run}` tries it again: the parts are kept");
+            return if error.remedy().is_some() { error } else { error.hint(hint) };
         }
     };
-    error.hint(format!("{command} reads only what is missing, and commits"))
+    let first = error.remedy().map(|hint| format!("{hint}; then ")).unwrap_or_default();
+    error.hint(format!("{first}{command} reads only what is missing, and commits"))
 }

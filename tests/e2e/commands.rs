@@ -108,6 +108,37 @@ async fn everything_wrong_with_a_job_is_said_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_file_for_a_planner_may_leave_the_bucket_to_the_command() {
+    let Some(database) = Database::fresh().await else { return };
+    shop::orders(&database, 1000).await;
+    let site = Site::reading(database.url());
+    let job = site.file(
+        "orders.yaml",
+        "name: orders\n\
+         source: {url: '${SOURCE_URL}', table: public.orders}\n\
+         target: {table: 'bigquery://shop-prod/sales/orders'}\n",
+    );
+    let ended = site.sluice(["validate".as_ref(), job.as_os_str()]).await;
+    ended.refused(64, &["`bucket`: missing", "take it from `--bucket`"]);
+    let bucket = ["--bucket", "gs://lake/sluice"].map(std::ffi::OsStr::new);
+    let line = |command: &'static str| [command.as_ref(), job.as_os_str(), bucket[0], bucket[1]];
+    site.sluice(line("validate")).await.succeeded();
+
+    // So do `plan` and `run`, and the documents of the run lie there.
+    let text = std::fs::read_to_string(&job).unwrap();
+    let table = format!("file://{}", site.path().join("warehouse/orders").display());
+    let job = site.file("folder.yaml", &text.replace("bigquery://shop-prod/sales/orders", &table));
+    let place = site.path().join("elsewhere");
+    let of = |command: &'static str| {
+        [command.as_ref(), "--json".as_ref(), job.as_os_str(), bucket[0], place.as_os_str()]
+    };
+    let plan = site.sluice(of("plan")).await.answer();
+    assert_eq!(plan["bucket"], format!("file://{}", place.display()), "{plan}");
+    site.sluice(of("run")).await.succeeded();
+    assert!(place.join("runs").is_dir(), "the run's documents are not in `--bucket`");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sources_that_cannot_be_read() {
     let Some(database) = Database::fresh().await else { return };
     shop::orders(&database, 100).await;
@@ -135,8 +166,21 @@ async fn sources_that_cannot_be_read() {
     let site = Site::reading("postgres://someone:s3cret@127.0.0.1:1/shop");
     let job = site.job("orders", &json!({"table": "orders"}), &json!({}));
     let ended = site.sluice(["plan".as_ref(), job.as_os_str()]).await;
-    ended.refused(1, &["connect to `${SOURCE_URL}`", "Connection refused"]);
+    ended
+        .refused(1, &["connect to `${SOURCE_URL}`", "Connection refused", "the host and the port"]);
     assert!(!format!("{ended}").contains("s3cret"), "{ended}");
+
+    let absent =
+        Site::reading("postgres://someone:s3cret@localhost/shop?host=/cloudsql/p:r:absent");
+    let job = absent.job("orders", &json!({"table": "orders"}), &json!({}));
+    let ended = absent.sluice(["plan".as_ref(), job.as_os_str()]).await;
+    ended.refused(1, &["no server has its socket in that folder", "`cloud_sql_instances`"]);
+
+    let plain = format!("{}?sslmode=require", database.url());
+    let plain = Site::reading(&plain);
+    let job = plain.job("orders", &json!({"table": "orders"}), &json!({}));
+    let ended = plain.sluice(["plan".as_ref(), job.as_os_str()]).await;
+    ended.refused(1, &["server does not support TLS", "`ssl = on`"]);
 
     let site = Site::new();
     let job = site.job("orders", &json!({"table": "orders"}), &json!({}));

@@ -37,7 +37,7 @@ pub(crate) async fn copy(options: &Copy) -> Result<Answer> {
     let again = match &options.save {
         Some(path) => {
             save(path, &text)?;
-            Again::Run(path)
+            Again::Run { job: path, bucket: None }
         }
         None => Again::Same,
     };

@@ -9,10 +9,16 @@ use sluice_contracts::job::{Job, JobFile};
 use sluice_contracts::{Kind, Result};
 use sluice_sources::Source;
 
-/// Reads a job from a file, or from standard input for `-`.
-pub(crate) fn read_job(path: &Path) -> Result<Job> {
+use crate::location::target_url;
+
+/// Reads a job from a file, or from standard input for `-`. A job that names no bucket has `bucket`.
+pub(crate) fn read_job(path: &Path, bucket: Option<&str>) -> Result<Job> {
     let (name, text) = read_text(path)?;
-    Job::read(&name, &text, &sluice_planner::strategy_names())
+    let mut document = Job::parse(&name, &text)?;
+    if let (Some(bucket), Some(file)) = (bucket, document.as_object_mut()) {
+        file.entry("bucket").or_insert(target_url(bucket)?.into());
+    }
+    Job::from_value(&name, document, &sluice_planner::strategy_names())
 }
 
 /// Warns that `schedule` starts nothing by itself.

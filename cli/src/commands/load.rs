@@ -22,7 +22,7 @@ pub(crate) async fn load(options: &Load) -> Result<Answer> {
         return in_the_cloud(loader, run).await;
     }
     let bucket = match (&options.job, &options.bucket) {
-        (Some(job), _) => read_job(job)?.bucket,
+        (Some(job), _) => read_job(job, None)?.bucket,
         (None, Some(url)) => url.clone(),
         (None, None) => {
             return Err(Error::invalid(format!(

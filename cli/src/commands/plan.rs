@@ -11,7 +11,7 @@ use crate::execution::plan_shown;
 use crate::render::plan::{PlanReport, render};
 
 pub(crate) async fn plan(options: &Plan) -> Result<Answer> {
-    let mut job = read_job(&options.job)?;
+    let mut job = read_job(&options.job, options.bucket.as_deref())?;
     tell_of_schedule(job.schedule.is_some());
     job.limits.max_tasks = options.max_tasks.unwrap_or(job.limits.max_tasks);
     check_places(&job)?;

@@ -9,11 +9,12 @@ use crate::execution::{Again, Finished, Planned};
 use crate::render::run::render;
 
 pub(crate) async fn run(options: &Run) -> Result<Answer> {
-    let mut job = read_job(&options.job)?;
+    let mut job = read_job(&options.job, options.bucket.as_deref())?;
     tell_of_schedule(job.schedule.is_some());
     job.limits.max_tasks = options.max_tasks.unwrap_or(job.limits.max_tasks);
     let run = Planned::run(&job, options.resume).await?;
-    answer(run.carry_out(Again::Run(&options.job)).await?)
+    let again = Again::Run { job: &options.job, bucket: options.bucket.as_deref() };
+    answer(run.carry_out(again).await?)
 }
 
 /// The answer for a run that has ended.

@@ -22,7 +22,7 @@ pub(crate) async fn status(options: &Status) -> Result<Answer> {
 fn window(options: &Status) -> Result<Box<dyn Window>> {
     let run = options.run;
     let bucket = match (&options.job, &options.bucket, &options.planner) {
-        (Some(job), _, _) => read_job(job)?.bucket,
+        (Some(job), _, _) => read_job(job, None)?.bucket,
         (None, Some(url), _) => url.clone(),
         (None, None, Some(url)) => {
             return Ok(Box::new(PlannerWindow::new(Planner::at(url)?, run)));

@@ -10,7 +10,7 @@ use crate::answer::Answer;
 use crate::arguments::Validate;
 
 pub(crate) fn validate(options: &Validate) -> Result<Answer> {
-    let job = read_job(&options.job)?;
+    let job = read_job(&options.job, options.bucket.as_deref())?;
     sluice_sources::check(&job.source)?;
     check_places(&job)?;
     let mut lines = vec![format!("job `{}` is well-formed", job.name)];

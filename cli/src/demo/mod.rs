@@ -37,9 +37,10 @@ pub(crate) async fn demo(options: &Demo) -> Result<Answer> {
     let path = dir.join("demo.yaml");
     write_job(&path, &dir, &database)?;
 
-    let job = read_job(&path)?;
+    let job = read_job(&path, None)?;
     let shown = options.dir.join("demo.yaml");
-    let finished = Planned::run(&job, None).await?.carry_out(Again::Run(&shown)).await?;
+    let finished =
+        Planned::run(&job, None).await?.carry_out(Again::Run { job: &shown, bucket: None }).await?;
     let mut text = String::new();
     if finished.error.is_none() {
         text = render(&finished.report);

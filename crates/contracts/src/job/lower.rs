@@ -42,8 +42,8 @@ pub(super) fn lower(file: JobFile, problems: &mut Vec<JobProblem>) -> Option<Job
     };
     let Some(bucket) = file.bucket.or_else(|| bucket_beside(&selection)) else {
         problems.push(JobProblem::new("bucket", "missing").hint(
-            "add `bucket: gs://bucket/prefix`; a job for a planner in the cloud names the planner's (`terraform \
-             output -raw bucket`)",
+            "add `bucket: gs://bucket/prefix`; a job file for a planner may leave it out, and the \
+             commands take it from `--bucket` then",
         ));
         return None;
     };

@@ -8,7 +8,8 @@ use sluice_contracts::{Error, Kind, Result};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 
-use super::server_error::{POOL_HINT, failed};
+use super::address::socket;
+use super::server_error::{POOL_HINT, failed, not_connected};
 use crate::source::NoConnectionLeft;
 
 /// Longest wait for the server to accept a connection.
@@ -74,8 +75,9 @@ pub(super) async fn connect(
     let options = options.extra_float_digits(None);
     let options = options.application_name(application).disable_statement_logging();
     let what = || format!("connect to `{label}`");
+    let is_socket = socket(&options).is_some();
     match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
-        Ok(connected) => connected.map_err(|error| failed(what(), error)),
+        Ok(connected) => connected.map_err(|error| not_connected(what(), error, is_socket)),
         Err(_) => {
             let seconds = CONNECT_TIMEOUT.as_secs();
             Err(Error::transient(format!("{}: no answer after {seconds} s", what()))

@@ -1,5 +1,7 @@
 //! What the errors of the driver and of the server mean.
 
+use std::io::ErrorKind;
+
 use rustls::CertificateError;
 use sluice_contracts::{Error, Kind};
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
@@ -36,6 +38,40 @@ pub(super) fn failed(what: String, error: sqlx::Error) -> Error {
             Error::bug(what).because(error)
         }
         error => Error::transient(what).because(error),
+    }
+}
+
+/// The same, of the attempt to connect. `is_socket` says that the address is the folder of a socket.
+pub(super) fn not_connected(what: String, error: sqlx::Error, is_socket: bool) -> Error {
+    use sqlx::Error as E;
+    match error {
+        E::Tls(error) if error.to_string() == "server does not support TLS" => {
+            Error::new(Kind::Denied, what).because(error).hint(
+                "have the server's operator switch TLS on (`ssl = on`), or, where everybody on the \
+                 way to the server may read along, leave `sslmode` out",
+            )
+        }
+        E::Io(error) if let Some(hint) = of_no_server(&error, is_socket) => {
+            Error::transient(what).because(error).hint(hint)
+        }
+        error => failed(what, error),
+    }
+}
+
+/// What helps where no server is found.
+fn of_no_server(error: &std::io::Error, is_socket: bool) -> Option<&'static str> {
+    match error.kind() {
+        ErrorKind::NotFound if is_socket => Some(
+            "no server has its socket in that folder: check `source.url`, and start the server; on \
+             Cloud Run, name the Cloud SQL instance in `cloud_sql_instances` of Terraform",
+        ),
+        ErrorKind::ConnectionRefused => {
+            Some("no server listens there: check the host and the port in `source.url`")
+        }
+        _ if error.to_string().starts_with("failed to lookup address") => Some(
+            "check the host in `source.url`, and whether this machine may ask for names of that network",
+        ),
+        _ => None,
     }
 }
 
