@@ -14,8 +14,6 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersi
 use parquet::schema::types::ColumnPath;
 use sluice_contracts::documents::{Column, Table, TargetType};
 
-/// A row group is closed at this many rows.
-const ROW_GROUP_ROWS: usize = 1 << 20;
 /// Rows that are looked at.
 const SAMPLE_ROWS: usize = 64 << 10;
 /// Bytes that are looked at, where rows are long.
@@ -151,7 +149,6 @@ fn properties(columns: &[Column], dictionaries: &[bool]) -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_compression(Compression::ZSTD(level))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_dictionary_page_size_limit(LARGEST_DICTIONARY)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)

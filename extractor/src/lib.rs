@@ -3,6 +3,7 @@
 
 mod check_requests;
 mod config;
+mod encoder;
 mod encodings;
 mod failure_recorder;
 mod launch;

@@ -2,7 +2,6 @@
 
 use arrow_array::RecordBatch;
 use object_store::path::Path;
-use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::properties::WriterProperties;
@@ -11,6 +10,7 @@ use sluice_contracts::documents::{Part, Table, UnitRef, arrow_schema};
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Kind, Result};
 
+use crate::encoder::FileEncoder;
 use crate::encodings::{Encodings, Sample};
 use crate::no_columns;
 use crate::upload::{Outbox, Upload};
@@ -18,9 +18,6 @@ use crate::upload::{Outbox, Upload};
 /// A part is closed when it has grown to this many bytes: 32 to 64 MiB is what BigQuery loads
 /// fastest.
 const PART_BYTES: usize = 48 << 20;
-/// A row group is closed at this many encoded bytes: BigQuery asks for 16 MiB at least, and all of
-/// it is held in memory.
-const ROW_GROUP_BYTES: usize = 16 << 20;
 
 /// The parts of one unit, written one after another.
 pub(crate) struct Parts<'a> {
@@ -42,7 +39,7 @@ pub(crate) struct Parts<'a> {
 
 struct Open {
     upload: Upload,
-    encoder: ArrowWriter<Outbox>,
+    encoder: FileEncoder,
     rows: u64,
 }
 
@@ -103,13 +100,8 @@ impl<'a> Parts<'a> {
         let path = open.upload.path();
         open.encoder.write(batch).map_err(|error| encode_error(path, error))?;
         open.rows += batch.num_rows() as u64;
-        // Encoded pages count with their encoded size, the open page with the data that it holds.
-        let growing = open.encoder.in_progress_size();
-        if growing >= ROW_GROUP_BYTES || open.encoder.memory_size() >= 2 * ROW_GROUP_BYTES {
-            open.encoder.flush().map_err(|error| encode_error(path, error))?;
-        }
-        open.upload.send(open.encoder.inner_mut()).await?;
-        if open.encoder.bytes_written() + open.encoder.in_progress_size() >= PART_BYTES {
+        open.upload.send(open.encoder.outbox()).await?;
+        if open.encoder.bytes() >= PART_BYTES {
             self.close(open).await
         } else {
             self.open = Some(open);
@@ -145,7 +137,7 @@ impl<'a> Parts<'a> {
     fn begin(&self, properties: &WriterProperties) -> Result<Open> {
         let path = self.next_path()?;
         let schema = arrow_schema(&self.table.columns);
-        let encoder = ArrowWriter::try_new(Outbox::default(), schema, Some(properties.clone()))
+        let encoder = FileEncoder::new(schema, properties.clone())
             .map_err(|error| encode_error(&path, error))?;
         let upload = Upload::new(&self.store.bucket().store, path);
         Ok(Open { upload, encoder, rows: 0 })
@@ -154,7 +146,7 @@ impl<'a> Parts<'a> {
     async fn close(&mut self, mut open: Open) -> Result<()> {
         let written = open.encoder.finish();
         let written = written.map_err(|error| encode_error(open.upload.path(), error))?;
-        open.upload.send(open.encoder.inner_mut()).await?;
+        open.upload.send(open.encoder.outbox()).await?;
         let by = self.table.partitioned_by.as_ref();
         let span = by.and_then(|by| span(&written, &by.column));
         self.done.push(open.upload.finish(open.rows, span).await?);

@@ -28,7 +28,7 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     /// The next piece; the last may be short.
-    fn take(&mut self) -> Option<Bytes> {
+    pub(crate) fn take(&mut self) -> Option<Bytes> {
         self.full.pop_front().or_else(|| {
             let open = std::mem::take(&mut self.open);
             (!open.is_empty()).then(|| Bytes::from(open))

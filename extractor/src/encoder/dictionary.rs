@@ -1,0 +1,142 @@
+//! The distinct values of a column, numbered in the order in which they come.
+
+use std::hash::{BuildHasher as _, Hash};
+use std::ops::Range;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use super::cells::{Cells, Kind};
+use super::plain::{Width, last, text};
+
+/// The values of a dictionary.
+pub(super) struct Dictionary {
+    numbers: Numbers,
+    hasher: RandomState,
+    width: Width,
+    /// All values, plain.
+    pub(super) plain: Vec<u8>,
+    count: u32,
+}
+
+/// The number of each value.
+enum Numbers {
+    Short(HashTable<(u64, u32)>),
+    Long(HashTable<(i128, u32)>),
+    /// Where each value lies in the plain ones is looked up.
+    Bytes(HashTable<u32>, Vec<Range<usize>>),
+}
+
+impl Dictionary {
+    /// An empty dictionary; `None` for a kind of values that never has one.
+    pub(super) fn new(kind: Kind, width: Width) -> Option<Self> {
+        let numbers = match kind {
+            Kind::Bits | Kind::Decimal256 => return None,
+            Kind::Four | Kind::Eight => Numbers::Short(HashTable::new()),
+            Kind::Decimal128(digits) if digits <= 18 => Numbers::Short(HashTable::new()),
+            Kind::Decimal128(_) => Numbers::Long(HashTable::new()),
+            Kind::Bytes => Numbers::Bytes(HashTable::new(), Vec::new()),
+        };
+        Some(Self { numbers, hasher: RandomState::default(), width, plain: Vec::new(), count: 0 })
+    }
+
+    /// Values.
+    pub(super) fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// Appends the number of each value of a run of rows.
+    pub(super) fn add(&mut self, cells: &Cells<'_>, run: Range<usize>, into: &mut Vec<u32>) {
+        into.reserve(run.len());
+        match cells {
+            Cells::Four(values) => {
+                let values = values.get(run).unwrap_or_default();
+                into.extend(values.iter().map(|value| self.short(i64::from(*value))));
+            }
+            Cells::Eight(values) => {
+                let values = values.get(run).unwrap_or_default();
+                into.extend(values.iter().map(|value| self.short(*value)));
+            }
+            Cells::Decimal128(values) => {
+                let values = values.get(run).unwrap_or_default();
+                if matches!(self.numbers, Numbers::Short(_)) {
+                    // They have at most 18 digits.
+                    let low = |value: i128| i64::try_from(value).unwrap_or(i64::MAX);
+                    into.extend(values.iter().map(|value| self.short(low(*value))));
+                } else {
+                    into.extend(values.iter().map(|value| self.long(*value)));
+                }
+            }
+            Cells::Bytes(offsets, all) => {
+                let at = |offset: i32| usize::try_from(offset).unwrap_or(0);
+                let offsets = offsets.get(run.start..=run.end).unwrap_or_default();
+                into.extend(offsets.array_windows::<2>().map(|[start, end]| {
+                    self.bytes(all.get(at(*start)..at(*end)).unwrap_or_default())
+                }));
+            }
+            Cells::Bits(_) | Cells::Decimal256(_) => {}
+        }
+    }
+
+    #[inline]
+    fn short(&mut self, value: i64) -> u32 {
+        let Numbers::Short(table) = &mut self.numbers else { return 0 };
+        let key = value.cast_unsigned();
+        number(table, &self.hasher, key, &mut self.count, || {
+            let bytes = value.to_le_bytes();
+            let width = if self.width == Width::Fixed(4) { 4 } else { 8 };
+            self.plain.extend_from_slice(bytes.get(..width).unwrap_or(&bytes));
+        })
+    }
+
+    #[inline]
+    fn long(&mut self, value: i128) -> u32 {
+        let Numbers::Long(table) = &mut self.numbers else { return 0 };
+        let width = if let Width::Fixed(width) = self.width { width } else { 16 };
+        number(table, &self.hasher, value, &mut self.count, || {
+            last(&value.to_be_bytes(), width, &mut self.plain);
+        })
+    }
+
+    #[inline]
+    fn bytes(&mut self, value: &[u8]) -> u32 {
+        let Numbers::Bytes(table, places) = &mut self.numbers else { return 0 };
+        let plain = &mut self.plain;
+        let hash = self.hasher.hash_one(value);
+        let stored = |number: u32| {
+            places
+                .get(number as usize)
+                .and_then(|place| plain.get(place.clone()))
+                .unwrap_or_default()
+        };
+        if let Some(found) = table.find(hash, |number| stored(*number) == value) {
+            return *found;
+        }
+        let new = self.count;
+        table.insert_unique(hash, new, |number| self.hasher.hash_one(stored(*number)));
+        text(value, plain);
+        places.push(plain.len() - value.len()..plain.len());
+        self.count += 1;
+        new
+    }
+}
+
+/// The number of a key. A new key gets the next one, and is kept by `keep`.
+#[inline]
+fn number<K: Copy + Eq + Hash>(
+    table: &mut HashTable<(K, u32)>,
+    hasher: &RandomState,
+    key: K,
+    count: &mut u32,
+    keep: impl FnOnce(),
+) -> u32 {
+    let hash = hasher.hash_one(key);
+    if let Some((_, found)) = table.find(hash, |(known, _)| *known == key) {
+        return *found;
+    }
+    let new = *count;
+    table.insert_unique(hash, (key, new), |(known, _)| hasher.hash_one(*known));
+    keep();
+    *count += 1;
+    new
+}
