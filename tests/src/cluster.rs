@@ -1,7 +1,6 @@
 //! PostgreSQL servers for one test each, for tests that cannot use the shared server.
 
 use std::fs::{self, Permissions};
-use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
 
 use crate::needs::{skip, variable};
+use crate::ports::free_port;
 use crate::postgres::Database;
 
 /// A server. Dropping the value stops and deletes it.
@@ -180,12 +180,6 @@ impl Programs {
         command.stderr(Stdio::null());
         command
     }
-}
-
-/// A port of this machine that nothing listens on.
-pub(crate) fn free_port() -> u16 {
-    let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
-    free.local_addr().expect("a bound socket has an address").port()
 }
 
 /// The number that the program `id` prints.

@@ -13,6 +13,7 @@ pub mod fidelity;
 pub mod needs;
 pub mod oracle;
 pub mod pooler;
+mod ports;
 pub mod postgres;
 pub mod proxy;
 pub mod sluice;

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::cluster::{Programs, free_port};
+use crate::cluster::Programs;
 use crate::needs::{skip, variable};
+use crate::ports::free_port;
 
 /// A running PgBouncer. Dropping the value stops it.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! A server that speaks BigQuery's REST API, over DuckDB.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use tempfile::TempDir;
 use super::gateway::Gateway;
 use super::storage::BUCKET;
 use crate::needs::{skip, variable};
+use crate::ports::free_port;
 
 /// Name of the project that every server has.
 pub const PROJECT: &str = "shop";
@@ -67,10 +67,7 @@ impl Warehouse {
             return None;
         };
         fs::create_dir_all(folder.path().join("data")).expect("the folder can be written");
-        let ports = [(); 2].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("a port is free"));
-        let ports = ports.map(|free| {
-            free.local_addr().expect("a bound socket has an address").port().to_string()
-        });
+        let ports = [(); 2].map(|()| free_port().to_string());
         let log = fs::File::create(folder.path().join("log")).expect("the folder can be written");
         let server = Command::new(program)
             .args(["serve", "--host", "127.0.0.1", "--port", &ports[0], "--grpc-port", &ports[1]])

@@ -25,6 +25,7 @@ use super::run::{CloudRun, Job};
 use super::storage::CloudStorage;
 use super::tasks::CloudTasks;
 use super::world::program;
+use crate::ports::free_port;
 use crate::terraform::Deployment;
 
 /// How long a test waits for the end of a run.
@@ -84,9 +85,8 @@ impl Deployed {
         }
 
         let logs = TempDir::with_prefix("sluice-deployed-").expect("a temporary folder");
-        let service = |program: PathBuf, log: &str| {
-            Program::new(program, Program::free_port(), logs.path().join(log))
-        };
+        let service =
+            |program: PathBuf, log: &str| Program::new(program, free_port(), logs.path().join(log));
         let (mut planner, mut loader) = (service(planner, "planner"), service(loader, "loader"));
         let url = |name: &str| text(deployment.output(name));
         let addresses = Addresses::default()

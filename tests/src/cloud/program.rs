@@ -1,7 +1,6 @@
 //! One of Sluice's services, run as the real program on a port of this machine.
 
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -23,12 +22,6 @@ impl Program {
     /// A service that is not started yet. Its output goes to the file `log`.
     pub fn new(path: PathBuf, port: u16, log: PathBuf) -> Self {
         Self { path, port, environment: Vec::new(), log, process: None }
-    }
-
-    /// A port that nothing listens on.
-    pub fn free_port() -> u16 {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
-        listener.local_addr().expect("a bound socket has an address").port()
     }
 
     /// Sets the service's whole environment, except its port.

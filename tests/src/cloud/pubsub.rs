@@ -1,6 +1,5 @@
 //! Google's emulator of Pub/Sub, which comes with `gcloud`.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use crate::needs::{skip, variable};
+use crate::ports::free_port;
 
 use super::PROJECT;
 
@@ -29,9 +29,7 @@ impl PubSub {
             skip("the emulator of Pub/Sub (TEST_PUBSUB_EMULATOR)");
             return None;
         };
-        let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
-        let port = free.local_addr().expect("a bound socket has an address").port();
-        drop(free);
+        let port = free_port();
         let process = Command::new("java")
             .arg("-jar")
             .arg(archive)

@@ -1,6 +1,5 @@
 //! A server that speaks Cloud Storage's JSON API, over a folder.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use tempfile::TempDir;
 
 use super::gateway::Gateway;
 use crate::needs::{skip, variable};
+use crate::ports::free_port;
 
 /// Name of the bucket that every server has.
 pub const BUCKET: &str = "lake";
@@ -38,9 +38,7 @@ impl CloudStorage {
             return None;
         };
         let folder = TempDir::with_prefix("sluice-gcs-").expect("a temporary folder");
-        let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
-        let port = free.local_addr().expect("a bound socket has an address").port();
-        drop(free);
+        let port = free_port();
         let server = Command::new(program)
             .args(["-scheme", "http", "-host", "127.0.0.1", "-port", &port.to_string()])
             .args(["-backend", "filesystem", "-log-level", "error", "-filesystem-root"])

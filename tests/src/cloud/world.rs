@@ -17,6 +17,7 @@ use super::run::{CloudRun, Job};
 use super::storage::{BUCKET, CloudStorage};
 use super::tasks::CloudTasks;
 use crate::needs::{skip, variable};
+use crate::ports::free_port;
 use crate::sluice::merge;
 
 /// The prefix of all runs in the bucket.
@@ -91,9 +92,8 @@ impl World {
         let tasks = CloudTasks::start("sluice").await;
 
         let logs = TempDir::with_prefix("sluice-cloud-").expect("a temporary folder");
-        let service = |program: PathBuf, log: &str| {
-            Program::new(program, Program::free_port(), logs.path().join(log))
-        };
+        let service =
+            |program: PathBuf, log: &str| Program::new(program, free_port(), logs.path().join(log));
         let (mut planner, mut loader) = (service(planner, "planner"), service(loader, "loader"));
         let mut environment: Vec<(String, String)> = [
             ("STORAGE_EMULATOR_HOST", storage.url()),
