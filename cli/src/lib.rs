@@ -47,7 +47,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     }
 }
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn be_a_task() -> ExitCode {
     commands::task::task().await
 }

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sluice_contracts::documents::{
-    Claim, Committed, Decision, EventName, Failure, Manifest, Order, Request, RunEvent, Verdict,
+    Claim, Committed, Decision, EventName, Failure, Manifest, Order, Request, RunEvent, Stages,
+    Verdict,
 };
 use sluice_contracts::store::{RunStore, Stage};
 use sluice_contracts::{Error, Kind, Result};
@@ -216,6 +217,7 @@ fn unplanned(request: &Request) -> RunReport {
         tasks: 0,
         parts: 0,
         seconds: since.to_std().unwrap_or_default().as_secs_f64(),
+        stages: Stages::default(),
         tables: Vec::new(),
         excluded: Vec::new(),
     }

@@ -1,9 +1,10 @@
 //! The results of a run, from its documents.
 
 use std::collections::BTreeMap;
+use std::ops::Add;
 
 use serde::Serialize;
-use sluice_contracts::documents::{Commit, Manifest, Receipt, Refused, Table};
+use sluice_contracts::documents::{Commit, Manifest, Receipt, Refused, Stages, Table};
 use sluice_contracts::job::Excluded;
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Result};
@@ -25,6 +26,8 @@ pub(crate) struct RunReport {
     pub(crate) parts: u64,
     /// From the command's start to its end.
     pub(crate) seconds: f64,
+    /// What the tasks spent their time on, all together.
+    pub(crate) stages: Stages,
     /// The tables of the run, then those that its plan refused.
     pub(crate) tables: Vec<TableReport>,
     /// Tables that the job leaves out.
@@ -146,8 +149,9 @@ impl RunReport {
             stored_bytes: receipts.clone().flat_map(|r| &r.parts).map(|part| part.bytes).sum(),
             units: manifest.unit_count(),
             tasks: manifest.tasks.len() as u64,
-            parts: receipts.map(|receipt| receipt.parts.len() as u64).sum(),
+            parts: receipts.clone().map(|receipt| receipt.parts.len() as u64).sum(),
             seconds,
+            stages: receipts.map(|receipt| receipt.stages).fold(Stages::default(), Add::add),
             tables,
             excluded: manifest.excluded.clone(),
         })

@@ -10,7 +10,7 @@ use sluice_runtime::google::checks::{CloudTasks, QueueConfig};
 use sluice_runtime::telemetry::{self, Audience};
 use sluice_runtime::{login, report};
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     telemetry::init(Audience::Machine);
     match extract().await {

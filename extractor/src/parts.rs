@@ -1,12 +1,14 @@
 //! Part files: Parquet, rolled by size.
 
+use std::time::{Duration, Instant};
+
 use arrow_array::RecordBatch;
 use object_store::path::Path;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::properties::WriterProperties;
 use parquet::file::statistics::Statistics;
-use sluice_contracts::documents::{Part, Table, UnitRef, arrow_schema};
+use sluice_contracts::documents::{Part, Stages, Table, UnitRef, arrow_schema};
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Kind, Result};
 
@@ -35,6 +37,10 @@ pub(crate) struct Parts<'a> {
     /// Rows of a table without columns.
     bare_rows: u64,
     done: Vec<Part>,
+    /// Time of the stages of writing. That of compressing is a part of that of encoding until the end.
+    encoding: Duration,
+    compressing: Duration,
+    uploading: Duration,
 }
 
 struct Open {
@@ -64,6 +70,9 @@ impl<'a> Parts<'a> {
             open: None,
             bare_rows: 0,
             done: Vec::new(),
+            encoding: Duration::ZERO,
+            compressing: Duration::ZERO,
+            uploading: Duration::ZERO,
         }
     }
 
@@ -98,9 +107,13 @@ impl<'a> Parts<'a> {
             None => self.begin(properties)?,
         };
         let path = open.upload.path();
+        let begun = Instant::now();
         open.encoder.write(batch).map_err(|error| encode_error(path, error))?;
+        let encoded = Instant::now();
+        self.encoding += encoded - begun;
         open.rows += batch.num_rows() as u64;
         open.upload.send(open.encoder.outbox()).await?;
+        self.uploading += encoded.elapsed();
         if open.encoder.bytes() >= PART_BYTES {
             self.close(open).await
         } else {
@@ -109,8 +122,8 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Closes the last part and names all of them.
-    pub(crate) async fn finish(mut self) -> Result<Vec<Part>> {
+    /// Closes the last part. Names all of them, and adds what the stages of writing took.
+    pub(crate) async fn finish(mut self, stages: &mut Stages) -> Result<Vec<Part>> {
         if !self.sample.is_empty() {
             self.encode_sample().await?;
         }
@@ -125,6 +138,9 @@ impl<'a> Parts<'a> {
             upload.send(&mut outbox).await?;
             self.done.push(upload.finish(self.bare_rows, None).await?);
         }
+        stages.encode += self.encoding.saturating_sub(self.compressing).as_secs_f64();
+        stages.compress += self.compressing.as_secs_f64();
+        stages.upload += self.uploading.as_secs_f64();
         Ok(self.done)
     }
 
@@ -144,12 +160,17 @@ impl<'a> Parts<'a> {
     }
 
     async fn close(&mut self, mut open: Open) -> Result<()> {
+        let begun = Instant::now();
         let written = open.encoder.finish();
+        let encoded = Instant::now();
+        self.encoding += encoded - begun;
+        self.compressing += open.encoder.compressing();
         let written = written.map_err(|error| encode_error(open.upload.path(), error))?;
         open.upload.send(open.encoder.outbox()).await?;
         let by = self.table.partitioned_by.as_ref();
         let span = by.and_then(|by| span(&written, &by.column));
         self.done.push(open.upload.finish(open.rows, span).await?);
+        self.uploading += encoded.elapsed();
         Ok(())
     }
 }

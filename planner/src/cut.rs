@@ -137,7 +137,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn key(nullable: bool, key_type: KeyType) -> Key {
-        Key { column: "k".into(), key_type, indexed: true, primary: false, nullable }
+        Key {
+            column: "k".into(),
+            key_type,
+            indexed: true,
+            primary: false,
+            nullable,
+            correlation: None,
+        }
     }
 
     fn covering(units: &[Weighed], value: Option<i64>) -> usize {

@@ -1,22 +1,25 @@
 //! Cutting a table: by the strategy that the job names, or by one that fits.
 
 use sluice_contracts::documents::Cut;
-use sluice_contracts::job::TableJob;
+use sluice_contracts::job::{Limits, TableJob};
 use sluice_contracts::{Error, Result};
 use sluice_sources::{Description, Piece, Survey};
 
 use crate::bundle::{Goal, PlannedUnit, bundle};
 use crate::cut::Weighed;
+use crate::pack::wanted_tasks;
+use crate::price;
 use crate::strategy::{Choice, Fit, STRATEGIES, Strategy};
 
 /// Below this many rows and [`SMALL_BYTES`], `auto` does not cut.
 const SMALL_ROWS: u64 = 1_000_000;
 /// Below this many bytes and [`SMALL_ROWS`], `auto` does not cut.
 const SMALL_BYTES: u64 = 1 << 30;
-/// Rows to aim at for each unit, where the job does not say.
-const TARGET_ROWS: u64 = 50_000;
-/// Most rows of a unit: a table gets more than the hundred units of [`TARGET_ROWS`] to stay below.
-const MOST_ROWS: u64 = 500_000;
+/// Seconds that a unit takes a task, where the job does not say how many rows it has: it costs little to
+/// read again, and fills a row group of 16 MiB.
+const UNIT_SECONDS: f64 = 2.5;
+/// Units for each task, so that all tasks end at about the same time.
+const UNITS_OF_TASK: u64 = 4;
 /// Most units of a table: every unit is a query, a part file and a receipt.
 const MOST_UNITS: u64 = 10_000;
 
@@ -35,9 +38,11 @@ impl Cutting {
     pub(crate) async fn of(
         survey: &mut dyn Survey,
         table: &TableJob,
+        limits: &Limits,
         description: &Description,
         warnings: &mut Vec<String>,
     ) -> Result<Self> {
+        let count = unit_count(description, table.partitioning.target_rows, limits);
         match &table.partitioning.strategy {
             _ if description.pieces.iter().all(Piece::is_undivided) => {
                 let reason = if description.pieces.iter().all(|piece| piece.outside) {
@@ -51,8 +56,8 @@ impl Cutting {
                     units: whole_pieces(description),
                 })
             }
-            Some(name) => cut_by_name(survey, table, description, name, warnings).await,
-            None => cut_by_choice(survey, table, description, warnings).await,
+            Some(name) => cut_by_name(survey, table, description, count, name, warnings).await,
+            None => cut_by_choice(survey, table, description, count, warnings).await,
         }
     }
 }
@@ -62,6 +67,7 @@ async fn cut_by_name(
     survey: &mut dyn Survey,
     table: &TableJob,
     description: &Description,
+    count: u64,
     name: &str,
     warnings: &mut Vec<String>,
 ) -> Result<Cutting> {
@@ -79,42 +85,39 @@ async fn cut_by_name(
         return Err(refused("no strategy has that name"));
     };
     let choice = match strategy.fit(table, description) {
-        Fit::Good(choice) => choice,
+        Fit::Best(choice) | Fit::Good(choice) => choice,
         Fit::Costly(choice, warning) => {
             warnings.push(warning);
             choice
         }
         Fit::No(why) => return Err(refused(&why)),
     };
-    let cutting = cut_pieces(survey, table, description, *strategy, choice).await?;
+    warnings.extend(choice.warning());
+    let cutting = cut_pieces(survey, table, description, count, *strategy, choice).await?;
     cutting.ok_or_else(|| refused("the source cannot say where its keys lie without reading them"))
 }
 
-/// Cuts by the first strategy that fits well. There always is one: `full` fits everything.
+/// Cuts by the strategy that fits best. There always is one: `full` fits everything.
 async fn cut_by_choice(
     survey: &mut dyn Survey,
     table: &TableJob,
     description: &Description,
+    count: u64,
     warnings: &mut Vec<String>,
 ) -> Result<Cutting> {
     let named = table.partitioning.column.is_some();
     let small = description.rows() < SMALL_ROWS && description.bytes() < SMALL_BYTES;
     if !small {
-        for strategy in STRATEGIES {
-            let choice = match strategy.fit(table, description) {
-                Fit::Good(choice) => choice,
-                Fit::Costly(choice, warning) if named => {
-                    warnings.push(warning);
-                    choice
-                }
-                Fit::Costly(..) | Fit::No(_) => continue,
-            };
+        for (strategy, choice) in candidates(table, description, warnings) {
             // If the job names a column, a strategy that cuts by no column is skipped.
             if named && choice.key.is_none() && choice.columns.is_empty() {
                 continue;
             }
-            if let Some(cutting) = cut_pieces(survey, table, description, *strategy, choice).await?
+            let warning = choice.warning();
+            if let Some(cutting) =
+                cut_pieces(survey, table, description, count, strategy, choice).await?
             {
+                warnings.extend(warning);
                 return Ok(cutting);
             }
         }
@@ -135,16 +138,40 @@ async fn cut_by_choice(
     Ok(Cutting { strategy: "full", reason, units: whole_pieces(description) })
 }
 
+/// The strategies that `auto` tries, one after another: those that cost the source least, and then those
+/// that fit well. Of those that cost it much, only what the job's column asks for.
+fn candidates(
+    table: &TableJob,
+    description: &Description,
+    warnings: &mut Vec<String>,
+) -> Vec<(&'static dyn Strategy, Choice)> {
+    let named = table.partitioning.column.is_some();
+    let (mut best, mut good) = (Vec::new(), Vec::new());
+    for strategy in STRATEGIES {
+        match strategy.fit(table, description) {
+            Fit::Best(choice) => best.push((*strategy, choice)),
+            Fit::Good(choice) => good.push((*strategy, choice)),
+            Fit::Costly(choice, warning) if named => {
+                warnings.push(warning);
+                good.push((*strategy, choice));
+            }
+            Fit::Costly(..) | Fit::No(_) => {}
+        }
+    }
+    best.extend(good);
+    best
+}
+
 /// Cuts every piece, in proportion to its rows. `None` if the source cannot say where to cut.
 async fn cut_pieces(
     survey: &mut dyn Survey,
     table: &TableJob,
     description: &Description,
+    count: u64,
     strategy: &dyn Strategy,
     choice: Choice,
 ) -> Result<Option<Cutting>> {
-    let count = unit_count(description.rows(), table.partitioning.target_rows)
-        .min(u64::from(strategy.most_units()));
+    let count = count.min(u64::from(strategy.most_units()));
     let mut units = Vec::new();
     for piece in &description.pieces {
         let share = share_of(count, piece.rows, description.rows());
@@ -171,13 +198,22 @@ fn whole_pieces(description: &Description) -> Vec<PlannedUnit> {
     bundle(description.pieces.iter().map(whole).collect(), Goal::new(u64::MAX))
 }
 
-/// Units for a table: 50,000 rows each, at least 10 and at most 100, and past that as many as keep
-/// a unit below [`MOST_ROWS`].
-fn unit_count(rows: u64, target_rows: Option<u64>) -> u64 {
-    match target_rows {
-        Some(target) => rows.div_ceil(target.max(1)).clamp(1, MOST_UNITS),
-        None => (rows / TARGET_ROWS).clamp(10, 100).max(rows / MOST_ROWS).min(MOST_UNITS),
+/// Units for a table: as many as take [`UNIT_SECONDS`] each, and at least [`UNITS_OF_TASK`] for each
+/// task that the table has work for; or as many as the job's `target_rows` makes.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a count of seconds, which is not negative; the result is clamped"
+)]
+fn unit_count(description: &Description, target_rows: Option<u64>, limits: &Limits) -> u64 {
+    let rows = description.rows();
+    if let Some(target) = target_rows {
+        return rows.div_ceil(target.max(1)).clamp(1, MOST_UNITS);
     }
+    let work = price::seconds_of_rows(rows, description.bytes());
+    let by_work = (work / UNIT_SECONDS).ceil() as u64;
+    let by_tasks = UNITS_OF_TASK * u64::from(wanted_tasks(work, limits));
+    by_work.max(by_tasks).min(MOST_UNITS)
 }
 
 /// A piece's share of the table's units, at least one.
@@ -195,17 +231,31 @@ fn as_f64(count: u64) -> f64 {
 mod tests {
     use super::*;
 
+    fn counted(rows: u64, bytes: u64, target: Option<u64>, within: Option<u64>) -> u64 {
+        let piece = Piece { rows, bytes, ..Piece::default() };
+        let description = Description { pieces: vec![piece], ..Description::default() };
+        let finish_within = within.map(std::time::Duration::from_secs);
+        unit_count(&description, target, &Limits { finish_within, ..Limits::default() })
+    }
+
     #[test]
-    fn unit_counts_follow_the_seeds_formula_and_grow_past_it() {
-        assert_eq!(unit_count(0, None), 10);
-        assert_eq!(unit_count(1_000_000, None), 20);
-        assert_eq!(unit_count(5_000_000, None), 100);
-        assert_eq!(unit_count(50_000_000, None), 100);
-        assert_eq!(unit_count(1_000_000_000, None), 2_000);
-        assert_eq!(unit_count(u64::MAX, None), 10_000);
-        assert_eq!(unit_count(5_000_000, Some(5_000_000)), 1);
-        assert_eq!(unit_count(5_000_000, Some(u64::MAX)), 1);
-        assert_eq!(unit_count(100, Some(30)), 4);
+    fn units_are_sized_by_work() {
+        let short = |rows| counted(rows, rows * 180, None, None);
+        assert_eq!(short(0), 4);
+        assert_eq!(short(1_000_000), 4);
+        assert_eq!(short(5_000_000), 6);
+        assert_eq!(short(50_000_000), 60);
+        assert_eq!(short(1_000_000_000), 1_200);
+        assert_eq!(short(100_000_000_000), 10_000);
+        // 2,000,000 documents of 50 kB.
+        assert_eq!(counted(2_000_000, 100_000_000_000, None, None), 667);
+        // Several for each of the tasks that a short time takes.
+        assert_eq!(counted(5_000_000, 900_000_000, None, Some(3)), 20);
+        assert_eq!(counted(5_000_000, 900_000_000, None, Some(1)), 32);
+        assert_eq!(counted(u64::MAX, u64::MAX, None, None), 10_000);
+        assert_eq!(counted(5_000_000, 0, Some(5_000_000), None), 1);
+        assert_eq!(counted(5_000_000, 0, Some(u64::MAX), Some(1)), 1);
+        assert_eq!(counted(100, 0, Some(30), None), 4);
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(crate) fn pack(tables: &[Table], units: Vec<Unit>, limits: &Limits) -> Packi
     clippy::cast_sign_loss,
     reason = "the result is clamped to the limits"
 )]
-fn wanted_tasks(work: f64, limits: &Limits) -> u32 {
+pub(crate) fn wanted_tasks(work: f64, limits: &Limits) -> u32 {
     let cheap = (work / price::GOOD_TASK_SECONDS).ceil();
     let quick = limits.finish_within.map_or(0.0, |within| (work / within.as_secs_f64()).ceil());
     let most = limits.max_connections.min(limits.max_tasks).max(1);

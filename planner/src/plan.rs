@@ -208,7 +208,7 @@ async fn plan_table(
         description.pieces.iter_mut().for_each(|piece| piece.outside = false);
     }
     let mut warnings = description.warnings.clone();
-    let cutting = Cutting::of(survey, table, &description, &mut warnings).await?;
+    let cutting = Cutting::of(survey, table, &job.limits, &description, &mut warnings).await?;
     let units: Vec<Unit> = (0_u32..)
         .zip(cutting.units)
         .map(|(at, planned)| {

@@ -17,8 +17,12 @@ pub(crate) const GOOD_TASK_SECONDS: f64 = 180.0;
 /// Seconds that a unit is expected to take.
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
 pub fn seconds(unit: &Unit) -> f64 {
-    let rows = unit.rows as f64 / ROWS_PER_SECOND;
-    let bytes = unit.bytes as f64 / BYTES_PER_SECOND;
     let leaves = unit.leaf.as_ref().map_or(0, Leaf::count) as f64;
-    UNIT_SECONDS + leaves * LEAF_SECONDS + rows.max(bytes)
+    UNIT_SECONDS + leaves * LEAF_SECONDS + seconds_of_rows(unit.rows, unit.bytes)
+}
+
+/// Seconds that a task is expected to need for rows that have so many bytes in the source.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+pub(crate) fn seconds_of_rows(rows: u64, bytes: u64) -> f64 {
+    (rows as f64 / ROWS_PER_SECOND).max(bytes as f64 / BYTES_PER_SECOND)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use sluice_contracts::documents::Stages;
 use sluice_contracts::job::Excluded;
 
 use crate::format::{count, duration, size, thousands, width};
@@ -36,7 +37,17 @@ fn write_report(text: &mut String, report: &RunReport) -> std::fmt::Result {
         "work",
         &format!("{} by {}", count(report.units, "unit"), count(report.tasks, "task")),
     )?;
+    if let Some(shares) = shares(report.stages) {
+        write_line(text, "spent", &shares)?;
+    }
     write_line(text, "time", &format!("{}{}", duration(report.seconds), rate(report)))
+}
+
+/// What part of the tasks' time each stage took.
+fn shares(stages: Stages) -> Option<String> {
+    let all: f64 = stages.named().iter().map(|(_, seconds)| seconds).sum();
+    let share = |(name, seconds): (&str, f64)| format!("{name} {:.0} %", seconds / all * 100.0);
+    (all > 0.0).then(|| stages.named().map(share).join(", "))
 }
 
 fn write_table(text: &mut String, table: &TableReport) -> std::fmt::Result {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::CommandFactory as _;
 use serde_json::json;
-use sluice_contracts::documents::{Manifest, TargetType};
+use sluice_contracts::documents::{Manifest, Stages, TargetType};
 use sluice_sources::{Becomes, Example, TypeRow};
 
 use super::{plan, planner_status, run, status, timeline, type_page};
@@ -77,6 +77,7 @@ fn report(state: State) -> RunReport {
         tasks: 2,
         parts: 5,
         seconds: 12.5,
+        stages: Stages { read: 7.6, decode: 2.9, encode: 1.4, compress: 6.1, upload: 0.4 },
         tables: vec![TableReport {
             table: "public.events".into(),
             target: "file:///data/warehouse/shop/events".into(),

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use arrow_array::builder::{
     BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Decimal256Builder,
-    Float64Builder, Int64Builder, StringBuilder, Time64MicrosecondBuilder,
-    TimestampMicrosecondBuilder,
+    Float64Builder, Int64Builder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
 };
 use arrow_array::{ArrayRef, ListArray, RecordBatch, RecordBatchOptions};
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{Field, SchemaRef};
 use sluice_contracts::documents::{Column, Decimal, TargetType, arrow_schema, digits, scalar_type};
 use sluice_contracts::{Error, Result};
+
+use crate::text_builder::TextBuilder;
 
 /// Why a value cannot be held by its column's type. Names the reason, never the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub enum ColumnBuilder {
     /// BOOL.
     Bool(BooleanBuilder),
     /// STRING, JSON, GEOGRAPHY, INTERVAL and RANGE.
-    Text(StringBuilder),
+    Text(TextBuilder),
     /// BYTES.
     Bytes(BinaryBuilder),
     /// DATE, as days since 1970-01-01.
@@ -95,7 +96,7 @@ impl ColumnBuilder {
             | TargetType::RangeDate
             | TargetType::RangeDatetime
             | TargetType::RangeTimestamp
-            | TargetType::Struct => Self::Text(StringBuilder::new()),
+            | TargetType::Struct => Self::Text(TextBuilder::new()),
             TargetType::Bytes => Self::Bytes(BinaryBuilder::new()),
             TargetType::Date => Self::Date(Date32Builder::new()),
             TargetType::Time => Self::Time(Time64MicrosecondBuilder::new()),
@@ -156,13 +157,13 @@ impl ColumnBuilder {
         Ok(())
     }
 
-    /// The values as an array; the builder is empty afterwards.
-    fn finish(&mut self) -> Result<ArrayRef> {
+    /// The values as an array; the builder is empty afterwards. `allow` as [`TextBuilder::finish`] has it.
+    fn finish(&mut self, allow: impl FnOnce(&[usize]) -> Result<()>) -> Result<ArrayRef> {
         Ok(match self {
             Self::Int64(b) => Arc::new(b.finish()),
             Self::Float64(b) => Arc::new(b.finish()),
             Self::Bool(b) => Arc::new(b.finish()),
-            Self::Text(b) => Arc::new(b.finish()),
+            Self::Text(b) => b.finish(allow)?,
             Self::Bytes(b) => Arc::new(b.finish()),
             Self::Date(b) => Arc::new(b.finish()),
             Self::Time(b) => Arc::new(b.finish()),
@@ -175,7 +176,7 @@ impl ColumnBuilder {
                 let array = ListArray::try_new(
                     Arc::clone(&list.field),
                     OffsetBuffer::new(offsets.into()),
-                    list.elements.finish()?,
+                    list.elements.finish(refuse)?,
                     Some(NullBuffer::from(validity)),
                 )
                 .map_err(|source| Error::bug("build an array column").because(source))?;
@@ -211,6 +212,11 @@ impl BatchBuilder {
         }
     }
 
+    /// Rows so far.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Counts a row whose values have all been appended, and says whether the batch is full.
     pub fn end_row(&mut self, bytes: usize) -> bool {
         self.rows += 1;
@@ -220,11 +226,24 @@ impl BatchBuilder {
 
     /// The rows so far, if any; the builder is empty afterwards.
     pub fn finish(&mut self) -> Result<Option<RecordBatch>> {
+        self.finish_unchecked(|_, places| refuse(places))
+    }
+
+    /// The same, where texts were appended unchecked. Those that are not UTF-8 become NULL, if `allow`
+    /// does not refuse them: it gets the number of their column, and their places in the batch.
+    pub(crate) fn finish_unchecked(
+        &mut self,
+        mut allow: impl FnMut(usize, &[usize]) -> Result<()>,
+    ) -> Result<Option<RecordBatch>> {
         if self.rows == 0 {
             return Ok(None);
         }
-        let arrays =
-            self.columns.iter_mut().map(ColumnBuilder::finish).collect::<Result<Vec<_>>>()?;
+        let arrays = self
+            .columns
+            .iter_mut()
+            .enumerate()
+            .map(|(at, column)| column.finish(|places| allow(at, places)))
+            .collect::<Result<Vec<_>>>()?;
         // A table without columns still has rows.
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)
@@ -233,4 +252,9 @@ impl BatchBuilder {
         self.bytes = 0;
         Ok(Some(batch))
     }
+}
+
+/// The answer where every text was looked at before it was appended.
+fn refuse(_: &[usize]) -> Result<()> {
+    Err(Error::bug("build a batch: it has texts that are not UTF-8"))
 }

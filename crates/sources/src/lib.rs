@@ -13,6 +13,7 @@ mod secrets;
 mod source;
 mod sql;
 mod sqlite;
+mod text_builder;
 mod url;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub use source::{
     Batches, Description, Distribution, Join, Key, Listing, NoConnectionLeft, Piece, Reader,
     Source, SourceKind, Span, Survey,
 };
+pub use text_builder::TextBuilder;
 pub use url::{SourceUrl, variables};
 
 /// Every kind of source.

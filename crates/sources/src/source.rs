@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
@@ -207,7 +208,7 @@ impl Description {
 }
 
 /// A column that a table can be cut by.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Key {
     /// Name in the source.
     pub column: String,
@@ -219,6 +220,18 @@ pub struct Key {
     pub primary: bool,
     /// Whether it may hold NULL.
     pub nullable: bool,
+    /// How far the rows lie in its order, if that is known: from 0, not at all, to 1 or -1.
+    pub correlation: Option<f64>,
+}
+
+impl Key {
+    /// A range of a key that the rows are farther from lying in the order of is scattered over the table.
+    const IN_ORDER: f64 = 0.9;
+
+    /// Whether the rows of a range are known to be scattered over the table.
+    pub fn is_scattered(&self) -> bool {
+        self.correlation.is_some_and(|correlation| correlation.abs() < Self::IN_ORDER)
+    }
 }
 
 /// A table, or one of the leaves that it consists of.
@@ -232,6 +245,10 @@ pub struct Piece {
     pub bytes: u64,
     /// Blocks, where rows can be found by block.
     pub blocks: Option<u32>,
+    /// Whether the source reads a range of blocks without reading the others.
+    pub seeks_blocks: bool,
+    /// Whether an index finds the rows that the table's filter keeps.
+    pub filter_is_indexed: bool,
     /// Whether its rows lie outside of the source's snapshot: only what one statement reads of it
     /// is of one moment.
     pub outside: bool,
@@ -350,6 +367,12 @@ pub trait Batches: Send {
 
     /// Bytes received from the source so far.
     fn bytes(&self) -> u64;
+
+    /// How long [`next`](Batches::next) has waited for the source so far, and taken its bytes. The rest of its
+    /// time made columns of them. Nothing by default, for sources that are read in memory.
+    fn waited(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Values replaced by NULL so far, by column in the order of the table's columns.
     fn invalid(&self) -> &[u64];

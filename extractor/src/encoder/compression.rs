@@ -1,5 +1,7 @@
 //! How pages are compressed.
 
+use std::time::{Duration, Instant};
+
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::{ParquetError, Result};
 use zstd::bulk;
@@ -36,15 +38,23 @@ impl Codec {
 }
 
 /// Compresses pages, with memory that it keeps from one to the next.
-pub(super) struct Compressor(bulk::Compressor<'static>);
+pub(super) struct Compressor {
+    zstd: bulk::Compressor<'static>,
+    /// Time that it took so far.
+    pub(super) spent: Duration,
+}
 
 impl Compressor {
     pub(super) fn new() -> Result<Self> {
-        Ok(Self(bulk::Compressor::new(LEVEL).map_err(failed)?))
+        let zstd = bulk::Compressor::new(LEVEL).map_err(failed)?;
+        Ok(Self { zstd, spent: Duration::ZERO })
     }
 
     pub(super) fn compress(&mut self, page: &[u8]) -> Result<Vec<u8>> {
-        self.0.compress(page).map_err(failed)
+        let begun = Instant::now();
+        let compressed = self.zstd.compress(page).map_err(failed);
+        self.spent += begun.elapsed();
+        compressed
     }
 }
 

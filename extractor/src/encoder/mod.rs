@@ -17,6 +17,7 @@ mod plain;
 mod span;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -119,6 +120,11 @@ impl FileEncoder {
     pub(crate) fn bytes(&self) -> usize {
         let of_group = self.group.as_ref().map_or(0, |group| group.sizes().0);
         self.file.bytes_written() + of_group
+    }
+
+    /// Time that compressing took so far, of the columns of single values.
+    pub(crate) fn compressing(&self) -> Duration {
+        self.compressor.spent
     }
 
     /// Where the closed row groups are.

@@ -15,7 +15,7 @@ use futures::future::{join, join_all};
 use rustix::process::{Signal, getpid, kill_process};
 use sluice_contracts::Kind;
 use sluice_contracts::documents::{
-    ErrorReport, LeastTls, Receipt, RunId, Snapshot, Table, Task, Unit, Verdict,
+    ErrorReport, LeastTls, Receipt, RunId, Snapshot, Stages, Table, Task, Unit, Verdict,
 };
 use sluice_contracts::ports::Check;
 
@@ -285,6 +285,7 @@ async fn a_run_that_was_read_by_tasks_which_died_at_once_is_not_read_again() {
             invalid: BTreeMap::new(),
             parts: Vec::new(),
             seconds: 0.0,
+            stages: Stages::default(),
             finished: Utc::now(),
         };
         world.store.create_receipt(&receipt).await.unwrap();

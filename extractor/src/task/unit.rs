@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use chrono::Utc;
-use sluice_contracts::documents::{Receipt, Table, Unit, UnitRef};
+use sluice_contracts::documents::{Receipt, Stages, Table, Unit, UnitRef};
 use sluice_contracts::{Error, Result};
 
 use super::Worker;
@@ -41,6 +41,7 @@ impl Worker<'_> {
         let mut writes = false;
         let result = async {
             let started = Instant::now();
+            let mut stages = Stages::default();
             let mut parts = Parts::new(
                 self.store,
                 snapshot.generation,
@@ -50,7 +51,11 @@ impl Worker<'_> {
                 &self.encodings,
             );
             let mut batches = snapshot.reader.read(table, found).await?;
-            while let Some(batch) = batches.next().await? {
+            loop {
+                let asked = Instant::now();
+                let batch = batches.next().await?;
+                stages.decode += asked.elapsed().as_secs_f64();
+                let Some(batch) = batch else { break };
                 let (more, total) = (batch.num_rows() as u64, batches.bytes());
                 writes = true;
                 parts.write(batch).await?;
@@ -60,6 +65,8 @@ impl Worker<'_> {
                 bytes = total;
             }
             bytes = batches.bytes();
+            stages.read = batches.waited().as_secs_f64();
+            stages.decode = (stages.decode - stages.read).max(0.0);
             let invalid = table
                 .columns
                 .iter()
@@ -70,6 +77,7 @@ impl Worker<'_> {
             drop(batches);
             snapshot.reader.confirm().await?;
             writes = true;
+            let parts = parts.finish(&mut stages).await?;
             let receipt = Receipt {
                 version: Receipt::VERSION,
                 table: unit.table,
@@ -81,8 +89,9 @@ impl Worker<'_> {
                 rows,
                 bytes,
                 invalid,
-                parts: parts.finish().await?,
+                parts,
                 seconds: started.elapsed().as_secs_f64(),
+                stages,
                 finished: Utc::now(),
             };
             let seconds = receipt.seconds;

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use sluice_contracts::documents::{
-    Failure, Manifest, Part, Receipt, RunId, Snapshot, Table, UnitRef,
+    Failure, Manifest, Part, Receipt, RunId, Snapshot, Stages, Table, UnitRef,
 };
 use sluice_contracts::store::{Bucket, RunStore, parse_manifest};
 use sluice_contracts::{Error, Kind, Result};
@@ -225,6 +225,7 @@ impl World {
                 span: None,
             }],
             seconds: 1.0,
+            stages: Stages::default(),
             finished: DateTime::UNIX_EPOCH,
         }
     }

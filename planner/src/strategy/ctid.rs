@@ -24,11 +24,21 @@ impl Strategy for Ctid {
     }
 
     fn fit(&self, _: &TableJob, description: &Description) -> Fit {
-        if description.pieces.iter().all(|piece| piece.blocks.is_some()) {
-            Fit::Good(Choice::new(None, "rows can be read by page, whatever their keys"))
-        } else {
-            Fit::No("its rows cannot be read by page".to_owned())
+        let all = |is: fn(&Piece) -> bool| description.pieces.iter().all(is);
+        if !all(|piece| piece.blocks.is_some()) {
+            return Fit::No("its rows cannot be read by page".to_owned());
         }
+        if !all(|piece| piece.seeks_blocks) {
+            let choice = Choice::new(None, "rows can be read by page, whatever their keys");
+            let warning = "this server reads the whole table for every unit; PostgreSQL 14 and later \
+                           read the unit's pages";
+            return Fit::Costly(choice, warning.to_owned());
+        }
+        if all(|piece| !piece.filter_is_indexed) {
+            let reason = "the source reads each page once, in the order in which they lie";
+            return Fit::Best(Choice::new(None, reason));
+        }
+        Fit::Good(Choice::new(None, "rows can be read by page, whatever their keys"))
     }
 
     async fn cut(

@@ -13,7 +13,7 @@ use sluice_sources::{Description, Key, Piece, Survey};
 
 use crate::cut::Weighed;
 
-/// Every strategy, in the order in which `auto` prefers them.
+/// Every strategy, in the order in which `auto` prefers those that fit equally well.
 pub const STRATEGIES: &[&dyn Strategy] =
     &[&date_range::DateRange, &id_range::IdRange, &ctid::Ctid, &hash::Hash, &full::Full];
 
@@ -52,8 +52,10 @@ pub trait Strategy: Sync {
 }
 
 /// Whether a strategy fits a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Fit {
+    /// It costs the source least: `auto` prefers it to those that fit well.
+    Best(Choice),
     /// It fits well: `auto` may choose it.
     Good(Choice),
     /// Only when the job names it, at a cost that the warning states.
@@ -63,7 +65,7 @@ pub enum Fit {
 }
 
 /// What a strategy would cut by, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
     /// The key, for strategies that cut by ranges of one.
     pub key: Option<Key>,
@@ -76,6 +78,17 @@ pub struct Choice {
 impl Choice {
     fn new(key: Option<Key>, reason: impl Into<String>) -> Self {
         Self { key, columns: Vec::new(), reason: reason.into() }
+    }
+
+    /// What ranges of the key cost that the reader of the plan may not expect.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let key = self.key.as_ref().filter(|key| key.is_scattered())?;
+        Some(format!(
+            "the rows do not lie in the order of `{}` (its correlation is {:.2}): the source reads pages of \
+             the whole table for every unit; `partitioning: {{strategy: ctid}}` reads each page once",
+            key.column,
+            key.correlation.unwrap_or_default()
+        ))
     }
 }
 

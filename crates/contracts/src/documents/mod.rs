@@ -37,7 +37,7 @@ pub use least_tls::LeastTls;
 pub use load_order::LoadOrder;
 pub(crate) use manifest::ManifestVersion2;
 pub use manifest::{Estimate, Manifest, Refused, Table, Task, TaskUnits};
-pub use receipt::{Part, Receipt};
+pub use receipt::{Part, Receipt, Stages};
 pub use relation::Relation;
 pub use request::{Request, Reservation};
 pub use run_id::RunId;

@@ -38,8 +38,59 @@ pub struct Receipt {
     pub parts: Vec<Part>,
     /// Seconds from the request for the first row to the end of the last part.
     pub seconds: f64,
+    /// What those seconds were spent on.
+    #[serde(default, skip_serializing_if = "Stages::is_empty")]
+    pub stages: Stages,
     /// Time of completion, by the task's clock.
     pub finished: DateTime<Utc>,
+}
+
+/// Seconds that the stages of reading a unit took, one after another: a task does one thing at a time.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stages {
+    /// Waiting for the source, and taking its bytes.
+    pub read: f64,
+    /// Making columns of what the source sent.
+    pub decode: f64,
+    /// Making pages of the columns.
+    pub encode: f64,
+    /// Compressing the pages.
+    pub compress: f64,
+    /// Waiting for the bucket.
+    pub upload: f64,
+}
+
+impl Stages {
+    /// Whether no stage is known: a receipt of an earlier version has none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The stages with their names, in the order in which a row passes them.
+    pub fn named(&self) -> [(&'static str, f64); 5] {
+        [
+            ("read", self.read),
+            ("decode", self.decode),
+            ("encode", self.encode),
+            ("compress", self.compress),
+            ("upload", self.upload),
+        ]
+    }
+}
+
+impl std::ops::Add for Stages {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            read: self.read + other.read,
+            decode: self.decode + other.decode,
+            encode: self.encode + other.encode,
+            compress: self.compress + other.compress,
+            upload: self.upload + other.upload,
+        }
+    }
 }
 
 impl Receipt {

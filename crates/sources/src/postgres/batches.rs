@@ -1,6 +1,7 @@
 //! The rows of a unit.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
@@ -27,6 +28,7 @@ pub(super) struct PgBatches<'a> {
     /// The part of the last message that the decoder has not taken yet.
     chunk: Bytes,
     ended: bool,
+    waited: Duration,
 }
 
 impl<'a> PgBatches<'a> {
@@ -45,6 +47,7 @@ impl<'a> PgBatches<'a> {
             decoder: CopyDecoder::of_unit(table, unit)?,
             chunk: Bytes::new(),
             ended: false,
+            waited: Duration::ZERO,
         };
         batches.begin_next().await?;
         Ok(batches)
@@ -80,7 +83,10 @@ impl Batches for PgBatches<'_> {
             if self.ended {
                 return Ok(None);
             }
-            match self.reader.receive().await? {
+            let asked = Instant::now();
+            let received = self.reader.receive().await?;
+            self.waited += asked.elapsed();
+            match received {
                 Received::Chunk(chunk) => self.chunk = chunk,
                 Received::End(Ok(())) if self.queries.is_empty() => {
                     self.ended = true;
@@ -100,6 +106,10 @@ impl Batches for PgBatches<'_> {
 
     fn bytes(&self) -> u64 {
         self.decoder.bytes()
+    }
+
+    fn waited(&self) -> Duration {
+        self.waited
     }
 
     fn invalid(&self) -> &[u64] {

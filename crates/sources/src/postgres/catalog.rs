@@ -1,5 +1,7 @@
 //! A relation as the catalog describes it.
 
+use std::collections::BTreeMap;
+
 use sluice_contracts::documents::{KeyType, Relation};
 use sluice_contracts::{Error, Kind, Result};
 use sqlx::postgres::PgConnection;
@@ -30,6 +32,8 @@ pub(super) struct CatalogEntry {
     pub(super) primary: Vec<String>,
     /// Columns that an index begins with.
     pub(super) indexed: Vec<String>,
+    /// How far the rows lie in the order of each column, as the last ANALYZE saw it.
+    pub(super) correlations: BTreeMap<String, f64>,
 }
 
 /// Looks a relation up.
@@ -105,7 +109,22 @@ async fn find_table(connection: &mut PgConnection, relation: &Relation) -> Resul
         }
     }
     let row_security = get::<bool>(row, 2)?;
-    Ok(CatalogEntry { oid: Some(oid), kind, row_security, attributes, primary, indexed })
+    let correlations = correlations(connection, oid).await?;
+    let oid = Some(oid);
+    Ok(CatalogEntry { oid, kind, row_security, attributes, primary, indexed, correlations })
+}
+
+/// The statistics are the table's own: a partitioned table has none, because its rows lie elsewhere.
+async fn correlations(connection: &mut PgConnection, oid: u32) -> Result<BTreeMap<String, f64>> {
+    let sql = format!(
+        "select s.attname::text, s.correlation::float8 from pg_stats s \
+         join pg_namespace n on n.nspname = s.schemaname \
+         join pg_class c on c.relnamespace = n.oid and c.relname = s.tablename \
+         where c.oid = {oid} and not s.inherited and s.correlation is not null"
+    );
+    let what = || "read the statistics of a table".to_owned();
+    let found = if_allowed(connection, &sql, what).await?.unwrap_or_default();
+    found.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
 }
 
 /// A query's columns, from the server's own description of its result.
@@ -154,6 +173,7 @@ async fn find_query(connection: &mut PgConnection, sql: &str) -> Result<CatalogE
         attributes: attributes(connection, raw).await?,
         primary: Vec::new(),
         indexed: Vec::new(),
+        correlations: BTreeMap::new(),
     })
 }
 
@@ -213,6 +233,7 @@ impl CatalogEntry {
                     indexed: self.indexed.contains(&attribute.name),
                     primary: self.primary.as_slice() == std::slice::from_ref(&attribute.name),
                     nullable: attribute.nullable,
+                    correlation: self.correlations.get(&attribute.name).copied(),
                 })
             })
             .collect()

@@ -173,7 +173,7 @@ async fn estimates(
         }
         Ok::<_, Error>(dialect::select("1", relation, Some(&filter)))
     };
-    let total = as_f64(explain(connection, &below(highest)?).await?.0);
+    let total = as_f64(explain(connection, &below(highest)?).await?.rows);
     let enough = (total / ESTIMATED_SPANS).max(1.0);
     let mut spans = Vec::new();
     let mut open = vec![(lowest, highest, 0.0, total)];
@@ -190,7 +190,7 @@ async fn estimates(
         }
         questions -= 1;
         let middle = i64::midpoint(lo, hi) + 1;
-        let rows_middle = as_f64(explain(connection, &below(middle)?).await?.0);
+        let rows_middle = as_f64(explain(connection, &below(middle)?).await?.rows);
         open.push((middle, hi, rows_middle, rows_hi));
         open.push((lo, middle - 1, rows_lo, rows_middle));
     }

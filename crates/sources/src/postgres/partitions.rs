@@ -35,6 +35,8 @@ struct Leaf {
     name: String,
     kind: char,
     pages: Option<u32>,
+    /// Whether the server reads a range of pages without the others, as it does since version 14.
+    seeks_pages: bool,
     bytes: u64,
     /// Rows that the server counted and has extrapolated since, as its planner does it.
     rows: Option<u64>,
@@ -63,7 +65,7 @@ pub(super) async fn find(
     let from = dialect::relation(&job.relation);
     let Some(oid) = found.oid.filter(|_| "rpmf".contains(found.kind)) else {
         let sql = dialect::select(&names, &from, filter(job));
-        let (rows, width) = explain(connection, &sql).await?;
+        let Expected { rows, width, .. } = explain(connection, &sql).await?;
         let below = outside::below(connection, job, &sql).await?;
         warnings.extend(outside::warning(&below.outside));
         let piece = Piece {
@@ -111,7 +113,7 @@ pub(super) async fn find(
             // The server would lock every partition to plan the query.
             leaves.iter().filter_map(|leaf| leaf.rows).sum()
         } else {
-            explain(connection, &dialect::select(&names, &from, filter(job))).await?.0
+            explain(connection, &dialect::select(&names, &from, filter(job))).await?.rows
         };
         let bytes = leaves.iter().map(|leaf| leaf.bytes).sum();
         let outside = !outside.is_empty();
@@ -144,7 +146,8 @@ async fn leaves(connection: &mut PgConnection, job: &TableJob, oid: u32) -> Resu
                 has_table_privilege(c.oid, 'select') and not c.relrowsecurity, \
                 case when c.relkind in ('r', 'm') and c.relam = {HEAP} \
                   and c.reltuples >= 0 and c.relpages > 0 then round(c.reltuples / c.relpages * ( \
-                  pg_relation_size(c.oid) / current_setting('block_size')::bigint))::bigint end \
+                  pg_relation_size(c.oid) / current_setting('block_size')::bigint))::bigint end, \
+                current_setting('server_version_num')::int >= 140000 \
          from tree t join pg_class c on c.oid = t.oid \
          join pg_namespace n on n.oid = c.relnamespace where c.relkind <> 'p' order by 2"
     );
@@ -164,6 +167,7 @@ async fn leaves(connection: &mut PgConnection, job: &TableJob, oid: u32) -> Resu
                 readable: get(row, 5)?,
                 outside: kind == 'f',
                 rows: get::<Option<i64>>(row, 6)?.and_then(|rows| u64::try_from(rows).ok()),
+                seeks_pages: get(row, 7)?,
             })
         })
         .collect()
@@ -187,7 +191,8 @@ async fn measure_leaves(
         for leaf in leaves {
             let name = documents::Leaf::Partition(leaf.name.clone());
             let answer = Some(leaf).filter(is_asked).and_then(|_| answers.next());
-            let counted = (leaf.rows.unwrap_or(0), 0);
+            let rows = leaf.rows.unwrap_or(0);
+            let counted = Expected { rows, width: 0, by_index: false };
             pieces.push(measure(job, leaf, Some(name), answer.unwrap_or(counted)));
         }
     }
@@ -199,7 +204,7 @@ fn measure(
     job: &TableJob,
     leaf: &Leaf,
     name: Option<documents::Leaf>,
-    (rows, width): (u64, u64),
+    Expected { rows, width, by_index }: Expected,
 ) -> Piece {
     let rows = match leaf.pages {
         Some(pages) if leaf.rows.is_none() && pages < LEAST_PAGES => {
@@ -211,18 +216,36 @@ fn measure(
         None if leaf.kind != 'f' => leaf.bytes,
         _ => rows.saturating_mul(width),
     };
-    let (blocks, outside) = (leaf.pages, leaf.outside);
-    Piece { leaf: name, rows, bytes, blocks, outside, crowded: false }
+    Piece {
+        leaf: name,
+        rows,
+        bytes,
+        blocks: leaf.pages,
+        seeks_blocks: leaf.seeks_pages,
+        filter_is_indexed: by_index && job.filter.is_some(),
+        outside: leaf.outside,
+        crowded: false,
+    }
 }
 
-/// Rows and bytes of a row that the server's planner expects of a query. Reads no table.
-pub(super) async fn explain(connection: &mut PgConnection, sql: &str) -> Result<(u64, u64)> {
+/// What the server's planner expects of a query.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected {
+    pub(super) rows: u64,
+    /// Bytes of a row.
+    width: u64,
+    /// Whether an index finds the rows.
+    by_index: bool,
+}
+
+/// Asks the server's planner about a query. Reads no table.
+pub(super) async fn explain(connection: &mut PgConnection, sql: &str) -> Result<Expected> {
     let found = explain_all(connection, &[sql.to_owned()]).await?;
     found.first().copied().ok_or_else(|| Error::bug(asking()))
 }
 
 /// The same of several queries, in one question. The server locks what all of them read meanwhile.
-async fn explain_all(connection: &mut PgConnection, queries: &[String]) -> Result<Vec<(u64, u64)>> {
+async fn explain_all(connection: &mut PgConnection, queries: &[String]) -> Result<Vec<Expected>> {
     if queries.is_empty() {
         return Ok(Vec::new());
     }
@@ -244,7 +267,7 @@ fn asking() -> String {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
-fn expected(row: &PgRow) -> Result<(u64, u64)> {
+fn expected(row: &PgRow) -> Result<Expected> {
     let text = sqlx::Row::try_get_raw(row, 0)
         .ok()
         .and_then(|value| value.as_str().ok().map(str::to_owned))
@@ -253,8 +276,21 @@ fn expected(row: &PgRow) -> Result<(u64, u64)> {
         serde_json::from_str(&text).map_err(|source| Error::bug(asking()).because(source))?;
     let number = |key| plan.pointer(&format!("/0/Plan/{key}")).and_then(serde_json::Value::as_f64);
     match (number("Plan Rows"), number("Plan Width")) {
-        (Some(rows), Some(width)) => Ok((rows as u64, width as u64)),
+        (Some(rows), Some(width)) => Ok(Expected {
+            rows: rows as u64,
+            width: width as u64,
+            by_index: plan.pointer("/0/Plan").is_some_and(is_by_index),
+        }),
         _ => Err(Error::bug(asking())),
+    }
+}
+
+/// Whether the node that reads the rows reads an index. Several workers may share it.
+fn is_by_index(node: &serde_json::Value) -> bool {
+    let kind = node.get("Node Type").and_then(serde_json::Value::as_str).unwrap_or_default();
+    match node.pointer("/Plans/0") {
+        Some(shared) if kind.starts_with("Gather") => is_by_index(shared),
+        _ => kind.starts_with("Index") || kind.starts_with("Bitmap"),
     }
 }
 

@@ -130,6 +130,7 @@ impl CatalogEntry {
                     indexed: column.index.is_some(),
                     primary: column.primary > 0 && !composite,
                     nullable: !(column.not_null || column.rowid || unwritten),
+                    correlation: None,
                 })
             })
             .collect()

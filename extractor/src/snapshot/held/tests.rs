@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::Utc;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use sluice_contracts::documents::{Manifest, Receipt, Table, Unit, UnitRef};
+use sluice_contracts::documents::{Manifest, Receipt, Stages, Table, Unit, UnitRef};
 use sluice_contracts::store::{Bucket, RunStore};
 use sluice_sources::{Batches, Place, Protection, Reader, Source, Survey};
 
@@ -156,6 +156,7 @@ fn receipt(snapshot: &JoinedSnapshot, unit: u32) -> Receipt {
         invalid: BTreeMap::new(),
         parts: Vec::new(),
         seconds: 1.0,
+        stages: Stages::default(),
         finished: Utc::now(),
     }
 }

@@ -2,10 +2,9 @@
 
 use std::fmt::Write as _;
 
-use arrow_array::builder::StringBuilder;
-
 use super::refusal::{Refusal, sized};
 use crate::builder::Invalid;
+use crate::text_builder::TextBuilder;
 
 /// The longest interval of BigQuery has each of these, with either sign.
 /// <https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#interval_type>
@@ -19,7 +18,7 @@ const HOUR: u64 = 60 * MINUTE;
 
 /// Appends microseconds, days and months as a duration of ISO 8601, as the server's own
 /// `intervalstyle` of that name writes it: each number has a sign of its own.
-pub(super) fn append(value: &[u8], into: &mut StringBuilder) -> Result<(), Refusal> {
+pub(super) fn append(value: &[u8], into: &mut TextBuilder) -> Result<(), Refusal> {
     let (micros, rest) = value.split_at_checked(8).unwrap_or_default();
     let (days, months) = rest.split_at_checked(4).unwrap_or_default();
     let micros = i64::from_be_bytes(sized(micros)?);
@@ -45,7 +44,7 @@ pub(super) fn append(value: &[u8], into: &mut StringBuilder) -> Result<(), Refus
     Ok(())
 }
 
-fn write(months: i32, days: i32, micros: i64, into: &mut StringBuilder) -> std::fmt::Result {
+fn write(months: i32, days: i32, micros: i64, into: &mut TextBuilder) -> std::fmt::Result {
     if (months, days, micros) == (0, 0, 0) {
         return into.write_str("PT0S");
     }

@@ -3,6 +3,7 @@
 //! <https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-BINARY-FORMAT>
 
 mod array;
+mod field;
 mod geography;
 mod interval;
 mod numeric;
@@ -12,13 +13,13 @@ mod times;
 mod value;
 
 use arrow_array::RecordBatch;
-use sluice_contracts::documents::{Column, OnInvalid, Table, TargetType, Unit};
+use sluice_contracts::documents::{Column, Table, Unit};
 use sluice_contracts::{Error, Result};
 
 use super::dialect;
-use super::type_table::{Wire, suspicion, wire_of};
-use crate::builder::{BatchBuilder, Invalid};
-use refusal::Refusal;
+use super::type_table::{Wire, suspicion};
+use crate::builder::{BatchBuilder, ColumnBuilder};
+use field::Field;
 
 /// Decodes one COPY stream of a table's columns.
 ///
@@ -51,20 +52,6 @@ enum Expects {
     Field(usize),
     /// Nothing: the trailer has been read.
     End,
-}
-
-/// A column as the decoder needs it.
-#[derive(Debug)]
-struct Field {
-    wire: Wire,
-    name: String,
-    source_name: String,
-    encoding: String,
-    target_type: TargetType,
-    repeated: bool,
-    on_invalid: OnInvalid,
-    /// A query for the unit's rows whose value cannot be held, where the server can tell.
-    search: Option<String>,
 }
 
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
@@ -115,7 +102,7 @@ impl CopyDecoder {
         let before = chunk.len();
         let full = self.consume(chunk);
         self.bytes += (before - chunk.len()) as u64;
-        if full? { self.batch.finish() } else { Ok(None) }
+        if full? { self.finish_batch() } else { Ok(None) }
     }
 
     /// The rows that are left, if any, after the last byte of the stream.
@@ -124,7 +111,23 @@ impl CopyDecoder {
     /// `Transient` where the stream has no trailer: it was cut off.
     pub fn finish(&mut self) -> Result<Option<RecordBatch>> {
         self.refuse_early_end()?;
-        self.batch.finish()
+        self.finish_batch()
+    }
+
+    /// The rows so far, if any. Only now the texts are looked at.
+    fn finish_batch(&mut self) -> Result<Option<RecordBatch>> {
+        let first = self.rows - self.batch.rows() as u64 + 1;
+        let Self { batch, columns, invalid, .. } = self;
+        batch.finish_unchecked(|at, places| {
+            let Some((column, count)) = columns.get(at).zip(invalid.get_mut(at)) else {
+                return Ok(());
+            };
+            for place in places {
+                column.refused(&value::NOT_UTF8.into(), first + *place as u64)?;
+                *count += 1;
+            }
+            Ok(())
+        })
     }
 
     /// Begins another stream, whose rows follow those of the one that was read.
@@ -280,7 +283,21 @@ impl CopyDecoder {
                     return Err(self.malformed("a value of impossible length"));
                 };
                 let Some((value, rest)) = body.split_at_checked(length) else { break };
-                if let Err(refusal) = value::append(column.wire, value, into) {
+                // Most columns are texts, of which all are looked at together.
+                let appended = match (column.wire, &mut *into) {
+                    (Wire::Text, ColumnBuilder::Text(texts)) => {
+                        texts.append_bytes(value);
+                        Ok(())
+                    }
+                    (Wire::Jsonb, ColumnBuilder::Text(texts))
+                        if let Some((1, value)) = value.split_first() =>
+                    {
+                        texts.append_bytes(value);
+                        Ok(())
+                    }
+                    (wire, into) => value::append(wire, value, into),
+                };
+                if let Err(refusal) = appended {
                     column.refused(&refusal, self.rows + 1)?;
                     into.append_null().map_err(|invalid| column.too_long(invalid))?;
                     if let Some(count) = self.invalid.get_mut(reached) {
@@ -320,68 +337,6 @@ fn header_extension(header: &[u8; HEADER]) -> Result<usize> {
     match usize::try_from(extension) {
         Ok(extension) => Ok(extension),
         Err(_) => malformed("its header has an impossible length"),
-    }
-}
-
-impl Field {
-    fn new(column: &Column) -> Result<Self> {
-        Ok(Self {
-            wire: wire_of(column)?,
-            name: column.name.clone(),
-            source_name: column.source_name.clone(),
-            encoding: column.encoding.clone(),
-            target_type: column.target_type,
-            repeated: column.repeated,
-            on_invalid: column.on_invalid,
-            search: None,
-        })
-    }
-
-    /// Decides on a value that could not be appended: an error, or NULL in its place.
-    #[cold]
-    fn refused(&self, refusal: &Refusal, row: u64) -> Result<()> {
-        let name = &self.name;
-        match refusal {
-            Refusal::Invalid(_) if self.on_invalid == OnInvalid::Null => Ok(()),
-            Refusal::Invalid(invalid @ Invalid(reason)) => Err(Error::data(format!(
-                "column `{name}`: row {row} of the unit holds {reason}, which {} cannot hold",
-                self.target()
-            ))
-            .hint(match &self.search {
-                None => self.way_out(*invalid),
-                Some(search) => {
-                    format!("{}; find such rows with `{search}`", self.way_out(*invalid))
-                }
-            })),
-            Refusal::Malformed(reason) => Err(Error::data(format!(
-                "column `{name}`: row {row} of the unit is malformed: {reason}"
-            ))),
-            Refusal::Mismatch => Err(Error::bug(format!(
-                "decode column `{name}`: `{}` into `{}`",
-                self.encoding,
-                self.target()
-            ))),
-        }
-    }
-
-    fn target(&self) -> String {
-        let name = self.target_type.name();
-        if self.repeated { format!("ARRAY<{name}>") } else { name.to_owned() }
-    }
-
-    fn way_out(&self, reason: Invalid) -> String {
-        let place = format!("columns.{}", self.source_name);
-        let null = format!("set `{place}.on_invalid` to `null`");
-        match reason {
-            value::NOT_UTF8 => format!("{null}, or `{place}.type` to `BYTES`"),
-            _ if self.target_type == TargetType::String => null,
-            _ => format!("{null}, or `{place}.type` to `STRING`"),
-        }
-    }
-
-    #[cold]
-    fn too_long(&self, Invalid(reason): Invalid) -> Error {
-        Error::data(format!("column `{}`: {reason}", self.name))
     }
 }
 

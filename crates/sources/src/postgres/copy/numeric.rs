@@ -14,6 +14,12 @@ const LONG: Decimal = Decimal { precision: 19, scale: 0 };
 
 /// Appends a `numeric`, exactly or not at all.
 pub(super) fn append(value: &[u8], into: &mut ColumnBuilder) -> Result<(), Refusal> {
+    if let ColumnBuilder::Decimal128(b, decimal) = into
+        && let Some(scaled) = short(value, *decimal)
+    {
+        b.append_value(scaled.into());
+        return Ok(());
+    }
     let number = Number::parse(value)?;
     match into {
         // Arithmetic of 64 bits is several times as fast, and most columns are no wider.
@@ -37,6 +43,46 @@ pub(super) fn append(value: &[u8], into: &mut ColumnBuilder) -> Result<(), Refus
         _ => return Err(Refusal::Mismatch),
     }
     Ok(())
+}
+
+/// A number of at most four digits to base 10,000, times `10^scale`, in the column's 18 digits: that
+/// is what most numbers of most tables are. `None` for any other, valid or not.
+#[inline]
+fn short(value: &[u8], decimal: Decimal) -> Option<i64> {
+    let ([count0, count1, weight0, weight1, sign0, sign1, scale0, _], digits) =
+        value.split_first_chunk::<8>()?;
+    let (digits, odd) = digits.as_chunks::<2>();
+    let count = u16::from_be_bytes([*count0, *count1]);
+    let sign = u16::from_be_bytes([*sign0, *sign1]);
+    let is_short = count <= 4 && usize::from(count) == digits.len() && odd.is_empty();
+    if !is_short || !matches!(sign, 0x0000 | 0x4000) || *scale0 > 0x3f || decimal.precision > 18 {
+        return None;
+    }
+    let mut whole = 0_i64;
+    for digit in digits {
+        let digit = u16::from_be_bytes(*digit);
+        if digit > 9999 {
+            return None;
+        }
+        whole = whole * 10_000 + i64::from(digit);
+    }
+    let weight = i32::from(i16::from_be_bytes([*weight0, *weight1]));
+    let exponent = 4 * (weight - i32::from(count) + 1) + i32::from(decimal.scale);
+    // Dividing by a number that the compiler knows is several times as fast.
+    let (scaled, left) = match exponent {
+        -3 => (whole / 1_000, whole % 1_000),
+        -2 => (whole / 100, whole % 100),
+        -1 => (whole / 10, whole % 10),
+        0 => (whole, 0),
+        _ => {
+            let factor = 10_i64.checked_pow(u32::try_from(exponent).ok()?)?;
+            (whole.checked_mul(factor)?, 0)
+        }
+    };
+    if left != 0 || scaled >= 10_i64.checked_pow(decimal.precision.into())? {
+        return None;
+    }
+    Some(if sign == 0 { scaled } else { -scaled })
 }
 
 /// A finite number of the wire: the sum of `digits[i] * 10000^(weight - i)`. The first digit is

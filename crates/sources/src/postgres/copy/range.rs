@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use arrow_array::builder::StringBuilder;
 use chrono::{DateTime, TimeDelta};
 
 use super::super::type_table::RangeOf;
 use super::refusal::{Refusal, sized};
 use super::times::{date, timestamp};
 use crate::builder::Invalid;
+use crate::text_builder::TextBuilder;
 
 /// What the first byte says: `RANGE_EMPTY` and its neighbours in `utils/rangetypes.h`.
 const EMPTY: u8 = 0x01;
@@ -20,7 +20,7 @@ const NO_UPPER: u8 = 0x10;
 /// Appends a range as BigQuery writes it, with the brackets that all of its ranges have:
 /// `[2024-01-01, UNBOUNDED)`.
 /// <https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#range_literals>
-pub(super) fn append(of: RangeOf, value: &[u8], into: &mut StringBuilder) -> Result<(), Refusal> {
+pub(super) fn append(of: RangeOf, value: &[u8], into: &mut TextBuilder) -> Result<(), Refusal> {
     let Some((flags, mut rest)) = value.split_first() else { return Err(SHORT) };
     let is = |flag: u8| flags & flag != 0;
     let lower = if is(EMPTY | NO_LOWER) { None } else { Some(bound(of, &mut rest)?) };
@@ -57,7 +57,7 @@ fn bound(of: RangeOf, rest: &mut &[u8]) -> Result<i64, Refusal> {
     }
 }
 
-fn write(of: RangeOf, bounds: [Option<i64>; 2], into: &mut StringBuilder) -> std::fmt::Result {
+fn write(of: RangeOf, bounds: [Option<i64>; 2], into: &mut TextBuilder) -> std::fmt::Result {
     let mut before = "[";
     for bound in bounds {
         into.write_str(before)?;

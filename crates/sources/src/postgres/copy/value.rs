@@ -65,10 +65,10 @@ pub(super) fn append(wire: Wire, value: &[u8], into: &mut ColumnBuilder) -> Resu
         (Wire::Json, _) => return Err(Invalid("an array whose lower bound is not 1").into()),
         (Wire::Money, into) => money(i64::from_be_bytes(sized(value)?), into)?,
         (Wire::Geometry, ColumnBuilder::Text(b)) => {
-            b.append_value(geography::spelled(value, GeographyFormat::GeoJson)?);
+            b.append_value(&geography::spelled(value, GeographyFormat::GeoJson)?);
         }
         (Wire::Geography, ColumnBuilder::Text(b)) => {
-            b.append_value(geography::spelled(value, GeographyFormat::Wkt)?);
+            b.append_value(&geography::spelled(value, GeographyFormat::Wkt)?);
         }
         (Wire::Interval, ColumnBuilder::Text(b)) => interval::append(value, b)?,
         (Wire::Range(of), ColumnBuilder::Text(b)) => range::append(of, value, b)?,

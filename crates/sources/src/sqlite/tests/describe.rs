@@ -6,7 +6,7 @@ use super::*;
 use crate::source::Key;
 
 fn key(column: &str, key_type: KeyType, indexed: bool, primary: bool, nullable: bool) -> Key {
-    Key { column: column.to_owned(), key_type, indexed, primary, nullable }
+    Key { column: column.to_owned(), key_type, indexed, primary, nullable, correlation: None }
 }
 
 #[tokio::test]

@@ -123,6 +123,7 @@ async fn whatever_is_stored_planning_does_not_fail() {
         indexed: true,
         primary: false,
         nullable: true,
+        correlation: None,
     };
     let mut survey = database.source().survey("test").await.unwrap();
     let lenient = with(job("t"), "k", json!({"on_invalid": "null"}));

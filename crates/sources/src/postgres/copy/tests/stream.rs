@@ -236,7 +236,9 @@ fn an_error_of_a_unit_says_how_to_find_the_row() {
         table.columns = vec![column(pg, None)];
         let mut decoder = CopyDecoder::of_unit(&table, &unit).unwrap();
         let bytes = stream_of(&[Some(wire.to_vec())]);
-        let error = decoder.feed(&mut bytes.as_slice()).unwrap_err();
+        // Texts are looked at when their batch ends.
+        let read = decoder.feed(&mut bytes.as_slice()).and_then(|_| decoder.finish());
+        let error = read.unwrap_err();
         let hint = error.remedy().unwrap().to_owned();
         hint.split_once("; find such rows with ").map(|(_, search)| search.to_owned())
     };
