@@ -108,16 +108,16 @@ async fn cut_by_choice(
     let named = table.partitioning.column.is_some();
     let small = description.rows() < SMALL_ROWS && description.bytes() < SMALL_BYTES;
     if !small {
-        for (strategy, choice) in candidates(table, description, warnings) {
+        for (strategy, choice, cost) in candidates(table, description) {
             // If the job names a column, a strategy that cuts by no column is skipped.
             if named && choice.key.is_none() && choice.columns.is_empty() {
                 continue;
             }
-            let warning = choice.warning();
+            let scattered = choice.warning();
             if let Some(cutting) =
                 cut_pieces(survey, table, description, count, strategy, choice).await?
             {
-                warnings.extend(warning);
+                warnings.extend(cost.into_iter().chain(scattered));
                 return Ok(cutting);
             }
         }
@@ -139,22 +139,18 @@ async fn cut_by_choice(
 }
 
 /// The strategies that `auto` tries, one after another: those that cost the source least, and then those
-/// that fit well. Of those that cost it much, only what the job's column asks for.
+/// that fit well. Those that cost it much follow in their turn if the job names a column, with a warning.
 fn candidates(
     table: &TableJob,
     description: &Description,
-    warnings: &mut Vec<String>,
-) -> Vec<(&'static dyn Strategy, Choice)> {
+) -> Vec<(&'static dyn Strategy, Choice, Option<String>)> {
     let named = table.partitioning.column.is_some();
     let (mut best, mut good) = (Vec::new(), Vec::new());
     for strategy in STRATEGIES {
         match strategy.fit(table, description) {
-            Fit::Best(choice) => best.push((*strategy, choice)),
-            Fit::Good(choice) => good.push((*strategy, choice)),
-            Fit::Costly(choice, warning) if named => {
-                warnings.push(warning);
-                good.push((*strategy, choice));
-            }
+            Fit::Best(choice) => best.push((*strategy, choice, None)),
+            Fit::Good(choice) => good.push((*strategy, choice, None)),
+            Fit::Costly(choice, warning) if named => good.push((*strategy, choice, Some(warning))),
             Fit::Costly(..) | Fit::No(_) => {}
         }
     }
@@ -229,6 +225,9 @@ fn as_f64(count: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use sluice_contracts::documents::KeyType;
+    use sluice_sources::{BlockRange, Key};
+
     use super::*;
 
     fn counted(rows: u64, bytes: u64, target: Option<u64>, within: Option<u64>) -> u64 {
@@ -256,6 +255,60 @@ mod tests {
         assert_eq!(counted(5_000_000, 0, Some(5_000_000), None), 1);
         assert_eq!(counted(5_000_000, 0, Some(u64::MAX), Some(1)), 1);
         assert_eq!(counted(100, 0, Some(30), None), 4);
+    }
+
+    fn key(column: &str, correlation: Option<f64>) -> Key {
+        Key {
+            column: column.to_owned(),
+            key_type: KeyType::Integer,
+            indexed: true,
+            primary: true,
+            nullable: false,
+            correlation,
+        }
+    }
+
+    /// The strategies that `auto` tries for a large table of PostgreSQL, in this order.
+    fn tried(block_range: BlockRange, column: Option<&str>) -> Vec<&'static str> {
+        let piece = Piece { blocks: Some(100_000), block_range, ..Piece::default() };
+        let keys = vec![key("id", Some(0.1))];
+        let description = Description { keys, pieces: vec![piece], ..Description::default() };
+        let job = serde_json::json!({
+            "name": "orders",
+            "source": {"url": "postgres://h/d", "table": "orders"},
+            "target": {"table": "file:///w/orders"},
+            "partitioning": column.map_or(serde_json::json!({}), |column| serde_json::json!({"column": column})),
+        });
+        let job = sluice_contracts::job::Job::from_value("job", job, &[]).unwrap();
+        let sluice_contracts::job::Selection::One(table) = job.selection else {
+            panic!("one table")
+        };
+        let candidates = candidates(&table, &description);
+        candidates.into_iter().map(|(strategy, ..)| strategy.name()).collect()
+    }
+
+    #[test]
+    fn auto_reads_pages_unless_an_index_or_the_job_knows_better() {
+        assert_eq!(tried(BlockRange::ReadsLeast, None)[..2], ["ctid", "id_range"]);
+        // The order of the seed.
+        let seed = ["id_range", "ctid", "hash", "full"];
+        assert_eq!(tried(BlockRange::ReadsMoreThanIndex, None), seed);
+        assert_eq!(tried(BlockRange::ReadsAll, None), ["id_range", "hash", "full"]);
+        assert!(tried(BlockRange::ReadsLeast, Some("id")).contains(&"id_range"));
+    }
+
+    #[test]
+    fn rows_that_are_scattered_over_the_table_are_warned_of() {
+        let warned = |correlation| {
+            let choice = Choice {
+                key: Some(key("id", correlation)),
+                columns: Vec::new(),
+                reason: String::new(),
+            };
+            choice.warning().is_some()
+        };
+        assert!(warned(Some(0.02)) && warned(Some(-0.5)));
+        assert!(!warned(Some(0.97)) && !warned(Some(-1.0)) && !warned(None));
     }
 
     #[test]

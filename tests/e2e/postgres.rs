@@ -42,6 +42,32 @@ async fn every_strategy_moves_every_row_once() {
 }
 
 /// Cloud Run reaches a Cloud SQL instance through a socket in the instance's own folder.
+/// The plan of a table for a strategy.
+async fn planned(site: &Site, strategy: &str) -> Value {
+    let more = json!({"partitioning": {"strategy": strategy}});
+    let job = site.job("scattered", &json!({"table": "scattered"}), &more);
+    site.plan(&job).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_table_is_read_by_its_pages_and_a_scattered_key_is_warned_of() {
+    let Some(database) = Database::fresh().await else { return };
+    database
+        .execute(
+            "CREATE TABLE scattered AS SELECT n * 7919 % 1200007 AS id FROM generate_series(1, 1100000::bigint) AS n;
+             ALTER TABLE scattered ADD PRIMARY KEY (id);
+             ANALYZE scattered",
+        )
+        .await;
+    let site = Site::reading(database.url());
+    let plan = planned(&site, "auto").await;
+    assert_eq!(plan["tables"][0]["strategy"], "ctid", "{plan:#}");
+    assert!(plan["tables"][0]["reason"].as_str().is_some_and(|why| why.contains("each page once")));
+    assert!(!plan.to_string().contains("its correlation"), "{plan:#}");
+    let plan = planned(&site, "id_range").await;
+    assert!(plan.to_string().contains("do not lie in the order of `id`"), "{plan:#}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_is_reached_by_its_socket() {
     let Some(database) = Database::fresh().await else { return };

@@ -27,8 +27,8 @@ pub use documentation::{Becomes, Example, TypeRow};
 pub use place::{Place, Protection};
 pub use postgres::CopyDecoder;
 pub use source::{
-    Batches, Description, Distribution, Join, Key, Listing, NoConnectionLeft, Piece, Reader,
-    Source, SourceKind, Span, Survey,
+    Batches, BlockRange, Description, Distribution, Join, Key, Listing, NoConnectionLeft, Piece,
+    Reader, Source, SourceKind, Span, Survey,
 };
 pub use text_builder::TextBuilder;
 pub use url::{SourceUrl, variables};

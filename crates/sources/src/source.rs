@@ -245,15 +245,25 @@ pub struct Piece {
     pub bytes: u64,
     /// Blocks, where rows can be found by block.
     pub blocks: Option<u32>,
-    /// Whether the source reads a range of blocks without reading the others.
-    pub seeks_blocks: bool,
-    /// Whether an index finds the rows that the table's filter keeps.
-    pub filter_is_indexed: bool,
+    /// What the source reads for a range of blocks.
+    pub block_range: BlockRange,
     /// Whether its rows lie outside of the source's snapshot: only what one statement reads of it
     /// is of one moment.
     pub outside: bool,
     /// Whether each unit of it locks so much of the source that one task at a time may read it.
     pub crowded: bool,
+}
+
+/// What a source reads for a range of a piece's blocks.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum BlockRange {
+    /// The whole piece.
+    #[default]
+    ReadsAll,
+    /// The blocks of the range. An index finds the rows that the table's filter keeps, and may read fewer.
+    ReadsMoreThanIndex,
+    /// The blocks of the range, and no other way reads fewer.
+    ReadsLeast,
 }
 
 impl Piece {

@@ -68,7 +68,8 @@ impl Column {
         };
         let path = leaf.path();
         let has_dictionary = properties.dictionary_enabled(path);
-        let dictionary = if has_dictionary { Dictionary::new(kind, width) } else { None };
+        let dictionary =
+            if has_dictionary { Dictionary::new(kind, width, page_bytes / 16) } else { None };
         let has_span = matches!(leaf.physical_type(), Type::INT32 | Type::INT64)
             && properties.statistics_enabled(path) != EnabledStatistics::None;
         Self {

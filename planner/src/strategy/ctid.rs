@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sluice_contracts::Result;
 use sluice_contracts::documents::Cut;
 use sluice_contracts::job::TableJob;
-use sluice_sources::{Description, Piece, Survey};
+use sluice_sources::{BlockRange, Description, Piece, Survey};
 
 use super::{Choice, Fit, Strategy};
 use crate::cut::Weighed;
@@ -28,17 +28,17 @@ impl Strategy for Ctid {
         if !all(|piece| piece.blocks.is_some()) {
             return Fit::No("its rows cannot be read by page".to_owned());
         }
-        if !all(|piece| piece.seeks_blocks) {
-            let choice = Choice::new(None, "rows can be read by page, whatever their keys");
+        let choice = Choice::new(None, "rows can be read by page, whatever their keys");
+        if !all(|piece| piece.block_range != BlockRange::ReadsAll) {
             let warning = "this server reads the whole table for every unit; PostgreSQL 14 and later \
                            read the unit's pages";
             return Fit::Costly(choice, warning.to_owned());
         }
-        if all(|piece| !piece.filter_is_indexed) {
+        if all(|piece| piece.block_range == BlockRange::ReadsLeast) {
             let reason = "the source reads each page once, in the order in which they lie";
             return Fit::Best(Choice::new(None, reason));
         }
-        Fit::Good(Choice::new(None, "rows can be read by page, whatever their keys"))
+        Fit::Good(choice)
     }
 
     async fn cut(

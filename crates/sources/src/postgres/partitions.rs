@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use super::catalog::CatalogEntry;
 use super::connection::{get, rows};
 use super::{HEAP, dialect, outside};
-use crate::source::Piece;
+use crate::source::{BlockRange, Piece};
 
 /// Most tables that one transaction locks because of one that it reads. By default a server has
 /// room for 64 locks for each of its connections, on average.
@@ -221,8 +221,11 @@ fn measure(
         rows,
         bytes,
         blocks: leaf.pages,
-        seeks_blocks: leaf.seeks_pages,
-        filter_is_indexed: by_index && job.filter.is_some(),
+        block_range: match job.filter {
+            _ if !leaf.seeks_pages => BlockRange::ReadsAll,
+            Some(_) if by_index => BlockRange::ReadsMoreThanIndex,
+            _ => BlockRange::ReadsLeast,
+        },
         outside: leaf.outside,
         crowded: false,
     }

@@ -69,20 +69,21 @@ fn short(value: &[u8], decimal: Decimal) -> Option<i64> {
     let weight = i32::from(i16::from_be_bytes([*weight0, *weight1]));
     let exponent = 4 * (weight - i32::from(count) + 1) + i32::from(decimal.scale);
     // Dividing by a number that the compiler knows is several times as fast.
-    let (scaled, left) = match exponent {
+    let (number, left) = match exponent {
         -3 => (whole / 1_000, whole % 1_000),
         -2 => (whole / 100, whole % 100),
         -1 => (whole / 10, whole % 10),
         0 => (whole, 0),
         _ => {
-            let factor = 10_i64.checked_pow(u32::try_from(exponent).ok()?)?;
-            (whole.checked_mul(factor)?, 0)
+            let factor = POWERS_OF_64_BITS.get(usize::try_from(exponent).ok()?)?;
+            (whole.checked_mul(*factor)?, 0)
         }
     };
-    if left != 0 || scaled >= 10_i64.checked_pow(decimal.precision.into())? {
+    let limit = POWERS_OF_64_BITS.get(usize::from(decimal.precision))?;
+    if left != 0 || number >= *limit {
         return None;
     }
-    Some(if sign == 0 { scaled } else { -scaled })
+    Some(if sign == 0 { number } else { -number })
 }
 
 /// A finite number of the wire: the sum of `digits[i] * 10000^(weight - i)`. The first digit is
@@ -218,6 +219,16 @@ fn fold(digits: &[[u8; 2]]) -> i128 {
 fn power(exponent: usize) -> i128 {
     POWERS.get(exponent).copied().unwrap_or(i128::MAX)
 }
+
+const POWERS_OF_64_BITS: [i64; 19] = {
+    let mut powers = [1; 19];
+    let mut exponent = 1;
+    while exponent < powers.len() {
+        powers[exponent] = powers[exponent - 1] * 10;
+        exponent += 1;
+    }
+    powers
+};
 
 const POWERS: [i128; 39] = {
     let mut powers = [1; 39];
