@@ -15,3 +15,7 @@ demo *arguments:
 # The big runs for the record.
 scale *parts:
     tests/scale.sh {{parts}}
+
+# Sluice against others.
+bench *options:
+    benches/run {{options}}

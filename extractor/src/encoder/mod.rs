@@ -1,8 +1,8 @@
 //! One part file, encoded: Parquet, of what BigQuery is known to read.
 //!
 //! Pages are of format v1, and hold plain values or indexes into a dictionary. The pages of a column of single
-//! values are made here, straight from the memory of Arrow's arrays; those of arrays and STRUCTs, and everything of
-//! a file that is not a page, are made by the `parquet` crate.
+//! values are made here, straight from the memory of Arrow's arrays; those of the types ARRAY and STRUCT, and
+//! everything of a file that is not a page, are made by the `parquet` crate.
 //!
 //! <https://parquet.apache.org/docs/file-format/>
 

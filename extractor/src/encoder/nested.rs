@@ -1,4 +1,4 @@
-//! A column of arrays or STRUCTs, which the `parquet` crate encodes.
+//! A column of type ARRAY or STRUCT, which the `parquet` crate encodes.
 
 use std::sync::Arc;
 
