@@ -182,7 +182,7 @@ pub(crate) struct Init {
 pub(crate) struct Plan {
     /// Job file, or `-` for standard input
     pub(crate) job: PathBuf,
-    /// Bucket of a job file that names none: a planner adds its own to such a file
+    /// URL of the bucket, if the job file leaves it to its planner
     #[arg(long, value_name = "URL")]
     pub(crate) bucket: Option<String>,
     /// Use at most this many tasks, whatever the job says
@@ -194,7 +194,7 @@ pub(crate) struct Plan {
 pub(crate) struct Run {
     /// Job file, or `-` for standard input
     pub(crate) job: PathBuf,
-    /// Bucket of a job file that names none: a planner adds its own to such a file
+    /// URL of the bucket, if the job file leaves it to its planner
     #[arg(long, value_name = "URL")]
     pub(crate) bucket: Option<String>,
     /// Use at most this many tasks, whatever the job says
@@ -285,7 +285,7 @@ pub(crate) struct Load {
 pub(crate) struct Validate {
     /// Job file, or `-` for standard input
     pub(crate) job: PathBuf,
-    /// Bucket of a job file that names none: a planner adds its own to such a file
+    /// URL of the bucket, if the job file leaves it to its planner
     #[arg(long, value_name = "URL")]
     pub(crate) bucket: Option<String>,
 }

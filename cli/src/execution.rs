@@ -298,9 +298,7 @@ fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
 /// Adds how to go on, if the error does not say so itself and going on may help.
 fn with_way_out(error: Error, again: Again<'_>, run: RunId) -> Error {
     let helps = matches!(error.kind(), Kind::Transient | Kind::Denied | Kind::NotFound);
-    // What helps against a cause that passes does not say how to go on then.
-    let is_said = error.remedy().is_some() && error.kind() != Kind::Transient;
-    if is_said || !helps {
+    if error.remedy().is_some() || !helps {
         return error;
     }
     let command = match again {
@@ -311,10 +309,8 @@ fn with_way_out(error: Error, again: Again<'_>, run: RunId) -> Error {
         }
         Again::Same => format!("the same command with `--resume {run}`"),
         Again::Load => {
-            let hint = format!("`sluice load {run}` tries it again: the parts are kept");
-            return if error.remedy().is_some() { error } else { error.hint(hint) };
+            return error.hint(format!("`sluice load {run}` tries it again: the parts are kept"));
         }
     };
-    let first = error.remedy().map(|hint| format!("{hint}; then ")).unwrap_or_default();
-    error.hint(format!("{first}{command} reads only what is missing, and commits"))
+    error.hint(format!("{command} reads only what is missing, and commits"))
 }

@@ -143,7 +143,7 @@ fn values(data: &ArrayData) -> Box<dyn Iterator<Item = &[u8]> + '_> {
     }
 }
 
-/// What BigQuery is known to read: format v1 pages, plain and dictionary encodings, zstd.
+/// What BigQuery is known to read: format v1 pages, plain and dictionary encodings, zstd or nothing.
 fn properties(columns: &[Column], dictionaries: &[bool]) -> WriterProperties {
     let level = ZstdLevel::try_new(1).unwrap_or_default();
     let mut properties = WriterProperties::builder()

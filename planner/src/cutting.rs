@@ -17,7 +17,9 @@ const SMALL_ROWS: u64 = 1_000_000;
 const SMALL_BYTES: u64 = 1 << 30;
 /// Seconds that a unit takes a task, where the job does not say how many rows it has: it costs little to
 /// read again, and fills a row group of 16 MiB.
-const UNIT_SECONDS: f64 = 2.5;
+const UNIT_WORK: f64 = 2.5;
+/// Blocks of a unit at most, where the job does not say how many rows it has: 1 GiB.
+const UNIT_BLOCKS: u64 = 1 << 17;
 /// Units for each task, so that all tasks end at about the same time.
 const UNITS_OF_TASK: u64 = 4;
 /// Most units of a table: every unit is a query, a part file and a receipt.
@@ -92,7 +94,7 @@ async fn cut_by_name(
         }
         Fit::No(why) => return Err(refused(&why)),
     };
-    warnings.extend(choice.warning());
+    warnings.extend(choice.scatter_warning(description));
     let cutting = cut_pieces(survey, table, description, count, *strategy, choice).await?;
     cutting.ok_or_else(|| refused("the source cannot say where its keys lie without reading them"))
 }
@@ -113,7 +115,7 @@ async fn cut_by_choice(
             if named && choice.key.is_none() && choice.columns.is_empty() {
                 continue;
             }
-            let scattered = choice.warning();
+            let scattered = choice.scatter_warning(description);
             if let Some(cutting) =
                 cut_pieces(survey, table, description, count, strategy, choice).await?
             {
@@ -194,7 +196,7 @@ fn whole_pieces(description: &Description) -> Vec<PlannedUnit> {
     bundle(description.pieces.iter().map(whole).collect(), Goal::new(u64::MAX))
 }
 
-/// Units for a table: as many as take [`UNIT_SECONDS`] each, and at least [`UNITS_OF_TASK`] for each
+/// Units for a table: as many as take [`UNIT_WORK`] each, and at least [`UNITS_OF_TASK`] for each
 /// task that the table has work for; or as many as the job's `target_rows` makes.
 #[expect(
     clippy::cast_possible_truncation,
@@ -207,9 +209,12 @@ fn unit_count(description: &Description, target_rows: Option<u64>, limits: &Limi
         return rows.div_ceil(target.max(1)).clamp(1, MOST_UNITS);
     }
     let work = price::seconds_of_rows(rows, description.bytes());
-    let by_work = (work / UNIT_SECONDS).ceil() as u64;
+    let by_work = (work / UNIT_WORK).ceil() as u64;
     let by_tasks = UNITS_OF_TASK * u64::from(wanted_tasks(work, limits));
-    by_work.max(by_tasks).min(MOST_UNITS)
+    // Few rows of a large table are kept, or the server expects too few.
+    let blocks: u64 =
+        description.pieces.iter().filter_map(|piece| piece.blocks).map(u64::from).sum();
+    by_work.max(by_tasks).max(blocks / UNIT_BLOCKS).min(MOST_UNITS)
 }
 
 /// A piece's share of the table's units, at least one.
@@ -248,6 +253,11 @@ mod tests {
         assert_eq!(short(100_000_000_000), 10_000);
         // 2,000,000 documents of 50 kB.
         assert_eq!(counted(2_000_000, 100_000_000_000, None, None), 667);
+        // Few rows of 1 TiB.
+        let piece =
+            Piece { rows: 2_000_000, bytes: 1 << 31, blocks: Some(1 << 27), ..Piece::default() };
+        let description = Description { pieces: vec![piece], ..Description::default() };
+        assert_eq!(unit_count(&description, None, &Limits::default()), 1024);
         // Several for each of the tasks that a short time takes.
         assert_eq!(counted(5_000_000, 900_000_000, None, Some(3)), 20);
         assert_eq!(counted(5_000_000, 900_000_000, None, Some(1)), 32);
@@ -298,17 +308,24 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_are_scattered_over_the_table_are_warned_of() {
-        let warned = |correlation| {
-            let choice = Choice {
-                key: Some(key("id", correlation)),
-                columns: Vec::new(),
-                reason: String::new(),
-            };
-            choice.warning().is_some()
+    fn a_scattered_key_is_warned_of_with_a_remedy_that_helps() {
+        let warning = |correlation, blocks, block_range| {
+            let piece = Piece { blocks, block_range, ..Piece::default() };
+            let description = Description { pieces: vec![piece], ..Description::default() };
+            let reason = String::new();
+            let choice = Choice { key: Some(key("id", correlation)), columns: Vec::new(), reason };
+            choice.scatter_warning(&description)
         };
-        assert!(warned(Some(0.02)) && warned(Some(-0.5)));
-        assert!(!warned(Some(0.97)) && !warned(Some(-1.0)) && !warned(None));
+        let helps = warning(Some(0.02), Some(9), BlockRange::ReadsLeast).unwrap();
+        assert!(helps.contains("0.02") && helps.contains("strategy: ctid"), "{helps}");
+        let old_server = warning(Some(-0.5), Some(9), BlockRange::ReadsAll).unwrap();
+        assert!(!old_server.contains("ctid"), "{old_server}");
+        let no_pages = warning(Some(0.5), None, BlockRange::ReadsLeast).unwrap();
+        assert!(!no_pages.contains("ctid"), "{no_pages}");
+        assert_eq!(warning(Some(0.02), Some(9), BlockRange::ReadsMoreThanIndex), None);
+        for in_order in [Some(0.97), Some(-1.0), None] {
+            assert_eq!(warning(in_order, Some(9), BlockRange::ReadsLeast), None);
+        }
     }
 
     #[test]

@@ -128,6 +128,7 @@ pub(crate) async fn survey_and_cut(
         snapshot,
         all_or_nothing: job.all_or_nothing,
         at_once: visibility == Visibility::AtOnce,
+        stages: true,
         task_kind: job.task_kind.clone(),
         max_executions: job.limits.max_executions,
         tables,

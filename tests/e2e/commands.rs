@@ -124,6 +124,11 @@ async fn a_job_file_for_a_planner_may_leave_the_bucket_to_the_command() {
     let line = |command: &'static str| [command.as_ref(), job.as_os_str(), bucket[0], bucket[1]];
     site.sluice(line("validate")).await.succeeded();
 
+    let other = "bucket: gs://other/place\n";
+    let named = site.file("named.yaml", &(std::fs::read_to_string(&job).unwrap() + other));
+    let both = ["validate".as_ref(), named.as_os_str(), bucket[0], bucket[1]];
+    site.sluice(both).await.refused(64, &["another `bucket` than `--bucket`"]);
+
     // So do `plan` and `run`, and the documents of the run lie there.
     let text = std::fs::read_to_string(&job).unwrap();
     let table = format!("file://{}", site.path().join("warehouse/orders").display());
@@ -134,7 +139,10 @@ async fn a_job_file_for_a_planner_may_leave_the_bucket_to_the_command() {
     };
     let plan = site.sluice(of("plan")).await.answer();
     assert_eq!(plan["bucket"], format!("file://{}", place.display()), "{plan}");
-    site.sluice(of("run")).await.succeeded();
+    let ran = site.sluice(of("run")).await.answer();
+    for stage in ["read", "decode", "encode", "compress", "upload"] {
+        assert!(ran["stages"][stage].as_f64() > Some(0.0), "{stage}: {ran:#}");
+    }
     assert!(place.join("runs").is_dir(), "the run's documents are not in `--bucket`");
 }
 

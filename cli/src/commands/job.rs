@@ -6,17 +6,27 @@ use std::sync::Arc;
 
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::{Job, JobFile};
-use sluice_contracts::{Kind, Result};
+use sluice_contracts::{Error, Kind, Result};
 use sluice_sources::Source;
 
 use crate::location::target_url;
 
 /// Reads a job from a file, or from standard input for `-`. A job that names no bucket has `bucket`.
+///
+/// # Errors
+/// `Invalid` also if it names another one.
 pub(crate) fn read_job(path: &Path, bucket: Option<&str>) -> Result<Job> {
     let (name, text) = read_text(path)?;
     let mut document = Job::parse(&name, &text)?;
     if let (Some(bucket), Some(file)) = (bucket, document.as_object_mut()) {
-        file.entry("bucket").or_insert(target_url(bucket)?.into());
+        let bucket = target_url(bucket)?;
+        let named = file.entry("bucket").or_insert_with(|| bucket.as_str().into());
+        if named.as_str().is_some_and(|named| named.trim_end_matches('/') != bucket) {
+            return Err(Error::invalid(format!(
+                "read job `{name}`: it names another `bucket` than `--bucket`"
+            ))
+            .hint("leave one of the two out"));
+        }
     }
     Job::from_value(&name, document, &sluice_planner::strategy_names())
 }

@@ -225,7 +225,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// A range of a key that the rows are farther from lying in the order of is scattered over the table.
+    /// Below this correlation, the rows of a range are scattered over the table.
     const IN_ORDER: f64 = 0.9;
 
     /// Whether the rows of a range are known to be scattered over the table.

@@ -7,6 +7,9 @@ use arrow_array::{ArrayRef, StringArray};
 use arrow_buffer::{Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 use sluice_contracts::{Error, Result};
 
+/// Bytes that room is made for before they come, at most: one long value is no reason to expect another.
+const MOST_KEPT: usize = 8 << 20;
+
 /// A text column under construction.
 ///
 /// Bytes that a source calls text are appended unchecked, and checked together before the array is made:
@@ -63,8 +66,8 @@ impl TextBuilder {
 
     #[inline]
     fn end(&mut self) {
-        // A batch ends at 4 MiB and one value, which is shorter than 1 GiB. `finish` refuses what
-        // is longer nevertheless, because this value is less than the one before it.
+        // A batch ends at 4 MiB and one value. `finish` refuses texts of more than 2 GiB, because -1 is
+        // less than the end of the value before.
         self.offsets.push(i32::try_from(self.bytes.len()).unwrap_or(-1));
     }
 
@@ -75,10 +78,10 @@ impl TextBuilder {
         &mut self,
         allow: impl FnOnce(&[usize]) -> Result<()>,
     ) -> Result<ArrayRef> {
-        let fresh = Self::with_capacity(self.len(), self.bytes.len());
+        let fresh = Self::with_capacity(self.len(), self.bytes.len().min(MOST_KEPT));
         let full = std::mem::replace(self, fresh);
         if !full.offsets.is_sorted() {
-            return Err(Error::bug("build a text column: its texts are longer than 2 GiB"));
+            return Err(Error::data("build a text column: a value is longer than 2 GiB"));
         }
         let full = match full.into_array() {
             Ok(array) => return Ok(array),

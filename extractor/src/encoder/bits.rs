@@ -6,6 +6,8 @@ use arrow_buffer::{BooleanBufferBuilder, NullBuffer};
 
 /// Values of a packed group.
 const GROUP: usize = 8;
+/// Groups of a run, whose header is one byte then. Longer runs are allowed, but no other writer makes them.
+const RUN_GROUPS: usize = 63;
 
 /// Which rows of a page hold a value.
 #[derive(Debug, Default)]
@@ -52,11 +54,12 @@ impl Levels {
         into.extend_from_slice(&[0; 4]);
         match validity {
             Some(mut validity) if nulls < rows => {
-                varint(packed_header(rows), into);
                 let bits = validity.finish();
-                let bytes = into.len() + rows.div_ceil(GROUP);
-                into.extend_from_slice(bits.values());
-                into.truncate(bytes);
+                let bytes = bits.values().get(..rows.div_ceil(GROUP)).unwrap_or(bits.values());
+                for run in bytes.chunks(RUN_GROUPS) {
+                    into.push(packed_header(run.len()));
+                    into.extend_from_slice(run);
+                }
             }
             _ => {
                 varint(rows << 1, into);
@@ -82,7 +85,14 @@ pub(super) fn indexes(indexes: &[u32], distinct: usize, into: &mut Vec<u8>) {
         into.extend_from_slice(bytes.get(..width.div_ceil(8) as usize).unwrap_or(&bytes));
         return;
     }
-    varint(packed_header(indexes.len()), into);
+    for run in indexes.chunks(RUN_GROUPS * GROUP) {
+        into.push(packed_header(run.len().div_ceil(GROUP)));
+        pack(run, width, into);
+    }
+}
+
+/// Appends indexes of `width` bits each, in whole groups.
+fn pack(indexes: &[u32], width: u32, into: &mut Vec<u8>) {
     let end = into.len() + indexes.len().div_ceil(GROUP) * width as usize;
     into.reserve(end - into.len() + 8);
     let (mut held, mut bits) = (0_u64, 0);
@@ -100,9 +110,9 @@ pub(super) fn indexes(indexes: &[u32], distinct: usize, into: &mut Vec<u8>) {
     into.resize(end, 0);
 }
 
-/// The header of packed groups that hold this many values.
-fn packed_header(values: usize) -> usize {
-    values.div_ceil(GROUP) << 1 | 1
+/// The header of a run of at most [`RUN_GROUPS`] packed groups.
+fn packed_header(groups: usize) -> u8 {
+    u8::try_from(groups << 1 | 1).unwrap_or(u8::MAX)
 }
 
 /// Appends a number, seven bits a byte.

@@ -114,8 +114,11 @@ impl Column {
         if !self.is_given_up && self.dictionary.as_ref().is_some_and(too_large) {
             self.close_page(compressor)?;
             self.is_given_up = true;
+            if let Some(dictionary) = &mut self.dictionary {
+                dictionary.close();
+            }
         }
-        // A number takes four bytes of memory, and about two of the page.
+        // The open numbers take half as much memory as open values may.
         if self.plain.len() >= self.page_bytes || 8 * self.numbers.len() >= self.page_bytes {
             self.close_page(compressor)?;
         }
@@ -124,13 +127,19 @@ impl Column {
 
     /// Bytes of the file, about, and bytes of memory.
     pub(super) fn sizes(&self) -> (usize, usize) {
-        let of_dictionary = self.dictionary.as_ref().map_or(0, |dictionary| dictionary.plain.len());
-        let encoded = self.pages.bytes + of_dictionary;
+        let (plain, memory) = self
+            .dictionary
+            .as_ref()
+            .map_or((0, 0), |dictionary| (dictionary.plain.len(), dictionary.memory()));
         let numbers = self.numbers.len();
-        (
-            encoded + self.plain.len() + 2 * numbers,
-            encoded + of_dictionary + self.plain.capacity() + 4 * numbers + self.body.capacity(),
-        )
+        // The open page shrinks as those before it did.
+        let open = self.plain.len() + 2 * numbers + plain;
+        let open = match self.pages.uncompressed {
+            0 => open,
+            uncompressed => open * self.pages.bytes / uncompressed,
+        };
+        let buffers = self.plain.capacity() + self.body.capacity() + 4 * numbers;
+        (self.pages.bytes + open, self.pages.bytes + memory + buffers)
     }
 
     /// Writes the column chunk.

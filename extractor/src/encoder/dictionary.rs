@@ -34,8 +34,8 @@ enum Numbers {
 }
 
 impl Dictionary {
-    /// An empty dictionary; `None` for a kind of values that never has one. It looks up as many values
-    /// near the first one without hashing.
+    /// An empty dictionary; `None` for a kind of values that never has one. `near` values around the
+    /// first one are looked up without hashing.
     pub(super) fn new(kind: Kind, width: Width, near: usize) -> Option<Self> {
         let numbers = match kind {
             Kind::Bits | Kind::Decimal256 => return None,
@@ -54,6 +54,24 @@ impl Dictionary {
             plain: Vec::new(),
             count: 0,
         })
+    }
+
+    /// Bytes of memory.
+    pub(super) fn memory(&self) -> usize {
+        let table = match &self.numbers {
+            Numbers::Short(table) => table.allocation_size(),
+            Numbers::Long(table) => table.allocation_size(),
+            Numbers::Bytes(table, places) => {
+                table.allocation_size() + places.capacity() * size_of::<Range<usize>>()
+            }
+        };
+        table + self.near.capacity() * size_of::<u32>() + self.plain.capacity()
+    }
+
+    /// Keeps only the values, because none is looked up any more.
+    pub(super) fn close(&mut self) {
+        self.numbers = Numbers::Short(HashTable::new());
+        self.near = Vec::new();
     }
 
     /// Values.

@@ -171,18 +171,57 @@ proptest! {
         let (read, columns) = again(&cut(&batch, &at), properties, page_bytes);
         prop_assert_eq!(&read, &batch);
         for column in &columns {
-            let path = column.column_path().string();
-            if let Some(Statistics::Int64(values)) = column.statistics()
-                && path == "int64"
-            {
-                let found = (values.min_opt().copied(), values.max_opt().copied());
-                let present = || seeds.iter().flatten().copied();
-                prop_assert_eq!(found, (present().min(), present().max()));
-                let nulls = seeds.iter().filter(|seed| seed.is_none()).count() as u64;
-                prop_assert_eq!(values.null_count_opt(), Some(nulls));
-            }
+            assert_spans(column, &seeds)?;
         }
     }
+}
+
+/// Checks the least and the greatest value, where the file says them.
+fn assert_spans(column: &ColumnChunkMetaData, seeds: &[Seed]) -> Result<(), TestCaseError> {
+    let path = column.column_path().string();
+    let found = match column.statistics() {
+        Some(Statistics::Int64(values)) => (values.min_opt().copied(), values.max_opt().copied()),
+        Some(Statistics::Int32(values)) => {
+            (values.min_opt().copied().map(i64::from), values.max_opt().copied().map(i64::from))
+        }
+        _ => return Ok(()),
+    };
+    let of = |seed: i64| match path.as_str() {
+        "date" => seed % (1 << 31),
+        "decimal9" => seed % 10_i64.pow(9),
+        "decimal18" => seed % 10_i64.pow(18),
+        _ => seed,
+    };
+    if path.contains('.') {
+        return Ok(());
+    }
+    let present = || seeds.iter().flatten().map(|seed| of(*seed));
+    prop_assert_eq!(found, (present().min(), present().max()), "{}", path);
+    let nulls = seeds.iter().filter(|seed| seed.is_none()).count() as u64;
+    prop_assert_eq!(column.statistics().and_then(Statistics::null_count_opt), Some(nulls));
+    Ok(())
+}
+
+#[test]
+fn columns_that_are_never_null_and_pages_of_null_alone_are_read_again() {
+    let texts: StringArray = (0..2_000).map(|n| Some(n.to_string())).collect();
+    let columns: [(&str, ArrayRef); 2] = [
+        ("n", Arc::new((0..2_000).map(|n| Some(n % 9)).collect::<Int64Array>())),
+        ("text", Arc::new(texts)),
+    ];
+    let batch = RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, array)| (name, array, false)),
+    )
+    .unwrap();
+    assert_eq!(again(&cut(&batch, &[700, 701]), properties(), 100).0, batch);
+
+    // The dictionary has values when the page without any comes.
+    let middle = (0..3_000).map(|n| (!(1_000..2_000).contains(&n)).then_some(n % 5));
+    let column: ArrayRef = Arc::new(middle.collect::<Int64Array>());
+    let batch = RecordBatch::try_from_iter_with_nullable([("n", column, true)]).unwrap();
+    let (read, columns) = again(&cut(&batch, &[1_000, 2_000]), properties(), 1);
+    assert_eq!(read, batch);
+    assert!(columns[0].dictionary_page_offset().is_some());
 }
 
 #[test]

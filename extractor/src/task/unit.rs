@@ -91,7 +91,7 @@ impl Worker<'_> {
                 invalid,
                 parts,
                 seconds: started.elapsed().as_secs_f64(),
-                stages,
+                stages: if self.manifest.stages { stages } else { Stages::default() },
                 finished: Utc::now(),
             };
             let seconds = receipt.seconds;

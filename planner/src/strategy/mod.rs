@@ -9,7 +9,7 @@ mod id_range;
 use async_trait::async_trait;
 use sluice_contracts::Result;
 use sluice_contracts::job::TableJob;
-use sluice_sources::{Description, Key, Piece, Survey};
+use sluice_sources::{BlockRange, Description, Key, Piece, Survey};
 
 use crate::cut::Weighed;
 
@@ -58,7 +58,7 @@ pub enum Fit {
     Best(Choice),
     /// It fits well: `auto` may choose it.
     Good(Choice),
-    /// Only when the job names it, at a cost that the warning states.
+    /// Only when the job names it, or a column for it, at a cost that the warning states.
     Costly(Choice, String),
     /// Not at all, for this reason.
     No(String),
@@ -80,12 +80,24 @@ impl Choice {
         Self { key, columns: Vec::new(), reason: reason.into() }
     }
 
-    /// What ranges of the key cost that the reader of the plan may not expect.
-    pub(crate) fn warning(&self) -> Option<String> {
+    /// Warns of a key that the rows are scattered over the table by. Not where an index finds the rows that
+    /// the filter keeps: nobody knows then which pages are read.
+    pub(crate) fn scatter_warning(&self, description: &Description) -> Option<String> {
         let key = self.key.as_ref().filter(|key| key.is_scattered())?;
+        let pieces = &description.pieces;
+        if pieces.iter().any(|piece| piece.block_range == BlockRange::ReadsMoreThanIndex) {
+            return None;
+        }
+        let by_page =
+            |piece: &Piece| piece.blocks.is_some() && piece.block_range == BlockRange::ReadsLeast;
+        let remedy = if pieces.iter().all(by_page) {
+            "; `partitioning: {strategy: ctid}` reads each page once"
+        } else {
+            ""
+        };
         Some(format!(
             "the rows do not lie in the order of `{}` (its correlation is {:.2}): the source reads pages of \
-             the whole table for every unit; `partitioning: {{strategy: ctid}}` reads each page once",
+             the whole table for every unit{remedy}",
             key.column,
             key.correlation.unwrap_or_default()
         ))

@@ -38,7 +38,7 @@ pub struct Receipt {
     pub parts: Vec<Part>,
     /// Seconds from the request for the first row to the end of the last part.
     pub seconds: f64,
-    /// What those seconds were spent on.
+    /// What those seconds were spent on, where the plan asks for it.
     #[serde(default, skip_serializing_if = "Stages::is_empty")]
     pub stages: Stages,
     /// Time of completion, by the task's clock.

@@ -95,7 +95,9 @@ impl Batches for PgBatches<'_> {
                 Received::End(Ok(())) => {
                     self.decoder.next_stream().map_err(during)?;
                     let watch = self.reader.watch();
+                    let asked = Instant::now();
                     watch.over(self.begin_next()).await?;
+                    self.waited += asked.elapsed();
                 }
                 Received::End(Err(error)) => {
                     return Err(failed(format!("copy from `{name}`"), error));

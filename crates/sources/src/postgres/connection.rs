@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 
 use super::address::socket;
-use super::server_error::{POOL_HINT, failed, not_connected};
+use super::server_error::{POOL_HINT, failed, not_found};
 use crate::source::NoConnectionLeft;
 
 /// Longest wait for the server to accept a connection.
@@ -60,7 +60,8 @@ from pg_db_role_setting join pg_database d on d.oid = setdatabase cross join unn
 where d.datname = current_database() and setrole = 0 and entry like 'lc_monetary=%' \
 and exists (select from pg_settings where name = 'lc_monetary' and source like '%user')";
 
-/// Opens a connection. `application` is what the server's operator sees in `pg_stat_activity`.
+/// Opens a connection. `application` is what the server's operator sees in `pg_stat_activity`. `plans`
+/// says that it is the first one to this address.
 ///
 /// Between two transactions, each statement may meet another connection of the server, if a pooler
 /// is between it and this program. So nothing stays prepared, and everything that depends on a
@@ -69,6 +70,7 @@ pub(super) async fn connect(
     options: PgConnectOptions,
     label: &str,
     application: &str,
+    plans: bool,
 ) -> Result<PgConnection> {
     choose_cryptography();
     // PgBouncer refuses parameters that it does not track, and that is one.
@@ -77,7 +79,8 @@ pub(super) async fn connect(
     let what = || format!("connect to `{label}`");
     let is_socket = socket(&options).is_some();
     match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
-        Ok(connected) => connected.map_err(|error| not_connected(what(), error, is_socket)),
+        Ok(Err(error)) if plans => Err(not_found(what(), error, is_socket)),
+        Ok(connected) => connected.map_err(|error| failed(what(), error)),
         Err(_) => {
             let seconds = CONNECT_TIMEOUT.as_secs();
             Err(Error::transient(format!("{}: no answer after {seconds} s", what()))

@@ -127,12 +127,17 @@ struct Database {
 
 impl Database {
     async fn connect(&self, application: &str) -> Result<PgConnection> {
+        self.connect_as(application, false).await
+    }
+
+    /// `plans` says that it is the first connection to this address.
+    async fn connect_as(&self, application: &str, plans: bool) -> Result<PgConnection> {
         let connected = async {
             address::find_files(&self.files)?;
-            match self.connect_once(application).await {
+            match self.connect_once(application, plans).await {
                 // The token was good when it was asked for.
                 Err(error) if self.credentials.are_refused(&error) && self.credentials.renew() => {
-                    self.connect_once(application).await
+                    self.connect_once(application, plans).await
                 }
                 connected => connected,
             }
@@ -141,9 +146,9 @@ impl Database {
         connected.await.map_err(explained)
     }
 
-    async fn connect_once(&self, application: &str) -> Result<PgConnection> {
+    async fn connect_once(&self, application: &str, plans: bool) -> Result<PgConnection> {
         let options = self.credentials.complete(&self.options).await?;
-        connection::connect(options, &self.label, application).await
+        connection::connect(options, &self.label, application, plans).await
     }
 }
 
@@ -181,7 +186,7 @@ impl Source for Server {
     }
 
     async fn survey(&self, application: &str) -> Result<Box<dyn Survey>> {
-        let connection = self.0.connect(application).await?;
+        let connection = self.0.connect_as(application, true).await?;
         let database = Arc::clone(&self.0);
         Ok(Box::new(survey::PgSurvey::new(connection, database, application.to_owned())))
     }

@@ -192,7 +192,7 @@ async fn measure_leaves(
             let name = documents::Leaf::Partition(leaf.name.clone());
             let answer = Some(leaf).filter(is_asked).and_then(|_| answers.next());
             let rows = leaf.rows.unwrap_or(0);
-            let counted = Expected { rows, width: 0, by_index: false };
+            let counted = Expected { rows, width: 0, reads_all: true };
             pieces.push(measure(job, leaf, Some(name), answer.unwrap_or(counted)));
         }
     }
@@ -204,7 +204,7 @@ fn measure(
     job: &TableJob,
     leaf: &Leaf,
     name: Option<documents::Leaf>,
-    Expected { rows, width, by_index }: Expected,
+    Expected { rows, width, reads_all }: Expected,
 ) -> Piece {
     let rows = match leaf.pages {
         Some(pages) if leaf.rows.is_none() && pages < LEAST_PAGES => {
@@ -223,7 +223,7 @@ fn measure(
         blocks: leaf.pages,
         block_range: match job.filter {
             _ if !leaf.seeks_pages => BlockRange::ReadsAll,
-            Some(_) if by_index => BlockRange::ReadsMoreThanIndex,
+            Some(_) if !reads_all => BlockRange::ReadsMoreThanIndex,
             _ => BlockRange::ReadsLeast,
         },
         outside: leaf.outside,
@@ -237,8 +237,8 @@ pub(super) struct Expected {
     pub(super) rows: u64,
     /// Bytes of a row.
     width: u64,
-    /// Whether an index finds the rows.
-    by_index: bool,
+    /// Whether all pages of one table are read, because no index finds the rows.
+    reads_all: bool,
 }
 
 /// Asks the server's planner about a query. Reads no table.
@@ -282,18 +282,26 @@ fn expected(row: &PgRow) -> Result<Expected> {
         (Some(rows), Some(width)) => Ok(Expected {
             rows: rows as u64,
             width: width as u64,
-            by_index: plan.pointer("/0/Plan").is_some_and(is_by_index),
+            reads_all: plan.pointer("/0/Plan").is_some_and(reads_all),
         }),
         _ => Err(Error::bug(asking())),
     }
 }
 
-/// Whether the node that reads the rows reads an index. Several workers may share it.
-fn is_by_index(node: &serde_json::Value) -> bool {
-    let kind = node.get("Node Type").and_then(serde_json::Value::as_str).unwrap_or_default();
-    match node.pointer("/Plans/0") {
-        Some(shared) if kind.starts_with("Gather") => is_by_index(shared),
-        _ => kind.starts_with("Index") || kind.starts_with("Bitmap"),
+/// Whether a plan reads one table from its first page to its last. Several workers may share that. The
+/// subqueries of a condition are nodes beside the one that reads the table.
+fn reads_all(node: &serde_json::Value) -> bool {
+    let text = |node: &serde_json::Value, key| {
+        node.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+    };
+    match text(node, "Node Type").as_str() {
+        "Seq Scan" => true,
+        "Gather" | "Gather Merge" => {
+            let nodes = node.get("Plans").and_then(serde_json::Value::as_array);
+            let is_outer = |node: &&serde_json::Value| text(node, "Parent Relationship") == "Outer";
+            nodes.into_iter().flatten().find(is_outer).is_some_and(reads_all)
+        }
+        _ => false,
     }
 }
 
@@ -307,4 +315,37 @@ pub(super) async fn leaf_oids(connection: &mut PgConnection, oid: u32) -> Result
     );
     let what = || "list the partitions".to_owned();
     rows(connection, &sql, what).await?.iter().map(|row| Ok(get::<Oid>(row, 0)?.0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn node(kind: &str, relationship: &str, below: &[Value]) -> Value {
+        json!({"Node Type": kind, "Parent Relationship": relationship, "Plans": below})
+    }
+
+    #[test]
+    fn a_plan_that_reads_all_pages_is_told_from_one_that_an_index_helps() {
+        let seq = || node("Seq Scan", "Outer", &[]);
+        let index = |relationship| node("Index Scan", relationship, &[]);
+        for (plan, expected) in [
+            (seq(), true),
+            (node("Seq Scan", "", &[index("InitPlan")]), true),
+            (node("Gather", "", &[seq()]), true),
+            (node("Gather", "", &[index("InitPlan"), seq()]), true),
+            (node("Gather", "", &[node("Result", "InitPlan", &[]), index("Outer")]), false),
+            (node("Gather Merge", "", &[node("Bitmap Heap Scan", "Outer", &[])]), false),
+            (index(""), false),
+            (node("Index Only Scan", "", &[]), false),
+            (node("Bitmap Heap Scan", "", &[]), false),
+            // The condition became a join, which may read a part of the table.
+            (node("Nested Loop", "", &[seq(), index("Inner")]), false),
+            (json!({}), false),
+        ] {
+            assert_eq!(reads_all(&plan), expected, "{plan}");
+        }
+    }
 }

@@ -30,6 +30,15 @@ pub(super) fn failed(what: String, error: sqlx::Error) -> Error {
         E::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             Error::transient(what).because("the server or the network ended the connection")
         }
+        E::Tls(error) if error.to_string() == "server does not support TLS" => Error::new(
+            Kind::Denied,
+            what,
+        )
+        .because(error)
+        .hint(
+            "have the server's operator switch TLS on (`ssl = on`), or leave `sslmode` out: the \
+                 connection is not encrypted then",
+        ),
         E::Io(_) | E::Tls(_) | E::Protocol(_) | E::WorkerCrashed => {
             Error::transient(what).because(error)
         }
@@ -41,17 +50,11 @@ pub(super) fn failed(what: String, error: sqlx::Error) -> Error {
     }
 }
 
-/// The same, of the attempt to connect. `is_socket` says that the address is the folder of a socket.
-pub(super) fn not_connected(what: String, error: sqlx::Error, is_socket: bool) -> Error {
-    use sqlx::Error as E;
+/// The same, of the attempt to connect for planning. `is_socket` says that the address is the folder of a
+/// socket. A task finds the same address later: there it is a server that is down for a moment.
+pub(super) fn not_found(what: String, error: sqlx::Error, is_socket: bool) -> Error {
     match error {
-        E::Tls(error) if error.to_string() == "server does not support TLS" => {
-            Error::new(Kind::Denied, what).because(error).hint(
-                "have the server's operator switch TLS on (`ssl = on`), or, where everybody on the \
-                 way to the server may read along, leave `sslmode` out",
-            )
-        }
-        E::Io(error) if let Some(hint) = of_no_server(&error, is_socket) => {
+        sqlx::Error::Io(error) if let Some(hint) = of_no_server(&error, is_socket) => {
             Error::transient(what).because(error).hint(hint)
         }
         error => failed(what, error),

@@ -56,6 +56,9 @@ pub struct Manifest {
     /// `all_or_nothing`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_once: bool,
+    /// Whether receipts have [`Stages`](super::Stages), which an earlier loader does not know.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stages: bool,
     /// Which tasks of the deployment carry it out.
     #[serde(default, skip_serializing_if = "TaskKind::is_default")]
     pub task_kind: TaskKind,

@@ -130,6 +130,7 @@ impl ManifestVersion2 {
             },
             all_or_nothing: self.all_or_nothing,
             at_once: false,
+            stages: false,
             max_executions: self.max_executions,
             tables: self.tables.into_iter().map(OldTable::upgrade).collect(),
             refused: self.refused,
