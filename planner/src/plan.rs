@@ -103,10 +103,9 @@ pub(crate) async fn survey_and_cut(
         |unit: &&Unit| unit.index > 0 || unit.leaf.as_ref().is_some_and(|leaf| leaf.count() > 1);
     let divided: BTreeSet<u32> = units.iter().filter(several).map(|unit| unit.table).collect();
     let packing = pack(&tables, units, &limits);
-    let short = free < job.limits.max_connections && packing.tasks.len() as u64 == u64::from(free);
-    let short = short.then(|| {
-        format!("the server takes {free} more connections of this user, so there are no more tasks")
-    });
+    let is_short =
+        free < job.limits.max_connections && packing.tasks.len() as u64 == u64::from(free);
+    let short = is_short.then(|| too_few_connections(free));
     let snapshot = match job.consistency {
         Consistency::Snapshot => survey.snapshot().await.map_err(doing)?,
         Consistency::None => SnapshotPlan::Independent,
@@ -147,6 +146,11 @@ pub(crate) async fn survey_and_cut(
         tasks: packing.tasks,
         estimate: packing.estimate,
     })
+}
+
+/// The warning where a run has fewer tasks than its job allows.
+fn too_few_connections(free: u32) -> String {
+    format!("the server takes {free} more connections of this user, so there are no more tasks")
 }
 
 /// Warns of what several moments of one table mean.
