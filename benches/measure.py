@@ -157,7 +157,7 @@ class Group:
 
 
 def resident(pid: int) -> list[int]:
-    """The memory of a process and of each that it started. A process that has just ended has none."""
+    """The memory of a process and of each that it started. A process that has just ended counts as 0."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         children = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]

@@ -50,7 +50,7 @@ def major(programs: Path) -> int:
 
 
 class Server:
-    """A cluster in a folder. `start` makes it if the folder has none."""
+    """A cluster in a folder. `start` makes the cluster if the folder is empty."""
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self.programs = programs
@@ -154,7 +154,7 @@ class Server:
 
 
 def owner() -> pwd.struct_passwd | None:
-    """Whom the server runs as, if it must not be the user who started the benchmark."""
+    """The user that the server runs as, if root started the benchmark: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return None
     try:

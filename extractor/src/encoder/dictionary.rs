@@ -12,9 +12,9 @@ use super::plain::{Width, last, text};
 /// The values of a dictionary.
 pub(super) struct Dictionary {
     numbers: Numbers,
-    /// The numbers of short values near the first one, each plus one; 0 for a value that has none. It
-    /// takes a fraction of the time of a hash table, and most columns of few values are dates,
-    /// amounts or keys that lie close together.
+    /// The numbers of short values near the first one. An entry is the number plus one, or 0 for a
+    /// value that is not in the dictionary yet. A lookup here takes a fraction of the time of a lookup
+    /// in a hash table, and most columns of few values are dates, amounts or keys that lie close together.
     near: Vec<u32>,
     /// The value that `near` begins with.
     least_near: i64,

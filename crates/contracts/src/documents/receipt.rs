@@ -62,7 +62,7 @@ pub struct Stages {
 }
 
 impl Stages {
-    /// Whether no stage is known: a receipt of an earlier version has none.
+    /// Whether no stage was measured, as in a receipt of an earlier version.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

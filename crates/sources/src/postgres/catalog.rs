@@ -114,7 +114,8 @@ async fn find_table(connection: &mut PgConnection, relation: &Relation) -> Resul
     Ok(CatalogEntry { oid, kind, row_security, attributes, primary, indexed, correlations })
 }
 
-/// The statistics are the table's own: a partitioned table has none, because its rows lie elsewhere.
+/// Reads the correlation of each column of a table. A partitioned table gives no correlations, because its
+/// rows lie in its partitions.
 async fn correlations(connection: &mut PgConnection, oid: u32) -> Result<BTreeMap<String, f64>> {
     let sql = format!(
         "select s.attname::text, s.correlation::float8 from pg_stats s \

@@ -75,12 +75,11 @@ fn short(value: &[u8], decimal: Decimal) -> Option<i64> {
         -1 => (whole / 10, whole % 10),
         0 => (whole, 0),
         _ => {
-            let factor = POWERS_OF_64_BITS.get(usize::try_from(exponent).ok()?)?;
-            (whole.checked_mul(*factor)?, 0)
+            let factor = i64::try_from(power(usize::try_from(exponent).ok()?)).ok()?;
+            (whole.checked_mul(factor)?, 0)
         }
     };
-    let limit = POWERS_OF_64_BITS.get(usize::from(decimal.precision))?;
-    if left != 0 || number >= *limit {
+    if left != 0 || i128::from(number) >= power(decimal.precision.into()) {
         return None;
     }
     Some(if sign == 0 { number } else { -number })
@@ -219,16 +218,6 @@ fn fold(digits: &[[u8; 2]]) -> i128 {
 fn power(exponent: usize) -> i128 {
     POWERS.get(exponent).copied().unwrap_or(i128::MAX)
 }
-
-const POWERS_OF_64_BITS: [i64; 19] = {
-    let mut powers = [1; 19];
-    let mut exponent = 1;
-    while exponent < powers.len() {
-        powers[exponent] = powers[exponent - 1] * 10;
-        exponent += 1;
-    }
-    powers
-};
 
 const POWERS: [i128; 39] = {
     let mut powers = [1; 39];
