@@ -186,6 +186,15 @@ impl ColumnBuilder {
     }
 }
 
+/// What a batch has room for: a row is added while there is some of both.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// Rows.
+    pub(crate) rows: usize,
+    /// Bytes of values.
+    pub(crate) bytes: usize,
+}
+
 /// A batch under construction: one builder per column, and when to stop.
 #[derive(Debug)]
 pub struct BatchBuilder {
@@ -217,9 +226,22 @@ impl BatchBuilder {
         self.rows
     }
 
+    /// What may be added before the batch is full.
+    pub(crate) fn room(&self) -> Room {
+        Room {
+            rows: Self::MAX_ROWS.saturating_sub(self.rows),
+            bytes: Self::MAX_BYTES.saturating_sub(self.bytes),
+        }
+    }
+
     /// Counts a row whose values have all been appended, and says whether the batch is full.
     pub fn end_row(&mut self, bytes: usize) -> bool {
-        self.rows += 1;
+        self.end_rows(1, bytes)
+    }
+
+    /// The same of some rows.
+    pub(crate) fn end_rows(&mut self, rows: usize, bytes: usize) -> bool {
+        self.rows += rows;
         self.bytes += bytes;
         self.rows >= Self::MAX_ROWS || self.bytes >= Self::MAX_BYTES
     }

@@ -4,16 +4,15 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr as _;
 use std::time::Duration;
 
 use nix::unistd::{User, geteuid};
 use percent_encoding::percent_decode_str;
 use sluice_contracts::job::nearest_hint;
 use sluice_contracts::{Error, Result};
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::{Host, Url};
 
+use super::driver::{DEFAULT_SOCKETS, Options, SslMode, passfile};
 use super::login::{self, Credentials};
 use super::silence::SILENCE;
 use crate::place::Protection;
@@ -75,7 +74,7 @@ const FORM: &str = "write `postgres://user:password@host:5432/database`; percent
 #[derive(Debug)]
 pub(super) struct Address {
     /// What to connect to, and how.
-    pub(super) options: PgConnectOptions,
+    pub(super) options: Options,
     /// How a connection says who it is.
     pub(super) credentials: Credentials,
     /// The certificates and keys that it names, each with its parameter, and those that libpq's
@@ -109,26 +108,25 @@ pub(super) fn read(text: &str) -> Result<Address> {
         Some(_) => Credentials::OfAccount { user: named.clone(), account: None },
         None => Credentials::OfUrl,
     };
-    let user = match (&credentials, &named) {
-        (Credentials::OfUrl, None) => Some(user_of_process()?),
-        _ => None,
+    let user = match (&credentials, named) {
+        (_, Some(named)) => named,
+        (Credentials::OfUrl, None) => user_of_process()?,
+        // The account's name is asked for when a connection is made.
+        (Credentials::OfAccount { .. }, None) => String::new(),
     };
-    let options = PgConnectOptions::from_str(&carried_out(&url, user));
-    let options = options.map_err(|_| refused("it is not a PostgreSQL URL"))?;
-    let options = match url.host() {
-        // The driver takes the brackets of the URL for a part of the address.
-        Some(Host::Ipv6(address)) if options.get_host().starts_with('[') => {
-            options.host(&address.to_string())
-        }
-        _ => options,
-    };
+    let mut options = options(&url, user).ok_or_else(|| refused("it is not a PostgreSQL URL"))?;
     let files =
         url.query_pairs().filter(|(key, value)| FILES.contains(&&**key) && value != "system");
     let files = files.map(|(key, value)| (key.into_owned(), PathBuf::from(&*value)));
     let files = files.chain(files_of_variables(&url)).collect();
-    let options = at_address(&url, with_ssl_mode(&url, options)?)?;
+    set_ssl_mode(&url, &mut options)?;
+    set_address(&url, &mut options)?;
+    if options.password.is_none() && matches!(credentials, Credentials::OfUrl) {
+        let file = passfile::location(variable("PGPASSFILE"), variable("HOME"));
+        options.password = file.and_then(|file| passfile::password(&file, &options));
+    }
     let has_password = url.password().is_some() || parameter(&url, "password").is_some();
-    credentials.check(has_password, options.get_database().is_some(), protection(&options))?;
+    credentials.check(has_password, options.database.is_some(), protection(&options))?;
     Ok(Address { options, credentials, files, silence: silence(&url) })
 }
 
@@ -152,25 +150,18 @@ pub(super) fn find_files(files: &[(String, PathBuf)]) -> Result<()> {
         .hint("name a file that every task can read"))
 }
 
-/// The folder of the socket that is connected to, if it is one. The driver finds the server's
-/// default socket, and takes one from `PGHOST`, as a host.
-pub(super) fn socket(options: &PgConnectOptions) -> Option<&Path> {
-    let host = || Some(options.get_host()).filter(|host| host.starts_with('/')).map(Path::new);
-    options.get_socket().map(PathBuf::as_path).or_else(host)
-}
-
 /// How well a connection is protected at least.
-pub(super) fn protection(options: &PgConnectOptions) -> Protection {
-    let host = options.get_host();
+pub(super) fn protection(options: &Options) -> Protection {
+    let host = &options.host;
     let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    if socket(options).is_some() || loopback {
+    if options.socket().is_some() || loopback {
         return Protection::Local;
     }
-    match options.get_ssl_mode() {
-        PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer => Protection::None,
-        PgSslMode::Require => Protection::Encrypted,
-        PgSslMode::VerifyCa => Protection::VerifiedCertificate,
-        PgSslMode::VerifyFull => Protection::VerifiedName,
+    match options.ssl_mode {
+        SslMode::Disable | SslMode::Prefer => Protection::None,
+        SslMode::Require => Protection::Encrypted,
+        SslMode::VerifyCa => Protection::VerifiedCertificate,
+        SslMode::VerifyFull => Protection::VerifiedName,
     }
 }
 
@@ -256,23 +247,29 @@ fn user_of_process() -> Result<String> {
     })
 }
 
-/// Has the driver connect to `hostaddr`. Its certificate is that of the host beside it in libpq,
-/// but the driver verifies the one name that it connects to.
-fn at_address(url: &Url, options: PgConnectOptions) -> Result<PgConnectOptions> {
-    let Some(address) = parameter(url, "hostaddr") else { return Ok(options) };
+/// Connects to `hostaddr`. The certificate is that of the host beside it in libpq, but the driver
+/// verifies the one name that it connects to.
+fn set_address(url: &Url, options: &mut Options) -> Result<()> {
+    let Some(address) = parameter(url, "hostaddr") else { return Ok(()) };
     let refused = |why: &str| Error::invalid(format!("read `source.url`: `hostaddr` {why}"));
-    if socket(&options).is_some() {
+    if options.socket().is_some_and(|_| names_host(url)) {
         return Err(refused("stands beside the folder of a socket").hint("keep one of the two"));
     }
-    let host = parameter(url, "host").or_else(|| url.host_str().map(str::to_owned));
-    let is_named = host.is_some_and(|host| !host.is_empty() && host != address);
-    if is_named && matches!(options.get_ssl_mode(), PgSslMode::VerifyFull) {
+    let is_named = names_host(url) && options.host != address;
+    if is_named && options.ssl_mode == SslMode::VerifyFull {
         return Err(refused("stands beside a host whose name is to be verified").hint(
             "leave `hostaddr` out and have the name lead to that address, or verify the \
              certificate without its name: `sslmode=verify-ca`",
         ));
     }
-    Ok(options.host(&address))
+    options.host = address;
+    Ok(())
+}
+
+/// Whether the URL names a host.
+fn names_host(url: &Url) -> bool {
+    let host = parameter(url, "host").or_else(|| url.host_str().map(str::to_owned));
+    host.is_some_and(|host| !host.is_empty())
 }
 
 /// The value of a parameter; the last, if there are several.
@@ -292,62 +289,96 @@ fn silence(url: &Url) -> Option<Duration> {
     Some(asked.filter(|seconds| *seconds > 0).map_or(SILENCE, Duration::from_secs))
 }
 
-/// The URL with only those parameters that the driver knows: it logs the values of all others. With
-/// a user, so that the driver finds the password in `.pgpass`.
-fn carried_out(url: &Url, user: Option<String>) -> String {
-    let user = user.map(|user| ("user".to_owned(), user));
-    let kept: Vec<(String, String)> = url
-        .query_pairs()
-        .filter(|(key, value)| {
-            let known = CARRIED_OUT.contains(&&**key) || key.starts_with("options[");
-            known && key != "sslmode" && !(key == "sslrootcert" && value == "system")
-        })
-        .map(|(key, value)| (key.into_owned(), value.into_owned()))
-        .chain(user)
-        .collect();
-    let mut url = url.clone();
-    url.set_query(None);
-    if !kept.is_empty() {
-        url.query_pairs_mut().extend_pairs(kept);
+/// What the URL and libpq's variables say, without `sslmode` and `hostaddr`. `None` if the URL has parts
+/// that are not UTF-8.
+fn options(url: &Url, user: String) -> Option<Options> {
+    let decoded = |text: &str| Some(percent_decode_str(text).decode_utf8().ok()?.into_owned());
+    let is_said = |text: &String| !text.is_empty();
+    let port = parameter(url, "port").and_then(|port| port.parse().ok()).or_else(|| url.port());
+    let port = port.or_else(|| variable("PGPORT")?.parse().ok()).unwrap_or(5432);
+    let host = match url.host() {
+        Some(Host::Ipv6(address)) => Some(address.to_string()),
+        Some(host) => Some(decoded(&host.to_string())?),
+        None => None,
+    };
+    let host = parameter(url, "host").or(host).filter(is_said);
+    let host = host.or_else(|| variable("PGHOSTADDR")).or_else(|| variable("PGHOST"));
+    let password = match url.password() {
+        Some(password) => Some(decoded(password)?),
+        None => None,
+    };
+    let path = Some(decoded(url.path().trim_start_matches('/'))?).filter(is_said);
+    let file = |key: &str| {
+        let named = parameter(url, key).or_else(|| variable(&format!("PG{}", key.to_uppercase())));
+        named.filter(|path| path != "system").map(PathBuf::from)
+    };
+    let mut options = Options {
+        host: host.unwrap_or_else(|| default_host(port)),
+        port,
+        user,
+        password: parameter(url, "password").or(password).or_else(|| variable("PGPASSWORD")),
+        database: parameter(url, "dbname").or(path).or_else(|| variable("PGDATABASE")),
+        ssl_mode: SslMode::Prefer,
+        root: file("sslrootcert"),
+        certificate: file("sslcert"),
+        key: file("sslkey"),
+        settings: variable("PGOPTIONS"),
+        application: None,
+    };
+    for (key, value) in url.query_pairs() {
+        let setting = key.strip_prefix("options[").and_then(|key| key.strip_suffix(']'));
+        match setting {
+            // A backslash before a blank keeps it in the value.
+            Some(setting) => {
+                let setting = format!("{setting}={value}");
+                let escaped = setting.replace('\\', "\\\\").replace(' ', "\\ ");
+                options.add_settings(&format!("-c {escaped}"));
+            }
+            None if key == "options" => options.add_settings(&value),
+            None => {}
+        }
     }
-    url.into()
+    Some(options)
+}
+
+/// Where libpq connects to if nothing names a host: to a server of this machine.
+fn default_host(port: u16) -> String {
+    let has_socket = |folder: &&str| Path::new(folder).join(format!(".s.PGSQL.{port}")).exists();
+    DEFAULT_SOCKETS.into_iter().find(has_socket).unwrap_or("localhost").to_owned()
 }
 
 /// The mode as libpq means it, from the URL or the environment: a root certificate is there to be
-/// verified against, so `require` with one verifies. The driver connects without TLS for `allow`;
-/// `prefer` is as compatible.
+/// verified against, so `require` with one verifies. `allow` is taken for `prefer`, which is as
+/// compatible.
 ///
 /// <https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION>
-fn with_ssl_mode(url: &Url, options: PgConnectOptions) -> Result<PgConnectOptions> {
-    let root = parameter(url, "sslrootcert").or_else(|| variable("PGSSLROOTCERT"));
+fn set_ssl_mode(url: &Url, options: &mut Options) -> Result<()> {
     let own = || {
         let path = PathBuf::from(variable("HOME")?).join(".postgresql/root.crt");
         path.is_file().then_some(path)
     };
-    let (options, root) = match root {
-        None => match own() {
-            Some(path) => (options.ssl_root_cert(&path), Some(path.display().to_string())),
-            None => (options, None),
-        },
-        Some(root) => (options, Some(root)),
-    };
+    let named = parameter(url, "sslrootcert").or_else(|| variable("PGSSLROOTCERT"));
+    if named.is_none() {
+        options.root = own();
+    }
+    let root = named.or_else(|| Some(options.root.as_ref()?.display().to_string()));
     let asked = parameter(url, "sslmode").or_else(|| variable("PGSSLMODE"));
     if let Some(mode) = asked.as_deref().filter(|mode| !SSL_MODES.contains(mode)) {
         let known = SSL_MODES.map(str::to_owned);
         return Err(Error::invalid(format!("read `PGSSLMODE`: `{mode}` is not a mode"))
             .hint(nearest_hint(mode, &known)));
     }
-    let mode = match (asked.as_deref(), root.as_deref()) {
-        (_, Some("system")) | (Some("verify-full"), _) => PgSslMode::VerifyFull,
-        (Some("verify-ca"), _) | (Some("require"), Some(_)) => PgSslMode::VerifyCa,
-        (Some("require"), None) => PgSslMode::Require,
-        (Some("disable"), _) => PgSslMode::Disable,
-        _ => PgSslMode::Prefer,
+    options.ssl_mode = match (asked.as_deref(), root.as_deref()) {
+        (_, Some("system")) | (Some("verify-full"), _) => SslMode::VerifyFull,
+        (Some("verify-ca"), _) | (Some("require"), Some(_)) => SslMode::VerifyCa,
+        (Some("require"), None) => SslMode::Require,
+        (Some("disable"), _) => SslMode::Disable,
+        _ => SslMode::Prefer,
     };
-    Ok(options.ssl_mode(mode))
+    Ok(())
 }
 
-/// A variable of libpq. The driver reads them too, but not as libpq does.
+/// A variable of libpq.
 /// <https://www.postgresql.org/docs/current/libpq-envars.html>
 #[expect(clippy::disallowed_methods, reason = "no setting of Sluice")]
 fn variable(name: &str) -> Option<String> {

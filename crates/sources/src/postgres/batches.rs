@@ -5,16 +5,27 @@ use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use bytes::{Buf as _, Bytes};
 use sluice_contracts::documents::{Table, Unit};
 use sluice_contracts::{Error, Result};
 
 use super::copy::CopyDecoder;
-use super::copy_connection::Received;
 use super::dialect;
-use super::reader::PgReader;
-use super::server_error::failed;
+use super::driver::{CopySink, Progress};
+use super::reader::{PgReader, copying};
 use crate::source::Batches;
+
+impl CopySink for CopyDecoder {
+    type Output = RecordBatch;
+    type Error = Error;
+
+    fn take_messages(&mut self, messages: &mut &[u8]) -> Result<Option<RecordBatch>> {
+        self.feed_messages(messages)
+    }
+
+    fn take_bytes(&mut self, bytes: &mut &[u8]) -> Result<Option<RecordBatch>> {
+        self.feed(bytes)
+    }
+}
 
 /// The rows of one unit, by one COPY after another.
 pub(super) struct PgBatches<'a> {
@@ -25,8 +36,6 @@ pub(super) struct PgBatches<'a> {
     /// Those that have not begun yet.
     queries: VecDeque<String>,
     decoder: CopyDecoder,
-    /// The part of the last message that the decoder has not taken yet.
-    chunk: Bytes,
     ended: bool,
     waited: Duration,
 }
@@ -45,7 +54,6 @@ impl<'a> PgBatches<'a> {
             whole: unit.leaf.is_none(),
             queries: dialect::queries(table, unit, alone)?.into(),
             decoder: CopyDecoder::of_unit(table, unit)?,
-            chunk: Bytes::new(),
             ended: false,
             waited: Duration::ZERO,
         };
@@ -68,39 +76,31 @@ impl<'a> PgBatches<'a> {
 #[async_trait]
 impl Batches for PgBatches<'_> {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        let name = &self.table.name;
-        let during = |error: Error| error.during(format!("copy from `{name}`"));
+        let table = self.table;
+        let during = |error: Error| error.during(copying(table));
         loop {
-            if !self.chunk.is_empty() {
-                let mut rest = &self.chunk[..];
-                let batch = self.decoder.feed(&mut rest).map_err(during)?;
-                let taken = self.chunk.len() - rest.len();
-                self.chunk.advance(taken);
-                if batch.is_some() {
-                    return Ok(batch);
-                }
-            }
             if self.ended {
                 return Ok(None);
             }
+            let batch = self.reader.decode(&mut self.decoder).map_err(during)?;
+            if batch.is_some() {
+                return Ok(batch);
+            }
             let asked = Instant::now();
-            let received = self.reader.receive().await?;
+            let received = self.reader.receive(table).await?;
             self.waited += asked.elapsed();
             match received {
-                Received::Chunk(chunk) => self.chunk = chunk,
-                Received::End(Ok(())) if self.queries.is_empty() => {
+                Progress::Some => {}
+                Progress::End if self.queries.is_empty() => {
                     self.ended = true;
                     return self.decoder.finish().map_err(during);
                 }
-                Received::End(Ok(())) => {
+                Progress::End => {
                     self.decoder.next_stream().map_err(during)?;
                     let watch = self.reader.watch();
                     let asked = Instant::now();
                     watch.over(self.begin_next()).await?;
                     self.waited += asked.elapsed();
-                }
-                Received::End(Err(error)) => {
-                    return Err(failed(format!("copy from `{name}`"), error));
                 }
             }
         }

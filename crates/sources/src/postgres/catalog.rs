@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::driver::{Connection, Oid};
 use sluice_contracts::documents::{KeyType, Relation};
 use sluice_contracts::{Error, Kind, Result};
-use sqlx::postgres::PgConnection;
-use sqlx::postgres::types::Oid;
-use sqlx::{Column as _, Row as _};
 
 use super::BTREE;
 use super::columns::{Attribute, RawAttribute, attributes};
@@ -37,10 +35,7 @@ pub(super) struct CatalogEntry {
 }
 
 /// Looks a relation up.
-pub(super) async fn find(
-    connection: &mut PgConnection,
-    relation: &Relation,
-) -> Result<CatalogEntry> {
+pub(super) async fn find(connection: &mut Connection, relation: &Relation) -> Result<CatalogEntry> {
     refuse_foreign(relation)?;
     match relation {
         Relation::Query(sql) => find_query(connection, sql).await,
@@ -48,7 +43,7 @@ pub(super) async fn find(
     }
 }
 
-async fn find_table(connection: &mut PgConnection, relation: &Relation) -> Result<CatalogEntry> {
+async fn find_table(connection: &mut Connection, relation: &Relation) -> Result<CatalogEntry> {
     let what = || format!("describe table `{relation}`");
     refuse_closed_schema(connection, relation).await?;
     let name = dialect::literal(&dialect::relation(relation));
@@ -116,7 +111,7 @@ async fn find_table(connection: &mut PgConnection, relation: &Relation) -> Resul
 
 /// Reads the correlation of each column of a table. A partitioned table gives no correlations, because its
 /// rows lie in its partitions.
-async fn correlations(connection: &mut PgConnection, oid: u32) -> Result<BTreeMap<String, f64>> {
+async fn correlations(connection: &mut Connection, oid: u32) -> Result<BTreeMap<String, f64>> {
     let sql = format!(
         "select s.attname::text, s.correlation::float8 from pg_stats s \
          join pg_namespace n on n.nspname = s.schemaname \
@@ -129,7 +124,7 @@ async fn correlations(connection: &mut PgConnection, oid: u32) -> Result<BTreeMa
 }
 
 /// A query's columns, from the server's own description of its result.
-async fn find_query(connection: &mut PgConnection, sql: &str) -> Result<CatalogEntry> {
+async fn find_query(connection: &mut Connection, sql: &str) -> Result<CatalogEntry> {
     let what = || "describe query".to_owned();
     // The query stands on lines of its own, so that a comment at its end swallows nothing. `limit 0`
     // on the right of the join makes one row of NULLs: the query is planned and not executed.
@@ -141,16 +136,9 @@ async fn find_query(connection: &mut PgConnection, sql: &str) -> Result<CatalogE
     let row = found.first().ok_or_else(|| Error::bug(what()))?;
     let mut raw = Vec::new();
     for column in row.columns() {
-        let Some(oid) = column.type_info().oid() else {
-            return Err(Error::invalid(format!(
-                "describe query: column `{}` has a type that the driver cannot name",
-                column.name()
-            ))
-            .hint("cast it in the query"));
-        };
         raw.push(RawAttribute {
-            name: column.name().to_owned(),
-            oid: oid.0,
+            name: column.name.clone(),
+            oid: column.oid.0,
             typmod: -1,
             nullable: true,
             display: String::new(),
@@ -185,7 +173,7 @@ pub(super) fn unpopulated(doing: &str, view: &str) -> Error {
 }
 
 /// Why a relation was not found, with the name that was probably meant.
-async fn not_found(connection: &mut PgConnection, relation: &Relation) -> Result<Error> {
+async fn not_found(connection: &mut Connection, relation: &Relation) -> Result<Error> {
     let Relation::Table { schema, name, .. } = relation else {
         return Ok(Error::bug("look a query up"));
     };

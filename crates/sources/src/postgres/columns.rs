@@ -2,9 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::driver::{Connection, Oid, Row};
 use sluice_contracts::{Error, Result};
-use sqlx::postgres::types::Oid;
-use sqlx::postgres::{PgConnection, PgRow};
 
 use super::FIRST_USER_OID;
 use super::connection::{get, if_allowed, rows, text};
@@ -49,7 +48,7 @@ pub(super) struct RawAttribute {
 }
 
 impl RawAttribute {
-    pub(super) fn read(row: &PgRow) -> Result<Self> {
+    pub(super) fn read(row: &Row) -> Result<Self> {
         Ok(Self {
             name: text(row, 0)?,
             oid: get::<Oid>(row, 1)?.0,
@@ -82,7 +81,7 @@ struct TypeRow {
 
 /// Unwraps domains and arrays down to their base types.
 pub(super) async fn attributes(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     raw: Vec<RawAttribute>,
 ) -> Result<Vec<Attribute>> {
     let types = types(connection, raw.iter().map(|attribute| attribute.oid)).await?;
@@ -100,7 +99,7 @@ pub(super) async fn attributes(
 
 /// The modifier of a `numeric` with as many digits after the point as the currency of this
 /// database has: `lc_monetary` says so, and the values are meant that way.
-async fn money_typmod(connection: &mut PgConnection) -> Result<i32> {
+async fn money_typmod(connection: &mut Connection) -> Result<i32> {
     const SQL: &str = "select pg_catalog.scale('0'::pg_catalog.money::pg_catalog.numeric)";
     let found = rows(connection, SQL, || "look up the digits of money".to_owned()).await?;
     let scale = found.first().map(|row| get::<i32>(row, 0)).transpose()?.unwrap_or(2);
@@ -168,7 +167,7 @@ fn inside(composite: u32, types: &HashMap<u32, TypeRow>) -> Vec<&TypeRow> {
 }
 
 async fn types(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     oids: impl Iterator<Item = u32>,
 ) -> Result<HashMap<u32, TypeRow>> {
     let oids: Vec<String> = oids.map(|oid| oid.to_string()).collect();
@@ -221,7 +220,7 @@ async fn types(
 
 /// The extensions that types belong to. Without the catalogs that say it, a type of an extension is
 /// taken for a user's own.
-async fn extensions(connection: &mut PgConnection, types: &[u32]) -> Result<HashMap<u32, String>> {
+async fn extensions(connection: &mut Connection, types: &[u32]) -> Result<HashMap<u32, String>> {
     let oids = types.iter().filter(|oid| **oid >= FIRST_USER_OID);
     let oids: Vec<String> = oids.map(u32::to_string).collect();
     if oids.is_empty() {

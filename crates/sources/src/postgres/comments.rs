@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::driver::Connection;
 use sluice_contracts::Result;
 use sluice_contracts::documents::Column;
-use sqlx::postgres::PgConnection;
 
 use super::connection::{comment, if_allowed};
 use crate::naming;
@@ -20,7 +20,7 @@ pub(super) struct Comments {
 impl Comments {
     /// The comments on the relation with this oid; none where this user may not read them, and none
     /// for a query.
-    pub(super) async fn of(connection: &mut PgConnection, oid: Option<u32>) -> Result<Self> {
+    pub(super) async fn of(connection: &mut Connection, oid: Option<u32>) -> Result<Self> {
         let Some(oid) = oid else { return Ok(Self::default()) };
         let sql = format!(
             "select a.attname::text, d.description from pg_description d \

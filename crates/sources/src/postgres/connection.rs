@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use rustls::crypto::CryptoProvider;
 use sluice_contracts::job::RowSecurity;
 use sluice_contracts::{Error, Kind, Result};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 
-use super::address::socket;
+use super::driver::{Connection, Failure, FromText, Options, Row};
 use super::server_error::{POOL_HINT, failed, not_found};
 use crate::source::NoConnectionLeft;
 
@@ -67,18 +64,15 @@ and exists (select from pg_settings where name = 'lc_monetary' and source like '
 /// is between it and this program. So nothing stays prepared, and everything that depends on a
 /// setting, on a lock or on what was read before is done in a transaction.
 pub(super) async fn connect(
-    options: PgConnectOptions,
+    mut options: Options,
     label: &str,
     application: &str,
     plans: bool,
-) -> Result<PgConnection> {
-    choose_cryptography();
-    // PgBouncer refuses parameters that it does not track, and that is one.
-    let options = options.extra_float_digits(None);
-    let options = options.application_name(application).disable_statement_logging();
+) -> Result<Connection> {
+    options.application = Some(application.to_owned());
     let what = || format!("connect to `{label}`");
-    let is_socket = socket(&options).is_some();
-    match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
+    let is_socket = options.socket().is_some();
+    match tokio::time::timeout(CONNECT_TIMEOUT, Connection::open(&options)).await {
         Ok(Err(error)) if plans => Err(not_found(what(), error, is_socket)),
         Ok(connected) => connected.map_err(|error| failed(what(), error)),
         Err(_) => {
@@ -91,7 +85,7 @@ pub(super) async fn connect(
 
 /// Begins a transaction of `isolation` that reads, whose settings are not known yet. From its first
 /// statement on, the time limit that a role or the server has set for statements does not count.
-pub(super) async fn begin(connection: &mut PgConnection, isolation: &str) -> Result<()> {
+pub(super) async fn begin(connection: &mut Connection, isolation: &str) -> Result<()> {
     let sql = format!(
         "begin transaction isolation level {isolation} read only; set local statement_timeout to 0"
     );
@@ -100,7 +94,7 @@ pub(super) async fn begin(connection: &mut PgConnection, isolation: &str) -> Res
 
 /// The same, and waits for it no longer than for a connection: a pooler has the first statement of
 /// each transaction wait until a connection of the server is free.
-pub(super) async fn begin_soon(connection: &mut PgConnection, isolation: &str) -> Result<()> {
+pub(super) async fn begin_soon(connection: &mut Connection, isolation: &str) -> Result<()> {
     let begun = tokio::time::timeout(CONNECT_TIMEOUT, begin(connection, isolation)).await;
     begun.unwrap_or_else(|_| {
         let said = format!("no answer after {} s", CONNECT_TIMEOUT.as_secs());
@@ -110,28 +104,18 @@ pub(super) async fn begin_soon(connection: &mut PgConnection, isolation: &str) -
 }
 
 /// Makes the settings of the transaction known.
-pub(super) async fn settle(connection: &mut PgConnection) -> Result<()> {
+pub(super) async fn settle(connection: &mut Connection) -> Result<()> {
     let what = || "set up a transaction".to_owned();
     execute(connection, SETTINGS, what).await?;
     if_allowed(connection, MONEY, what).await.map(drop)
 }
 
-/// Gives the process a provider of cryptography, if it has none. The driver names one for the
-/// connection and leaves another to the process when it verifies a certificate without its name;
-/// in a build that contains two, rustls chooses neither and panics.
-fn choose_cryptography() {
-    if CryptoProvider::get_default().is_none() {
-        // Another thread may have been first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-}
-
 /// What a catalog says that serves extras only; `None` if this user may not read it.
 pub(super) async fn if_allowed(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     sql: &str,
     what: impl FnOnce() -> String,
-) -> Result<Option<Vec<PgRow>>> {
+) -> Result<Option<Vec<Row>>> {
     match attempt(connection, sql).await.map_err(|error| failed(what(), error)) {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.kind() == Kind::Denied => {
@@ -143,15 +127,12 @@ pub(super) async fn if_allowed(
 }
 
 /// Runs a query whose failure does not end the transaction.
-pub(super) async fn attempt(
-    connection: &mut PgConnection,
-    sql: &str,
-) -> Result<Vec<PgRow>, sqlx::Error> {
+pub(super) async fn attempt(connection: &mut Connection, sql: &str) -> Result<Vec<Row>, Failure> {
     let sql = format!("savepoint attempt; {sql}; release savepoint attempt");
-    let found = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *connection).await;
+    let found = connection.query(&sql).await;
     if found.is_err() {
         let undo = "rollback to savepoint attempt; release savepoint attempt";
-        if let Err(error) = connection.execute(undo).await {
+        if let Err(error) = connection.query(undo).await {
             // The first error is returned. It says so too, if the connection is lost.
             tracing::debug!("could not go back to a savepoint: {error}");
         }
@@ -161,57 +142,44 @@ pub(super) async fn attempt(
 
 /// Runs statements that return nothing.
 pub(super) async fn execute(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     sql: &str,
     what: impl FnOnce() -> String,
 ) -> Result<()> {
-    let statement = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
-    connection.execute(statement).await.map(drop).map_err(|error| failed(what(), error))
+    connection.query(sql).await.map(drop).map_err(|error| failed(what(), error))
 }
 
 /// Runs a query and holds all of its rows.
 pub(super) async fn rows(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     sql: &str,
     what: impl FnOnce() -> String,
-) -> Result<Vec<PgRow>> {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-        .fetch_all(connection)
-        .await
-        .map_err(|error| failed(what(), error))
+) -> Result<Vec<Row>> {
+    connection.query(sql).await.map_err(|error| failed(what(), error))
 }
 
 /// A column of a row, by position.
-pub(super) fn get<'r, T>(row: &'r PgRow, at: usize) -> Result<T>
-where
-    T: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
-{
-    sqlx::Row::try_get(row, at).map_err(|error| failed("read the catalog".to_owned(), error))
+pub(super) fn get<T: FromText>(row: &Row, at: usize) -> Result<T> {
+    row.get(at).map_err(|error| failed("read the catalog".to_owned(), error))
 }
 
 /// A comment of a row, by position. Bytes that are not UTF-8 are replaced: it is for people.
-pub(super) fn comment(row: &PgRow, at: usize) -> Result<Option<String>> {
-    let during = |error| failed("read the catalog".to_owned(), error);
-    let value = sqlx::Row::try_get_raw(row, at).map_err(during)?;
-    if sqlx::ValueRef::is_null(&value) {
-        return Ok(None);
-    }
-    let bytes = value.as_bytes().map_err(|source| during(sqlx::Error::Decode(source)))?;
-    Ok(Some(String::from_utf8_lossy(bytes).into_owned()))
+pub(super) fn comment(row: &Row, at: usize) -> Result<Option<String>> {
+    let bytes = row.bytes(at).map_err(|error| failed("read the catalog".to_owned(), error))?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }
 
 /// A name of a row, by position. A database of encoding `SQL_ASCII` accepts any bytes as a name:
 /// those that are not UTF-8 are replaced in the error.
-pub(super) fn name(row: &PgRow, at: usize) -> Result<Result<String, String>> {
+pub(super) fn name(row: &Row, at: usize) -> Result<Result<String, String>> {
     let during = |error| failed("read the catalog".to_owned(), error);
-    let value = sqlx::Row::try_get_raw(row, at).map_err(during)?;
-    let bytes = value.as_bytes().map_err(|source| during(sqlx::Error::Decode(source)))?;
+    let bytes = row.bytes(at).map_err(during)?.ok_or_else(|| during(Failure::Unexpected(at)))?;
     let name = String::from_utf8(bytes.to_vec());
     Ok(name.map_err(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 /// The same, for a caller that can do nothing without the name.
-pub(super) fn text(row: &PgRow, at: usize) -> Result<String> {
+pub(super) fn text(row: &Row, at: usize) -> Result<String> {
     name(row, at)?.map_err(|lossy| {
         Error::data(format!("read the catalog: the name `{lossy}` is not UTF-8")).hint(
             "the database's encoding is SQL_ASCII: rename the column or type, or move the table \

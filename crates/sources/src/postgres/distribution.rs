@@ -1,9 +1,9 @@
 //! Where a key's values lie, from statistics or a sample; never from the whole table.
 
+use super::driver::Connection;
 use sluice_contracts::documents::KeyType;
 use sluice_contracts::job::TableJob;
 use sluice_contracts::{Error, Result};
-use sqlx::postgres::PgConnection;
 
 use super::connection::{get, if_allowed, rows};
 use super::dialect::{self, identifier, literal};
@@ -25,7 +25,7 @@ const ESTIMATED_SPANS: f64 = 128.0;
 /// Tables use statistics, or else a sample of their pages, which unlike a walk along an index also
 /// shows how many rows lie between two keys. A relation without pages uses the server's estimates.
 pub(super) async fn find(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     table: &TableJob,
     piece: &Piece,
     key: &Key,
@@ -48,7 +48,7 @@ pub(super) async fn find(
 
 /// The histogram and the most common values of the last ANALYZE, if it saw most of the table.
 async fn statistics(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     relation: &str,
     piece: &Piece,
     key: &Key,
@@ -94,7 +94,7 @@ async fn statistics(
 
 /// One array of `pg_stats`, element by element; `None` for infinities.
 async fn values(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     array: &str,
     of: &str,
     key: &Key,
@@ -111,7 +111,7 @@ async fn values(
 
 /// Keys from pages spread over the whole table.
 async fn sample(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     table: &TableJob,
     relation: &str,
     piece: &Piece,
@@ -147,7 +147,7 @@ async fn sample(
 /// What the server's planner expects below each key, asked by bisection. Reads no table, and knows
 /// as much about views, joins and filters as the server.
 async fn estimates(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     table: &TableJob,
     relation: &str,
     key: &Key,

@@ -5,8 +5,8 @@
 //! ([`if_allowed`](super::connection::if_allowed)). All others are essential, and the plan is
 //! refused with the server's error.
 
+use super::driver::Connection;
 use sluice_contracts::Result;
-use sqlx::postgres::PgConnection;
 
 use super::connection::{get, rows};
 use super::dialect::literal;
@@ -42,7 +42,7 @@ const EXTRAS: &[(&str, &[&str])] = &[
 ];
 
 /// What is left out for this user, each with the catalogs that are closed.
-pub(super) async fn left_out(connection: &mut PgConnection) -> Result<Vec<String>> {
+pub(super) async fn left_out(connection: &mut Connection) -> Result<Vec<String>> {
     let names: Vec<String> =
         EXTRAS.iter().flat_map(|(_, catalogs)| *catalogs).map(|name| literal(name)).collect();
     let sql = format!(

@@ -2,17 +2,16 @@
 
 use std::collections::HashSet;
 
+use super::driver::{Connection, Oid};
 use sluice_contracts::Result;
 use sluice_contracts::job::TableName;
-use sqlx::postgres::PgConnection;
-use sqlx::postgres::types::Oid;
 
 use super::connection::{get, if_allowed, name, rows};
 use super::{dialect, unlogged};
 use crate::source::Listing;
 
 /// Lists the database's own tables.
-pub(super) async fn list(connection: &mut PgConnection) -> Result<Listing> {
+pub(super) async fn list(connection: &mut Connection) -> Result<Listing> {
     let sql = format!(
         "select n.nspname::text, c.relname::text, case when c.relispartition then 'it is a partition: its rows are read with its parent' \
           when exists (select from pg_inherits i where i.inhrelid = c.oid) \
@@ -46,7 +45,7 @@ pub(super) async fn list(connection: &mut PgConnection) -> Result<Listing> {
 
 /// The tables that belong to extensions. They are listed as any other where this user may not look
 /// that up.
-async fn of_extensions(connection: &mut PgConnection) -> Result<HashSet<u32>> {
+async fn of_extensions(connection: &mut Connection) -> Result<HashSet<u32>> {
     let sql = "select objid from pg_depend where classid = 'pg_class'::regclass and deptype = 'e'";
     let what = || "look which tables belong to extensions".to_owned();
     let found = if_allowed(connection, sql, what).await?.unwrap_or_default();
@@ -55,7 +54,7 @@ async fn of_extensions(connection: &mut PgConnection) -> Result<HashSet<u32>> {
 
 /// Connections that this user can open, this one included, which ends before they are needed. `None`
 /// if this user may not read who is connected.
-pub(super) async fn connections(connection: &mut PgConnection) -> Result<Option<u32>> {
+pub(super) async fn connections(connection: &mut Connection) -> Result<Option<u32>> {
     let sql = "\
         select greatest(1, 1 + least( \
           case when not r.rolsuper and r.rolconnlimit >= 0 then r.rolconnlimit - \

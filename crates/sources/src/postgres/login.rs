@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
+use super::driver::Options;
 use sluice_contracts::job::nearest_hint;
 use sluice_contracts::ports::DatabaseLogin;
 use sluice_contracts::{Error, Kind, Result};
-use sqlx::postgres::PgConnectOptions;
 
 use crate::place::Protection;
 
@@ -89,7 +89,7 @@ impl Credentials {
     }
 
     /// The options of one connection. A token is asked for each time, because it expires.
-    pub(super) async fn complete(&self, options: &PgConnectOptions) -> Result<PgConnectOptions> {
+    pub(super) async fn complete(&self, options: &Options) -> Result<Options> {
         let Self::OfAccount { user, account } = self else { return Ok(options.clone()) };
         let what = || "log in to the source by an account of Google Cloud";
         let account = account.as_ref().ok_or_else(|| {
@@ -104,7 +104,7 @@ impl Credentials {
         let user = user.to_lowercase();
         let user = user.strip_suffix(SUFFIX).unwrap_or(&user);
         let token = account.token().await.map_err(during)?;
-        Ok(options.clone().username(user).password(&token))
+        Ok(Options { user: user.to_owned(), password: Some(token), ..options.clone() })
     }
 
     /// Whether the server has refused the account's token, which may have expired since it was asked

@@ -7,9 +7,9 @@ mod columns;
 mod comments;
 mod connection;
 mod copy;
-mod copy_connection;
 mod dialect;
 mod distribution;
+mod driver;
 mod extras;
 mod listing;
 mod login;
@@ -34,9 +34,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sluice_contracts::ports::DatabaseLogin;
 use sluice_contracts::{Error, Result};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use self::address::Address;
+use self::driver::{Connection, Options};
 use self::login::Credentials;
 use self::silence::SILENCE;
 use crate::documentation::TypeRow;
@@ -84,17 +84,17 @@ impl SourceKind for Postgres {
         let Address { options, credentials, files, silence } = address::read(url.text())?;
         let credentials = credentials.with_account(login);
         let label = url.label(|| {
-            let place = match address::socket(&options) {
+            let place = match options.socket() {
                 Some(socket) => socket.display().to_string(),
-                None => format!("{}:{}", options.get_host(), options.get_port()),
+                None => format!("{}:{}", options.host, options.port),
             };
-            let database = options.get_database().unwrap_or_else(|| options.get_username());
+            let database = options.database();
             match &credentials {
                 // The account is not known before a connection is made.
                 Credentials::OfAccount { user: None, .. } => {
                     format!("postgres://{place}/{database}")
                 }
-                _ => format!("postgres://{}@{place}/{database}", options.get_username()),
+                _ => format!("postgres://{}@{place}/{database}", options.user),
             }
         });
         let secrets = url.secrets().clone();
@@ -115,7 +115,7 @@ struct Server(Arc<Database>);
 
 /// One database of a server.
 struct Database {
-    options: PgConnectOptions,
+    options: Options,
     credentials: Credentials,
     /// Certificates and keys that the URL or a variable names, each with that name.
     files: Vec<(String, PathBuf)>,
@@ -126,12 +126,12 @@ struct Database {
 }
 
 impl Database {
-    async fn connect(&self, application: &str) -> Result<PgConnection> {
+    async fn connect(&self, application: &str) -> Result<Connection> {
         self.connect_as(application, false).await
     }
 
     /// `plans` says that it is the first connection to this address.
-    async fn connect_as(&self, application: &str, plans: bool) -> Result<PgConnection> {
+    async fn connect_as(&self, application: &str, plans: bool) -> Result<Connection> {
         let connected = async {
             address::find_files(&self.files)?;
             match self.connect_once(application, plans).await {
@@ -146,7 +146,7 @@ impl Database {
         connected.await.map_err(explained)
     }
 
-    async fn connect_once(&self, application: &str, plans: bool) -> Result<PgConnection> {
+    async fn connect_once(&self, application: &str, plans: bool) -> Result<Connection> {
         let options = self.credentials.complete(&self.options).await?;
         connection::connect(options, &self.label, application, plans).await
     }
@@ -167,9 +167,9 @@ impl Source for Server {
 
     fn places(&self) -> Vec<Place> {
         let options = &self.0.options;
-        let server = match address::socket(options) {
+        let server = match options.socket() {
             Some(folder) => Place::Socket(folder.to_owned()),
-            None => Place::Server { host: options.get_host().to_owned(), port: options.get_port() },
+            None => Place::Server { host: options.host.clone(), port: options.port },
         };
         // Variables of this process are not what a job names.
         let files = self.0.files.iter().filter(|(key, _)| address::is_parameter(key));

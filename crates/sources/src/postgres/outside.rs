@@ -3,11 +3,10 @@
 
 use std::collections::HashMap;
 
+use super::driver::{Connection, Oid, Row};
 use sluice_contracts::Result;
 use sluice_contracts::documents::Relation;
 use sluice_contracts::job::TableJob;
-use sqlx::postgres::types::Oid;
-use sqlx::postgres::{PgConnection, PgRow};
 
 use super::FIRST_USER_OID;
 use super::catalog::unpopulated;
@@ -31,11 +30,7 @@ pub(super) struct Below {
 
 /// Looks below a query. The server locks what it plans to read, so the locks of a transaction that
 /// plans the query name that.
-pub(super) async fn below(
-    connection: &mut PgConnection,
-    job: &TableJob,
-    sql: &str,
-) -> Result<Below> {
+pub(super) async fn below(connection: &mut Connection, job: &TableJob, sql: &str) -> Result<Below> {
     const LOCKS: &str = "\
         select count(*) from pg_locks where pid = pg_backend_pid() and locktype = 'relation'";
     const UNPOPULATED: &str = "\
@@ -56,7 +51,7 @@ pub(super) async fn below(
         let counted = rows(connection, LOCKS, what).await?;
         let locks = counted.first().map(|row| get(row, 0)).transpose()?.unwrap_or(0);
         let foreign = rows(connection, FOREIGN, what).await?;
-        let named = |row: &PgRow| Ok((get::<Oid>(row, 0)?.0, get(row, 1)?));
+        let named = |row: &Row| Ok((get::<Oid>(row, 0)?.0, get(row, 1)?));
         let foreign = foreign.iter().map(named).collect::<Result<Vec<_>>>()?;
         let mut outside = foreign_tables(connection, foreign).await?;
         outside.extend(functions(connection, &spelled(job)).await?);
@@ -71,7 +66,7 @@ pub(super) async fn below(
 
 /// Foreign tables in words, each with the server that it lies on, where this user may look that up.
 pub(super) async fn foreign_tables(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tables: Vec<(u32, String)>,
 ) -> Result<Vec<String>> {
     if tables.is_empty() {
@@ -120,7 +115,7 @@ fn spelled(job: &TableJob) -> String {
 ///
 /// The server's own languages see the snapshot only. A function in another language that is not
 /// confined (C as well), and that does not promise to return the same for the same, may do anything.
-async fn functions(connection: &mut PgConnection, sql: &str) -> Result<Vec<String>> {
+async fn functions(connection: &mut Connection, sql: &str) -> Result<Vec<String>> {
     let words =
         |of: &str| format!("select lower(word[1]) from regexp_matches({of}, '\\w+', 'g') word");
     let query = format!(
@@ -155,7 +150,7 @@ async fn functions(connection: &mut PgConnection, sql: &str) -> Result<Vec<Strin
     let Some(found) = if_allowed(connection, &query, what).await? else {
         return Ok(vec![UNKNOWN.to_owned()]);
     };
-    let named = |row: &PgRow| {
+    let named = |row: &Row| {
         let (name, owner): (String, String) = (get(row, 0)?, get(row, 1)?);
         Ok(format!("what function `{name}`{owner} reads over connections of its own"))
     };

@@ -1,10 +1,9 @@
 //! The leaves that a table consists of, and how large each one is.
 
+use super::driver::{Connection, Oid, Row};
 use sluice_contracts::documents::{self, Column};
 use sluice_contracts::job::TableJob;
 use sluice_contracts::{Error, Result};
-use sqlx::postgres::types::Oid;
-use sqlx::postgres::{PgConnection, PgRow};
 
 use super::catalog::CatalogEntry;
 use super::connection::{get, rows};
@@ -47,7 +46,7 @@ struct Leaf {
 
 /// Finds the pieces of what a table job reads, and asks the server's own planner for their rows.
 pub(super) async fn find(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     job: &TableJob,
     found: &CatalogEntry,
     columns: &[Column],
@@ -134,7 +133,7 @@ fn filter(job: &TableJob) -> Option<&str> {
 }
 
 /// Every table of the tree that holds rows itself.
-async fn leaves(connection: &mut PgConnection, job: &TableJob, oid: u32) -> Result<Vec<Leaf>> {
+async fn leaves(connection: &mut Connection, job: &TableJob, oid: u32) -> Result<Vec<Leaf>> {
     let sql = format!(
         "with recursive tree(oid) as (\
            select {oid}::oid union select i.inhrelid from tree t \
@@ -176,7 +175,7 @@ async fn leaves(connection: &mut PgConnection, job: &TableJob, oid: u32) -> Resu
 /// The rows of every leaf, each by its name. Asks the server about some leaves at once: of thousands,
 /// each question counts.
 async fn measure_leaves(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     job: &TableJob,
     leaves: &[Leaf],
     columns: &str,
@@ -242,13 +241,13 @@ pub(super) struct Expected {
 }
 
 /// Asks the server's planner about a query. Reads no table.
-pub(super) async fn explain(connection: &mut PgConnection, sql: &str) -> Result<Expected> {
+pub(super) async fn explain(connection: &mut Connection, sql: &str) -> Result<Expected> {
     let found = explain_all(connection, &[sql.to_owned()]).await?;
     found.first().copied().ok_or_else(|| Error::bug(asking()))
 }
 
 /// The same of several queries, in one question. The server locks what all of them read meanwhile.
-async fn explain_all(connection: &mut PgConnection, queries: &[String]) -> Result<Vec<Expected>> {
+async fn explain_all(connection: &mut Connection, queries: &[String]) -> Result<Vec<Expected>> {
     if queries.is_empty() {
         return Ok(Vec::new());
     }
@@ -270,11 +269,8 @@ fn asking() -> String {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
-fn expected(row: &PgRow) -> Result<Expected> {
-    let text = sqlx::Row::try_get_raw(row, 0)
-        .ok()
-        .and_then(|value| value.as_str().ok().map(str::to_owned))
-        .ok_or_else(|| Error::bug(asking()))?;
+fn expected(row: &Row) -> Result<Expected> {
+    let text: String = get(row, 0)?;
     let plan: serde_json::Value =
         serde_json::from_str(&text).map_err(|source| Error::bug(asking()).because(source))?;
     let number = |key| plan.pointer(&format!("/0/Plan/{key}")).and_then(serde_json::Value::as_f64);
@@ -306,7 +302,7 @@ fn reads_all(node: &serde_json::Value) -> bool {
 }
 
 /// Oids of every table of the tree that holds rows itself.
-pub(super) async fn leaf_oids(connection: &mut PgConnection, oid: u32) -> Result<Vec<u32>> {
+pub(super) async fn leaf_oids(connection: &mut Connection, oid: u32) -> Result<Vec<u32>> {
     let sql = format!(
         "with recursive tree(oid) as (\
            select {oid}::oid union select i.inhrelid from tree t \

@@ -1,9 +1,8 @@
 //! A job's own SQL: one query, or one condition.
 
+use super::driver::Connection;
 use sluice_contracts::documents::Relation;
 use sluice_contracts::{Error, Result};
-use sqlx::AssertSqlSafe;
-use sqlx::postgres::PgConnection;
 
 use super::connection::execute;
 use super::dialect;
@@ -16,7 +15,7 @@ use super::server_error::{failed, is_several_statements, sqlstate};
 ///
 /// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY>
 pub(super) async fn refuse(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     relation: &Relation,
     filter: Option<&str>,
 ) -> Result<()> {
@@ -31,8 +30,7 @@ pub(super) async fn refuse(
     for sql in statements {
         let what = || format!("read the SQL of `{relation}`");
         execute(connection, "savepoint pieces", what).await?;
-        let query = sqlx::query(AssertSqlSafe(format!("explain {sql}"))).persistent(false);
-        let planned = query.execute(&mut *connection).await;
+        let planned = connection.run_single(&format!("explain {sql}")).await;
         let back = "rollback to savepoint pieces; release savepoint pieces";
         execute(connection, back, what).await?;
         match planned {

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use super::driver::{Connection, Failure, Progress};
+use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use sluice_contracts::documents::{Relation, Table, Unit};
 use sluice_contracts::{Error, Kind, Result};
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Executor};
 
 use super::batches::PgBatches;
 use super::connection::{begin, begin_soon, execute, get, if_allowed, row_security, rows, settle};
-use super::copy_connection::{CopyConnection, Received};
+use super::copy::CopyDecoder;
 use super::partitions::MOST_LOCKED;
 use super::server_error::{failed, lacks_user_mapping, sqlstate};
 use super::silence::{SILENCE, Watch};
@@ -23,7 +23,7 @@ const CURSOR: &str = "_sluice_begins";
 /// A connection in a transaction that sees one snapshot.
 pub(super) struct PgReader {
     watch: Watch,
-    line: CopyConnection,
+    line: Connection,
     /// Whether each statement sees a snapshot of its own.
     independent: bool,
     /// This connection's own export, once it was asked for.
@@ -53,7 +53,7 @@ impl PgReader {
     pub(super) async fn join(
         database: &Arc<Database>,
         application: &str,
-        mut connection: PgConnection,
+        mut connection: Connection,
         join: Join<'_>,
     ) -> Result<Option<Self>> {
         let independent = match join {
@@ -78,13 +78,7 @@ impl PgReader {
         if !independent {
             watch.over_process(&mut connection).await?;
         }
-        Ok(Some(Self {
-            watch,
-            line: CopyConnection::Free(connection),
-            independent,
-            exported: None,
-            table: None,
-        }))
+        Ok(Some(Self { watch, line: connection, independent, exported: None, table: None }))
     }
 
     async fn lock(&mut self, table: &Table, relation: &str, only: &str) -> Result<()> {
@@ -94,13 +88,13 @@ impl PgReader {
              and has_table_privilege(oid, 'select')",
             dialect::literal(relation)
         );
-        let found = rows(self.line.free()?, &sql, what).await?;
+        let found = rows(&mut self.line, &sql, what).await?;
         let kind = found.first().map(|row| get::<String>(row, 0)).transpose()?;
         // Other kinds cannot be locked, nor can a table of which this user may read some columns:
         // the server locks that when the query begins.
         if kind.is_some_and(|kind| matches!(kind.as_str(), "r" | "p" | "v")) {
             let sql = format!("lock table {only}{relation} in access share mode");
-            execute(self.line.free()?, &sql, what).await?;
+            execute(&mut self.line, &sql, what).await?;
         }
         Ok(())
     }
@@ -121,7 +115,7 @@ impl PgReader {
         } else {
             format!("{before}declare {CURSOR} no scroll cursor for {query}; close {CURSOR}")
         };
-        match self.line.free()?.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await {
+        match self.line.query(&sql).await {
             Ok(_) => {}
             Err(error) if is_altered(&error) => {
                 return Err(altered(table, failed("begin its query".to_owned(), error).chain()));
@@ -131,7 +125,7 @@ impl PgReader {
         if self.independent {
             return Ok(());
         }
-        match replacements::find(self.line.free()?, whole).await? {
+        match replacements::find(&mut self.line, whole).await? {
             Some(change) => Err(altered(table, change)),
             None => Ok(()),
         }
@@ -153,12 +147,22 @@ impl PgReader {
                 if guarded { "rollback to savepoint leaves; " } else { "savepoint leaves; " };
             self.begins(table, before, query, whole).await?;
         }
-        self.line.copy(dialect::copy(query))
+        let begun = self.line.begin_copy(&dialect::copy(query)).await;
+        begun.map_err(|error| failed(copying(table), error))
     }
 
-    /// The next part of the COPY, or the end of the connection.
-    pub(super) async fn receive(&mut self) -> Result<Received> {
-        self.watch.over(self.line.receive()).await
+    /// Waits for more rows, when all that have come are taken.
+    pub(super) async fn receive(&mut self, table: &Table) -> Result<Progress> {
+        let received = async {
+            let received = self.line.receive_copied().await;
+            received.map_err(|error| failed(copying(table), error))
+        };
+        self.watch.over(received).await
+    }
+
+    /// Has the decoder take what has come, up to the end of a batch, which is returned.
+    pub(super) fn decode(&mut self, decoder: &mut CopyDecoder) -> Result<Option<RecordBatch>> {
+        self.line.take_copied(decoder)
     }
 
     /// Whether the table of the last check has no children.
@@ -176,12 +180,12 @@ impl PgReader {
         let what = || "end a unit".to_owned();
         if self.independent {
             self.table = None;
-            return execute(self.line.free()?, "commit", what).await;
+            return execute(&mut self.line, "commit", what).await;
         }
         match &self.table {
             // Ends the locks of the leaves.
             Some(OpenTable { guarded: true, .. }) => {
-                execute(self.line.free()?, "rollback to savepoint leaves", what).await
+                execute(&mut self.line, "rollback to savepoint leaves", what).await
             }
             _ => Ok(()),
         }
@@ -193,7 +197,7 @@ impl PgReader {
             return Ok(());
         }
         let what = || "end the locks of a table".to_owned();
-        execute(self.line.free()?, CLOSE_TABLE, what).await?;
+        execute(&mut self.line, CLOSE_TABLE, what).await?;
         self.table = None;
         Ok(())
     }
@@ -205,17 +209,17 @@ impl PgReader {
         let what = || "begin a unit".to_owned();
         if self.independent {
             // Each statement sees a snapshot of its own in it.
-            begin(self.line.free()?, "read committed").await?;
-            settle(self.line.free()?).await?;
-            execute(self.line.free()?, &set, what).await?;
-            self.watch.over_process(self.line.free()?).await?;
+            begin(&mut self.line, "read committed").await?;
+            settle(&mut self.line).await?;
+            execute(&mut self.line, &set, what).await?;
+            self.watch.over_process(&mut self.line).await?;
         } else {
             let last = self.table.as_ref();
             if last.is_some_and(|last| last.is_checked && last.index == table.index) {
                 return Ok(());
             }
             self.close_table().await?;
-            execute(self.line.free()?, &format!("savepoint one_table; {set}"), what).await?;
+            execute(&mut self.line, &format!("savepoint one_table; {set}"), what).await?;
         }
         self.table = Some(open);
         let is_tree = self.check_shape(table).await?;
@@ -228,7 +232,7 @@ impl PgReader {
     /// Refuses a table that is not what was planned, and locks it. Returns whether it is a tree.
     async fn check_shape(&mut self, table: &Table) -> Result<bool> {
         let filter = table.filter.as_deref();
-        pieces::refuse(self.line.free()?, &table.relation, filter).await?;
+        pieces::refuse(&mut self.line, &table.relation, filter).await?;
         let altered = |why| altered(table, why);
         let gone = |error: Error| match error.kind() {
             Kind::NotFound => altered("it is gone".to_owned()),
@@ -240,7 +244,7 @@ impl PgReader {
         if locks {
             self.lock(table, &relation, "only ").await.map_err(gone)?;
         }
-        let shape = survey::shape_now(self.line.free()?, &table.relation, &table.columns).await;
+        let shape = survey::shape_now(&mut self.line, &table.relation, &table.columns).await;
         let (shape, leaves) = match shape {
             Ok(found) => found,
             Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Data) => {
@@ -266,6 +270,11 @@ impl PgReader {
     }
 }
 
+/// What is done when rows are read.
+pub(super) fn copying(table: &Table) -> String {
+    format!("copy from `{}`", table.name)
+}
+
 /// The error of a table that is not what it was when the run was planned.
 fn altered(table: &Table, why: String) -> Error {
     Error::data(format!("read table `{}`: it was altered since the run was planned", table.name))
@@ -275,9 +284,9 @@ fn altered(table: &Table, why: String) -> Error {
 
 /// Whether the server does not find a table, column, function or type that the table was planned
 /// with. What it says of a foreign table's user is of the same class.
-fn is_altered(error: &sqlx::Error) -> bool {
+fn is_altered(error: &Failure) -> bool {
     let names = ["42P01", "42703", "42704", "42804", "42883"];
-    sqlstate(error).is_some_and(|code| names.contains(&&*code)) && !lacks_user_mapping(error)
+    sqlstate(error).is_some_and(|code| names.contains(&code)) && !lacks_user_mapping(error)
 }
 
 #[async_trait]
@@ -286,7 +295,7 @@ impl Reader for PgReader {
         if let Some(token) = &self.exported {
             return Ok(token.clone());
         }
-        let token = snapshot_token::export(self.line.free()?).await?;
+        let token = snapshot_token::export(&mut self.line).await?;
         self.exported = Some(token.clone());
         Ok(token)
     }
@@ -299,7 +308,7 @@ impl Reader for PgReader {
                 let what = || "look for the rights that are missing".to_owned();
                 let back =
                     if self.independent { "rollback" } else { "rollback to savepoint one_table" };
-                let connection = self.line.free()?;
+                let connection = &mut self.line;
                 if execute(connection, back, what).await.is_err() {
                     return Err(error);
                 }
@@ -318,7 +327,7 @@ impl Reader for PgReader {
         let watch = self.watch.clone();
         let ask = async {
             let what = || "ask whether another task reads".to_owned();
-            let found = if_allowed(self.line.free()?, &sql, what).await?;
+            let found = if_allowed(&mut self.line, &sql, what).await?;
             found.as_deref().and_then(<[_]>::first).map_or(Ok(true), |row| get(row, 0))
         };
         watch.over(ask).await
@@ -350,7 +359,11 @@ impl Reader for PgReader {
             return Err(Error::transient(format!("{}: the connection is dead", what())));
         }
         while self.line.is_copying() {
-            tokio::time::timeout(SILENCE, self.line.receive()).await.map_err(silent)??;
+            // The error of a COPY is that of the unit. One of the connection comes again below.
+            let skipped = tokio::time::timeout(SILENCE, self.line.skip_copied());
+            if let Err(error) = skipped.await.map_err(silent)? {
+                return Err(failed(what(), error));
+            }
         }
         let sql = match self.table.take() {
             _ if self.independent => "rollback",
@@ -358,7 +371,7 @@ impl Reader for PgReader {
             // Tests only whether the connection and its transaction are alive.
             None => "select",
         };
-        let answer = execute(self.line.free()?, sql, what);
+        let answer = execute(&mut self.line, sql, what);
         tokio::time::timeout(SILENCE, answer).await.map_err(silent)?
     }
 }

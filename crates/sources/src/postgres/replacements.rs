@@ -1,7 +1,7 @@
 //! Changes that every transaction sees, however old its snapshot.
 
+use super::driver::Connection;
 use sluice_contracts::Result;
-use sqlx::postgres::PgConnection;
 
 use super::FIRST_USER_OID;
 use super::connection::{rows, text};
@@ -35,7 +35,7 @@ fn replaced(row: &str) -> String {
 /// whether it was replaced.
 ///
 /// Where a parent is read as a `whole`, the server reads the children that it has now.
-pub(super) async fn find(connection: &mut PgConnection, whole: bool) -> Result<Option<String>> {
+pub(super) async fn find(connection: &mut Connection, whole: bool) -> Result<Option<String>> {
     let sql = format!(
         "with read as (select l.oid, c.oid is not null as is_known, c.relkind, c.relfilenode, \
              n.nspname, c.relname \

@@ -1,8 +1,8 @@
 //! Rights that are missing, and whose they are.
 
+use super::driver::Connection;
 use sluice_contracts::documents::Relation;
 use sluice_contracts::{Error, Kind, Result};
-use sqlx::postgres::PgConnection;
 
 use super::connection::{get, rows};
 use super::dialect;
@@ -10,7 +10,7 @@ use super::dialect;
 /// Refuses a relation whose schema this user may not look into: the server says that of every name
 /// in it, whatever it is.
 pub(super) async fn refuse_closed_schema(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     relation: &Relation,
 ) -> Result<()> {
     let Relation::Table { schema: Some(schema), .. } = relation else { return Ok(()) };
@@ -30,7 +30,7 @@ pub(super) async fn refuse_closed_schema(
 /// The right that the owner of a view lacks: of the relation, if it is a view, and of the views
 /// below it. A view reads with its owner's rights, so a grant to the user of the view does not help.
 pub(super) async fn missing_right_of_owner(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     relation: &Relation,
 ) -> Result<Option<String>> {
     if !matches!(relation, Relation::Table { .. }) {
@@ -63,7 +63,7 @@ pub(super) async fn missing_right_of_owner(
 
 /// An error of a relation, with the hint that helps.
 pub(super) async fn explained(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     relation: &Relation,
     error: Error,
 ) -> Error {

@@ -4,8 +4,8 @@ use std::io::ErrorKind;
 
 use rustls::CertificateError;
 use sluice_contracts::{Error, Kind};
-use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
+use super::driver::{Failure, ServerError};
 use super::unlogged;
 use crate::source::NoConnectionLeft;
 
@@ -17,44 +17,37 @@ const CANCELLED: &str = "the statement was cancelled: by somebody at the server,
                          statements may take 1 minute; look at the server's log, locks and load";
 
 /// The driver's error, classified by who must act on it.
-pub(super) fn failed(what: String, error: sqlx::Error) -> Error {
-    use sqlx::Error as E;
+pub(super) fn failed(what: String, error: Failure) -> Error {
     match error {
-        E::Database(error) => match error.try_downcast::<PgDatabaseError>() {
-            Ok(error) => refused(what, &error),
-            Err(error) => Error::new(Kind::Invalid, what).because(error),
-        },
-        E::Io(error) if let Some(hint) = of_certificate(&error) => {
+        Failure::Refused(error) => refused(what, &error),
+        Failure::Io(error) if let Some(hint) = of_certificate(&error) => {
             Error::new(Kind::Denied, what).because(error).hint(hint)
         }
-        E::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+        Failure::Io(error) if error.kind() == ErrorKind::UnexpectedEof => {
             Error::transient(what).because("the server or the network ended the connection")
         }
-        E::Tls(error) if error.to_string() == "server does not support TLS" => Error::new(
-            Kind::Denied,
-            what,
-        )
-        .because(error)
-        .hint(
+        Failure::Io(error) => Error::transient(what).because(error),
+        Failure::NoTls => Error::new(Kind::Denied, what).because(error).hint(
             "have the server's operator switch TLS on (`ssl = on`), or leave `sslmode` out: the \
-                 connection is not encrypted then",
+             connection is not encrypted then",
         ),
-        E::Io(_) | E::Tls(_) | E::Protocol(_) | E::WorkerCrashed => {
-            Error::transient(what).because(error)
-        }
-        E::Configuration(_) => Error::invalid(what).because(error),
-        E::ColumnDecode { .. } | E::Decode(_) | E::ColumnNotFound(_) => {
-            Error::bug(what).because(error)
-        }
-        error => Error::transient(what).because(error),
+        Failure::Authentication(_) => Error::new(Kind::Denied, what).because(error).hint(
+            "have `pg_hba.conf` ask this user for a password (`scram-sha-256`), or for a certificate",
+        ),
+        Failure::Untrusted => Error::new(Kind::Denied, what).because(error).hint(
+            "check the host in `source.url`: another server may answer there",
+        ),
+        Failure::Unusable(..) => Error::invalid(what).because(error),
+        Failure::Protocol(_) => Error::transient(what).because(error),
+        Failure::Unexpected(_) | Failure::Busy => Error::bug(what).because(error),
     }
 }
 
 /// The same, of the attempt to connect for planning. `is_socket` says that the address is the folder of a
 /// socket. A task finds the same address later: there it is a server that is down for a moment.
-pub(super) fn not_found(what: String, error: sqlx::Error, is_socket: bool) -> Error {
+pub(super) fn not_found(what: String, error: Failure, is_socket: bool) -> Error {
     match error {
-        sqlx::Error::Io(error) if let Some(hint) = of_no_server(&error, is_socket) => {
+        Failure::Io(error) if let Some(hint) = of_no_server(&error, is_socket) => {
             Error::transient(what).because(error).hint(hint)
         }
         error => failed(what, error),
@@ -110,31 +103,27 @@ fn hides_rows(error: &Said<'_>) -> bool {
 }
 
 /// The same, of the driver's error.
-pub(super) fn is_hidden(error: &sqlx::Error) -> bool {
-    let database = error.as_database_error();
-    let database = database.and_then(|error| error.try_downcast_ref());
-    database.is_some_and(|error| hides_rows(&Said::of(error)))
+pub(super) fn is_hidden(error: &Failure) -> bool {
+    error.refused().is_some_and(|error| hides_rows(&Said::of(error)))
 }
 
 /// Whether this user has no account at the server of a foreign table. The code is that of an object
 /// that does not exist.
-pub(super) fn lacks_user_mapping(error: &sqlx::Error) -> bool {
-    let database = error.as_database_error().and_then(|error| error.try_downcast_ref());
-    database.is_some_and(|error: &PgDatabaseError| error.routine() == Some("GetUserMapping"))
+pub(super) fn lacks_user_mapping(error: &Failure) -> bool {
+    error.refused().is_some_and(|error| error.routine.as_deref() == Some("GetUserMapping"))
 }
 
 /// Whether a text that is sent as one statement holds several. The code is that of any text which
 /// is not SQL.
-pub(super) fn is_several_statements(error: &sqlx::Error) -> bool {
-    let database = error.as_database_error().and_then(|error| error.try_downcast_ref());
-    database.is_some_and(|error: &PgDatabaseError| {
-        error.code() == "42601" && error.routine() == Some("exec_parse_message")
+pub(super) fn is_several_statements(error: &Failure) -> bool {
+    error.refused().is_some_and(|error| {
+        error.code == "42601" && error.routine.as_deref() == Some("exec_parse_message")
     })
 }
 
 /// The SQLSTATE of an error, if the server sent one.
-pub(super) fn sqlstate(error: &sqlx::Error) -> Option<String> {
-    error.as_database_error()?.code().map(std::borrow::Cow::into_owned)
+pub(super) fn sqlstate(error: &Failure) -> Option<&str> {
+    error.refused().map(|error| error.code.as_str())
 }
 
 /// The server's own name of a condition whose messages quote values.
@@ -182,12 +171,12 @@ struct Said<'a> {
 }
 
 impl<'a> Said<'a> {
-    fn of(error: &'a PgDatabaseError) -> Self {
+    fn of(error: &'a ServerError) -> Self {
         Self {
-            code: error.code(),
-            message: error.message(),
-            routine: error.routine(),
-            is_fatal: error.severity() == PgSeverity::Fatal,
+            code: &error.code,
+            message: &error.message,
+            routine: error.routine.as_deref(),
+            is_fatal: error.is_fatal,
         }
     }
 }
@@ -327,7 +316,7 @@ fn meaning(error: &Said<'_>) -> (Kind, Option<&'static str>) {
 }
 
 /// The server's error.
-fn refused(what: String, error: &PgDatabaseError) -> Error {
+fn refused(what: String, error: &ServerError) -> Error {
     let said = &Said::of(error);
     let ((kind, hint), code) = (meaning(said), said.code);
     // Messages about values quote the values.

@@ -8,10 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::driver::Connection;
 use sluice_contracts::documents::Table;
 use sluice_contracts::{Error, Kind, Result};
-use sqlx::Connection as _;
-use sqlx::postgres::PgConnection;
 
 use super::Database;
 use super::connection::{begin_soon, get, if_allowed, rows};
@@ -67,7 +66,7 @@ impl Watch {
 
     /// Looks which process of the server works for the connection. It stays the same to the end of
     /// the transaction; after that a pooler may give the connection another one.
-    pub(super) async fn over_process(&self, connection: &mut PgConnection) -> Result<()> {
+    pub(super) async fn over_process(&self, connection: &mut Connection) -> Result<()> {
         let process = Process::of(connection).await?;
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(process);
         Ok(())
@@ -193,7 +192,7 @@ enum Look {
 }
 
 impl Process {
-    async fn of(connection: &mut PgConnection) -> Result<Self> {
+    async fn of(connection: &mut Connection) -> Result<Self> {
         let what = || "look which process of the server this is".to_owned();
         let sql = "select pg_backend_pid(), inet_server_addr()::text, \
                    (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint";
@@ -203,7 +202,7 @@ impl Process {
     }
 
     /// Whether its server has it.
-    async fn look(&self, connection: &mut PgConnection) -> Result<Look> {
+    async fn look(&self, connection: &mut Connection) -> Result<Look> {
         begin_soon(connection, "read committed").await?;
         let other = Self::of(connection).await?;
         if other.address != self.address {

@@ -1,8 +1,7 @@
 //! Tokens with which other connections join a snapshot.
 
+use super::driver::{Connection, Failure};
 use sluice_contracts::{Error, Result};
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Executor};
 
 use super::connection::{get, rows};
 use super::dialect;
@@ -12,7 +11,7 @@ use super::server_error::{failed, sqlstate};
 const NAME_ENDS: char = ' ';
 
 /// Exports the snapshot of this connection's transaction. The token is valid as long as it lasts.
-pub(super) async fn export(connection: &mut PgConnection) -> Result<String> {
+pub(super) async fn export(connection: &mut Connection) -> Result<String> {
     let what = || "export a snapshot".to_owned();
     let found = rows(connection, "select pg_export_snapshot()", what).await?;
     let row = found.first().ok_or_else(|| Error::bug(what()))?;
@@ -25,13 +24,13 @@ pub(super) async fn export(connection: &mut PgConnection) -> Result<String> {
 /// The server names a snapshot by a place in its memory and two counters, and begins them again
 /// when it starts: the name may be that of another run's snapshot by now. So the token says what
 /// the snapshot shows as well. (Those of earlier versions are a name alone.)
-pub(super) async fn joined(connection: &mut PgConnection, token: &str) -> Result<bool> {
+pub(super) async fn joined(connection: &mut Connection, token: &str) -> Result<bool> {
     let (name, meant) = match token.split_once(NAME_ENDS) {
         Some((name, meant)) => (name, Some(meant)),
         None => (token, None),
     };
     let sql = format!("set transaction snapshot {}", dialect::literal(name));
-    match connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await {
+    match connection.query(&sql).await {
         Ok(_) => {}
         Err(error) if is_gone(&error) => return Ok(false),
         Err(error) => return Err(failed("join a snapshot".to_owned(), error)),
@@ -44,7 +43,7 @@ pub(super) async fn joined(connection: &mut PgConnection, token: &str) -> Result
 
 /// What tells the snapshot of this connection from every other: the transactions that it shows, and
 /// when the server was started.
-async fn identity(connection: &mut PgConnection) -> Result<String> {
+async fn identity(connection: &mut Connection) -> Result<String> {
     let what = || "look which snapshot this is".to_owned();
     let sql = "select concat(txid_current_snapshot(), ' since ', \
                (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint)";
@@ -55,6 +54,6 @@ async fn identity(connection: &mut PgConnection) -> Result<String> {
 /// Whether the server reports that a snapshot ended: its file is gone (`undefined_object` since
 /// PostgreSQL 17, `invalid_parameter_value` before), or the transaction that exported it failed and
 /// waits for its end (`object_not_in_prerequisite_state`).
-fn is_gone(error: &sqlx::Error) -> bool {
-    matches!(sqlstate(error).as_deref(), Some("22023" | "42704" | "55000"))
+fn is_gone(error: &Failure) -> bool {
+    matches!(sqlstate(error), Some("22023" | "42704" | "55000"))
 }

@@ -3,9 +3,9 @@
 //! ANALYZE keeps the most common values of a column and the bounds of its histogram, and infinity,
 //! far years and long numbers are at the ends of it.
 
+use super::driver::Connection;
 use sluice_contracts::documents::{Column, OnInvalid, Relation};
 use sluice_contracts::{Kind, Result};
-use sqlx::postgres::PgConnection;
 
 use super::connection::{attempt, text};
 use super::dialect;
@@ -15,7 +15,7 @@ use super::type_table::suspicion_of_element;
 /// A warning for each column in which such a value would end the run, from the statistics of a
 /// table and its leaves. The values stay on the server.
 pub(super) async fn warnings(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     relation: &Relation,
     tables: &[u32],
     columns: &[Column],

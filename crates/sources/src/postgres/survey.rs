@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::driver::{Connection, SslMode};
 use async_trait::async_trait;
 use sluice_contracts::documents::{Column, Cut, Relation, SnapshotPlan, TargetType};
 use sluice_contracts::job::{RowSecurity, TableJob, nearest_hint};
 use sluice_contracts::{Error, Kind, Result};
-use sqlx::Connection as _;
-use sqlx::postgres::{PgConnection, PgSslMode};
 
 use super::Database;
 use super::catalog::{self, CatalogEntry};
@@ -38,7 +37,7 @@ const POOLED: &str = "a pooler of transactions, such as PgBouncer, is before the
 
 /// A connection for planning.
 pub(super) struct PgSurvey {
-    connection: PgConnection,
+    connection: Connection,
     database: Arc<Database>,
     application: String,
     /// Whether a pooler of transactions is between, once it was found out.
@@ -47,7 +46,7 @@ pub(super) struct PgSurvey {
 
 impl PgSurvey {
     pub(super) fn new(
-        connection: PgConnection,
+        connection: Connection,
         database: Arc<Database>,
         application: String,
     ) -> Self {
@@ -93,8 +92,7 @@ impl Survey for PgSurvey {
 
     async fn protection(&mut self) -> Result<Option<Protection>> {
         let demanded = address::protection(&self.database.options);
-        let plain =
-            matches!(self.database.options.get_ssl_mode(), PgSslMode::Disable | PgSslMode::Allow);
+        let plain = self.database.options.ssl_mode == SslMode::Disable;
         if demanded > Protection::None || plain {
             return Ok(Some(demanded));
         }
@@ -132,7 +130,7 @@ impl Survey for PgSurvey {
 impl PgSurvey {
     /// Begins a transaction of its own for each question, so that none keeps the locks of another.
     /// Limits each of its statements: the server goes on with one whose client has given up.
-    async fn begin(&mut self) -> Result<&mut PgConnection> {
+    async fn begin(&mut self) -> Result<&mut Connection> {
         let connection = &mut self.connection;
         let begun = async {
             connection::begin_soon(connection, "read committed").await?;
@@ -186,13 +184,13 @@ impl PgSurvey {
 }
 
 /// The process of the server that carries out the statements of a connection.
-pub(super) async fn backend(connection: &mut PgConnection) -> Result<i32> {
+pub(super) async fn backend(connection: &mut Connection) -> Result<i32> {
     let what = || "look which process of the server answers".to_owned();
     let found = rows(connection, "select pg_backend_pid()", what).await?;
     get(found.first().ok_or_else(|| Error::bug(what()))?, 0)
 }
 
-async fn describe(connection: &mut PgConnection, table: &TableJob) -> Result<Description> {
+async fn describe(connection: &mut Connection, table: &TableJob) -> Result<Description> {
     let what = || format!("describe table `{}`", table.relation);
     execute(connection, &row_security(table.row_security), what).await?;
     refuse_foreign(&table.relation)?;
@@ -239,7 +237,7 @@ async fn describe(connection: &mut PgConnection, table: &TableJob) -> Result<Des
 
 /// Whether policies hide rows of what a table job reads, or of what lies below it.
 async fn hides_rows(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     table: &TableJob,
     found: &CatalogEntry,
 ) -> Result<bool> {
@@ -355,7 +353,7 @@ fn shape(found: &CatalogEntry, columns: &[Column], leaves: &[u32]) -> String {
 /// # Errors
 /// `Data` where a column that was planned is gone or has another type, naming it.
 pub(super) async fn shape_now(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     relation: &Relation,
     planned: &[Column],
 ) -> Result<(String, Option<usize>)> {

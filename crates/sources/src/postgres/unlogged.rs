@@ -1,8 +1,8 @@
 //! Tables of which a standby has no rows.
 
+use super::driver::Connection;
 use sluice_contracts::documents::Relation;
 use sluice_contracts::{Error, Kind, Result};
-use sqlx::postgres::PgConnection;
 
 use super::connection::{attempt, execute, get, rows};
 use super::dialect;
@@ -17,7 +17,7 @@ pub(super) const HINT: &str = "read the primary, or run `ALTER TABLE ... SET LOG
 ///
 /// <https://www.postgresql.org/docs/current/sql-createtable.html#SQL-CREATETABLE-UNLOGGED>
 pub(super) async fn refuse(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     relation: &Relation,
     filter: Option<&str>,
 ) -> Result<()> {

@@ -4,18 +4,18 @@ use sluice_contracts::Kind;
 
 use super::*;
 
-fn options(url: &str) -> Result<PgConnectOptions> {
+fn options_of(url: &str) -> Result<Options> {
     read(url).map(|address| address.options)
 }
 
 fn refusal(url: &str) -> String {
-    let error = options(url).expect_err(url);
+    let error = options_of(url).expect_err(url);
     format!("{} | {}", error.chain(), error.remedy().unwrap_or_default())
 }
 
 fn mode(parameters: &str) -> String {
-    let options = options(&format!("postgres://u@h/d?{parameters}")).unwrap();
-    format!("{:?}", options.get_ssl_mode())
+    let options = options_of(&format!("postgres://u@h/d?{parameters}")).unwrap();
+    format!("{:?}", options.ssl_mode)
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn an_ipv6_address_has_no_brackets() {
         ("postgres://u@x/d?host=::1", "::1"),
         ("postgres://u@127.0.0.1/d", "127.0.0.1"),
     ] {
-        assert_eq!(options(url).unwrap().get_host(), host);
+        assert_eq!(options_of(url).unwrap().host, host);
     }
 }
 
@@ -95,7 +95,7 @@ fn parameters_of_other_clients_are_accepted_and_mistakes_are_not() {
         "schema=public&pgbouncer=true",
         "options=-c%20search_path%3Dshop&options[geqo]=off",
     ] {
-        options(&format!("postgres://u@h/d?{parameters}")).unwrap();
+        options_of(&format!("postgres://u@h/d?{parameters}")).unwrap();
     }
     for (parameters, expected) in [
         ("sslmod=verify-full", "`sslmod` is not a parameter | did you mean `sslmode`?"),
@@ -149,10 +149,10 @@ fn a_url_without_a_user_means_the_one_who_runs_the_program() {
     let own = String::from_utf8(asked.stdout).unwrap();
     let own = variable("PGUSER").unwrap_or_else(|| own.trim().to_owned());
     for url in ["postgres://h/d", "postgres:///d", "postgres://:pw@h/d", "postgres://h/d?user="] {
-        assert_eq!(options(url).unwrap().get_username(), own, "{url}");
+        assert_eq!(options_of(url).unwrap().user, own, "{url}");
     }
     for url in ["postgres://me@h/d", "postgres://h/d?user=me", "postgres://u@h/d?user=me"] {
-        assert_eq!(options(url).unwrap().get_username(), "me", "{url}");
+        assert_eq!(options_of(url).unwrap().user, "me", "{url}");
     }
 }
 
@@ -161,9 +161,9 @@ fn an_address_beside_a_host_is_connected_to_unless_the_name_is_to_be_verified() 
     for parameters in ["hostaddr=10.0.0.1", "hostaddr=10.0.0.1&host=db", "host=db&hostaddr=::1"] {
         for mode in ["prefer", "require", "verify-ca"] {
             let options =
-                options(&format!("postgres://u@h/d?{parameters}&sslmode={mode}")).unwrap();
-            assert_ne!(options.get_host(), "h");
-            assert_ne!(options.get_host(), "db");
+                options_of(&format!("postgres://u@h/d?{parameters}&sslmode={mode}")).unwrap();
+            assert_ne!(options.host, "h");
+            assert_ne!(options.host, "db");
         }
         let said = refusal(&format!("postgres://u@h/d?{parameters}&sslmode=verify-full"));
         assert!(said.contains("whose name is to be verified | leave `hostaddr` out"), "{said}");
@@ -171,8 +171,8 @@ fn an_address_beside_a_host_is_connected_to_unless_the_name_is_to_be_verified() 
     for url in
         ["postgres://u@10.0.0.1/d?hostaddr=10.0.0.1", "postgres:///d?user=u&hostaddr=10.0.0.1"]
     {
-        let options = options(&format!("{url}&sslmode=verify-full")).unwrap();
-        assert_eq!(options.get_host(), "10.0.0.1", "{url}");
+        let options = options_of(&format!("{url}&sslmode=verify-full")).unwrap();
+        assert_eq!(options.host, "10.0.0.1", "{url}");
     }
     let said = refusal("postgres://u@%2Fvar%2Frun/d?hostaddr=10.0.0.1");
     assert!(said.contains("the folder of a socket | keep one"), "{said}");

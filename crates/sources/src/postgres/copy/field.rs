@@ -6,7 +6,7 @@ use sluice_contracts::{Error, Result};
 use super::super::type_table::{Wire, wire_of};
 use super::refusal::Refusal;
 use super::value;
-use crate::builder::Invalid;
+use crate::builder::{ColumnBuilder, Invalid};
 
 /// A column as the decoder needs it.
 #[derive(Debug)]
@@ -34,6 +34,40 @@ impl Field {
             on_invalid: column.on_invalid,
             search: None,
         })
+    }
+
+    /// Appends a value of a row to the column's builder; `None` is NULL. `invalid` counts the values that
+    /// became NULL.
+    pub(super) fn append(
+        &self,
+        value: Option<&[u8]>,
+        row: u64,
+        into: &mut ColumnBuilder,
+        invalid: &mut u64,
+    ) -> Result<()> {
+        let Some(value) = value else {
+            return into.append_null().map_err(|invalid| self.too_long(invalid));
+        };
+        // Most columns are texts, of which all are looked at together.
+        let appended = match (self.wire, &mut *into) {
+            (Wire::Text, ColumnBuilder::Text(texts)) => {
+                texts.append_bytes(value);
+                Ok(())
+            }
+            (Wire::Jsonb, ColumnBuilder::Text(texts))
+                if let Some((1, value)) = value.split_first() =>
+            {
+                texts.append_bytes(value);
+                Ok(())
+            }
+            (wire, into) => value::append(wire, value, into),
+        };
+        if let Err(refusal) = appended {
+            self.refused(&refusal, row)?;
+            into.append_null().map_err(|invalid| self.too_long(invalid))?;
+            *invalid += 1;
+        }
+        Ok(())
     }
 
     /// Decides on a value that could not be appended: an error, or NULL in its place.

@@ -9,6 +9,7 @@ mod interval;
 mod numeric;
 mod range;
 mod refusal;
+mod rows;
 mod times;
 mod value;
 
@@ -17,19 +18,21 @@ use sluice_contracts::documents::{Column, Table, Unit};
 use sluice_contracts::{Error, Result};
 
 use super::dialect;
-use super::type_table::{Wire, suspicion};
-use crate::builder::{BatchBuilder, ColumnBuilder};
+use super::type_table::suspicion;
+use crate::builder::BatchBuilder;
 use field::Field;
+use rows::{Other, Rows};
 
 /// Decodes one COPY stream of a table's columns.
 ///
-/// The stream may arrive in pieces of any size; a piece of whole rows is decoded where it lies.
+/// The stream may arrive in pieces of any size; whole rows are decoded where they lie.
 /// After an error the decoder cannot be used any more.
 ///
 /// It is public for the fuzz target and for measurements.
 #[derive(Debug)]
 pub struct CopyDecoder {
     columns: Vec<Field>,
+    found: Rows,
     batch: BatchBuilder,
     expects: Expects,
     /// The bytes so far of the one item that is not complete yet.
@@ -70,6 +73,7 @@ impl CopyDecoder {
     pub fn new(columns: &[Column]) -> Result<Self> {
         let fields = columns.iter().map(Field::new).collect::<Result<Vec<_>>>()?;
         Ok(Self {
+            found: Rows::default(),
             batch: BatchBuilder::new(columns),
             expects: Expects::Header,
             pending: Vec::new(),
@@ -103,6 +107,30 @@ impl CopyDecoder {
         let full = self.consume(chunk);
         self.bytes += (before - chunk.len()) as u64;
         if full? { self.finish_batch() } else { Ok(None) }
+    }
+
+    /// The same of a stream in the messages that the server sends it in, as far as each message is there to
+    /// its end and holds one whole row. It stops before any other message: take that one out, and give what
+    /// is in it to [`feed`](Self::feed).
+    ///
+    /// # Errors
+    /// `Data` if a value cannot be held by its column and ends the run.
+    pub fn feed_messages(&mut self, input: &mut &[u8]) -> Result<Option<RecordBatch>> {
+        if !matches!(self.expects, Expects::Row) || !self.pending.is_empty() {
+            return Ok(None);
+        }
+        let width = self.columns.len();
+        self.found.find(input, width, self.batch.room());
+        let columns = self.columns.iter().zip(&mut self.batch.columns).zip(&mut self.invalid);
+        for (at, ((column, into), invalid)) in columns.enumerate() {
+            let other = Other { column, first: self.rows + 1, invalid };
+            self.found.append(input, at, width, into, other)?;
+        }
+        let Rows { count, bytes, length, .. } = self.found;
+        *input = input.get(length..).unwrap_or_default();
+        self.rows += count as u64;
+        self.bytes += bytes as u64;
+        if self.batch.end_rows(count, bytes) { self.finish_batch() } else { Ok(None) }
     }
 
     /// The rows that are left, if any, after the last byte of the stream.
@@ -275,37 +303,18 @@ impl CopyDecoder {
         for (column, into) in columns {
             let Some((length, body)) = input.split_first_chunk() else { break };
             let length = i32::from_be_bytes(*length);
-            if length == -1 {
-                into.append_null().map_err(|invalid| column.too_long(invalid))?;
-                *input = body;
+            let invalid = self.invalid.get_mut(reached);
+            let (value, rest) = if length == -1 {
+                (None, body)
             } else {
                 let Some(length) = usize::try_from(length).ok().filter(|n| *n < MAX_VALUE) else {
                     return Err(self.malformed("a value of impossible length"));
                 };
                 let Some((value, rest)) = body.split_at_checked(length) else { break };
-                // Most columns are texts, of which all are looked at together.
-                let appended = match (column.wire, &mut *into) {
-                    (Wire::Text, ColumnBuilder::Text(texts)) => {
-                        texts.append_bytes(value);
-                        Ok(())
-                    }
-                    (Wire::Jsonb, ColumnBuilder::Text(texts))
-                        if let Some((1, value)) = value.split_first() =>
-                    {
-                        texts.append_bytes(value);
-                        Ok(())
-                    }
-                    (wire, into) => value::append(wire, value, into),
-                };
-                if let Err(refusal) = appended {
-                    column.refused(&refusal, self.rows + 1)?;
-                    into.append_null().map_err(|invalid| column.too_long(invalid))?;
-                    if let Some(count) = self.invalid.get_mut(reached) {
-                        *count += 1;
-                    }
-                }
-                *input = rest;
-            }
+                (Some(value), rest)
+            };
+            column.append(value, self.rows + 1, into, invalid.unwrap_or(&mut 0))?;
+            *input = rest;
             reached += 1;
         }
         Ok(reached)

@@ -48,7 +48,7 @@ pub(super) fn append(value: &[u8], into: &mut ColumnBuilder) -> Result<(), Refus
 /// A number of at most four digits to base 10,000, times `10^scale`, in the column's 18 digits: that
 /// is what most numbers of most tables are. `None` for any other, valid or not.
 #[inline]
-fn short(value: &[u8], decimal: Decimal) -> Option<i64> {
+pub(super) fn short(value: &[u8], decimal: Decimal) -> Option<i64> {
     let ([count0, count1, weight0, weight1, sign0, sign1, scale0, _], digits) =
         value.split_first_chunk::<8>()?;
     let (digits, odd) = digits.as_chunks::<2>();

@@ -1,0 +1,163 @@
+//! Which certificates of a server are accepted.
+//!
+//! <https://www.postgresql.org/docs/current/libpq-ssl.html>
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
+use tokio_rustls::TlsConnector;
+
+use super::failure::Failure;
+use super::options::{Options, SslMode};
+
+/// What makes connections with TLS as the options say.
+pub(super) fn connector(options: &Options) -> Result<TlsConnector, Failure> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier: Arc<dyn ServerCertVerifier> = match options.ssl_mode {
+        SslMode::Disable | SslMode::Prefer | SslMode::Require => {
+            Arc::new(Any { provider: Arc::clone(&provider) })
+        }
+        SslMode::VerifyCa => Arc::new(AnyName(verifier(options, &provider)?)),
+        SslMode::VerifyFull => verifier(options, &provider)?,
+    };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|source| unusable("no version of TLS can be used", source))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let config = match (&options.certificate, &options.key) {
+        (Some(certificate), Some(key)) => {
+            let chain = certificates(certificate, "`sslcert` cannot be read")?;
+            let key = PrivateKeyDer::from_pem_file(key)
+                .map_err(|source| unusable("`sslkey` cannot be read", source))?;
+            config
+                .with_client_auth_cert(chain, key)
+                .map_err(|source| unusable("`sslcert` and `sslkey` do not fit", source))?
+        }
+        (None, None) => config.with_no_client_auth(),
+        _ => return Err(Failure::Unusable("`sslcert` and `sslkey` are used together", None)),
+    };
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// Verifies a certificate and its name against the public authorities and that of the options.
+fn verifier(
+    options: &Options,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, Failure> {
+    let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    if let Some(path) = &options.root {
+        let wrong = "`sslrootcert` cannot be read";
+        for certificate in certificates(path, wrong)? {
+            roots.add(certificate).map_err(|source| unusable(wrong, source))?;
+        }
+    }
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .build()
+        .map_err(|source| unusable("`sslrootcert` cannot be used", source))
+}
+
+fn certificates(path: &Path, wrong: &'static str) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    found.map_err(|source| unusable(wrong, source))
+}
+
+fn unusable(what: &'static str, source: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    Failure::Unusable(what, Some(Box::new(source)))
+}
+
+/// Accepts any certificate. The connection is encrypted, and with whom is not known.
+#[derive(Debug)]
+struct Any {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Any {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Verifies a certificate, and not that it is for the name which is connected to.
+#[derive(Debug)]
+struct AnyName(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        // The name is looked at last, when everything else is right.
+        match self.0.verify_server_cert(certificate, chain, name, ocsp, now) {
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
