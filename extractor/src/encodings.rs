@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use arrow_array::{Array as _, ArrayRef, RecordBatch};
 use arrow_data::ArrayData;
 use arrow_schema::DataType;
+use foldhash::fast::RandomState;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
@@ -97,7 +98,7 @@ impl Sample {
 fn pays(arrays: &[&ArrayRef]) -> bool {
     let data: Vec<ArrayData> = arrays.iter().map(|array| elements(array.to_data())).collect();
     let total: usize = data.iter().map(ArrayData::len).sum();
-    let mut seen: HashSet<&[u8]> = HashSet::new();
+    let mut seen: HashSet<&[u8], RandomState> = HashSet::default();
     let (mut count, mut in_first_half, mut bytes) = (0, 0, 0);
     for value in data.iter().flat_map(values) {
         if seen.insert(value) {
@@ -133,13 +134,21 @@ fn values(data: &ArrayData) -> Box<dyn Iterator<Item = &[u8]> + '_> {
                 bytes.get(at(row)?..at(row + 1)?)
             }))
         }
-        (kind, [bytes]) => match kind.primitive_width() {
+        (kind, [bytes]) => match width(kind) {
             Some(width) => {
                 Box::new(rows.filter_map(move |row| bytes.get(row * width..(row + 1) * width)))
             }
             None => Box::new(std::iter::empty()),
         },
         _ => Box::new(std::iter::empty()),
+    }
+}
+
+/// Bytes of each value of a type whose values have one length.
+fn width(kind: &DataType) -> Option<usize> {
+    match kind {
+        DataType::FixedSizeBinary(length) => usize::try_from(*length).ok(),
+        other => other.primitive_width(),
     }
 }
 

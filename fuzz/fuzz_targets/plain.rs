@@ -5,6 +5,9 @@ use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use sluice_contracts::documents::{Column, TargetType};
 
+/// The signature, flags, and the length of an extension.
+const HEADER: usize = 19;
+
 /// The fields of each row, with `None` for NULL. Returns `None` if the stream is not in the format.
 ///
 /// <https://www.postgresql.org/docs/current/sql-copy.html>, "Binary Format".
@@ -35,6 +38,43 @@ fn rows(stream: &[u8], columns: usize) -> Option<Vec<Vec<Option<&[u8]>>>> {
         }
         rows.push(row);
     }
+}
+
+/// The stream in messages: one for each row, of which the first has the header too, and one for what is not
+/// a row.
+pub(crate) fn messages(stream: &[u8], columns: usize) -> Vec<u8> {
+    let mut messages = Vec::new();
+    let mut first = stream;
+    let mut rest = stream.get(HEADER..).unwrap_or_default();
+    while skip_row(&mut rest, columns).is_some() {
+        message(&first[..first.len() - rest.len()], &mut messages);
+        first = rest;
+    }
+    message(first, &mut messages);
+    messages
+}
+
+fn message(bytes: &[u8], into: &mut Vec<u8>) {
+    let length = u32::try_from(bytes.len() + 4).expect("an input is short");
+    into.push(b'd');
+    into.extend(length.to_be_bytes());
+    into.extend_from_slice(bytes);
+}
+
+/// Takes a row off the front, if one is there.
+fn skip_row(rest: &mut &[u8], columns: usize) -> Option<()> {
+    let mut row = *rest;
+    let count = i16::from_be_bytes(*row.first_chunk()?);
+    row = &row[2..];
+    if usize::try_from(count).ok()? != columns {
+        return None;
+    }
+    for _ in 0..columns {
+        let length = take_i32(&mut row)?;
+        row = row.get(usize::try_from(length.max(0)).ok()?..)?;
+    }
+    *rest = row;
+    Some(())
 }
 
 fn take_i32(rest: &mut &[u8]) -> Option<i32> {
@@ -87,7 +127,10 @@ fn same(column: &Column, array: &ArrayRef, row: usize, field: &[u8]) {
             assert_eq!(array.as_string::<i32>().value(row).as_bytes(), field);
         }
         ("jsonb", _) => assert_eq!(array.as_string::<i32>().value(row).as_bytes(), &field[1..]),
-        ("text" | "bytea" | "uuid", TargetType::Bytes) => {
+        ("uuid", TargetType::Bytes) => {
+            assert_eq!(array.as_fixed_size_binary().value(row), field);
+        }
+        ("text" | "bytea", TargetType::Bytes) => {
             assert_eq!(array.as_binary::<i32>().value(row), field);
         }
         ("uuid", _) => {

@@ -15,8 +15,9 @@ use sluice_sources::CopyDecoder;
 
 const ROWS: u32 = 200_000;
 const PASSES: u32 = 7;
-/// The stream comes in pieces of this size, as from a socket.
-const PIECE: usize = 64 << 10;
+/// What a stream begins and ends with.
+const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+const TRAILER: &[u8; 2] = b"\xff\xff";
 
 /// A column's encoding, its target, and its value in a row.
 struct Case {
@@ -78,17 +79,18 @@ fn main() {
     }
 }
 
-/// A stream of rows with one column.
+/// The messages of rows with one column.
 fn stream(value: fn(u32) -> Vec<u8>) -> Vec<u8> {
-    let mut stream = b"PGCOPY\n\xff\r\n\0".to_vec();
-    stream.extend([0; 8]);
+    let mut stream = Vec::new();
     for row in 0..ROWS {
         let value = value(row);
+        let length = i32::try_from(value.len()).expect("a value is short");
+        stream.push(b'd');
+        stream.extend((length + 10).to_be_bytes());
         stream.extend(1_i16.to_be_bytes());
-        stream.extend(i32::try_from(value.len()).expect("a value is short").to_be_bytes());
+        stream.extend(length.to_be_bytes());
         stream.extend(value);
     }
-    stream.extend((-1_i16).to_be_bytes());
     stream
 }
 
@@ -112,13 +114,14 @@ fn pass(case: &Case, stream: &[u8]) -> Duration {
     let mut decoder = CopyDecoder::new(&[column]).expect("the encoding is known");
     let mut rows = 0;
     let began = Instant::now();
-    for mut piece in stream.chunks(PIECE) {
-        while !piece.is_empty() {
-            if let Some(batch) = decoder.feed(&mut piece).expect("the stream is right") {
-                rows += batch.num_rows();
-            }
+    decoder.feed(&mut &HEADER[..]).expect("the header is right");
+    let mut rest = stream;
+    while !rest.is_empty() {
+        if let Some(batch) = decoder.feed_messages(&mut rest).expect("the stream is right") {
+            rows += batch.num_rows();
         }
     }
+    decoder.feed(&mut &TRAILER[..]).expect("the trailer is right");
     let last = decoder.finish().expect("the stream is whole");
     let took = began.elapsed();
     rows += last.map_or(0, |batch| batch.num_rows());

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use arrow_array::builder::{
     BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Decimal256Builder,
-    Float64Builder, Int64Builder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
+    FixedSizeBinaryBuilder, Float64Builder, Int64Builder, Time64MicrosecondBuilder,
+    TimestampMicrosecondBuilder,
 };
 use arrow_array::{ArrayRef, ListArray, RecordBatch, RecordBatchOptions};
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{Field, SchemaRef};
-use sluice_contracts::documents::{Column, Decimal, TargetType, arrow_schema, digits, scalar_type};
+use sluice_contracts::documents::{
+    Column, Decimal, TargetType, arrow_schema, digits, fixed_length, scalar_type,
+};
 use sluice_contracts::{Error, Result};
 
 use crate::text_builder::TextBuilder;
@@ -31,6 +34,8 @@ pub enum ColumnBuilder {
     Text(TextBuilder),
     /// BYTES.
     Bytes(BinaryBuilder),
+    /// BYTES of one length.
+    FixedBytes(FixedSizeBinaryBuilder),
     /// DATE, as days since 1970-01-01.
     Date(Date32Builder),
     /// TIME, as microseconds since midnight.
@@ -70,6 +75,9 @@ impl ListColumn {
 impl ColumnBuilder {
     /// An empty builder for a column.
     pub fn new(column: &Column) -> Self {
+        if let Some(length) = fixed_length(column) {
+            return Self::FixedBytes(FixedSizeBinaryBuilder::new(length));
+        }
         let scalar = Self::scalar(column.target_type, column.decimal);
         if !column.repeated {
             return scalar;
@@ -125,6 +133,7 @@ impl ColumnBuilder {
             Self::Bool(b) => b.len(),
             Self::Text(b) => b.len(),
             Self::Bytes(b) => b.len(),
+            Self::FixedBytes(b) => b.len(),
             Self::Date(b) => b.len(),
             Self::Time(b) => b.len(),
             Self::Timestamp(b) => b.len(),
@@ -147,6 +156,7 @@ impl ColumnBuilder {
             Self::Bool(b) => b.append_null(),
             Self::Text(b) => b.append_null(),
             Self::Bytes(b) => b.append_null(),
+            Self::FixedBytes(b) => b.append_null(),
             Self::Date(b) => b.append_null(),
             Self::Time(b) => b.append_null(),
             Self::Timestamp(b) => b.append_null(),
@@ -165,6 +175,7 @@ impl ColumnBuilder {
             Self::Bool(b) => Arc::new(b.finish()),
             Self::Text(b) => b.finish(allow)?,
             Self::Bytes(b) => Arc::new(b.finish()),
+            Self::FixedBytes(b) => Arc::new(b.finish()),
             Self::Date(b) => Arc::new(b.finish()),
             Self::Time(b) => Arc::new(b.finish()),
             Self::Timestamp(b) => Arc::new(b.finish()),
@@ -207,9 +218,9 @@ pub struct BatchBuilder {
 
 impl BatchBuilder {
     /// A batch is full at this many rows: larger ones cost memory and save no time.
-    const MAX_ROWS: usize = 16_384;
+    const MAX_ROWS: usize = 4_096;
     /// A batch is full at this many bytes of values, so that wide rows stay bounded too.
-    const MAX_BYTES: usize = 4 << 20;
+    const MAX_BYTES: usize = 1 << 20;
 
     /// An empty batch of a table's columns.
     pub fn new(columns: &[Column]) -> Self {

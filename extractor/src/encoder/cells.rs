@@ -18,6 +18,8 @@ pub(super) enum Kind {
     Decimal128(u8),
     Decimal256,
     Bytes,
+    /// Values of this many bytes.
+    Fixed(usize),
 }
 
 impl Kind {
@@ -32,6 +34,7 @@ impl Kind {
             DataType::Decimal128(precision, _) => Self::Decimal128(*precision),
             DataType::Decimal256(..) => Self::Decimal256,
             DataType::Utf8 | DataType::Binary => Self::Bytes,
+            DataType::FixedSizeBinary(length) => Self::Fixed(usize::try_from(*length).ok()?),
             _ => return None,
         })
     }
@@ -47,6 +50,8 @@ pub(super) enum Cells<'a> {
     Decimal256(&'a [i256]),
     /// Where each value begins, and where the last one ends; and the bytes of all of them.
     Bytes(&'a [i32], &'a [u8]),
+    /// Values of one length, one behind another.
+    Fixed(&'a [u8], usize),
 }
 
 impl<'a> Cells<'a> {
@@ -60,6 +65,9 @@ impl<'a> Cells<'a> {
             Kind::Eight => Self::Eight(part(first.typed_data(), rows)?),
             Kind::Decimal128(_) => Self::Decimal128(part(first.typed_data(), rows)?),
             Kind::Decimal256 => Self::Decimal256(part(first.typed_data(), rows)?),
+            Kind::Fixed(length) => {
+                Self::Fixed(part(first, rows.start * length..rows.end * length)?, length)
+            }
             Kind::Bytes => {
                 let bytes = data.buffers().get(1).ok_or_else(unexpected)?;
                 Self::Bytes(part(first.typed_data(), rows.start..rows.end + 1)?, bytes)

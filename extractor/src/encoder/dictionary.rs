@@ -18,6 +18,9 @@ pub(super) struct Dictionary {
     near: Vec<u32>,
     /// The value that `near` begins with.
     least_near: i64,
+    /// The number plus one of the last value of each of some kinds of texts, or 0: most columns of few texts
+    /// have one of a kind, and looking at it takes a third of the time of a lookup in a hash table.
+    recent: Vec<u32>,
     hasher: RandomState,
     width: Width,
     /// All values, plain.
@@ -33,6 +36,9 @@ enum Numbers {
     Bytes(HashTable<u32>, Vec<Range<usize>>),
 }
 
+/// Entries of [`Dictionary::recent`].
+const RECENT: usize = 256;
+
 impl Dictionary {
     /// An empty dictionary; `None` for a kind of values that never has one. `near` values around the
     /// first one are looked up without hashing.
@@ -42,13 +48,14 @@ impl Dictionary {
             Kind::Four | Kind::Eight => Numbers::Short(HashTable::new()),
             Kind::Decimal128(digits) if digits <= 18 => Numbers::Short(HashTable::new()),
             Kind::Decimal128(_) => Numbers::Long(HashTable::new()),
-            Kind::Bytes => Numbers::Bytes(HashTable::new(), Vec::new()),
+            Kind::Bytes | Kind::Fixed(_) => Numbers::Bytes(HashTable::new(), Vec::new()),
         };
         let near = if matches!(numbers, Numbers::Short(_)) { near } else { 0 };
         Some(Self {
             numbers,
             near: vec![0; near],
             least_near: 0,
+            recent: if matches!(kind, Kind::Bytes) { vec![0; RECENT] } else { Vec::new() },
             hasher: RandomState::default(),
             width,
             plain: Vec::new(),
@@ -72,6 +79,7 @@ impl Dictionary {
     pub(super) fn close(&mut self) {
         self.numbers = Numbers::Short(HashTable::new());
         self.near = Vec::new();
+        self.recent = Vec::new();
     }
 
     /// Values.
@@ -107,6 +115,10 @@ impl Dictionary {
                 into.extend(offsets.array_windows::<2>().map(|[start, end]| {
                     self.bytes(all.get(at(*start)..at(*end)).unwrap_or_default())
                 }));
+            }
+            Cells::Fixed(values, length) => {
+                let values = values.get(run.start * length..run.end * length).unwrap_or_default();
+                into.extend(values.chunks_exact(*length).map(|value| self.bytes(value)));
             }
             Cells::Bits(_) | Cells::Decimal256(_) => {}
         }
@@ -158,6 +170,14 @@ impl Dictionary {
     fn bytes(&mut self, value: &[u8]) -> u32 {
         let Numbers::Bytes(table, places) = &mut self.numbers else { return 0 };
         let plain = &mut self.plain;
+        let recent = self.recent.get_mut(recent_place(value));
+        if let Some(number) = recent.as_deref()
+            && *number > 0
+            && let Some(place) = places.get(*number as usize - 1)
+            && plain.get(place.clone()) == Some(value)
+        {
+            return *number - 1;
+        }
         let hash = self.hasher.hash_one(value);
         let stored = |number: u32| {
             places
@@ -165,16 +185,30 @@ impl Dictionary {
                 .and_then(|place| plain.get(place.clone()))
                 .unwrap_or_default()
         };
-        if let Some(found) = table.find(hash, |number| stored(*number) == value) {
-            return *found;
+        let known = table.find(hash, |number| stored(*number) == value).copied();
+        let number = known.unwrap_or(self.count);
+        if let Some(recent) = recent {
+            *recent = number + 1;
         }
-        let new = self.count;
-        table.insert_unique(hash, new, |number| self.hasher.hash_one(stored(*number)));
-        text(value, plain);
+        if known.is_some() {
+            return number;
+        }
+        table.insert_unique(hash, number, |number| self.hasher.hash_one(stored(*number)));
+        match self.width {
+            Width::Any => text(value, plain),
+            _ => plain.extend_from_slice(value),
+        }
         places.push(plain.len() - value.len()..plain.len());
         self.count += 1;
-        new
+        number
     }
+}
+
+/// Where the kind of a text is in [`Dictionary::recent`]: texts of one length, one first and one last byte.
+#[inline]
+fn recent_place(value: &[u8]) -> usize {
+    let end = |byte: Option<&u8>| byte.copied().map_or(0, usize::from);
+    (31 * value.len() + 7 * end(value.first()) + 3 * end(value.last())) % RECENT
 }
 
 /// The number of a key. A new key gets the next one, and is kept by `keep`.

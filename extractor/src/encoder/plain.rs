@@ -46,6 +46,9 @@ impl Plain {
             Cells::Eight(values) => bytes.extend_from_slice(of_run(values, run).to_byte_slice()),
             Cells::Decimal128(values) => decimals(of_run(values, run), width, bytes),
             Cells::Decimal256(values) => wide_decimals(of_run(values, run), width, bytes),
+            Cells::Fixed(values, length) => {
+                bytes.extend_from_slice(of_run(values, run.start * length..run.end * length));
+            }
             Cells::Bytes(offsets, all) => {
                 texts(of_run(offsets, run.start..run.end + 1), all, bytes);
             }

@@ -23,7 +23,7 @@ impl Span {
             Cells::Decimal128(values) => ends(values.get(run)).and_then(|(least, most)| {
                 Some((i64::try_from(least).ok()?, i64::try_from(most).ok()?))
             }),
-            Cells::Bits(_) | Cells::Decimal256(_) | Cells::Bytes(..) => None,
+            Cells::Bits(_) | Cells::Decimal256(_) | Cells::Bytes(..) | Cells::Fixed(..) => None,
         };
         if let Some((least, most)) = found {
             let (before, after) = self.0.unwrap_or((least, most));

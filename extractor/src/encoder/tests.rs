@@ -6,8 +6,8 @@ use arrow_array::builder::{ListBuilder, StringBuilder};
 use arrow_array::types::ArrowPrimitiveType;
 use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array,
-    Float64Array, Int64Array, PrimitiveArray, RecordBatch, StringArray, StructArray,
-    Time64MicrosecondArray, TimestampMicrosecondArray,
+    FixedSizeBinaryArray, Float64Array, Int64Array, PrimitiveArray, RecordBatch, StringArray,
+    StructArray, Time64MicrosecondArray, TimestampMicrosecondArray,
 };
 use arrow_buffer::i256;
 use bytes::Bytes;
@@ -92,6 +92,8 @@ fn every_type(seeds: &[Seed]) -> RecordBatch {
         of_struct("number", Arc::new(numbers::<arrow_array::types::Int64Type>(seeds, |seed| seed))),
         of_struct("text", Arc::new(texts().collect::<StringArray>())),
     ]);
+    let sixteen = seeds.iter().map(|seed| seed.map(|seed| i128::from(seed).to_be_bytes()));
+    let fixed = FixedSizeBinaryArray::try_from_sparse_iter_with_size(sixteen, 16).unwrap();
     let columns: Vec<(&str, ArrayRef)> = vec![
         (
             "bool",
@@ -135,6 +137,7 @@ fn every_type(seeds: &[Seed]) -> RecordBatch {
             "bytes",
             Arc::new(texts().map(|text| text.map(String::into_bytes)).collect::<BinaryArray>()),
         ),
+        ("fixed", Arc::new(fixed)),
     ];
     RecordBatch::try_from_iter_with_nullable(
         columns.into_iter().map(|(name, array)| (name, array, true)),

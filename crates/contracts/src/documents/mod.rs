@@ -43,7 +43,7 @@ pub use request::{Request, Reservation};
 pub use run_id::RunId;
 pub use schema::{
     Column, Decimal, OnInvalid, TargetType, arrow_schema, bigquery_field, bigquery_schema, digits,
-    scalar_type,
+    fixed_length, scalar_type,
 };
 pub use snapshot::{Snapshot, SnapshotPlan};
 pub use table_write::{

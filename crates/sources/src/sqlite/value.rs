@@ -93,6 +93,12 @@ impl Conversion {
                 ValueRef::Blob(bytes) | ValueRef::Text(bytes) => b.append_value(bytes),
                 _ => return Err(Invalid("a number")),
             },
+            ColumnBuilder::FixedBytes(b) => match value {
+                ValueRef::Blob(bytes) | ValueRef::Text(bytes) => {
+                    b.append_value(bytes).map_err(|_| Invalid("bytes of another length"))?;
+                }
+                _ => return Err(Invalid("a number")),
+            },
             ColumnBuilder::Date(b) => b.append_value(date(value)?),
             ColumnBuilder::Time(b) => {
                 const REASON: &str = "text other than `HH:MM[:SS[.ffffff]]` below 24:00";

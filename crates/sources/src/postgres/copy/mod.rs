@@ -120,17 +120,24 @@ impl CopyDecoder {
             return Ok(None);
         }
         let width = self.columns.len();
-        self.found.find(input, width, self.batch.room());
-        let columns = self.columns.iter().zip(&mut self.batch.columns).zip(&mut self.invalid);
-        for (at, ((column, into), invalid)) in columns.enumerate() {
-            let other = Other { column, first: self.rows + 1, invalid };
-            self.found.append(input, at, width, into, other)?;
+        loop {
+            self.found.find(input, width, self.batch.room());
+            let columns = self.columns.iter().zip(&mut self.batch.columns).zip(&mut self.invalid);
+            for (at, ((column, into), invalid)) in columns.enumerate() {
+                let other = Other { column, first: self.rows + 1, invalid };
+                self.found.append(input, at, width, into, other)?;
+            }
+            let Rows { count, bytes, length, .. } = self.found;
+            *input = input.get(length..).unwrap_or_default();
+            self.rows += count as u64;
+            self.bytes += bytes as u64;
+            if self.batch.end_rows(count, bytes) {
+                return self.finish_batch();
+            }
+            if count == 0 {
+                return Ok(None);
+            }
         }
-        let Rows { count, bytes, length, .. } = self.found;
-        *input = input.get(length..).unwrap_or_default();
-        self.rows += count as u64;
-        self.bytes += bytes as u64;
-        if self.batch.end_rows(count, bytes) { self.finish_batch() } else { Ok(None) }
     }
 
     /// The rows that are left, if any, after the last byte of the stream.
@@ -350,4 +357,4 @@ fn header_extension(header: &[u8; HEADER]) -> Result<usize> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -15,7 +15,7 @@ const LONG: Decimal = Decimal { precision: 19, scale: 0 };
 /// Appends a `numeric`, exactly or not at all.
 pub(super) fn append(value: &[u8], into: &mut ColumnBuilder) -> Result<(), Refusal> {
     if let ColumnBuilder::Decimal128(b, decimal) = into
-        && let Some(scaled) = short(value, *decimal)
+        && let Some(scaled) = Short::of(*decimal).and_then(|short| short.read(value))
     {
         b.append_value(scaled.into());
         return Ok(());
@@ -45,44 +45,60 @@ pub(super) fn append(value: &[u8], into: &mut ColumnBuilder) -> Result<(), Refus
     Ok(())
 }
 
-/// A number of at most four digits to base 10,000, times `10^scale`, in the column's 18 digits: that
-/// is what most numbers of most tables are. `None` for any other, valid or not.
-#[inline]
-pub(super) fn short(value: &[u8], decimal: Decimal) -> Option<i64> {
-    let ([count0, count1, weight0, weight1, sign0, sign1, scale0, _], digits) =
-        value.split_first_chunk::<8>()?;
-    let (digits, odd) = digits.as_chunks::<2>();
-    let count = u16::from_be_bytes([*count0, *count1]);
-    let sign = u16::from_be_bytes([*sign0, *sign1]);
-    let is_short = count <= 4 && usize::from(count) == digits.len() && odd.is_empty();
-    if !is_short || !matches!(sign, 0x0000 | 0x4000) || *scale0 > 0x3f || decimal.precision > 18 {
-        return None;
+/// Reads the numbers of at most four digits to base 10,000 that a column of at most 18 digits holds: that
+/// is what most numbers of most tables are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Short {
+    scale: i32,
+    /// The least number that has too many digits.
+    limit: i64,
+}
+
+impl Short {
+    /// For a column of these digits; `None` if they are more.
+    pub(super) fn of(decimal: Decimal) -> Option<Self> {
+        let limit = i64::try_from(power(decimal.precision.into())).ok()?;
+        (decimal.precision <= 18).then_some(Self { scale: decimal.scale.into(), limit })
     }
-    let mut whole = 0_i64;
-    for digit in digits {
-        let digit = u16::from_be_bytes(*digit);
-        if digit > 9999 {
+
+    /// The number times `10^scale`. `None` for any other, valid or not.
+    #[inline]
+    pub(super) fn read(self, value: &[u8]) -> Option<i64> {
+        let ([count0, count1, weight0, weight1, sign0, sign1, scale0, _], digits) =
+            value.split_first_chunk::<8>()?;
+        let (digits, odd) = digits.as_chunks::<2>();
+        let count = u16::from_be_bytes([*count0, *count1]);
+        let sign = u16::from_be_bytes([*sign0, *sign1]);
+        let is_short = count <= 4 && usize::from(count) == digits.len() && odd.is_empty();
+        if !is_short || !matches!(sign, 0x0000 | 0x4000) || *scale0 > 0x3f {
             return None;
         }
-        whole = whole * 10_000 + i64::from(digit);
-    }
-    let weight = i32::from(i16::from_be_bytes([*weight0, *weight1]));
-    let exponent = 4 * (weight - i32::from(count) + 1) + i32::from(decimal.scale);
-    // Dividing by a number that the compiler knows is several times as fast.
-    let (number, left) = match exponent {
-        -3 => (whole / 1_000, whole % 1_000),
-        -2 => (whole / 100, whole % 100),
-        -1 => (whole / 10, whole % 10),
-        0 => (whole, 0),
-        _ => {
-            let factor = i64::try_from(power(usize::try_from(exponent).ok()?)).ok()?;
-            (whole.checked_mul(factor)?, 0)
+        let mut whole = 0_i64;
+        for digit in digits {
+            let digit = u16::from_be_bytes(*digit);
+            if digit > 9999 {
+                return None;
+            }
+            whole = whole * 10_000 + i64::from(digit);
         }
-    };
-    if left != 0 || i128::from(number) >= power(decimal.precision.into()) {
-        return None;
+        let weight = i32::from(i16::from_be_bytes([*weight0, *weight1]));
+        let exponent = 4 * (weight - i32::from(count) + 1) + self.scale;
+        // Dividing by a number that the compiler knows is several times as fast.
+        let (number, left) = match exponent {
+            -3 => (whole / 1_000, whole % 1_000),
+            -2 => (whole / 100, whole % 100),
+            -1 => (whole / 10, whole % 10),
+            0 => (whole, 0),
+            _ => {
+                let factor = i64::try_from(power(usize::try_from(exponent).ok()?)).ok()?;
+                (whole.checked_mul(factor)?, 0)
+            }
+        };
+        if left != 0 || number >= self.limit {
+            return None;
+        }
+        Some(if sign == 0 { number } else { -number })
     }
-    Some(if sign == 0 { number } else { -number })
 }
 
 /// A finite number of the wire: the sum of `digits[i] * 10000^(weight - i)`. The first digit is

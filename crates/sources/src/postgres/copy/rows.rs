@@ -11,9 +11,10 @@ use arrow_array::builder::{
 use sluice_contracts::Result;
 
 use super::super::type_table::Wire;
+use super::MAX_VALUE;
 use super::field::Field;
+use super::numeric::Short;
 use super::times::{date, timestamp};
-use super::{MAX_VALUE, numeric};
 use crate::builder::{ColumnBuilder, Room};
 
 /// The first byte of a message with bytes of a COPY.
@@ -22,10 +23,16 @@ const COPY_DATA: u8 = b'd';
 /// A message's first byte and its length, and the number of a row's fields.
 const ROW_HEADER: usize = 1 + 4 + 2;
 
+/// Rows that are found at once, at most, and bytes of them, about: they stay in the fastest memory of the
+/// processor while one column after another is read from them.
+const ROWS: usize = 64;
+const BYTES: usize = 16 << 10;
+
 /// Where the fields of some rows are.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    /// Where each field begins: those of the first row, those of the second, and so on.
+    /// Where each field begins: those of the first row, those of the second, and so on. Behind those of
+    /// the last row, what is left of rows before.
     starts: Vec<u32>,
     pub(super) count: usize,
     /// Bytes of the rows, without what the messages add.
@@ -38,45 +45,20 @@ impl Rows {
     /// Finds the rows at the front of `input` that there is room for, as far as each is one message that is
     /// there to its end. Anything else is left to what decodes a stream byte by byte.
     pub(super) fn find(&mut self, input: &[u8], columns: usize, room: Room) {
-        self.starts.clear();
+        let (rows, bytes) = (room.rows.min(ROWS), room.bytes.min(BYTES));
+        if self.starts.len() < ROWS * columns {
+            self.starts.resize(ROWS * columns, 0);
+        }
         (self.count, self.bytes, self.length) = (0, 0, 0);
-        // Places are kept in 32 bits.
-        let mut rest = input.get(..u32::MAX as usize).unwrap_or(input);
-        while self.count < room.rows && self.bytes < room.bytes {
-            let Some(bytes) = self.find_row(rest, columns) else {
-                self.starts.truncate(self.count * columns);
-                return;
-            };
+        while self.count < rows && self.bytes < bytes {
+            let rest = input.get(self.length..).unwrap_or_default();
+            let first = self.count * columns;
+            let starts = self.starts.get_mut(first..first + columns).unwrap_or_default();
+            let Some(message) = find_row(rest, self.length, starts) else { return };
             self.count += 1;
-            self.bytes += bytes - (ROW_HEADER - 2);
-            self.length += bytes;
-            rest = rest.get(bytes..).unwrap_or_default();
+            self.bytes += message - (ROW_HEADER - 2);
+            self.length += message;
         }
-    }
-
-    /// The length of the message at the front of `rest`, if it is one whole row.
-    #[inline]
-    fn find_row(&mut self, rest: &[u8], columns: usize) -> Option<usize> {
-        let ([tag, l0, l1, l2, l3, c0, c1], _) = rest.split_first_chunk::<ROW_HEADER>()?;
-        if *tag != COPY_DATA || usize::from(u16::from_be_bytes([*c0, *c1])) != columns {
-            return None;
-        }
-        let end = 1 + u32::from_be_bytes([*l0, *l1, *l2, *l3]) as usize;
-        let row = rest.get(..end)?;
-        let mut at = ROW_HEADER;
-        for _ in 0..columns {
-            let length = row.get(at..)?.first_chunk()?;
-            self.starts.push(u32::try_from(self.length + at).ok()?);
-            at += 4;
-            match i32::from_be_bytes(*length) {
-                // NULL.
-                -1 => {}
-                length => {
-                    at += usize::try_from(length).ok().filter(|length| *length < MAX_VALUE)?
-                }
-            }
-        }
-        (at == end).then_some(end)
     }
 
     /// Appends the values of a column to its builder.
@@ -88,7 +70,8 @@ impl Rows {
         into: &mut ColumnBuilder,
         other: Other<'_>,
     ) -> Result<()> {
-        let starts = self.starts.get(at..).unwrap_or_default().iter().step_by(columns.max(1));
+        let starts = self.starts.get(at..self.count * columns).unwrap_or_default();
+        let starts = starts.iter().step_by(columns);
         let cells = starts.map(|start| input.get(*start as usize..).unwrap_or_default());
         match (other.column.wire, &mut *into) {
             (Wire::Int8, ColumnBuilder::Int64(_)) => {
@@ -112,10 +95,8 @@ impl Rows {
                 })
             }
             (Wire::Numeric, ColumnBuilder::Decimal128(_, digits)) => {
-                let digits = *digits;
-                sized(cells, decimal128, into, other, |value| {
-                    numeric::short(value, digits).map(i128::from)
-                })
+                let short = Short::of(*digits);
+                sized(cells, decimal128, into, other, |value| short?.read(value).map(i128::from))
             }
             (Wire::Text, ColumnBuilder::Text(_)) => texts(cells, into, other, Some),
             (Wire::Jsonb, ColumnBuilder::Text(_)) => texts(cells, into, other, |value| {
@@ -124,6 +105,32 @@ impl Rows {
             _ => each(cells, into, other),
         }
     }
+}
+
+/// The length of the message at the front of `rest`, if it is one whole row. The places of its fields are
+/// those in what has `before` bytes in front of `rest`.
+#[inline]
+fn find_row(rest: &[u8], before: usize, starts: &mut [u32]) -> Option<usize> {
+    let ([tag, l0, l1, l2, l3, c0, c1], _) = rest.split_first_chunk::<ROW_HEADER>()?;
+    if *tag != COPY_DATA || usize::from(u16::from_be_bytes([*c0, *c1])) != starts.len() {
+        return None;
+    }
+    let end = 1 + u32::from_be_bytes([*l0, *l1, *l2, *l3]) as usize;
+    let row = rest.get(..end)?;
+    // A place behind 4 GiB has no number here.
+    let before = u32::try_from(before + end).ok()? - u32::try_from(end).ok()?;
+    let mut at = ROW_HEADER;
+    for start in starts {
+        let length = row.get(at..)?.first_chunk()?;
+        *start = before + u32::try_from(at).ok()?;
+        at += 4;
+        match i32::from_be_bytes(*length) {
+            // NULL.
+            -1 => {}
+            length => at += usize::try_from(length).ok().filter(|length| *length < MAX_VALUE)?,
+        }
+    }
+    (at == end).then_some(end)
 }
 
 /// What appends a value that the loop of its column does not.
@@ -185,24 +192,31 @@ fn primitives<'a, P: ArrowPrimitiveType>(
     mut other: Other<'_>,
     decode: impl Fn(&'a [u8]) -> Option<P::Native>,
 ) -> Result<()> {
-    let mut values = Vec::with_capacity(cells.size_hint().0);
-    let flush = |values: &mut Vec<P::Native>, into: &mut ColumnBuilder| {
-        if let Some(builder) = builder(into) {
-            builder.append_slice(values);
-        }
-        values.clear();
-    };
+    let mut values = [P::Native::default(); ROWS];
+    let mut count = 0;
     for (row, cell) in cells.enumerate() {
-        match decode(cell) {
-            Some(value) => values.push(value),
-            None => {
-                flush(&mut values, into);
-                other.append(row, cell, into)?;
-            }
+        let place = values.get_mut(count);
+        if let (Some(value), Some(place)) = (decode(cell), place) {
+            *place = value;
+            count += 1;
+            continue;
         }
+        flush(builder, into, values.get(..count));
+        count = 0;
+        other.append(row, cell, into)?;
     }
-    flush(&mut values, into);
+    flush(builder, into, values.get(..count));
     Ok(())
+}
+
+fn flush<P: ArrowPrimitiveType>(
+    builder: fn(&mut ColumnBuilder) -> Option<&mut PrimitiveBuilder<P>>,
+    into: &mut ColumnBuilder,
+    values: Option<&[P::Native]>,
+) {
+    if let Some(builder) = builder(into) {
+        builder.append_slice(values.unwrap_or_default());
+    }
 }
 
 /// Texts, whose bytes `text` finds.

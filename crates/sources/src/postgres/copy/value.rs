@@ -43,6 +43,9 @@ pub(super) fn append(wire: Wire, value: &[u8], into: &mut ColumnBuilder) -> Resu
             b.append_value(Uuid::from_bytes(sized(value)?).hyphenated().encode_lower(&mut buffer));
         }
         (Wire::Uuid, ColumnBuilder::Bytes(b)) => b.append_value(sized::<16>(value)?),
+        (Wire::Uuid, ColumnBuilder::FixedBytes(b)) => {
+            b.append_value(sized::<16>(value)?).map_err(|_| Refusal::Mismatch)?;
+        }
         (Wire::Jsonb, into) => match value.split_first() {
             Some((1, value)) => text(value, into)?,
             _ => return Err(Refusal::Malformed("a jsonb of an unknown version")),

@@ -15,6 +15,7 @@ mod startup;
 mod tls;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use postgres_protocol::message::backend::{ErrorResponseBody, Header, Message};
@@ -32,6 +33,10 @@ pub(super) const DEFAULT_SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 /// Bytes that are asked for at once. More of them save no time.
 const CHUNK: usize = 256 << 10;
+/// How long the thread waits before it looks for more bytes of a COPY, if it had to wait for the last ones.
+/// The server sends 8 KiB at once. Without the pause, each of those wakes this program, which costs both
+/// sides as much as handling the bytes; only a thread that does not wait for the socket is left asleep.
+const PAUSE: Duration = Duration::from_micros(400);
 /// A message cannot be longer than a row can.
 const MAX_MESSAGE: i32 = 1 << 30;
 /// The first byte of a message with bytes of a COPY, and the length of what is before those.
@@ -54,6 +59,8 @@ pub(super) struct Connection {
     copy: CopyState,
     /// Whether a part of a message may have been sent.
     is_torn: bool,
+    /// Whether this program takes the bytes of the COPY faster than the server sends them.
+    is_ahead: bool,
 }
 
 /// How far a COPY is.
@@ -110,15 +117,20 @@ impl CopySink for Nowhere {
 impl Connection {
     /// Connects and logs in.
     pub(super) async fn open(options: &Options) -> Result<Self, Failure> {
-        let mut connection = Self {
-            socket: Socket::connect(options).await?,
+        let mut connection = Self::over(Socket::connect(options).await?);
+        connection.start(options).await?;
+        Ok(connection)
+    }
+
+    fn over(socket: Socket) -> Self {
+        Self {
+            socket,
             received: BytesMut::new(),
             unanswered: 0,
             copy: CopyState::None,
             is_torn: false,
-        };
-        connection.start(options).await?;
-        Ok(connection)
+            is_ahead: false,
+        }
     }
 
     /// Says that nothing more is asked for. A connection that is only dropped leaves a complaint in the
@@ -224,22 +236,33 @@ impl Connection {
                 (CopyState::Between, Some(&COPY_DATA)) if self.received.len() > FRAME => {
                     return Ok(Progress::Some);
                 }
-                (CopyState::Between, Some(tag)) if *tag != COPY_DATA => match self.message().await?
-                {
-                    Message::CopyDone | Message::CommandComplete(_) => {}
-                    Message::ReadyForQuery(_) => {
-                        self.unanswered = 0;
-                        self.copy = CopyState::None;
+                (CopyState::Between, Some(tag)) if *tag != COPY_DATA => {
+                    self.end_copied().await?;
+                }
+                _ => {
+                    if self.is_ahead {
+                        std::thread::sleep(PAUSE);
                     }
-                    Message::ErrorResponse(body) => {
-                        let refused = self.refused(&body).await;
-                        self.copy = CopyState::None;
-                        return Err(refused);
-                    }
-                    _ => return Err(OUT_OF_TURN),
-                },
-                _ => self.fill().await?,
+                    self.is_ahead = self.fill().await? < CHUNK / 4;
+                }
             }
+        }
+    }
+
+    /// Reads a message that holds no bytes of the COPY.
+    async fn end_copied(&mut self) -> Result<(), Failure> {
+        match self.message_or_notice().await? {
+            None | Some(Message::CopyDone | Message::CommandComplete(_)) => Ok(()),
+            Some(Message::ReadyForQuery(_)) => {
+                (self.unanswered, self.copy) = (0, CopyState::None);
+                Ok(())
+            }
+            Some(Message::ErrorResponse(body)) => {
+                let refused = self.refused(&body).await;
+                self.copy = CopyState::None;
+                Err(refused)
+            }
+            Some(_) => Err(OUT_OF_TURN),
         }
     }
 
@@ -283,10 +306,26 @@ impl Connection {
         if std::mem::replace(&mut self.is_torn, true) {
             return Err(Failure::Protocol("a message before was sent in part"));
         }
-        self.socket.write_all(&message).await?;
-        self.socket.flush().await?;
-        self.is_torn = false;
-        Ok(())
+        let sent = async {
+            self.socket.write_all(&message).await?;
+            self.socket.flush().await
+        };
+        match sent.await {
+            Ok(()) => {
+                self.is_torn = false;
+                Ok(())
+            }
+            Err(error) => Err(self.last_words().await.unwrap_or(Failure::Io(error))),
+        }
+    }
+
+    /// Why the server has ended the connection, if it says so: that was sent before this program noticed.
+    async fn last_words(&mut self) -> Option<Failure> {
+        loop {
+            if let Message::ErrorResponse(body) = self.message().await.ok()? {
+                return Some(Failure::of_server(&body));
+            }
+        }
     }
 
     /// The rows of an answer, whose end the server says.
@@ -337,6 +376,15 @@ impl Connection {
     /// hold values, and settings.
     async fn message(&mut self) -> Result<Message, Failure> {
         loop {
+            if let Some(message) = self.message_or_notice().await? {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// The next message; `None` for one that is no answer.
+    async fn message_or_notice(&mut self) -> Result<Option<Message>, Failure> {
+        loop {
             let header = Header::parse(&self.received).map_err(|_| MALFORMED)?;
             if header.is_some_and(|header| header.len() > MAX_MESSAGE) {
                 return Err(Failure::Protocol("a message that is too long"));
@@ -346,19 +394,19 @@ impl Connection {
                     Message::NoticeResponse(_)
                     | Message::ParameterStatus(_)
                     | Message::NotificationResponse(_),
-                ) => {}
-                Some(message) => return Ok(message),
-                None => self.fill().await?,
+                ) => return Ok(None),
+                Some(message) => return Ok(Some(message)),
+                None => drop(self.fill().await?),
             }
         }
     }
 
-    /// Waits for more bytes.
-    async fn fill(&mut self) -> Result<(), Failure> {
+    /// Waits for more bytes, and returns how many have come.
+    async fn fill(&mut self) -> Result<usize, Failure> {
         self.received.reserve(CHUNK);
         match self.socket.read_buf(&mut self.received).await? {
             0 => Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
-            _ => Ok(()),
+            count => Ok(count),
         }
     }
 }
@@ -371,3 +419,6 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,6 +41,24 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// A server of this machine.
+    #[cfg(test)]
+    pub(crate) fn local(user: &str) -> Self {
+        Self {
+            host: "localhost".to_owned(),
+            port: 5432,
+            user: user.to_owned(),
+            password: None,
+            database: None,
+            ssl_mode: SslMode::Prefer,
+            root: None,
+            certificate: None,
+            key: None,
+            settings: None,
+            application: None,
+        }
+    }
+
     /// The folder of the socket that is connected to, if it is one.
     pub(crate) fn socket(&self) -> Option<&Path> {
         Some(self.host.as_str()).filter(|host| host.starts_with('/')).map(Path::new)

@@ -80,23 +80,10 @@ fn fields(line: &str) -> Vec<(String, bool)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::options::SslMode;
     use super::*;
 
     fn options(host: &str) -> Options {
-        Options {
-            host: host.to_owned(),
-            port: 5432,
-            user: "u".to_owned(),
-            password: None,
-            database: Some("d".to_owned()),
-            ssl_mode: SslMode::Prefer,
-            root: None,
-            certificate: None,
-            key: None,
-            settings: None,
-            application: None,
-        }
+        Options { host: host.to_owned(), database: Some("d".to_owned()), ..Options::local("u") }
     }
 
     #[test]

@@ -200,6 +200,9 @@ pub(super) fn cell(array: &ArrayRef, row: usize) -> Option<String> {
         DataType::Boolean => array.as_boolean().value(row).to_string(),
         DataType::Utf8 => array.as_string::<i32>().value(row).to_owned(),
         DataType::Binary => format!("{:?}", array.as_binary::<i32>().value(row)),
+        DataType::FixedSizeBinary(_) => {
+            format!("{:?}", array.as_fixed_size_binary().value(row))
+        }
         DataType::Date32 => {
             let days = i64::from(array.as_primitive::<Date32Type>().value(row));
             let step = Days::new(days.unsigned_abs());

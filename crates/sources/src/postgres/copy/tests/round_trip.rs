@@ -13,6 +13,7 @@ use sluice_contracts::documents::{Column, TargetType, arrow_schema};
 use uuid::Uuid;
 
 use super::encode::{array, cell, column, date, decode, numeric, stream_of, timestamp};
+use super::messages::decode_messages;
 
 /// A value on the wire, and as text.
 type Value = (Vec<u8>, String);
@@ -57,7 +58,9 @@ fn check(
 fn through_parquet(column: &Column, values: &[Option<Value>]) {
     let wire: Vec<_> = values.iter().map(|v| v.as_ref().map(|value| value.0.clone())).collect();
     let columns = [column.clone()];
-    let (batches, invalid) = decode(&columns, &stream_of(&wire), &[]).unwrap();
+    let stream = stream_of(&wire);
+    let (batches, invalid) = decode(&columns, &stream, &[]).unwrap();
+    assert_eq!(decode_messages(&columns, &stream).unwrap().0, batches);
     assert_eq!(invalid, [0]);
     let mut writer = ArrowWriter::try_new(Vec::new(), arrow_schema(&columns), None).unwrap();
     for batch in &batches {
