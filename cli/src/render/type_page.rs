@@ -81,7 +81,7 @@ fn carrier(kind: TargetType) -> [&'static str; 3] {
         TargetType::Bignumeric => ["DECIMAL", LOAD, REQUESTS],
         TargetType::Bool => ["BOOLEAN", LOAD, EMULATOR],
         TargetType::String => ["STRING", LOAD, EMULATOR],
-        TargetType::Bytes => ["BYTE_ARRAY", LOAD, REQUESTS],
+        TargetType::Bytes => ["BYTE_ARRAY; FIXED_LEN_BYTE_ARRAY for `uuid`", LOAD, REQUESTS],
         TargetType::Date => ["DATE", LOAD, EMULATOR],
         TargetType::Time => ["TIME(MICROS)", LOAD, EMULATOR],
         TargetType::Datetime => ["TIMESTAMP(MICROS), not adjusted to UTC", LOAD, EMULATOR],

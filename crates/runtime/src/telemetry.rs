@@ -22,10 +22,6 @@ pub enum Audience {
     Person,
 }
 
-/// What the driver of PostgreSQL logs of others, with passwords and values in it: lines of a
-/// `.pgpass` file that it cannot read, and notices of functions.
-const SECRETIVE: [&str; 2] = ["sqlx_postgres::options::pgpass", "sqlx::postgres::notice"];
-
 /// Sends all events of this process to standard error.
 ///
 /// `RUST_LOG` chooses what is logged, such as `info,sluice_planner=debug`. If it is not set, events
@@ -39,7 +35,6 @@ pub fn init(audience: Audience) {
     };
     let asked = std::env::var("RUST_LOG").ok().and_then(|typed| typed.parse().ok());
     let filter = asked.unwrap_or_else(|| Targets::new().with_default(default));
-    let filter = filter.with_targets(SECRETIVE.map(|target| (target, LevelFilter::OFF)));
     let lines = Lines { audience };
     // A subscriber that was installed before, such as a test's, is kept.
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();

@@ -48,7 +48,7 @@ pub(super) async fn refuse(
                 }
             }
             // What describes the relation says better what else is wrong with it.
-            Ok(_) => {}
+            Ok(()) => {}
         }
     }
     Ok(())

@@ -143,7 +143,6 @@ pub(super) struct Other<'a> {
 }
 
 impl Other<'_> {
-    #[inline(never)]
     fn append(&mut self, row: usize, cell: &[u8], into: &mut ColumnBuilder) -> Result<()> {
         self.column.append(value_of(cell), self.first + row as u64, into, self.invalid)
     }
@@ -241,10 +240,10 @@ fn texts<'a>(
 fn each<'a>(
     cells: impl Iterator<Item = &'a [u8]>,
     into: &mut ColumnBuilder,
-    other: Other<'_>,
+    mut other: Other<'_>,
 ) -> Result<()> {
     for (row, cell) in cells.enumerate() {
-        other.column.append(value_of(cell), other.first + row as u64, into, other.invalid)?;
+        other.append(row, cell, into)?;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! What the connection makes of what a server sends.
 
+use std::time::Duration;
+
 use tokio::net::UnixStream;
 
 use super::*;
@@ -32,7 +34,7 @@ fn end_copy() -> Vec<u8> {
 }
 
 /// A connection to a server that says this, in pieces of this size, whatever it is asked.
-async fn connection(said: Vec<Vec<u8>>, piece: usize) -> Connection {
+fn connection(said: &[Vec<u8>], piece: usize) -> Connection {
     let (own, mut server) = UnixStream::pair().unwrap();
     let said = said.concat();
     tokio::spawn(async move {
@@ -87,7 +89,7 @@ async fn the_bytes_of_a_copy_arrive_however_they_are_cut() {
     }
     said.extend([end_copy(), message(b'C', b"SELECT 0\0"), ready()]);
     for piece in [1, 2, 7, 64, 4_000] {
-        let mut connection = connection(said.clone(), piece).await;
+        let mut connection = connection(&said, piece);
         assert_eq!(copy(&mut connection).await.unwrap(), rows.concat(), "{piece}");
         assert!(!connection.is_copying());
         assert!(connection.query("select").await.unwrap().is_empty());
@@ -97,7 +99,7 @@ async fn the_bytes_of_a_copy_arrive_however_they_are_cut() {
 #[tokio::test]
 async fn an_error_ends_a_copy_and_not_the_connection() {
     let said = vec![begin_copy(), copied(b"row"), refusal(), ready(), refusal(), ready(), ready()];
-    let mut connection = connection(said, 5).await;
+    let mut connection = connection(&said, 5);
     let error = copy(&mut connection).await.unwrap_err();
     assert_eq!(error.refused().unwrap().code, "57014");
     assert!(connection.query("select").await.unwrap_err().refused().is_some());
@@ -106,7 +108,7 @@ async fn an_error_ends_a_copy_and_not_the_connection() {
 
 #[tokio::test]
 async fn a_copy_that_does_not_begin_leaves_the_connection_free() {
-    let mut connection = connection(vec![refusal(), ready(), ready()], 100).await;
+    let mut connection = connection(&[refusal(), ready(), ready()], 100);
     assert!(copy(&mut connection).await.unwrap_err().refused().is_some());
     assert!(connection.query("select").await.unwrap().is_empty());
 }
@@ -114,7 +116,7 @@ async fn a_copy_that_does_not_begin_leaves_the_connection_free() {
 #[tokio::test]
 async fn a_copy_is_read_to_its_end_before_another_statement() {
     let said = vec![begin_copy(), copied(b"first"), copied(b"second"), end_copy(), ready()];
-    let mut connection = connection(said, 4).await;
+    let mut connection = connection(&said, 4);
     connection.begin_copy("copy").await.unwrap();
     assert!(matches!(connection.query("select").await, Err(Failure::Busy)));
     while connection.is_copying() {
@@ -126,7 +128,7 @@ async fn a_copy_is_read_to_its_end_before_another_statement() {
 #[tokio::test]
 async fn an_answer_that_was_given_up_is_read_before_the_next() {
     let late = [message(b'T', b"\0\0"), message(b'D', b"\0\0")].concat();
-    let mut connection = connection(vec![late, ready(), notice(), ready()], 1_000).await;
+    let mut connection = connection(&[late, ready(), notice(), ready()], 1_000);
     // Polled once, and dropped.
     let given_up = tokio::time::timeout(Duration::ZERO, connection.query("select"));
     let was_given_up = given_up.await.is_err();
@@ -143,19 +145,19 @@ async fn what_is_not_the_protocol_is_refused() {
         (message(b'R', b"\0\0\0\0"), "out of turn"),
         (vec![b'Z', 0, 0, 0, 1], "cannot be read"),
     ] {
-        let error = connection(vec![said], 100).await.query("select").await.unwrap_err();
+        let error = connection(&[said], 100).query("select").await.unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
     }
-    let error = connection(vec![refusal()[..9].to_vec()], 100).await.query("x").await.unwrap_err();
+    let error = connection(&[refusal()[..9].to_vec()], 100).query("x").await.unwrap_err();
     assert!(matches!(error, Failure::Io(_)), "{error}");
     // A fatal error ends the connection, and is what is said.
-    let mut ended = connection(vec![refusal()], 100).await;
+    let mut ended = connection(&[refusal()], 100);
     assert!(ended.query("select").await.unwrap_err().refused().is_some());
 }
 
 #[tokio::test]
 async fn a_text_with_a_zero_byte_is_not_sent() {
-    let mut connection = connection(vec![ready()], 100).await;
+    let mut connection = connection(&[ready()], 100);
     let error = connection.query("select '\0'").await.unwrap_err();
     assert!(matches!(error, Failure::Unusable(..)), "{error}");
     assert!(connection.query("select").await.unwrap().is_empty());
@@ -172,14 +174,14 @@ async fn a_server_that_wants_another_proof_is_refused() {
         (b"\0\0\0\x02", "Kerberos"),
         (b"\0\0\0\x0aSCRAM-SHA-1\0\0", "other than SCRAM-SHA-256"),
     ] {
-        let mut connection = connection(vec![message(b'R', body)], 100).await;
+        let mut connection = connection(&[message(b'R', body)], 100);
         let error = connection.start(&options(Some("p"))).await.unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     }
     // A server that only says that it is content did not prove that it knows the password.
     let sasl = message(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0");
     let content = [message(b'R', b"\0\0\0\0"), ready()].concat();
-    let mut connection = connection(vec![sasl, content], 100).await;
+    let mut connection = connection(&[sasl, content], 100);
     let error = connection.start(&options(Some("p"))).await.unwrap_err();
     assert!(matches!(error, Failure::Protocol(_)), "{error}");
 }

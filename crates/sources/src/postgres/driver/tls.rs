@@ -53,7 +53,7 @@ fn verifier(
     options: &Options,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<WebPkiServerVerifier>, Failure> {
-    let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let mut roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
     if let Some(path) = &options.root {
         let wrong = "`sslrootcert` cannot be read";
         for certificate in certificates(path, wrong)? {
