@@ -1,5 +1,6 @@
 //! The stream around the values: pieces, ends, and everything that can be wrong with it.
 
+use arrow_array::RecordBatch;
 use proptest::prelude::*;
 use sluice_contracts::Kind;
 use sluice_contracts::documents::{Column, OnInvalid, Table, TargetType, Unit};
@@ -12,14 +13,11 @@ use crate::postgres::copy::{CopyDecoder, HEADER};
 pub(super) fn check(pg: &str, wanted: Option<TargetType>, wire: &[u8], expected: &str) {
     let column = column(pg, wanted);
     let (columns, stream) = ([column], stream_of(&[Some(wire.to_vec())]));
-    let chains = |error: sluice_contracts::Error| error.chain();
-    let in_messages = decode_messages(&columns, &stream).map_err(chains);
-    let in_bytes = decode(&columns, &stream, &[]);
-    assert_eq!(in_messages, decode(&columns, &stream, &[]).map_err(chains), "{pg} of {wire:02x?}");
-    let found = match in_bytes {
-        Ok((batches, _)) => cell(batches[0].column(0), 0).unwrap(),
-        Err(error) => format!("{:?}: {error}", error.kind()),
-    };
+    let said = |error: sluice_contracts::Error| format!("{:?}: {error}", error.kind());
+    let in_bytes = decode(&columns, &stream, &[]).map_err(said);
+    assert_eq!(decode_messages(&columns, &stream).map_err(said), in_bytes, "{pg} of {wire:02x?}");
+    let cell_of = |(batches, _): (Vec<RecordBatch>, _)| cell(batches[0].column(0), 0).unwrap();
+    let found = in_bytes.map_or_else(|said| said, cell_of);
     assert_eq!(found, expected, "{pg} of {wire:02x?}");
 }
 
@@ -306,7 +304,7 @@ fn a_header_may_be_extended_and_flagged() {
 fn no_rows_and_no_columns() {
     assert!(decode(&[column("int4", None)], &stream(&[]), &[]).unwrap().0.is_empty());
     let (batches, _) = decode(&[], &stream(&vec![vec![]; 5_000]), &[]).unwrap();
-    let sizes: Vec<usize> = batches.iter().map(arrow_array::RecordBatch::num_rows).collect();
+    let sizes: Vec<usize> = batches.iter().map(RecordBatch::num_rows).collect();
     assert_eq!(sizes, [4_096, 904]);
 }
 
