@@ -55,7 +55,7 @@ def kind_of(arrow_type):
         return "bool"
     if pa.types.is_string(t) or pa.types.is_large_string(t):
         return "text"
-    if pa.types.is_binary(t) or pa.types.is_large_binary(t):
+    if pa.types.is_binary(t) or pa.types.is_large_binary(t) or pa.types.is_fixed_size_binary(t):
         return "bytes"
     if pa.types.is_date(t):
         return "date"

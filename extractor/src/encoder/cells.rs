@@ -34,7 +34,9 @@ impl Kind {
             DataType::Decimal128(precision, _) => Self::Decimal128(*precision),
             DataType::Decimal256(..) => Self::Decimal256,
             DataType::Utf8 | DataType::Binary => Self::Bytes,
-            DataType::FixedSizeBinary(length) => Self::Fixed(usize::try_from(*length).ok()?),
+            DataType::FixedSizeBinary(length) => {
+                Self::Fixed(usize::try_from(*length).ok().filter(|length| *length > 0)?)
+            }
             _ => return None,
         })
     }

@@ -18,8 +18,8 @@ pub(super) struct Dictionary {
     near: Vec<u32>,
     /// The value that `near` begins with.
     least_near: i64,
-    /// The number plus one of the last value of each of some kinds of texts, or 0: most columns of few texts
-    /// have one of a kind, and looking at it takes a third of the time of a lookup in a hash table.
+    /// The number plus one of the last text for each place that [`recent_place`] computes, or 0. Most texts
+    /// of a column of few have a place of their own, and a lookup here is faster than one in a hash table.
     recent: Vec<u32>,
     hasher: RandomState,
     width: Width,
@@ -204,7 +204,7 @@ impl Dictionary {
     }
 }
 
-/// Where the kind of a text is in [`Dictionary::recent`]: texts of one length, one first and one last byte.
+/// The place of a text in [`Dictionary::recent`], from its length, its first and its last byte.
 #[inline]
 fn recent_place(value: &[u8]) -> usize {
     let end = |byte: Option<&u8>| byte.copied().map_or(0, usize::from);

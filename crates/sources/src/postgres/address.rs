@@ -33,8 +33,7 @@ const CARRIED_OUT: &[&str] = &[
     "options",
 ];
 
-/// Parameters that the driver does not know, and that are carried out here: those of libpq, and how
-/// a connection logs in.
+/// Parameters that say how a connection is watched, and how it logs in.
 /// <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-KEEPALIVES>
 const CARRIED_OUT_HERE: &[&str] = &["keepalives", "keepalives_idle", login::PARAMETER];
 
@@ -90,7 +89,8 @@ pub(super) fn is_parameter(name: &str) -> bool {
     known.iter().any(|names| names.contains(&name))
 }
 
-/// Reads a URL, and no server and no disk: whether a file exists is not for everybody to know.
+/// Reads a URL, and what libpq's files of this user add to it. Whether a file that it names exists is found
+/// out later, because not everybody is to know that.
 ///
 /// # Errors
 /// `Invalid` for a URL that libpq would refuse, and for parameters that neither libpq nor another
@@ -191,7 +191,7 @@ fn refuse_misread(text: &str) -> Result<()> {
 
 fn check_parameter(key: &str, value: &str) -> Result<()> {
     let refused = |why: String| Error::invalid(format!("read `source.url`: `{key}` {why}"));
-    if key == "options" || key.starts_with("options[") {
+    if key == "options" || key.starts_with("options[") && key.ends_with(']') {
         return Ok(());
     }
     if !is_parameter(key) {
@@ -247,8 +247,8 @@ fn user_of_process() -> Result<String> {
     })
 }
 
-/// Connects to `hostaddr`. The certificate is that of the host beside it in libpq, but the driver
-/// verifies the one name that it connects to.
+/// Connects to `hostaddr`. The certificate is that of the host beside it in libpq, but here the one name
+/// is verified that is connected to.
 fn set_address(url: &Url, options: &mut Options) -> Result<()> {
     let Some(address) = parameter(url, "hostaddr") else { return Ok(()) };
     let refused = |why: &str| Error::invalid(format!("read `source.url`: `hostaddr` {why}"));
@@ -316,7 +316,10 @@ fn options(url: &Url, user: String) -> Option<Options> {
         host: host.unwrap_or_else(|| default_host(port)),
         port,
         user,
-        password: parameter(url, "password").or(password).or_else(|| variable("PGPASSWORD")),
+        password: parameter(url, "password")
+            .or(password)
+            .filter(is_said)
+            .or_else(|| variable("PGPASSWORD")),
         database: parameter(url, "dbname").or(path).or_else(|| variable("PGDATABASE")),
         ssl_mode: SslMode::Prefer,
         root: file("sslrootcert"),
@@ -328,10 +331,11 @@ fn options(url: &Url, user: String) -> Option<Options> {
     for (key, value) in url.query_pairs() {
         let setting = key.strip_prefix("options[").and_then(|key| key.strip_suffix(']'));
         match setting {
-            // A backslash before a blank keeps it in the value.
+            // A backslash before a blank keeps it in the value. The server takes any blank for a space there.
             Some(setting) => {
                 let setting = format!("{setting}={value}");
-                let escaped = setting.replace('\\', "\\\\").replace(' ', "\\ ");
+                let escaped = setting.replace('\\', "\\\\");
+                let escaped = escaped.replace(|c: char| c.is_ascii_whitespace(), "\\ ");
                 options.add_settings(&format!("-c {escaped}"));
             }
             None if key == "options" => options.add_settings(&value),

@@ -57,7 +57,9 @@ impl<'a> PgBatches<'a> {
             ended: false,
             waited: Duration::ZERO,
         };
+        let asked = Instant::now();
         batches.begin_next().await?;
+        batches.waited = asked.elapsed();
         Ok(batches)
     }
 
@@ -90,7 +92,7 @@ impl Batches for PgBatches<'_> {
             let received = self.reader.receive(table).await?;
             self.waited += asked.elapsed();
             match received {
-                Progress::Some => {}
+                Progress::Bytes => {}
                 Progress::End if self.queries.is_empty() => {
                     self.ended = true;
                     return self.decoder.finish().map_err(during);

@@ -71,9 +71,15 @@ fn of_no_server(error: &std::io::Error, is_socket: bool) -> Option<&'static str>
     }
 }
 
-/// What helps where the server's certificate is not accepted.
+/// What helps where a certificate is not accepted.
 fn of_certificate(error: &std::io::Error) -> Option<&'static str> {
     let found = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    if let rustls::Error::AlertReceived(_) = found {
+        return Some(
+            "the server refuses the connection: it may ask for a certificate, which `sslcert` and `sslkey` in \
+             `source.url` name",
+        );
+    }
     let rustls::Error::InvalidCertificate(reason) = found else { return None };
     Some(match reason {
         CertificateError::UnknownIssuer => {

@@ -15,7 +15,7 @@ use sluice_runtime::format::thousands;
 use super::address::TablePath;
 use super::client;
 use super::history::{History, LoadedRun, RUNS};
-use super::schema::{SCHEMA, difference, parquet_schema, read_footer};
+use super::schema::{SCHEMA, agree, difference, parquet_schema, read_footer};
 
 /// A table's folder, or the path where a load will create it.
 #[derive(Debug)]
@@ -143,7 +143,7 @@ impl ExistingTable {
         }
         // The schema does not hold the digits of decimals; the files do.
         if let Some(file) = self.files.first()
-            && read_footer(file)?.0 != parquet_schema(columns)?
+            && !agree(&read_footer(file)?.0, &parquet_schema(columns)?)
         {
             return Err(Error::data(
                 "the table's files hold the same columns with other digits or units",

@@ -13,7 +13,7 @@ use sluice_contracts::store::{Bucket, storage_error};
 use sluice_contracts::{Error, Kind, Result};
 
 use super::client;
-use super::schema::read_footer;
+use super::schema::{agree, read_footer};
 
 /// Where the parts come from.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ pub(super) fn verify(
     if rows != part.rows {
         return wrong(format!("it has {rows} rows, and its receipt says {}", part.rows));
     }
-    if found != *schema {
+    if !agree(&found, schema) {
         return wrong("its columns are not those of the manifest".to_owned());
     }
     Ok(rows)

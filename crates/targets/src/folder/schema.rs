@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use parquet::arrow::ArrowSchemaConverter;
+use parquet::basic::{ConvertedType, Type as PhysicalType};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::schema::types::Type;
 use serde_json::Value;
@@ -23,6 +24,26 @@ pub(super) fn parquet_schema(columns: &[Column]) -> Result<Type> {
         .convert(&schema)
         .doing(Kind::Bug, || "describe the columns as a Parquet schema")?;
     Ok(described.root_schema().clone())
+}
+
+/// Whether files of these schemas hold the same columns. A UUID lies in files of earlier versions with its
+/// length, as other bytes do, and in newer ones without.
+pub(super) fn agree(theirs: &Type, ours: &Type) -> bool {
+    let (theirs, ours) = (theirs.get_fields(), ours.get_fields());
+    theirs.len() == ours.len()
+        && theirs.iter().zip(ours).all(|(theirs, ours)| {
+            theirs == ours || theirs.name() == ours.name() && is_bytes(theirs) && is_bytes(ours)
+        })
+}
+
+fn is_bytes(column: &Type) -> bool {
+    column.is_primitive()
+        && matches!(
+            column.get_physical_type(),
+            PhysicalType::BYTE_ARRAY | PhysicalType::FIXED_LEN_BYTE_ARRAY
+        )
+        && column.get_basic_info().logical_type_ref().is_none()
+        && column.get_basic_info().converted_type() == ConvertedType::NONE
 }
 
 /// Schema and rows of a Parquet file.

@@ -142,7 +142,7 @@ fn a_password_that_is_not_encoded_is_refused_and_not_shown() {
     assert!(refusal("postgres://u@h:port/d").contains("not a PostgreSQL URL"));
 }
 
-/// libpq does so. The driver would connect as `anonymous`.
+/// libpq does so.
 #[test]
 fn a_url_without_a_user_means_the_one_who_runs_the_program() {
     let asked = std::process::Command::new("id").arg("-un").output().unwrap();

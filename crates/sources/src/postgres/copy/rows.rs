@@ -31,8 +31,8 @@ const BYTES: usize = 16 << 10;
 /// Where the fields of some rows are.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    /// Where each field begins: those of the first row, those of the second, and so on. Behind those of
-    /// the last row, what is left of rows before.
+    /// Where each field begins: those of the first row, those of the second, and so on. Entries of an
+    /// earlier call may follow.
     starts: Vec<u32>,
     pub(super) count: usize,
     /// Bytes of the rows, without what the messages add.
@@ -117,7 +117,7 @@ fn find_row(rest: &[u8], before: usize, starts: &mut [u32]) -> Option<usize> {
     }
     let end = 1 + u32::from_be_bytes([*l0, *l1, *l2, *l3]) as usize;
     let row = rest.get(..end)?;
-    // A place behind 4 GiB has no number here.
+    // Places are kept in 32 bits.
     let before = u32::try_from(before + end).ok()? - u32::try_from(end).ok()?;
     let mut at = ROW_HEADER;
     for start in starts {
@@ -133,7 +133,7 @@ fn find_row(rest: &[u8], before: usize, starts: &mut [u32]) -> Option<usize> {
     (at == end).then_some(end)
 }
 
-/// What appends a value that the loop of its column does not.
+/// Appends the values that the loop of their column leaves out.
 pub(super) struct Other<'a> {
     pub(super) column: &'a Field,
     /// The number of the first row.

@@ -12,8 +12,8 @@ use super::failure::Failure;
 use super::{CHUNK, Connection, OUT_OF_TURN};
 
 /// How long the thread waits before it looks for more bytes of a COPY, if it had to wait for the last ones.
-/// The server sends 8 KiB at once. Without the pause, each of those wakes this program, which costs both
-/// sides as much as handling the bytes; only a thread that does not wait for the socket is left asleep.
+/// The server sends 8 KiB at once. Without the pause, each of them wakes this program, and a wake-up costs both
+/// sides as much as the bytes do. A packet does not wake a thread that sleeps.
 const PAUSE: Duration = Duration::from_micros(400);
 /// The first byte of a message with bytes of a COPY, and the length of what is before those.
 const COPY_DATA: u8 = b'd';
@@ -22,11 +22,11 @@ const FRAME: usize = 5;
 /// How far a COPY is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum CopyState {
-    /// None is running.
-    None,
+    /// No COPY is running.
+    Idle,
     /// A message comes next.
     Between,
-    /// This many bytes of the copied ones come next.
+    /// This many bytes of a message come next.
     Inside(usize),
 }
 
@@ -34,7 +34,7 @@ pub(super) enum CopyState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// Bytes, which [`Connection::take_copied`] hands out.
-    Some,
+    Bytes,
     /// The end.
     End,
 }
@@ -46,7 +46,7 @@ pub(crate) trait CopySink {
     /// Why they cannot be taken.
     type Error;
 
-    /// Takes messages, with their headers, off the front of what has come, as far as it likes to.
+    /// Takes messages, with their headers, off the front of what has come, as many as it can use.
     fn take_messages(&mut self, messages: &mut &[u8]) -> Result<Option<Self::Output>, Self::Error>;
 
     /// Takes bytes of one message. If it leaves some, it has a result.
@@ -77,6 +77,7 @@ impl Connection {
         match self.message().await? {
             Message::CopyOutResponse(_) => {
                 self.copy = CopyState::Between;
+                self.is_ahead = false;
                 Ok(())
             }
             Message::ErrorResponse(body) => Err(self.refused(&body).await),
@@ -86,7 +87,7 @@ impl Connection {
 
     /// Whether a COPY has not been read to its end.
     pub(crate) fn is_copying(&self) -> bool {
-        !matches!(self.copy, CopyState::None)
+        !matches!(self.copy, CopyState::Idle)
     }
 
     /// Hands what has come of the COPY to `sink`, until all of it is taken or the sink has a result.
@@ -98,7 +99,7 @@ impl Connection {
         let mut result = Ok(None);
         while matches!(result, Ok(None)) {
             let left = match self.copy {
-                CopyState::None => break,
+                CopyState::Idle => break,
                 CopyState::Inside(left) => left,
                 CopyState::Between => {
                     let before = rest.len();
@@ -136,30 +137,23 @@ impl Connection {
     pub(crate) async fn receive_copied(&mut self) -> Result<Progress, Failure> {
         loop {
             match (self.copy, self.received.first()) {
-                (CopyState::None, _) => return Ok(Progress::End),
-                (CopyState::Inside(_), Some(_)) => return Ok(Progress::Some),
+                (CopyState::Idle, _) => return Ok(Progress::End),
+                (CopyState::Inside(_), Some(_)) => return Ok(Progress::Bytes),
                 (CopyState::Between, Some(&COPY_DATA)) if self.received.len() > FRAME => {
-                    return Ok(Progress::Some);
+                    return Ok(Progress::Bytes);
                 }
                 (CopyState::Between, Some(tag)) if *tag != COPY_DATA => {
                     self.end_copied().await?;
                 }
                 _ => {
-                    self.pause();
+                    if self.is_ahead {
+                        // What else this thread does, such as an upload, comes first.
+                        tokio::task::yield_now().await;
+                        pause();
+                    }
                     self.is_ahead = self.fill().await? < CHUNK / 4;
                 }
             }
-        }
-    }
-
-    /// Lets the server get ahead, if this program waits for it.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a pause of the runtime would be woken by each packet, and other tasks can wait so long"
-    )]
-    fn pause(&self) {
-        if self.is_ahead {
-            std::thread::sleep(PAUSE);
         }
     }
 
@@ -168,12 +162,12 @@ impl Connection {
         match self.message_or_notice().await? {
             None | Some(Message::CopyDone | Message::CommandComplete(_)) => Ok(()),
             Some(Message::ReadyForQuery(_)) => {
-                (self.unanswered, self.copy) = (0, CopyState::None);
+                (self.unanswered, self.copy) = (0, CopyState::Idle);
                 Ok(())
             }
             Some(Message::ErrorResponse(body)) => {
                 let refused = self.refused(&body).await;
-                self.copy = CopyState::None;
+                self.copy = CopyState::Idle;
                 Err(refused)
             }
             Some(_) => Err(OUT_OF_TURN),
@@ -184,11 +178,20 @@ impl Connection {
     pub(crate) async fn skip_copied(&mut self) -> Result<(), Failure> {
         match self.receive_copied().await {
             Ok(Progress::End) | Err(Failure::Refused(_)) => Ok(()),
-            Ok(Progress::Some) => {
+            Ok(Progress::Bytes) => {
                 let Ok(_) = self.take_copied(&mut Nowhere);
                 Ok(())
             }
             Err(error) => Err(error),
         }
     }
+}
+
+/// Lets the server get ahead.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "each packet would wake a task that waits; the thread's other tasks had their turn before"
+)]
+fn pause() {
+    std::thread::sleep(PAUSE);
 }

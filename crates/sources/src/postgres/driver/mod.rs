@@ -35,19 +35,21 @@ pub(super) const DEFAULT_SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 /// Bytes that are asked for at once. More of them save no time.
 const CHUNK: usize = 256 << 10;
-/// A message cannot be longer than a row can.
+/// A message cannot be longer than a row can, and before the login it has a fraction of this length.
 const MAX_MESSAGE: i32 = 1 << 30;
+const MAX_LOGIN_MESSAGE: i32 = 64 << 10;
 const MALFORMED: Failure = Failure::Protocol("a message that cannot be read");
 const OUT_OF_TURN: Failure = Failure::Protocol("a message that is out of turn");
 
 /// A connection.
 ///
 /// A call that is given up before its end leaves an answer on its way; the next statement reads it first.
-#[derive(Debug)]
 pub(super) struct Connection {
     socket: Socket,
     /// What was received and not looked at yet.
     received: BytesMut,
+    /// A longer message is refused.
+    longest: i32,
     /// Statements whose answers did not end yet.
     unanswered: usize,
     copy: CopyState,
@@ -62,6 +64,7 @@ impl Connection {
     pub(super) async fn open(options: &Options) -> Result<Self, Failure> {
         let mut connection = Self::over(Socket::connect(options).await?);
         connection.start(options).await?;
+        connection.longest = MAX_MESSAGE;
         Ok(connection)
     }
 
@@ -69,8 +72,9 @@ impl Connection {
         Self {
             socket,
             received: BytesMut::new(),
+            longest: MAX_LOGIN_MESSAGE,
             unanswered: 0,
-            copy: CopyState::None,
+            copy: CopyState::Idle,
             is_torn: false,
             is_ahead: false,
         }
@@ -203,8 +207,7 @@ impl Connection {
         refused
     }
 
-    /// The next message that is an answer. What the server tells besides is left out: notices, which may
-    /// hold values, and settings.
+    /// The next message that is an answer. Skips notices, which may hold values, and settings.
     async fn message(&mut self) -> Result<Message, Failure> {
         loop {
             if let Some(message) = self.message_or_notice().await? {
@@ -217,7 +220,7 @@ impl Connection {
     async fn message_or_notice(&mut self) -> Result<Option<Message>, Failure> {
         loop {
             let header = Header::parse(&self.received).map_err(|_| MALFORMED)?;
-            if header.is_some_and(|header| header.len() > MAX_MESSAGE) {
+            if header.is_some_and(|header| header.len() > self.longest) {
                 return Err(Failure::Protocol("a message that is too long"));
             }
             match Message::parse(&mut self.received).map_err(|_| MALFORMED)? {
@@ -239,6 +242,17 @@ impl Connection {
             0 => Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
             count => Ok(count),
         }
+    }
+}
+
+// What was received may be values.
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("received", &self.received.len())
+            .field("unanswered", &self.unanswered)
+            .field("copy", &self.copy)
+            .finish_non_exhaustive()
     }
 }
 

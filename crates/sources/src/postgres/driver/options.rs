@@ -29,7 +29,7 @@ pub(crate) struct Options {
     /// The server takes the user's name without one.
     pub(crate) database: Option<String>,
     pub(crate) ssl_mode: SslMode,
-    /// The certificate of an authority, beside the public ones.
+    /// A file of certificates of authorities, in place of the public ones.
     pub(crate) root: Option<PathBuf>,
     /// The certificate that this program shows, and its key.
     pub(crate) certificate: Option<PathBuf>,

@@ -9,7 +9,8 @@ use super::options::Options;
 
 /// The password that the file has for a connection. A file that others may read is not used.
 pub(crate) fn password(file: &Path, options: &Options) -> Option<String> {
-    let metadata = std::fs::metadata(file).ok()?;
+    // libpq takes no other kind of file either: `/dev/null` means that there is none.
+    let metadata = std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file)?;
     let file_name = file.display();
     if metadata.permissions().mode() & 0o077 != 0 {
         tracing::warn!(
@@ -18,8 +19,8 @@ pub(crate) fn password(file: &Path, options: &Options) -> Option<String> {
         );
         return None;
     }
-    let lines = match std::fs::read_to_string(file) {
-        Ok(lines) => lines,
+    let lines = match std::fs::read(file) {
+        Ok(lines) => String::from_utf8_lossy(&lines).into_owned(),
         Err(error) => {
             tracing::warn!("the file of passwords `{file_name}` is not used: {error}");
             return None;
@@ -52,8 +53,8 @@ fn of_line(line: &str, wanted: &[&str]) -> Option<String> {
     fields.next().map(|(password, _)| password)
 }
 
-/// The fields of a line, and whether each is a `*` that stands for anything. A backslash takes the meaning
-/// of the character after it away.
+/// The fields of a line, and whether each is a `*` that stands for anything. A backslash makes the
+/// character after it a part of the field.
 fn fields(line: &str) -> Vec<(String, bool)> {
     let mut fields = Vec::new();
     let mut field = String::new();

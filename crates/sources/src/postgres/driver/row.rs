@@ -22,21 +22,27 @@ pub(crate) struct ColumnOfRow {
 }
 
 /// A row of an answer.
-#[derive(Debug)]
 pub(crate) struct Row {
     columns: Arc<[ColumnOfRow]>,
     values: Vec<Option<Bytes>>,
 }
 
-/// What a text of the server says.
+/// A type that is read from the text that the server writes for it.
 /// <https://www.postgresql.org/docs/current/datatype.html>
 pub(crate) trait FromText: Sized {
     /// Reads a value; `None` for a text that is not one.
     fn from_text(text: &str) -> Option<Self>;
 
-    /// What NULL says; `None` where there has to be a value.
+    /// What NULL becomes; `None` where there has to be a value.
     fn null() -> Option<Self> {
         None
+    }
+}
+
+// The values are not shown.
+impl std::fmt::Debug for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Row").field("columns", &self.columns).finish_non_exhaustive()
     }
 }
 
@@ -116,16 +122,22 @@ impl<T: FromText> FromText for Option<T> {
     }
 }
 
-/// An array of numbers: its elements are written without quotes.
-impl<T: FromText> FromText for Vec<T> {
-    fn from_text(text: &str) -> Option<Self> {
-        let elements = text.strip_prefix('{')?.strip_suffix('}')?;
-        if elements.is_empty() {
-            return Some(Self::new());
+/// Arrays of numbers: their elements are written without quotes.
+macro_rules! arrays {
+    ($($kind:ty),*) => {$(
+        impl FromText for Vec<$kind> {
+            fn from_text(text: &str) -> Option<Self> {
+                let elements = text.strip_prefix('{')?.strip_suffix('}')?;
+                if elements.is_empty() {
+                    return Some(Self::new());
+                }
+                elements.split(',').map(<$kind>::from_text).collect()
+            }
         }
-        elements.split(',').map(T::from_text).collect()
-    }
+    )*};
 }
+
+arrays!(f64, Oid);
 
 #[cfg(test)]
 mod tests {

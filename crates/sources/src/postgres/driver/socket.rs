@@ -51,10 +51,10 @@ impl Socket {
             }
             b'N' if options.ssl_mode == SslMode::Prefer => Ok(Self::Plain(socket)),
             b'N' => Err(Failure::NoTls),
-            // The server says in clear text that it has no connection left, for example. It is not read,
-            // because anybody could have said it.
+            // A server that cannot start a process says so without encryption. The text is not read, because
+            // anybody between could have sent it.
             b'E' => Err(Failure::Protocol("an error in place of TLS")),
-            _ => Err(Failure::Protocol("it is no server of PostgreSQL")),
+            _ => Err(Failure::Protocol("it is not that of a PostgreSQL server")),
         }
     }
 }

@@ -48,17 +48,21 @@ pub(super) fn connector(options: &Options) -> Result<TlsConnector, Failure> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// Verifies a certificate and its name against the public authorities and that of the options.
+/// Verifies a certificate and its name against the authorities of the file that the options name, and against
+/// the public ones without a file.
 fn verifier(
     options: &Options,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<WebPkiServerVerifier>, Failure> {
-    let mut roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
-    if let Some(path) = &options.root {
-        let wrong = "`sslrootcert` cannot be read";
-        for certificate in certificates(path, wrong)? {
-            roots.add(certificate).map_err(|source| unusable(wrong, source))?;
+    let mut roots = RootCertStore::empty();
+    match &options.root {
+        Some(path) => {
+            let wrong = "`sslrootcert` cannot be read";
+            for certificate in certificates(path, wrong)? {
+                roots.add(certificate).map_err(|source| unusable(wrong, source))?;
+            }
         }
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
     }
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
         .build()
@@ -74,7 +78,7 @@ fn unusable(what: &'static str, source: impl std::error::Error + Send + Sync + '
     Failure::Unusable(what, Some(Box::new(source)))
 }
 
-/// Accepts any certificate. The connection is encrypted, and with whom is not known.
+/// Accepts any certificate: the connection is encrypted, but another server may answer.
 #[derive(Debug)]
 struct Any {
     provider: Arc<CryptoProvider>,
