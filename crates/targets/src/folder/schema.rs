@@ -80,3 +80,47 @@ pub(super) fn difference(theirs: &Value, ours: &Value) -> Option<String> {
         (None, ours) => Some(format!("it lacks {}", ours.unwrap_or_default())),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use sluice_contracts::documents::{OnInvalid, TargetType};
+
+    use super::*;
+
+    fn schema(name: &str, encoding: &str, target_type: TargetType) -> Type {
+        let column = Column {
+            name: name.into(),
+            source_name: name.into(),
+            source_type: encoding.into(),
+            encoding: encoding.into(),
+            target_type,
+            repeated: false,
+            decimal: None,
+            fields: Vec::new(),
+            nullable: None,
+            max_length: None,
+            description: None,
+            on_invalid: OnInvalid::Fail,
+            invalid: None,
+        };
+        parquet_schema(&[column]).unwrap()
+    }
+
+    #[test]
+    fn a_uuid_may_lie_in_the_files_with_its_length_or_without() {
+        let fixed = schema("u", "uuid", TargetType::Bytes);
+        // Earlier versions wrote it as any other bytes.
+        let any = schema("u", "bytea", TargetType::Bytes);
+        assert_ne!(fixed, any);
+        assert!(agree(&fixed, &any) && agree(&any, &fixed) && agree(&fixed, &fixed));
+        for other in [
+            schema("v", "bytea", TargetType::Bytes),
+            schema("u", "text", TargetType::String),
+            schema("u", "int8", TargetType::Int64),
+            schema("u", "numeric", TargetType::Numeric),
+            parquet_schema(&[]).unwrap(),
+        ] {
+            assert!(!agree(&other, &fixed) && !agree(&other, &any), "{other:?}");
+        }
+    }
+}
