@@ -1,4 +1,4 @@
-//! What is connected to, and as whom.
+//! The options of a connection: its server, its user and its protection.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ pub(crate) enum SslMode {
     VerifyFull,
 }
 
-/// What is connected to, and as whom.
+/// The server, the user and the protection of a connection.
 #[derive(Clone)]
 pub(crate) struct Options {
     /// A name or an address, or the folder of a socket.

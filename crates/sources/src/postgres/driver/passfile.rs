@@ -9,7 +9,7 @@ use super::options::Options;
 
 /// The password that the file has for a connection. A file that others may read is not used.
 pub(crate) fn password(file: &Path, options: &Options) -> Option<String> {
-    // libpq takes no other kind of file either: `/dev/null` means that there is none.
+    // As in libpq, only a regular file counts: users name `/dev/null` to switch the file off.
     let metadata = std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file)?;
     let file_name = file.display();
     if metadata.permissions().mode() & 0o077 != 0 {

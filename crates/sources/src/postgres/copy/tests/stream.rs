@@ -11,8 +11,7 @@ use crate::postgres::copy::{CopyDecoder, HEADER};
 
 /// Checks what one value becomes, given as bytes.
 pub(super) fn check(pg: &str, wanted: Option<TargetType>, wire: &[u8], expected: &str) {
-    let column = column(pg, wanted);
-    let (columns, stream) = ([column], stream_of(&[Some(wire.to_vec())]));
+    let (columns, stream) = ([column(pg, wanted)], stream_of(&[Some(wire.to_vec())]));
     let said = |error: sluice_contracts::Error| format!("{:?}: {error}", error.kind());
     let in_bytes = decode(&columns, &stream, &[]).map_err(said);
     assert_eq!(decode_messages(&columns, &stream).map_err(said), in_bytes, "{pg} of {wire:02x?}");
