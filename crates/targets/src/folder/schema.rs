@@ -83,27 +83,15 @@ pub(super) fn difference(theirs: &Value, ours: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use sluice_contracts::documents::{OnInvalid, TargetType};
+    use sluice_contracts::documents::TargetType;
 
+    use super::super::tests::columns;
     use super::*;
 
     fn schema(name: &str, encoding: &str, target_type: TargetType) -> Type {
-        let column = Column {
-            name: name.into(),
-            source_name: name.into(),
-            source_type: encoding.into(),
-            encoding: encoding.into(),
-            target_type,
-            repeated: false,
-            decimal: None,
-            fields: Vec::new(),
-            nullable: None,
-            max_length: None,
-            description: None,
-            on_invalid: OnInvalid::Fail,
-            invalid: None,
-        };
-        parquet_schema(&[column]).unwrap()
+        let mut columns = columns(name, target_type);
+        columns[0].encoding = encoding.to_owned();
+        parquet_schema(&columns).unwrap()
     }
 
     #[test]

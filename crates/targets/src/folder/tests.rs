@@ -84,7 +84,7 @@ impl World {
     }
 }
 
-fn columns(name: &str, target_type: TargetType) -> Vec<Column> {
+pub(super) fn columns(name: &str, target_type: TargetType) -> Vec<Column> {
     vec![Column {
         name: name.into(),
         source_name: name.into(),

@@ -21,11 +21,10 @@ use super::options::{Options, SslMode};
 /// What makes connections with TLS as the options say.
 pub(super) fn connector(options: &Options) -> Result<TlsConnector, Failure> {
     let provider = Arc::new(ring::default_provider());
+    let lenient = |verifier| Arc::new(Lenient { verifier, provider: Arc::clone(&provider) });
     let verifier: Arc<dyn ServerCertVerifier> = match options.ssl_mode {
-        SslMode::Disable | SslMode::Prefer | SslMode::Require => {
-            Arc::new(Any { provider: Arc::clone(&provider) })
-        }
-        SslMode::VerifyCa => Arc::new(AnyName(verifier(options, &provider)?)),
+        SslMode::Disable | SslMode::Prefer | SslMode::Require => lenient(None),
+        SslMode::VerifyCa => lenient(Some(verifier(options, &provider)?)),
         SslMode::VerifyFull => verifier(options, &provider)?,
     };
     let config = ClientConfig::builder_with_provider(provider)
@@ -78,22 +77,31 @@ fn unusable(what: &'static str, source: impl std::error::Error + Send + Sync + '
     Failure::Unusable(what, Some(Box::new(source)))
 }
 
-/// Accepts any certificate: the connection is encrypted, but another server may answer.
+/// Verifies less than `WebPkiServerVerifier` does: not the name, or nothing of the certificate at all.
 #[derive(Debug)]
-struct Any {
+struct Lenient {
+    /// Verifies the certificate; `None` accepts any, so that another server may answer.
+    verifier: Option<Arc<WebPkiServerVerifier>>,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Any {
+impl ServerCertVerifier for Lenient {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
+        certificate: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
+        let Some(verifier) = &self.verifier else { return Ok(ServerCertVerified::assertion()) };
+        // The name is looked at last, when everything else is right.
+        match verifier.verify_server_cert(certificate, chain, name, ocsp, now) {
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            other => other,
+        }
     }
 
     fn verify_tls12_signature(
@@ -118,50 +126,5 @@ impl ServerCertVerifier for Any {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Verifies a certificate, and not that it is for the name which is connected to.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        chain: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        // The name is looked at last, when everything else is right.
-        match self.0.verify_server_cert(certificate, chain, name, ocsp, now) {
-            Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            verified => verified,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
     }
 }
