@@ -13,7 +13,10 @@ use foldhash::fast::RandomState;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
-use sluice_contracts::documents::{Column, Table, TargetType};
+use sluice_contracts::documents::{Column, Table, TargetType, arrow_schema};
+
+use crate::encoder::FileEncoder;
+use crate::upload::Outbox;
 
 /// Rows that are looked at.
 const SAMPLE_ROWS: usize = 64 << 10;
@@ -23,6 +26,29 @@ const SAMPLE_BYTES: usize = 8 << 20;
 const FEW: usize = 256;
 /// A dictionary that is larger than this is given up by the writer while a row group is written.
 const LARGEST_DICTIONARY: usize = 1 << 20;
+
+/// Encodes rows as the part file of a table with these columns, and returns how many bytes it has. For measurements.
+///
+/// # Errors
+/// If a batch has other columns.
+pub fn encode(columns: &[Column], batches: Vec<RecordBatch>) -> parquet::errors::Result<usize> {
+    let mut sample = Sample::default();
+    batches.into_iter().for_each(|batch| sample.add(batch));
+    let mut encoder = FileEncoder::new(arrow_schema(columns), sample.properties(columns))?;
+    let mut bytes = 0;
+    let mut send = |outbox: &mut Outbox| {
+        while let Some(piece) = outbox.take() {
+            bytes += piece.len();
+        }
+    };
+    for batch in sample.into_batches() {
+        encoder.write(&batch)?;
+        send(encoder.outbox());
+    }
+    encoder.finish()?;
+    send(encoder.outbox());
+    Ok(bytes)
+}
 
 /// What the tasks of this process know of the tables that they have begun to write.
 #[derive(Debug, Default)]
@@ -39,7 +65,7 @@ impl Encodings {
     /// How a table is written whose first rows are these. They decide for the rest of the table, if
     /// they are enough.
     pub(crate) fn decide(&self, table: &Table, sample: &Sample) -> WriterProperties {
-        let properties = properties(&table.columns, &sample.dictionaries(table.columns.len()));
+        let properties = sample.properties(&table.columns);
         if sample.is_enough() {
             self.lock().insert(table.index, properties.clone());
         }
@@ -82,6 +108,11 @@ impl Sample {
         self.batches
     }
 
+    /// How columns are written whose first values these are.
+    pub(crate) fn properties(&self, columns: &[Column]) -> WriterProperties {
+        properties(columns, &self.dictionaries(columns.len()))
+    }
+
     /// For each column, whether a dictionary pays.
     fn dictionaries(&self, columns: usize) -> Vec<bool> {
         let of_column = |at: usize| {
@@ -103,6 +134,10 @@ fn pays(arrays: &[&ArrayRef]) -> bool {
     for value in data.iter().flat_map(values) {
         if seen.insert(value) {
             bytes += value.len();
+            let are_many = seen.len() > FEW && seen.len() >= total / 3;
+            if are_many || bytes >= LARGEST_DICTIONARY {
+                return false;
+            }
         }
         count += 1;
         if count == total / 2 {
@@ -110,8 +145,7 @@ fn pays(arrays: &[&ArrayRef]) -> bool {
         }
     }
     let distinct = seen.len();
-    let is_settled = distinct < total / 3 && distinct - in_first_half < in_first_half / 2;
-    (distinct <= FEW || is_settled) && bytes < LARGEST_DICTIONARY
+    distinct <= FEW || distinct - in_first_half < in_first_half / 2
 }
 
 /// The elements of lists, however deep; other values as they are.

@@ -1,6 +1,7 @@
 //! Extractor: a task takes its units, reads them at one snapshot, writes parts, and proves each
 //! unit with a receipt.
 
+mod allocator;
 mod check_requests;
 mod config;
 mod encoder;
@@ -19,6 +20,7 @@ mod task_state;
 mod upload;
 
 pub use config::TaskConfig;
+pub use encodings::encode;
 pub use retry::GIVES_UP_AFTER;
 pub use snapshot::BEGINS_AGAIN;
 pub use task::run;

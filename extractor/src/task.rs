@@ -13,6 +13,7 @@ use sluice_sources::{Join, Source};
 use tokio::sync::watch;
 
 use crate::TaskConfig;
+use crate::allocator;
 use crate::check_requests::CheckRequests;
 use crate::encodings::Encodings;
 use crate::failure_recorder::FailureRecorder;
@@ -37,6 +38,7 @@ pub async fn run(
     checks: Option<Arc<dyn Checks>>,
     login: Option<Arc<dyn DatabaseLogin>>,
 ) -> Result<()> {
+    allocator::keep_freed();
     let open = |url: &str| sluice_sources::open(url, &environment, login.as_ref());
     carry_out(&config, bucket, checks, &open).await
 }

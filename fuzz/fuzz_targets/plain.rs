@@ -1,7 +1,7 @@
 //! A simple reader of the COPY format, to compare the decoder with.
 
 use arrow_array::cast::AsArray as _;
-use arrow_array::types::{Float64Type, Int64Type};
+use arrow_array::types::{Float64Type, Int32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use sluice_contracts::documents::{Column, TargetType};
 
@@ -114,7 +114,11 @@ fn same(column: &Column, array: &ArrayRef, row: usize, field: &[u8]) {
             let sign = if field[0] & 0x80 == 0 { 0 } else { 0xff };
             let mut wide = [sign; 8];
             wide[8 - field.len()..].copy_from_slice(field);
-            assert_eq!(array.as_primitive::<Int64Type>().value(row), i64::from_be_bytes(wide));
+            let found = match array.as_primitive_opt::<Int32Type>() {
+                Some(array) => array.value(row).into(),
+                None => array.as_primitive::<Int64Type>().value(row),
+            };
+            assert_eq!(found, i64::from_be_bytes(wide));
         }
         ("float8", _) => {
             let bits = u64::from_be_bytes(field.try_into().expect("eight bytes"));

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use arrow_array::builder::{
     BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Decimal256Builder,
-    FixedSizeBinaryBuilder, Float64Builder, Int64Builder, Time64MicrosecondBuilder,
-    TimestampMicrosecondBuilder,
+    FixedSizeBinaryBuilder, Float64Builder, Int32Builder, Int64Builder, PrimitiveBuilder,
+    Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
 };
-use arrow_array::{ArrayRef, ListArray, RecordBatch, RecordBatchOptions};
+use arrow_array::{
+    Array as _, ArrayRef, ArrowPrimitiveType, ListArray, RecordBatch, RecordBatchOptions,
+};
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{Field, SchemaRef};
 use sluice_contracts::documents::{
-    Column, Decimal, TargetType, arrow_schema, digits, fixed_length, scalar_type,
+    Column, Decimal, TargetType, arrow_schema, digits, fixed_length, is_short_integer, scalar_type,
 };
 use sluice_contracts::{Error, Result};
 
@@ -24,6 +26,8 @@ pub struct Invalid(pub &'static str);
 /// One column of a batch under construction.
 #[derive(Debug)]
 pub enum ColumnBuilder {
+    /// INT64 whose values fit in 32 bits.
+    Int32(Int32Builder),
     /// INT64.
     Int64(Int64Builder),
     /// FLOAT64.
@@ -78,6 +82,9 @@ impl ColumnBuilder {
         if let Some(length) = fixed_length(column) {
             return Self::FixedBytes(FixedSizeBinaryBuilder::new(length));
         }
+        if is_short_integer(column) {
+            return Self::Int32(Int32Builder::new());
+        }
         let scalar = Self::scalar(column.target_type, column.decimal);
         if !column.repeated {
             return scalar;
@@ -128,6 +135,7 @@ impl ColumnBuilder {
     pub fn len(&self) -> usize {
         use arrow_array::builder::ArrayBuilder as _;
         match self {
+            Self::Int32(b) => b.len(),
             Self::Int64(b) => b.len(),
             Self::Float64(b) => b.len(),
             Self::Bool(b) => b.len(),
@@ -151,6 +159,7 @@ impl ColumnBuilder {
     /// Appends NULL.
     pub fn append_null(&mut self) -> Result<(), Invalid> {
         match self {
+            Self::Int32(b) => b.append_null(),
             Self::Int64(b) => b.append_null(),
             Self::Float64(b) => b.append_null(),
             Self::Bool(b) => b.append_null(),
@@ -170,17 +179,22 @@ impl ColumnBuilder {
     /// The values as an array; the builder is empty afterwards. `allow` as [`TextBuilder::finish`] has it.
     fn finish(&mut self, allow: impl FnOnce(&[usize]) -> Result<()>) -> Result<ArrayRef> {
         Ok(match self {
-            Self::Int64(b) => Arc::new(b.finish()),
-            Self::Float64(b) => Arc::new(b.finish()),
+            Self::Int32(b) => values(b),
+            Self::Int64(b) => values(b),
+            Self::Float64(b) => values(b),
             Self::Bool(b) => Arc::new(b.finish()),
             Self::Text(b) => b.finish(allow)?,
             Self::Bytes(b) => Arc::new(b.finish()),
-            Self::FixedBytes(b) => Arc::new(b.finish()),
-            Self::Date(b) => Arc::new(b.finish()),
-            Self::Time(b) => Arc::new(b.finish()),
-            Self::Timestamp(b) => Arc::new(b.finish()),
-            Self::Decimal128(b, _) => Arc::new(b.finish()),
-            Self::Decimal256(b, _) => Arc::new(b.finish()),
+            Self::FixedBytes(b) => {
+                let array = b.finish();
+                *b = FixedSizeBinaryBuilder::with_capacity(array.len(), array.value_length());
+                Arc::new(array)
+            }
+            Self::Date(b) => values(b),
+            Self::Time(b) => values(b),
+            Self::Timestamp(b) => values(b),
+            Self::Decimal128(b, _) => values(b),
+            Self::Decimal256(b, _) => values(b),
             Self::List(list) => {
                 let offsets = std::mem::replace(&mut list.offsets, vec![0]);
                 let validity = std::mem::take(&mut list.validity);
@@ -195,6 +209,14 @@ impl ColumnBuilder {
             }
         })
     }
+}
+
+/// The values of a builder, which has room for as many afterwards.
+fn values<P: ArrowPrimitiveType>(builder: &mut PrimitiveBuilder<P>) -> ArrayRef {
+    let array = builder.finish();
+    let kind = array.data_type().clone();
+    *builder = PrimitiveBuilder::with_capacity(array.len()).with_data_type(kind);
+    Arc::new(array)
 }
 
 /// What a batch has room for: a row is added while there is some of both.

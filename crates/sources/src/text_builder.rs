@@ -10,6 +10,10 @@ use sluice_contracts::{Error, Result};
 /// Bytes that room is made for before they come, at most: one long value is no reason to expect another.
 const MOST_KEPT: usize = 8 << 20;
 
+/// Bytes that are copied for a value of at most as many.
+const WORD: usize = 16;
+const SHORT: usize = 64;
+
 /// A text column under construction.
 ///
 /// Bytes that a source calls text are appended unchecked, and checked together before the array is made:
@@ -58,6 +62,29 @@ impl TextBuilder {
         self.end();
     }
 
+    /// Appends the first `length` bytes of `from`, of which there are as many. The value is looked at when
+    /// the array is made.
+    #[inline]
+    pub(crate) fn append_front(&mut self, from: &[u8], length: usize) {
+        let end = self.bytes.len() + length;
+        // A copy of a fixed length takes a few instructions and no call.
+        if length <= WORD
+            && let Some(chunk) = from.first_chunk::<WORD>()
+        {
+            self.bytes.extend_from_slice(chunk);
+            self.bytes.truncate(end);
+        } else if length <= SHORT
+            && let Some(chunk) = from.first_chunk::<SHORT>()
+        {
+            self.bytes.extend_from_slice(chunk);
+            self.bytes.truncate(end);
+        } else {
+            self.bytes.extend_from_slice(from.get(..length).unwrap_or(from));
+        }
+        self.nulls.append_non_null();
+        self.end();
+    }
+
     /// Appends NULL.
     pub fn append_null(&mut self) {
         self.nulls.append_null();
@@ -78,7 +105,7 @@ impl TextBuilder {
         &mut self,
         allow: impl FnOnce(&[usize]) -> Result<()>,
     ) -> Result<ArrayRef> {
-        let fresh = Self::with_capacity(self.len(), self.bytes.len().min(MOST_KEPT));
+        let fresh = Self::with_capacity(self.len(), self.bytes.len().min(MOST_KEPT) + SHORT);
         let full = std::mem::replace(self, fresh);
         if !full.offsets.is_sorted() {
             return Err(Error::data("build a text column: a value is longer than 2 GiB"));
@@ -208,6 +235,21 @@ mod tests {
         builder.append_bytes(b"\xff");
         let refused = builder.finish(|_| Err(Error::data("a text that is not UTF-8")));
         assert_eq!(refused.unwrap_err().to_string(), "a text that is not UTF-8");
+    }
+
+    #[test]
+    fn a_value_is_taken_off_the_front_of_what_may_go_on() {
+        let from: Vec<u8> = (b' '..=b'~').cycle().take(200).collect();
+        let lengths = [0, 1, 15, 16, 17, 63, 64, 65, 199, 200];
+        let mut builder = TextBuilder::new();
+        let mut expected = Vec::new();
+        for length in lengths {
+            for more in [0, 1, 16 - length.min(16), 64 - length.min(64), 200 - length] {
+                builder.append_front(&from[..(length + more).min(200)], length);
+                expected.push(Some(std::str::from_utf8(&from[..length]).unwrap()));
+            }
+        }
+        assert_eq!(texts(&finished(&mut builder)), expected);
     }
 
     proptest! {

@@ -27,7 +27,7 @@ impl Kind {
     pub(super) fn of(kind: &DataType) -> Option<Self> {
         Some(match kind {
             DataType::Boolean => Self::Bits,
-            DataType::Date32 => Self::Four,
+            DataType::Int32 | DataType::Date32 => Self::Four,
             DataType::Int64 | DataType::Float64 | DataType::Time64(_) | DataType::Timestamp(..) => {
                 Self::Eight
             }

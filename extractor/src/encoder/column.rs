@@ -1,7 +1,6 @@
 //! A column of single values in one row group.
 
 use arrow_array::{Array as _, ArrayRef};
-use bytes::Bytes;
 use parquet::basic::{Encoding, Type};
 use parquet::column::page::Page;
 use parquet::column::writer::ColumnCloseResult;
@@ -13,7 +12,7 @@ use parquet::schema::types::ColumnDescPtr;
 
 use super::bits::{self, Levels};
 use super::cells::{Cells, Kind, nulls, runs};
-use super::compression::{Codec, Compressor};
+use super::compression::{ChunkCodec, Compressor};
 use super::dictionary::Dictionary;
 use super::pages::EncodedPages;
 use super::plain::{Plain, Width};
@@ -39,8 +38,7 @@ pub(super) struct Column {
     is_given_up: bool,
     /// Encodings of the pages so far.
     encodings: Vec<Encoding>,
-    /// Unknown before the first page.
-    codec: Option<Codec>,
+    codec: ChunkCodec,
     pages: EncodedPages,
     span: Option<Span>,
     rows: usize,
@@ -83,7 +81,7 @@ impl Column {
             largest_dictionary: properties.column_dictionary_page_size_limit(path),
             is_given_up: false,
             encodings: Vec::new(),
-            codec: None,
+            codec: ChunkCodec::new(width),
             pages: EncodedPages::default(),
             span: has_span.then(Span::default),
             rows: 0,
@@ -156,7 +154,7 @@ impl Column {
             let (length, count) = (dictionary.plain.len(), dictionary.len());
             let plain = Encoding::PLAIN;
             let page = Page::DictionaryPage {
-                buf: compressed(&mut self.codec, &dictionary.plain, plain, compressor)?,
+                buf: self.codec.compress(&dictionary.plain, plain, compressor)?,
                 num_values: u32::try_from(count).unwrap_or(u32::MAX),
                 encoding: Encoding::PLAIN,
                 is_sorted: false,
@@ -167,7 +165,7 @@ impl Column {
         self.add_encoding(Encoding::RLE);
         let kind = self.leaf.physical_type();
         let metadata = ColumnChunkMetaData::builder(self.leaf)
-            .set_compression(self.codec.unwrap_or(Codec::Zstd).name())
+            .set_compression(self.codec.name())
             .set_encodings(self.encodings)
             .set_num_values(signed(self.rows))
             .set_total_compressed_size(signed(self.pages.bytes))
@@ -207,11 +205,11 @@ impl Column {
                 bits::indexes(&self.numbers, dictionary.len(), &mut body);
                 self.numbers.clear();
                 let encoding = Encoding::RLE_DICTIONARY;
-                (encoding, body.len(), compressed(&mut self.codec, &body, encoding, compressor)?)
+                (encoding, body.len(), self.codec.compress(&body, encoding, compressor)?)
             }
             _ => {
                 let page = self.plain.page(&body);
-                let buf = compressed(&mut self.codec, page, Encoding::PLAIN, compressor)?;
+                let buf = self.codec.compress(page, Encoding::PLAIN, compressor)?;
                 let length = page.len();
                 self.plain.clear(KEPT_PAGES * self.page_bytes);
                 (Encoding::PLAIN, length, buf)
@@ -237,30 +235,6 @@ impl Column {
             self.encodings.push(encoding);
         }
     }
-}
-
-/// A page as the column's codec makes it. The first page decides which one that is.
-fn compressed(
-    codec: &mut Option<Codec>,
-    page: &[u8],
-    encoding: Encoding,
-    compressor: &mut Compressor,
-) -> Result<Bytes> {
-    let mut first = None;
-    let codec = *match codec {
-        Some(codec) => codec,
-        // The numbers of a dictionary say nothing of the values in it.
-        None if encoding == Encoding::RLE_DICTIONARY => codec.insert(Codec::Zstd),
-        None => {
-            let length = first.insert(compressor.compress(page)?).len();
-            codec.insert(Codec::of(page.len(), length))
-        }
-    };
-    Ok(match (codec, first) {
-        (Codec::None, _) => Bytes::copy_from_slice(page),
-        (Codec::Zstd, Some(compressed)) => Bytes::from(compressed),
-        (Codec::Zstd, None) => Bytes::from(compressor.compress(page)?),
-    })
 }
 
 fn signed(count: usize) -> i64 {

@@ -19,6 +19,9 @@ pub(super) enum Width {
     Any,
 }
 
+/// Bytes that are copied together with a value of fewer.
+const SHORT: usize = 64;
+
 /// Room for the levels of a page without NULL, so that its values need not be moved behind them.
 const ROOM: usize = 16;
 
@@ -93,19 +96,33 @@ fn texts(offsets: &[i32], all: &[u8], into: &mut Vec<u8>) {
     let at = |offset: i32| usize::try_from(offset).unwrap_or(0);
     let length = |first: &i32, last: &i32| at(*last) - at(*first);
     let (Some(first), Some(last)) = (offsets.first(), offsets.last()) else { return };
-    into.reserve(length(first, last) + 4 * offsets.len());
+    into.reserve(length(first, last) + 4 * offsets.len() + SHORT);
     for pair in offsets.array_windows::<2>() {
         let [start, end] = *pair;
-        let value = all.get(at(start)..at(end)).unwrap_or_default();
-        text(value, into);
+        let rest = all.get(at(start)..).unwrap_or_default();
+        let length = at(end) - at(start);
+        match rest.first_chunk::<SHORT>() {
+            // A copy of a fixed length takes a few instructions and no call.
+            Some(chunk) if length <= SHORT => {
+                into.extend_from_slice(&prefix(length));
+                let end = into.len() + length;
+                into.extend_from_slice(chunk);
+                into.truncate(end);
+            }
+            _ => text(rest.get(..length).unwrap_or(rest), into),
+        }
     }
 }
 
 /// Appends one value of any length. It is shorter than 2 GiB, because its offset in the array is.
 pub(super) fn text(value: &[u8], into: &mut Vec<u8>) {
-    let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
-    into.extend_from_slice(&length.to_le_bytes());
+    into.extend_from_slice(&prefix(value.len()));
     into.extend_from_slice(value);
+}
+
+/// What is before a value of any length.
+fn prefix(length: usize) -> [u8; 4] {
+    u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes()
 }
 
 /// The low bytes of each number, which fit because the column's precision does.

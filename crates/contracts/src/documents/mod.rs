@@ -43,7 +43,7 @@ pub use request::{Request, Reservation};
 pub use run_id::RunId;
 pub use schema::{
     Column, Decimal, OnInvalid, TargetType, arrow_schema, bigquery_field, bigquery_schema, digits,
-    fixed_length, scalar_type,
+    fixed_length, is_short_integer, scalar_type,
 };
 pub use snapshot::{Snapshot, SnapshotPlan};
 pub use table_write::{

@@ -248,8 +248,16 @@ pub fn fixed_length(column: &Column) -> Option<i32> {
     (is_uuid && !column.repeated).then_some(16)
 }
 
+/// Whether a part file holds a column of INT64 in 32 bits, because all its values fit: that is what the encodings
+/// `int2` and `int4` mean in every source.
+pub fn is_short_integer(column: &Column) -> bool {
+    let is_short = matches!(column.encoding.as_str(), "int2" | "int4");
+    is_short && column.target_type == TargetType::Int64 && !column.repeated
+}
+
 fn arrow_type(column: &Column) -> DataType {
     let single = match column.target_type {
+        _ if is_short_integer(column) => DataType::Int32,
         _ if let Some(length) = fixed_length(column) => DataType::FixedSizeBinary(length),
         TargetType::Struct => DataType::Struct(arrow_fields(&column.fields).into()),
         scalar => scalar_type(scalar, column.decimal),

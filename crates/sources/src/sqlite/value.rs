@@ -55,6 +55,10 @@ impl Conversion {
             return builder.append_null();
         }
         match builder {
+            ColumnBuilder::Int32(b) => {
+                let short = i32::try_from(self.integer(value)?);
+                b.append_value(short.map_err(|_| Invalid("an integer of more than 32 bits"))?);
+            }
             ColumnBuilder::Int64(b) => b.append_value(self.integer(value)?),
             ColumnBuilder::Float64(b) => b.append_value(float(value)?),
             ColumnBuilder::Bool(b) => b.append_value(truth(value)?),

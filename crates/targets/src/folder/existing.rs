@@ -141,12 +141,12 @@ impl ExistingTable {
         if let Some(difference) = difference(&theirs, &bigquery_schema(columns)) {
             return Err(Error::data(format!("the table's columns differ: {difference}")).hint(hint));
         }
-        // The schema does not hold the digits of decimals; the files do.
+        // The schema holds neither the digits of decimals nor the width of integers; the files do.
         if let Some(file) = self.files.first()
             && !agree(&read_footer(file)?.0, &parquet_schema(columns)?)
         {
             return Err(Error::data(
-                "the table's files hold the same columns with other digits or units",
+                "the table's files hold the same columns with other digits, units or widths",
             )
             .hint(hint));
         }

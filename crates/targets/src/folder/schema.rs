@@ -26,14 +26,24 @@ pub(super) fn parquet_schema(columns: &[Column]) -> Result<Type> {
     Ok(described.root_schema().clone())
 }
 
-/// Whether files of these schemas hold the same columns. A UUID lies in files of earlier versions with its
-/// length, as other bytes do, and in newer ones without.
+/// Whether files of the schema `ours` may follow one of the schema `theirs`: they hold the same columns. A UUID
+/// lies in files of earlier versions with its length, as other bytes do, and in newer ones without. Integers of
+/// 32 bits may follow those of 64, which earlier versions wrote in their place. The other way round is refused:
+/// readers take the type of the first file for all.
 pub(super) fn agree(theirs: &Type, ours: &Type) -> bool {
     let (theirs, ours) = (theirs.get_fields(), ours.get_fields());
     theirs.len() == ours.len()
         && theirs.iter().zip(ours).all(|(theirs, ours)| {
-            theirs == ours || theirs.name() == ours.name() && is_bytes(theirs) && is_bytes(ours)
+            theirs == ours
+                || theirs.name() == ours.name()
+                    && (is_bytes(theirs) && is_bytes(ours)
+                        || is_integer(theirs, PhysicalType::INT64)
+                            && is_integer(ours, PhysicalType::INT32))
         })
+}
+
+fn is_integer(column: &Type, width: PhysicalType) -> bool {
+    column.is_primitive() && column.get_physical_type() == width && has_no_meaning(column)
 }
 
 fn is_bytes(column: &Type) -> bool {
@@ -42,7 +52,12 @@ fn is_bytes(column: &Type) -> bool {
             column.get_physical_type(),
             PhysicalType::BYTE_ARRAY | PhysicalType::FIXED_LEN_BYTE_ARRAY
         )
-        && column.get_basic_info().logical_type_ref().is_none()
+        && has_no_meaning(column)
+}
+
+/// Whether the values mean what their physical type says, and are no text, date or decimal.
+fn has_no_meaning(column: &Type) -> bool {
+    column.get_basic_info().logical_type_ref().is_none()
         && column.get_basic_info().converted_type() == ConvertedType::NONE
 }
 
@@ -109,6 +124,22 @@ mod tests {
             parquet_schema(&[]).unwrap(),
         ] {
             assert!(!agree(&other, &fixed) && !agree(&other, &any), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn integers_of_32_bits_may_follow_those_of_64() {
+        let [short, small, long] =
+            ["int4", "int2", "int8"].map(|encoding| schema("n", encoding, TargetType::Int64));
+        assert_eq!(short, small);
+        assert!(agree(&long, &short) && !agree(&short, &long));
+        for other in [
+            schema("m", "int8", TargetType::Int64),
+            schema("n", "timestamptz", TargetType::Timestamp),
+            schema("n", "date", TargetType::Date),
+            schema("n", "numeric", TargetType::Numeric),
+        ] {
+            assert!(!agree(&other, &short) && !agree(&short, &other), "{other:?}");
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use arrow_array::ArrowPrimitiveType;
 use arrow_array::builder::{
-    Date32Builder, Decimal128Builder, Float64Builder, Int64Builder, PrimitiveBuilder,
+    Date32Builder, Decimal128Builder, Float64Builder, Int32Builder, Int64Builder, PrimitiveBuilder,
     TimestampMicrosecondBuilder,
 };
 use sluice_contracts::Result;
@@ -77,11 +77,11 @@ impl Rows {
             (Wire::Int8, ColumnBuilder::Int64(_)) => {
                 fixed(cells, int64, into, other, |value| Some(i64::from_be_bytes(*value)))
             }
-            (Wire::Int4, ColumnBuilder::Int64(_)) => {
-                fixed(cells, int64, into, other, |value| Some(i32::from_be_bytes(*value).into()))
+            (Wire::Int4, ColumnBuilder::Int32(_)) => {
+                fixed(cells, int32, into, other, |value| Some(i32::from_be_bytes(*value)))
             }
-            (Wire::Int2, ColumnBuilder::Int64(_)) => {
-                fixed(cells, int64, into, other, |value| Some(i16::from_be_bytes(*value).into()))
+            (Wire::Int2, ColumnBuilder::Int32(_)) => {
+                fixed(cells, int32, into, other, |value| Some(i16::from_be_bytes(*value).into()))
             }
             (Wire::Float8, ColumnBuilder::Float64(_)) => {
                 fixed(cells, float64, into, other, |value| Some(f64::from_be_bytes(*value)))
@@ -98,11 +98,26 @@ impl Rows {
                 let short = Short::of(*digits);
                 sized(cells, decimal128, into, other, |value| short?.read(value).map(i128::from))
             }
-            (Wire::Text, ColumnBuilder::Text(_)) => texts(cells, into, other, Some),
-            (Wire::Jsonb, ColumnBuilder::Text(_)) => texts(cells, into, other, |value| {
-                value.split_first().filter(|(version, _)| **version == 1).map(|(_, text)| text)
-            }),
-            _ => each(cells, into, other),
+            (Wire::Text, ColumnBuilder::Text(_)) => texts(cells, into, other, []),
+            (Wire::Jsonb, ColumnBuilder::Text(_)) => texts(cells, into, other, [1]),
+            (Wire::Bool, ColumnBuilder::Bool(_)) => {
+                appended(cells, into, other, |cell, into| match (cell.first_chunk(), into) {
+                    (Some([0, 0, 0, 1, value @ (0 | 1)]), ColumnBuilder::Bool(builder)) => {
+                        builder.append_value(*value == 1);
+                        true
+                    }
+                    _ => false,
+                })
+            }
+            (Wire::Uuid, ColumnBuilder::FixedBytes(_)) => {
+                appended(cells, into, other, |cell, into| match (cell.first_chunk::<20>(), into) {
+                    (Some([0, 0, 0, 16, value @ ..]), ColumnBuilder::FixedBytes(builder)) => {
+                        builder.append_value(value).is_ok()
+                    }
+                    _ => false,
+                })
+            }
+            _ => appended(cells, into, other, |_, _| false),
         }
     }
 }
@@ -218,34 +233,48 @@ fn flush<P: ArrowPrimitiveType>(
     }
 }
 
-/// Texts, whose bytes `text` finds.
+/// Texts, behind the bytes that each value begins with.
 #[inline]
-fn texts<'a>(
+fn texts<'a, const N: usize>(
+    cells: impl Iterator<Item = &'a [u8]>,
+    into: &mut ColumnBuilder,
+    other: Other<'_>,
+    before: [u8; N],
+) -> Result<()> {
+    appended(cells, into, other, |cell, into| {
+        if let ColumnBuilder::Text(texts) = into
+            && let Some((length, body)) = cell.split_first_chunk()
+            && let Some((found, text)) = body.split_first_chunk()
+            && *found == before
+            && let Some(length) = (u32::from_be_bytes(*length) as usize).checked_sub(N)
+            && length <= text.len()
+        {
+            texts.append_front(text, length);
+            return true;
+        }
+        false
+    })
+}
+
+/// Appends the fields that `append` does not return `false` for. The others, NULL among them, are appended
+/// one by one.
+#[inline]
+fn appended<'a>(
     cells: impl Iterator<Item = &'a [u8]>,
     into: &mut ColumnBuilder,
     mut other: Other<'_>,
-    text: impl Fn(&'a [u8]) -> Option<&'a [u8]>,
+    append: impl Fn(&'a [u8], &mut ColumnBuilder) -> bool,
 ) -> Result<()> {
     for (row, cell) in cells.enumerate() {
-        let text = value_of(cell).and_then(&text);
-        match (text, &mut *into) {
-            (Some(text), ColumnBuilder::Text(texts)) => texts.append_bytes(text),
-            (_, into) => other.append(row, cell, into)?,
+        if !append(cell, into) {
+            other.append(row, cell, into)?;
         }
     }
     Ok(())
 }
 
-/// Values of any other type.
-fn each<'a>(
-    cells: impl Iterator<Item = &'a [u8]>,
-    into: &mut ColumnBuilder,
-    mut other: Other<'_>,
-) -> Result<()> {
-    for (row, cell) in cells.enumerate() {
-        other.append(row, cell, into)?;
-    }
-    Ok(())
+fn int32(into: &mut ColumnBuilder) -> Option<&mut Int32Builder> {
+    if let ColumnBuilder::Int32(builder) = into { Some(builder) } else { None }
 }
 
 fn int64(into: &mut ColumnBuilder) -> Option<&mut Int64Builder> {

@@ -17,8 +17,11 @@ pub(super) fn append(wire: Wire, value: &[u8], into: &mut ColumnBuilder) -> Resu
         (_, ColumnBuilder::List(list)) => array::append(wire, value, list)?,
         (Wire::Text, into) => text(value, into)?,
         (Wire::Int8, ColumnBuilder::Int64(b)) => b.append_value(i64::from_be_bytes(sized(value)?)),
-        (Wire::Int4, ColumnBuilder::Int64(b)) => {
-            b.append_value(i32::from_be_bytes(sized(value)?).into());
+        (Wire::Int4, ColumnBuilder::Int32(b)) => {
+            b.append_value(i32::from_be_bytes(sized(value)?));
+        }
+        (Wire::Int2, ColumnBuilder::Int32(b)) => {
+            b.append_value(i16::from_be_bytes(sized(value)?).into());
         }
         (Wire::Numeric, into) => numeric::append(value, into)?,
         (Wire::Timestamp, ColumnBuilder::Timestamp(b)) => {

@@ -3,8 +3,8 @@
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{
-    Date32Type, Decimal128Type, Decimal256Type, Float64Type, Int64Type, Time64MicrosecondType,
-    TimestampMicrosecondType,
+    Date32Type, Decimal128Type, Decimal256Type, Float64Type, Int32Type, Int64Type,
+    Time64MicrosecondType, TimestampMicrosecondType,
 };
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
@@ -191,6 +191,7 @@ pub(super) fn cell(array: &ArrayRef, row: usize) -> Option<String> {
     };
     let epoch = DateTime::UNIX_EPOCH.date_naive();
     Some(match array.data_type() {
+        DataType::Int32 => array.as_primitive::<Int32Type>().value(row).to_string(),
         DataType::Int64 => array.as_primitive::<Int64Type>().value(row).to_string(),
         DataType::Float64 => {
             format!("{:016x}", array.as_primitive::<Float64Type>().value(row).to_bits())
