@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from series import LARGEST_PROCESS, METRICS, Metric, Series, Spread, tables_of
+from series import (
+    CLIENT_CPU,
+    LARGEST_PROCESS,
+    METRICS,
+    SERVER_CPU,
+    WALL,
+    WRITTEN,
+    Metric,
+    Series,
+    Spread,
+    tables_of,
+)
 
 COLOURS = {"sluice": "#0b6e99", "duckdb": "#d9a400", "copy": "#9aa0a6"}
 WIDTH, MARGIN, NAMES, GAP = 960, 16, 60, 16
@@ -46,6 +57,16 @@ def of_peers(all_series: list[Series], title: str, notes: list[str]) -> str:
 def bars(metric: Metric, of_table: list[Series]) -> list[Bar]:
     found = [(series.peer, series.spread(metric)) for series in of_table]
     return [Bar(peer, peer, one, metric.show(one.median) if one else "none") for peer, one in found]
+
+
+def of_sizes(all_series: list[Series], title: str, notes: list[str]) -> str:
+    """A panel for each metric, a bar for each number of rows."""
+    panels = []
+    for metric in (WALL, CLIENT_CPU, SERVER_CPU, LARGEST_PROCESS, WRITTEN):
+        found = [(f"{series.rows / 1e6:g} M", series.spread(metric)) for series in all_series]
+        drawn = [Bar(name, "sluice", one, metric.show(one.median) if one else "none") for name, one in found]
+        panels.append(Panel(f"{metric.title}, {metric.unit}", drawn))
+    return draw(title, [("events, by millions of rows", panels)], notes)
 
 
 def of_connections(all_series: list[Series], title: str, notes: list[str]) -> str:

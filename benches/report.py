@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from series import (
     CLIENT_CPU,
+    LARGEST_PROCESS,
     METRICS,
     SERVER_CPU,
+    WALL,
+    WRITTEN,
     Metric,
     Series,
     Spread,
@@ -20,6 +23,10 @@ GROWTH = 1.05
 # What is used to this share is the limit.
 LIMIT = 0.9
 NONE = "–"
+# A second of a task with 1 vCPU and 2 GiB, and the shortest time that is charged.
+# https://cloud.google.com/run/pricing
+DOLLARS_PER_SECOND = 0.000018 + 2 * 0.000002
+LEAST_SECONDS = 60
 
 
 def row(*cells: str) -> str:
@@ -55,6 +62,31 @@ def of_peers(all_series: list[Series]) -> list[str]:
                 lines.append(row(f"{found.over} ÷ {found.under}", *cells))
         lines += [line for reason in dict.fromkeys(refused) for line in ("", f"No ratio: {reason}.")]
     return lines
+
+
+def of_sizes(all_series: list[Series]) -> list[str]:
+    """What Sluice takes by the number of rows."""
+    metrics = (WALL, CLIENT_CPU, SERVER_CPU, LARGEST_PROCESS, WRITTEN)
+    lines = ["", *header("rows", *(f"{metric.title} {metric.unit}" for metric in metrics), "dollars")]
+    for series in all_series:
+        cells = [show(metric, series.spread(metric)) for metric in metrics]
+        lines.append(row(f"{series.rows:,}", *cells, f"{dollars(series):.4f}"))
+    return lines + [line for reason in refusals(*all_series) for line in ("", f"Disturbed: {reason}.")]
+
+
+def dollars(series: Series) -> float:
+    """What the tasks of a run would cost on Cloud Run, if each took as long as the run."""
+    wall = series.spread(WALL)
+    assert wall, "a series has runs"
+    return series.connections * max(wall.median, LEAST_SECONDS) * DOLLARS_PER_SECOND
+
+
+def price_of_tasks() -> str:
+    """What `dollars` counts."""
+    return (
+        f"The dollars are those of the tasks on Cloud Run, ${DOLLARS_PER_SECOND:.6f} a second of one with 1 vCPU and "
+        f"2 GiB, {LEAST_SECONDS} seconds at least, if they took as long there as the run did here."
+    )
 
 
 def of_connections(all_series: list[Series], cores: int) -> list[str]:

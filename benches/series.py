@@ -90,6 +90,7 @@ class Series:
         spreads = {f"{metric.key} ({metric.unit})": self.spread(metric) for metric in METRICS}
         return {
             "peer": self.peer,
+            "rows": self.rows,
             "connections": self.connections,
             "spreads": {name: dataclasses.asdict(found) for name, found in spreads.items() if found},
             "rows_a_second": dataclasses.asdict(self.rate()),

@@ -7,7 +7,7 @@
 #
 # parts: tables    events (5,000,000 rows) and TPC-H lineitem (scale 1), by every strategy
 #        kills     200 runs, each with a task killed at a random moment
-#        memory    peak memory of a task with 5,000,000 rows in one unit and in a hundred
+#        memory    peak memory of a task, by units and by the width of rows
 #        transfers 200 runs with killed tasks, while writers move money between the accounts that are read
 #        database  eighty related tables in one run while they are written to, against pg_dump
 #        planning  time and pages read to plan 5,000,000 rows

@@ -66,7 +66,7 @@ fn numbers<T: ArrowPrimitiveType>(
 /// One column of each type that a table can have.
 fn every_type(seeds: &[Seed]) -> RecordBatch {
     let text =
-        |seed: i64| "é".repeat(usize::try_from(seed.rem_euclid(4)).unwrap()) + &seed.to_string();
+        |seed: i64| "é".repeat(usize::try_from(seed.rem_euclid(40)).unwrap()) + &seed.to_string();
     let texts = || seeds.iter().map(|seed| seed.map(text));
     let decimal = |digits: u8, scale: i8| {
         let limit = 10_i128.pow(digits.into());
