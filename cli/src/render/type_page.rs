@@ -75,7 +75,7 @@ fn carrier(kind: TargetType) -> [&'static str; 3] {
     const EMULATOR: &str = "the emulator, read by Google's client";
     const REQUESTS: &str = "the requests and BigQuery's documentation";
     match kind {
-        TargetType::Int64 => ["INT64", LOAD, EMULATOR],
+        TargetType::Int64 => ["INT64; INT32 for `int2` and `int4`", LOAD, EMULATOR],
         TargetType::Float64 => ["DOUBLE", LOAD, EMULATOR],
         TargetType::Numeric => ["DECIMAL", LOAD, EMULATOR],
         TargetType::Bignumeric => ["DECIMAL", LOAD, REQUESTS],
