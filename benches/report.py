@@ -23,7 +23,7 @@ GROWTH = 1.05
 # What is used to this share is the limit.
 LIMIT = 0.9
 NONE = "–"
-# A second of a task with 1 vCPU and 2 GiB, and the shortest time that is charged.
+# A second of a task with 1 vCPU and 2 GiB, as the planner's `USUAL_PRICE`, and the shortest time that is charged.
 # https://cloud.google.com/run/pricing
 DOLLARS_PER_SECOND = 0.000018 + 2 * 0.000002
 LEAST_SECONDS = 60

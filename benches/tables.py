@@ -58,5 +58,5 @@ def check_space(rows: int, folder: Path) -> None:
         raise Failure(
             "make the tables",
             f"`{folder}` has {free / 1e9:.1f} GB left, and a table needs {needed / 1e9:.1f} GB",
-            "name a folder on a larger disk with `--keep`, or take fewer rows with `--rows`",
+            "name a folder on a larger disk with `--keep`, or take fewer rows",
         )

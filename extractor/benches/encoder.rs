@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow_array::types::{Date32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::types::{Date32Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{
     ArrayRef, ArrowPrimitiveType, Decimal128Array, FixedSizeBinaryArray, PrimitiveArray,
     RecordBatch, StringArray,
@@ -37,6 +37,14 @@ const CASES: &[Case] = &[
         what: "a foreign key",
         target_type: TargetType::Int64,
         array: |rows| numbers::<Int64Type>(rows.map(|row| (random(row) % 200_000).cast_signed())),
+    },
+    Case {
+        what: "a foreign key of 32 bits",
+        target_type: TargetType::Int64,
+        array: |rows| {
+            let key = |row| i32::try_from(random(row) % 200_000).unwrap_or_default();
+            numbers::<Int32Type>(rows.map(key))
+        },
     },
     Case {
         what: "one of ten numbers",
@@ -132,7 +140,11 @@ fn encode(bencher: Bencher<'_, '_>, case: &Case) {
 }
 
 fn column(case: &Case) -> Column {
-    let encoding = if case.target_type == TargetType::Bytes { "uuid" } else { "" };
+    let encoding = match case.what {
+        "a foreign key of 32 bits" => "int4",
+        "uuid" => "uuid",
+        _ => "",
+    };
     Column {
         name: "c".into(),
         source_name: "c".into(),

@@ -13,10 +13,7 @@ use foldhash::fast::RandomState;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
-use sluice_contracts::documents::{Column, Table, TargetType, arrow_schema};
-
-use crate::encoder::FileEncoder;
-use crate::upload::Outbox;
+use sluice_contracts::documents::{Column, Table, TargetType};
 
 /// Rows that are looked at.
 const SAMPLE_ROWS: usize = 64 << 10;
@@ -26,29 +23,6 @@ const SAMPLE_BYTES: usize = 8 << 20;
 const FEW: usize = 256;
 /// A dictionary that is larger than this is given up by the writer while a row group is written.
 const LARGEST_DICTIONARY: usize = 1 << 20;
-
-/// Encodes rows as the part file of a table with these columns, and returns how many bytes it has. For measurements.
-///
-/// # Errors
-/// If a batch has other columns.
-pub fn encode(columns: &[Column], batches: Vec<RecordBatch>) -> parquet::errors::Result<usize> {
-    let mut sample = Sample::default();
-    batches.into_iter().for_each(|batch| sample.add(batch));
-    let mut encoder = FileEncoder::new(arrow_schema(columns), sample.properties(columns))?;
-    let mut bytes = 0;
-    let mut send = |outbox: &mut Outbox| {
-        while let Some(piece) = outbox.take() {
-            bytes += piece.len();
-        }
-    };
-    for batch in sample.into_batches() {
-        encoder.write(&batch)?;
-        send(encoder.outbox());
-    }
-    encoder.finish()?;
-    send(encoder.outbox());
-    Ok(bytes)
-}
 
 /// What the tasks of this process know of the tables that they have begun to write.
 #[derive(Debug, Default)]
@@ -124,8 +98,9 @@ impl Sample {
     }
 }
 
-/// Whether a dictionary pays for these values: they are few, or few of them are new in the second
-/// half. A key that grows has about as many new values there, however often each comes.
+/// Whether a dictionary pays for these values: they are few; or at most a third of them differ, and few of those
+/// are new in the second half. A key that grows has about as many new values there, however often each comes.
+/// Values that are too long for a dictionary have none.
 fn pays(arrays: &[&ArrayRef]) -> bool {
     let data: Vec<ArrayData> = arrays.iter().map(|array| elements(array.to_data())).collect();
     let total: usize = data.iter().map(ArrayData::len).sum();

@@ -8,6 +8,7 @@ mod encoder;
 mod encodings;
 mod failure_recorder;
 mod launch;
+mod measure;
 mod no_columns;
 mod parts;
 mod peers;
@@ -20,7 +21,7 @@ mod task_state;
 mod upload;
 
 pub use config::TaskConfig;
-pub use encodings::encode;
+pub use measure::encode;
 pub use retry::GIVES_UP_AFTER;
 pub use snapshot::BEGINS_AGAIN;
 pub use task::run;

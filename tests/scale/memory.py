@@ -7,7 +7,7 @@ import psycopg
 
 LIMIT = 192
 
-# Texts that do not shrink, of 8 MiB each, one of them in five NULL; and rows of one byte.
+# Texts of 8 MiB, which PostgreSQL does not compress, every fifth of them NULL; and rows of one byte.
 TABLES = {
     "wide": """
         SELECT n AS id, CASE WHEN n % 5 <> 0 THEN (

@@ -10,9 +10,9 @@ use sluice_contracts::{Error, Result};
 /// Bytes that room is made for before they come, at most: one long value is no reason to expect another.
 const MOST_KEPT: usize = 8 << 20;
 
-/// Bytes that are copied for a value of at most as many.
-const WORD: usize = 16;
-const SHORT: usize = 64;
+/// A value of up to this many bytes is copied as a block of this fixed length.
+const SMALL_BLOCK: usize = 16;
+const BLOCK: usize = 64;
 
 /// A text column under construction.
 ///
@@ -62,19 +62,19 @@ impl TextBuilder {
         self.end();
     }
 
-    /// Appends the first `length` bytes of `from`, of which there are as many. The value is looked at when
-    /// the array is made.
+    /// Appends the first `length` bytes of `from`, which has at least as many. The value is looked at when the
+    /// array is made.
     #[inline]
     pub(crate) fn append_front(&mut self, from: &[u8], length: usize) {
         let end = self.bytes.len() + length;
         // A copy of a fixed length takes a few instructions and no call.
-        if length <= WORD
-            && let Some(chunk) = from.first_chunk::<WORD>()
+        if length <= SMALL_BLOCK
+            && let Some(chunk) = from.first_chunk::<SMALL_BLOCK>()
         {
             self.bytes.extend_from_slice(chunk);
             self.bytes.truncate(end);
-        } else if length <= SHORT
-            && let Some(chunk) = from.first_chunk::<SHORT>()
+        } else if length <= BLOCK
+            && let Some(chunk) = from.first_chunk::<BLOCK>()
         {
             self.bytes.extend_from_slice(chunk);
             self.bytes.truncate(end);
@@ -105,7 +105,7 @@ impl TextBuilder {
         &mut self,
         allow: impl FnOnce(&[usize]) -> Result<()>,
     ) -> Result<ArrayRef> {
-        let fresh = Self::with_capacity(self.len(), self.bytes.len().min(MOST_KEPT) + SHORT);
+        let fresh = Self::with_capacity(self.len(), self.bytes.len().min(MOST_KEPT) + BLOCK);
         let full = std::mem::replace(self, fresh);
         if !full.offsets.is_sorted() {
             return Err(Error::data("build a text column: a value is longer than 2 GiB"));

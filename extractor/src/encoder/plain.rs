@@ -19,8 +19,8 @@ pub(super) enum Width {
     Any,
 }
 
-/// Bytes that are copied together with a value of fewer.
-const SHORT: usize = 64;
+/// A value of up to this many bytes is copied as a block of this fixed length.
+const BLOCK: usize = 64;
 
 /// Room for the levels of a page without NULL, so that its values need not be moved behind them.
 const ROOM: usize = 16;
@@ -96,14 +96,14 @@ fn texts(offsets: &[i32], all: &[u8], into: &mut Vec<u8>) {
     let at = |offset: i32| usize::try_from(offset).unwrap_or(0);
     let length = |first: &i32, last: &i32| at(*last) - at(*first);
     let (Some(first), Some(last)) = (offsets.first(), offsets.last()) else { return };
-    into.reserve(length(first, last) + 4 * offsets.len() + SHORT);
+    into.reserve(length(first, last) + 4 * offsets.len() + BLOCK);
     for pair in offsets.array_windows::<2>() {
         let [start, end] = *pair;
         let rest = all.get(at(start)..).unwrap_or_default();
         let length = at(end) - at(start);
-        match rest.first_chunk::<SHORT>() {
+        match rest.first_chunk::<BLOCK>() {
             // A copy of a fixed length takes a few instructions and no call.
-            Some(chunk) if length <= SHORT => {
+            Some(chunk) if length <= BLOCK => {
                 into.extend_from_slice(&prefix(length));
                 let end = into.len() + length;
                 into.extend_from_slice(chunk);

@@ -108,6 +108,12 @@ fn every_type(seeds: &[Seed]) -> RecordBatch {
                 i32::try_from(seed % (1 << 31)).unwrap()
             }) as Date32Array),
         ),
+        (
+            "int32",
+            Arc::new(numbers::<arrow_array::types::Int32Type>(seeds, |seed| {
+                i32::try_from(seed % (1 << 31)).unwrap()
+            })),
+        ),
         ("int64", Arc::new(seeds.iter().copied().collect::<Int64Array>())),
         (
             "float64",
@@ -190,7 +196,7 @@ fn assert_spans(column: &ColumnChunkMetaData, seeds: &[Seed]) -> Result<(), Test
         _ => return Ok(()),
     };
     let of = |seed: i64| match path.as_str() {
-        "date" => seed % (1 << 31),
+        "date" | "int32" => seed % (1 << 31),
         "decimal9" => seed % 10_i64.pow(9),
         "decimal18" => seed % 10_i64.pow(18),
         _ => seed,

@@ -314,9 +314,8 @@ pub fn digits(target: TargetType, decimal: Option<Decimal>) -> Decimal {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_nested_column_has_its_fields_in_every_schema() {
-        let column = |name: &str, target_type, fields| Column {
+    fn column(name: &str, target_type: TargetType, fields: Vec<Column>) -> Column {
+        Column {
             name: name.into(),
             source_name: name.into(),
             source_type: String::new(),
@@ -330,7 +329,29 @@ mod tests {
             description: None,
             on_invalid: OnInvalid::Fail,
             invalid: None,
+        }
+    }
+
+    #[test]
+    fn only_single_integers_of_a_short_type_have_32_bits() {
+        let of = |encoding: &str, target_type, repeated| {
+            let plain = column("n", target_type, vec![]);
+            let column = Column { encoding: encoding.into(), repeated, ..plain };
+            arrow_schema(&[column]).field(0).data_type().clone()
         };
+        for encoding in ["int2", "int4"] {
+            assert_eq!(of(encoding, TargetType::Int64, false), DataType::Int32);
+            assert_eq!(of(encoding, TargetType::Numeric, false), DataType::Decimal128(38, 9));
+            let list = of(encoding, TargetType::Int64, true);
+            assert_eq!(list, of("int8", TargetType::Int64, true));
+        }
+        for encoding in ["int8", "oid", "integer", ""] {
+            assert_eq!(of(encoding, TargetType::Int64, false), DataType::Int64, "{encoding}");
+        }
+    }
+
+    #[test]
+    fn a_nested_column_has_its_fields_in_every_schema() {
         let inner = vec![column("sku", TargetType::String, vec![])];
         let columns = [column("lines", TargetType::Struct, inner)];
         let field = Field::new("sku", DataType::Utf8, true);

@@ -15,7 +15,7 @@ use sluice_runtime::format::thousands;
 use super::address::TablePath;
 use super::client;
 use super::history::{History, LoadedRun, RUNS};
-use super::schema::{SCHEMA, agree, difference, parquet_schema, read_footer};
+use super::schema::{SCHEMA, agree, difference, parquet_schema, read_footer, widened};
 
 /// A table's folder, or the path where a load will create it.
 #[derive(Debug)]
@@ -142,15 +142,19 @@ impl ExistingTable {
             return Err(Error::data(format!("the table's columns differ: {difference}")).hint(hint));
         }
         // The schema holds neither the digits of decimals nor the width of integers; the files do.
-        if let Some(file) = self.files.first()
-            && !agree(&read_footer(file)?.0, &parquet_schema(columns)?)
-        {
-            return Err(Error::data(
-                "the table's files hold the same columns with other digits, units or widths",
-            )
-            .hint(hint));
+        let Some(file) = self.files.first() else { return Ok(()) };
+        let (theirs, ours) = (read_footer(file)?.0, parquet_schema(columns)?);
+        if let Some(name) = widened(&theirs, &ours) {
+            return Err(Error::data(format!(
+                "the table's files hold column `{name}` in 32 bits, and the source's has 64 now"
+            ))
+            .hint("use `truncate`, which writes all rows anew, or a target of its own"));
         }
-        Ok(())
+        if agree(&theirs, &ours) {
+            return Ok(());
+        }
+        let what = "the table's files hold the same columns with other digits or units";
+        Err(Error::data(what).hint(hint))
     }
 }
 

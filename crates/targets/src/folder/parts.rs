@@ -78,6 +78,7 @@ pub(super) fn verify(
     if rows != part.rows {
         return wrong(format!("it has {rows} rows, and its receipt says {}", part.rows));
     }
+    // Of a run that an earlier version began, some parts hold in 64 bits what later ones hold in 32.
     if !agree(&found, schema) {
         return wrong("its columns are not those of the manifest".to_owned());
     }

@@ -29,7 +29,7 @@ pub(super) fn parquet_schema(columns: &[Column]) -> Result<Type> {
 /// Whether files of the schema `ours` may follow one of the schema `theirs`: they hold the same columns. A UUID
 /// lies in files of earlier versions with its length, as other bytes do, and in newer ones without. Integers of
 /// 32 bits may follow those of 64, which earlier versions wrote in their place. The other way round is refused:
-/// readers take the type of the first file for all.
+/// most readers take the type of the first file for all, and a value that it does not hold is an error.
 pub(super) fn agree(theirs: &Type, ours: &Type) -> bool {
     let (theirs, ours) = (theirs.get_fields(), ours.get_fields());
     theirs.len() == ours.len()
@@ -42,8 +42,19 @@ pub(super) fn agree(theirs: &Type, ours: &Type) -> bool {
         })
 }
 
+/// The first column of integers that have 32 bits in `theirs` and 64 in `ours`.
+pub(super) fn widened<'a>(theirs: &'a Type, ours: &Type) -> Option<&'a str> {
+    let mut pairs = theirs.get_fields().iter().zip(ours.get_fields());
+    let found = pairs.find(|(theirs, ours)| {
+        theirs.name() == ours.name()
+            && is_integer(theirs, PhysicalType::INT32)
+            && is_integer(ours, PhysicalType::INT64)
+    });
+    found.map(|(theirs, _)| theirs.name())
+}
+
 fn is_integer(column: &Type, width: PhysicalType) -> bool {
-    column.is_primitive() && column.get_physical_type() == width && has_no_meaning(column)
+    column.is_primitive() && column.get_physical_type() == width && is_unannotated(column)
 }
 
 fn is_bytes(column: &Type) -> bool {
@@ -52,11 +63,11 @@ fn is_bytes(column: &Type) -> bool {
             column.get_physical_type(),
             PhysicalType::BYTE_ARRAY | PhysicalType::FIXED_LEN_BYTE_ARRAY
         )
-        && has_no_meaning(column)
+        && is_unannotated(column)
 }
 
-/// Whether the values mean what their physical type says, and are no text, date or decimal.
-fn has_no_meaning(column: &Type) -> bool {
+/// Whether the values are what their physical type says, and not a text, a date or a decimal.
+fn is_unannotated(column: &Type) -> bool {
     column.get_basic_info().logical_type_ref().is_none()
         && column.get_basic_info().converted_type() == ConvertedType::NONE
 }

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod later_runs;
+mod widths;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -233,7 +233,7 @@ fn flush<P: ArrowPrimitiveType>(
     }
 }
 
-/// Texts, behind the bytes that each value begins with.
+/// Texts. `before` is what comes before the text in each value, such as the version of a `jsonb`.
 #[inline]
 fn texts<'a, const N: usize>(
     cells: impl Iterator<Item = &'a [u8]>,
@@ -256,8 +256,8 @@ fn texts<'a, const N: usize>(
     })
 }
 
-/// Appends the fields that `append` does not return `false` for. The others, NULL among them, are appended
-/// one by one.
+/// Appends each field with `append`. A field for which that returns `false`, such as NULL, is appended as one of
+/// any other type.
 #[inline]
 fn appended<'a>(
     cells: impl Iterator<Item = &'a [u8]>,

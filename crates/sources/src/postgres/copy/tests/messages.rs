@@ -3,7 +3,7 @@
 use arrow_array::RecordBatch;
 use proptest::prelude::*;
 use sluice_contracts::Result;
-use sluice_contracts::documents::{Column, OnInvalid};
+use sluice_contracts::documents::{Column, OnInvalid, TargetType};
 
 use super::encode::{column, decode, numeric, stream};
 use crate::postgres::copy::{CopyDecoder, HEADER};
@@ -70,23 +70,26 @@ pub(super) fn decode_messages(
 /// A column of each type that has a loop of its own, and of two that have none.
 fn columns(on_invalid: OnInvalid) -> Vec<Column> {
     let types = [
-        "int8",
-        "int4",
-        "int2",
-        "float8",
-        "date",
-        "timestamptz",
-        "numeric(12,2)",
-        "numeric",
-        "text",
-        "jsonb",
-        "uuid",
-        "int4[]",
+        ("int8", None),
+        ("int4", None),
+        ("int2", None),
+        ("float8", None),
+        ("date", None),
+        ("timestamptz", None),
+        ("numeric(12,2)", None),
+        ("numeric", None),
+        ("text", None),
+        ("jsonb", None),
+        ("uuid", None),
+        ("int4[]", None),
+        ("bool", None),
+        ("uuid", Some(TargetType::Bytes)),
+        ("text", None),
     ];
-    let of_type = |(at, pg): (usize, &&str)| Column {
+    let of_type = |(at, (pg, target)): (usize, &(&str, _))| Column {
         name: format!("c{at}"),
         on_invalid,
-        ..column(pg, None)
+        ..column(pg, *target)
     };
     types.iter().enumerate().map(of_type).collect()
 }
@@ -96,7 +99,10 @@ fn row(seed: i64) -> Vec<Option<Vec<u8>>> {
     let low = i32::try_from(seed % 1_000_000_007).unwrap();
     let is_odd = seed % 7 == 3;
     let decimal = format!("{}.{:02}", seed / 100 % 10_000_000, (seed % 100).abs());
-    let text: &[u8] = if is_odd { b"\xff" } else { b"some text" };
+    // The lengths around which a value is copied in another way.
+    let lengths = [0, 1, 15, 16, 17, 63, 64, 65, 200];
+    let length = lengths[usize::try_from(seed.rem_euclid(9)).unwrap()];
+    let text: &[u8] = if is_odd { b"\xff" } else { &[b'x'; 200][..length] };
     [
         (1, seed.to_be_bytes().to_vec()),
         (2, low.to_be_bytes().to_vec()),
@@ -110,6 +116,9 @@ fn row(seed: i64) -> Vec<Option<Vec<u8>>> {
         (10, [b"\x01", text].concat()),
         (11, [seed.to_be_bytes(), seed.to_le_bytes()].concat()),
         (12, super::encode::array(&[Some(low.to_be_bytes().to_vec()), None])),
+        (13, vec![u8::from(low % 2 == 0)]),
+        (14, [seed.to_le_bytes(), seed.to_be_bytes()].concat()),
+        (15, text.to_vec()),
     ]
     .map(|(at, value)| (seed.rem_euclid(at + 5) != at).then_some(value))
     .to_vec()
@@ -132,6 +141,25 @@ proptest! {
                 prop_assert!(!lenient);
             }
         }
+    }
+}
+
+#[test]
+fn malformed_values_of_whole_rows_are_refused() {
+    for (pg, target, value) in [
+        ("bool", None, &[2][..]),
+        ("bool", None, &[0, 1]),
+        ("uuid", Some(TargetType::Bytes), &[7; 15]),
+        ("uuid", Some(TargetType::Bytes), &[7; 17]),
+        ("int4", None, &[7; 8]),
+        ("int8", None, &[7; 4]),
+        ("jsonb", None, b""),
+        ("jsonb", None, b"\x02{}"),
+    ] {
+        let column = Column { on_invalid: OnInvalid::Null, ..column(pg, target) };
+        let stream = stream(&[vec![Some(value.to_vec())]]);
+        let error = decode_messages(&[column], &stream).unwrap_err().to_string();
+        assert!(error.contains("row 1 of the unit is malformed"), "{pg}: {error}");
     }
 }
 
