@@ -194,8 +194,8 @@ async fn parquet_says_what_bigquery_will_make_of_it() {
     database
         .execute(
             "CREATE TABLE kinds (i integer, n numeric(12, 2), t text, at timestamptz, local timestamp, d date,
-                 c time, b bytea, j jsonb, u uuid, ok boolean, f real, tags text[]);
-             INSERT INTO kinds VALUES (1, 2.50, 'x', now(), now(), now(), '12:00', '\\x01', '{}', md5('x')::uuid, true, 1.5, '{a}')",
+                 c time, b bytea, j jsonb, u uuid, ok boolean, f real, tags text[], l bigint);
+             INSERT INTO kinds VALUES (1, 2.50, 'x', now(), now(), now(), '12:00', '\\x01', '{}', md5('x')::uuid, true, 1.5, '{a}', 7)",
         )
         .await;
     let site = Site::reading(database.url());
@@ -220,6 +220,7 @@ async fn parquet_says_what_bigquery_will_make_of_it() {
         "BOOL",
         "FLOAT64",
         "STRING",
+        "INT64",
     ];
     assert_eq!(types, expected);
     assert_eq!(schema[12]["mode"], "REPEATED");
@@ -228,7 +229,7 @@ async fn parquet_says_what_bigquery_will_make_of_it() {
     let Some(rows) = duckdb(&format!("DESCRIBE SELECT * FROM '{files}'")).await else { return };
     let types: Vec<&str> = rows.iter().filter_map(|row| row["column_type"].as_str()).collect();
     let expected = [
-        "BIGINT",
+        "INTEGER",
         "DECIMAL(12,2)",
         "VARCHAR",
         "TIMESTAMP WITH TIME ZONE",
@@ -241,6 +242,7 @@ async fn parquet_says_what_bigquery_will_make_of_it() {
         "BOOLEAN",
         "DOUBLE",
         "VARCHAR[]",
+        "BIGINT",
     ];
     assert_eq!(types, expected);
 }
