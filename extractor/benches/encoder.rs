@@ -14,7 +14,7 @@ use arrow_array::{
 };
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use sluice_contracts::documents::{Column, Decimal, OnInvalid, TargetType, arrow_schema};
+use sluice_contracts::documents::{Column, Decimal, TargetType, arrow_schema};
 
 /// Rows of a batch, and batches.
 const ROWS: u64 = 4_000;
@@ -145,20 +145,7 @@ fn column(case: &Case) -> Column {
         "uuid" => "uuid",
         _ => "",
     };
-    Column {
-        name: "c".into(),
-        source_name: "c".into(),
-        source_type: encoding.into(),
-        encoding: encoding.into(),
-        target_type: case.target_type,
-        repeated: false,
-        decimal: (case.target_type == TargetType::Numeric)
-            .then_some(Decimal { precision: 15, scale: 2 }),
-        fields: Vec::new(),
-        nullable: None,
-        max_length: None,
-        description: None,
-        on_invalid: OnInvalid::Fail,
-        invalid: None,
-    }
+    let decimal =
+        (case.target_type == TargetType::Numeric).then_some(Decimal { precision: 15, scale: 2 });
+    Column { decimal, ..Column::plain("c", encoding, case.target_type) }
 }

@@ -98,7 +98,7 @@ impl Sample {
     }
 }
 
-/// Whether a dictionary pays for these values: they are few; or at most a third of them differ, and few of those
+/// Whether a dictionary pays for these values: they are few; or fewer than a third of them differ, and few of those
 /// are new in the second half. A key that grows has about as many new values there, however often each comes.
 /// Values that are too long for a dictionary have none.
 fn pays(arrays: &[&ArrayRef]) -> bool {

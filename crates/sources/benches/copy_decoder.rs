@@ -8,7 +8,7 @@ use std::fmt;
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use sluice_contracts::documents::{Column, Decimal, OnInvalid, TargetType};
+use sluice_contracts::documents::{Column, Decimal, TargetType};
 use sluice_sources::CopyDecoder;
 
 const ROWS: u32 = 200_000;
@@ -119,20 +119,7 @@ fn stream(value: fn(u32) -> Vec<u8>) -> Vec<u8> {
 }
 
 fn column(case: &Case) -> Column {
-    Column {
-        name: "c".into(),
-        source_name: "c".into(),
-        source_type: case.encoding.into(),
-        encoding: case.encoding.into(),
-        target_type: case.target_type,
-        repeated: false,
-        decimal: (case.target_type == TargetType::Numeric)
-            .then_some(Decimal { precision: 15, scale: 2 }),
-        fields: Vec::new(),
-        nullable: None,
-        max_length: None,
-        description: None,
-        on_invalid: OnInvalid::Fail,
-        invalid: None,
-    }
+    let decimal =
+        (case.target_type == TargetType::Numeric).then_some(Decimal { precision: 15, scale: 2 });
+    Column { decimal, ..Column::plain("c", case.encoding, case.target_type) }
 }

@@ -197,6 +197,27 @@ pub struct Column {
     pub invalid: Option<String>,
 }
 
+impl Column {
+    /// A column that has one name in source and target, and nothing said of it but its types.
+    pub fn plain(name: &str, encoding: &str, target_type: TargetType) -> Self {
+        Self {
+            name: name.to_owned(),
+            source_name: name.to_owned(),
+            source_type: encoding.to_owned(),
+            encoding: encoding.to_owned(),
+            target_type,
+            repeated: false,
+            decimal: None,
+            fields: Vec::new(),
+            nullable: None,
+            max_length: None,
+            description: None,
+            on_invalid: OnInvalid::Fail,
+            invalid: None,
+        }
+    }
+}
+
 /// The table's schema as `bq show --schema` prints it.
 ///
 /// Columns are NULLABLE even where the source forbids NULL: a constraint that the source drops
@@ -315,21 +336,8 @@ mod tests {
     use super::*;
 
     fn column(name: &str, target_type: TargetType, fields: Vec<Column>) -> Column {
-        Column {
-            name: name.into(),
-            source_name: name.into(),
-            source_type: String::new(),
-            encoding: String::new(),
-            target_type,
-            repeated: target_type == TargetType::Struct,
-            decimal: None,
-            fields,
-            nullable: None,
-            max_length: None,
-            description: None,
-            on_invalid: OnInvalid::Fail,
-            invalid: None,
-        }
+        let repeated = target_type == TargetType::Struct;
+        Column { repeated, fields, ..Column::plain(name, "", target_type) }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sluice_contracts::documents::{
-    Column, NewTable, OnInvalid, Part, RunId, SchemaChanges, TargetType, arrow_schema,
+    Column, NewTable, Part, RunId, SchemaChanges, TargetType, arrow_schema,
 };
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::store::Bucket;
@@ -86,21 +86,7 @@ impl World {
 }
 
 pub(super) fn columns(name: &str, target_type: TargetType) -> Vec<Column> {
-    vec![Column {
-        name: name.into(),
-        source_name: name.into(),
-        source_type: "bigint".into(),
-        encoding: "int8".into(),
-        target_type,
-        repeated: false,
-        decimal: None,
-        fields: Vec::new(),
-        nullable: None,
-        max_length: None,
-        description: None,
-        on_invalid: OnInvalid::Fail,
-        invalid: None,
-    }]
+    vec![Column::plain(name, "int8", target_type)]
 }
 
 fn parquet(ids: &[i64]) -> Vec<u8> {

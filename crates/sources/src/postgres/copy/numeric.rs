@@ -247,7 +247,7 @@ const POWERS: [i128; 39] = {
 
 #[cfg(test)]
 mod tests {
-    use sluice_contracts::documents::{Column, OnInvalid, TargetType};
+    use sluice_contracts::documents::{Column, TargetType};
 
     use super::*;
 
@@ -262,21 +262,8 @@ mod tests {
 
     /// Checks the unscaled integer, or why the value was refused.
     fn check(precision: u8, scale: u8, wire: &[u8], expected: &str) {
-        let column = Column {
-            name: String::new(),
-            source_name: String::new(),
-            source_type: String::new(),
-            encoding: String::new(),
-            target_type: TargetType::Bignumeric,
-            repeated: false,
-            decimal: Some(Decimal { precision, scale }),
-            fields: Vec::new(),
-            nullable: None,
-            max_length: None,
-            description: None,
-            on_invalid: OnInvalid::Fail,
-            invalid: None,
-        };
+        let decimal = Some(Decimal { precision, scale });
+        let column = Column { decimal, ..Column::plain("", "", TargetType::Bignumeric) };
         let mut builder = ColumnBuilder::new(&column);
         let found = match append(wire, &mut builder) {
             Ok(()) => match &builder {
