@@ -2,6 +2,7 @@
 
 #[cfg(feature = "service")]
 pub mod announcer;
+pub mod bigquery;
 #[cfg(feature = "service")]
 pub mod checks;
 pub mod database_login;

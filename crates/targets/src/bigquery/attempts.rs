@@ -24,11 +24,10 @@ use sluice_contracts::documents::RunId;
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 
-use super::address::TableId;
 use super::claim::{self, Claim, Claimed, FENCE};
-use super::client::{Client, JobName, JobReport, Labels};
 use super::{failure, row_counts};
 use crate::target::{Load, Loaded, NotLoaded, Visibility};
+use sluice_runtime::google::bigquery::{BigQueryClient, JobLabels, JobName, JobReport, TableId};
 
 /// The pause after the first attempt; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::seconds(5);
@@ -76,7 +75,7 @@ impl<'a> Owner<'a> {
 /// The attempts at one step.
 #[derive(Debug)]
 pub(super) struct Attempts<'a> {
-    client: &'a Client,
+    client: &'a BigQueryClient,
     project: &'a str,
     location: &'a str,
     owner: Owner<'a>,
@@ -118,7 +117,7 @@ pub(super) struct DoneJob {
 impl<'a> Attempts<'a> {
     /// Attempts at the step that readers see.
     pub(super) fn visible(
-        client: &'a Client,
+        client: &'a BigQueryClient,
         id: &'a TableId,
         location: &'a str,
         owner: Owner<'a>,
@@ -129,7 +128,7 @@ impl<'a> Attempts<'a> {
 
     /// Attempts at the step that makes all loads of the owner visible at once.
     pub(super) fn at_once(
-        client: &'a Client,
+        client: &'a BigQueryClient,
         id: &'a TableId,
         location: &'a str,
         owner: Owner<'a>,
@@ -139,7 +138,7 @@ impl<'a> Attempts<'a> {
 
     /// Attempts at filling a staging table of the owner's generation: the first, or another.
     pub(super) fn staging(
-        client: &'a Client,
+        client: &'a BigQueryClient,
         id: &'a TableId,
         location: &'a str,
         owner: Owner<'a>,
@@ -368,8 +367,8 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    fn labels(&self) -> Labels {
-        let mut labels = Labels::from([
+    fn labels(&self) -> JobLabels {
+        let mut labels = JobLabels::from([
             ("sluice_run".to_owned(), self.owner.run.to_string()),
             (GENERATION.to_owned(), self.owner.generation.to_string()),
         ]);

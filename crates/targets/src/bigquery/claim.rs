@@ -33,9 +33,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
 use sluice_contracts::documents::RunId;
 use sluice_contracts::{Error, Result};
-
-use super::address::TableId;
-use super::client::{Client, JobName, Labels};
+use sluice_runtime::google::bigquery::{BigQueryClient, JobLabels, JobName, TableId};
 
 /// Label with the job that may write to the table, without [`PREFIX`].
 const WRITER: &str = "sluice_writer";
@@ -77,7 +75,7 @@ pub(super) enum Claimed {
 /// What a job needs to claim a table.
 #[derive(Debug)]
 pub(super) struct Claim<'a> {
-    pub(super) client: &'a Client,
+    pub(super) client: &'a BigQueryClient,
     /// The table.
     pub(super) id: &'a TableId,
     /// The job.
@@ -209,7 +207,7 @@ impl Claim<'_> {
 
     /// Takes a job's name, so that the job can never start. Whether the name was free.
     async fn fence(&self, name: &JobName) -> Result<bool> {
-        let labels = Labels::from([(FENCE.to_owned(), self.run.to_string())]);
+        let labels = JobLabels::from([(FENCE.to_owned(), self.run.to_string())]);
         let nothing = json!({"query": "SELECT 1", "useLegacySql": false});
         Ok(self.client.start(name, &labels, "query", &nothing).await?.is_some())
     }

@@ -8,9 +8,7 @@ use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
 
-use super::address::TableId;
 use super::claim;
-use super::client::Client;
 use super::layout;
 use super::merge;
 use super::partitions::Partitions;
@@ -18,6 +16,7 @@ use super::schema::{
     self, Difference, SchemaMatch, compare, differences, find, require_names, same, subfields, text,
 };
 use crate::target::Load;
+use sluice_runtime::google::bigquery::{BigQueryClient, TableId};
 
 /// The properties of an existing column that go into a load's schema.
 const KEPT_OF_A_COLUMN: [&str; 6] =
@@ -43,7 +42,7 @@ impl ExistingTable {
     /// Everything that a load would fail by, or that the job does not allow, at once; or that there
     /// is no such dataset.
     pub(super) async fn admitting(
-        client: &Client,
+        client: &BigQueryClient,
         id: &TableId,
         wanted: &Wanted<'_>,
     ) -> Result<Option<Self>> {
@@ -74,7 +73,7 @@ impl ExistingTable {
     }
 
     /// The table as it is now; `None` if it does not exist.
-    pub(super) async fn find(client: &Client, id: &TableId) -> Result<Option<Self>> {
+    pub(super) async fn find(client: &BigQueryClient, id: &TableId) -> Result<Option<Self>> {
         Ok(client.table(id).await?.map(|table| Self { id: id.clone(), table }))
     }
 

@@ -6,11 +6,11 @@ use sluice_contracts::documents::{RunId, TargetType};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Kind};
 
-use super::address::TableId;
-use super::client::{JobFailure, JobName};
+use super::address;
 use super::merge;
 use super::statement::HAS_ROWS;
 use crate::target::{Load, NotLoaded};
+use sluice_runtime::google::bigquery::{JobFailure, JobName, TableId};
 
 /// The failure of a job that was to make these loads visible.
 pub(super) fn not_loaded(loads: &[Load], name: &JobName, failure: &JobFailure) -> NotLoaded {
@@ -27,7 +27,7 @@ fn is_of(load: &Load, failure: &JobFailure) -> bool {
         let name = format!("{}.{}", table.dataset, table.table);
         has_word(&failure.message, &name)
     };
-    TableId::parse(&load.target).is_ok_and(|table| names(&table))
+    address::parse(&load.target).is_ok_and(|table| names(&table))
 }
 
 /// The failure of a job, classified by who must act on it.

@@ -5,12 +5,12 @@ use sluice_contracts::documents::{Column, Part};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 
-use super::address::TableId;
 use super::existing::{ExistingTable, new_schema};
 use super::path::{LoadPath, is_wide, staged_columns};
 use super::statement::Changes;
 use super::{failure, layout, merge, parts, statement};
 use crate::target::Load;
+use sluice_runtime::google::bigquery::TableId;
 
 /// What happens to the rows and the columns that the table already has.
 /// <https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationLoad>

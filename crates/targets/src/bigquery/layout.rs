@@ -5,10 +5,10 @@ use sluice_contracts::documents::{Column, Granularity, NewTable, PartitionBy, Ta
 use sluice_contracts::job::nearest_hint;
 use sluice_contracts::{Error, Result};
 
-use super::address::TableId;
 use super::existing::new_schema;
 use super::schema::text;
 use crate::target::Load;
+use sluice_runtime::google::bigquery::TableId;
 
 /// Partitioning and clustering of a table that the load makes, as a table and a job spell them.
 /// <https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#TimePartitioning>

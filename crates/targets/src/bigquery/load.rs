@@ -9,10 +9,9 @@ use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
 
-use super::address::TableId;
+use super::address;
 use super::attempts::{AttemptState, Attempts, Owner};
 use super::claim::Claimed;
-use super::client::Client;
 use super::existing::{ExistingTable, Wanted, new_schema};
 use super::job::{self, Write};
 use super::layout;
@@ -20,6 +19,7 @@ use super::parts;
 use super::path::{LoadPath, Shape, is_wide};
 use super::schema::SchemaMatch;
 use crate::target::{Load, Loaded, Prepared, Visibility};
+use sluice_runtime::google::bigquery::{BigQueryClient, TableId};
 
 /// Names the load in an error.
 pub(super) fn during(load: &Load, error: Error) -> Error {
@@ -29,7 +29,7 @@ pub(super) fn during(load: &Load, error: Error) -> Error {
 /// The load of one table.
 #[derive(Debug)]
 pub(super) struct TableLoad {
-    pub(super) client: Client,
+    pub(super) client: BigQueryClient,
     pub(super) load: Load,
     pub(super) id: TableId,
     pub(super) location: String,
@@ -104,15 +104,18 @@ impl Prepared for TableLoad {
 
 impl TableLoad {
     /// The load, of which nothing is known.
-    pub(super) async fn open(client: &Client, load: &Load) -> Result<Self> {
-        let id = TableId::parse(&load.target)?;
+    pub(super) async fn open(client: &BigQueryClient, load: &Load) -> Result<Self> {
+        let id = address::parse(&load.target)?;
         let location = client.location(&id).await?;
         let (client, load) = (client.clone(), load.clone());
         Ok(Self { client, load, id, location, next: Next::Wait })
     }
 
     /// Everything but the last step.
-    pub(super) async fn prepare(client: &Client, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {
+    pub(super) async fn prepare(
+        client: &BigQueryClient,
+        load: &Load,
+    ) -> Result<Poll<Box<dyn Prepared>>> {
         let mut this = Self::open(client, load).await?;
         // Nothing is staged for a run that may not write to the table.
         if this.claim().await?.is_pending() {

@@ -4,14 +4,13 @@
 //! in the same region, or in its own multi-region.
 //! <https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet#limitations>
 
+use sluice_runtime::google::bigquery::AccessTokens;
 use std::time::Duration;
 
 use serde::Deserialize;
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::{Error, Kind, Result};
 use sluice_runtime::google::Endpoint;
-
-use super::client::Identity;
 
 /// How long Cloud Storage may take to answer.
 const CALL: Duration = Duration::from_secs(30);
@@ -54,7 +53,7 @@ enum Reach {
 #[derive(Debug, Clone)]
 pub(super) struct Buckets {
     http: reqwest::Client,
-    identity: Identity,
+    identity: AccessTokens,
     url: String,
 }
 
@@ -65,7 +64,7 @@ impl Buckets {
             .timeout(CALL)
             .build()
             .doing(Kind::Denied, || "make a client of Cloud Storage")?;
-        let identity = Identity(endpoint.credentials()?);
+        let identity = AccessTokens(endpoint.credentials()?);
         Ok(Self { http, identity, url: endpoint.url().to_owned() })
     }
 

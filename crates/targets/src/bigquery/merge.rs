@@ -14,11 +14,11 @@ use sluice_contracts::documents::{Column, OnInvalid, PartitionBy, TargetType};
 use sluice_contracts::job::{WriteDisposition, nearest_hint};
 use sluice_contracts::{Error, Result};
 
-use super::address::TableId;
 use super::existing::{ExistingTable, Wanted};
 use super::partitions::Partitions;
 use super::statement::{Changes, insert, said_of, select};
 use crate::target::Load;
+use sluice_runtime::google::bigquery::TableId;
 
 /// Said by a statement that finds NULL in a key.
 pub(super) const NO_KEY: &str = "a row has NULL in a column of its key";

@@ -16,7 +16,6 @@
 mod address;
 mod attempts;
 mod claim;
-mod client;
 mod cost;
 mod existing;
 mod failure;
@@ -46,13 +45,12 @@ use sluice_contracts::{Error, Result};
 use sluice_runtime::google::{Endpoint, Endpoints};
 
 use super::target::{Admitted, Load, Loaded, NotLoaded, Prepared, Target, TargetKind, Visibility};
-use address::TableId;
 use attempts::{AttemptState, Attempts, Owner};
-use client::Client;
 use existing::{ExistingTable, Wanted};
 use load::TableLoad;
 use location::Buckets;
 use partitions::Partitions;
+use sluice_runtime::google::bigquery::BigQueryClient;
 
 /// Most load jobs of a table a day. <https://cloud.google.com/bigquery/quotas#load_jobs>
 const MOST_LOADS: u32 = 1500;
@@ -66,11 +64,11 @@ pub struct BigQuery;
 #[async_trait]
 impl TargetKind for BigQuery {
     fn scheme(&self) -> &'static str {
-        TableId::SCHEME
+        address::SCHEME
     }
 
     fn check_url(&self, table: &str, bucket: &str) -> Result<()> {
-        TableId::parse(table)?;
+        address::parse(table)?;
         if bucket.starts_with("gs://") {
             return Ok(());
         }
@@ -88,7 +86,7 @@ impl TargetKind for BigQuery {
 /// The tables of BigQuery at one address.
 #[derive(Debug, Clone)]
 pub struct BigQueryTarget {
-    client: Client,
+    client: BigQueryClient,
     /// Where the locations of buckets are asked for.
     buckets: Option<Buckets>,
 }
@@ -96,7 +94,7 @@ pub struct BigQueryTarget {
 impl BigQueryTarget {
     /// BigQuery at `endpoint`. Makes no call yet.
     pub async fn new(endpoint: &Endpoint) -> Result<Self> {
-        Ok(Self { client: Client::new(endpoint).await?, buckets: None })
+        Ok(Self { client: BigQueryClient::new(endpoint).await?, buckets: None })
     }
 
     /// The same, which compares where buckets and datasets lie, by Cloud Storage at `endpoint`.
@@ -106,7 +104,7 @@ impl BigQueryTarget {
 
     /// Whether a table of a run is loaded already.
     async fn is_loaded(&self, run: RunId, table: &Table, visibility: Visibility) -> Result<bool> {
-        let id = TableId::parse(&table.target)?;
+        let id = address::parse(&table.target)?;
         let location = self.client.location(&id).await?;
         let owner = Owner { run, table: table.index, generation: 0, visibility, loads: &[] };
         let attempts = Attempts::visible(&self.client, &id, &location, owner);
@@ -114,7 +112,7 @@ impl BigQueryTarget {
     }
 
     async fn admit(&self, table: &Table) -> Result<Option<ExistingTable>> {
-        let id = TableId::parse(&table.target)?;
+        let id = address::parse(&table.target)?;
         ExistingTable::admitting(&self.client, &id, &Wanted::from(table)).await
     }
 }
@@ -144,7 +142,7 @@ impl Target for BigQueryTarget {
     }
 
     async fn check_bucket(&self, table: &str, bucket: &str) -> Result<Vec<String>> {
-        let id = TableId::parse(table)?;
+        let id = address::parse(table)?;
         let name = bucket.strip_prefix("gs://").and_then(|rest| rest.split('/').next());
         let (Some(buckets), Some(name)) = (&self.buckets, name) else { return Ok(Vec::new()) };
         let location = self.client.location(&id).await?;

@@ -1,16 +1,16 @@
 //! How many rows a job makes visible, in its labels: BigQuery counts neither those of a copy nor those
 //! of each table of a transaction.
 
-use super::client::Labels;
 use crate::target::Load;
+use sluice_runtime::google::bigquery::JobLabels;
 
 /// The label, or what the labels begin with if the job changes several tables.
 const ROWS: &str = "sluice_rows";
 
-/// Labels with the rows that the receipts count.
-pub(super) fn labels(loads: &[Load]) -> Labels {
+/// JobLabels with the rows that the receipts count.
+pub(super) fn labels(loads: &[Load]) -> JobLabels {
     if let [load] = loads {
-        return Labels::from([(ROWS.to_owned(), load.rows.to_string())]);
+        return JobLabels::from([(ROWS.to_owned(), load.rows.to_string())]);
     }
     // A label takes 63 characters, and a job 64 labels.
     let labelled = |(at, two): (usize, &[Load])| {
@@ -23,7 +23,7 @@ pub(super) fn labels(loads: &[Load]) -> Labels {
 
 /// The rows of a table that the labels of a job count; `None` if no label counts them, or it holds no
 /// number. The caller refuses a job without a count.
-pub(super) fn of(labels: &Labels, table: u32) -> Option<u64> {
+pub(super) fn of(labels: &JobLabels, table: u32) -> Option<u64> {
     if let Some(rows) = labels.get(ROWS) {
         return rows.parse().ok();
     }

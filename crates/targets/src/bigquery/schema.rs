@@ -3,8 +3,7 @@
 use serde_json::Value;
 use sluice_contracts::documents::{Column, Decimal, TargetType, digits};
 use sluice_contracts::{Error, Result};
-
-use super::address::TableId;
+use sluice_runtime::google::bigquery::TableId;
 
 /// How the columns of a run compare with those that a table has.
 #[derive(Debug, Clone, PartialEq, Eq)]

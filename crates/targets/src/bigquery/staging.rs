@@ -12,7 +12,6 @@ use serde_json::{Map, Value, json};
 use sluice_contracts::documents::Part;
 use sluice_contracts::{Kind, Result};
 
-use super::address::TableId;
 use super::attempts::{AttemptState, Attempts, Owner};
 use super::existing::{ExistingTable, new_schema};
 use super::job;
@@ -21,6 +20,7 @@ use super::load::TableLoad;
 use super::parts;
 use super::path::{LoadPath, staged_columns, stages};
 use super::schema::SchemaMatch;
+use sluice_runtime::google::bigquery::TableId;
 
 /// How long a staging table exists if no loader comes back to it.
 const KEPT: Duration = Duration::days(1);

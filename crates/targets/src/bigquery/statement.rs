@@ -7,11 +7,11 @@
 
 use sluice_contracts::documents::{Column, TargetType};
 
-use super::address::TableId;
 use super::existing::ExistingTable;
 use super::job::Write;
 use super::path::is_wide;
 use crate::target::Load;
+use sluice_runtime::google::bigquery::TableId;
 
 /// Said by a statement that finds rows where there must be none.
 pub(super) const HAS_ROWS: &str = "the table has rows";

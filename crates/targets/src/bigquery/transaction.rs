@@ -15,10 +15,9 @@ use sluice_contracts::documents::{RunId, SchemaChanges, Table};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 
-use super::address::TableId;
+use super::address;
 use super::attempts::{AttemptState, Attempts, DoneJob, Owner};
 use super::claim::Claimed;
-use super::client::Client;
 use super::existing::{ExistingTable, Wanted};
 use super::job::{self, Write};
 use super::load::{self, TableLoad};
@@ -26,6 +25,7 @@ use super::path::{self, LoadPath, Shape};
 use super::schema::SchemaMatch;
 use super::statement::Changes;
 use crate::target::{Load, Loaded, NotLoaded, Visibility};
+use sluice_runtime::google::bigquery::{BigQueryClient, TableId};
 
 /// Tables that one transaction changes.
 /// <https://cloud.google.com/bigquery/docs/transactions#limitations>
@@ -37,11 +37,11 @@ const MOST_TEXT: u64 = 900_000;
 const TABLES_AT_ONCE: usize = 16;
 
 /// Why one transaction cannot change all of these tables, if it cannot.
-pub(super) async fn against(client: &Client, tables: &[Table]) -> Result<Option<String>> {
+pub(super) async fn against(client: &BigQueryClient, tables: &[Table]) -> Result<Option<String>> {
     if tables.len() > MOST_TABLES {
         return Ok(Some(format!("BigQuery changes at most {MOST_TABLES} tables in one step")));
     }
-    let ids = tables.iter().map(|table| TableId::parse(&table.target));
+    let ids = tables.iter().map(|table| address::parse(&table.target));
     let ids: Vec<TableId> = ids.collect::<Result<_>>()?;
     let projects: BTreeSet<&str> = ids.iter().map(|id| id.project.as_str()).collect();
     if projects.len() > 1 {
@@ -74,7 +74,7 @@ fn text(table: &Table) -> u64 {
 }
 
 /// Whether the columns of the table are replaced with its rows.
-async fn replaces_columns(client: &Client, id: &TableId, table: &Table) -> Result<bool> {
+async fn replaces_columns(client: &BigQueryClient, id: &TableId, table: &Table) -> Result<bool> {
     let write = &table.write;
     if write.disposition != WriteDisposition::Truncate
         || write.schema_changes != SchemaChanges::Replace
@@ -89,7 +89,10 @@ async fn replaces_columns(client: &Client, id: &TableId, table: &Table) -> Resul
 }
 
 /// Loads all tables of a run, as far as it goes without waiting.
-pub(super) async fn load(client: &Client, loads: &[Load]) -> Result<Poll<Vec<Loaded>>, NotLoaded> {
+pub(super) async fn load(
+    client: &BigQueryClient,
+    loads: &[Load],
+) -> Result<Poll<Vec<Loaded>>, NotLoaded> {
     let opened: Vec<_> = loads.iter().map(|load| TableLoad::open(client, load).boxed()).collect();
     let tables = stream::iter(opened).buffered(TABLES_AT_ONCE).try_collect().await?;
     Transaction { client, loads, tables }.carry_out().await
@@ -97,7 +100,7 @@ pub(super) async fn load(client: &Client, loads: &[Load]) -> Result<Poll<Vec<Loa
 
 /// The loads of all tables of a run.
 struct Transaction<'a> {
-    client: &'a Client,
+    client: &'a BigQueryClient,
     loads: &'a [Load],
     tables: Vec<TableLoad>,
 }

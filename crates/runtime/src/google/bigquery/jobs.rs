@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::{Kind, Result};
 
-use super::Client;
+use super::BigQueryClient;
 use super::refusal::{CONCURRENT, Refusal, is_passing};
 
 /// The key of a job. BigQuery accepts each name once: if two callers start a job of one name, only
 /// one of them starts it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::bigquery) struct JobName {
+pub struct JobName {
     /// The project that is billed.
     pub project: String,
     /// The location of the dataset that the job works on.
@@ -25,7 +25,7 @@ pub(in crate::bigquery) struct JobName {
 
 /// The state of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::bigquery) struct JobReport {
+pub struct JobReport {
     /// Whether it has ended.
     pub ended: bool,
     /// Why it failed, if it did.
@@ -42,7 +42,7 @@ pub(in crate::bigquery) struct JobReport {
 
 /// Why a job failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::bigquery) struct JobFailure {
+pub struct JobFailure {
     /// The reason, from the list in the documentation.
     /// <https://cloud.google.com/bigquery/docs/error-messages>
     pub reason: String,
@@ -54,18 +54,18 @@ pub(in crate::bigquery) struct JobFailure {
 
 impl JobFailure {
     /// Whether the same job under another name may succeed.
-    pub(in crate::bigquery) fn is_passing(&self) -> bool {
+    pub fn is_passing(&self) -> bool {
         is_passing(&self.reason) || self.message.contains(CONCURRENT)
     }
 }
 
-/// Labels of a job.
-pub(in crate::bigquery) type Labels = BTreeMap<String, String>;
+/// JobLabels of a job.
+pub type JobLabels = BTreeMap<String, String>;
 
-impl Client {
+impl BigQueryClient {
     /// A job by its name; `None` if no job of that name was started.
-    pub(in crate::bigquery) async fn job(&self, name: &JobName) -> Result<Option<JobReport>> {
-        self.identity.token().await?;
+    pub async fn job(&self, name: &JobName) -> Result<Option<JobReport>> {
+        self.tokens.token().await?;
         let found = self.typed.job().get_job(&name.project, &name.id, Some(&name.location)).await;
         match found.map_err(Refusal::from) {
             Ok(job) => Ok(Some(report(job))),
@@ -75,10 +75,10 @@ impl Client {
     }
 
     /// Starts a load, a query or a copy, as `kind` says. `None` if a job of that name was started before.
-    pub(in crate::bigquery) async fn start(
+    pub async fn start(
         &self,
         name: &JobName,
-        labels: &Labels,
+        labels: &JobLabels,
         kind: &str,
         configuration: &Value,
     ) -> Result<Option<JobReport>> {

@@ -4,11 +4,12 @@
 //! REST directly: the crate's table type lacks a column's default value, its digits and RANGE, so
 //! writing back what it read would lose them, and its load job cannot ask for list inference.
 
-mod identity;
 mod jobs;
 mod refusal;
+mod table_id;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,14 +20,14 @@ use gcp_bigquery_client::client_builder::ClientBuilder;
 use serde_json::Value;
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::{Error, Kind, Result};
-use sluice_runtime::google::Endpoint;
 use tokio::sync::Mutex;
 
-use super::address::TableId;
+use super::Endpoint;
 use refusal::{Refusal, carried_out};
 
-pub(super) use identity::Identity;
-pub(super) use jobs::{JobFailure, JobName, JobReport, Labels};
+pub use jobs::{JobFailure, JobLabels, JobName, JobReport};
+pub use table_id::{TableId, check_dataset};
+pub use token::AccessTokens;
 
 /// How long one call may take. A job runs by itself, so no call takes long.
 const CALL: Duration = Duration::from_mins(1);
@@ -36,26 +37,26 @@ const BELIEVED: Duration = Duration::from_mins(1);
 
 /// A client of BigQuery.
 #[derive(Clone)]
-pub(super) struct Client {
+pub struct BigQueryClient {
     typed: gcp_bigquery_client::Client,
     http: reqwest::Client,
-    identity: Identity,
+    tokens: AccessTokens,
     url: String,
     /// The locations of datasets, and until when they are believed.
     locations: Arc<Mutex<HashMap<String, (Instant, String)>>>,
 }
 
-impl fmt::Debug for Client {
+impl fmt::Debug for BigQueryClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("BigQueryClient").field("url", &self.url).finish_non_exhaustive()
     }
 }
 
-impl Client {
+impl BigQueryClient {
     /// A client of BigQuery at `endpoint`. Makes no call yet.
-    pub(super) async fn new(endpoint: &Endpoint) -> Result<Self> {
+    pub async fn new(endpoint: &Endpoint) -> Result<Self> {
         let what = || "make a client of BigQuery";
-        let identity = Identity(endpoint.credentials()?);
+        let tokens = AccessTokens(endpoint.credentials()?);
         let url = format!("{}/bigquery/v2", endpoint.url());
         let calls = reqwest_of_bigquery::Client::builder()
             .timeout(CALL)
@@ -64,11 +65,11 @@ impl Client {
         let typed = ClientBuilder::new()
             .with_client(calls)
             .with_v2_base_url(url.clone())
-            .build_from_authenticator(Arc::new(identity.clone()))
+            .build_from_authenticator(Arc::new(tokens.clone()))
             .await
             .doing(Kind::Denied, what)?;
         let http = reqwest::Client::builder().timeout(CALL).build().doing(Kind::Denied, what)?;
-        Ok(Self { typed, http, identity, url, locations: Arc::default() })
+        Ok(Self { typed, http, tokens, url, locations: Arc::default() })
     }
 
     /// The location of the dataset's tables: `US`, `europe-west3`, ... It is asked for once for many
@@ -76,7 +77,7 @@ impl Client {
     ///
     /// # Errors
     /// `NotFound` if there is no such dataset.
-    pub(super) async fn location(&self, id: &TableId) -> Result<String> {
+    pub async fn location(&self, id: &TableId) -> Result<String> {
         let name = id.dataset_name();
         // Held while BigQuery is asked, so that the others that need it wait for the answer.
         let mut known = self.locations.lock().await;
@@ -91,7 +92,7 @@ impl Client {
     }
 
     async fn ask_for_location(&self, id: &TableId, name: &str) -> Result<String> {
-        self.identity.token().await?;
+        self.tokens.token().await?;
         let found = self.typed.dataset().get(&id.project, &id.dataset).await;
         let dataset = found.map_err(|source| {
             let refusal = Refusal::from(source);
@@ -110,7 +111,7 @@ impl Client {
 
     /// A table as BigQuery describes it; `None` where it does not exist.
     /// <https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#Table>
-    pub(super) async fn table(&self, id: &TableId) -> Result<Option<Value>> {
+    pub async fn table(&self, id: &TableId) -> Result<Option<Value>> {
         let path = format!("{}/{}", tables(id), id.table);
         match self.call(reqwest::Method::GET, &path, None, None).await? {
             Ok(table) => Ok(Some(table)),
@@ -120,7 +121,7 @@ impl Client {
     }
 
     /// Makes a table. Whether it was made now, and did not exist already.
-    pub(super) async fn create_table(&self, id: &TableId, table: &Value) -> Result<bool> {
+    pub async fn create_table(&self, id: &TableId, table: &Value) -> Result<bool> {
         match self.call(reqwest::Method::POST, &tables(id), Some(table), None).await? {
             Ok(_) => Ok(true),
             Err(refusal) if refusal.is_taken() => Ok(false),
@@ -129,20 +130,15 @@ impl Client {
     }
 
     /// Changes what `change` names of a table, and nothing else.
-    pub(super) async fn change_table(&self, id: &TableId, change: &Value) -> Result<()> {
+    pub async fn change_table(&self, id: &TableId, change: &Value) -> Result<()> {
         let path = format!("{}/{}", tables(id), id.table);
         let changed = self.call(reqwest::Method::PATCH, &path, Some(change), None).await?;
         changed.map(|_| ()).map_err(|refusal| refusal.during(format!("change table `{id}`")))
     }
 
-    /// Changes a table as [`Client::change_table`], if it is still the one with this `etag`.
+    /// Changes a table as [`BigQueryClient::change_table`], if it is still the one with this `etag`.
     /// Whether it was changed.
-    pub(super) async fn change_table_if(
-        &self,
-        id: &TableId,
-        change: &Value,
-        etag: &str,
-    ) -> Result<bool> {
+    pub async fn change_table_if(&self, id: &TableId, change: &Value, etag: &str) -> Result<bool> {
         let path = format!("{}/{}", tables(id), id.table);
         match self.call(reqwest::Method::PATCH, &path, Some(change), Some(etag)).await? {
             Ok(_) => Ok(true),
@@ -152,8 +148,8 @@ impl Client {
     }
 
     /// Deletes a table. `Ok` if it does not exist.
-    pub(super) async fn delete_table(&self, id: &TableId) -> Result<()> {
-        self.identity.token().await?;
+    pub async fn delete_table(&self, id: &TableId) -> Result<()> {
+        self.tokens.token().await?;
         let deleted = self.typed.table().delete(&id.project, &id.dataset, &id.table).await;
         match deleted.map_err(Refusal::from) {
             Ok(()) => Ok(()),
@@ -173,7 +169,7 @@ impl Client {
         body: Option<&Value>,
         if_match: Option<&str>,
     ) -> Result<Result<Value, Refusal>> {
-        let token = self.identity.token().await?;
+        let token = self.tokens.token().await?;
         let mut request =
             self.http.request(method, format!("{}/{path}", self.url)).bearer_auth(token);
         if let Some(body) = body {

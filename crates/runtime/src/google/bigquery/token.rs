@@ -9,11 +9,11 @@ use sluice_contracts::{Error, Kind, Result};
 /// The credentials that all clients of Google's services share, for a client that by default finds
 /// its own.
 #[derive(Debug, Clone)]
-pub(in crate::bigquery) struct Identity(pub(in crate::bigquery) Credentials);
+pub struct AccessTokens(pub Credentials);
 
-impl Identity {
+impl AccessTokens {
     /// An access token; empty over plain `http`. The credentials keep it until it expires.
-    pub(in crate::bigquery) async fn token(&self) -> Result<String> {
+    pub async fn token(&self) -> Result<String> {
         let headers = self.0.headers(http::Extensions::new()).await.map_err(|source| {
             let kind = if source.is_transient() { Kind::Transient } else { Kind::Denied };
             Error::new(kind, "get an access token for BigQuery").because(source).hint(
@@ -32,7 +32,7 @@ impl Identity {
 }
 
 #[async_trait]
-impl Authenticator for Identity {
+impl Authenticator for AccessTokens {
     async fn access_token(&self) -> Result<String, BQError> {
         // Each call asks for the token before, and returns the error if that fails.
         self.token().await.map_err(|_| BQError::NoToken)
