@@ -118,10 +118,13 @@ impl StatusReport {
 
     /// The tables that were read and are not visible, of a run that is not at work.
     pub(crate) fn loadable(&self) -> Vec<String> {
-        let given_up = |table: &TableReport| table.units_done < table.units || table.units == 0;
+        let given_up = |table: &TableReport| {
+            !table.is_native && (table.units_done < table.units || table.units == 0)
+        };
         let waits = |table: &&TableReport| match table.state {
             // On one machine no document says that the load failed.
             State::Extracted => !self.is_in_cloud() && self.all_read(),
+            State::Planned if table.is_native => !self.is_in_cloud() && self.all_read(),
             State::Failed => self.committed.is_some() && !given_up(table),
             _ => false,
         };

@@ -10,12 +10,12 @@ use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Result};
 use sluice_loader::{Coverage, Outcome, coverage};
 
-/// A run. All figures are from its receipts.
+/// A run. All figures are from its receipts, and for what a target took by itself from its commits.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct RunReport {
     pub(crate) run: String,
     pub(crate) job: String,
-    /// Rows read.
+    /// Rows read, or taken by the targets.
     pub(crate) rows: u64,
     /// Bytes received from the source.
     pub(crate) bytes: u64,
@@ -41,8 +41,11 @@ pub(crate) struct TableReport {
     pub(crate) target: String,
     pub(crate) write_disposition: Option<&'static str>,
     pub(crate) strategy: Option<String>,
-    /// Rows read.
+    /// Rows read, or taken by the target.
     pub(crate) rows: u64,
+    /// Whether the target takes the rows by itself.
+    #[serde(skip)]
+    pub(crate) is_native: bool,
     /// Units, done or not.
     pub(crate) units: u64,
     pub(crate) units_done: u64,
@@ -144,7 +147,7 @@ impl RunReport {
         Ok(Self {
             run: manifest.run.to_string(),
             job: manifest.job.clone(),
-            rows: receipts.clone().map(|receipt| receipt.rows).sum(),
+            rows: tables.iter().map(|table| table.rows).sum(),
             bytes: receipts.clone().map(|receipt| receipt.bytes).sum(),
             stored_bytes: receipts.clone().flat_map(|r| &r.parts).map(|part| part.bytes).sum(),
             units: manifest.unit_count(),
@@ -166,6 +169,7 @@ impl TableReport {
             write_disposition: None,
             strategy: None,
             rows: 0,
+            is_native: false,
             units: 0,
             units_done: 0,
             state: State::Refused,
@@ -184,9 +188,11 @@ impl TableReport {
             .map(|(_, receipt)| receipt)
             .collect();
         let overtaken_by = commit.and_then(|commit| commit.overtaken_by);
+        let is_native = table.native.is_some();
         let state = match receipts.len() {
             _ if overtaken_by.is_some() => State::Overtaken,
             _ if commit.is_some() => State::Committed,
+            _ if is_native => State::Planned,
             done if done == table.units as usize => State::Extracted,
             0 => State::Planned,
             _ => State::Extracting,
@@ -196,7 +202,11 @@ impl TableReport {
             target: table.target.clone(),
             write_disposition: Some(table.write.disposition.name()),
             strategy: Some(table.strategy.clone()),
-            rows: receipts.iter().map(|receipt| receipt.rows).sum(),
+            rows: match commit {
+                Some(commit) if is_native => commit.rows,
+                _ => receipts.iter().map(|receipt| receipt.rows).sum(),
+            },
+            is_native,
             units: u64::from(table.units),
             units_done: receipts.len() as u64,
             state,

@@ -223,8 +223,13 @@ impl Run<'_> {
     fn load(&self, table: &Table) -> Result<Load> {
         let run = self.manifest.run;
         let (generation, receipts) = (self.coverage.generation, &self.coverage.receipts);
-        let (parts, rows) = collect_parts(self.store, table, generation, receipts)
-            .map_err(|error| error.during(format!("load run `{run}` into `{}`", table.target)))?;
+        let native = table.statement.clone().zip(table.native.clone());
+        let (parts, rows) = match native {
+            Some(_) => (Vec::new(), 0),
+            None => collect_parts(self.store, table, generation, receipts).map_err(|error| {
+                error.during(format!("load run `{run}` into `{}`", table.target))
+            })?,
+        };
         Ok(Load {
             run,
             job: self.manifest.job.clone(),
@@ -238,6 +243,7 @@ impl Run<'_> {
             new_table: table.write.new_table.clone(),
             partitioned_by: table.partitioned_by.clone(),
             columns: table.columns.clone(),
+            native,
             bucket: self.store.bucket().clone(),
             parts,
             rows,
@@ -297,7 +303,9 @@ pub(crate) fn check_targets(manifest: &Manifest) -> Result<()> {
     for table in &manifest.tables {
         let write = &table.write;
         let unknown = match () {
-            () if table.statement.is_some() => Some("a table that a statement moves"),
+            () if table.statement.is_some() != table.native.is_some() => {
+                Some("a table that a statement moves")
+            }
             () if write.watermark.is_some() => Some("rows up to a watermark"),
             () => None,
         };

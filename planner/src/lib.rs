@@ -6,6 +6,7 @@ mod config;
 mod cut;
 mod cutting;
 mod dropped;
+mod engine;
 #[cfg(feature = "service")]
 pub mod http;
 mod kind;

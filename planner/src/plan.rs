@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use sluice_contracts::documents::{
-    LeastTls, Manifest, Refused, RunId, SnapshotPlan, Table, TableWrite, Unit,
+    Engine, LeastTls, Manifest, Refused, RunId, SnapshotPlan, Table, TableWrite, Unit,
 };
 use sluice_contracts::job::{
     Consistency, Excluded, Job, Limits, Resolved, Selection, TableJob, WriteDisposition,
@@ -15,10 +15,14 @@ use sluice_sources::{Description, Protection, Source, Survey};
 use sluice_targets::Visibility;
 
 use crate::cutting::Cutting;
+use crate::engine;
 use crate::kind;
 use crate::pack::pack;
 use crate::target_check::TargetCheck;
 use crate::time_limit::{LIMIT, Progress, TABLE_LIMIT, limited, takes_too_long};
+
+/// The strategy of a table that no task reads, because the target takes its rows from BigQuery.
+const NATIVE: &str = "bigquery_native";
 
 /// Plans a run of `job`: looks at the source, cuts every table into units, asks the targets whether
 /// they take them, and packs the units onto tasks. Nothing is written and nothing is started.
@@ -62,7 +66,7 @@ pub(crate) async fn survey_and_cut(
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         let of = selected.tables.len();
         progress.comes_to(format!("table `{}` ({} of {of})", table.relation, at + 1));
-        let planning = plan_table(survey.as_mut(), index, table, job);
+        let planning = plan_table(survey.as_mut(), index, table, job, targets);
         let planned = match tokio::time::timeout(limit, planning).await {
             Ok(planned) => planned,
             // The connection waits for the answer still.
@@ -207,13 +211,48 @@ async fn plan_table(
     index: u32,
     table: &TableJob,
     job: &Job,
+    targets: TargetCheck<'_>,
 ) -> Result<(Table, Vec<Unit>)> {
     let mut description = survey.describe(table).await?;
     if job.consistency == Consistency::None {
         description.pieces.iter_mut().for_each(|piece| piece.outside = false);
     }
-    let mut warnings = description.warnings.clone();
-    let cutting = Cutting::of(survey, table, &job.limits, &description, &mut warnings).await?;
+    let (statement, native) =
+        description.native.take().map(|query| (query.statement, query.native)).unzip();
+    let mut planned = Table {
+        index,
+        name: table.relation.to_string(),
+        relation: table.relation.clone(),
+        filter: table.filter.clone(),
+        row_security: table.row_security,
+        answer_within: job.limits.answer_within.map(|longest| longest.as_secs()),
+        target: table.target.clone(),
+        write: write(table, &description)?,
+        strategy: NATIVE.to_owned(),
+        reason: String::new(),
+        engine: None,
+        statement,
+        native,
+        way: None,
+        partitioned_by: None,
+        rows: description.rows(),
+        bytes: description.bytes(),
+        columns: description.columns.clone(),
+        shape: description.shape.clone(),
+        warnings: description.warnings.clone(),
+        units: 0,
+    };
+    let choice = engine::choose(job.engine, &planned, &job.limits, targets).await?;
+    planned.reason.clone_from(&choice.reason);
+    let by_tasks = choice.engine == Engine::CloudRun;
+    planned.engine = Some(choice);
+    if !by_tasks {
+        return Ok((planned, Vec::new()));
+    }
+    (planned.statement, planned.native) = (None, None);
+    let warnings = &mut planned.warnings;
+    let cutting = Cutting::of(survey, table, &job.limits, &description, warnings).await?;
+    (planned.strategy, planned.reason) = (cutting.strategy.to_owned(), cutting.reason);
     let units: Vec<Unit> = (0_u32..)
         .zip(cutting.units)
         .map(|(at, planned)| {
@@ -228,27 +267,7 @@ async fn plan_table(
             })
         })
         .collect::<Result<_>>()?;
-    let planned = Table {
-        index,
-        name: table.relation.to_string(),
-        relation: table.relation.clone(),
-        filter: table.filter.clone(),
-        row_security: table.row_security,
-        answer_within: job.limits.answer_within.map(|longest| longest.as_secs()),
-        target: table.target.clone(),
-        write: write(table, &description)?,
-        strategy: cutting.strategy.to_owned(),
-        reason: cutting.reason,
-        statement: None,
-        way: None,
-        partitioned_by: None,
-        rows: description.rows(),
-        bytes: description.bytes(),
-        columns: description.columns,
-        shape: description.shape,
-        warnings,
-        units: u32::try_from(units.len()).unwrap_or(u32::MAX),
-    };
+    planned.units = u32::try_from(units.len()).unwrap_or(u32::MAX);
     Ok((planned, units))
 }
 

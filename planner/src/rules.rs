@@ -32,6 +32,11 @@ pub struct JobRules {
     /// names together with such a login needs no entry.
     #[serde(default, deserialize_with = "list::deserialize")]
     pub sluice_login_hosts: Vec<String>,
+    /// `SLUICE_JOB_DATASETS`: datasets of BigQuery that jobs may name as their source, as
+    /// `project.dataset`, or `project.*`. A query, and a condition with a query in it, reads what the
+    /// service's account may read.
+    #[serde(default, deserialize_with = "list::deserialize")]
+    pub sluice_job_datasets: Vec<String>,
     /// `SLUICE_JOB_FILES`: files, and folders of files, that jobs may name.
     #[serde(default, deserialize_with = "list::deserialize")]
     pub sluice_job_files: Vec<PathBuf>,
@@ -117,7 +122,7 @@ impl JobRules {
                 hosts.iter().any(|pattern| is_server(pattern, host, *port))
             }
             Place::Socket(folder) => hosts.iter().any(|entry| Path::new(entry) == folder),
-            Place::File(_) => true,
+            Place::Datasets { .. } | Place::File(_) => true,
         };
         if allowed {
             return Ok(());
@@ -143,6 +148,12 @@ impl JobRules {
             Place::Socket(folder) => {
                 let listed = |entry: &String| entry == ANYTHING || Path::new(entry) == folder;
                 (hosts.iter().any(listed), "a socket", "SLUICE_JOB_HOSTS")
+            }
+            Place::Datasets { project, dataset } => {
+                let name = format!("{project}.{}", dataset.as_deref().unwrap_or(ANYTHING));
+                let all = format!("{project}.{ANYTHING}");
+                let listed = |entry: &String| [ANYTHING, &all, &name].contains(&entry.as_str());
+                (self.sluice_job_datasets.iter().any(listed), "a dataset", "SLUICE_JOB_DATASETS")
             }
             Place::File(path) => {
                 let climbs = path.components().any(|part| part == Component::ParentDir);
@@ -244,6 +255,7 @@ mod tests {
         let rules = read(&[
             ("SLUICE_JOB_VARIABLES", "SOURCE_URL,DB_*"),
             ("SLUICE_JOB_HOSTS", "db.example:5433,*.shop.example"),
+            ("SLUICE_JOB_DATASETS", "shop.sales,lake.*"),
             ("SLUICE_JOB_FILES", "/data,/certificates/ca.crt"),
             ("SLUICE_INLINE_CALLERS", "ann@shop.example,bob@shop.example"),
             ("SLUICE_SOURCE_TLS", "verify-ca"),
@@ -251,6 +263,7 @@ mod tests {
         .unwrap();
         assert_eq!(rules.sluice_job_variables, ["SOURCE_URL", "DB_*"]);
         assert_eq!(rules.sluice_job_hosts, ["db.example:5433", "*.shop.example"]);
+        assert_eq!(rules.sluice_job_datasets, ["shop.sales", "lake.*"]);
         let files = ["/data", "/certificates/ca.crt"].map(PathBuf::from);
         assert_eq!(rules.sluice_job_files, files);
         assert_eq!(rules.sluice_inline_callers, ["ann@shop.example", "bob@shop.example"]);

@@ -3,7 +3,7 @@
 use futures::stream::{self, StreamExt as _};
 use sluice_contracts::documents::{ErrorReport, Refused, RunId, Table, Unit};
 use sluice_contracts::{Error, Kind, Result};
-use sluice_targets::{Admitted, Targets, Visibility};
+use sluice_targets::{Admitted, NativeAnswer, Targets, Visibility};
 
 /// Targets that are looked at at once.
 const AT_ONCE: usize = 16;
@@ -81,6 +81,27 @@ impl TargetCheck<'_> {
         match (self, targets.check_bucket(&table.target, bucket).await) {
             (Self::ToShow(_), Err(error)) => Ok(vec![refused_now(&error)]),
             (_, checked) => checked,
+        }
+    }
+
+    /// Whether the target of a planned table takes its rows by itself.
+    ///
+    /// # Errors
+    /// If the target cannot be asked, and the plan is carried out.
+    pub(crate) async fn native(self, table: &Table) -> Result<NativeAnswer> {
+        let (Self::ToRun(targets) | Self::ToShow(Ok(targets))) = self else {
+            return Ok(NativeAnswer::Refuses("the target was not asked".to_owned()));
+        };
+        let asked = match targets.find(&table.target) {
+            Ok(target) => target.native(table).await,
+            Err(error) => Err(error),
+        };
+        match (self, asked) {
+            // It is said of each table.
+            (Self::ToShow(_), Err(_)) => {
+                Ok(NativeAnswer::Refuses("the target cannot be asked".to_owned()))
+            }
+            (_, asked) => asked,
         }
     }
 
@@ -249,7 +270,9 @@ pub(crate) mod tests {
             write: TableWrite::of(WriteDisposition::Truncate),
             strategy: "full".to_owned(),
             reason: String::new(),
+            engine: None,
             statement: None,
+            native: None,
             way: None,
             partitioned_by: None,
             columns: Vec::new(),

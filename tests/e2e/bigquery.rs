@@ -101,6 +101,7 @@ pub(crate) fn load(warehouse: &Warehouse, disposition: WriteDisposition, parts: 
         parts: made.collect(),
         bucket,
         rows: parts.iter().map(|ids| ids.len() as u64).sum(),
+        native: None,
         listing: sluice_targets::PartListing::default(),
         begun: chrono::DateTime::UNIX_EPOCH,
         give_up: chrono::Utc::now() + chrono::Duration::hours(1),

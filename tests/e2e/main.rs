@@ -27,6 +27,7 @@ mod loading_again;
 mod locks;
 mod many_partitions;
 mod many_tables;
+mod native;
 mod outside;
 mod plans;
 mod poolers;

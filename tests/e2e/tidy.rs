@@ -18,7 +18,7 @@ use sluice_tests::sluice::Site;
 const ARROWS: &[(&str, &[&str])] = &[
     ("sluice-contracts", &[]),
     ("sluice-runtime", &["sluice-contracts"]),
-    ("sluice-sources", &["sluice-contracts"]),
+    ("sluice-sources", &["sluice-contracts", "sluice-runtime"]),
     ("sluice-targets", &["sluice-contracts", "sluice-runtime"]),
     ("sluice-planner", &["sluice-contracts", "sluice-sources", "sluice-targets", "sluice-runtime"]),
     ("sluice-extractor", &["sluice-contracts", "sluice-sources", "sluice-runtime"]),

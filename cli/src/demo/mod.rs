@@ -9,8 +9,8 @@ use std::time::Instant;
 use sluice_contracts::documents::TaskKind;
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::{
-    Consistency, JobFile, LimitsFile, PartitioningFile, RowSecurity, SourceFile, TargetFile,
-    WriteDisposition,
+    Consistency, EngineWish, JobFile, LimitsFile, PartitioningFile, RowSecurity, SourceFile,
+    TargetFile, WriteDisposition,
 };
 use sluice_contracts::{Error, Kind, Result};
 
@@ -108,6 +108,7 @@ fn write_job(path: &Path, dir: &Path, database: &Path) -> Result<()> {
             ..LimitsFile::default()
         },
         cloud_run: TaskKind::default(),
+        engine: EngineWish::default(),
         consistency: Consistency::Snapshot,
         row_security: RowSecurity::default(),
         all_or_nothing: false,

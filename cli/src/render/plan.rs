@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use sluice_contracts::documents::{Column, Leaf, Manifest, SnapshotPlan, Table, Task, Unit};
+use sluice_contracts::documents::{
+    Column, EngineChoice, EngineEstimate, Leaf, Manifest, SnapshotPlan, Table, Task, Unit,
+};
 use sluice_contracts::job::Consistency;
 use sluice_extractor::{BEGINS_AGAIN, GIVES_UP_AFTER};
 
@@ -147,6 +149,7 @@ fn table_document(table: &Table, units: &[&Unit]) -> Value {
         "table": table.name,
         "target": table.target,
         "write_disposition": table.write.disposition,
+        "engine": table.engine,
         "strategy": table.strategy,
         "reason": table.reason,
         "load": table.way,
@@ -183,15 +186,14 @@ fn write_plan(text: &mut String, manifest: &Manifest) -> std::fmt::Result {
     let estimate = manifest.estimate;
     let units = manifest.unit_count();
     let tasks = manifest.tasks.len() as u64;
-    writeln!(text, "\n{} by {}", count(units, "unit"), count(tasks, "task"))?;
-    writeln!(
-        text,
-        "about {}, {}, {}, {} on Cloud Run",
-        count(estimate.rows, "row"),
-        size(estimate.bytes),
-        duration(estimate.seconds),
-        dollars(estimate.dollars)
-    )?;
+    let (rows, bytes) = (count(estimate.rows, "row"), size(estimate.bytes));
+    if tasks == 0 {
+        writeln!(text, "\nno units and no tasks: nothing is extracted\nabout {rows}, {bytes}")?;
+    } else {
+        writeln!(text, "\n{} by {}", count(units, "unit"), count(tasks, "task"))?;
+        let (time, cost) = (duration(estimate.seconds), dollars(estimate.dollars));
+        writeln!(text, "about {rows}, {bytes}, {time}, {cost} on Cloud Run")?;
+    }
     if let Some(connection) = &manifest.connection {
         writeln!(text, "the connection to the source is {connection}")?;
     }
@@ -240,6 +242,7 @@ fn write_tables(text: &mut String, tables: &[Table]) -> std::fmt::Result {
         }
         writeln!(text, "{}", padded.trim_end())?;
     }
+    write_engines_of(text, tables)?;
     write_ways(text, tables)?;
     let named = |table: &Table, column: &Column| format!("{}.{}", table.name, column.source_name);
     let all = tables
@@ -248,21 +251,61 @@ fn write_tables(text: &mut String, tables: &[Table]) -> std::fmt::Result {
     write_risks(text, "values", all)
 }
 
+/// What moves the tables, said once for all that are moved alike.
+fn write_engines_of(text: &mut String, tables: &[Table]) -> std::fmt::Result {
+    let engine = |table: &Table| {
+        let choice = table.engine.as_ref()?;
+        Some(format!("{}, because {}", choice.engine.name(), choice.reason))
+    };
+    write_alike(text, "moved by", tables, engine)
+}
+
 /// How the tables are loaded, said once for all that are loaded alike.
 fn write_ways(text: &mut String, tables: &[Table]) -> std::fmt::Result {
-    let mut ways: Vec<(&str, Vec<&str>)> = Vec::new();
+    write_alike(text, "loaded by", tables, |table| table.way.clone())
+}
+
+/// What is said of tables, once for all that it is said of.
+fn write_alike(
+    text: &mut String,
+    title: &str,
+    tables: &[Table],
+    said_of: impl Fn(&Table) -> Option<String>,
+) -> std::fmt::Result {
+    let mut alike: Vec<(String, Vec<&str>)> = Vec::new();
     for table in tables {
-        let Some(way) = table.way.as_deref() else { continue };
-        match ways.iter_mut().find(|(said, _)| *said == way) {
+        let Some(said) = said_of(table) else { continue };
+        match alike.iter_mut().find(|(known, _)| *known == said) {
             Some((_, names)) => names.push(&table.name),
-            None => ways.push((way, vec![&table.name])),
+            None => alike.push((said, vec![&table.name])),
         }
     }
-    if !ways.is_empty() {
-        writeln!(text, "\n  loaded by")?;
+    if !alike.is_empty() {
+        writeln!(text, "\n  {title}")?;
     }
-    for (way, names) in ways {
-        writeln!(text, "    {way}: {}", listed(&names))?;
+    for (said, names) in alike {
+        writeln!(text, "    {said}: {}", listed(&names))?;
+    }
+    Ok(())
+}
+
+/// What each engine would take, and what is lost by it, where more than one can move the table.
+fn write_engines(text: &mut String, choice: &EngineChoice) -> std::fmt::Result {
+    let possible = choice.options.iter().filter(|option| option.estimate.is_some()).count();
+    if possible < 2 {
+        return Ok(());
+    }
+    writeln!(text, "\n  engines")?;
+    for option in &choice.options {
+        let name = option.engine.name();
+        let remark = &option.remark;
+        match option.estimate {
+            Some(EngineEstimate { seconds, dollars: cost }) => {
+                let (time, cost) = (duration(seconds), dollars(cost));
+                writeln!(text, "    {name:<9}  about {time}, {cost}; {remark}")?;
+            }
+            None => writeln!(text, "    {name:<9}  cannot: {remark}")?,
+        }
     }
     Ok(())
 }
@@ -282,12 +325,22 @@ fn write_table(text: &mut String, table: &Table, units: &[&Unit]) -> std::fmt::R
     if let Some(filter) = &table.filter {
         writeln!(text, "  where     {filter}")?;
     }
-    writeln!(text, "  strategy  {}: {}", table.strategy, table.reason)?;
+    if let Some(choice) = &table.engine {
+        writeln!(text, "  engine    {}: {}", choice.engine.name(), choice.reason)?;
+    }
+    if table.native.is_none() {
+        writeln!(text, "  strategy  {}: {}", table.strategy, table.reason)?;
+    }
     if let Some(way) = &table.way {
         writeln!(text, "  load      {way}")?;
     }
-    writeln!(text, "\n  units, by expected rows")?;
-    write_histogram(text, units)?;
+    if let Some(choice) = &table.engine {
+        write_engines(text, choice)?;
+    }
+    if table.native.is_none() {
+        writeln!(text, "\n  units, by expected rows")?;
+        write_histogram(text, units)?;
+    }
     writeln!(text, "\n  columns")?;
     write_columns(text, &table.columns)
 }

@@ -26,17 +26,15 @@ fn write_report(text: &mut String, report: &RunReport) -> std::fmt::Result {
     write_excluded(text, &report.excluded)?;
     writeln!(text)?;
     write_line(text, "rows", &thousands(report.rows))?;
-    write_line(text, "read", &size(report.bytes))?;
-    write_line(
-        text,
-        "stored",
-        &format!("{} in {}", size(report.stored_bytes), count(report.parts, "Parquet file")),
-    )?;
-    write_line(
-        text,
-        "work",
-        &format!("{} by {}", count(report.units, "unit"), count(report.tasks, "task")),
-    )?;
+    if report.tasks == 0 {
+        write_line(text, "work", "by the target itself: nothing was extracted")?;
+    } else {
+        write_line(text, "read", &size(report.bytes))?;
+        let files = count(report.parts, "Parquet file");
+        write_line(text, "stored", &format!("{} in {files}", size(report.stored_bytes)))?;
+        let (units, tasks) = (count(report.units, "unit"), count(report.tasks, "task"));
+        write_line(text, "work", &format!("{units} by {tasks}"))?;
+    }
     if let Some(shares) = shares(report.stages) {
         write_line(text, "spent", &shares)?;
     }
@@ -52,13 +50,14 @@ fn shares(stages: Stages) -> Option<String> {
 
 fn write_table(text: &mut String, table: &TableReport) -> std::fmt::Result {
     writeln!(text, "\n  {} -> {}", table.table, table.target)?;
+    let units =
+        if table.is_native { String::new() } else { format!(", {}", count(table.units, "unit")) };
     writeln!(
         text,
-        "  {}: {} by `{}`, {}",
+        "  {}: {} by `{}`{units}",
         table.state.name(),
         count(table.rows, "row"),
         table.strategy.as_deref().unwrap_or("nothing"),
-        count(table.units, "unit")
     )?;
     if let Some(newer) = &table.overtaken_by {
         writeln!(text, "  {}", overtaken(newer))?;

@@ -2,6 +2,7 @@
 //!
 //! To add a source: a folder with the same files as its siblings, and one line in [`SOURCES`].
 
+mod bigquery;
 mod builder;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -27,14 +28,15 @@ pub use documentation::{Becomes, Example, TypeRow};
 pub use place::{Place, Protection};
 pub use postgres::CopyDecoder;
 pub use source::{
-    Batches, BlockRange, Description, Distribution, Join, Key, Listing, NoConnectionLeft, Piece,
-    Reader, Source, SourceKind, Span, Survey,
+    Batches, BlockRange, Description, Distribution, Join, Key, Listing, NativeQuery,
+    NoConnectionLeft, Piece, Reader, Source, SourceKind, Span, Survey,
 };
 pub use text_builder::TextBuilder;
 pub use url::{SourceUrl, variables};
 
 /// Every kind of source.
-pub const SOURCES: &[&dyn SourceKind] = &[&postgres::Postgres, &sqlite::Sqlite];
+pub const SOURCES: &[&dyn SourceKind] =
+    &[&postgres::Postgres, &sqlite::Sqlite, &bigquery::BigQuery];
 
 /// Every type of every source, families together, in the order of the documentation.
 pub fn type_documentation() -> Vec<TypeRow> {

@@ -17,6 +17,13 @@ pub enum Place {
     },
     /// The folder of a server's socket.
     Socket(PathBuf),
+    /// The tables of a dataset of BigQuery.
+    Datasets {
+        /// The project that owns it.
+        project: String,
+        /// The dataset; `None` for all of the project.
+        dataset: Option<String>,
+    },
     /// A file, such as a database or a certificate.
     File(PathBuf),
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use sluice_contracts::documents::{Column, Cut, KeyType, Leaf, SnapshotPlan, Table, Unit};
+use sluice_contracts::documents::{Column, Cut, KeyType, Leaf, Native, SnapshotPlan, Table, Unit};
 use sluice_contracts::job::{TableJob, TableName};
 use sluice_contracts::ports::DatabaseLogin;
 use sluice_contracts::{Error, Result};
@@ -189,10 +189,21 @@ pub struct Description {
     pub identity: Vec<String>,
     /// What is read one after another: the table itself, or its leaves. Never empty.
     pub pieces: Vec<Piece>,
+    /// A query that gives the rows which tasks would read, for a target that takes them by itself.
+    pub native: Option<NativeQuery>,
     /// What the source says that the table is about.
     pub comment: Option<String>,
     /// Warnings for the reader of the plan.
     pub warnings: Vec<String>,
+}
+
+/// A query whose rows a target may take by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativeQuery {
+    /// The query, whose columns have their names in the target.
+    pub statement: String,
+    /// What it reads.
+    pub native: Native,
 }
 
 impl Description {

@@ -19,7 +19,9 @@ use sluice_runtime::features::{unknown_scheme, without_scheme};
 pub use bigquery::{BigQuery, BigQueryTarget};
 pub use folder::Folder;
 pub use listing::PartListing;
-pub use target::{Admitted, Load, Loaded, NotLoaded, Prepared, Target, TargetKind, Visibility};
+pub use target::{
+    Admitted, Load, Loaded, NativeAnswer, NotLoaded, Prepared, Target, TargetKind, Visibility,
+};
 
 /// Every kind of target.
 pub const TARGETS: &[&dyn TargetKind] = &[

@@ -7,7 +7,7 @@ use std::task::Poll;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sluice_contracts::documents::{
-    Column, NewTable, Part, PartitionWidth, RunId, SchemaChanges, Table,
+    Column, EngineEstimate, Native, NewTable, Part, PartitionWidth, RunId, SchemaChanges, Table,
 };
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::store::Bucket;
@@ -57,6 +57,11 @@ pub trait Target: fmt::Debug + Send + Sync {
     /// loaded already is never refused.
     async fn check(&self, run: RunId, table: &Table, visibility: Visibility) -> Result<Admitted>;
 
+    /// Whether the target takes the rows of a planned table by its native query, and what that takes.
+    async fn native(&self, _table: &Table) -> Result<NativeAnswer> {
+        Ok(NativeAnswer::Refuses("the target takes part files alone".to_owned()))
+    }
+
     /// Why these tables cannot become visible [at once](Visibility::AtOnce); `None` if they can.
     async fn against_at_once(&self, _tables: &[Table]) -> Result<Option<String>> {
         Ok(Some("the target has no step that changes several tables".to_owned()))
@@ -83,6 +88,20 @@ pub trait Target: fmt::Debug + Send + Sync {
         let what = "load several tables at once: the target has no such step";
         Err(NotLoaded { table: None, error: Error::bug(what) })
     }
+}
+
+/// Whether a target takes rows by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NativeAnswer {
+    /// It does.
+    Takes {
+        /// By what, such as `a copy`.
+        how: &'static str,
+        /// What that takes.
+        estimate: EngineEstimate,
+    },
+    /// It does not, and why.
+    Refuses(String),
 }
 
 /// Why none of several tables was loaded.
@@ -163,6 +182,9 @@ pub struct Load {
     pub partitioned_by: Option<PartitionWidth>,
     /// The table's columns, in the order of the part files.
     pub columns: Vec<Column>,
+    /// The query that gives the rows where no task has read them, and what it reads. There are no
+    /// parts then, and [`rows`](Self::rows) are not known before the target has counted them.
+    pub native: Option<(String, Native)>,
     /// Where the parts lie.
     pub bucket: Bucket,
     /// The part files of all units, in the order of the units. Empty for a table without rows.
@@ -177,6 +199,13 @@ pub struct Load {
     pub give_up: DateTime<Utc>,
     /// How the tables of the run become visible.
     pub visibility: Visibility,
+}
+
+impl Load {
+    /// Whether it has no rows, as far as that is known.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.native.is_none() && self.parts.is_empty()
+    }
 }
 
 /// What a target says of a table that it takes, for the reader of a plan.

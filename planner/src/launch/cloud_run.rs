@@ -12,14 +12,19 @@ use sluice_contracts::store::RunStore;
 /// check is for the case that none of them can.
 const FIRST_CHECK: Duration = Duration::from_mins(2);
 
-/// Starts the first execution of a run, with all tasks, and asks for the first check of it. Called
-/// again, it starts nothing that was started already.
+/// Starts the first execution of a run, with all tasks, and asks for the first check of it. A run
+/// without tasks, whose targets take the rows by themselves, is checked at once. Called again, it
+/// starts nothing that was started already.
 pub(crate) async fn launch(
     store: &RunStore,
     manifest: &Manifest,
     executions: &dyn Executions,
     checks: &dyn Checks,
 ) -> Result<()> {
+    let run = store.run();
+    if manifest.tasks.is_empty() {
+        return checks.ask(&Check { run, name: "sweep-0".to_owned(), after: Duration::ZERO }).await;
+    }
     let order = Order {
         version: Order::VERSION,
         launch: 0,
@@ -28,6 +33,5 @@ pub(crate) async fn launch(
         at: Utc::now(),
     };
     sluice_runtime::launch::carry_out(store, executions, &manifest.task_kind, order).await?;
-    let run = store.run();
     checks.ask(&Check { run, name: "sweep-0".to_owned(), after: FIRST_CHECK }).await
 }

@@ -5,6 +5,7 @@
 
 mod commit;
 mod committed;
+mod engine;
 mod error_report;
 mod event;
 mod extracted;
@@ -14,6 +15,7 @@ mod launch;
 mod least_tls;
 mod load_order;
 mod manifest;
+mod native;
 mod receipt;
 mod relation;
 mod request;
@@ -27,6 +29,7 @@ mod verdict;
 
 pub use commit::Commit;
 pub use committed::{Committed, TableOutcome};
+pub use engine::{Engine, EngineChoice, EngineEstimate, EngineOption};
 pub use error_report::ErrorReport;
 pub use event::{EventName, RunEvent};
 pub use extracted::Extracted;
@@ -37,6 +40,7 @@ pub use least_tls::LeastTls;
 pub use load_order::LoadOrder;
 pub(crate) use manifest::ManifestVersion2;
 pub use manifest::{Estimate, Manifest, Refused, Table, Task, TaskUnits};
+pub use native::Native;
 pub use receipt::{Part, Receipt, Stages};
 pub use relation::Relation;
 pub use request::{Request, Reservation};

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::new_table::{EntryTargetFile, PartitionByFile};
-use crate::documents::{OnInvalid, SchemaChanges, TargetType, TaskKind};
+use crate::documents::{Engine, OnInvalid, SchemaChanges, TargetType, TaskKind};
 
 /// One job: one source, a table or many, one target. YAML, or the same document as JSON.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +38,9 @@ pub struct JobFile {
     /// Which tasks of the deployment carry the job out on Cloud Run.
     #[serde(default, skip_serializing_if = "is_default")]
     pub cloud_run: TaskKind,
+    /// What moves the tables.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub engine: EngineWish,
     /// Whether all units are read in one snapshot.
     #[serde(default, skip_serializing_if = "is_default")]
     pub consistency: Consistency,
@@ -92,7 +95,8 @@ pub struct TablesFile {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceFile {
-    /// `postgres://...` or `sqlite:///path`. `${NAME}` stands for an environment variable, here and
+    /// `postgres://...`, `sqlite:///path` or `bigquery://project/dataset`, which may also name the
+    /// table: `bigquery://project/dataset/table`. `${NAME}` stands for an environment variable, here and
     /// in the parts below. A variable in place of a user, a password, a database, a path or a
     /// parameter is percent-encoded; one that the URL begins with is taken as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,7 +124,8 @@ pub struct SourceFile {
     /// Parameters of the connection, such as `sslmode: verify-full`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
-    /// Table or view, with its schema where the source has schemas.
+    /// Table or view, with its schema where the source has schemas. In BigQuery, `*` at the end stands
+    /// for all tables whose names begin with what is before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
     /// A query instead of a table.
@@ -242,6 +247,33 @@ pub enum Consistency {
     /// Every unit is read in a transaction of its own: a row that moves between two units while
     /// they are read is loaded twice or not at all.
     None,
+}
+
+/// What moves the tables of a job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineWish {
+    /// The planner chooses for each table, and the plan says why.
+    #[default]
+    Auto,
+    /// The target itself, by a copy or a query: nothing is extracted. Refused where it cannot.
+    Native,
+    /// Tasks, which read the rows and write part files.
+    CloudRun,
+    /// A job of Dataflow.
+    Dataflow,
+}
+
+impl EngineWish {
+    /// The engine that the job wants; `None` for any.
+    pub(super) fn engine(self) -> Option<Engine> {
+        match self {
+            Self::Auto => None,
+            Self::Native => Some(Engine::Native),
+            Self::CloudRun => Some(Engine::CloudRun),
+            Self::Dataflow => Some(Engine::Dataflow),
+        }
+    }
 }
 
 /// What happens where policies of the source hide rows from its user.

@@ -55,6 +55,7 @@ pub(super) fn lower(file: JobFile, problems: &mut Vec<JobProblem>) -> Option<Job
         bucket,
         limits,
         task_kind: file.cloud_run,
+        engine: file.engine.engine(),
         consistency: file.consistency,
         schedule: file.schedule,
     })

@@ -11,6 +11,7 @@ mod read;
 mod row_key;
 mod selection;
 mod server;
+mod table_url;
 mod target_name;
 mod validate;
 mod yaml;
@@ -21,8 +22,8 @@ use std::time::Duration;
 pub use column_name::{LONGEST_COLUMN_NAME, is_reserved_column_name, refused_column_name};
 pub use constraints::holds_password;
 pub use file::{
-    ColumnFile, Consistency, JobFile, LimitsFile, PartitioningFile, RowSecurity, SourceFile,
-    TablesFile, TargetFile, WriteDisposition,
+    ColumnFile, Consistency, EngineWish, JobFile, LimitsFile, PartitioningFile, RowSecurity,
+    SourceFile, TablesFile, TargetFile, WriteDisposition,
 };
 pub use names::TableName;
 pub use new_table::{
@@ -32,7 +33,7 @@ pub use new_table::{
 pub use selection::{Entry, Excluded, Resolved, Selection};
 pub use validate::{JobProblem, JobProblems, job_schema, nearest_hint};
 
-use crate::documents::{Relation, TableWrite, TaskKind};
+use crate::documents::{Engine, Relation, TableWrite, TaskKind};
 
 /// A job with every value checked and every default filled in.
 #[derive(Debug, Clone)]
@@ -51,6 +52,8 @@ pub struct Job {
     pub limits: Limits,
     /// Which tasks of the deployment carry it out on Cloud Run.
     pub task_kind: TaskKind,
+    /// What moves the tables; `None` if the planner chooses for each.
+    pub engine: Option<Engine>,
     /// Whether all units are read in one snapshot.
     pub consistency: Consistency,
     /// When the job is meant to run, as five cron fields, for what deploys it.

@@ -39,8 +39,11 @@ impl Job {
             problems.extend(check_words(&value, strategies));
             return rejected(problems);
         }
-        let file: JobFile = serde_path_to_error::deserialize(&value)
+        let mut file: JobFile = serde_path_to_error::deserialize(&value)
             .doing(Kind::Invalid, || format!("read job `{name}`"))?;
+        if file.tables.is_none() {
+            file.source.take_table_of_url();
+        }
         problems.extend(check_words(&value, strategies));
         problems.extend(check_combinations(&file));
         match lower(file, &mut problems) {

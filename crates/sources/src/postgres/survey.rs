@@ -230,6 +230,7 @@ async fn describe(connection: &mut Connection, table: &TableJob) -> Result<Descr
         identity: found.primary.clone(),
         columns,
         pieces: pieces.all,
+        native: None,
         comment: comments.table,
         warnings,
     })

@@ -90,6 +90,7 @@ impl Survey for SqliteSurvey {
                         bytes: sizes.bytes,
                         ..Piece::default()
                     }],
+                    native: None,
                     comment: None,
                     warnings: sizes.warnings,
                 })

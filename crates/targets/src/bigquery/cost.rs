@@ -1,11 +1,12 @@
 //! What a load does until its rows are visible, and what that costs, for the reader of a plan.
 
-use sluice_contracts::documents::{Table, TargetType};
+use sluice_contracts::documents::{Native, Table, TargetType};
 use sluice_contracts::job::WriteDisposition;
 use sluice_runtime::format::thousands;
 
 use super::existing::{ExistingTable, Wanted};
 use super::merge;
+use super::native::Taking;
 use super::partitions::Partitions;
 use super::path::{self, LoadPath, Shape};
 use crate::target::Visibility;
@@ -22,15 +23,20 @@ pub(super) fn way(
     table: &Table,
     existing: Option<&ExistingTable>,
     visibility: Visibility,
+    taken: Option<&Taken<'_>>,
 ) -> String {
     let shape = Shape::planned(table, visibility);
     let path = LoadPath::of(&shape, existing.is_some());
     let staging = match path::planned_stages(&shape) {
+        _ if let Some(taken) = taken => taken.in_words(),
         1 => "a load job into a staging table".to_owned(),
         stages => format!("{} load jobs into staging tables", thousands(stages)),
     };
     match path {
         LoadPath::Direct => "a load job, free of charge".to_owned(),
+        LoadPath::Copy if taken.is_some() => {
+            format!("{staging}, and a copy of that, free of charge")
+        }
         LoadPath::Copy => format!("{staging}, and a copy, free of charge"),
         LoadPath::Statement => {
             let (statement, read) = statement(table, existing);
@@ -39,6 +45,37 @@ pub(super) fn way(
                 Visibility::Each | Visibility::InTurn => ":",
             };
             format!("{staging}, and {statement}{at_once} {}", price(&read))
+        }
+    }
+}
+
+/// How a native query fills a staging table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken<'a> {
+    pub(super) native: &'a Native,
+    pub(super) taking: Taking,
+    /// Whether the rows lie in another location than the target.
+    pub(super) is_far: bool,
+}
+
+impl Taken<'_> {
+    fn in_words(&self) -> String {
+        match (self.taking, self.native.unfiltered) {
+            // <https://cloud.google.com/bigquery/quotas#copy_jobs>
+            (Taking::Copy, _) if self.is_far => {
+                "a copy across regions into a staging table, which the network is charged for, and \
+                 of which BigQuery takes 2,000 a day, 100 of one table"
+                    .to_owned()
+            }
+            (Taking::Copy, _) => "a copy into a staging table, free of charge".to_owned(),
+            (Taking::Query, None) => {
+                format!("a query into a staging table: {}", price(&[self.native.bytes]))
+            }
+            (Taking::Query, Some(all)) => {
+                let read = price(&[self.native.bytes]);
+                let all = thousands(mebibytes(&[all]));
+                format!("a query into a staging table: {read}, of {all} MiB without the filter")
+            }
         }
     }
 }
@@ -66,6 +103,7 @@ fn statement(table: &Table, existing: Option<&ExistingTable>) -> (&'static str, 
                 _ => vec![staged],
             },
         ),
+        _ if table.native.is_some() => ("a statement that reads the new rows", vec![staged]),
         _ if table.columns.iter().any(|column| column.target_type == TargetType::Json) => {
             ("a statement that parses the documents", vec![staged])
         }
@@ -77,10 +115,18 @@ fn statement(table: &Table, existing: Option<&ExistingTable>) -> (&'static str, 
 }
 
 /// What a statement costs that reads so many bytes of each of several tables.
-#[expect(clippy::cast_precision_loss, reason = "an estimate")]
 fn price(read: &[u64]) -> String {
-    let billed = read.iter().map(|bytes| bytes.div_ceil(1 << 20).max(LEAST_MEBIBYTES));
-    let mebibytes: u64 = billed.sum();
-    let dollars = mebibytes as f64 / f64::from(1 << 20) * DOLLARS_PER_TIB;
-    format!("about {} MiB (${dollars:.4} on demand)", thousands(mebibytes))
+    let dollars = dollars(read);
+    format!("about {} MiB (${dollars:.4} on demand)", thousands(mebibytes(read)))
+}
+
+/// The same in US dollars.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+pub(super) fn dollars(read: &[u64]) -> f64 {
+    mebibytes(read) as f64 / f64::from(1 << 20) * DOLLARS_PER_TIB
+}
+
+/// The mebibytes that are billed.
+fn mebibytes(read: &[u64]) -> u64 {
+    read.iter().map(|bytes| bytes.div_ceil(1 << 20).max(LEAST_MEBIBYTES)).sum()
 }

@@ -118,6 +118,31 @@ impl ExistingTable {
         self.table.get("labels").is_some_and(|labels| labels.get(name).is_some())
     }
 
+    /// The names of its labels.
+    pub(super) fn labels(&self) -> Vec<String> {
+        let labels = self.table.get("labels").and_then(Value::as_object);
+        labels.into_iter().flat_map(Map::keys).cloned().collect()
+    }
+
+    /// Whether another table has the same columns in the same order, and its rows where this one has
+    /// them, so that the one can be copied over the other.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        schema::is_same(self.fields(), other.fields()) && self.layout() == other.layout()
+    }
+
+    /// Its own schema, with the descriptions that a job's columns have.
+    pub(super) fn described(&self, columns: &[Column]) -> Value {
+        let described = |field: &Value| {
+            let mut field = field.clone();
+            let column = columns.iter().find(|column| column.name == text(&field, "name"));
+            if let Some(description) = column.and_then(|column| column.description.as_ref()) {
+                field["description"] = description.as_str().into();
+            }
+            field
+        };
+        json!({"fields": self.fields().iter().map(described).collect::<Vec<Value>>()})
+    }
+
     /// How a job's columns compare with the table's.
     pub(super) fn compare(&self, columns: &[Column]) -> SchemaMatch {
         compare(self.fields(), columns)

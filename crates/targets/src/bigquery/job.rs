@@ -45,7 +45,7 @@ pub(super) fn direct(
     existing: Option<&ExistingTable>,
     write: Write,
 ) -> Result<(&'static str, Value)> {
-    if load.parts.is_empty() {
+    if load.is_empty() {
         return Ok(("query", no_rows(load, into, existing, write)));
     }
     let schema = match existing {
@@ -168,7 +168,7 @@ pub(super) fn statement(
     }
     let rows = match load.disposition {
         WriteDisposition::Merge => merge::newest(load, into, staging),
-        _ => statement::select(&load.columns, staging),
+        _ => statement::select(load, staging),
     };
     let mut configuration = json!({
         "query": rows,
@@ -264,7 +264,7 @@ fn keep_layout(configuration: &mut Value, existing: Option<&ExistingTable>, writ
     keep_encryption(configuration, Some(existing));
 }
 
-fn keep_encryption(configuration: &mut Value, existing: Option<&ExistingTable>) {
+pub(super) fn keep_encryption(configuration: &mut Value, existing: Option<&ExistingTable>) {
     if let Some(key) = existing.and_then(ExistingTable::encryption) {
         configuration["destinationEncryptionConfiguration"] = key.clone();
     }

@@ -166,7 +166,7 @@ impl TableLoad {
     }
 
     /// Chooses how the rows become visible, and brings them into staging tables if they need it.
-    async fn find_way(&self) -> Result<Poll<Way>> {
+    async fn find_way(&mut self) -> Result<Poll<Way>> {
         let existing = self.admit().await?;
         if existing.is_some() && self.adds_nothing() {
             return Ok(Poll::Ready(Way::Nothing));
@@ -174,9 +174,21 @@ impl TableLoad {
         match LoadPath::of(&Shape::from(&self.load), existing.is_some()) {
             LoadPath::Direct => Ok(Poll::Ready(Way::Direct(existing))),
             path => {
-                let staged = self.stage(path, existing.as_ref()).await?;
+                let staged = self.bring(path, existing.as_ref()).await?;
                 Ok(staged.map(|()| Way::Staged(path)))
             }
+        }
+    }
+
+    /// Brings the rows into staging tables, from the parts or by the native query.
+    pub(super) async fn bring(
+        &mut self,
+        path: LoadPath,
+        existing: Option<&ExistingTable>,
+    ) -> Result<Poll<()>> {
+        match self.load.native {
+            Some(_) => self.take(path, existing).await,
+            None => self.stage(path, existing).await,
         }
     }
 
@@ -197,7 +209,7 @@ impl TableLoad {
 
     /// Whether a table that exists keeps its rows and its columns.
     pub(super) fn adds_nothing(&self) -> bool {
-        self.load.parts.is_empty() && self.load.disposition != WriteDisposition::Truncate
+        self.load.is_empty() && self.load.disposition != WriteDisposition::Truncate
     }
 
     pub(super) fn nothing_loaded(&self, overtaken_by: Option<RunId>) -> Loaded {
@@ -216,7 +228,7 @@ impl TableLoad {
             // The next call finds it.
             Way::Open => return Ok(Poll::Pending),
             Way::Nothing => return self.leave_as_it_is(number).await,
-            Way::Direct(None) if self.load.parts.is_empty() => {
+            Way::Direct(None) if self.load.is_empty() => {
                 let made = self.make_table().await?;
                 if self.adds_nothing() {
                     return self.leave_as_it_is(number).await;
@@ -309,7 +321,10 @@ impl TableLoad {
 
     /// The table is visible: its rows are compared, and nothing is left of the way there.
     pub(super) async fn finish(&self, loaded: Loaded) -> Result<Poll<Loaded>> {
-        let loaded = self.require_rows(loaded, self.load.rows, VISIBLE)?;
+        // The rows of a native query were compared by the loader that staged them.
+        let is_counted = self.load.native.is_none();
+        let loaded =
+            if is_counted { self.require_rows(loaded, self.load.rows, VISIBLE)? } else { loaded };
         if self.may_be_staged()
             && let Err(error) = self.clean_up().await
         {
@@ -327,7 +342,7 @@ impl TableLoad {
     /// exist.
     pub(super) fn may_be_staged(&self) -> bool {
         LoadPath::of(&Shape::from(&self.load), false) != LoadPath::Direct
-            || (self.keeps_rows() && !self.load.parts.is_empty())
+            || (self.keeps_rows() && !self.load.is_empty())
     }
 
     /// Whether rows of the table stay.

@@ -27,7 +27,7 @@ pub(super) const SAME_KEY: &str = "two rows have the same key";
 
 /// The staged rows, one of each key.
 pub(super) fn newest(load: &Load, into: &TableId, staging: &[TableId]) -> String {
-    let rows = select(&load.columns, staging);
+    let rows = select(load, staging);
     let key: Vec<String> = load.key.iter().map(|name| quoted(name)).collect();
     // What does not fit may have become NULL, whatever the source forbids.
     let never_null =
@@ -140,7 +140,7 @@ pub(super) fn replace_partitions(
         statements: vec![
             format!("DELETE FROM {table} WHERE {name} IN UNNEST({touched})"),
             format!("DELETE FROM {table} WHERE {unnamed} AND {own} IS NULL"),
-            insert(into, &load.columns, staging),
+            insert(into, load, staging),
         ],
     })
 }

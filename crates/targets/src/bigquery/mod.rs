@@ -24,6 +24,7 @@ mod layout;
 mod load;
 mod location;
 mod merge;
+mod native;
 mod partitions;
 mod parts;
 mod path;
@@ -39,17 +40,21 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use async_trait::async_trait;
-use sluice_contracts::documents::{RunId, Table};
+use sluice_contracts::documents::{Column, RunId, Table};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::google::{Endpoint, Endpoints};
 
-use super::target::{Admitted, Load, Loaded, NotLoaded, Prepared, Target, TargetKind, Visibility};
+use super::target::{
+    Admitted, Load, Loaded, NativeAnswer, NotLoaded, Prepared, Target, TargetKind, Visibility,
+};
 use attempts::{AttemptState, Attempts, Owner};
 use existing::{ExistingTable, Wanted};
 use load::TableLoad;
 use location::Buckets;
+use native::Taking;
 use partitions::Partitions;
+use path::{LoadPath, Shape};
 use sluice_runtime::google::bigquery::BigQueryClient;
 
 /// Most load jobs of a table a day. <https://cloud.google.com/bigquery/quotas#load_jobs>
@@ -111,6 +116,24 @@ impl BigQueryTarget {
         Ok(matches!(attempts.look().await?, AttemptState::Done(_)))
     }
 
+    /// The way of a planned table, with its price.
+    async fn way(
+        &self,
+        table: &Table,
+        existing: Option<&ExistingTable>,
+        visibility: Visibility,
+    ) -> Result<String> {
+        let Some(native) = &table.native else {
+            return Ok(cost::way(table, existing, visibility, None));
+        };
+        let path = LoadPath::of(&Shape::planned(table, visibility), existing.is_some());
+        let new_table = &table.write.new_table;
+        let taking = Taking::of(&self.client, native, path, existing, new_table).await?;
+        let location = self.client.location(&address::parse(&table.target)?).await?;
+        let taken = cost::Taken { native, taking, is_far: location != native.location };
+        Ok(cost::way(table, existing, visibility, Some(&taken)))
+    }
+
     async fn admit(&self, table: &Table) -> Result<Option<ExistingTable>> {
         let id = address::parse(&table.target)?;
         ExistingTable::admitting(&self.client, &id, &Wanted::from(table)).await
@@ -122,7 +145,7 @@ impl Target for BigQueryTarget {
     async fn check(&self, run: RunId, table: &Table, visibility: Visibility) -> Result<Admitted> {
         match self.admit(table).await {
             Ok(existing) => Ok(Admitted {
-                way: Some(cost::way(table, existing.as_ref(), visibility)),
+                way: Some(self.way(table, existing.as_ref(), visibility).await?),
                 warnings: warnings(table, existing.as_ref()),
                 partitioned_by: existing
                     .as_ref()
@@ -150,6 +173,12 @@ impl Target for BigQueryTarget {
         Ok(warning.into_iter().collect())
     }
 
+    async fn native(&self, table: &Table) -> Result<NativeAnswer> {
+        let path = LoadPath::of(&Shape::planned(table, Visibility::Each), true);
+        let answer = native::answer(&self.client, table, path).await;
+        answer.map_err(|error| error.during(format!("load into `{}`", table.target)))
+    }
+
     async fn against_at_once(&self, tables: &[Table]) -> Result<Option<String>> {
         transaction::against(&self.client, tables).await
     }
@@ -167,7 +196,8 @@ impl Target for BigQueryTarget {
 /// Warnings about rows that will differ from the source, and about losses of the existing table.
 fn warnings(table: &Table, existing: Option<&ExistingTable>) -> Vec<String> {
     let mut warnings = Vec::new();
-    for column in table.columns.iter().filter(|column| column.repeated) {
+    let may_be_null = |column: &&Column| column.repeated && column.nullable != Some(false);
+    for column in table.columns.iter().filter(may_be_null) {
         warnings.push(format!(
             "column `{}`: BigQuery has no NULL arrays and makes them empty",
             column.name
@@ -197,6 +227,7 @@ fn warnings(table: &Table, existing: Option<&ExistingTable>) -> Vec<String> {
 /// What documents lose that a statement parses.
 fn document_warning(table: &Table) -> Option<String> {
     let parsed = table.columns.iter().filter(|column| path::is_converted(column));
+    let parsed = parsed.filter(|_| table.native.is_none());
     let names: Vec<String> = parsed.map(|column| format!("`{}`", column.name)).collect();
     let first = names.first()?;
     Some(format!(

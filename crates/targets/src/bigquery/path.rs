@@ -57,7 +57,9 @@ impl LoadPath {
             () if shape.replaces_some(exists) || shape.is_converted || shape.is_wide => {
                 Self::Statement
             }
-            () if shape.visibility == Visibility::InTurn || appends || large => Self::Copy,
+            () if shape.visibility == Visibility::InTurn || appends || large || shape.is_native => {
+                Self::Copy
+            }
             () => Self::Direct,
         }
     }
@@ -73,6 +75,8 @@ pub(super) struct Shape {
     is_converted: bool,
     /// Whether the rows may belong to more partitions than one job changes.
     is_wide: bool,
+    /// Whether a native query gives the rows, which counts as one file.
+    is_native: bool,
     visibility: Visibility,
 }
 
@@ -81,9 +85,10 @@ impl Shape {
     pub(super) fn planned(table: &Table, visibility: Visibility) -> Self {
         Self {
             disposition: table.write.disposition,
-            files: table.units as usize,
-            bytes: table.bytes,
-            is_converted: table.columns.iter().any(is_converted),
+            files: if table.native.is_some() { 1 } else { table.units as usize },
+            bytes: if table.native.is_some() { 0 } else { table.bytes },
+            is_native: table.native.is_some(),
+            is_converted: table.native.is_none() && table.columns.iter().any(is_converted),
             // Which rows there are is known when they are read.
             is_wide: false,
             visibility,
@@ -105,9 +110,10 @@ impl From<&Load> for Shape {
     fn from(load: &Load) -> Self {
         Self {
             disposition: load.disposition,
-            files: load.parts.len(),
+            files: if load.native.is_some() { 1 } else { load.parts.len() },
             bytes: load.parts.iter().map(|part| part.bytes).sum(),
-            is_converted: load.columns.iter().any(is_converted),
+            is_native: load.native.is_some(),
+            is_converted: load.native.is_none() && load.columns.iter().any(is_converted),
             is_wide: is_wide(load),
             visibility: load.visibility,
         }

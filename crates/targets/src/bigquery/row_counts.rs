@@ -7,7 +7,7 @@ use sluice_runtime::google::bigquery::JobLabels;
 /// The label, or what the labels begin with if the job changes several tables.
 const ROWS: &str = "sluice_rows";
 
-/// JobLabels with the rows that the receipts count.
+/// Labels with the rows that the receipts count.
 pub(super) fn labels(loads: &[Load]) -> JobLabels {
     if let [load] = loads {
         return JobLabels::from([(ROWS.to_owned(), load.rows.to_string())]);

@@ -277,6 +277,21 @@ pub(super) fn require_names(columns: &[Column]) -> Result<()> {
     Error::all(refusals, |count| format!("BigQuery does not take {count} of the names")).map(drop)
 }
 
+/// What makes two fields one, besides their names and their own fields.
+const TYPE: [&str; 5] = ["precision", "scale", "maxLength", "rangeElementType", "collation"];
+
+/// Whether two lists of fields are the same, in order, names and types.
+pub(super) fn is_same(fields: &[Value], others: &[Value]) -> bool {
+    let same = |(field, other): (&Value, &Value)| {
+        text(field, "name") == text(other, "name")
+            && standard_type(field) == standard_type(other)
+            && mode(field) == mode(other)
+            && TYPE.iter().all(|key| field.get(*key) == other.get(*key))
+            && is_same(subfields(field), subfields(other))
+    };
+    fields.len() == others.len() && fields.iter().zip(others).all(same)
+}
+
 /// A field by its name.
 pub(super) fn find<'f>(fields: &'f [Value], name: &str) -> Option<&'f Value> {
     fields.iter().find(|field| is_named(field, name))
@@ -322,11 +337,14 @@ fn is_named(field: &Value, name: &str) -> bool {
 }
 
 fn described(field: &Value) -> String {
-    let mode = match text(field, "mode") {
+    format!("`{}` {} {}", text(field, "name"), mode(field), standard_type(field))
+}
+
+fn mode(field: &Value) -> &str {
+    match text(field, "mode") {
         "" => "NULLABLE",
         mode => mode,
-    };
-    format!("`{}` {mode} {}", text(field, "name"), standard_type(field))
+    }
 }
 
 /// The API answers with the names of legacy SQL.

@@ -17,16 +17,17 @@ use super::existing::{ExistingTable, new_schema};
 use super::job;
 use super::layout;
 use super::load::TableLoad;
+use super::native::COPIED;
 use super::parts;
 use super::path::{LoadPath, staged_columns, stages};
 use super::schema::SchemaMatch;
 use sluice_runtime::google::bigquery::TableId;
 
 /// How long a staging table exists if no loader comes back to it.
-const KEPT: Duration = Duration::days(1);
+pub(super) const KEPT: Duration = Duration::days(1);
 
 /// Label of the staging tables of a load that makes its target.
-const FIRST: &str = "sluice_first";
+pub(super) const FIRST: &str = "sluice_first";
 
 const HIDDEN: &str = "this is our bug; nothing of the table was made visible. Please report it \
                       with the run's manifest";
@@ -80,7 +81,7 @@ impl TableLoad {
     }
 
     /// The attempts at filling a staging table.
-    fn filling(&self, at: usize) -> Attempts<'_> {
+    pub(super) fn filling(&self, at: usize) -> Attempts<'_> {
         let (owner, staging) = (Owner::of(&self.load), (at, self.staging(at)));
         Attempts::staging(&self.client, &self.id, &self.location, owner, staging)
     }
@@ -92,7 +93,7 @@ impl TableLoad {
 
     /// Tables for each run and generation, so that two loaders that see two generations do not mix
     /// their rows.
-    fn staging(&self, at: usize) -> TableId {
+    pub(super) fn staging(&self, at: usize) -> TableId {
         let (run, table, snapshot) = (self.load.run, self.load.table, self.load.snapshot);
         self.id.beside(match at {
             0 => format!("sluice_{run}_{table}_{snapshot}"),
@@ -102,7 +103,7 @@ impl TableLoad {
 
     /// A staging table, with everything that the target would otherwise lose when it is copied
     /// over.
-    fn described(
+    pub(super) fn described(
         &self,
         path: LoadPath,
         staging: &TableId,
@@ -133,6 +134,7 @@ impl TableLoad {
                     SchemaMatch::Different(_) => existing.schema(columns),
                 }
             }
+            _ if self.load.native.is_some() => new_schema(columns),
             _ => new_schema(&staged_columns(columns)),
         };
         if existing.is_none() {
@@ -182,11 +184,15 @@ impl TableLoad {
     /// Deletes the staging tables, if there are any. A table that came about from them is given
     /// before what neither a copy nor a statement gives it.
     pub(super) async fn clean_up(&self) -> Result<()> {
-        let missing = layout::missing_after_staging(&self.load);
+        let mut missing = layout::missing_after_staging(&self.load);
         if !missing.is_empty()
             && let Some(staging) = ExistingTable::find(&self.client, &self.staging(0)).await?
             && staging.has_label(FIRST)
         {
+            if staging.has_label(COPIED) {
+                // It has the columns of its source, with their policies.
+                missing.remove("schema");
+            }
             self.client.change_table(&self.id, &missing.into()).await?;
         }
         for staging in self.staging_tables()? {

@@ -60,12 +60,17 @@ impl From<String> for Changes {
 }
 
 /// The staged rows, with the types of the target.
-pub(super) fn select(columns: &[Column], staging: &[TableId]) -> String {
-    select_where(columns, staging, "")
+pub(super) fn select(load: &Load, staging: &[TableId]) -> String {
+    select_where(load, staging, "")
 }
 
-fn select_where(columns: &[Column], staging: &[TableId], condition: &str) -> String {
-    let expressions: Vec<String> = columns.iter().map(expression).collect();
+fn select_where(load: &Load, staging: &[TableId], condition: &str) -> String {
+    // The rows of a native query have the types of the target already.
+    let value = |column: &Column| match load.native {
+        Some(_) => format!("`{}`", column.name),
+        None => expression(column),
+    };
+    let expressions: Vec<String> = load.columns.iter().map(value).collect();
     let expressions = expressions.join(", ");
     let selects: Vec<String> = staging
         .iter()
@@ -87,18 +92,18 @@ pub(super) fn write(
     write: Write,
     staging: &[TableId],
 ) -> Changes {
-    let (table, columns) = (into.quoted(), load.columns.as_slice());
+    let table = into.quoted();
     let partitions = existing.partitions();
     let batches = partitions.as_ref().filter(|_| is_wide(load));
     let inserts = match batches.and_then(|partitions| Some((partitions, partitions.column()?))) {
-        None => vec![insert(into, columns, staging)],
+        None => vec![insert(into, load, staging)],
         Some((partitions, column)) => {
             let number = partitions.number(&format!("`{column}`"));
             let batch = |batch| {
                 // Rows may lie in every third day or hour alone: a day later is another batch.
                 let place = format!("MOD({number} + DIV({number}, 24), {BATCHES})");
                 let condition = format!(" WHERE ABS(IFNULL({place}, 0)) = {batch}");
-                insert_where(into, columns, staging, &condition)
+                insert_where(into, load, staging, &condition)
             };
             (0..BATCHES).map(batch).collect()
         }
@@ -125,18 +130,17 @@ pub(super) fn said_of(table: &TableId, what: &str) -> String {
 }
 
 /// The statement that adds the staged rows to a table.
-pub(super) fn insert(into: &TableId, columns: &[Column], staging: &[TableId]) -> String {
-    insert_where(into, columns, staging, "")
+pub(super) fn insert(into: &TableId, load: &Load, staging: &[TableId]) -> String {
+    insert_where(into, load, staging, "")
 }
 
-fn insert_where(
-    into: &TableId,
-    columns: &[Column],
-    staging: &[TableId],
-    condition: &str,
-) -> String {
+fn insert_where(into: &TableId, load: &Load, staging: &[TableId], condition: &str) -> String {
+    insert_rows(into, &load.columns, &select_where(load, staging, condition))
+}
+
+/// The statement that adds the rows of a query to a table.
+pub(super) fn insert_rows(into: &TableId, columns: &[Column], rows: &str) -> String {
     let names: Vec<String> = columns.iter().map(|column| format!("`{}`", column.name)).collect();
-    let rows = select_where(columns, staging, condition);
     format!("INSERT INTO {} ({}) {rows}", into.quoted(), names.join(", "))
 }
 

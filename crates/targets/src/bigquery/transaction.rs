@@ -95,18 +95,19 @@ pub(super) async fn load(
 ) -> Result<Poll<Vec<Loaded>>, NotLoaded> {
     let opened: Vec<_> = loads.iter().map(|load| TableLoad::open(client, load).boxed()).collect();
     let tables = stream::iter(opened).buffered(TABLES_AT_ONCE).try_collect().await?;
-    Transaction { client, loads, tables }.carry_out().await
+    Transaction { client, loads: loads.to_vec(), tables }.carry_out().await
 }
 
 /// The loads of all tables of a run.
 struct Transaction<'a> {
     client: &'a BigQueryClient,
-    loads: &'a [Load],
+    /// The loads of the tables, with the rows that are counted when they are staged.
+    loads: Vec<Load>,
     tables: Vec<TableLoad>,
 }
 
 impl Transaction<'_> {
-    async fn carry_out(&self) -> Result<Poll<Vec<Loaded>>, NotLoaded> {
+    async fn carry_out(mut self) -> Result<Poll<Vec<Loaded>>, NotLoaded> {
         let Some(attempts) = self.attempts() else { return Ok(Poll::Ready(Vec::new())) };
         let number = match attempts.look_for_job().await {
             Ok(AttemptState::Done(job)) => return self.finish(&job).await,
@@ -119,7 +120,7 @@ impl Transaction<'_> {
                 return Err(failed);
             }
         };
-        let made = self.make_visible(&attempts, number).await;
+        let made = self.make_visible(number).await;
         if let Err(failed) = &made
             && !failed.error.is_transient()
         {
@@ -131,16 +132,12 @@ impl Transaction<'_> {
     /// The attempts at the transaction.
     fn attempts(&self) -> Option<Attempts<'_>> {
         let first = self.tables.first()?;
-        let owner = Owner { loads: self.loads, ..Owner::of(&first.load) };
+        let owner = Owner { loads: &self.loads, ..Owner::of(&first.load) };
         Some(Attempts::at_once(self.client, &first.id, &first.location, owner))
     }
 
     /// Everything up to the transaction of a number.
-    async fn make_visible(
-        &self,
-        attempts: &Attempts<'_>,
-        number: u32,
-    ) -> Result<Poll<Vec<Loaded>>, NotLoaded> {
+    async fn make_visible(&mut self, number: u32) -> Result<Poll<Vec<Loaded>>, NotLoaded> {
         // Nothing is staged for a run that may not write to the tables. Staging takes time: another run
         // may have taken a claim over, so the claims are checked again afterwards.
         for is_staged in [false, true] {
@@ -161,6 +158,7 @@ impl Transaction<'_> {
             self.give_back(number).await;
             return Ok(Poll::Ready(self.nothing_loaded(None)));
         }
+        let Some(attempts) = self.attempts() else { return Ok(Poll::Pending) };
         match attempts.start_job(number, "query", &job::script(&changes)).await {
             Ok(Poll::Ready(job)) => self.finish(&job).await,
             Ok(Poll::Pending) => Ok(Poll::Pending),
@@ -183,10 +181,13 @@ impl Transaction<'_> {
     }
 
     /// Brings the rows of all tables into staging tables.
-    async fn stage(&self) -> Result<Poll<()>, NotLoaded> {
-        let staged: Vec<_> = self.tables.iter().map(|table| stage(table).boxed()).collect();
+    async fn stage(&mut self) -> Result<Poll<()>, NotLoaded> {
+        let staged: Vec<_> = self.tables.iter_mut().map(|table| stage(table).boxed()).collect();
         let staged: Vec<Poll<()>> =
             stream::iter(staged).buffered(TABLES_AT_ONCE).try_collect().await?;
+        for (load, table) in self.loads.iter_mut().zip(&self.tables) {
+            load.rows = table.load.rows;
+        }
         Ok(if staged.iter().all(Poll::is_ready) { Poll::Ready(()) } else { Poll::Pending })
     }
 
@@ -254,12 +255,12 @@ impl Transaction<'_> {
 }
 
 /// Brings the rows of a table into staging tables.
-async fn stage(table: &TableLoad) -> Result<Poll<()>, NotLoaded> {
+async fn stage(table: &mut TableLoad) -> Result<Poll<()>, NotLoaded> {
     let existing = table.admit().await.map_err(|error| of(table, error))?;
     if table.adds_nothing() {
         return Ok(Poll::Ready(()));
     }
-    let staged = table.stage(LoadPath::Statement, existing.as_ref()).await;
+    let staged = table.bring(LoadPath::Statement, existing.as_ref()).await;
     staged.map_err(|error| of(table, error))
 }
 

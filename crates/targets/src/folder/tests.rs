@@ -66,6 +66,7 @@ impl World {
             bucket: self.bucket.clone(),
             rows: parts.iter().map(|ids| ids.len() as u64).sum(),
             parts: made,
+            native: None,
             listing: crate::listing::PartListing::default(),
             begun: chrono::DateTime::UNIX_EPOCH,
             give_up: chrono::Utc::now() + chrono::Duration::hours(1),

@@ -6,8 +6,10 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::engine::EngineChoice;
 use super::error_report::ErrorReport;
 use super::least_tls::LeastTls;
+use super::native::Native;
 use super::relation::Relation;
 use super::run_id::RunId;
 use super::schema::Column;
@@ -181,10 +183,16 @@ pub struct Table {
     pub strategy: String,
     /// Why that strategy was chosen, in one sentence.
     pub reason: String,
-    /// The statement by which the target itself moves the table, in the target's language. Such a
-    /// table has no units; every other table has at least one.
+    /// What moves the table, and why; absent in the plans of earlier builds, which knew tasks alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineChoice>,
+    /// The query whose rows the target takes by itself, in the target's language. Such a table has
+    /// no units; every other table has at least one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement: Option<String>,
+    /// What that query reads; present where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native: Option<Native>,
     /// What the load does until the rows are visible, and what that costs, for the reader of the
     /// plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,7 @@
 //! writing back what it read would lose them, and its load job cannot ask for list inference.
 
 mod jobs;
+mod queries;
 mod refusal;
 mod table_id;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use super::Endpoint;
 use refusal::{Refusal, carried_out};
 
 pub use jobs::{JobFailure, JobLabels, JobName, JobReport};
+pub use queries::{DryRun, ListedTable};
 pub use table_id::{TableId, check_dataset};
 pub use token::AccessTokens;
 

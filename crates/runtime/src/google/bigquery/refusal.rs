@@ -41,19 +41,36 @@ impl Refusal {
         matches!(self, Self::Answer(answer) if answer.code == 412)
     }
 
-    /// Converts the refusal to an error while doing `what`.
+    /// Whether this account may not do it.
+    pub(super) fn is_denied(&self) -> bool {
+        matches!(self, Self::Answer(answer) if answer.kind() == Kind::Denied)
+    }
+
+    /// Converts the refusal to an error while doing `what` to a table.
     pub(super) fn during(self, what: String) -> Error {
+        self.with_hint(
+            what,
+            "grant this identity `roles/bigquery.jobUser` on the project and \
+             `roles/bigquery.dataEditor` on the dataset",
+        )
+    }
+
+    /// Converts the refusal to an error while doing `what`, which only reads.
+    pub(super) fn while_reading(self, what: &str) -> Error {
+        self.with_hint(
+            what.to_owned(),
+            "grant this identity `roles/bigquery.jobUser` on the project that pays, and \
+             `roles/bigquery.dataViewer` on the datasets that are read",
+        )
+    }
+
+    /// The error, with the hint where a right is missing.
+    fn with_hint(self, what: String, hint: &'static str) -> Error {
         match self {
             Self::Answer(answer) => {
                 let kind = answer.kind();
                 let error = Error::new(kind, what).because(answer);
-                match kind {
-                    Kind::Denied => error.hint(
-                        "grant this identity `roles/bigquery.jobUser` on the project and \
-                         `roles/bigquery.dataEditor` on the dataset",
-                    ),
-                    _ => error,
-                }
+                if kind == Kind::Denied { error.hint(hint) } else { error }
             }
             Self::Silence(source) => Error::new(Kind::Transient, what).because(source),
         }

@@ -63,6 +63,7 @@ async fn load_of(run: &str, disposition: WriteDisposition, columns: Vec<Column>)
         new_table: NewTable::default(),
         partitioned_by: None,
         columns,
+        native: None,
         bucket: Bucket { store, prefix: "etl".into(), url: "gs://lake/etl".into() },
         parts,
         rows: 3,

@@ -1,0 +1,253 @@
+//! Rows that BigQuery takes from tables of its own: a copy or a query fills the staging table in the
+//! place of load jobs, and nothing is extracted.
+//!
+//! A copy is free, and it has everything of its source. So it is taken where the rows are those of
+//! whole tables, and where the target keeps or takes over how the source is laid out. A query reads
+//! what it names, and is charged for it.
+//!
+//! <https://cloud.google.com/bigquery/docs/managing-tables#copy-table>
+
+use std::task::Poll;
+
+use chrono::Utc;
+use serde_json::{Map, Value, json};
+use sluice_contracts::documents::{EngineEstimate, Native, NewTable, Table};
+use sluice_contracts::{Error, Result};
+use sluice_runtime::format::thousands;
+use sluice_runtime::google::bigquery::{BigQueryClient, TableId};
+
+use super::address;
+use super::attempts::AttemptState;
+use super::cost;
+use super::existing::ExistingTable;
+use super::job;
+use super::layout;
+use super::load::TableLoad;
+use super::path::LoadPath;
+use super::staging::KEPT;
+use super::statement;
+use crate::target::NativeAnswer;
+
+/// Label of a staging table that is a copy of its source, with everything that this has.
+pub(super) const COPIED: &str = "sluice_copied";
+
+/// Seconds that a job of BigQuery takes besides its rows, and the bytes that a query reads in one
+/// second. Assumed: BigQuery promises neither.
+const JOB_SECONDS: f64 = 5.0;
+const BYTES_PER_SECOND: f64 = 1e9;
+
+/// By what a staging table is filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taking {
+    /// A copy of whole tables.
+    Copy,
+    /// The query.
+    Query,
+}
+
+impl Taking {
+    /// How the rows of a native query come into a staging table, by what the target is now.
+    pub(super) async fn of(
+        client: &BigQueryClient,
+        native: &Native,
+        path: LoadPath,
+        existing: Option<&ExistingTable>,
+        new_table: &NewTable,
+    ) -> Result<Self> {
+        let Some(first) = native.copied.first() else { return Ok(Self::Query) };
+        let copied = match (path, existing) {
+            // A statement reads the staging table, wherever its rows lie.
+            (LoadPath::Statement, _) => true,
+            (_, None) => new_table.partition_by.is_none() && new_table.cluster_by.is_empty(),
+            (_, Some(existing)) => {
+                let source = ExistingTable::find(client, &table_id(first)?).await?;
+                source.is_some_and(|source| existing.is_like(&source))
+            }
+        };
+        Ok(if copied { Self::Copy } else { Self::Query })
+    }
+
+    /// In words.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Copy => "a copy",
+            Self::Query => "a query",
+        }
+    }
+}
+
+/// Whether BigQuery takes the rows of a planned table, and what that takes.
+pub(super) async fn answer(
+    client: &BigQueryClient,
+    table: &Table,
+    path: LoadPath,
+) -> Result<NativeAnswer> {
+    let Some(native) = &table.native else {
+        return Ok(NativeAnswer::Refuses("its source has no query for BigQuery".to_owned()));
+    };
+    let id = address::parse(&table.target)?;
+    let location = client.location(&id).await?;
+    let existing = ExistingTable::find(client, &id).await?;
+    let new_table = &table.write.new_table;
+    let taking = Taking::of(client, native, path, existing.as_ref(), new_table).await?;
+    if taking == Taking::Query && location != native.location {
+        return Ok(NativeAnswer::Refuses(format!(
+            "a query of BigQuery reads and writes one location: the source lies in \
+             `{}`, and the target in `{location}`",
+            native.location
+        )));
+    }
+    Ok(NativeAnswer::Takes { how: taking.name(), estimate: estimate(native, taking) })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn estimate(native: &Native, taking: Taking) -> EngineEstimate {
+    match taking {
+        Taking::Copy => EngineEstimate { seconds: 2.0 * JOB_SECONDS, dollars: 0.0 },
+        Taking::Query => EngineEstimate {
+            seconds: 2.0 * JOB_SECONDS + native.bytes as f64 / BYTES_PER_SECOND,
+            dollars: cost::dollars(&[native.bytes]),
+        },
+    }
+}
+
+/// The table of a name in a plan.
+fn table_id(name: &str) -> Result<TableId> {
+    let mut parts = name.rsplitn(3, '.');
+    let (table, dataset, project) = (parts.next(), parts.next(), parts.next());
+    let wrong = || Error::data(format!("read the plan: `{name}` is not a table of BigQuery"));
+    let (Some(table), Some(dataset), Some(project)) = (table, dataset, project) else {
+        return Err(wrong());
+    };
+    TableId::new(project, dataset, table).map_err(|_| wrong())
+}
+
+impl TableLoad {
+    /// Fills the staging table with the rows of the native query, and counts them. It changes nothing
+    /// that readers see.
+    pub(super) async fn take(
+        &mut self,
+        path: LoadPath,
+        existing: Option<&ExistingTable>,
+    ) -> Result<Poll<()>> {
+        let Some((statement, native)) = self.load.native.clone() else {
+            return Err(Error::bug("take rows by a query: the load has none"));
+        };
+        let new_table = &self.load.new_table;
+        let taking = Taking::of(&self.client, &native, path, existing, new_table).await?;
+        if taking == Taking::Query && self.location != native.location {
+            return Err(Error::data(format!(
+                "take the rows by a query: they lie in `{}`, and the target in `{}`",
+                native.location, self.location
+            ))
+            .hint("start the run again: it is planned for the table as it is now"));
+        }
+        let filled = self.fill_by(taking, (&statement, &native), path, existing).await?;
+        let Poll::Ready(written) = filled else { return Ok(Poll::Pending) };
+        let rows = self.count_staging().await?;
+        let expected = native.rows.filter(|_| taking == Taking::Copy).unwrap_or(written);
+        if rows != written || rows != expected {
+            return Err(Error::data(format!(
+                "check run `{}`: {} has {} rows, and BigQuery says that it wrote {} of {}",
+                self.load.run,
+                taking.name(),
+                thousands(rows),
+                thousands(written),
+                thousands(expected)
+            ))
+            .hint("nothing of the table was made visible; start the run again"));
+        }
+        if taking == Taking::Copy {
+            self.dress(existing).await?;
+        }
+        self.load.rows = rows;
+        Ok(Poll::Ready(()))
+    }
+
+    /// Fills the staging table once, and returns the rows that BigQuery says it has written.
+    async fn fill_by(
+        &self,
+        taking: Taking,
+        (statement, native): (&str, &Native),
+        path: LoadPath,
+        existing: Option<&ExistingTable>,
+    ) -> Result<Poll<u64>> {
+        let attempts = self.filling(0);
+        let free = match attempts.look().await? {
+            AttemptState::Free(free) => free,
+            AttemptState::Running => return Ok(Poll::Pending),
+            AttemptState::Done(loaded) => return Ok(Poll::Ready(loaded.rows)),
+        };
+        let staging = self.staging(0);
+        let (kind, configuration) = match taking {
+            Taking::Copy => ("copy", copy(native, &staging, existing)?),
+            Taking::Query => {
+                let table = self.described(path, &staging, existing);
+                self.client.create_table(&staging, &table).await?;
+                let insert = statement::insert_rows(&staging, &self.load.columns, statement);
+                ("query", json!({"query": insert, "useLegacySql": false}))
+            }
+        };
+        let started = attempts.start(free, kind, &configuration).await?;
+        Ok(started.map(|loaded| loaded.rows))
+    }
+
+    async fn count_staging(&self) -> Result<u64> {
+        let sql = format!("SELECT CAST(COUNT(*) AS STRING) FROM {}", self.staging(0).quoted());
+        let (project, location) = (&self.id.project, Some(self.location.as_str()));
+        let count = self.client.single_value(project, location, &sql).await?;
+        count.parse().map_err(|_| Error::bug("count the staged rows: it is no number"))
+    }
+
+    /// Gives a copy what the target has besides its rows, or the job says of it, and takes from it
+    /// what only its source has: the labels, by which runs claim a table.
+    async fn dress(&self, existing: Option<&ExistingTable>) -> Result<()> {
+        let staging = self.staging(0);
+        let Some(copy) = ExistingTable::find(&self.client, &staging).await? else {
+            return Err(Error::transient(format!("describe the copy `{staging}`: it is gone")));
+        };
+        let mut labels: Map<String, Value> =
+            copy.labels().into_iter().map(|name| (name, Value::Null)).collect();
+        labels.insert("sluice_run".to_owned(), self.load.run.to_string().into());
+        labels.insert(COPIED.to_owned(), "true".into());
+        let mut change = match existing {
+            Some(existing) => {
+                let mut change = existing.constraints();
+                change.insert("schema".to_owned(), existing.wider_schema(&self.load.columns, &[]));
+                change
+            }
+            None => {
+                labels.insert(super::staging::FIRST.to_owned(), "true".into());
+                let mut change = layout::properties_of_new(&self.load.new_table);
+                change.insert("schema".to_owned(), copy.described(&self.load.columns));
+                change
+            }
+        };
+        change.insert("labels".to_owned(), labels.into());
+        self.client.change_table(&staging, &change.into()).await
+    }
+}
+
+/// The configuration of the copy of whole tables, as they were at the moment of the plan.
+/// <https://cloud.google.com/bigquery/docs/access-historical-data#restore-a-table>
+fn copy(native: &Native, into: &TableId, existing: Option<&ExistingTable>) -> Result<Value> {
+    let Some(at) = native.at else {
+        return Err(Error::data("copy a table: the plan pins no moment"));
+    };
+    let mut sources = Vec::with_capacity(native.copied.len());
+    for name in &native.copied {
+        let id = table_id(name)?;
+        let table = format!("{}@{}", id.table, at.timestamp_millis());
+        sources.push(json!(id.beside(table).reference()));
+    }
+    let expiration = (Utc::now() + KEPT).timestamp_millis().to_string();
+    let mut configuration = json!({
+        "sourceTables": sources,
+        "destinationTable": into.reference(),
+        "createDisposition": "CREATE_IF_NEEDED",
+        "writeDisposition": "WRITE_TRUNCATE",
+        "destinationExpirationTime": expiration,
+    });
+    job::keep_encryption(&mut configuration, existing);
+    Ok(configuration)
+}
