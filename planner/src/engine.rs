@@ -3,8 +3,9 @@
 use sluice_contracts::documents::{
     Engine, EngineChoice, EngineEstimate, EngineOption, Estimate, Table,
 };
-use sluice_contracts::job::Limits;
+use sluice_contracts::job::Job;
 use sluice_contracts::{Error, Result};
+use sluice_sources::Description;
 use sluice_targets::NativeAnswer;
 
 use crate::pack::wanted_tasks;
@@ -23,30 +24,40 @@ const NO_DATAFLOW: &str = "this build hands no table to Dataflow";
 /// The table has its native query, if the source has one.
 ///
 /// # Errors
-/// `Invalid` if the engine that the job asks for cannot move the table.
+/// `Invalid` if the engine that the job asks for cannot move the table, or none can.
 pub(crate) async fn choose(
-    wanted: Option<Engine>,
+    job: &Job,
     table: &Table,
-    limits: &Limits,
+    description: &Description,
     targets: TargetCheck<'_>,
 ) -> Result<EngineChoice> {
     let native = match &table.native {
         Some(_) => targets.native(table).await?,
         None => NativeAnswer::Refuses("the target cannot read this source by itself".to_owned()),
     };
-    let by_tasks = by_tasks(table, limits);
-    let (engine, reason) = match (wanted, &native) {
-        (None, NativeAnswer::Takes { how, .. }) => {
+    let unreadable = description.unreadable.as_deref();
+    let (engine, reason) = match (job.engine, &native, unreadable) {
+        (None, NativeAnswer::Takes { how, .. }, _) => {
             (Engine::Native, format!("the target takes the rows by {how}: nothing is extracted"))
         }
-        (None, NativeAnswer::Refuses(why)) => {
+        (None, NativeAnswer::Refuses(why), None) => {
             (Engine::CloudRun, format!("tasks read the rows, because {why}"))
         }
-        (Some(Engine::Native), NativeAnswer::Refuses(why)) => {
+        (None, NativeAnswer::Refuses(why), Some(unreadable)) => {
+            return Err(Error::invalid(format!(
+                "plan table `{}`: no engine can move it: {why}, and {unreadable}",
+                table.name
+            ))
+            .hint("leave the column out with `source.columns`, or read it by a `source.query`"));
+        }
+        (Some(Engine::Native), NativeAnswer::Refuses(why), _) => {
             return Err(refused(table, Engine::Native, why));
         }
-        (Some(Engine::Dataflow), _) => return Err(refused(table, Engine::Dataflow, NO_DATAFLOW)),
-        (Some(engine), _) => (engine, format!("the job asks for `engine: {}`", engine.name())),
+        (Some(Engine::CloudRun), _, Some(unreadable)) => {
+            return Err(refused(table, Engine::CloudRun, unreadable));
+        }
+        (Some(Engine::Dataflow), ..) => return Err(refused(table, Engine::Dataflow, NO_DATAFLOW)),
+        (Some(engine), ..) => (engine, format!("the job asks for `engine: {}`", engine.name())),
     };
     let native = match native {
         NativeAnswer::Takes { estimate, .. } => {
@@ -54,12 +65,12 @@ pub(crate) async fn choose(
         }
         NativeAnswer::Refuses(why) => option(Engine::Native, None, &why),
     };
-    let options = vec![
-        native,
-        option(Engine::CloudRun, Some(by_tasks), WITH_TASKS),
-        option(Engine::Dataflow, None, NO_DATAFLOW),
-    ];
-    Ok(EngineChoice { engine, reason, options })
+    let cloud_run = match unreadable {
+        None => option(Engine::CloudRun, Some(by_tasks(job, description)), WITH_TASKS),
+        Some(unreadable) => option(Engine::CloudRun, None, unreadable),
+    };
+    let dataflow = option(Engine::Dataflow, None, NO_DATAFLOW);
+    Ok(EngineChoice { engine, reason, options: vec![native, cloud_run, dataflow] })
 }
 
 fn option(engine: Engine, estimate: Option<EngineEstimate>, remark: &str) -> EngineOption {
@@ -72,11 +83,11 @@ fn refused(table: &Table, engine: Engine, why: &str) -> Error {
         .hint("leave `engine` out: the plan then chooses one, and says what each would take")
 }
 
-/// What tasks take, as many as the work wants.
-fn by_tasks(table: &Table, limits: &Limits) -> EngineEstimate {
-    let work = price::seconds_of_rows(table.rows, table.bytes);
-    let tasks = wanted_tasks(work, limits);
+/// What tasks take, as many as the work wants, with what the source charges.
+fn by_tasks(job: &Job, description: &Description) -> EngineEstimate {
+    let work = price::seconds_of_rows(description.rows(), description.bytes());
+    let tasks = wanted_tasks(work, &job.limits);
     let seconds = work / f64::from(tasks);
-    let each = (0..tasks).map(|_| seconds);
-    EngineEstimate { seconds, dollars: Estimate::bill(each, Estimate::USUAL_PRICE) }
+    let bill = Estimate::bill((0..tasks).map(|_| seconds), Estimate::USUAL_PRICE);
+    EngineEstimate { seconds, dollars: bill + description.dollars }
 }

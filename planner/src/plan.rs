@@ -21,7 +21,7 @@ use crate::pack::pack;
 use crate::target_check::TargetCheck;
 use crate::time_limit::{LIMIT, Progress, TABLE_LIMIT, limited, takes_too_long};
 
-/// The strategy of a table that no task reads, because the target takes its rows from BigQuery.
+/// The strategy of a table whose rows its target takes from BigQuery: it has no units.
 const NATIVE: &str = "bigquery_native";
 
 /// Plans a run of `job`: looks at the source, cuts every table into units, asks the targets whether
@@ -242,7 +242,7 @@ async fn plan_table(
         warnings: description.warnings.clone(),
         units: 0,
     };
-    let choice = engine::choose(job.engine, &planned, &job.limits, targets).await?;
+    let choice = engine::choose(job, &planned, &description, targets).await?;
     planned.reason.clone_from(&choice.reason);
     let by_tasks = choice.engine == Engine::CloudRun;
     planned.engine = Some(choice);

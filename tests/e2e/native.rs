@@ -22,6 +22,7 @@ impl World {
         let warehouse = Warehouse::over(storage.root()).await?;
         let site = Site::new()
             .with("SLUICE_BIGQUERY_ENDPOINT", warehouse.url())
+            .with("SLUICE_BIGQUERY_STORAGE_ENDPOINT", warehouse.storage_url())
             .with("STORAGE_EMULATOR_HOST", storage.url());
         warehouse
             .query(
@@ -158,4 +159,35 @@ async fn the_tables_of_a_wildcard_are_one_table() {
         .query("SELECT FORMAT('%d %d %d', SUM(day), SUM(i), COUNTIF(y IS NULL)) FROM sales.events")
         .await;
     assert_eq!(found, ["121560612 9 4"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_filled_by_streams() {
+    let Some(world) = World::start().await else { return };
+    world
+        .warehouse
+        .query(
+            "CREATE TABLE sales.wide AS SELECT i AS id, CAST(i AS NUMERIC) / 8 AS amount, \
+             CAST(i AS BIGNUMERIC) / 7 AS big, i / 3 AS ratio, MOD(i, 2) = 0 AS even, \
+             CONCAT('größe ', i) AS note, TIMESTAMP_MICROS(i) AS at, DATETIME '2026-01-01 00:00:00' AS local, \
+             DATE_ADD(DATE '2026-01-01', INTERVAL MOD(i, 400) DAY) AS day, TIME '23:59:59.999999' AS clock, \
+             CAST(CONCAT('b', i) AS BYTES) AS raw, JSON '{\"a\": [1, null]}' AS doc, \
+             IF(MOD(i, 3) = 0, [], [i, i + 1]) AS tags, STRUCT(i AS n, ['x', 'y'] AS words) AS of \
+             FROM UNNEST(GENERATE_ARRAY(1, 250000)) AS i",
+        )
+        .await;
+    let target = format!("file://{}/warehouse/wide", world.site.path().display());
+    let folder = |source: Value| {
+        json!({
+            "name": "lake",
+            "source": source,
+            "target": {"table": target},
+            "partitioning": {"strategy": "bigquery_native"},
+            "limits": {"max_tasks": 2, "finish_within": "1s"},
+        })
+    };
+    let ran = world.run("run", &folder(json!({"url": "bigquery://shop/sales/wide"}))).await;
+    assert_eq!(ran.code, Some(0), "{ran}");
+    let report: Value = serde_json::from_str(&ran.stdout).expect("a report");
+    assert_eq!((&report["rows"], &report["units"]), (&250_000.into(), &3.into()), "{report}");
 }

@@ -142,6 +142,12 @@ pub trait Survey: Send {
         Ok(None)
     }
 
+    /// The streams that the source serves the rows of a table as: about `count` of them, disjoint and
+    /// with all rows. `None` if it serves none.
+    async fn streams(&mut self, _table: &TableJob, _count: u32) -> Result<Option<Vec<String>>> {
+        Ok(None)
+    }
+
     /// How this connection is protected, if that is known.
     async fn protection(&mut self) -> Result<Option<Protection>> {
         Ok(None)
@@ -189,6 +195,12 @@ pub struct Description {
     pub identity: Vec<String>,
     /// What is read one after another: the table itself, or its leaves. Never empty.
     pub pieces: Vec<Piece>,
+    /// Whether the source serves the table as streams, each of which a task can read by itself.
+    pub has_streams: bool,
+    /// US dollars that the source charges for what tasks read.
+    pub dollars: f64,
+    /// Why tasks cannot read it, if they cannot.
+    pub unreadable: Option<String>,
     /// A query that gives the rows which tasks would read, for a target that takes them by itself.
     pub native: Option<NativeQuery>,
     /// What the source says that the table is about.

@@ -1,5 +1,6 @@
 //! How a table is cut: one file a strategy, and one line in [`STRATEGIES`].
 
+mod bigquery_native;
 mod ctid;
 mod date_range;
 mod full;
@@ -14,8 +15,14 @@ use sluice_sources::{BlockRange, Description, Key, Piece, Survey};
 use crate::cut::Weighed;
 
 /// Every strategy, in the order in which `auto` prefers those that fit equally well.
-pub const STRATEGIES: &[&dyn Strategy] =
-    &[&date_range::DateRange, &id_range::IdRange, &ctid::Ctid, &hash::Hash, &full::Full];
+pub const STRATEGIES: &[&dyn Strategy] = &[
+    &bigquery_native::BigqueryNative,
+    &date_range::DateRange,
+    &id_range::IdRange,
+    &ctid::Ctid,
+    &hash::Hash,
+    &full::Full,
+];
 
 /// The names a job may write.
 pub fn strategy_names() -> Vec<&'static str> {

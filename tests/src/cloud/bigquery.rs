@@ -37,6 +37,7 @@ pub struct Warehouse {
     objects: PathBuf,
     folder: TempDir,
     project: String,
+    storage: String,
 }
 
 impl Warehouse {
@@ -81,7 +82,8 @@ impl Warehouse {
         let upstream = format!("http://127.0.0.1:{}", ports[0]);
         let gateway = Gateway::start(&upstream).await;
         let project = project.to_owned();
-        let this = Self { gateway, server, objects, folder, project };
+        let storage = format!("http://127.0.0.1:{}", ports[1]);
+        let this = Self { gateway, server, objects, folder, project, storage };
         // The server accepts both of two jobs or tables with one name that arrive in the same
         // instant, or fails, and compares an etag before the change and not with it.
         this.gateway.queue("/bigquery/v2/projects/");
@@ -99,6 +101,11 @@ impl Warehouse {
     /// The value of `SLUICE_BIGQUERY_ENDPOINT` for a program.
     pub fn url(&self) -> String {
         self.gateway.url()
+    }
+
+    /// The value of `SLUICE_BIGQUERY_STORAGE_ENDPOINT` for a program.
+    pub fn storage_url(&self) -> String {
+        self.storage.clone()
     }
 
     /// BigQuery as the programs call it.

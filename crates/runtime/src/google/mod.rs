@@ -30,6 +30,8 @@ pub struct Endpoints {
     pubsub_emulator_host: Option<String>,
     /// `SLUICE_BIGQUERY_ENDPOINT`: BigQuery.
     sluice_bigquery_endpoint: Option<String>,
+    /// `SLUICE_BIGQUERY_STORAGE_ENDPOINT`: BigQuery's Storage Read API.
+    sluice_bigquery_storage_endpoint: Option<String>,
     /// `SLUICE_RUN_ENDPOINT`: Cloud Run.
     sluice_run_endpoint: Option<String>,
     /// `SLUICE_TASKS_ENDPOINT`: Cloud Tasks.
@@ -56,6 +58,12 @@ impl Endpoints {
     pub fn bigquery(&self) -> Endpoint {
         let typed = self.sluice_bigquery_endpoint.as_deref();
         Endpoint::new(typed, "https://bigquery.googleapis.com")
+    }
+
+    /// BigQuery's Storage Read API.
+    pub fn bigquery_storage(&self) -> Endpoint {
+        let typed = self.sluice_bigquery_storage_endpoint.as_deref();
+        Endpoint::new(typed, "https://bigquerystorage.googleapis.com")
     }
 
     /// Cloud Run.

@@ -56,8 +56,9 @@ impl CatalogTable {
     }
 
     /// When it was made, in milliseconds since 1970.
-    pub(super) fn created(&self) -> u64 {
-        number(&self.table["creationTime"]).unwrap_or_default()
+    pub(super) fn created(&self) -> i64 {
+        let created = number(&self.table["creationTime"]);
+        created.and_then(|created| i64::try_from(created).ok()).unwrap_or_default()
     }
 
     /// What it is about.
@@ -71,11 +72,14 @@ impl CatalogTable {
         self.table["streamingBuffer"].is_object()
     }
 
+    /// How it is partitioned and clustered.
+    pub(super) fn layout(&self) -> [&Value; 3] {
+        ["timePartitioning", "rangePartitioning", "clustering"].map(|key| &self.table[key])
+    }
+
     /// Whether it is partitioned or clustered, so that a filter may spare bytes.
     pub(super) fn is_laid_out(&self) -> bool {
-        ["timePartitioning", "rangePartitioning", "clustering"]
-            .iter()
-            .any(|key| self.table[*key].is_object())
+        self.layout().iter().any(|part| part.is_object())
     }
 
     /// A condition that holds for every row, where a query has to name partitions; `None` where it

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use sluice_contracts::{Error, Result};
-use sluice_runtime::google::bigquery::BigQueryClient;
+use sluice_contracts::Result;
+use sluice_runtime::google::bigquery::{BigQueryClient, ReadClient};
 use sluice_runtime::google::{Endpoint, Endpoints};
 
 use super::address::Address;
+use super::reader::BigQueryReader;
 use super::survey::BigQuerySurvey;
 use crate::place::{Place, Protection};
 use crate::secrets::Secrets;
@@ -18,6 +19,7 @@ use crate::url::SourceUrl;
 pub(super) struct Datasets {
     address: Address,
     endpoint: Endpoint,
+    storage: Endpoint,
     label: String,
     secrets: Secrets,
 }
@@ -34,8 +36,14 @@ impl Datasets {
     pub(super) fn open(url: &SourceUrl) -> Result<Self> {
         let address = Address::parse(url.text())?;
         let label = url.label(|| address.label.clone());
-        let endpoint = Endpoints::from_env()?.bigquery();
-        Ok(Self { address, endpoint, label, secrets: url.secrets().clone() })
+        let endpoints = Endpoints::from_env()?;
+        let (endpoint, storage) = (endpoints.bigquery(), endpoints.bigquery_storage());
+        Ok(Self { address, endpoint, storage, label, secrets: url.secrets().clone() })
+    }
+
+    /// The clients of BigQuery. They make no call yet.
+    async fn clients(&self) -> Result<(BigQueryClient, ReadClient)> {
+        Ok((BigQueryClient::new(&self.endpoint).await?, ReadClient::new(&self.storage)?))
     }
 }
 
@@ -63,13 +71,17 @@ impl Source for Datasets {
 
     async fn survey(&self, _application: &str) -> Result<Box<dyn Survey>> {
         let opened = async {
-            let client = BigQueryClient::new(&self.endpoint).await?;
-            BigQuerySurvey::open(client, self.address.clone()).await
+            let (client, reads) = self.clients().await?;
+            BigQuerySurvey::open(client, reads, self.address.clone()).await
         };
         Ok(Box::new(opened.await.map_err(|error| self.secrets.redact(error))?))
     }
 
-    async fn reader(&self, _application: &str, _join: Join<'_>) -> Result<Option<Box<dyn Reader>>> {
-        Err(Error::bug("read BigQuery by tasks: the plan has none for it"))
+    async fn reader(&self, _application: &str, join: Join<'_>) -> Result<Option<Box<dyn Reader>>> {
+        let opened = async {
+            let (client, reads) = self.clients().await?;
+            BigQueryReader::new(client, reads, self.address.clone(), join)
+        };
+        Ok(Some(Box::new(opened.await.map_err(|error| self.secrets.redact(error))?)))
     }
 }

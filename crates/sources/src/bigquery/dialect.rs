@@ -6,6 +6,7 @@ use sluice_contracts::documents::Column;
 use sluice_runtime::google::bigquery::TableId;
 
 use super::columns::{is_named, name_of};
+use super::reading::is_text_alone;
 use super::tables::sql_type;
 use super::type_table::Row;
 
@@ -26,7 +27,12 @@ pub(super) fn relation(id: &TableId, at: Option<DateTime<Utc>>) -> String {
 }
 
 /// The rows of a relation that meet the conditions, as the job's columns.
-pub(super) fn select(columns: &[Column], from: &str, conditions: &[&str]) -> String {
+pub(super) fn select(
+    columns: &[Column],
+    expression: fn(&Column) -> String,
+    from: &str,
+    conditions: &[String],
+) -> String {
     let expressions: Vec<String> = columns.iter().map(expression).collect();
     let conditions: Vec<String> =
         conditions.iter().map(|condition| format!("({condition}\n)")).collect();
@@ -54,13 +60,36 @@ pub(super) fn aligned(fields: &[Value], own: &[Value], from: &str) -> String {
 }
 
 /// The value of a column under its name in the target.
-fn expression(column: &Column) -> String {
-    let (name, target) = (quoted(&column.source_name), quoted(&column.name));
-    let kind = column.encoding.to_uppercase();
-    let row = Row::find(&kind).filter(|_| !column.repeated);
-    let value = row.and_then(|row| row.expression(column.target_type, &name));
-    match value.unwrap_or_else(|| name.clone()) {
-        value if value == target => value,
-        value => format!("{value} AS {target}"),
-    }
+pub(super) fn expression(column: &Column) -> String {
+    named(column, value(column))
+}
+
+/// The same as a text, where part files have a text and BigQuery sends something else.
+pub(super) fn text_expression(column: &Column) -> String {
+    let name = quoted(&column.source_name);
+    let text = match (is_text_alone(column) && !is_cast(column), column.repeated) {
+        (false, _) => value(column),
+        (true, false) => format!("CAST({name} AS STRING)"),
+        (true, true) => format!(
+            "ARRAY(SELECT CAST(element AS STRING) FROM UNNEST({name}) AS element WITH OFFSET AS place \
+             ORDER BY place)"
+        ),
+    };
+    named(column, text)
+}
+
+/// Whether a column becomes another type.
+pub(super) fn is_cast(column: &Column) -> bool {
+    !column.repeated && !column.encoding.eq_ignore_ascii_case(column.target_type.name())
+}
+
+fn value(column: &Column) -> String {
+    let name = quoted(&column.source_name);
+    let row = Row::find(&column.encoding.to_uppercase()).filter(|_| is_cast(column));
+    row.and_then(|row| row.expression(column.target_type, &name)).unwrap_or(name)
+}
+
+fn named(column: &Column, value: String) -> String {
+    let target = quoted(&column.name);
+    if value == target { value } else { format!("{value} AS {target}") }
 }

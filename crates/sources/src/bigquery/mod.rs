@@ -10,15 +10,23 @@
 #[cfg(feature = "google")]
 mod address;
 #[cfg(feature = "google")]
+mod batches;
+#[cfg(feature = "google")]
 mod catalog;
 #[cfg(feature = "google")]
 mod columns;
+#[cfg(feature = "google")]
+mod conversion;
 #[cfg(feature = "google")]
 mod datasets;
 #[cfg(feature = "google")]
 mod dialect;
 #[cfg(feature = "google")]
 mod listing;
+#[cfg(feature = "google")]
+mod reader;
+#[cfg(feature = "google")]
+mod reading;
 #[cfg(feature = "google")]
 mod survey;
 #[cfg(feature = "google")]

@@ -4,151 +4,149 @@ use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat, Utc};
 use sluice_contracts::documents::{Column, Cut, Native, Relation, SnapshotPlan};
 use sluice_contracts::job::{RowSecurity, TableJob};
-use sluice_contracts::{Error, Result};
-use sluice_runtime::google::bigquery::BigQueryClient;
+use sluice_contracts::{Error, Kind, Result};
+use sluice_runtime::google::bigquery::{BigQueryClient, DryRun, ReadClient, ReadRequest, price};
 
 use super::address::Address;
 use super::catalog::CatalogTable;
 use super::columns::{self, resolve};
 use super::dialect;
 use super::listing::list;
-use super::tables::{Tables, sql_type};
+use super::reading::{Reading, is_plain, unreadable};
+use super::tables::Tables;
 use crate::naming::description_of_table;
 use crate::source::{Description, Listing, NativeQuery, Piece, Survey};
 use crate::sql::refuse_foreign;
 
 /// BigQuery's own clock, in milliseconds since 1970: a table is copied as it was at a millisecond.
 const NOW: &str = "SELECT UNIX_MILLIS(CURRENT_TIMESTAMP())";
-/// The column that a query of a wildcard has besides those of the tables.
-const SUFFIX: &str = "_table_suffix";
+/// Streams of a session at most. BigQuery gives as many as it thinks good.
+const MOST_STREAMS: u32 = 1_000;
 
 /// A client for planning, and the moment that the plan pins.
 #[derive(Debug)]
 pub(super) struct BigQuerySurvey {
     client: BigQueryClient,
+    reads: ReadClient,
     address: Address,
     at: DateTime<Utc>,
 }
 
 impl BigQuerySurvey {
     /// Asks BigQuery what time it is.
-    pub(super) async fn open(client: BigQueryClient, address: Address) -> Result<Self> {
+    pub(super) async fn open(
+        client: BigQueryClient,
+        reads: ReadClient,
+        address: Address,
+    ) -> Result<Self> {
         let now = client.single_value(&address.billing, None, NOW).await?;
         let at = now.parse().ok().and_then(DateTime::from_timestamp_millis);
         let at = at.ok_or_else(|| Error::bug("ask BigQuery what time it is: it is no number"))?;
-        Ok(Self { client, address, at })
+        Ok(Self { client, reads, address, at })
     }
 
     async fn describe_tables(&self, job: &TableJob) -> Result<Description> {
-        let tables = Tables::look_up(&self.client, &self.address, &job.relation).await?;
-        let Some(newest) = tables.newest() else {
+        let (client, address) = (&self.client, &self.address);
+        let filter = job.filter.as_deref();
+        let reading = Reading::of(client, address, &job.relation, filter, Some(self.at)).await?;
+        let Some((tables, newest)) =
+            reading.tables.as_ref().and_then(|tables| Some((tables, tables.newest()?)))
+        else {
             return Err(Error::bug(format!("describe `{}`: no table was found", job.relation)));
         };
         let title = format!("table `{}`", job.relation);
-        let is_table = tables.found.iter().all(CatalogTable::is_table);
         let found = columns::Relation {
             title: &title,
             fields: newest.fields(),
-            says_nullable: is_table && tables.wildcard.is_none(),
+            says_nullable: tables.are_tables() && tables.wildcard.is_none(),
         };
         let columns = resolve(job, found)?;
-        let filtered = self.row_policies(job, &tables).await?;
+        let filtered = self.row_policies(job, tables).await?;
         let is_filtered = filtered.is_some() && job.row_security == RowSecurity::Filter;
-        let warnings = filtered.into_iter().chain(warnings_of(&tables)).collect();
-
-        // BigQuery keeps what tables were, and nothing of what views were.
-        let names_suffix = job.filter.as_deref().is_some_and(|filter| {
-            tables.wildcard.is_some() && filter.to_lowercase().contains(SUFFIX)
-        });
-        let at = (is_table && !names_suffix).then_some(self.at);
-        let from = match &tables.wildcard {
-            None => dialect::relation(&newest.id, at),
-            Some(name) if names_suffix => newest.id.beside(name.as_str()).quoted(),
-            Some(_) => union(&tables, at),
-        };
-        let every = newest.every_partition();
-        let conditions: Vec<&str> =
-            [job.filter.as_deref(), every.as_deref()].into_iter().flatten().collect();
-        let statement = dialect::select(&columns, &from, &conditions);
-        let location = newest.location();
-        let dry = self.client.dry_run(&self.address.billing, Some(location), &statement).await;
-        let bytes = dry.map_err(|error| error.during(format!("describe {title}")))?.bytes;
-        let unfiltered = if job.filter.is_some() && newest.is_laid_out() {
-            let all: Vec<&str> = every.iter().map(String::as_str).collect();
-            let all = dialect::select(&columns, &from, &all);
-            Some(self.client.dry_run(&self.address.billing, Some(location), &all).await?.bytes)
-        } else {
-            None
-        };
-
-        let is_whole = job.filter.is_none()
-            && is_unchanged(&columns, newest)
-            && tables.are_alike()
-            && !is_filtered;
-        let streamed = tables.found.iter().any(CatalogTable::is_streamed_to);
-        let copied: Vec<String> = match at {
-            Some(_) if is_whole && !streamed => {
-                tables.found.iter().map(|table| table.id.to_string()).collect()
-            }
-            _ => Vec::new(),
-        };
-        let rows = match copied.as_slice() {
-            // Counting reads nothing, unless the table wants to be told which partitions.
-            [_, ..] if every.is_none() => Some(self.count(&from, location).await?),
-            _ => None,
-        };
+        let warnings = filtered.into_iter().chain(warnings_of(tables)).collect();
+        let native = self.native(job, &reading, &columns, is_filtered).await;
+        let query = native.map_err(|error| error.during(format!("describe {title}")))?;
+        let native = &query.native;
         let all_rows: u64 = tables.found.iter().filter_map(CatalogTable::rows).sum();
         let all_bytes: u64 = tables.found.iter().map(CatalogTable::bytes).sum();
-        let native = Native { at, location: location.to_owned(), copied, rows, bytes, unfiltered };
+        let bytes = if native.bytes > 0 { native.bytes } else { all_bytes };
+        let is_stored = reading.stored().is_some() && is_plain(&columns);
+        let query_dollars = if is_stored { 0.0 } else { price::query_dollars(&[bytes]) };
+        let rows = native.rows.unwrap_or_else(|| kept(all_rows, native.bytes, native.unfiltered));
         Ok(Description {
-            shape: shape(newest),
-            columns,
+            shape: tables.shape(),
             identity: newest.primary_key(),
-            pieces: vec![Piece {
-                rows: rows.unwrap_or_else(|| kept(all_rows, bytes, unfiltered)),
-                bytes: if bytes > 0 { bytes } else { all_bytes },
-                ..Piece::default()
-            }],
-            native: Some(NativeQuery { statement, native }),
+            pieces: vec![Piece { rows, bytes, ..Piece::default() }],
+            has_streams: is_stored,
+            dollars: price::read_dollars(bytes) + query_dollars,
+            unreadable: unreadable(&columns).map(of_struct),
+            columns,
             comment: description_of_table(newest.comment()),
+            native: Some(query),
             warnings,
             ..Description::default()
         })
     }
 
-    async fn describe_query(&self, job: &TableJob, sql: &str) -> Result<Description> {
-        let what = || "describe the query".to_owned();
+    /// The query that gives the rows of a relation, with what it reads.
+    async fn native(
+        &self,
+        job: &TableJob,
+        reading: &Reading,
+        columns: &[Column],
+        is_filtered: bool,
+    ) -> Result<NativeQuery> {
         let billing = &self.address.billing;
-        let own = self.client.dry_run(billing, None, sql).await;
-        let own = own.map_err(|error| error.during(what()))?;
+        let statement = reading.statement(columns);
+        let newest = reading.tables.as_ref().and_then(Tables::newest);
+        let location = newest.map(CatalogTable::location);
+        let DryRun { bytes, location, .. } =
+            self.client.dry_run(billing, location, &statement).await?;
+        let unfiltered = if job.filter.is_some() && newest.is_some_and(CatalogTable::is_laid_out) {
+            let all = reading.unfiltered(columns);
+            Some(self.client.dry_run(billing, Some(&location), &all).await?.bytes)
+        } else {
+            None
+        };
+        let copied: Vec<String> = match (&reading.tables, reading.at) {
+            (Some(tables), Some(_)) if !is_filtered && is_whole(job, columns, tables) => {
+                tables.found.iter().map(|table| table.id.to_string()).collect()
+            }
+            _ => Vec::new(),
+        };
+        let rows = if copied.is_empty() || reading.every.is_some() {
+            None
+        } else {
+            // Counting reads nothing, unless the table wants to be told which partitions.
+            let count =
+                self.client.single_value(billing, Some(&location), &reading.count()).await?;
+            let count = count.parse();
+            Some(count.map_err(|_| Error::bug("count the rows of a table: it is no number"))?)
+        };
+        let native = Native { at: reading.at, location, copied, rows, bytes, unfiltered };
+        Ok(NativeQuery { statement, native })
+    }
+
+    async fn describe_query(&self, job: &TableJob, sql: &str) -> Result<Description> {
+        let during = |error: Error| error.during("describe the query");
+        let (client, address) = (&self.client, &self.address);
+        let own = client.dry_run(&address.billing, None, sql).await.map_err(during)?;
         let relation =
             columns::Relation { title: "the query", fields: &own.fields, says_nullable: false };
         let columns = resolve(job, relation)?;
-        let conditions: Vec<&str> = job.filter.as_deref().into_iter().collect();
-        let statement = dialect::select(&columns, &format!("({sql}\n)"), &conditions);
-        let dry = self.client.dry_run(billing, Some(&own.location), &statement).await;
-        let bytes = dry.map_err(|error| error.during(what()))?.bytes;
-        let native = Native {
-            at: None,
-            location: own.location,
-            copied: Vec::new(),
-            rows: None,
-            bytes,
-            unfiltered: None,
-        };
+        let filter = job.filter.as_deref();
+        let reading = Reading::of(client, address, &job.relation, filter, None).await?;
+        let query = self.native(job, &reading, &columns, false).await.map_err(during)?;
+        let bytes = query.native.bytes;
         Ok(Description {
+            unreadable: unreadable(&columns).map(of_struct),
             columns,
             pieces: vec![Piece { bytes, ..Piece::default() }],
-            native: Some(NativeQuery { statement, native }),
+            dollars: price::query_dollars(&[bytes]) + price::read_dollars(bytes),
+            native: Some(query),
             warnings: vec![own_moment("the query")],
             ..Description::default()
         })
-    }
-
-    async fn count(&self, from: &str, location: &str) -> Result<u64> {
-        let sql = format!("SELECT CAST(COUNT(*) AS STRING) FROM {from}");
-        let count = self.client.single_value(&self.address.billing, Some(location), &sql).await?;
-        count.parse().map_err(|_| Error::bug("count the rows of a table: it is no number"))
     }
 
     /// Refuses tables whose policies hide rows from some readers, or warns of them.
@@ -205,6 +203,34 @@ impl Survey for BigQuerySurvey {
         }
     }
 
+    async fn streams(&mut self, table: &TableJob, count: u32) -> Result<Option<Vec<String>>> {
+        let filter = table.filter.as_deref();
+        let (client, address, at) = (&self.client, &self.address, Some(self.at));
+        let reading = Reading::of(client, address, &table.relation, filter, at).await?;
+        let Some(id) = reading.stored() else { return Ok(None) };
+        let fields = reading.tables.as_ref().and_then(Tables::newest).map(CatalogTable::fields);
+        let named = |name: &String| {
+            let field = fields.into_iter().flatten().find(|field| columns::is_named(field, name));
+            field.map_or_else(|| name.clone(), |field| columns::name_of(field).to_owned())
+        };
+        let columns: Vec<String> = table.select.iter().flatten().map(named).collect();
+        let request = ReadRequest {
+            project: &address.billing,
+            table: id,
+            at: reading.at,
+            columns: &columns,
+            filter,
+            streams: count.min(MOST_STREAMS),
+        };
+        match self.reads.session(&request).await {
+            Ok(session) if session.streams.is_empty() => Ok(None),
+            Ok(session) => Ok(Some(session.streams)),
+            // A condition that a query takes, and a session does not.
+            Err(error) if error.kind() == Kind::Invalid && filter.is_some() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn snapshot(&mut self) -> Result<SnapshotPlan> {
         let value = self.at.to_rfc3339_opts(SecondsFormat::Millis, true);
         Ok(SnapshotPlan::Pinned { value })
@@ -213,28 +239,37 @@ impl Survey for BigQuerySurvey {
     fn predicate(&self, cut: &Cut) -> Result<String> {
         match cut {
             Cut::Full => Ok(String::new()),
+            Cut::Stream { name } => {
+                let number = name.rsplit('/').next().unwrap_or_default();
+                Ok(format!("stream {number}"))
+            }
             cut => Err(Error::invalid(format!("cut by {}: BigQuery is not cut so", cut.kind()))
                 .hint("leave `partitioning` out")),
         }
     }
 }
 
-/// The rows of all tables, with the columns of the newest.
-fn union(tables: &Tables, at: Option<DateTime<Utc>>) -> String {
-    let fields = tables.newest().map(CatalogTable::fields).unwrap_or_default();
-    let selects: Vec<String> = tables
-        .found
-        .iter()
-        .map(|table| dialect::aligned(fields, table.fields(), &dialect::relation(&table.id, at)))
-        .collect();
-    format!("({})", selects.join(" UNION ALL "))
+/// Whether a job asks for all rows and all columns of tables that a copy has all of.
+fn is_whole(job: &TableJob, columns: &[Column], tables: &Tables) -> bool {
+    let streamed = tables.found.iter().any(CatalogTable::is_streamed_to);
+    job.filter.is_none()
+        && !streamed
+        && tables.are_alike()
+        && tables.newest().is_some_and(|newest| is_unchanged(columns, newest))
+}
+
+/// Why tasks cannot read a column.
+fn of_struct(column: &Column) -> String {
+    format!(
+        "`{}` holds intervals or ranges inside of a STRUCT, which part files have as texts",
+        column.source_name
+    )
 }
 
 /// Whether the columns are all of a table, in its order, under their names and of their types.
 fn is_unchanged(columns: &[Column], table: &CatalogTable) -> bool {
     let same = |(column, field): (&Column, &serde_json::Value)| {
-        column.name == columns::name_of(field)
-            && (column.repeated || column.encoding.eq_ignore_ascii_case(column.target_type.name()))
+        column.name == columns::name_of(field) && !dialect::is_cast(column)
     };
     columns.len() == table.fields().len() && columns.iter().zip(table.fields()).all(same)
 }
@@ -287,14 +322,4 @@ fn kept(rows: u64, bytes: u64, unfiltered: Option<u64>) -> u64 {
         }
         _ => rows,
     }
-}
-
-/// Names and types of the columns.
-fn shape(table: &CatalogTable) -> String {
-    let columns: Vec<String> = table
-        .fields()
-        .iter()
-        .map(|field| format!("{} {}", columns::name_of(field), sql_type(field)))
-        .collect();
-    columns.join(", ")
 }

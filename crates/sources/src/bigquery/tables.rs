@@ -1,5 +1,6 @@
 //! Which tables a name means.
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sluice_contracts::documents::Relation;
 use sluice_contracts::{Error, Result};
@@ -34,6 +35,7 @@ impl Tables {
         client: &BigQueryClient,
         address: &Address,
         relation: &Relation,
+        at: Option<DateTime<Utc>>,
     ) -> Result<Self> {
         let (dataset, name) = place(address, relation)?;
         let Some(prefix) = name.strip_suffix(WILDCARD) else {
@@ -58,12 +60,29 @@ impl Tables {
         }
         let mut found = Vec::with_capacity(matching.len());
         for id in &matching {
-            found.push(CatalogTable::look_up(client, id).await?);
+            let table = CatalogTable::look_up(client, id).await?;
+            // A table that was made since is none of those that the plan means.
+            if at.is_none_or(|at| table.created() <= at.timestamp_millis()) {
+                found.push(table);
+            }
         }
         found.sort_by_key(|table| std::cmp::Reverse((table.created(), table.id.table.clone())));
         let this = Self { found, wildcard: Some(name.to_owned()) };
         this.require_same_types(name)?;
         Ok(this)
+    }
+
+    /// Whether BigQuery keeps what their rows were.
+    pub(super) fn are_tables(&self) -> bool {
+        self.found.iter().all(CatalogTable::is_table)
+    }
+
+    /// Names and types of the columns.
+    pub(super) fn shape(&self) -> String {
+        let fields = self.newest().map(CatalogTable::fields).unwrap_or_default();
+        let columns: Vec<String> =
+            fields.iter().map(|field| format!("{} {}", name_of(field), sql_type(field))).collect();
+        columns.join(", ")
     }
 
     /// The newest table.
@@ -117,9 +136,11 @@ impl Tables {
             let column = |field: &Value| (name_of(field).to_lowercase(), sql_type(field));
             table.fields().iter().map(column).collect()
         };
-        self.found
-            .iter()
-            .all(|table| self.newest().is_some_and(|first| columns(first) == columns(table)))
+        let Some(first) = self.newest() else { return false };
+        let alike = |table: &CatalogTable| {
+            columns(first) == columns(table) && first.layout() == table.layout()
+        };
+        self.found.iter().all(alike)
     }
 }
 

@@ -231,6 +231,9 @@ async fn describe(connection: &mut Connection, table: &TableJob) -> Result<Descr
         columns,
         pieces: pieces.all,
         native: None,
+        has_streams: false,
+        dollars: 0.0,
+        unreadable: None,
         comment: comments.table,
         warnings,
     })

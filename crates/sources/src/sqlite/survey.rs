@@ -91,6 +91,9 @@ impl Survey for SqliteSurvey {
                         ..Piece::default()
                     }],
                     native: None,
+                    has_streams: false,
+                    dollars: 0.0,
+                    unreadable: None,
                     comment: None,
                     warnings: sizes.warnings,
                 })

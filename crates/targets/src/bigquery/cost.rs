@@ -3,6 +3,7 @@
 use sluice_contracts::documents::{Native, Table, TargetType};
 use sluice_contracts::job::WriteDisposition;
 use sluice_runtime::format::thousands;
+use sluice_runtime::google::bigquery::price::{billed_mebibytes, query_dollars};
 
 use super::existing::{ExistingTable, Wanted};
 use super::merge;
@@ -10,12 +11,6 @@ use super::native::Taking;
 use super::partitions::Partitions;
 use super::path::{self, LoadPath, Shape};
 use crate::target::Visibility;
-
-/// Price of what a statement reads.
-/// <https://cloud.google.com/bigquery/pricing#on_demand_pricing>
-const DOLLARS_PER_TIB: f64 = 6.25;
-/// A statement is billed for 10 MiB of each table at least.
-const LEAST_MEBIBYTES: u64 = 10;
 
 /// The way of a planned table, with its price. `visibility` says how the tables of the run become
 /// visible.
@@ -73,7 +68,7 @@ impl Taken<'_> {
             }
             (Taking::Query, Some(all)) => {
                 let read = price(&[self.native.bytes]);
-                let all = thousands(mebibytes(&[all]));
+                let all = thousands(billed_mebibytes(&[all]));
                 format!("a query into a staging table: {read}, of {all} MiB without the filter")
             }
         }
@@ -116,17 +111,6 @@ fn statement(table: &Table, existing: Option<&ExistingTable>) -> (&'static str, 
 
 /// What a statement costs that reads so many bytes of each of several tables.
 fn price(read: &[u64]) -> String {
-    let dollars = dollars(read);
-    format!("about {} MiB (${dollars:.4} on demand)", thousands(mebibytes(read)))
-}
-
-/// The same in US dollars.
-#[expect(clippy::cast_precision_loss, reason = "an estimate")]
-pub(super) fn dollars(read: &[u64]) -> f64 {
-    mebibytes(read) as f64 / f64::from(1 << 20) * DOLLARS_PER_TIB
-}
-
-/// The mebibytes that are billed.
-fn mebibytes(read: &[u64]) -> u64 {
-    read.iter().map(|bytes| bytes.div_ceil(1 << 20).max(LEAST_MEBIBYTES)).sum()
+    let (mebibytes, dollars) = (thousands(billed_mebibytes(read)), query_dollars(read));
+    format!("about {mebibytes} MiB (${dollars:.4} on demand)")
 }

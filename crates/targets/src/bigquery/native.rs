@@ -14,11 +14,10 @@ use serde_json::{Map, Value, json};
 use sluice_contracts::documents::{EngineEstimate, Native, NewTable, Table};
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
-use sluice_runtime::google::bigquery::{BigQueryClient, TableId};
+use sluice_runtime::google::bigquery::{BigQueryClient, TableId, price};
 
 use super::address;
 use super::attempts::AttemptState;
-use super::cost;
 use super::existing::ExistingTable;
 use super::job;
 use super::layout;
@@ -106,7 +105,7 @@ fn estimate(native: &Native, taking: Taking) -> EngineEstimate {
         Taking::Copy => EngineEstimate { seconds: 2.0 * JOB_SECONDS, dollars: 0.0 },
         Taking::Query => EngineEstimate {
             seconds: 2.0 * JOB_SECONDS + native.bytes as f64 / BYTES_PER_SECOND,
-            dollars: cost::dollars(&[native.bytes]),
+            dollars: price::query_dollars(&[native.bytes]),
         },
     }
 }

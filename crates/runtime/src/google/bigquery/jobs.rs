@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sluice_contracts::Result;
 
-use super::BigQueryClient;
 use super::refusal::{CONCURRENT, is_passing};
+use super::{BigQueryClient, TableId};
 
 /// The key of a job. BigQuery accepts each name once: if two callers start a job of one name, only
 /// one of them starts it.
@@ -32,6 +32,8 @@ pub struct JobReport {
     pub rows: Option<u64>,
     /// Rows that a copy or a statement has written.
     pub written: Option<u64>,
+    /// The table that a query writes its rows to.
+    pub writes: Option<TableId>,
     /// The labels that it was started with.
     pub labels: BTreeMap<String, String>,
     /// When it was started, by BigQuery's clock.
@@ -119,6 +121,7 @@ fn report(job: &Value) -> JobReport {
         rows: rows(&statistics["load"]["outputRows"]),
         written: rows(&statistics["copy"]["copiedRows"])
             .or_else(|| rows(&statistics["query"]["numDmlAffectedRows"])),
+        writes: destination(&job["configuration"]["query"]["destinationTable"]),
         labels: labels
             .into_iter()
             .flatten()
@@ -127,4 +130,9 @@ fn report(job: &Value) -> JobReport {
         created: at(&statistics["creationTime"]),
         finished: at(&statistics["endTime"]),
     }
+}
+
+fn destination(table: &Value) -> Option<TableId> {
+    let name = |key: &str| table[key].as_str();
+    TableId::new(name("projectId")?, name("datasetId")?, name("tableId")?).ok()
 }

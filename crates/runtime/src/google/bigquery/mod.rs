@@ -5,7 +5,9 @@
 //! writing back what it read would lose them, and its load job cannot ask for list inference.
 
 mod jobs;
+pub mod price;
 mod queries;
+mod read;
 mod refusal;
 mod table_id;
 #[cfg(test)]
@@ -28,6 +30,7 @@ use refusal::{Refusal, carried_out};
 
 pub use jobs::{JobFailure, JobLabels, JobName, JobReport};
 pub use queries::{DryRun, ListedTable};
+pub use read::{ReadClient, ReadRequest, ReadSession, RowBlock, StreamRows};
 pub use table_id::{TableId, check_dataset};
 pub use token::AccessTokens;
 

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sluice_contracts::documents::RunId;
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::{Error, Kind, Result};
 
-use super::{BigQueryClient, TableId};
+use super::{BigQueryClient, JobLabels, JobName, TableId};
 
 /// How long BigQuery waits with the answer to a query before it says that the query runs still.
 const WAIT: Duration = Duration::from_secs(20);
@@ -80,6 +81,44 @@ impl BigQueryClient {
             location: answer["jobReference"]["location"].as_str().unwrap_or("US").to_owned(),
             fields: fields.cloned().unwrap_or_default(),
         })
+    }
+
+    /// Starts a query whose result BigQuery keeps for a day, and returns the name of its job.
+    pub async fn start_query(&self, project: &str, location: &str, query: &str) -> Result<JobName> {
+        let configuration = json!({"query": query, "useLegacySql": false});
+        let name = JobName {
+            project: project.to_owned(),
+            location: location.to_owned(),
+            id: format!("sluice_read_{}", RunId::generate()),
+        };
+        self.start(&name, &JobLabels::new(), "query", &configuration).await?;
+        Ok(name)
+    }
+
+    /// The table with the result of a query; `None` if it runs still.
+    ///
+    /// # Errors
+    /// If the query failed; `Transient` if it may succeed next time.
+    pub async fn query_result(&self, name: &JobName) -> Result<Option<TableId>> {
+        let what = format!("read the result of query `{}`", name.id);
+        let Some(report) = self.job(name).await? else {
+            return Err(Error::transient(format!("{what}: it was not started")));
+        };
+        match report.failure {
+            Some(failure) if failure.is_passing() => Err(Error::transient(what)
+                .because(format!("BigQuery gave it up, for the reason `{}`", failure.reason))),
+            Some(failure) => Err(Error::data(what)
+                .because(format!("BigQuery refused it, for the reason `{}`", failure.reason))
+                .hint(format!(
+                    "`bq --location={} show -j {}:{}` shows BigQuery's own message",
+                    name.location, name.project, name.id
+                ))),
+            None if report.ended => report
+                .writes
+                .map(Some)
+                .ok_or_else(|| Error::bug(format!("{what}: BigQuery does not say where it is"))),
+            None => Ok(None),
+        }
     }
 
     /// The first column of the only row of a query that reads next to nothing.
