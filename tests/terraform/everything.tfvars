@@ -40,6 +40,7 @@ publishers                = ["serviceAccount:web@shop-prod.iam.gserviceaccount.c
 region                    = "europe-west3"
 run_deadline_hours        = 36
 run_retention_days        = 30
+source_datasets           = ["events", "web-prod.analytics"]
 source_files              = { "/certificates/shop/ca.pem" = "shop-ca" }
 source_secrets            = { SOURCE_URL = "shop-url", DB_PASSWORD = "crm-password" }
 source_tls                = "verify-ca"

@@ -380,7 +380,12 @@ impl<'a> Attempts<'a> {
         if let Some(load) = self.owner.loads.first() {
             labels.insert("sluice_job".to_owned(), label_value(&load.job));
         }
-        labels.extend(row_counts::labels(self.owner.loads));
+        // What fills a staging table by a query does not know the rows beforehand.
+        let is_open =
+            |load: &Load| load.native.is_some() && matches!(self.writes, Writes::Staging(_));
+        if !self.owner.loads.iter().any(is_open) {
+            labels.extend(row_counts::labels(self.owner.loads));
+        }
         labels
     }
 }

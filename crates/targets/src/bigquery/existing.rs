@@ -1,5 +1,6 @@
 //! A table as it is before a load.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use sluice_contracts::documents::{
     Column, NewTable, SchemaChanges, Table, TargetType, bigquery_field,
@@ -103,9 +104,10 @@ impl ExistingTable {
         requires(&self.table) || self.table.get("timePartitioning").is_some_and(requires)
     }
 
-    /// When it is deleted by itself, in milliseconds since 1970.
-    pub(super) fn expiration(&self) -> Option<&str> {
-        self.table.get("expirationTime").and_then(Value::as_str)
+    /// When it is deleted by itself.
+    pub(super) fn expires(&self) -> Option<DateTime<Utc>> {
+        let milliseconds = text(&self.table, "expirationTime").parse().ok()?;
+        DateTime::from_timestamp_millis(milliseconds)
     }
 
     /// How often it was loaded today, as far as Sluice has counted.

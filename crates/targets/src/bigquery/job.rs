@@ -1,5 +1,6 @@
 //! What BigQuery is asked to do with the parts of a table.
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 use sluice_contracts::documents::{Column, Part};
 use sluice_contracts::job::WriteDisposition;
@@ -137,8 +138,8 @@ pub(super) fn copy(
         "writeDisposition": write.disposition(),
     });
     keep_encryption(&mut configuration, existing);
-    if let Some(expiration) = existing.and_then(ExistingTable::expiration) {
-        configuration["destinationExpirationTime"] = expiration.into();
+    if let Some(expiration) = existing.and_then(ExistingTable::expires) {
+        configuration["destinationExpirationTime"] = as_copies_have_it(expiration).into();
     }
     configuration
 }
@@ -262,6 +263,11 @@ fn keep_layout(configuration: &mut Value, existing: Option<&ExistingTable>, writ
         configuration[key.as_str()] = value;
     }
     keep_encryption(configuration, Some(existing));
+}
+
+/// A time as a copy's configuration has it: a table has milliseconds in its place.
+pub(super) fn as_copies_have_it(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 pub(super) fn keep_encryption(configuration: &mut Value, existing: Option<&ExistingTable>) {

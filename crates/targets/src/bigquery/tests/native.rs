@@ -1,0 +1,230 @@
+//! Rows that BigQuery takes from tables of its own, word for word.
+
+use serde_json::{Value, json};
+use sluice_contracts::documents::{Native, NewTable, RunId, Table, TargetType};
+use sluice_contracts::job::WriteDisposition::{self, Append, Empty, Merge, Truncate};
+
+use super::check::table as planned;
+use super::recorder::Recorder;
+use super::requests::assert_asked;
+use super::{ID, advance, columns, load, loaded, visibility};
+use crate::target::{Load, NativeAnswer, Target as _, Visibility};
+
+/// The table that is copied.
+pub(super) fn source() -> Value {
+    json!({
+        "type": "TABLE",
+        "numRows": "3",
+        "timePartitioning": {"type": "DAY"},
+        "labels": {"team": "lake", "sluice_writer": "sluice_another_0_0"},
+        "schema": {"fields": [
+            {"name": "id", "type": "INTEGER", "description": "theirs", "policyTags": {"names": ["p"]}},
+        ]},
+    })
+}
+
+fn native() -> Native {
+    Native {
+        at: chrono::DateTime::from_timestamp_millis(1_790_000_000_123),
+        location: "EU".to_owned(),
+        copied: vec!["shop.sales.source".to_owned()],
+        rows: Some(3),
+        bytes: 7 << 30,
+        unfiltered: None,
+    }
+}
+
+const STATEMENT: &str = "SELECT `id` FROM `shop`.`sales`.`source`";
+
+/// A load of the rows of that table.
+pub(super) async fn natively(disposition: WriteDisposition) -> Load {
+    let load = load(disposition, columns(&[ID])).await;
+    Load { parts: Vec::new(), rows: 0, native: Some((STATEMENT.to_owned(), native())), ..load }
+}
+
+/// A recorder that knows the source.
+fn recorder() -> Recorder {
+    let recorder = Recorder::default();
+    recorder.knows("source", source());
+    recorder
+}
+
+#[tokio::test]
+async fn a_table_that_does_not_exist_is_a_copy_of_the_source() {
+    let recorder = recorder();
+    let mut load = natively(Truncate).await;
+    load.columns[0].description = Some("ours".to_owned());
+    load.new_table.description = Some("all orders".to_owned());
+    assert_eq!(loaded(&recorder, &load).await.rows, 3);
+    assert_asked!("native_copy", recorder);
+}
+
+#[tokio::test]
+async fn a_table_that_lies_as_its_source_does_keeps_all_but_its_rows() {
+    let recorder = recorder();
+    let mut table = source();
+    table["schema"]["fields"][0]["description"] = "ours".into();
+    table["description"] = "kept".into();
+    table["expirationTime"] = "1890000000000".into();
+    recorder.stands(table);
+    loaded(&recorder, &natively(Truncate).await).await;
+    assert_asked!("native_copy_over", recorder);
+}
+
+#[tokio::test]
+async fn a_table_that_lies_otherwise_is_filled_by_a_query() {
+    for (what, more) in [
+        ("layout", json!({"timePartitioning": {"type": "HOUR"}})),
+        (
+            "columns",
+            json!({"schema": {"fields": [{"name": "id", "type": "INTEGER", "mode": "REQUIRED"}]}}),
+        ),
+    ] {
+        let recorder = recorder();
+        let mut table = source();
+        for (key, value) in more.as_object().unwrap() {
+            table[key] = value.clone();
+        }
+        recorder.stands(table);
+        let mut load = natively(Truncate).await;
+        load.columns[0].nullable = Some(false);
+        loaded(&recorder, &load).await;
+        assert_asked!(format!("native_query_for_other_{what}"), recorder);
+    }
+}
+
+#[tokio::test]
+async fn what_the_job_makes_otherwise_is_filled_by_a_query() {
+    let recorder = recorder();
+    let mut load = natively(Empty).await;
+    load.new_table.cluster_by = vec!["id".to_owned()];
+    loaded(&recorder, &load).await;
+    assert_asked!("native_query_for_a_new_table", recorder);
+}
+
+#[tokio::test]
+async fn rows_are_appended_merged_and_moved_with_other_tables() {
+    for (name, disposition, seen) in [
+        ("native_append", Append, visibility(false)),
+        ("native_merge", Merge, visibility(false)),
+        ("native_in_turn", Truncate, visibility(true)),
+    ] {
+        let recorder = recorder();
+        recorder.stands(source());
+        let mut load = natively(disposition).await;
+        load.visibility = seen;
+        if disposition == Merge {
+            load.key = vec!["id".to_owned()];
+        }
+        loaded(&recorder, &load).await;
+        assert_asked!(name, recorder);
+    }
+}
+
+/// A document lies in the staging table as a document: nothing is parsed.
+#[tokio::test]
+async fn no_staged_value_is_converted() {
+    let recorder = recorder();
+    recorder.stands(json!({"schema": {"fields": [
+        {"name": "id", "type": "INTEGER"}, {"name": "doc", "type": "JSON"},
+    ]}}));
+    let mut load = natively(Merge).await;
+    load.columns = columns(&[ID, ("doc", TargetType::Json)]);
+    load.key = vec!["id".to_owned()];
+    loaded(&recorder, &load).await;
+    let asked = recorder.asked().to_string();
+    assert!(asked.contains("MERGE") && !asked.contains("PARSE_JSON"), "{asked}");
+}
+
+#[tokio::test]
+async fn counts_that_differ_leave_the_table_as_it_is() {
+    for (counted, planned, written) in [(2, None, 3), (3, Some(4), 3), (3, Some(3), 2)] {
+        let recorder = recorder();
+        recorder.counts(counted);
+        let rows = json!({"copiedRows": written.to_string()});
+        recorder.ends(json!({"status": {"state": "DONE"}, "statistics": {"copy": rows}}));
+        let target = recorder.serve().await;
+        let mut load = natively(Truncate).await;
+        load.native.as_mut().unwrap().1.rows = planned;
+        let error = advance(&target, &load).await.unwrap_err();
+        let said = error.chain();
+        assert!(said.contains(&format!("a copy has {counted} rows")), "{said}");
+        // What the table's claim starts has no effect.
+        let asked = recorder.asked().to_string();
+        assert!(!asked.contains(r#""tableId":"orders""#), "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_the_copy_does_not_fit_any_more_is_said() {
+    let recorder = recorder();
+    recorder.stands(json!({"schema": {"fields": [{"name": "id", "type": "INTEGER"}]}}));
+    let target = recorder.serve().await;
+    let mut load = natively(Truncate).await;
+    load.native.as_mut().unwrap().1.location = "US".to_owned();
+    let error = advance(&target, &load).await.unwrap_err();
+    assert!(error.chain().contains("they lie in `US`, and the target in `EU`"), "{error:?}");
+    let asked = recorder.asked();
+    assert_eq!(asked, json!([]));
+}
+
+/// A planned table.
+fn table(disposition: WriteDisposition) -> Table {
+    Table {
+        statement: Some(STATEMENT.to_owned()),
+        native: Some(native()),
+        units: 0,
+        bytes: 7 << 30,
+        ..planned(disposition, &[ID])
+    }
+}
+
+async fn said(recorder: &Recorder, table: &Table, visibility: Visibility) -> String {
+    let target = recorder.serve().await;
+    let answer = match target.native(table).await.unwrap() {
+        NativeAnswer::Takes { how, estimate } => {
+            format!("{how}, {:.0} s, ${:.4}", estimate.seconds, estimate.dollars)
+        }
+        NativeAnswer::Refuses(why) => return why,
+    };
+    let admitted = target.check(RunId::generate(), table, visibility).await.unwrap();
+    assert_eq!(admitted.warnings, Vec::<String>::new());
+    format!("{answer}: {}", admitted.way.unwrap())
+}
+
+#[tokio::test]
+async fn a_plan_says_how_bigquery_takes_the_rows_and_what_that_costs() {
+    let of_new = |cluster_by: &[&str]| NewTable {
+        cluster_by: cluster_by.iter().map(|&name| name.to_owned()).collect(),
+        ..NewTable::default()
+    };
+    let recorder = recorder();
+    let mut whole = table(Truncate);
+    let free = "a copy, 10 s, $0.0000: a copy into a staging table, free of charge, and a copy of \
+                that, free of charge";
+    assert_eq!(said(&recorder, &whole, Visibility::Each).await, free);
+    whole.native.as_mut().unwrap().location = "US".to_owned();
+    let far = said(&recorder, &whole, Visibility::Each).await;
+    assert!(far.contains("a copy across regions") && far.contains("2,000 a day, 100"), "{far}");
+    whole.write.new_table = of_new(&["id"]);
+    assert_eq!(
+        said(&recorder, &whole, Visibility::Each).await,
+        "a query of BigQuery reads and writes one location: the source lies in `US`, and the target \
+         in `EU`"
+    );
+    let native = whole.native.as_mut().unwrap();
+    (native.location, native.unfiltered) = ("EU".to_owned(), Some(70 << 30));
+    assert_eq!(
+        said(&recorder, &whole, Visibility::Each).await,
+        "a query, 18 s, $0.0427: a query into a staging table: about 7,168 MiB ($0.0427 on demand), of \
+         71,680 MiB without the filter, and a copy of that, free of charge"
+    );
+    recorder.stands(source());
+    let mut merged = table(Merge);
+    merged.write.key = vec!["id".to_owned()];
+    let merge = said(&recorder, &merged, Visibility::Each).await;
+    assert!(
+        merge.starts_with("a copy, 10 s") && merge.contains("and a MERGE that reads"),
+        "{merge}"
+    );
+}
