@@ -25,8 +25,9 @@ locals {
     loader  = "roles/bigquery.dataEditor"
     planner = "roles/bigquery.metadataViewer"
   }
-  _job_roles = ["roles/run.jobsExecutorWithOverrides", "roles/run.viewer"]
-  _launchers = ["loader", "planner"]
+  _job_roles    = ["roles/run.jobsExecutorWithOverrides", "roles/run.viewer"]
+  _launchers    = ["loader", "planner"]
+  _reader_roles = ["roles/bigquery.jobUser", "roles/bigquery.readSessionUser"]
 
   # `dataset` lies in the project of the deployment.
   _datasets = {
@@ -34,6 +35,15 @@ locals {
       project = length(split(".", name)) == 2 ? split(".", name)[0] : var.project_id
       dataset = reverse(split(".", name))[0]
     }
+  }
+
+  # By their full names, which the planner compares. A project's own name may have
+  # dots.
+  source_datasets = {
+    for name in toset([
+      for name in var.source_datasets :
+      strcontains(name, ".") ? name : "${var.project_id}.${name}"
+    ]) : name => regex("^(?P<project>.+)\\.(?P<dataset>[^.]+)$", name)
   }
 
   # Callers of each service: those of Sluice itself, and the operator's.
@@ -176,6 +186,35 @@ resource "google_project_iam_member" "bigquery" {
   project = each.key
   role    = "roles/bigquery.jobUser"
   member  = google_service_account.this["loader"].member
+}
+
+# Reading a source: the loader by copies and queries, which run in the project of
+# the target's dataset, the planner and the tasks by queries and streams.
+resource "google_bigquery_dataset_iam_member" "source" {
+  for_each = {
+    for pair in setproduct(["extractor", "loader", "planner"], keys(local.source_datasets)) :
+    "${pair[0]} ${pair[1]}" => { account = pair[0], dataset = pair[1] }
+  }
+
+  project    = local.source_datasets[each.value.dataset].project
+  dataset_id = local.source_datasets[each.value.dataset].dataset
+  role       = "roles/bigquery.dataViewer"
+  member     = google_service_account.this[each.value.account].member
+}
+
+# These queries and streams are started in the project of the deployment, which
+# pays for them, wherever the source lies. A job whose source lies elsewhere names
+# it as its `billing_project`.
+resource "google_project_iam_member" "bigquery_source" {
+  for_each = {
+    for pair in setproduct(local.source_readers, local._reader_roles) :
+    "${pair[0]} ${pair[1]}" => { account = pair[0], role = pair[1] }
+    if length(local.source_datasets) > 0
+  }
+
+  project = var.project_id
+  role    = each.value.role
+  member  = google_service_account.this[each.value.account].member
 }
 
 # Cloud SQL, which has no rights on an instance but by a condition.

@@ -23,6 +23,7 @@ locals {
       "secretmanager.googleapis.com",
       "storage.googleapis.com",
     ],
+    length(local.source_datasets) > 0 ? ["bigquerystorage.googleapis.com"] : [],
     length(local.cloud_sql) > 0 ? ["sqladmin.googleapis.com"] : [],
     var.network == null ? [] : ["compute.googleapis.com"],
   )

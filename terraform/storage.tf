@@ -32,6 +32,18 @@ locals {
     ])
   }
 
+  # What the URL of each job's source names, if that is in BigQuery. What a
+  # variable names, only the planner knows.
+  _source_paths = {
+    for name, job in local.jobs :
+    name => try(regex("^bigquery://([^?#$]*)(?:[?#].*)?$", job.source.url)[0], null)
+  }
+  # Its dataset, as `source_datasets` names it.
+  _job_source_datasets = {
+    for name, path in local._source_paths :
+    name => try(join(".", regex("^([^/]+)/([^/]+)", path)), null)
+  }
+
   # The URL of each job's target, if it has one.
   _target_urls = {
     for name, job in local.jobs :
@@ -208,6 +220,26 @@ resource "google_storage_bucket_object" "job" {
         "Job file `${each.key}.yaml`: its target lies in the dataset",
         "`${try(coalesce(local._target_datasets[each.key]), "")}`, which `datasets` does not have:",
         "nothing may load into it. Add it to `datasets`, or correct the target.",
+      ])
+    }
+    precondition {
+      condition = (
+        local._source_paths[each.key] == null || local._job_source_datasets[each.key] != null
+      )
+      error_message = join(" ", [
+        "Job file `${each.key}.yaml`: its source names no dataset. It is",
+        "`bigquery://PROJECT/DATASET`, and the dataset is one of `source_datasets`.",
+      ])
+    }
+    precondition {
+      condition = (
+        local._job_source_datasets[each.key] == null
+        || try(contains(keys(local.source_datasets), local._job_source_datasets[each.key]), false)
+      )
+      error_message = join(" ", [
+        "Job file `${each.key}.yaml`: its source lies in the dataset",
+        "`${try(coalesce(local._job_source_datasets[each.key]), "")}`, which `source_datasets`",
+        "does not have: no job may read it. Add it to `source_datasets`, or correct the source.",
       ])
     }
     precondition {

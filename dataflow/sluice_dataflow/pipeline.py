@@ -1,16 +1,30 @@
 """The pipeline of an order."""
 
 import logging
+import os
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions
+from apache_beam.options.pipeline_options import (
+    DebugOptions,
+    GoogleCloudOptions,
+    PipelineOptions,
+    SetupOptions,
+    StandardOptions,
+    WorkerOptions,
+)
 
-from sluice_dataflow import files, newest, order as orders, rows, storage
+from sluice_dataflow import files, newest, rows, storage
+from sluice_dataflow import order as orders
 from sluice_dataflow.commit import commit
+from sluice_dataflow.failure import Failure
 from sluice_dataflow.files import WriteShards
 from sluice_dataflow.order import Order
 from sluice_dataflow.parts import ReadParts
+from sluice_dataflow.postgres import ReadUnits
+
+# The image that this runs in; see the Dockerfile.
+IMAGE = "SLUICE_DATAFLOW_IMAGE"
 
 
 class OrderOptions(PipelineOptions):
@@ -28,8 +42,8 @@ def run(arguments: list[str] | None = None):
     order = orders.read(url)
     google = options.view_as(GoogleCloudOptions)
     google.job_name = google.job_name or order.job
-    # What this module imports is part of the image, so nothing of the launcher's memory is sent.
-    options.view_as(SetupOptions).save_main_session = False
+    if "Dataflow" in (options.view_as(StandardOptions).runner or ""):
+        _set_up_workers(options)
     pipeline = beam.Pipeline(options=options)
     if storage.exists(order.result):
         # Whoever launches a template expects a job. This one does nothing.
@@ -41,6 +55,23 @@ def run(arguments: list[str] | None = None):
     # The launcher of a template is not to wait for the job. A runner on this machine ends with the process.
     if not hasattr(ended, "job_id"):
         ended.wait_until_finish()
+
+
+def _set_up_workers(options: PipelineOptions):
+    """Gives the workers the launcher's own image, which has all packages, so nothing is sent to them or installed."""
+    workers, setup = options.view_as(WorkerOptions), options.view_as(SetupOptions)
+    workers.sdk_container_image = workers.sdk_container_image or os.environ.get(IMAGE)
+    if not workers.sdk_container_image:
+        raise Failure(
+            "launch the pipeline: nothing says which image the workers have",
+            "give the parameter `sdk_container_image`, or build the image with its name",
+        )
+    # Each thread keeps up to 100,000 rows, one of each key, until Beam sends them on: with Dataflow's twelve threads for
+    # each processor, wide rows would not fit in its memory. More threads than two are no faster, for they share Python.
+    debug = options.view_as(DebugOptions)
+    debug.number_of_worker_harness_threads = debug.number_of_worker_harness_threads or 2
+    setup.sdk_location = "container"
+    setup.save_main_session = False
 
 
 def build(pipeline: beam.Pipeline, url: str, plan: Order):
@@ -61,7 +92,9 @@ def build(pipeline: beam.Pipeline, url: str, plan: Order):
             | "Encode" >> beam.FlatMap(_keyed, plan).with_output_types(tuple[bytes, tuple[bytes, bytes]])
             | "Newest" >> beam.CombinePerKey(newest.TakeNewest())
         )
-        ties = winners | "Ties" >> beam.Map(lambda winner: int(winner[1][2] > 1)) | "Sum ties" >> beam.CombineGlobally(sum)
+        ties = (
+            winners | "Ties" >> beam.Map(lambda winner: int(winner[1][2] > 1)) | "Sum ties" >> beam.CombineGlobally(sum)
+        )
         written = winners | "Shard" >> beam.Map(_sharded, files.shards(plan)).with_output_types(tuple[int, bytes])
         written |= "Write" >> WriteShards(plan, packed=False)
     (
@@ -78,7 +111,7 @@ def build(pipeline: beam.Pipeline, url: str, plan: Order):
 
 
 def _reader(url: str, plan: Order) -> beam.PTransform:
-    return ReadParts(url, plan)
+    return ReadParts(url, plan) if plan.source is None else ReadUnits(url, plan)
 
 
 def _packed(placed: tuple[str, pa.RecordBatch], shards: int) -> tuple[int, bytes]:
@@ -90,7 +123,8 @@ def _keyed(placed: tuple[str, pa.RecordBatch], plan: Order):
     """Each row with its key and its order value."""
     _, batch = placed
     keys = newest.keys(batch, plan.dedup.keys)
-    return zip(keys, zip(newest.ranks(batch.column(plan.dedup.order)), rows.encode(batch)))
+    newness = zip(newest.ranks(batch.column(plan.dedup.order)), rows.encode(batch), strict=True)
+    return zip(keys, newness, strict=True)
 
 
 def _sharded(winner: tuple[bytes, newest.Newest], shards: int) -> tuple[int, bytes]:

@@ -23,7 +23,9 @@ def encode(batch: pa.RecordBatch) -> list[bytes]:
 def decode(rows: Sequence[bytes], schema: pa.Schema) -> pa.RecordBatch:
     """The rows that these bytes are."""
     columns = zip(*map(marshal.loads, rows), strict=True) if rows else [()] * len(schema)
-    return pa.RecordBatch.from_arrays([build(values, field.type) for values, field in zip(columns, schema)], schema=schema)
+    return pa.RecordBatch.from_arrays(
+        [build(values, field.type) for values, field in zip(columns, schema)], schema=schema
+    )
 
 
 def plain(array: pa.Array) -> list:
@@ -38,7 +40,11 @@ def plain(array: pa.Array) -> list:
     if kinds.is_struct(kind):
         fields = zip(*(plain(array.field(at)) for at in range(kind.num_fields)), strict=True)
         return [row if whole else None for row, whole in zip(fields, array.is_valid().to_pylist())]
-    return pa.Array.from_buffers(_plain_type(kind), len(array), array.buffers(), offset=array.offset).to_pylist()
+    array = pa.Array.from_buffers(_plain_type(kind), len(array), array.buffers(), offset=array.offset)
+    if kinds.is_fixed_size_binary(array.type):
+        # Python gets bytes of a length each thirty times faster than bytes of one length.
+        array = array.cast(pa.binary())
+    return array.to_pylist()
 
 
 def build(values: Sequence, kind: pa.DataType) -> pa.Array:

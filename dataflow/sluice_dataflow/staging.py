@@ -23,7 +23,14 @@ ENDPOINT = "SLUICE_BIGQUERY_ENDPOINT"
 KEPT = datetime.timedelta(days=1)
 # Reasons of a failure that the same job may not have again.
 # <https://cloud.google.com/bigquery/docs/error-messages#errortable>
-PASSING = {"backendError", "internalError", "jobBackendError", "jobInternalError", "rateLimitExceeded", "jobRateLimitExceeded"}
+PASSING = {
+    "backendError",
+    "internalError",
+    "jobBackendError",
+    "jobInternalError",
+    "rateLimitExceeded",
+    "jobRateLimitExceeded",
+}
 # Jobs that are started by one try of this step.
 MOST_JOBS = 5
 # Seconds before the second job of a try; each pause is twice as long as the one before.
@@ -33,8 +40,8 @@ PAUSE = 10
 def load(plan: Order, files: list[File]) -> int:
     """Makes the staging table hold exactly the rows of the files, whatever it held. Returns how many there are.
 
-    The number of the order's jobs goes up when one has failed. One that exists and has not failed is taken for ours: the
-    order is the same, and so are the rows.
+    The number of the order's jobs goes up when one has failed. One that exists and has not failed is taken for ours:
+    the order is the same, and so are the rows.
     """
     client = _client(plan)
     table = _make_table(client, plan)
@@ -46,7 +53,11 @@ def load(plan: Order, files: list[File]) -> int:
         name = f"sluice_{plan.run}_{plan.table}_dataflow_{plan.generation}_{number}"
         try:
             job = client.load_table_from_uri(
-                [file.url for file in files], table, job_id=name, location=plan.staging.location, job_config=_config(plan)
+                [file.url for file in files],
+                table,
+                job_id=name,
+                location=plan.staging.location,
+                job_config=_config(plan),
             )
             ours = True
         except exceptions.Conflict:
@@ -81,7 +92,10 @@ def _make_table(client: bigquery.Client, plan: Order) -> bigquery.Table:
 def _rows_of_empty(client: bigquery.Client, plan: Order) -> int:
     rows = client.get_table(str(plan.staging)).num_rows
     if rows:
-        raise Failure(f"load `{plan.staging}`: the order has no rows, and the table has {rows}", "delete the table, and move the source's table again")
+        raise Failure(
+            f"load `{plan.staging}`: the order has no rows, and the table has {rows}",
+            "delete the table, and move the source's table again",
+        )
     return 0
 
 
@@ -110,7 +124,10 @@ def _existing(client: bigquery.Client, plan: Order, name: str) -> bigquery.LoadJ
     job = client.get_job(name, location=plan.staging.location)
     destination = getattr(job, "destination", None)
     if not isinstance(job, bigquery.LoadJob) or destination.to_api_repr()["tableId"] != plan.staging.table:
-        raise Failure(f"load `{plan.staging}`: job `{name}` exists, and it fills no such table", "start the run again: it gets names of its own")
+        raise Failure(
+            f"load `{plan.staging}`: job `{name}` exists, and it fills no such table",
+            "start the run again: it gets names of its own",
+        )
     return job
 
 

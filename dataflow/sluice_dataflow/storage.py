@@ -4,8 +4,8 @@ Beam's own file systems know no `file://` and cannot create an object only where
 used directly. It takes `STORAGE_EMULATOR_HOST` as its address where that is set.
 """
 
-import functools
 import pathlib
+import threading
 from typing import BinaryIO
 
 from google.api_core import exceptions
@@ -16,11 +16,14 @@ from sluice_dataflow.failure import Failure
 # Bytes that a reader fetches at a time, and a writer sends.
 CHUNK = 16 << 20
 
+_threads = threading.local()
 
-@functools.cache
+
 def _client() -> storage.Client:
-    """One client a process: it keeps its connections and its token."""
-    return storage.Client()
+    """One client a thread: it keeps its connections, which threads cannot share, and its token."""
+    if not hasattr(_threads, "client"):
+        _threads.client = storage.Client()
+    return _threads.client
 
 
 def _blob(url: str) -> storage.Blob:
@@ -61,7 +64,7 @@ def reader(url: str) -> BinaryIO:
         blob = _blob(url)
         # The generation is fixed here, so that all chunks are of one object.
         blob.reload()
-        return _client().bucket(blob.bucket.name).blob(blob.name, generation=blob.generation).open("rb", chunk_size=CHUNK)
+        return blob.bucket.blob(blob.name, generation=blob.generation).open("rb", chunk_size=CHUNK)
     except (FileNotFoundError, exceptions.NotFound):
         raise missing(url) from None
 

@@ -5,6 +5,8 @@ import random
 import psycopg
 from cases import CASES, Case
 
+ROWS = 60
+
 
 def usable(connection: psycopg.Connection) -> list[Case]:
     """The cases whose type and values this server has, and that Sluice does not refuse."""
@@ -23,29 +25,27 @@ def usable(connection: psycopg.Connection) -> list[Case]:
     return found
 
 
-def make(connection: psycopg.Connection, cases: list[Case], rows: int, name: str = "every"):
-    """Makes the table: each column has the extremes of its type, then generated values; NULL in the last row."""
+def make(connection: psycopg.Connection, cases: list[Case]):
+    """Makes the table `every`: each column has the extremes of its type, then generated values, and NULL in the last."""
     sources = {case.name: random.Random(case.name) for case in cases}
 
     def value(case, row):
-        if row == rows - 1:
+        if row == ROWS - 1:
             return None
         if row < len(case.values) or not case.more:
             return case.values[row % len(case.values)] if case.values else None
         return case.more(sources[case.name]).replace("\0", "")
 
     declared = ", ".join(f'"{case.name}" {case.declared}' for case in cases)
-    connection.execute(f"CREATE TABLE {name} (id int8 PRIMARY KEY, {declared})")
+    connection.execute(f"CREATE TABLE every (id int8 PRIMARY KEY, {declared})")
     places = ", ".join((case.through or "{}").format("%s") for case in cases)
     with connection.cursor() as cursor:
         cursor.executemany(
-            f"INSERT INTO {name} VALUES (%s, {places})",
-            ([row, *(value(case, row) for case in cases)] for row in range(rows)),
+            f"INSERT INTO every VALUES (%s, {places})",
+            ([row, *(value(case, row) for case in cases)] for row in range(ROWS)),
         )
 
 
 def asked(cases: list[Case]) -> dict:
     """What the job says of the columns: values that the target cannot hold become NULL."""
-    return {
-        case.name: {"on_invalid": "null"} | ({"type": case.wanted} if case.wanted else {}) for case in cases
-    }
+    return {case.name: {"on_invalid": "null"} | ({"type": case.wanted} if case.wanted else {}) for case in cases}

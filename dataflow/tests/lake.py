@@ -39,17 +39,16 @@ class Lake:
 
     storage: Storage
     warehouse: Warehouse
+    folder: pathlib.Path
 
-    def url(self, path: pathlib.Path) -> str:
-        return f"gs://{BUCKET}/{path.relative_to(self.storage.bucket)}"
-
-    def path(self, url: str) -> pathlib.Path:
-        return self.storage.bucket / url.removeprefix(f"gs://{BUCKET}/")
+    def upload(self, content: bytes, name: str) -> str:
+        """Makes an object of a name that no other has, and returns its URL."""
+        return self.storage.upload(content, f"{next(COUNTER):05}/{name}")
 
     def move(self, postgres: Postgres, table: str, **job) -> Table:
         """Has Sluice move a table, or as much of it as the job says."""
-        folder = self.storage.bucket / f"tables/{next(COUNTER)}"
-        folder.mkdir(parents=True)
+        folder = self.folder / f"moved-{next(COUNTER)}"
+        folder.mkdir()
         document = {
             "name": "dataflow",
             "source": {"url": "${SOURCE_URL}", "table": f"public.{table}"},
@@ -82,21 +81,23 @@ class Lake:
             "job": f"sluice-{run}-0",
             "columns": table.columns,
             "schema": staging_schema(table.columns),
-            "parts": [self.url(part) for part in table.parts],
+            "parts": [self.upload(part.read_bytes(), part.name) for part in table.parts],
             "rows": sum(pq.read_metadata(part).num_rows for part in table.parts),
             "bytes": sum(part.stat().st_size for part in table.parts),
             "dedup": None,
-            "staging": {"project": PROJECT, "dataset": DATASET, "table": f"staging_{run.replace('-', '')}", "location": "US"},
+            "staging": {
+                "project": PROJECT,
+                "dataset": DATASET,
+                "table": f"staging_{run.replace('-', '')}",
+                "location": "US",
+            },
             "output": f"gs://{BUCKET}/runs/{run}/dataflow/0/",
         }
         return {key: value for key, value in {**document, **changes}.items() if value is not ...}
 
     def write(self, order: dict) -> str:
         """Writes an order, and returns its URL."""
-        path = self.storage.bucket / f"orders/{next(COUNTER)}.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(order))
-        return self.url(path)
+        return self.upload(json.dumps(order).encode(), "order.json")
 
     def carry_out(self, order: dict) -> dict:
         """Carries an order out, and returns its result."""
@@ -104,11 +105,11 @@ class Lake:
         return self.result(order)
 
     def result(self, order: dict) -> dict | None:
-        path = self.path(order["output"]) / "result.json"
+        path = self.storage.path(order["output"]) / "result.json"
         return json.loads(path.read_text()) if path.exists() else None
 
     def files(self, order: dict) -> list[pathlib.Path]:
-        return sorted(self.path(order["output"]).glob("*.parquet"))
+        return sorted(self.storage.path(order["output"]).glob("*.parquet"))
 
     def jobs(self, order: dict) -> list:
         """The load jobs of an order, by number."""
@@ -142,10 +143,9 @@ def staging_schema(columns: list[dict]) -> list[dict]:
     return schema
 
 
-def write(folder: pathlib.Path, columns: list[dict], *tables: pa.Table) -> Table:
+def write(folder: pathlib.Path, columns: list[dict], *tables: pa.Table, group: int | None = None) -> Table:
     """Parts that no program of Sluice's has written, for what its sources do not give here."""
-    folder.mkdir(parents=True)
-    parts = [folder / f"{at:05}.parquet" for at in range(len(tables))]
+    parts = [folder / f"{next(COUNTER):05}.parquet" for _ in tables]
     for part, table in zip(parts, tables):
-        pq.write_table(table, part)
+        pq.write_table(table, part, row_group_size=group)
     return Table(columns, parts)

@@ -3,7 +3,6 @@
 import os
 import pathlib
 import pwd
-import shutil
 import socket
 import subprocess
 import time
@@ -12,7 +11,7 @@ import urllib.request
 
 import psycopg
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import bigquery
+from google.cloud import bigquery, storage
 
 from needs import needs
 
@@ -49,9 +48,19 @@ class Postgres:
         if os.getuid() == 0:
             user = pwd.getpwnam("postgres")
             os.chown(data, user.pw_uid, user.pw_gid)
-            as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "env", "HOME=/tmp"]
+            as_user = [
+                "setpriv",
+                f"--reuid={user.pw_uid}",
+                f"--regid={user.pw_gid}",
+                "--clear-groups",
+                "env",
+                "HOME=/tmp",
+            ]
         log = data / "log"
-        run = lambda *command: subprocess.run([*as_user, *command], check=True, capture_output=True, cwd="/")
+
+        def run(*command):
+            subprocess.run([*as_user, *command], check=True, capture_output=True, cwd="/")
+
         run(programs / "initdb", "-D", data / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
         options = f"-p {POSTGRES_PORT} -h 127.0.0.1 -k {data} -c fsync=off -c max_wal_size=4GB"
         # Its output must not be captured: the server keeps the pipe open.
@@ -102,14 +111,26 @@ class Storage(Program):
 
     def __init__(self, folder: pathlib.Path):
         self.root = folder / "objects"
-        self.bucket = self.root / BUCKET
-        self.bucket.mkdir(parents=True)
+        self.root.mkdir()
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = [needs("TEST_FAKE_GCS", "fake-gcs-server"), "-scheme", "http", "-host", "127.0.0.1", "-port", port]
         command += ["-backend", "filesystem", "-log-level", "error", "-filesystem-root", self.root]
-        super().__init__([*command, "-external-url", self.url, "-public-host", f"127.0.0.1:{port}"], folder / "storage.log")
+        super().__init__(
+            [*command, "-external-url", self.url, "-public-host", f"127.0.0.1:{port}"], folder / "storage.log"
+        )
         self.wait_for(f"{self.url}/storage/v1/b/{BUCKET}")
+        client = storage.Client("shop", AnonymousCredentials(), client_options={"api_endpoint": self.url})
+        self._bucket = client.create_bucket(BUCKET)
+
+    def upload(self, content: bytes, name: str) -> str:
+        """Makes an object, and returns its URL. The server knows none that is only a file."""
+        self._bucket.blob(name).upload_from_string(content)
+        return f"gs://{BUCKET}/{name}"
+
+    def path(self, url: str) -> pathlib.Path:
+        """Where the server keeps an object."""
+        return self.root / url.removeprefix("gs://")
 
 
 class Warehouse(Program):
@@ -137,7 +158,3 @@ class Warehouse(Program):
 
     def has(self, table: str) -> bool:
         return table in {item.table_id for item in self.client.list_tables(DATASET)}
-
-
-def delete(folder: pathlib.Path):
-    shutil.rmtree(folder, ignore_errors=True)

@@ -567,6 +567,108 @@ run "a_login_alone_needs_the_api_and_no_socket" {
   }
 }
 
+run "datasets_are_read_where_they_lie_and_paid_for_here" {
+  command = apply
+
+  variables {
+    source_datasets = ["web-prod.analytics", "events", "shop-prod.events"]
+  }
+
+  assert {
+    condition = toset([
+      for key, bound in google_bigquery_dataset_iam_member.source :
+      "${split(" ", key)[0]}: ${bound.role}: ${bound.project}.${bound.dataset_id}"
+      if bound.member == google_service_account.this[split(" ", key)[0]].member
+      ]) == toset(flatten([
+        for account in ["extractor", "loader", "planner"] : [
+          for dataset in ["shop-prod.events", "web-prod.analytics"] :
+          "${account}: roles/bigquery.dataViewer: ${dataset}"
+        ]
+    ])) && length(google_bigquery_dataset_iam_member.source) == 6
+    error_message = "A program may not read a dataset, or may do something else with it."
+  }
+  assert {
+    condition = toset([
+      for key, bound in google_project_iam_member.bigquery_source :
+      "${split(" ", key)[0]}: ${bound.role}: ${bound.project}"
+      if bound.member == google_service_account.this[split(" ", key)[0]].member
+      ]) == toset([
+      "extractor: roles/bigquery.jobUser: shop-prod",
+      "extractor: roles/bigquery.readSessionUser: shop-prod",
+      "planner: roles/bigquery.jobUser: shop-prod",
+      "planner: roles/bigquery.readSessionUser: shop-prod",
+    ]) && length(google_project_iam_member.bigquery_source) == 4
+    error_message = "Reading is not paid for by the deployment's project, or by another one too."
+  }
+  assert {
+    condition     = keys(google_project_iam_member.bigquery) == ["shop-prod"]
+    error_message = "The loader may start jobs where nothing is loaded."
+  }
+  assert {
+    condition = one([
+      for env in google_cloud_run_v2_service.planner.template[0].containers[0].env : env.value
+      if env.name == "SLUICE_JOB_DATASETS"
+    ]) == "shop-prod.events,web-prod.analytics"
+    error_message = "Jobs may name other datasets than the accounts may read."
+  }
+  assert {
+    condition     = contains(keys(google_project_service.this), "bigquerystorage.googleapis.com")
+    error_message = "The API of the streams is not switched on."
+  }
+}
+
+run "a_dataset_of_a_project_of_a_domain" {
+  command = plan
+
+  variables {
+    project_id      = "example.com:shop-prod"
+    source_datasets = ["events"]
+  }
+
+  assert {
+    condition = alltrue([
+      for bound in google_bigquery_dataset_iam_member.source :
+      bound.project == "example.com:shop-prod" && bound.dataset_id == "events"
+    ])
+    error_message = "The dataset is taken for another project's."
+  }
+}
+
+run "no_dataset_is_read_by_default" {
+  command = plan
+
+  assert {
+    condition = (
+      length(google_bigquery_dataset_iam_member.source) == 0
+      && length(google_project_iam_member.bigquery_source) == 0
+      && !contains(keys(google_project_service.this), "bigquerystorage.googleapis.com")
+    )
+    error_message = "Something is made for a source that nobody named."
+  }
+  assert {
+    condition = !anytrue([
+      for env in google_cloud_run_v2_service.planner.template[0].containers[0].env : env.name == "SLUICE_JOB_DATASETS"
+    ])
+    error_message = "A dataset may be read that is not named."
+  }
+}
+
+run "job_files_read_the_datasets_that_are_listed" {
+  command = plan
+
+  variables {
+    jobs_folder     = "./tests/from_bigquery"
+    source_datasets = ["events", "web-prod.analytics"]
+  }
+
+  assert {
+    condition = sort(keys(google_storage_bucket_object.job)) == tolist([
+      "by_variable", "elsewhere", "in_project", "in_url", "query",
+    ])
+    error_message = "Not every job file is uploaded."
+  }
+}
+
 run "passwords_are_usual" {
   command = plan
 

@@ -414,6 +414,22 @@ run "a_wrong_run_retention_days" {
   }
 }
 
+run "a_wrong_source_datasets" {
+  command         = plan
+  expect_failures = [var.source_datasets]
+  variables {
+    source_datasets = ["bigquery://web-prod/analytics"]
+  }
+}
+
+run "all_datasets_of_a_project" {
+  command         = plan
+  expect_failures = [var.source_datasets]
+  variables {
+    source_datasets = ["web-prod.*"]
+  }
+}
+
 run "a_wrong_source_files" {
   command         = plan
   expect_failures = [var.source_files]
@@ -629,6 +645,33 @@ run "a_job_file_with_other_project" {
   expect_failures = [google_storage_bucket_object.job]
   variables {
     jobs_folder = "./tests/refused/other_project"
+  }
+}
+
+run "a_job_file_with_other_source" {
+  command         = plan
+  expect_failures = [google_storage_bucket_object.job]
+  variables {
+    jobs_folder     = "./tests/refused/other_source"
+    source_datasets = ["analytics", "web-prod.events"]
+  }
+}
+
+run "a_job_file_with_other_source_table" {
+  command         = plan
+  expect_failures = [google_storage_bucket_object.job]
+  variables {
+    jobs_folder     = "./tests/refused/other_source_table"
+    source_datasets = ["analytics", "web-prod.events"]
+  }
+}
+
+run "a_job_file_with_source_project" {
+  command         = plan
+  expect_failures = [google_storage_bucket_object.job]
+  variables {
+    jobs_folder     = "./tests/refused/source_project"
+    source_datasets = ["web-prod.analytics"]
   }
 }
 

@@ -52,6 +52,53 @@ async fn postgresql_does_what_every_source_has_to() {
     source::all(&Postgres(database, source)).await.expect("the suite ends");
 }
 
+struct Datasets(Warehouse, Arc<dyn Source>);
+
+#[async_trait]
+impl SourceFixture for Datasets {
+    fn source(&self) -> Arc<dyn Source> {
+        Arc::clone(&self.1)
+    }
+
+    fn relation(&self) -> Relation {
+        Relation::table(None, "rows")
+    }
+
+    fn missing_relation(&self) -> Relation {
+        Relation::table(None, "absent")
+    }
+
+    async fn insert(&self, id: i64) {
+        self.0.query(&format!("INSERT INTO sales.rows VALUES ({id}, 'x')")).await;
+    }
+
+    async fn alter(&self) {
+        self.0.query("ALTER TABLE sales.rows DROP COLUMN note").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bigquery_does_what_every_source_has_to() {
+    let Some(warehouse) = Warehouse::start().await else { return };
+    let rows = format!(
+        "CREATE TABLE sales.rows AS SELECT i AS id, IF(MOD(i, 7) = 0, NULL, 'x') AS note \
+         FROM UNNEST(GENERATE_ARRAY(1, {ROWS})) AS i"
+    );
+    warehouse.query(&rows).await;
+    let source = sluice_sources::bigquery_at("bigquery://shop/sales", &warehouse.endpoints());
+    let source = source.expect("the URL is right");
+    let datasets = Datasets(warehouse, source);
+    let suite = async {
+        source::a_table_is_described(&datasets).await?;
+        source::every_cut_covers_every_row_once(&datasets).await?;
+        source::a_reader_recovers_from_a_unit_that_it_left(&datasets).await?;
+        // The server gives a session the table as it is, whatever moment it asks for: what a session asks
+        // for is tested where it is asked.
+        source::an_altered_table_is_refused(&datasets).await
+    };
+    suite.await.expect("the suite ends");
+}
+
 struct BigQuery(Warehouse, BigQueryTarget);
 
 #[async_trait]

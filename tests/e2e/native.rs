@@ -1,9 +1,22 @@
 //! Tables of BigQuery that go to BigQuery: nothing is extracted.
 
+use std::fs;
+use std::path::Path;
+
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::{
+    Date32Type, Decimal128Type, Decimal256Type, Float64Type, Int64Type, Time64MicrosecondType,
+    TimestampMicrosecondType,
+};
+use arrow_array::{Array as _, RecordBatch};
+use arrow_buffer::i256;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
+use sluice_contracts::documents::{Column, Native, TargetType};
+use sluice_contracts::job::WriteDisposition;
 use sluice_tests::cloud::bigquery::Warehouse;
 use sluice_tests::cloud::storage::CloudStorage;
-use sluice_tests::sluice::{Ended, Site};
+use sluice_tests::sluice::{Ended, Site, merge};
 
 /// Sums that tell whether all columns of all rows arrived.
 const SUMS: &str = "SELECT FORMAT('%d %t %t %d %d %t %t', COUNT(*), SUM(amount), MAX(at), \
@@ -161,33 +174,244 @@ async fn the_tables_of_a_wildcard_are_one_table() {
     assert_eq!(found, ["121560612 9 4"]);
 }
 
+/// A table whose values are formulas of `id`. (The server computes a BIGNUMERIC by way of a FLOAT64, so it
+/// is a whole number here.)
+const WIDE: &str = "\
+    CREATE TABLE sales.wide AS SELECT i AS id, CAST(i / 8 AS NUMERIC) AS amount, \
+    CAST(i AS BIGNUMERIC) AS big, i / 4 AS ratio, IF(MOD(i, 5) = 0, NULL, MOD(i, 2) = 0) AS even, \
+    CONCAT('größe ', i) AS note, TIMESTAMP_MICROS(i) AS at, \
+    DATETIME_ADD(DATETIME '1970-01-01 00:00:00', INTERVAL i SECOND) AS local, \
+    DATE_FROM_UNIX_DATE(MOD(i, 400)) AS day, TIME '23:59:59.999999' AS clock, \
+    CAST(CONCAT('b', i) AS BYTES) AS raw, JSON '{\"a\": [1, null]}' AS doc, \
+    IF(MOD(i, 3) = 0, [], [i, i + 1]) AS tags, STRUCT(i AS n, ['x', 'y'] AS words) AS of \
+    FROM UNNEST(GENERATE_ARRAY(1, 250000)) AS i";
+
+fn batches(folder: &Path) -> impl Iterator<Item = RecordBatch> {
+    let files =
+        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let files = files.filter(|path| path.extension().is_some_and(|it| it == "parquet"));
+    files.flat_map(|path| {
+        let file = fs::File::open(path).expect("a file");
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("it is of Parquet");
+        reader.build().expect("it can be read").map(|batch| batch.expect("it is whole"))
+    })
+}
+
+/// Whether every value of a row of [`WIDE`] is what its formula says.
+fn is_right(batch: &RecordBatch, row: usize) -> bool {
+    let column = |name| batch.column_by_name(name).expect("a column");
+    let id = column("id").as_primitive::<Int64Type>().value(row);
+    let eighths = i128::from(id) * 125_000_000;
+    let tags = column("tags").as_list::<i32>().value(row);
+    let tags = tags.as_primitive::<Int64Type>().values();
+    let of = column("of").as_struct();
+    let words = of.column(1).as_list::<i32>().value(row);
+    let even = column("even").as_boolean();
+    column("amount").as_primitive::<Decimal128Type>().value(row) == eighths
+        && column("big").as_primitive::<Decimal256Type>().value(row)
+            == i256::from_i128(id.into()).wrapping_mul(i256::from_i128(10).wrapping_pow(38))
+        && column("ratio").as_primitive::<Float64Type>().value(row) * 4.0 == id as f64
+        && (id % 5 == 0) == even.is_null(row)
+        && (even.is_null(row) || even.value(row) == (id % 2 == 0))
+        && column("note").as_string::<i32>().value(row) == format!("größe {id}")
+        && column("at").as_primitive::<TimestampMicrosecondType>().value(row) == id
+        && column("local").as_primitive::<TimestampMicrosecondType>().value(row) == id * 1_000_000
+        && i64::from(column("day").as_primitive::<Date32Type>().value(row)) == id % 400
+        && column("clock").as_primitive::<Time64MicrosecondType>().value(row) == 86_399_999_999
+        && column("raw").as_binary::<i32>().value(row) == format!("b{id}").as_bytes()
+        && column("doc").as_string::<i32>().value(row) == r#"{"a":[1,null]}"#
+        && (if id % 3 == 0 { tags.is_empty() } else { tags[..] == [id, id + 1] })
+        && of.column(0).as_primitive::<Int64Type>().value(row) == id
+        && words.as_string::<i32>().iter().flatten().eq(["x", "y"])
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_is_filled_by_streams() {
+async fn a_folder_is_filled_by_streams_and_by_queries() {
+    let Some(world) = World::start().await else { return };
+    world.warehouse.query(WIDE).await;
+    world
+        .warehouse
+        .query("CREATE VIEW sales.seen AS SELECT * FROM sales.wide WHERE id <= 10000")
+        .await;
+    let folder = world.site.path().join("warehouse").join("wide");
+    let mut job = json!({
+        "name": "lake",
+        "source": {"url": "bigquery://shop/sales/wide"},
+        "target": {"table": format!("file://{}", folder.display())},
+    });
+    let cut =
+        json!({"partitioning": {"strategy": "bigquery_native"}, "limits": {"finish_within": "1s"}});
+    for (source, more, rows, units) in [
+        (json!({"url": "bigquery://shop/sales/wide"}), cut.clone(), 250_000, 3),
+        (json!({"url": "bigquery://shop/sales/wide", "where": "id > 240000"}), cut, 10_000, 1),
+        (json!({"url": "bigquery://shop/sales/seen"}), json!({}), 10_000, 1),
+        (
+            json!({"url": "bigquery://shop/sales", "query": "SELECT * FROM sales.wide WHERE id > 249000"}),
+            json!({}),
+            1_000,
+            1,
+        ),
+    ] {
+        let mut job = job.clone();
+        job["source"] = source;
+        merge(&mut job, &more);
+        let ran = world.run("run", &job).await;
+        let report = ran.answer();
+        assert_eq!((&report["rows"], &report["units"]), (&rows.into(), &units.into()), "{ran}");
+        let (mut read, mut wrong) = (0, 0);
+        for batch in batches(&folder) {
+            read += batch.num_rows();
+            wrong += (0..batch.num_rows()).filter(|row| !is_right(&batch, *row)).count();
+        }
+        assert_eq!((read, wrong), (rows, 0));
+    }
+    // Values that become other types are computed by BigQuery.
+    job["columns"] = json!({"amount": {"type": "STRING"}});
+    job["source"]["columns"] = json!(["id", "amount"]);
+    world.run("run", &job).await.succeeded();
+    let text = |batch: &RecordBatch| batch.column(1).as_string::<i32>().value(0).to_owned();
+    let first = batches(&folder).next().expect("rows");
+    let id = first.column(0).as_primitive::<Int64Type>().value(0);
+    assert_eq!(text(&first).parse::<f64>().expect("a number") * 8.0, id as f64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_plan_says_which_engine_moves_a_table_and_why() {
     let Some(world) = World::start().await else { return };
     world
         .warehouse
-        .query(
-            "CREATE TABLE sales.wide AS SELECT i AS id, CAST(i AS NUMERIC) / 8 AS amount, \
-             CAST(i AS BIGNUMERIC) / 7 AS big, i / 3 AS ratio, MOD(i, 2) = 0 AS even, \
-             CONCAT('größe ', i) AS note, TIMESTAMP_MICROS(i) AS at, DATETIME '2026-01-01 00:00:00' AS local, \
-             DATE_ADD(DATE '2026-01-01', INTERVAL MOD(i, 400) DAY) AS day, TIME '23:59:59.999999' AS clock, \
-             CAST(CONCAT('b', i) AS BYTES) AS raw, JSON '{\"a\": [1, null]}' AS doc, \
-             IF(MOD(i, 3) = 0, [], [i, i + 1]) AS tags, STRUCT(i AS n, ['x', 'y'] AS words) AS of \
-             FROM UNNEST(GENERATE_ARRAY(1, 250000)) AS i",
-        )
+        .query("CREATE VIEW sales.late AS SELECT * FROM sales.orders WHERE id > 900")
         .await;
-    let target = format!("file://{}/warehouse/wide", world.site.path().display());
-    let folder = |source: Value| {
-        json!({
-            "name": "lake",
-            "source": source,
-            "target": {"table": target},
-            "partitioning": {"strategy": "bigquery_native"},
-            "limits": {"max_tasks": 2, "finish_within": "1s"},
-        })
-    };
-    let ran = world.run("run", &folder(json!({"url": "bigquery://shop/sales/wide"}))).await;
-    assert_eq!(ran.code, Some(0), "{ran}");
-    let report: Value = serde_json::from_str(&ran.stdout).expect("a report");
-    assert_eq!((&report["rows"], &report["units"]), (&250_000.into(), &3.into()), "{report}");
+    for day in ["20260101", "20260102"] {
+        world.warehouse.query(&format!("CREATE TABLE sales.events_{day} AS SELECT 1 AS i")).await;
+    }
+    let of = |table: &str| json!({"url": format!("bigquery://shop/sales/{table}")});
+    let filtered = json!({"url": "bigquery://shop/sales/orders", "where": "day = '2026-01-03'"});
+    let query =
+        json!({"url": "bigquery://shop/sales", "query": "SELECT id, doc FROM sales.orders"});
+    let mut by_tasks = job(of("orders"), "new");
+    by_tasks["engine"] = "cloud_run".into();
+    let mut folder = job(of("orders"), "new");
+    folder["target"] =
+        json!({"table": format!("file://{}/lake/orders", world.site.path().display())});
+    folder["bucket"] = Value::Null;
+    folder.as_object_mut().expect("a job").remove("bucket");
+    for (name, job) in [
+        ("native_plan_table", job(of("orders"), "new")),
+        ("native_plan_filter", job(filtered, "new")),
+        ("native_plan_query", job(query, "new")),
+        ("native_plan_wildcard", job(of("events_2026*"), "new")),
+        ("native_plan_view", job(of("late"), "new")),
+        ("native_plan_by_tasks", by_tasks),
+        ("native_plan_folder", folder),
+    ] {
+        let path = world.site.path().join("job.json");
+        fs::write(&path, job.to_string()).expect("a job file");
+        let planned = world.site.sluice(["plan".as_ref(), path.as_os_str()]).await;
+        assert_eq!(planned.code, Some(0), "{planned}");
+        let home = world.site.path().display().to_string();
+        let said = planned.stdout.replace(&home, "[home]");
+        insta::with_settings!({prepend_module_to_snapshot => false}, {
+            insta::assert_snapshot!(name, said);
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_engine_can_move_is_refused_with_the_reason() {
+    let Some(world) = World::start().await else { return };
+    let rest = json!({"url": "bigquery://shop/sales/orders"});
+    let mut folder = job(rest.clone(), "new");
+    folder["target"] =
+        json!({"table": format!("file://{}/lake/orders", world.site.path().display())});
+    let mut dataflow = job(rest.clone(), "new");
+    dataflow["engine"] = "dataflow".into();
+    let mut native = folder.clone();
+    native["engine"] = "native".into();
+    let mut other = job(rest, "new");
+    other["source"] = json!({"url": "bigquery://shop/sales/orders", "table": "lines"});
+    let absent = job(json!({"url": "bigquery://shop/sales/orderz"}), "new");
+    let wrong = job(json!({"url": "bigquery://shop/sales/orders", "where": "days > 3"}), "new");
+    for (code, job, words) in [
+        (64, dataflow, ["`engine: dataflow` cannot move it: this build", "leave `engine` out"]),
+        (
+            64,
+            native,
+            [
+                "`engine: native` cannot move it: the target takes part files alone",
+                "leave `engine` out",
+            ],
+        ),
+        (64, other, ["it names a table, and the job names others", "`bigquery://project/dataset`"]),
+        (
+            1,
+            absent,
+            ["`shop.sales.orderz`: it does not exist", "`bq ls shop:sales` lists the tables"],
+        ),
+        (64, wrong, ["describe table `orders`: check the query", "days"]),
+    ] {
+        let path = world.site.path().join("job.json");
+        fs::write(&path, job.to_string()).expect("a job file");
+        world.site.sluice(["run".as_ref(), path.as_os_str()]).await.refused(code, &words);
+    }
+    assert_eq!(world.warehouse.tables().await, ["orders"]);
+}
+
+/// The moment is that of the plan, and not of the load.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_come_after_the_plan_are_not_taken() {
+    let Some(world) = World::start().await else { return };
+    let warehouse = &world.warehouse;
+    let at = warehouse.query("SELECT CAST(UNIX_MILLIS(CURRENT_TIMESTAMP()) AS STRING)").await;
+    let at = chrono::DateTime::from_timestamp_millis(at[0].parse().expect("a number"));
+    warehouse.query("DELETE FROM sales.orders WHERE id > 10").await;
+    let statement = format!(
+        "SELECT id FROM sales.orders FOR SYSTEM_TIME AS OF TIMESTAMP_MILLIS({}) WHERE id > 900",
+        at.expect("a moment").timestamp_millis()
+    );
+    for (copied, columns, rows) in
+        [(vec!["shop.sales.orders".to_owned()], None, 1_000), (Vec::new(), Some("id"), 100)]
+    {
+        let native = Native {
+            at,
+            location: "US".to_owned(),
+            rows: Some(1_000).filter(|_| columns.is_none()),
+            copied,
+            bytes: 0,
+            unfiltered: None,
+        };
+        let mut load = crate::bigquery::load(warehouse, WriteDisposition::Truncate, &[]);
+        load.target = Warehouse::target(&format!("moment_{rows}"));
+        load.columns = vec![Column::plain("id", "int64", TargetType::Int64)];
+        load.native = Some((statement.clone(), native));
+        let loaded = crate::bigquery::loaded(warehouse, &load).await.expect("it is loaded");
+        assert_eq!(loaded.rows, rows);
+        let found = warehouse.query(&format!("SELECT COUNT(*) FROM sales.moment_{rows}")).await;
+        assert_eq!(found, [rows.to_string()]);
+    }
+}
+
+/// All tables of a dataset, in one transaction.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dataset_is_moved_at_once() {
+    let Some(world) = World::start().await else { return };
+    world.warehouse.query("CREATE TABLE sales.lines AS SELECT 7 AS n, JSON '{}' AS doc").await;
+    world.warehouse.query("CREATE VIEW sales.seen AS SELECT 1 AS x").await;
+    let dataset = json!({"datasetReference": {"projectId": "shop", "datasetId": "copy"}});
+    world.warehouse.post("datasets", &dataset).await;
+    let job = json!({
+        "name": "nightly",
+        "source": {"url": "bigquery://shop/sales"},
+        "tables": [{"table": "sales.*"}],
+        "target": {"dataset": "bigquery://shop/copy"},
+        "bucket": "gs://lake/etl",
+        "all_or_nothing": true,
+    });
+    for _ in 0..2 {
+        let report = world.moved(&job).await;
+        assert_eq!(report["rows"], 1001, "{report}");
+        assert_eq!(report["excluded"][0]["reason"], "it is a view and not a table", "{report}");
+    }
+    assert_eq!(world.sums("copy.orders").await, world.sums("sales.orders").await);
+    assert_eq!(world.warehouse.query("SELECT n FROM copy.lines").await, ["7"]);
 }

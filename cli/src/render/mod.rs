@@ -2,6 +2,7 @@
 
 pub(crate) mod plan;
 mod plan_columns;
+mod plan_engines;
 pub(crate) mod planner_status;
 pub(crate) mod run;
 pub(crate) mod status;

@@ -4,13 +4,12 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use sluice_contracts::documents::{
-    Column, EngineChoice, EngineEstimate, Leaf, Manifest, SnapshotPlan, Table, Task, Unit,
-};
+use sluice_contracts::documents::{Column, Leaf, Manifest, SnapshotPlan, Table, Task, Unit};
 use sluice_contracts::job::Consistency;
 use sluice_extractor::{BEGINS_AGAIN, GIVES_UP_AFTER};
 
 use super::plan_columns::{write_columns, write_risks};
+use super::plan_engines::{write_alike, write_engines, write_engines_of};
 use super::run::{indented, write_excluded};
 use crate::format::{bar, count, dollars, duration, size, thousands, width};
 
@@ -18,8 +17,6 @@ use crate::format::{bar, count, dollars, duration, size, thousands, width};
 const LINES: usize = 32;
 /// Width of a histogram's longest bar.
 const BAR: usize = 24;
-/// Names of tables that a line lists.
-const NAMES: usize = 8;
 /// Characters of a predicate that are shown.
 const PREDICATE: usize = 72;
 
@@ -188,7 +185,11 @@ fn write_plan(text: &mut String, manifest: &Manifest) -> std::fmt::Result {
     let tasks = manifest.tasks.len() as u64;
     let (rows, bytes) = (count(estimate.rows, "row"), size(estimate.bytes));
     if tasks == 0 {
-        writeln!(text, "\nno units and no tasks: nothing is extracted\nabout {rows}, {bytes}")?;
+        writeln!(text, "\nno units and no tasks: nothing is extracted")?;
+        // What a query gives is counted when it has run.
+        if estimate.rows > 0 {
+            writeln!(text, "about {rows}, {bytes}")?;
+        }
     } else {
         writeln!(text, "\n{} by {}", count(units, "unit"), count(tasks, "task"))?;
         let (time, cost) = (duration(estimate.seconds), dollars(estimate.dollars));
@@ -197,15 +198,9 @@ fn write_plan(text: &mut String, manifest: &Manifest) -> std::fmt::Result {
     if let Some(connection) = &manifest.connection {
         writeln!(text, "the connection to the source is {connection}")?;
     }
-    write!(
-        text,
-        "a run gives up when reading has failed for {} without a row",
-        duration(GIVES_UP_AFTER.as_secs_f64())
-    )?;
-    if manifest.snapshot.is_lost_with_readers() {
-        write!(text, ", and begins again at most {BEGINS_AGAIN} times if it loses its snapshot")?;
+    if tasks > 0 {
+        write_endurance(text, manifest)?;
     }
-    writeln!(text)?;
     for (table, warning) in warnings(manifest) {
         match table.filter(|_| manifest.tables.len() > 1) {
             Some(table) => writeln!(text, "\nwarning: `{}`: {warning}", table.name)?,
@@ -213,6 +208,16 @@ fn write_plan(text: &mut String, manifest: &Manifest) -> std::fmt::Result {
         }
     }
     Ok(())
+}
+
+/// How long a run goes on that cannot read.
+fn write_endurance(text: &mut String, manifest: &Manifest) -> std::fmt::Result {
+    let time = duration(GIVES_UP_AFTER.as_secs_f64());
+    write!(text, "a run gives up when reading has failed for {time} without a row")?;
+    if manifest.snapshot.is_lost_with_readers() {
+        write!(text, ", and begins again at most {BEGINS_AGAIN} times if it loses its snapshot")?;
+    }
+    writeln!(text)
 }
 
 /// A line a table.
@@ -251,73 +256,9 @@ fn write_tables(text: &mut String, tables: &[Table]) -> std::fmt::Result {
     write_risks(text, "values", all)
 }
 
-/// What moves the tables, said once for all that are moved alike.
-fn write_engines_of(text: &mut String, tables: &[Table]) -> std::fmt::Result {
-    let engine = |table: &Table| {
-        let choice = table.engine.as_ref()?;
-        Some(format!("{}, because {}", choice.engine.name(), choice.reason))
-    };
-    write_alike(text, "moved by", tables, engine)
-}
-
 /// How the tables are loaded, said once for all that are loaded alike.
 fn write_ways(text: &mut String, tables: &[Table]) -> std::fmt::Result {
     write_alike(text, "loaded by", tables, |table| table.way.clone())
-}
-
-/// What is said of tables, once for all that it is said of.
-fn write_alike(
-    text: &mut String,
-    title: &str,
-    tables: &[Table],
-    said_of: impl Fn(&Table) -> Option<String>,
-) -> std::fmt::Result {
-    let mut alike: Vec<(String, Vec<&str>)> = Vec::new();
-    for table in tables {
-        let Some(said) = said_of(table) else { continue };
-        match alike.iter_mut().find(|(known, _)| *known == said) {
-            Some((_, names)) => names.push(&table.name),
-            None => alike.push((said, vec![&table.name])),
-        }
-    }
-    if !alike.is_empty() {
-        writeln!(text, "\n  {title}")?;
-    }
-    for (said, names) in alike {
-        writeln!(text, "    {said}: {}", listed(&names))?;
-    }
-    Ok(())
-}
-
-/// What each engine would take, and what is lost by it, where more than one can move the table.
-fn write_engines(text: &mut String, choice: &EngineChoice) -> std::fmt::Result {
-    let possible = choice.options.iter().filter(|option| option.estimate.is_some()).count();
-    if possible < 2 {
-        return Ok(());
-    }
-    writeln!(text, "\n  engines")?;
-    for option in &choice.options {
-        let name = option.engine.name();
-        let remark = &option.remark;
-        match option.estimate {
-            Some(EngineEstimate { seconds, dollars: cost }) => {
-                let (time, cost) = (duration(seconds), dollars(cost));
-                writeln!(text, "    {name:<9}  about {time}, {cost}; {remark}")?;
-            }
-            None => writeln!(text, "    {name:<9}  cannot: {remark}")?,
-        }
-    }
-    Ok(())
-}
-
-/// The first names of a list, and how many there are besides.
-fn listed(names: &[&str]) -> String {
-    match names.split_at_checked(NAMES) {
-        Some((first, rest @ [_, ..])) => {
-            format!("{} and {}", first.join(", "), count(rest.len() as u64, "other table"))
-        }
-        _ => names.join(", "),
-    }
 }
 
 fn write_table(text: &mut String, table: &Table, units: &[&Unit]) -> std::fmt::Result {

@@ -112,6 +112,11 @@ pub async fn every_cut_covers_every_row_once(fixture: &dyn SourceFixture) -> Res
         let half = blocks / 2;
         ways.push(vec![Cut::Blocks { lo: 0, hi: Some(half) }, Cut::Blocks { lo: half, hi: None }]);
     }
+    if described.has_streams {
+        let streams = survey.streams(&job, 3).await?.unwrap_or_default();
+        assert!(!streams.is_empty(), "a source that serves streams serves some");
+        ways.push(streams.into_iter().map(|name| Cut::Stream { name }).collect());
+    }
     let table = planned(&job, &described);
     let mut reader = first(fixture, &survey.snapshot().await?).await?;
     reader.check(&table).await?;

@@ -23,6 +23,8 @@ use sluice_contracts::documents::LeastTls;
 use sluice_contracts::ports::DatabaseLogin;
 use sluice_contracts::{Error, Kind, Result};
 
+#[cfg(feature = "google")]
+pub use bigquery::bigquery_at;
 pub use builder::{BatchBuilder, ColumnBuilder, Invalid, ListColumn};
 pub use documentation::{Becomes, Example, TypeRow};
 pub use place::{Place, Protection};

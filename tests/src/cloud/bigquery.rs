@@ -110,10 +110,16 @@ impl Warehouse {
 
     /// BigQuery as the programs call it.
     pub async fn client(&self) -> BigQueryTarget {
-        let endpoints: Endpoints =
-            serde_json::from_value(json!({"sluice_bigquery_endpoint": self.url()}))
-                .expect("endpoints of an environment");
-        BigQueryTarget::new(&endpoints.bigquery()).await.expect("a client needs no server")
+        BigQueryTarget::new(&self.endpoints().bigquery()).await.expect("a client needs no server")
+    }
+
+    /// The addresses of BigQuery.
+    pub fn endpoints(&self) -> Endpoints {
+        serde_json::from_value(json!({
+            "sluice_bigquery_endpoint": self.url(),
+            "sluice_bigquery_storage_endpoint": self.storage,
+        }))
+        .expect("endpoints of an environment")
     }
 
     /// The folder of the objects that the server finds below `gs://`: each bucket is a folder in

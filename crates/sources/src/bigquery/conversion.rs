@@ -68,26 +68,23 @@ fn converted(array: &ArrayRef, wanted: &DataType) -> Option<ArrayRef> {
         return Some(Arc::clone(array));
     }
     Some(match (array.data_type(), wanted) {
-        (DataType::Decimal128(_, from), DataType::Decimal128(precision, to)) => {
-            let step = 10i128.checked_pow(u32::try_from(from.checked_sub(*to)?).ok()?)?;
-            let values = array.as_primitive::<Decimal128Type>();
+        (
+            DataType::Decimal128(_, from) | DataType::Decimal256(_, from),
+            DataType::Decimal128(precision, to),
+        ) => {
+            let values = unscaled(array)?;
             let values: Decimal128Array = values
-                .try_unary(|value| if value % step == 0 { Ok(value / step) } else { Err(Finer) })
-                .ok()?;
-            Arc::new(values.with_precision_and_scale(*precision, *to).ok()?)
-        }
-        (DataType::Decimal256(_, from), DataType::Decimal256(precision, to)) => {
-            let values: Decimal256Array = array
-                .as_primitive::<Decimal256Type>()
-                .try_unary(|value| rescaled(value, *from, *to))
-                .ok()?;
-            Arc::new(values.with_precision_and_scale(*precision, *to).ok()?)
-        }
-        (DataType::Decimal256(_, from), DataType::Decimal128(precision, to)) => {
-            let values: Decimal128Array = array
-                .as_primitive::<Decimal256Type>()
                 .try_unary(|value| rescaled(value, *from, *to)?.to_i128().ok_or(Finer))
                 .ok()?;
+            Arc::new(values.with_precision_and_scale(*precision, *to).ok()?)
+        }
+        (
+            DataType::Decimal128(_, from) | DataType::Decimal256(_, from),
+            DataType::Decimal256(precision, to),
+        ) => {
+            let values = unscaled(array)?;
+            let values: Decimal256Array =
+                values.try_unary(|value| rescaled(value, *from, *to)).ok()?;
             Arc::new(values.with_precision_and_scale(*precision, *to).ok()?)
         }
         (DataType::Timestamp(unit, Some(_)), DataType::Timestamp(wanted_unit, Some(_)))
@@ -117,13 +114,26 @@ fn converted(array: &ArrayRef, wanted: &DataType) -> Option<ArrayRef> {
     })
 }
 
-/// A value has more digits after the point than its column declares.
+/// The unscaled numbers of decimals.
+fn unscaled(array: &ArrayRef) -> Option<Decimal256Array> {
+    match array.data_type() {
+        DataType::Decimal128(..) => {
+            Some(array.as_primitive::<Decimal128Type>().unary(i256::from_i128))
+        }
+        DataType::Decimal256(..) => Some(array.as_primitive::<Decimal256Type>().clone()),
+        _ => None,
+    }
+}
+
+/// A value has more digits than its column declares.
 struct Finer;
 
 /// An unscaled decimal at another scale.
 fn rescaled(value: i256, from: i8, to: i8) -> Result<i256, Finer> {
-    let digits = from.checked_sub(to).and_then(|digits| u32::try_from(digits).ok()).ok_or(Finer)?;
-    let step = i256::from_i128(10).checked_pow(digits).ok_or(Finer)?;
+    let step = i256::from_i128(10).checked_pow(from.abs_diff(to).into()).ok_or(Finer)?;
+    if from <= to {
+        return value.checked_mul(step).ok_or(Finer);
+    }
     let rest = value.checked_rem(step).ok_or(Finer)?;
     if rest == i256::ZERO { value.checked_div(step).ok_or(Finer) } else { Err(Finer) }
 }

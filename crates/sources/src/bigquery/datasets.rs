@@ -34,9 +34,13 @@ impl fmt::Debug for Datasets {
 impl Datasets {
     /// Those of a URL. Connects to nothing.
     pub(super) fn open(url: &SourceUrl) -> Result<Self> {
+        Self::at(url, &Endpoints::from_env()?)
+    }
+
+    /// The same at other addresses than the environment's.
+    pub(super) fn at(url: &SourceUrl, endpoints: &Endpoints) -> Result<Self> {
         let address = Address::parse(url.text())?;
         let label = url.label(|| address.label.clone());
-        let endpoints = Endpoints::from_env()?;
         let (endpoint, storage) = (endpoints.bigquery(), endpoints.bigquery_storage());
         Ok(Self { address, endpoint, storage, label, secrets: url.secrets().clone() })
     }

@@ -31,6 +31,8 @@ mod reading;
 mod survey;
 #[cfg(feature = "google")]
 mod tables;
+#[cfg(all(test, feature = "google"))]
+mod tests;
 #[cfg_attr(
     not(feature = "google"),
     expect(dead_code, reason = "only the documentation is made of it")
@@ -83,4 +85,17 @@ impl SourceKind for BigQuery {
     ) -> Result<Arc<dyn Source>> {
         Err(sluice_runtime::features::without_google("open source `bigquery://`"))
     }
+}
+
+/// The datasets that a URL names, of BigQuery at these addresses. Connects to nothing.
+///
+/// # Errors
+/// `Invalid` for a URL that cannot be read.
+#[cfg(feature = "google")]
+pub fn bigquery_at(
+    url: &str,
+    endpoints: &sluice_runtime::google::Endpoints,
+) -> Result<Arc<dyn Source>> {
+    let url = SourceUrl::expand(url, &|_| None)?;
+    Ok(Arc::new(datasets::Datasets::at(&url, endpoints)?))
 }

@@ -66,6 +66,10 @@ impl Taken<'_> {
             (Taking::Query, None) => {
                 format!("a query into a staging table: {}", price(&[self.native.bytes]))
             }
+            (Taking::Query, Some(all)) if all <= self.native.bytes => {
+                let read = price(&[self.native.bytes]);
+                format!("a query into a staging table: {read}, of which the filter spares nothing")
+            }
             (Taking::Query, Some(all)) => {
                 let read = price(&[self.native.bytes]);
                 let all = thousands(billed_mebibytes(&[all]));

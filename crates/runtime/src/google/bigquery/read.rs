@@ -56,6 +56,35 @@ pub struct ReadRequest<'a> {
     pub streams: u32,
 }
 
+impl ReadRequest<'_> {
+    /// The same as the API writes it.
+    fn request(&self) -> api::CreateReadSessionRequest {
+        let modifiers = self.at.map(|at| api::read_session::TableModifiers {
+            snapshot_time: Some(Timestamp {
+                seconds: at.timestamp(),
+                nanos: i32::try_from(at.timestamp_subsec_nanos()).unwrap_or_default(),
+            }),
+        });
+        let session = api::ReadSession {
+            table: session_table(self.table),
+            data_format: api::DataFormat::Arrow.into(),
+            table_modifiers: modifiers,
+            read_options: Some(api::read_session::TableReadOptions {
+                selected_fields: self.columns.to_vec(),
+                row_restriction: self.filter.unwrap_or_default().to_owned(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        api::CreateReadSessionRequest {
+            parent: format!("projects/{}", self.project),
+            read_session: Some(session),
+            max_stream_count: i32::try_from(self.streams).unwrap_or(i32::MAX),
+            preferred_min_stream_count: 0,
+        }
+    }
+}
+
 /// The rows of a table as streams, which are disjoint and have all of them. BigQuery keeps a session
 /// for some hours.
 #[derive(Debug, Clone)]
@@ -98,31 +127,7 @@ impl ReadClient {
     /// `Invalid` for a condition that the API does not take.
     pub async fn session(&self, wanted: &ReadRequest<'_>) -> Result<ReadSession> {
         let table = wanted.table;
-        let modifiers = wanted.at.map(|at| api::read_session::TableModifiers {
-            snapshot_time: Some(Timestamp {
-                seconds: at.timestamp(),
-                nanos: i32::try_from(at.timestamp_subsec_nanos()).unwrap_or_default(),
-            }),
-        });
-        let session = api::ReadSession {
-            table: session_table(table),
-            data_format: api::DataFormat::Arrow.into(),
-            table_modifiers: modifiers,
-            read_options: Some(api::read_session::TableReadOptions {
-                selected_fields: wanted.columns.to_vec(),
-                row_restriction: wanted.filter.unwrap_or_default().to_owned(),
-                ..Default::default()
-            }),
-            ..Default::default()
-        };
-        let streams = i32::try_from(wanted.streams).unwrap_or(i32::MAX);
-        let request = api::CreateReadSessionRequest {
-            parent: format!("projects/{}", wanted.project),
-            read_session: Some(session),
-            max_stream_count: streams,
-            preferred_min_stream_count: 0,
-        };
-        let mut request = Request::new(request);
+        let mut request = Request::new(wanted.request());
         request.set_timeout(START);
         let request = self.signed(request, "read_session.table", &session_table(table)).await?;
         let what = || format!("start to read table `{table}`");
@@ -286,5 +291,52 @@ fn error(status: &Status, what: String) -> Error {
              start the run again",
         ),
         _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_asks_for_the_moment_the_columns_and_the_rows_of_the_plan() {
+        let table = TableId::new("shop", "sales", "orders").unwrap();
+        let columns = ["id".to_owned()];
+        let request = ReadRequest {
+            project: "ours",
+            table: &table,
+            at: DateTime::from_timestamp_millis(1_790_000_000_123),
+            columns: &columns,
+            filter: Some("id > 3"),
+            streams: 7,
+        };
+        let asked = request.request();
+        assert_eq!((asked.parent.as_str(), asked.max_stream_count), ("projects/ours", 7));
+        let session = asked.read_session.unwrap();
+        assert_eq!(session.table, "projects/shop/datasets/sales/tables/orders");
+        assert_eq!(session.data_format(), api::DataFormat::Arrow);
+        let moment = session.table_modifiers.unwrap().snapshot_time.unwrap();
+        assert_eq!((moment.seconds, moment.nanos), (1_790_000_000, 123_000_000));
+        let options = session.read_options.unwrap();
+        assert_eq!(
+            (options.selected_fields, options.row_restriction.as_str()),
+            (vec!["id".to_owned()], "id > 3")
+        );
+    }
+
+    #[test]
+    fn what_may_pass_is_told_from_what_stays() {
+        let kind = |code| error(&Status::new(code, "no"), "read".to_owned()).kind();
+        for (code, expected) in [
+            (Code::Unavailable, Kind::Transient),
+            (Code::Internal, Kind::Transient),
+            (Code::ResourceExhausted, Kind::Transient),
+            (Code::PermissionDenied, Kind::Denied),
+            (Code::NotFound, Kind::NotFound),
+            (Code::InvalidArgument, Kind::Invalid),
+            (Code::FailedPrecondition, Kind::Data),
+        ] {
+            assert_eq!(kind(code), expected, "{code:?}");
+        }
     }
 }
