@@ -33,7 +33,7 @@ pub struct JobRules {
     #[serde(default, deserialize_with = "list::deserialize")]
     pub sluice_login_hosts: Vec<String>,
     /// `SLUICE_JOB_DATASETS`: datasets of BigQuery that jobs may name as their source, as
-    /// `project.dataset`, or `project.*`. A query, and a condition with a query in it, reads what the
+    /// `project.dataset`, `project.*` or `*`. A query, and a condition with a query in it, reads what the
     /// service's account may read.
     #[serde(default, deserialize_with = "list::deserialize")]
     pub sluice_job_datasets: Vec<String>,

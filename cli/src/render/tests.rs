@@ -84,6 +84,7 @@ fn report(state: State) -> RunReport {
             write_disposition: Some("append"),
             strategy: Some("date_range".into()),
             rows: 1_234_567,
+            is_native: false,
             units: 5,
             units_done: 3,
             state,

@@ -11,6 +11,7 @@ const OPENING: &str = include_str!("type_page/opening.md");
 const SOURCES: &[(&str, &str, &str)] = &[
     ("postgres", "PostgreSQL", include_str!("type_page/postgres.md")),
     ("sqlite", "SQLite", include_str!("type_page/sqlite.md")),
+    ("bigquery", "BigQuery", include_str!("type_page/bigquery_source.md")),
 ];
 
 /// The rows as a document.
@@ -49,7 +50,7 @@ pub(crate) fn render(rows: &[TypeRow]) -> String {
 
 /// How each type of the target reaches BigQuery.
 fn write_carriers(page: &mut String, rows: &[TypeRow]) -> std::fmt::Result {
-    write!(page, "\n## How BigQuery gets them\n\n{}\n", include_str!("type_page/bigquery.md"))?;
+    write!(page, "\n## How BigQuery gets them\n\n{}\n", include_str!("type_page/carriers.md"))?;
     writeln!(page, "| BigQuery type | in the part files | carried by | shown by | of the types |")?;
     writeln!(page, "| --- | --- | --- | --- | --- |")?;
     for kind in TargetType::ALL {

@@ -5,7 +5,7 @@ use sluice_contracts::documents::TargetType;
 /// One type of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypeRow {
-    /// The source's kind: `postgres` or `sqlite`.
+    /// The source's kind: `postgres`, `sqlite` or `bigquery`.
     pub source: &'static str,
     /// The family of the type: `numbers`, `text`, `dates and times`, ...
     pub family: &'static str,

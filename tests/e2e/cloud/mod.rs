@@ -3,6 +3,7 @@
 
 mod executions;
 mod faults;
+mod native;
 mod run;
 mod scale;
 mod signals;

@@ -44,6 +44,8 @@ fn the_programs_have_the_roles_of_the_table_and_no_others() {
         ("each secret", 3),
         ("each Cloud SQL instance", 2),
         ("each Cloud SQL instance with IAM logins", 1),
+        ("each source dataset", 2),
+        ("the deployment's project", 1),
     ] {
         assert_eq!(all[on].len(), at_least, "{on}: {:?}", all[on]);
     }
@@ -168,6 +170,9 @@ fn target(deployment: &Deployment, resource: &Resource) -> (String, String) {
         {
             ("the bucket of job files", "bucket")
         }
+        "google_bigquery_dataset_iam_member" if resource.name == "source" => {
+            ("each source dataset", "dataset_id")
+        }
         "google_bigquery_dataset_iam_member" => ("each dataset", "dataset_id"),
         "google_secret_manager_secret_iam_member" => ("each secret", "secret_id"),
         "google_project_iam_member" if !values["condition"][0].is_null() => {
@@ -178,6 +183,11 @@ fn target(deployment: &Deployment, resource: &Resource) -> (String, String) {
                 _ => "each Cloud SQL instance",
             };
             return (on.to_owned(), condition);
+        }
+        "google_project_iam_member" if resource.name == "bigquery_source" => {
+            let own = &deployment.one("google_cloud_run_v2_service", "planner")["project"];
+            assert_eq!(values["project"], *own, "another project pays for reading");
+            ("the deployment's project", "project")
         }
         "google_project_iam_member" => ("the project of each dataset", "project"),
         kind => panic!("no row of {TABLE} is about `{kind}`: {values:#}"),

@@ -106,6 +106,7 @@ impl Deployed {
             ("STORAGE_EMULATOR_HOST", storage.url()),
             ("PUBSUB_EMULATOR_HOST", pubsub.host()),
             ("SLUICE_BIGQUERY_ENDPOINT", warehouse.url()),
+            ("SLUICE_BIGQUERY_STORAGE_ENDPOINT", warehouse.storage_url()),
             ("SLUICE_TASKS_ENDPOINT", tasks.url()),
         ];
         let environment = |container: &Value, own: &[(&str, String)]| {

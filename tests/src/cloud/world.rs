@@ -107,6 +107,8 @@ impl World {
             ("SLUICE_TASK_TIMEOUT", format!("{}s", setting.timeout.as_secs())),
             ("SOURCE_URL", setting.source),
             ("SLUICE_JOB_VARIABLES", "SOURCE_URL".to_owned()),
+            ("SLUICE_JOB_DATASETS", "shop.sales".to_owned()),
+            ("SLUICE_BIGQUERY_STORAGE_ENDPOINT", warehouse.storage_url()),
             ("SLUICE_INLINE_CALLERS", "anybody".to_owned()),
             ("RUST_LOG", "info".to_owned()),
             // As on Cloud Run, the platform has already checked the caller.

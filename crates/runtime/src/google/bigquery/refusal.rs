@@ -60,7 +60,8 @@ impl Refusal {
         self.with_hint(
             what.to_owned(),
             "grant this identity `roles/bigquery.jobUser` on the project that pays, and \
-             `roles/bigquery.dataViewer` on the datasets that are read",
+             `roles/bigquery.dataViewer` on the datasets that are read; `?billing_project=` in the \
+             source's URL names the project that pays",
         )
     }
 
