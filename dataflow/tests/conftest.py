@@ -25,7 +25,10 @@ def folder():
     """A folder that other users may enter, as PostgreSQL's."""
     with tempfile.TemporaryDirectory(prefix="sluice-dataflow-") as path:
         os.chmod(path, 0o755)
+        # Beam leaves a folder for each pipeline.
+        before, tempfile.tempdir = tempfile.tempdir, path
         yield pathlib.Path(path)
+        tempfile.tempdir = before
 
 
 @pytest.fixture(scope="session")

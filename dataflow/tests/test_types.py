@@ -4,6 +4,7 @@ import datetime
 import decimal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sluice_dataflow.columns import TARGET_TYPES, arrow_schema
 from sluice_dataflow.order import parse
@@ -23,6 +24,15 @@ def test_every_value_arrives_as_it_was(lake, stub, every, dedup):
     order = lake.order(every, dedup=dedup)
     assert lake.carry_out(order)["rows_written"] == ROWS
     same(read(lake.files(order)), every.read(), by="id")
+    [file] = lake.files(order)
+    # What BigQuery goes by: it does not know Arrow's types.
+    assert stored(file) == stored(every.parts[0])
+
+
+def stored(path) -> list[tuple]:
+    schema = pq.ParquetFile(path).schema
+    columns = [schema.column(at) for at in range(len(schema.names))]
+    return [(each.path, each.physical_type, each.length, str(each.logical_type)) for each in columns]
 
 
 def test_the_types_are_those_of_the_program(lake, every):

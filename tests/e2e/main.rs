@@ -38,6 +38,7 @@ mod shop;
 mod snapshot;
 mod standby;
 mod storage;
+mod streams;
 mod submit;
 mod tidy;
 mod upgrade;

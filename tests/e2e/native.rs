@@ -1,36 +1,27 @@
 //! Tables of BigQuery that go to BigQuery: nothing is extracted.
 
 use std::fs;
-use std::path::Path;
 
-use arrow_array::cast::AsArray as _;
-use arrow_array::types::{
-    Date32Type, Decimal128Type, Decimal256Type, Float64Type, Int64Type, Time64MicrosecondType,
-    TimestampMicrosecondType,
-};
-use arrow_array::{Array as _, RecordBatch};
-use arrow_buffer::i256;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use sluice_contracts::documents::{Column, Native, TargetType};
 use sluice_contracts::job::WriteDisposition;
 use sluice_tests::cloud::bigquery::Warehouse;
 use sluice_tests::cloud::storage::CloudStorage;
-use sluice_tests::sluice::{Ended, Site, merge};
+use sluice_tests::sluice::{Ended, Site};
 
 /// Sums that tell whether all columns of all rows arrived.
 const SUMS: &str = "SELECT FORMAT('%d %t %t %d %d %t %t', COUNT(*), SUM(amount), MAX(at), \
                     COUNTIF(note IS NULL), SUM(ARRAY_LENGTH(tags)), SUM(of.n), \
                     STRING_AGG(TO_JSON_STRING(doc) ORDER BY id LIMIT 1))";
 
-struct World {
+pub(crate) struct World {
     storage: CloudStorage,
-    warehouse: Warehouse,
-    site: Site,
+    pub(crate) warehouse: Warehouse,
+    pub(crate) site: Site,
 }
 
 impl World {
-    async fn start() -> Option<Self> {
+    pub(crate) async fn start() -> Option<Self> {
         let storage = CloudStorage::start().await?;
         let warehouse = Warehouse::over(storage.root()).await?;
         let site = Site::new()
@@ -56,7 +47,7 @@ impl World {
         Some(Self { storage, warehouse, site })
     }
 
-    async fn run(&self, command: &str, job: &Value) -> Ended {
+    pub(crate) async fn run(&self, command: &str, job: &Value) -> Ended {
         let path = self.site.path().join("job.json");
         std::fs::write(&path, job.to_string()).expect("a job file");
         self.site.sluice([command.as_ref(), path.as_os_str(), "--json".as_ref()]).await
@@ -75,6 +66,7 @@ impl World {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "tests give what they make")]
 fn job(source: Value, target: &str) -> Value {
     json!({
         "name": "nightly",
@@ -172,107 +164,6 @@ async fn the_tables_of_a_wildcard_are_one_table() {
         .query("SELECT FORMAT('%d %d %d', SUM(day), SUM(i), COUNTIF(y IS NULL)) FROM sales.events")
         .await;
     assert_eq!(found, ["121560612 9 4"]);
-}
-
-/// A table whose values are formulas of `id`. (The server computes a BIGNUMERIC by way of a FLOAT64, so it
-/// is a whole number here.)
-const WIDE: &str = "\
-    CREATE TABLE sales.wide AS SELECT i AS id, CAST(i / 8 AS NUMERIC) AS amount, \
-    CAST(i AS BIGNUMERIC) AS big, i / 4 AS ratio, IF(MOD(i, 5) = 0, NULL, MOD(i, 2) = 0) AS even, \
-    CONCAT('größe ', i) AS note, TIMESTAMP_MICROS(i) AS at, \
-    DATETIME_ADD(DATETIME '1970-01-01 00:00:00', INTERVAL i SECOND) AS local, \
-    DATE_FROM_UNIX_DATE(MOD(i, 400)) AS day, TIME '23:59:59.999999' AS clock, \
-    CAST(CONCAT('b', i) AS BYTES) AS raw, JSON '{\"a\": [1, null]}' AS doc, \
-    IF(MOD(i, 3) = 0, [], [i, i + 1]) AS tags, STRUCT(i AS n, ['x', 'y'] AS words) AS of \
-    FROM UNNEST(GENERATE_ARRAY(1, 250000)) AS i";
-
-fn batches(folder: &Path) -> impl Iterator<Item = RecordBatch> {
-    let files =
-        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let files = files.filter(|path| path.extension().is_some_and(|it| it == "parquet"));
-    files.flat_map(|path| {
-        let file = fs::File::open(path).expect("a file");
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("it is of Parquet");
-        reader.build().expect("it can be read").map(|batch| batch.expect("it is whole"))
-    })
-}
-
-/// Whether every value of a row of [`WIDE`] is what its formula says.
-fn is_right(batch: &RecordBatch, row: usize) -> bool {
-    let column = |name| batch.column_by_name(name).expect("a column");
-    let id = column("id").as_primitive::<Int64Type>().value(row);
-    let eighths = i128::from(id) * 125_000_000;
-    let tags = column("tags").as_list::<i32>().value(row);
-    let tags = tags.as_primitive::<Int64Type>().values();
-    let of = column("of").as_struct();
-    let words = of.column(1).as_list::<i32>().value(row);
-    let even = column("even").as_boolean();
-    column("amount").as_primitive::<Decimal128Type>().value(row) == eighths
-        && column("big").as_primitive::<Decimal256Type>().value(row)
-            == i256::from_i128(id.into()).wrapping_mul(i256::from_i128(10).wrapping_pow(38))
-        && column("ratio").as_primitive::<Float64Type>().value(row) * 4.0 == id as f64
-        && (id % 5 == 0) == even.is_null(row)
-        && (even.is_null(row) || even.value(row) == (id % 2 == 0))
-        && column("note").as_string::<i32>().value(row) == format!("größe {id}")
-        && column("at").as_primitive::<TimestampMicrosecondType>().value(row) == id
-        && column("local").as_primitive::<TimestampMicrosecondType>().value(row) == id * 1_000_000
-        && i64::from(column("day").as_primitive::<Date32Type>().value(row)) == id % 400
-        && column("clock").as_primitive::<Time64MicrosecondType>().value(row) == 86_399_999_999
-        && column("raw").as_binary::<i32>().value(row) == format!("b{id}").as_bytes()
-        && column("doc").as_string::<i32>().value(row) == r#"{"a":[1,null]}"#
-        && (if id % 3 == 0 { tags.is_empty() } else { tags[..] == [id, id + 1] })
-        && of.column(0).as_primitive::<Int64Type>().value(row) == id
-        && words.as_string::<i32>().iter().flatten().eq(["x", "y"])
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_folder_is_filled_by_streams_and_by_queries() {
-    let Some(world) = World::start().await else { return };
-    world.warehouse.query(WIDE).await;
-    world
-        .warehouse
-        .query("CREATE VIEW sales.seen AS SELECT * FROM sales.wide WHERE id <= 10000")
-        .await;
-    let folder = world.site.path().join("warehouse").join("wide");
-    let mut job = json!({
-        "name": "lake",
-        "source": {"url": "bigquery://shop/sales/wide"},
-        "target": {"table": format!("file://{}", folder.display())},
-    });
-    let cut =
-        json!({"partitioning": {"strategy": "bigquery_native"}, "limits": {"finish_within": "1s"}});
-    for (source, more, rows, units) in [
-        (json!({"url": "bigquery://shop/sales/wide"}), cut.clone(), 250_000, 3),
-        (json!({"url": "bigquery://shop/sales/wide", "where": "id > 240000"}), cut, 10_000, 1),
-        (json!({"url": "bigquery://shop/sales/seen"}), json!({}), 10_000, 1),
-        (
-            json!({"url": "bigquery://shop/sales", "query": "SELECT * FROM sales.wide WHERE id > 249000"}),
-            json!({}),
-            1_000,
-            1,
-        ),
-    ] {
-        let mut job = job.clone();
-        job["source"] = source;
-        merge(&mut job, &more);
-        let ran = world.run("run", &job).await;
-        let report = ran.answer();
-        assert_eq!((&report["rows"], &report["units"]), (&rows.into(), &units.into()), "{ran}");
-        let (mut read, mut wrong) = (0, 0);
-        for batch in batches(&folder) {
-            read += batch.num_rows();
-            wrong += (0..batch.num_rows()).filter(|row| !is_right(&batch, *row)).count();
-        }
-        assert_eq!((read, wrong), (rows, 0));
-    }
-    // Values that become other types are computed by BigQuery.
-    job["columns"] = json!({"amount": {"type": "STRING"}});
-    job["source"]["columns"] = json!(["id", "amount"]);
-    world.run("run", &job).await.succeeded();
-    let text = |batch: &RecordBatch| batch.column(1).as_string::<i32>().value(0).to_owned();
-    let first = batches(&folder).next().expect("rows");
-    let id = first.column(0).as_primitive::<Int64Type>().value(0);
-    assert_eq!(text(&first).parse::<f64>().expect("a number") * 8.0, id as f64);
 }
 
 #[tokio::test(flavor = "multi_thread")]

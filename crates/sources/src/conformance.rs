@@ -14,7 +14,8 @@ use sluice_contracts::documents::{
 use sluice_contracts::job::{Partitioning, RowSecurity, TableJob, WriteDisposition};
 use sluice_contracts::{Error, Kind, Result};
 
-use crate::source::{Description, Join, Reader, Source, Survey};
+use crate::description::Description;
+use crate::source::{Join, Reader, Source, Survey};
 
 /// Rows of the table that a fixture has.
 pub const ROWS: i64 = 1_000;

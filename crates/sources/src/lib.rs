@@ -6,6 +6,7 @@ mod bigquery;
 mod builder;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod description;
 mod documentation;
 mod naming;
 mod place;
@@ -26,13 +27,13 @@ use sluice_contracts::{Error, Kind, Result};
 #[cfg(feature = "google")]
 pub use bigquery::bigquery_at;
 pub use builder::{BatchBuilder, ColumnBuilder, Invalid, ListColumn};
+pub use description::{
+    BlockRange, Description, Distribution, Key, Listing, NativeQuery, Piece, Span,
+};
 pub use documentation::{Becomes, Example, TypeRow};
 pub use place::{Place, Protection};
 pub use postgres::CopyDecoder;
-pub use source::{
-    Batches, BlockRange, Description, Distribution, Join, Key, Listing, NativeQuery,
-    NoConnectionLeft, Piece, Reader, Source, SourceKind, Span, Survey,
-};
+pub use source::{Batches, Join, NoConnectionLeft, Reader, Source, SourceKind, Survey};
 pub use text_builder::TextBuilder;
 pub use url::{SourceUrl, variables};
 

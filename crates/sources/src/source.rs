@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use sluice_contracts::documents::{Column, Cut, KeyType, Leaf, Native, SnapshotPlan, Table, Unit};
-use sluice_contracts::job::{TableJob, TableName};
+use sluice_contracts::documents::{Cut, SnapshotPlan, Table, Unit};
+use sluice_contracts::job::TableJob;
 use sluice_contracts::ports::DatabaseLogin;
 use sluice_contracts::{Error, Result};
 
+use crate::description::{Description, Distribution, Key, Listing, Piece};
 use crate::documentation::TypeRow;
 use crate::place::{Place, Protection};
 use crate::url::SourceUrl;
@@ -171,149 +172,6 @@ pub trait Survey: Send {
     /// # Errors
     /// `Invalid` for a cut that the source does not know.
     fn predicate(&self, cut: &Cut) -> Result<String>;
-}
-
-/// The tables of a source.
-#[derive(Debug, Clone, Default)]
-pub struct Listing {
-    /// Those that a pattern can match, in the order of their names.
-    pub tables: Vec<TableName>,
-    /// Those that look like tables and are not moved as such, with the reason.
-    pub excluded: Vec<(TableName, String)>,
-}
-
-/// What a table looks like to the planner.
-#[derive(Debug, Clone, Default)]
-pub struct Description {
-    /// The columns to be read, with what they become.
-    pub columns: Vec<Column>,
-    /// Names and types of the columns, and the leaves, in one string that changes when they do.
-    pub shape: String,
-    /// Columns that the table can be cut by, in the table's order.
-    pub keys: Vec<Key>,
-    /// Columns that tell rows apart, for hashing; empty if there are none.
-    pub identity: Vec<String>,
-    /// What is read one after another: the table itself, or its leaves. Never empty.
-    pub pieces: Vec<Piece>,
-    /// Whether the source serves the table as streams, each of which a task can read by itself.
-    pub has_streams: bool,
-    /// US dollars that the source charges for what tasks read.
-    pub dollars: f64,
-    /// Why tasks cannot read it, if they cannot.
-    pub unreadable: Option<String>,
-    /// A query that gives the rows which tasks would read, for a target that takes them by itself.
-    pub native: Option<NativeQuery>,
-    /// What the source says that the table is about.
-    pub comment: Option<String>,
-    /// Warnings for the reader of the plan.
-    pub warnings: Vec<String>,
-}
-
-/// A query whose rows a target may take by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NativeQuery {
-    /// The query, whose columns have their names in the target.
-    pub statement: String,
-    /// What it reads.
-    pub native: Native,
-}
-
-impl Description {
-    /// Expected rows of all pieces.
-    pub fn rows(&self) -> u64 {
-        self.pieces.iter().map(|piece| piece.rows).sum()
-    }
-
-    /// Expected bytes of all pieces.
-    pub fn bytes(&self) -> u64 {
-        self.pieces.iter().map(|piece| piece.bytes).sum()
-    }
-}
-
-/// A column that a table can be cut by.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Key {
-    /// Name in the source.
-    pub column: String,
-    /// What its values count.
-    pub key_type: KeyType,
-    /// Whether an index begins with it, so that a range is found without reading the rest.
-    pub indexed: bool,
-    /// Whether it is the only column of the primary key.
-    pub primary: bool,
-    /// Whether it may hold NULL.
-    pub nullable: bool,
-    /// How far the rows lie in its order, if that is known: from 0, not at all, to 1 or -1.
-    pub correlation: Option<f64>,
-}
-
-impl Key {
-    /// Below this correlation, the rows of a range are scattered over the table.
-    const IN_ORDER: f64 = 0.9;
-
-    /// Whether the rows of a range are known to be scattered over the table.
-    pub fn is_scattered(&self) -> bool {
-        self.correlation.is_some_and(|correlation| correlation.abs() < Self::IN_ORDER)
-    }
-}
-
-/// A table, or one of the leaves that it consists of.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Piece {
-    /// The leaf; `None` for the table itself.
-    pub leaf: Option<Leaf>,
-    /// Expected rows.
-    pub rows: u64,
-    /// Expected bytes.
-    pub bytes: u64,
-    /// Blocks, where rows can be found by block.
-    pub blocks: Option<u32>,
-    /// What the source reads for a range of blocks.
-    pub block_range: BlockRange,
-    /// Whether its rows lie outside of the source's snapshot: only what one statement reads of it
-    /// is of one moment.
-    pub outside: bool,
-    /// Whether each unit of it locks so much of the source that one task at a time may read it.
-    pub crowded: bool,
-}
-
-/// What a source reads for a range of a piece's blocks.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub enum BlockRange {
-    /// The whole piece.
-    #[default]
-    ReadsAll,
-    /// The blocks of the range. An index finds the rows that the table's filter keeps, and may read fewer.
-    ReadsMoreThanIndex,
-    /// The blocks of the range, and no other way reads fewer.
-    ReadsLeast,
-}
-
-impl Piece {
-    /// Whether it has to stay one unit.
-    pub fn is_undivided(&self) -> bool {
-        self.outside || self.crowded
-    }
-}
-
-/// Where the keys of a piece lie.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Distribution {
-    /// Ascending and disjoint. Keys outside of every span may exist too.
-    pub spans: Vec<Span>,
-    /// Expected rows whose key is NULL.
-    pub nulls: f64,
-}
-
-/// Keys `lo..=hi`, and how many rows have one, evenly spread.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Span {
-    /// Lowest key.
-    pub lo: i64,
-    /// Highest key.
-    pub hi: i64,
-    /// Expected rows.
-    pub rows: f64,
 }
 
 /// A connection for reading. It sees the snapshot that it joined.

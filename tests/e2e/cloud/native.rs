@@ -35,7 +35,11 @@ async fn a_request_becomes_a_copy_without_an_execution() {
     let Some(world) = world().await else { return };
     for (source, table, expected) in [
         (json!({"url": "bigquery://shop/sales/orders"}), "copy", "500 125250.000000000"),
-        (json!({"url": "bigquery://shop/sales/orders", "where": "id > 400"}), "late", "100 45050.000000000"),
+        (
+            json!({"url": "bigquery://shop/sales/orders", "where": "id > 400"}),
+            "late",
+            "100 45050.000000000",
+        ),
     ] {
         let event = world.carry_out(&request(&source, table)).await;
         assert_eq!(event.event, EventName::Finished, "{event:?}");

@@ -25,7 +25,7 @@ pub(super) fn resolve(job: &TableJob, found: Relation<'_>) -> Result<Vec<Column>
     let find = |name: &str| {
         let same = |field: &&Value| is_named(field, name);
         found.fields.iter().find(same).ok_or_else(|| {
-            let known: Vec<&str> = found.fields.iter().map(|field| name_of(field)).collect();
+            let known: Vec<&str> = found.fields.iter().map(name_of).collect();
             Error::not_found(format!("describe {}: it has no column `{name}`", found.title))
                 .hint(format!("its columns are {}", known.join(", ")))
         })

@@ -5,7 +5,7 @@ use sluice_contracts::job::TableName;
 use sluice_runtime::google::bigquery::BigQueryClient;
 
 use super::address::Address;
-use crate::source::Listing;
+use crate::description::Listing;
 
 /// Lists the tables of the dataset that the URL names, or of all datasets of its project.
 pub(super) async fn list(client: &BigQueryClient, address: &Address) -> Result<Listing> {

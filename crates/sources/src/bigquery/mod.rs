@@ -31,7 +31,8 @@ mod reading;
 mod survey;
 #[cfg(feature = "google")]
 mod tables;
-#[cfg(all(test, feature = "google"))]
+#[cfg(test)]
+#[cfg(feature = "google")]
 mod tests;
 #[cfg_attr(
     not(feature = "google"),

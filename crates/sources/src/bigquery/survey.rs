@@ -14,8 +14,9 @@ use super::dialect;
 use super::listing::list;
 use super::reading::{Reading, is_plain, unreadable};
 use super::tables::Tables;
+use crate::description::{Description, Listing, NativeQuery, Piece};
 use crate::naming::description_of_table;
-use crate::source::{Description, Listing, NativeQuery, Piece, Survey};
+use crate::source::Survey;
 use crate::sql::refuse_foreign;
 
 /// BigQuery's own clock, in milliseconds since 1970: a table is copied as it was at a millisecond.

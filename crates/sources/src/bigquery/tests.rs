@@ -20,13 +20,15 @@ use sluice_contracts::job::{ColumnFile, Partitioning, RowSecurity, TableJob, Wri
 use sluice_contracts::{Error, Result};
 use sluice_runtime::google::bigquery::TableId;
 
+use TargetType::{Float64, Int64, Interval, Numeric, RangeDate, String as Text, Struct};
+
 use super::columns::{Relation, resolve};
 use super::conversion::Conversion;
 use super::dialect;
 use super::reading::{is_plain, unreadable};
 
 fn job(columns: Value, select: Option<&[&str]>) -> TableJob {
-    let columns: BTreeMap<String, ColumnFile> = serde_json::from_value(columns).unwrap();
+    let columns: BTreeMap<String, ColumnFile> = serde_json::from_value(columns).expect("settings");
     TableJob {
         relation: Named::table(Some("sales"), "orders"),
         select: select.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
@@ -55,7 +57,7 @@ fn fields() -> Vec<Value> {
             ]},
         ]},
     ]);
-    fields.as_array().unwrap().clone()
+    fields.as_array().cloned().expect("a list")
 }
 
 fn resolved(columns: Value, select: Option<&[&str]>) -> Result<Vec<Column>> {
@@ -65,7 +67,7 @@ fn resolved(columns: Value, select: Option<&[&str]>) -> Result<Vec<Column>> {
 }
 
 fn refused(columns: Value, select: Option<&[&str]>) -> String {
-    let error: Error = resolved(columns, select).unwrap_err();
+    let error: Error = resolved(columns, select).expect_err("a refusal");
     format!("{}\n{}", error.chain(), error.remedy().unwrap_or_default())
 }
 
@@ -75,8 +77,7 @@ fn each_column_becomes_itself() {
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     assert_eq!(names, ["id", "amount", "note", "tags", "during", "spans", "gr__e", "of"]);
     let types: Vec<TargetType> = columns.iter().map(|column| column.target_type).collect();
-    use TargetType::{Float64, Int64, Interval, Numeric, RangeDate, String, Struct};
-    assert_eq!(types, [Int64, Numeric, String, String, RangeDate, Interval, Float64, Struct]);
+    assert_eq!(types, [Int64, Numeric, Text, Text, RangeDate, Interval, Float64, Struct]);
     let nullable: Vec<Option<bool>> = columns.iter().map(|column| column.nullable).collect();
     let (may, never) = (Some(true), Some(false));
     assert_eq!(nullable, [never, may, may, never, may, never, may, may]);
@@ -166,13 +167,13 @@ fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
         |(name, array): &(&str, ArrayRef)| Field::new(*name, array.data_type().clone(), true);
     let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
     RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|(_, array)| array).collect())
-        .unwrap()
+        .expect("columns of one length")
 }
 
 /// As BigQuery sends a NUMERIC.
 fn numeric(values: &[i128]) -> ArrayRef {
     let values = Decimal128Array::from(values.to_vec());
-    Arc::new(values.with_precision_and_scale(38, 9).unwrap())
+    Arc::new(values.with_precision_and_scale(38, 9).expect("digits"))
 }
 
 #[test]

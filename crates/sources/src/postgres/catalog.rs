@@ -12,7 +12,7 @@ use super::connection::{get, if_allowed, rows};
 use super::dialect;
 use super::rights::refuse_closed_schema;
 use super::type_table::Arrays;
-use crate::source::Key;
+use crate::description::Key;
 use crate::sql::refuse_foreign;
 
 /// A relation as found.

@@ -8,7 +8,7 @@ use sluice_contracts::{Error, Result};
 use super::connection::{get, if_allowed, rows};
 use super::dialect::{self, identifier, literal};
 use super::partitions::explain;
-use crate::source::{Distribution, Key, Piece, Span};
+use crate::description::{Distribution, Key, Piece, Span};
 use crate::sql::unknown_key;
 
 /// Pages read for a sample: enough for hundreds of units, and below 1 % of any table that is cut

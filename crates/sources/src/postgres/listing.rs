@@ -8,7 +8,7 @@ use sluice_contracts::job::TableName;
 
 use super::connection::{get, if_allowed, name, rows};
 use super::{dialect, unlogged};
-use crate::source::Listing;
+use crate::description::Listing;
 
 /// Lists the database's own tables.
 pub(super) async fn list(connection: &mut Connection) -> Result<Listing> {

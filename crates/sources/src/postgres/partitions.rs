@@ -8,7 +8,7 @@ use sluice_contracts::{Error, Result};
 use super::catalog::CatalogEntry;
 use super::connection::{get, rows};
 use super::{HEAP, dialect, outside};
-use crate::source::{BlockRange, Piece};
+use crate::description::{BlockRange, Piece};
 
 /// Most tables that one transaction locks because of one that it reads. By default a server has
 /// room for 64 locks for each of its connections, on average.

@@ -22,9 +22,10 @@ use super::server_error::{failed, is_hidden};
 use super::type_table::{PgType, resolve};
 use super::{address, dialect, distribution, extras, listing};
 use super::{pieces, replacements, statistics_warnings, unlogged};
+use crate::description::{Description, Distribution, Key, Listing, Piece};
 use crate::naming;
 use crate::place::Protection;
-use crate::source::{Description, Distribution, Key, Listing, Piece, Survey};
+use crate::source::Survey;
 use crate::sql::{chosen, refuse_foreign};
 
 /// How long a second connection is waited for that only tells whether there is a pooler.

@@ -8,7 +8,7 @@ use super::connection::failed;
 use super::dialect::{filtered, first, from, qualifier, quote};
 use super::listing::refuse_unknown_module;
 use super::type_table::{Encoding, declared};
-use crate::source::Key;
+use crate::description::Key;
 use crate::sql::refuse_foreign;
 
 /// A relation as the database has it.

@@ -2,7 +2,7 @@
 
 use sluice_contracts::Result;
 
-use crate::source::Span;
+use crate::description::Span;
 
 /// Keys that one read returns.
 pub(super) const LOOK: usize = 32;

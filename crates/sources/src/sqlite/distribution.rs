@@ -11,7 +11,7 @@ use super::datetime::{self, TextFormat, date_text, datetime_text};
 use super::density::{KeyIndex, LOOK, spans};
 use super::dialect::quote;
 use super::estimate::{condition, each_row, row_numbers};
-use crate::source::{Distribution, Key, Piece, Span};
+use crate::description::{Distribution, Key, Piece, Span};
 
 /// Even steps in which an index is read, and how often the fullest is halved.
 const STEPS: u32 = 128;

@@ -10,7 +10,7 @@ use super::datetime::TextFormat;
 use super::density::{KeyIndex, LOOK, spans};
 use super::dialect::first;
 use super::sample::{GUESSED_ROW, Sample};
-use crate::source::Span;
+use crate::description::Span;
 
 /// Rows that are read to estimate how long a row is and how many rows meet the filter.
 const SAMPLE: u32 = 64;

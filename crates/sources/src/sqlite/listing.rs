@@ -6,7 +6,7 @@ use sluice_contracts::{Error, Result};
 
 use super::connection::failed;
 use super::dialect::{first, quote};
-use crate::source::Listing;
+use crate::description::Listing;
 
 /// Lists the database's own tables. Virtual tables, and the shadow tables in which they keep their
 /// data, are excluded: a job that wants one names it.

@@ -19,7 +19,8 @@ use super::listing::list;
 use super::location::Location;
 use super::snapshot;
 use super::type_table::Encoding;
-use crate::source::{Description, Distribution, Key, Listing, Piece, Survey};
+use crate::description::{Description, Distribution, Key, Listing, Piece};
+use crate::source::Survey;
 use crate::sql::predicate;
 
 /// All columns, for people.

@@ -340,9 +340,7 @@ impl<'a> Attempts<'a> {
         let snapshot = label(GENERATION).and_then(|generation| u32::try_from(generation).ok());
         let rows = match self.writes {
             Writes::Staging(_) => report.rows.or(report.written),
-            Writes::Visible(_) | Writes::All => {
-                report.rows.or_else(|| row_counts::of(&report.labels, self.owner.table))
-            }
+            _ => report.rows.or_else(|| row_counts::of(&report.labels, self.owner.table)),
         };
         match (snapshot, rows) {
             (Some(snapshot), Some(rows)) => Ok(Loaded { snapshot, rows, overtaken_by: None }),
@@ -381,9 +379,8 @@ impl<'a> Attempts<'a> {
             labels.insert("sluice_job".to_owned(), label_value(&load.job));
         }
         // What fills a staging table by a query does not know the rows beforehand.
-        let is_open =
-            |load: &Load| load.native.is_some() && matches!(self.writes, Writes::Staging(_));
-        if !self.owner.loads.iter().any(is_open) {
+        let is_native = self.owner.loads.iter().any(|load| load.native.is_some());
+        if !(is_native && matches!(self.writes, Writes::Staging(_))) {
             labels.extend(row_counts::labels(self.owner.loads));
         }
         labels

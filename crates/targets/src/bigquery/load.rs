@@ -180,18 +180,6 @@ impl TableLoad {
         }
     }
 
-    /// Brings the rows into staging tables, from the parts or by the native query.
-    pub(super) async fn bring(
-        &mut self,
-        path: LoadPath,
-        existing: Option<&ExistingTable>,
-    ) -> Result<Poll<()>> {
-        match self.load.native {
-            Some(_) => self.take(path, existing).await,
-            None => self.stage(path, existing).await,
-        }
-    }
-
     /// Gives the claim of a number back after an error that ends the load, so that nobody waits for
     /// a job that will not come.
     async fn give_back_after<T>(&self, result: Result<T>, number: u32) -> Result<T> {

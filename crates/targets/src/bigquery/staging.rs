@@ -33,13 +33,21 @@ const HIDDEN: &str = "this is our bug; nothing of the table was made visible. Pl
                       with the run's manifest";
 
 impl TableLoad {
-    /// Brings the rows into the staging tables, all of them at once. It changes nothing that readers
-    /// see.
-    pub(super) async fn stage(
-        &self,
+    /// Brings the rows into staging tables, from the parts or by the native query.
+    pub(super) async fn bring(
+        &mut self,
         path: LoadPath,
         existing: Option<&ExistingTable>,
     ) -> Result<Poll<()>> {
+        match self.load.native {
+            Some(_) => self.take(path, existing).await,
+            None => self.stage(path, existing).await,
+        }
+    }
+
+    /// Brings the rows into the staging tables, all of them at once. It changes nothing that readers
+    /// see.
+    async fn stage(&self, path: LoadPath, existing: Option<&ExistingTable>) -> Result<Poll<()>> {
         let stages = stages(&self.load.parts)?;
         let filling = (0..)
             .zip(&stages)

@@ -61,7 +61,7 @@ impl JobFailure {
     }
 }
 
-/// JobLabels of a job.
+/// Labels of a job.
 pub type JobLabels = BTreeMap<String, String>;
 
 impl BigQueryClient {

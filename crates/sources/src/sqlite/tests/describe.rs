@@ -3,7 +3,7 @@ use sluice_contracts::Kind;
 use sluice_contracts::documents::{Decimal, KeyType, OnInvalid, TargetType};
 
 use super::*;
-use crate::source::Key;
+use crate::description::Key;
 
 fn key(column: &str, key_type: KeyType, indexed: bool, primary: bool, nullable: bool) -> Key {
     Key { column: column.to_owned(), key_type, indexed, primary, nullable, correlation: None }

@@ -24,7 +24,8 @@ use sluice_contracts::{Error, Result};
 
 use super::*;
 use crate::conformance::{self, ROWS, SourceFixture};
-use crate::source::{Batches, Description};
+use crate::description::Description;
+use crate::source::Batches;
 
 /// A database in a folder that goes away with it.
 struct Database {

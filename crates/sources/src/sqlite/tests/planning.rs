@@ -2,7 +2,7 @@ use serde_json::json;
 use sluice_contracts::documents::KeyType;
 
 use super::*;
-use crate::source::{Distribution, Key};
+use crate::description::{Distribution, Key};
 
 const NUMBERS: &str = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT 20000)";
 
