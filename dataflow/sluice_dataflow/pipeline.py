@@ -66,8 +66,8 @@ def _set_up_workers(options: PipelineOptions):
             "launch the pipeline: nothing says which image the workers have",
             "give the parameter `sdk_container_image`, or build the image with its name",
         )
-    # Each thread keeps up to 100,000 rows, one of each key, until Beam sends them on: with Dataflow's twelve threads for
-    # each processor, wide rows would not fit in its memory. More threads than two are no faster, for they share Python.
+    # Each thread keeps up to 100,000 rows, one of each key, until Beam sends them on: with Dataflow's twelve threads
+    # for each processor, wide rows would not fit in its memory. More than two are no faster, for they share Python.
     debug = options.view_as(DebugOptions)
     debug.number_of_worker_harness_threads = debug.number_of_worker_harness_threads or 2
     setup.sdk_location = "container"

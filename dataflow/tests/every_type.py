@@ -26,7 +26,7 @@ def usable(connection: psycopg.Connection) -> list[Case]:
 
 
 def make(connection: psycopg.Connection, cases: list[Case]):
-    """Makes the table `every`: each column has the extremes of its type, then generated values, and NULL in the last."""
+    """Makes the table `every`: each column has the extremes of its type, then generated values, NULL at last."""
     sources = {case.name: random.Random(case.name) for case in cases}
 
     def value(case, row):

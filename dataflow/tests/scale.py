@@ -57,7 +57,8 @@ COLUMNS = {"token16": {"type": "BYTES"}, "ratio": {"type": "BIGNUMERIC"}}
 HOLES = "UPDATE big SET {} WHERE id % 30 = 0"
 KEYS, ORDER = ["shop", "number"], "updated"
 WINNERS = f"""SELECT id FROM (
-    SELECT id, row_number() OVER (PARTITION BY {", ".join(KEYS)} ORDER BY {ORDER} DESC) AS place FROM big) AS ranked WHERE place = 1"""
+    SELECT id, row_number() OVER (PARTITION BY {", ".join(KEYS)} ORDER BY {ORDER} DESC) AS place
+    FROM big) AS ranked WHERE place = 1"""
 
 
 def main():

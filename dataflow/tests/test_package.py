@@ -16,7 +16,6 @@ from apache_beam.options.pipeline_options import (
 )
 from sluice_dataflow import pipeline
 from sluice_dataflow.failure import Failure
-from sluice_dataflow.order import parse
 
 from test_order import ORDER
 
@@ -50,29 +49,42 @@ def test_the_template_takes_urls_of_orders(url, fits):
     assert all(bool(re.fullmatch(regex, url)) == fits for regex in parameters["order"]["regexes"])
 
 
-def test_workers_have_the_image_of_the_launcher(tmp_path, monkeypatch):
+class Launched(beam.Pipeline):
     """What the launcher hands to Dataflow, short of handing it over."""
-    seen = {}
 
-    class Pipeline(beam.Pipeline):
-        def __init__(self, options):
-            # With these options, it would ask Cloud Storage for the bucket.
-            super().__init__(options=PipelineOptions([]))
-            seen["options"] = options
+    seen = None
 
-        def run(self):
-            return type("Job", (), {"job_id": lambda self: "1"})()
+    def __init__(self, options):
+        # With these options, it would ask Cloud Storage for a bucket.
+        super().__init__(options=PipelineOptions([]))
+        self.given = options
 
-    order = tmp_path / "order.json"
-    order.write_text(json.dumps(ORDER | {"output": f"file://{tmp_path}/"}))
-    monkeypatch.setattr(beam, "Pipeline", Pipeline)
-    arguments = ["--runner=DataflowRunner", "--project=shop", "--region=us-central1", f"--order=file://{order}"]
+    def run(self):
+        Launched.seen = self
+        return type("Job", (), {"job_id": lambda self: "1"})()
+
+
+@pytest.fixture
+def launch(tmp_path, monkeypatch):
+    """Launches an order, and returns the job's options and the size of its graph."""
+    monkeypatch.setattr(beam, "Pipeline", Launched)
+
+    def launched(**changes) -> tuple[PipelineOptions, int]:
+        order = tmp_path / "order.json"
+        order.write_text(json.dumps(ORDER | {"output": f"file://{tmp_path}/"} | changes))
+        arguments = ["--runner=DataflowRunner", "--project=shop", "--region=us-central1", f"--order=file://{order}"]
+        pipeline.run(arguments)
+        return Launched.seen.given, len(Launched.seen.to_runner_api().SerializeToString())
+
+    return launched
+
+
+def test_workers_have_the_image_of_the_launcher(launch, monkeypatch):
     monkeypatch.delenv(pipeline.IMAGE, raising=False)
     with pytest.raises(Failure, match="nothing says which image the workers have"):
-        pipeline.run(arguments)
+        launch()
     monkeypatch.setenv(pipeline.IMAGE, "registry/sluice/dataflow:1")
-    pipeline.run(arguments)
-    options = seen["options"]
+    options, _ = launch()
     assert options.view_as(WorkerOptions).sdk_container_image == "registry/sluice/dataflow:1"
     assert options.view_as(SetupOptions).sdk_location == "container"
     assert options.view_as(DebugOptions).number_of_worker_harness_threads == 2
@@ -80,13 +92,9 @@ def test_workers_have_the_image_of_the_launcher(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("dedup", [None, ORDER["dedup"]], ids=["passing", "newest"])
-def test_the_graph_does_not_grow_with_the_parts(dedup):
+def test_the_graph_does_not_grow_with_the_parts(launch, monkeypatch, dedup):
     """Dataflow takes graphs of 20 MB, and a run may have more names of parts than that."""
-
-    def size(parts: int) -> int:
-        order = parse(ORDER | {"dedup": dedup, "parts": [f"gs://lake/{at}.parquet" for at in range(parts)]})
-        made = beam.Pipeline(options=PipelineOptions([]))
-        pipeline.build(made, "gs://lake/order.json", order.plan())
-        return len(made.to_runner_api().SerializeToString())
-
-    assert abs(size(20_000) - size(1)) < 1_000 and size(1) < 500_000
+    monkeypatch.setenv(pipeline.IMAGE, "registry/sluice/dataflow:1")
+    _, small = launch(dedup=dedup)
+    _, large = launch(dedup=dedup, parts=[f"gs://lake/{at}.parquet" for at in range(20_000)])
+    assert abs(large - small) < 1_000 and small < 500_000

@@ -201,13 +201,6 @@ pub struct Load {
     pub visibility: Visibility,
 }
 
-impl Load {
-    /// Whether it has no rows, as far as that is known.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.native.is_none() && self.parts.is_empty()
-    }
-}
-
 /// What a target says of a table that it takes, for the reader of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Admitted {

@@ -9,7 +9,7 @@ use sluice_contracts::{Error, Result};
 use super::existing::{ExistingTable, new_schema};
 use super::path::{LoadPath, is_wide, staged_columns};
 use super::statement::Changes;
-use super::{failure, layout, merge, parts, statement};
+use super::{failure, layout, merge, native, parts, statement};
 use crate::target::Load;
 use sluice_runtime::google::bigquery::TableId;
 
@@ -46,7 +46,7 @@ pub(super) fn direct(
     existing: Option<&ExistingTable>,
     write: Write,
 ) -> Result<(&'static str, Value)> {
-    if load.is_empty() {
+    if native::is_empty(load) {
         return Ok(("query", no_rows(load, into, existing, write)));
     }
     let schema = match existing {

@@ -15,6 +15,7 @@ use super::claim::Claimed;
 use super::existing::{ExistingTable, Wanted, new_schema};
 use super::job::{self, Write};
 use super::layout;
+use super::native;
 use super::parts;
 use super::path::{LoadPath, Shape, is_wide};
 use super::schema::SchemaMatch;
@@ -197,7 +198,7 @@ impl TableLoad {
 
     /// Whether a table that exists keeps its rows and its columns.
     pub(super) fn adds_nothing(&self) -> bool {
-        self.load.is_empty() && self.load.disposition != WriteDisposition::Truncate
+        native::is_empty(&self.load) && self.load.disposition != WriteDisposition::Truncate
     }
 
     pub(super) fn nothing_loaded(&self, overtaken_by: Option<RunId>) -> Loaded {
@@ -216,7 +217,7 @@ impl TableLoad {
             // The next call finds it.
             Way::Open => return Ok(Poll::Pending),
             Way::Nothing => return self.leave_as_it_is(number).await,
-            Way::Direct(None) if self.load.is_empty() => {
+            Way::Direct(None) if native::is_empty(&self.load) => {
                 let made = self.make_table().await?;
                 if self.adds_nothing() {
                     return self.leave_as_it_is(number).await;
@@ -330,7 +331,7 @@ impl TableLoad {
     /// exist.
     pub(super) fn may_be_staged(&self) -> bool {
         LoadPath::of(&Shape::from(&self.load), false) != LoadPath::Direct
-            || (self.keeps_rows() && !self.load.is_empty())
+            || (self.keeps_rows() && !native::is_empty(&self.load))
     }
 
     /// Whether rows of the table stay.

@@ -25,7 +25,7 @@ use super::load::TableLoad;
 use super::path::LoadPath;
 use super::staging::KEPT;
 use super::statement;
-use crate::target::NativeAnswer;
+use crate::target::{Load, NativeAnswer};
 
 /// Label of a staging table that is a copy of its source, with everything that this has.
 pub(super) const COPIED: &str = "sluice_copied";
@@ -73,6 +73,11 @@ impl Taking {
             Self::Query => "a query",
         }
     }
+}
+
+/// Whether a load has no rows, as far as that is known.
+pub(super) fn is_empty(load: &Load) -> bool {
+    load.native.is_none() && load.parts.is_empty()
 }
 
 /// Whether BigQuery takes the rows of a planned table, and what that takes.
