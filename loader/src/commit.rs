@@ -303,7 +303,7 @@ pub(crate) fn check_targets(manifest: &Manifest) -> Result<()> {
     for table in &manifest.tables {
         let write = &table.write;
         let unknown = match () {
-            () if table.statement.is_some() != table.native.is_some() => {
+            () if table.units == 0 && table.statement.is_some() != table.native.is_some() => {
                 Some("a table that a statement moves")
             }
             () if write.watermark.is_some() => Some("rows up to a watermark"),

@@ -217,6 +217,8 @@ async fn plan_table(
     if job.consistency == Consistency::None {
         description.pieces.iter_mut().for_each(|piece| piece.outside = false);
     }
+    // BigQuery forgets streams before a delayed task may start.
+    description.has_streams &= !job.task_kind.delay_execution;
     let (statement, native) =
         description.native.take().map(|query| (query.statement, query.native)).unzip();
     let mut planned = Table {
@@ -249,7 +251,7 @@ async fn plan_table(
     if !by_tasks {
         return Ok((planned, Vec::new()));
     }
-    (planned.statement, planned.native) = (None, None);
+    (planned.statement, planned.native) = (description.query.take(), None);
     let warnings = &mut planned.warnings;
     let cutting = Cutting::of(survey, table, &job.limits, &description, warnings).await?;
     (planned.strategy, planned.reason) = (cutting.strategy.to_owned(), cutting.reason);

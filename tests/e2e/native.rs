@@ -233,7 +233,7 @@ async fn what_no_engine_can_move_is_refused_with_the_reason() {
                 "leave `engine` out",
             ],
         ),
-        (64, other, ["it names a table, and the job names others", "`bigquery://project/dataset`"]),
+        (64, other, ["it names a table besides the dataset", "`bigquery://project/dataset`"]),
         (
             1,
             absent,

@@ -25,6 +25,8 @@ pub struct Description {
     pub identity: Vec<String>,
     /// What is read one after another: the table itself, or its leaves. Never empty.
     pub pieces: Vec<Piece>,
+    /// The query by which tasks read it, where that is computed when the run is planned.
+    pub query: Option<String>,
     /// Whether the source serves the table as streams, each of which a task can read by itself.
     pub has_streams: bool,
     /// US dollars that the source charges for what tasks read.

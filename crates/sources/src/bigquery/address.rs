@@ -33,7 +33,7 @@ impl Address {
             [project] => (project, None),
             [project, dataset] => (project, Some(dataset)),
             [_, _, _] => {
-                return Err(refused("it names a table, and the job names others".to_owned()));
+                return Err(refused("it names a table besides the dataset".to_owned()));
             }
             _ => return Err(refused("it names more than a dataset".to_owned())),
         };
@@ -89,7 +89,7 @@ mod tests {
             ("bigquery://", "its project is not made of"),
             ("bigquery://Shop/sales", "its project is not made of"),
             ("bigquery://shop/sa-les", "its dataset is not made of"),
-            ("bigquery://shop/sales/orders", "it names a table, and the job names others"),
+            ("bigquery://shop/sales/orders", "it names a table besides the dataset"),
             ("bigquery://shop/sales/orders/x", "it names more than a dataset"),
             ("bigquery://shop/sales?biling_project=x", "unknown parameter `biling_project`"),
             ("bigquery://shop/sales?billing_project=", "`billing_project` is not the name"),

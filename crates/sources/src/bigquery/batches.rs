@@ -41,7 +41,7 @@ struct OpenStream {
 }
 
 impl StreamBatches {
-    /// The rows of these streams, whose columns a message of Arrow's format describes.
+    /// The rows of these streams, as so many columns of part files.
     pub(super) fn new(
         client: &ReadClient,
         streams: Vec<String>,
@@ -98,6 +98,9 @@ impl OpenStream {
         // A stream that was opened again says its columns again.
         if let Some(schema) = block.schema.filter(|_| self.decoder.schema().is_none()) {
             self.decoder.decode(&mut Buffer::from(schema)).map_err(malformed)?;
+        }
+        if block.batch.is_empty() {
+            return Ok(None);
         }
         let mut bytes = Buffer::from(block.batch);
         self.decoder.decode(&mut bytes).map_err(malformed)

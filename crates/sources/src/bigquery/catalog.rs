@@ -13,6 +13,11 @@ pub(super) struct CatalogTable {
 }
 
 impl CatalogTable {
+    /// A table as BigQuery describes it.
+    pub(super) fn new(id: TableId, table: Value) -> Self {
+        Self { id, table }
+    }
+
     /// Looks a table up.
     ///
     /// # Errors
@@ -97,7 +102,12 @@ impl CatalogTable {
         let column = time["field"].as_str().unwrap_or("_PARTITIONTIME");
         let kind = self.fields().iter().find(|field| field["name"] == column);
         let kind = kind.and_then(|field| field["type"].as_str()).unwrap_or("TIMESTAMP");
-        Some(format!("(`{column}` IS NULL OR `{column}` >= {kind} '0001-01-01')"))
+        // A project may have another time zone than UTC by default.
+        let least = match kind {
+            "TIMESTAMP" => "0001-01-01 00:00:00+00",
+            _ => "0001-01-01",
+        };
+        Some(format!("(`{column}` IS NULL OR `{column}` >= {kind} '{least}')"))
     }
 
     /// The columns of its primary key; empty if it declares none.

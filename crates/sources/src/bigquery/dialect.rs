@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sluice_contracts::documents::Column;
+use sluice_contracts::documents::{Column, TargetType};
 use sluice_runtime::google::bigquery::TableId;
 
 use super::columns::{is_named, name_of};
@@ -44,7 +44,7 @@ pub(super) fn select(
 }
 
 /// The columns of one table among several, as `fields` has them: those that it lacks are NULL.
-pub(super) fn aligned(fields: &[Value], own: &[Value], from: &str) -> String {
+pub(super) fn aligned(fields: &[Value], own: &[Value], from: &str, every: Option<&str>) -> String {
     let columns: Vec<String> = fields
         .iter()
         .map(|field| {
@@ -56,7 +56,8 @@ pub(super) fn aligned(fields: &[Value], own: &[Value], from: &str) -> String {
             }
         })
         .collect();
-    format!("SELECT {} FROM {from}", columns.join(", "))
+    let condition = every.map_or_else(String::new, |every| format!(" WHERE {every}"));
+    format!("SELECT {} FROM {from}{condition}", columns.join(", "))
 }
 
 /// The value of a column under its name in the target.
@@ -67,12 +68,16 @@ pub(super) fn expression(column: &Column) -> String {
 /// The same as a text, where part files have a text and BigQuery sends something else.
 pub(super) fn text_expression(column: &Column) -> String {
     let name = quoted(&column.source_name);
+    let as_text = |value: &str| {
+        let row = Row::find(column.target_type.name());
+        row.and_then(|row| row.expression(TargetType::String, value)).unwrap_or_default()
+    };
     let text = match (is_text_alone(column) && !is_cast(column), column.repeated) {
         (false, _) => value(column),
-        (true, false) => format!("CAST({name} AS STRING)"),
+        (true, false) => as_text(&name),
         (true, true) => format!(
-            "ARRAY(SELECT CAST(element AS STRING) FROM UNNEST({name}) AS element WITH OFFSET AS place \
-             ORDER BY place)"
+            "ARRAY(SELECT {} FROM UNNEST({name}) AS element WITH OFFSET AS place ORDER BY place)",
+            as_text("element")
         ),
     };
     named(column, text)

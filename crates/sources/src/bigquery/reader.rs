@@ -5,7 +5,7 @@
 //!
 //! <https://cloud.google.com/bigquery/docs/cached-results>
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -16,12 +16,14 @@ use sluice_runtime::google::bigquery::{BigQueryClient, ReadClient, ReadRequest, 
 use super::address::Address;
 use super::batches::StreamBatches;
 use super::conversion::Conversion;
-use super::reading::{Reading, is_plain};
+use super::reading::Reading;
 use super::tables::Tables;
 use crate::source::{Batches, Join, Reader};
 
 /// Streams of a unit that is a whole table: a task reads one after another.
 const STREAMS: u32 = 1;
+/// How long a query may run, unless the job says otherwise.
+const LONGEST: Duration = Duration::from_mins(30);
 /// Time between two looks at a query that runs.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -59,26 +61,48 @@ impl BigQueryReader {
     }
 
     /// The streams of a query's result.
-    async fn computed(&self, table: &Table) -> Result<StreamBatches> {
-        let reading = Reading::of(
-            &self.client,
-            &self.address,
-            &table.relation,
-            table.filter.as_deref(),
-            self.at,
-        );
-        let sql = reading.await?.as_text(&table.columns);
+    async fn computed(&self, table: &Table, sql: &str) -> Result<StreamBatches> {
         let billing = &self.address.billing;
-        let dry = self.client.dry_run(billing, None, &sql).await?;
-        let query = self.client.start_query(billing, &dry.location, &sql).await?;
+        let dry = self.client.dry_run(billing, None, sql).await?.require_select()?;
+        let query = self.client.start_query(billing, &dry.location, sql).await?;
+        let longest = table.answer_within.map_or(LONGEST, Duration::from_secs);
+        let begun = Instant::now();
         let result = loop {
             match self.client.query_result(&query).await? {
                 Some(result) => break result,
+                None if begun.elapsed() > longest => {
+                    return Err(Error::data(format!(
+                        "read the result of query `{}`: it runs for longer than {} s",
+                        query.id,
+                        longest.as_secs()
+                    ))
+                    .hint("raise `limits.answer_within`"));
+                }
                 None => tokio::time::sleep(LOOK).await,
             }
         };
         let names = table.columns.iter().map(|column| column.name.clone()).collect();
-        self.whole(&result, None, &[], names, table).await
+        self.whole(&result, None, &[], None, names, table).await
+    }
+
+    /// The streams of a table that BigQuery stores, with its filter.
+    async fn stored(&self, table: &Table, names: Vec<String>) -> Result<StreamBatches> {
+        let (relation, filter) = (&table.relation, table.filter.as_deref());
+        let reading = Reading::of(&self.client, &self.address, relation, filter, self.at).await?;
+        let Some(id) = reading.stored() else {
+            return Err(Error::data(format!("read `{}`: it is not a table any more", table.name))
+                .hint("plan the run again"));
+        };
+        let restriction = reading.restriction();
+        let read =
+            self.whole(id, self.at, &names, restriction.as_deref(), names.clone(), table).await;
+        match read {
+            // A condition that a query takes, and a session does not.
+            Err(error) if error.kind() == Kind::Invalid && restriction.is_some() => {
+                self.computed(table, &reading.as_text(&table.columns)).await
+            }
+            read => read,
+        }
     }
 
     /// The streams of a whole table.
@@ -87,6 +111,7 @@ impl BigQueryReader {
         id: &TableId,
         at: Option<DateTime<Utc>>,
         columns: &[String],
+        filter: Option<&str>,
         names: Vec<String>,
         table: &Table,
     ) -> Result<StreamBatches> {
@@ -95,7 +120,7 @@ impl BigQueryReader {
             table: id,
             at,
             columns,
-            filter: None,
+            filter,
             streams: STREAMS,
         };
         let session = self.reads.session(&request).await?;
@@ -111,7 +136,8 @@ impl BigQueryReader {
 #[async_trait]
 impl Reader for BigQueryReader {
     async fn check(&mut self, table: &Table) -> Result<()> {
-        if table.shape.is_empty() {
+        // A query says what it reads, and fails if that is gone.
+        if table.shape.is_empty() || table.statement.is_some() {
             return Ok(());
         }
         let tables = Tables::look_up(&self.client, &self.address, &table.relation, self.at).await;
@@ -142,19 +168,10 @@ impl Reader for BigQueryReader {
         let names = || table.columns.iter().map(|column| column.source_name.clone()).collect();
         let batches = match &unit.cut {
             Cut::Stream { name } => self.batches(vec![name.clone()], names(), table),
-            Cut::Full if table.filter.is_none() && is_plain(&table.columns) => {
-                let found =
-                    Reading::of(&self.client, &self.address, &table.relation, None, self.at)
-                        .await?;
-                match found.stored() {
-                    Some(id) => {
-                        let columns: Vec<String> = names();
-                        self.whole(id, self.at, &columns, names(), table).await?
-                    }
-                    None => self.computed(table).await?,
-                }
-            }
-            Cut::Full => self.computed(table).await?,
+            Cut::Full => match &table.statement {
+                Some(sql) => self.computed(table, sql).await?,
+                None => self.stored(table, names()).await?,
+            },
             cut => {
                 return Err(Error::invalid(format!(
                     "cut by {}: BigQuery is not cut so",

@@ -59,7 +59,11 @@ impl Reading {
                 newest.map(|table| dialect::relation(&table.id, at)).unwrap_or_default()
             }
         };
-        let every = newest.and_then(CatalogTable::every_partition);
+        // The tables of a wildcard have their own conditions.
+        let every = match &tables.wildcard {
+            Some(_) if !names_suffix => None,
+            _ => newest.and_then(CatalogTable::every_partition),
+        };
         let conditions = filter.into_iter().chain(every.clone()).collect();
         Ok(Self { tables: Some(tables), at, from, conditions, every })
     }
@@ -86,10 +90,17 @@ impl Reading {
         format!("SELECT CAST(COUNT(*) AS STRING) FROM {}", self.from)
     }
 
+    /// The condition on the rows of a stored table, as a session takes it.
+    pub(super) fn restriction(&self) -> Option<String> {
+        let conditions: Vec<String> =
+            self.conditions.iter().map(|condition| format!("({condition}\n)")).collect();
+        (!conditions.is_empty()).then(|| conditions.join(" AND "))
+    }
+
     /// The table, if it is a single one whose rows BigQuery stores.
     pub(super) fn stored(&self) -> Option<&TableId> {
         let tables = self.tables.as_ref()?;
-        let is_stored = tables.wildcard.is_none() && tables.are_tables() && self.every.is_none();
+        let is_stored = tables.wildcard.is_none() && tables.are_tables();
         tables.newest().filter(|_| is_stored).map(|table| &table.id)
     }
 }
@@ -122,7 +133,11 @@ fn union(tables: &Tables, at: Option<DateTime<Utc>>) -> String {
     let selects: Vec<String> = tables
         .found
         .iter()
-        .map(|table| dialect::aligned(fields, table.fields(), &dialect::relation(&table.id, at)))
+        .map(|table| {
+            let every = table.every_partition();
+            let from = dialect::relation(&table.id, at);
+            dialect::aligned(fields, table.fields(), &from, every.as_deref())
+        })
         .collect();
     format!("({})", selects.join(" UNION ALL "))
 }

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat, Utc};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use sluice_contracts::documents::{Column, Cut, Native, Relation, SnapshotPlan};
 use sluice_contracts::job::{RowSecurity, TableJob};
 use sluice_contracts::{Error, Kind, Result};
@@ -11,7 +12,7 @@ use super::address::Address;
 use super::catalog::CatalogTable;
 use super::columns::{self, resolve};
 use super::dialect;
-use super::listing::list;
+use super::listing::{in_words, list};
 use super::reading::{Reading, is_plain, unreadable};
 use super::tables::Tables;
 use crate::description::{Description, Listing, NativeQuery, Piece};
@@ -21,6 +22,10 @@ use crate::sql::refuse_foreign;
 
 /// BigQuery's own clock, in milliseconds since 1970: a table is copied as it was at a millisecond.
 const NOW: &str = "SELECT UNIX_MILLIS(CURRENT_TIMESTAMP())";
+/// How the warning begins of what is not read as it was when the run was planned.
+const EARLIER: &str = "BigQuery keeps no earlier state";
+/// Tables that BigQuery is asked about at once.
+const AT_ONCE: usize = 16;
 /// Streams of a session at most. BigQuery gives as many as it thinks good.
 const MOST_STREAMS: u32 = 1_000;
 
@@ -40,7 +45,12 @@ impl BigQuerySurvey {
         reads: ReadClient,
         address: Address,
     ) -> Result<Self> {
-        let now = client.single_value(&address.billing, None, NOW).await?;
+        // Where the dataset lies: an organisation may forbid queries elsewhere.
+        let location = match &address.dataset {
+            Some(dataset) => Some(client.location_of(&address.project, dataset).await?),
+            None => None,
+        };
+        let now = client.single_value(&address.billing, location.as_deref(), NOW).await?;
         let at = now.parse().ok().and_then(DateTime::from_timestamp_millis);
         let at = at.ok_or_else(|| Error::bug("ask BigQuery what time it is: it is no number"))?;
         Ok(Self { client, reads, address, at })
@@ -62,16 +72,27 @@ impl BigQuerySurvey {
             says_nullable: tables.are_tables() && tables.wildcard.is_none(),
         };
         let columns = resolve(job, found)?;
-        let filtered = self.row_policies(job, tables).await?;
-        let is_filtered = filtered.is_some() && job.row_security == RowSecurity::Filter;
-        let warnings = filtered.into_iter().chain(warnings_of(tables)).collect();
-        let native = self.native(job, &reading, &columns, is_filtered).await;
+        let policies = self.row_policies(job, tables).await?;
+        let is_filtered = policies == Policies::Filter;
+        let mut warnings: Vec<String> =
+            policies.warning(&job.relation).into_iter().chain(warnings_of(tables)).collect();
+        // BigQuery shows no earlier state of a table that has row access policies.
+        let now = if is_filtered {
+            Some(Reading::of(client, address, &job.relation, filter, None).await?)
+        } else {
+            None
+        };
+        let reading = now.as_ref().unwrap_or(&reading);
+        if reading.at.is_none() && !warnings.iter().any(|warning| warning.contains(EARLIER)) {
+            warnings.push(own_moment(&title));
+        }
+        let native = self.native(job, reading, &columns, is_filtered).await;
         let query = native.map_err(|error| error.during(format!("describe {title}")))?;
         let native = &query.native;
         let all_rows: u64 = tables.found.iter().filter_map(CatalogTable::rows).sum();
         let all_bytes: u64 = tables.found.iter().map(CatalogTable::bytes).sum();
         let bytes = if native.bytes > 0 { native.bytes } else { all_bytes };
-        let is_stored = reading.stored().is_some() && is_plain(&columns);
+        let is_stored = reading.stored().is_some() && is_plain(&columns) && !is_filtered;
         let query_dollars = if is_stored { 0.0 } else { price::query_dollars(&[bytes]) };
         let rows = native.rows.unwrap_or_else(|| kept(all_rows, native.bytes, native.unfiltered));
         Ok(Description {
@@ -79,6 +100,7 @@ impl BigQuerySurvey {
             identity: newest.primary_key(),
             pieces: vec![Piece { rows, bytes, ..Piece::default() }],
             has_streams: is_stored,
+            query: (!is_stored).then(|| reading.as_text(&columns)),
             dollars: price::read_dollars(bytes) + query_dollars,
             unreadable: unreadable(&columns).map(of_struct),
             columns,
@@ -101,8 +123,8 @@ impl BigQuerySurvey {
         let statement = reading.statement(columns);
         let newest = reading.tables.as_ref().and_then(Tables::newest);
         let location = newest.map(CatalogTable::location);
-        let DryRun { bytes, location, .. } =
-            self.client.dry_run(billing, location, &statement).await?;
+        let dry = self.client.dry_run(billing, location, &statement).await?;
+        let DryRun { bytes, location, .. } = dry.require_select()?;
         let unfiltered = if job.filter.is_some() && newest.is_some_and(CatalogTable::is_laid_out) {
             let all = reading.unfiltered(columns);
             Some(self.client.dry_run(billing, Some(&location), &all).await?.bytes)
@@ -115,7 +137,8 @@ impl BigQuerySurvey {
             }
             _ => Vec::new(),
         };
-        let rows = if copied.is_empty() || reading.every.is_some() {
+        let is_told = newest.is_some_and(|newest| newest.every_partition().is_some());
+        let rows = if copied.is_empty() || is_told {
             None
         } else {
             // Counting reads nothing, unless the table wants to be told which partitions.
@@ -131,7 +154,9 @@ impl BigQuerySurvey {
     async fn describe_query(&self, job: &TableJob, sql: &str) -> Result<Description> {
         let during = |error: Error| error.during("describe the query");
         let (client, address) = (&self.client, &self.address);
-        let own = client.dry_run(&address.billing, None, sql).await.map_err(during)?;
+        let own =
+            client.dry_run(&address.billing, None, sql).await.and_then(DryRun::require_select);
+        let own = own.map_err(during)?;
         let relation =
             columns::Relation { title: "the query", fields: &own.fields, says_nullable: false };
         let columns = resolve(job, relation)?;
@@ -141,6 +166,7 @@ impl BigQuerySurvey {
         let bytes = query.native.bytes;
         Ok(Description {
             unreadable: unreadable(&columns).map(of_struct),
+            query: Some(reading.as_text(&columns)),
             columns,
             pieces: vec![Piece { bytes, ..Piece::default() }],
             dollars: price::query_dollars(&[bytes]) + price::read_dollars(bytes),
@@ -150,41 +176,56 @@ impl BigQuerySurvey {
         })
     }
 
-    /// Refuses tables whose policies hide rows from some readers, or warns of them.
-    /// Where this account may not list them, BigQuery refuses the copy of a table of which it does
-    /// not see every row, and nothing tells whether a query sees all.
-    async fn row_policies(&self, job: &TableJob, tables: &Tables) -> Result<Option<String>> {
-        let mut unknown = None;
-        for table in tables.found.iter().filter(|table| table.is_table()) {
-            match (self.client.has_row_policies(&table.id).await?, job.row_security) {
-                (Some(false), _) => {}
-                (None, _) => {
-                    unknown = Some(format!(
-                        "whether row access policies of `{}` hide rows is not known: grant \
-                         `bigquery.rowAccessPolicies.list` to the account that plans",
-                        table.id
-                    ));
-                }
-                (Some(true), RowSecurity::Filter) => {
-                    return Ok(Some(format!(
-                        "row access policies of `{}` decide which rows this account sees: only \
-                         those are moved",
-                        table.id
-                    )));
-                }
-                (Some(true), RowSecurity::Refuse) => {
-                    return Err(Error::invalid(format!(
-                        "describe table `{}`: its row access policies may hide rows",
-                        table.id
-                    ))
-                    .hint(
-                        "`row_security: filter` moves the rows that the policies show to the \
-                         account that runs the query",
-                    ));
-                }
-            }
+    /// Refuses tables whose policies hide rows from some readers, unless the job wants the rows that they
+    /// show.
+    ///
+    /// Where this account may not list them, BigQuery refuses the copy of a table of which it does not see
+    /// every row, and nothing tells whether a query sees all.
+    async fn row_policies(&self, job: &TableJob, tables: &Tables) -> Result<Policies> {
+        let stored: Vec<_> = tables.found.iter().filter(|table| table.is_table()).collect();
+        let asked: Vec<_> =
+            stored.iter().map(|table| self.client.has_row_policies(&table.id)).collect();
+        let asked: Vec<_> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
+        let with = stored.iter().zip(&asked).find(|(_, has)| **has == Some(true));
+        match (with, job.row_security) {
+            (Some(_), RowSecurity::Filter) => Ok(Policies::Filter),
+            (Some((table, _)), RowSecurity::Refuse) => Err(Error::invalid(format!(
+                "describe table `{}`: its row access policies may hide rows",
+                table.id
+            ))
+            .hint(
+                "`row_security: filter` moves the rows that the policies show to the account that \
+                 runs the query",
+            )),
+            (None, _) if asked.contains(&None) => Ok(Policies::Unknown),
+            (None, _) => Ok(Policies::None),
         }
-        Ok(unknown)
+    }
+}
+
+/// What is known of the row access policies of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Policies {
+    None,
+    /// This account may not list them.
+    Unknown,
+    /// They decide which rows are moved.
+    Filter,
+}
+
+impl Policies {
+    fn warning(self, relation: &Relation) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::Unknown => Some(format!(
+                "whether row access policies of `{relation}` hide rows is not known: grant \
+                 `bigquery.rowAccessPolicies.list` to the account that plans"
+            )),
+            Self::Filter => Some(format!(
+                "row access policies of `{relation}` decide which rows this account sees: only those \
+                 are moved"
+            )),
+        }
     }
 }
 
@@ -215,12 +256,13 @@ impl Survey for BigQuerySurvey {
             field.map_or_else(|| name.clone(), |field| columns::name_of(field).to_owned())
         };
         let columns: Vec<String> = table.select.iter().flatten().map(named).collect();
+        let restriction = reading.restriction();
         let request = ReadRequest {
             project: &address.billing,
             table: id,
             at: reading.at,
             columns: &columns,
-            filter,
+            filter: restriction.as_deref(),
             streams: count.min(MOST_STREAMS),
         };
         match self.reads.session(&request).await {
@@ -285,9 +327,17 @@ fn warnings_of(tables: &Tables) -> Vec<String> {
         ));
     }
     let Some(newest) = tables.newest() else { return warnings };
-    if !newest.is_table() {
-        let kind = newest.kind().to_lowercase().replace('_', " ");
-        warnings.push(own_moment(&format!("the {kind}")));
+    // A snapshot never changes.
+    if !newest.is_table() && newest.kind() != "SNAPSHOT" {
+        warnings.push(own_moment(&format!("the {}", in_words(newest.kind()))));
+    }
+    if let [first, rest @ ..] = tables.passed_over.as_slice() {
+        let more =
+            if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+        warnings.push(format!(
+            "`{first}`{more} of `{}` is not a table, and is left out",
+            tables.wildcard.as_deref().unwrap_or_default()
+        ));
     }
     if let Some(table) = tables.found.iter().find(|table| table.is_streamed_to()) {
         warnings.push(format!(
@@ -309,7 +359,7 @@ fn warnings_of(tables: &Tables) -> Vec<String> {
 /// The warning of what is not read as it was when the run was planned.
 fn own_moment(what: &str) -> String {
     format!(
-        "BigQuery keeps no earlier state of {what}: its rows are those of the moment at which the \
+        "{EARLIER} of {what}: its rows are those of the moment at which the \
          query runs, and not of the plan"
     )
 }

@@ -1,6 +1,7 @@
 //! Which tables a name means.
 
 use chrono::{DateTime, Utc};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use sluice_contracts::documents::Relation;
 use sluice_contracts::{Error, Result};
@@ -9,10 +10,13 @@ use sluice_runtime::google::bigquery::{BigQueryClient, TableId};
 use super::address::Address;
 use super::catalog::CatalogTable;
 use super::columns::{is_named, name_of, type_of};
+use super::listing::is_own;
 
 /// Tables that one query may read.
 /// <https://cloud.google.com/bigquery/quotas#query_jobs>
 const MOST_TABLES: usize = 1_000;
+/// Tables that BigQuery is asked about at once.
+const AT_ONCE: usize = 16;
 
 /// What stands for the end of a name.
 pub(super) const WILDCARD: char = '*';
@@ -24,6 +28,8 @@ pub(super) struct Tables {
     pub(super) found: Vec<CatalogTable>,
     /// The name as the job has it, if it ends with a wildcard.
     pub(super) wildcard: Option<String>,
+    /// Names of views and the like that the wildcard matches, and that are not read.
+    pub(super) passed_over: Vec<String>,
 }
 
 impl Tables {
@@ -41,33 +47,40 @@ impl Tables {
         let Some(prefix) = name.strip_suffix(WILDCARD) else {
             let id = table_id(address, dataset, name)?;
             let found = vec![CatalogTable::look_up(client, &id).await?];
-            return Ok(Self { found, wildcard: None });
+            return Ok(Self { found, wildcard: None, passed_over: Vec::new() });
         };
-        let matching = client.tables(&address.project, dataset).await?;
-        let matching: Vec<TableId> = matching
+        let listed = client.tables(&address.project, dataset).await?;
+        let (matching, others): (Vec<_>, Vec<_>) = listed
             .into_iter()
-            .filter(|table| table.id.table.starts_with(prefix) && table.kind == "TABLE")
-            .map(|table| table.id)
+            .filter(|table| table.name.starts_with(prefix) && !is_own(&table.name))
+            .partition(|table| table.kind == "TABLE");
+        let passed_over = others.into_iter().map(|table| table.name).collect();
+        if matching.len() > MOST_TABLES {
+            let what = format!("there are {}, and one query reads {MOST_TABLES}", matching.len());
+            return Err(Error::invalid(format!("describe tables `{name}`: {what}"))
+                .hint("write more of the name before the `*`"));
+        }
+        let ids: Vec<TableId> = matching
+            .iter()
+            .map(|table| table_id(address, dataset, &table.name))
+            .collect::<Result<_>>()?;
+        let asked: Vec<_> = ids.iter().map(|id| client.table(id)).collect();
+        let asked: Vec<_> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
+        // A table that is gone meanwhile, or was made since, is none of those that the plan means.
+        let is_meant =
+            |table: &CatalogTable| at.is_none_or(|at| table.created() <= at.timestamp_millis());
+        let mut found: Vec<CatalogTable> = ids
+            .into_iter()
+            .zip(asked)
+            .filter_map(|(id, table)| Some(CatalogTable::new(id, table?)))
+            .filter(is_meant)
             .collect();
-        let refused = |what: String| Error::invalid(format!("describe tables `{name}`: {what}"));
-        if matching.is_empty() {
+        if found.is_empty() {
             return Err(Error::not_found(format!("describe tables `{name}`: there are none"))
                 .hint(format!("`bq ls {}:{dataset}` lists the tables", address.project)));
         }
-        if matching.len() > MOST_TABLES {
-            let what = format!("there are {}, and one query reads {MOST_TABLES}", matching.len());
-            return Err(refused(what).hint("write more of the name before the `*`"));
-        }
-        let mut found = Vec::with_capacity(matching.len());
-        for id in &matching {
-            let table = CatalogTable::look_up(client, id).await?;
-            // A table that was made since is none of those that the plan means.
-            if at.is_none_or(|at| table.created() <= at.timestamp_millis()) {
-                found.push(table);
-            }
-        }
         found.sort_by_key(|table| std::cmp::Reverse((table.created(), table.id.table.clone())));
-        let this = Self { found, wildcard: Some(name.to_owned()) };
+        let this = Self { found, wildcard: Some(name.to_owned()), passed_over };
         this.require_same_types(name)?;
         Ok(this)
     }
@@ -96,15 +109,15 @@ impl Tables {
         for table in older {
             for field in newest.fields() {
                 let own = table.fields().iter().find(|own| is_named(own, name_of(field)));
-                let Some(own) = own.filter(|own| sql_type(own) != sql_type(field)) else {
+                let Some(own) = own.filter(|own| declared(own) != declared(field)) else {
                     continue;
                 };
                 return Err(Error::invalid(format!(
                     "describe tables `{name}`: `{}` is {} in `{}` and {} in `{}`",
                     name_of(field),
-                    sql_type(own),
+                    declared(own),
                     table.id.table,
-                    sql_type(field),
+                    declared(field),
                     newest.id.table,
                 ))
                 .hint("write more of the name before the `*`, or a `source.query` that casts it"));
@@ -132,8 +145,10 @@ impl Tables {
 
     /// Whether all of them have the columns of the newest, in its order.
     pub(super) fn are_alike(&self) -> bool {
-        let columns = |table: &CatalogTable| -> Vec<(String, String)> {
-            let column = |field: &Value| (name_of(field).to_lowercase(), sql_type(field));
+        let columns = |table: &CatalogTable| -> Vec<(String, String, bool)> {
+            let column = |field: &Value| {
+                (name_of(field).to_lowercase(), declared(field), field["mode"] == "REQUIRED")
+            };
             table.fields().iter().map(column).collect()
         };
         let Some(first) = self.newest() else { return false };
@@ -158,6 +173,21 @@ pub(super) fn sql_type(field: &Value) -> String {
         kind => kind.to_owned(),
     };
     if field["mode"] == "REPEATED" { format!("ARRAY<{single}>") } else { single }
+}
+
+/// The type of a field with its digits or its length: in a table with fewer, BigQuery rounds.
+fn declared(field: &Value) -> String {
+    let limits = ["precision", "scale", "maxLength"].map(|key| &field[key]);
+    let limits: Vec<&str> = limits.into_iter().filter_map(Value::as_str).collect();
+    let fields = field["fields"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let inside: Vec<String> =
+        fields.iter().map(declared).filter(|kind| kind.contains('(')).collect();
+    let kind = sql_type(field);
+    match (limits.is_empty(), inside.is_empty()) {
+        (true, true) => kind,
+        (true, false) => format!("{kind} of {}", inside.join(", ")),
+        (false, _) => format!("{kind}({})", limits.join(", ")),
+    }
 }
 
 /// The dataset and the name of a table.

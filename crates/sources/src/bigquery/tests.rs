@@ -139,9 +139,9 @@ fn a_query_names_columns_casts_them_and_says_when() {
 #[test]
 fn older_tables_are_given_the_columns_that_they_lack() {
     let newest = fields();
-    let sql = dialect::aligned(&newest[..1], &[], "old");
-    assert_eq!(sql, "SELECT CAST(NULL AS INT64) AS `id` FROM old");
-    let nested = dialect::aligned(&newest[6..], &newest[6..7], "old");
+    let sql = dialect::aligned(&newest[..1], &[], "old", Some("day IS NOT NULL"));
+    assert_eq!(sql, "SELECT CAST(NULL AS INT64) AS `id` FROM old WHERE day IS NOT NULL");
+    let nested = dialect::aligned(&newest[6..], &newest[6..7], "old", None);
     assert_eq!(
         nested,
         "SELECT `größe`, CAST(NULL AS STRUCT<`n` INT64, `lines` ARRAY<STRUCT<`sku` STRING>>>) AS `of` \

@@ -232,6 +232,7 @@ async fn describe(connection: &mut Connection, table: &TableJob) -> Result<Descr
         columns,
         pieces: pieces.all,
         native: None,
+        query: None,
         has_streams: false,
         dollars: 0.0,
         unreadable: None,

@@ -92,6 +92,7 @@ impl Survey for SqliteSurvey {
                         ..Piece::default()
                     }],
                     native: None,
+                    query: None,
                     has_streams: false,
                     dollars: 0.0,
                     unreadable: None,

@@ -111,7 +111,7 @@ pub(super) enum AttemptState<Done> {
 #[derive(Debug)]
 pub(super) struct DoneJob {
     name: JobName,
-    report: JobReport,
+    pub(super) report: JobReport,
 }
 
 impl<'a> Attempts<'a> {
@@ -338,10 +338,7 @@ impl<'a> Attempts<'a> {
     fn loaded(&self, report: &JobReport) -> Result<Loaded> {
         let label = |key: &str| report.labels.get(key)?.parse::<u64>().ok();
         let snapshot = label(GENERATION).and_then(|generation| u32::try_from(generation).ok());
-        let rows = match self.writes {
-            Writes::Staging(_) => report.rows.or(report.written),
-            _ => report.rows.or_else(|| row_counts::of(&report.labels, self.owner.table)),
-        };
+        let rows = report.rows.or_else(|| row_counts::of(&report.labels, self.owner.table));
         match (snapshot, rows) {
             (Some(snapshot), Some(rows)) => Ok(Loaded { snapshot, rows, overtaken_by: None }),
             _ => Err(Error::bug(format!(

@@ -21,7 +21,7 @@ pub(super) fn way(
     taken: Option<&Taken<'_>>,
 ) -> String {
     let shape = Shape::planned(table, visibility);
-    let path = LoadPath::of(&shape, existing.is_some());
+    let path = taken.map_or_else(|| LoadPath::of(&shape, existing.is_some()), |taken| taken.path);
     let staging = match path::planned_stages(&shape) {
         _ if let Some(taken) = taken => taken.in_words(),
         1 => "a load job into a staging table".to_owned(),
@@ -49,6 +49,8 @@ pub(super) fn way(
 pub(super) struct Taken<'a> {
     pub(super) native: &'a Native,
     pub(super) taking: Taking,
+    /// How the rows become visible from there.
+    pub(super) path: LoadPath,
     /// Whether the rows lie in another location than the target.
     pub(super) is_far: bool,
 }
@@ -101,6 +103,11 @@ fn statement(table: &Table, existing: Option<&ExistingTable>) -> (&'static str, 
                 Some(Partitions::Range { .. }) => vec![staged, existing.bytes()],
                 _ => vec![staged],
             },
+        ),
+        (WriteDisposition::Truncate, Some(_)) if table.native.is_some() => (
+            "a statement that reads the new rows, because a copy would take row access policies away that \
+             the table has or may have",
+            vec![staged],
         ),
         _ if table.native.is_some() => ("a statement that reads the new rows", vec![staged]),
         _ if table.columns.iter().any(|column| column.target_type == TargetType::Json) => {

@@ -126,23 +126,10 @@ impl ExistingTable {
         labels.into_iter().flat_map(Map::keys).cloned().collect()
     }
 
-    /// Whether another table has the same columns in the same order, and its rows where this one has
-    /// them, so that the one can be copied over the other.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
-        schema::is_same(self.fields(), other.fields()) && self.layout() == other.layout()
-    }
-
-    /// Its own schema, with the descriptions that a job's columns have.
-    pub(super) fn described(&self, columns: &[Column]) -> Value {
-        let described = |field: &Value| {
-            let mut field = field.clone();
-            let column = columns.iter().find(|column| column.name == text(&field, "name"));
-            if let Some(description) = column.and_then(|column| column.description.as_ref()) {
-                field["description"] = description.as_str().into();
-            }
-            field
-        };
-        json!({"fields": self.fields().iter().map(described).collect::<Vec<Value>>()})
+    /// A condition that holds for every row, where a query has to name partitions.
+    pub(super) fn every_partition(&self) -> Option<String> {
+        let partitions = self.partitions().filter(|_| self.requires_filter())?;
+        Some(partitions.all())
     }
 
     /// How a job's columns compare with the table's.
@@ -203,7 +190,8 @@ impl ExistingTable {
         keys.iter().filter_map(kept).collect()
     }
 
-    fn fields(&self) -> &[Value] {
+    /// Its columns, as the API describes them.
+    pub(super) fn fields(&self) -> &[Value] {
         self.table.get("schema").map(subfields).unwrap_or_default()
     }
 

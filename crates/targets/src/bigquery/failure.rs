@@ -53,7 +53,8 @@ fn error(load: Option<&Load>, loads: &[Load], name: &JobName, failure: &JobFailu
             )
             .hint(format!(
                 "the loader's identity has to read the bucket and write the dataset \
-             (`roles/storage.objectViewer`, `roles/bigquery.dataEditor`); {job}"
+             (`roles/storage.objectViewer`, `roles/bigquery.dataEditor`), and the datasets of a source in \
+             BigQuery (`roles/bigquery.dataViewer`); {job}"
             ))
         }
         "stopped" => Error::new(Kind::Denied, "the job of BigQuery was cancelled")
@@ -61,6 +62,9 @@ fn error(load: Option<&Load>, loads: &[Load], name: &JobName, failure: &JobFailu
         reason => {
             let what = match reason {
                 _ if loads.len() > 1 => "transaction that changes all tables",
+                _ if load.is_some_and(|load| load.native.is_some()) => {
+                    "copy or query that takes the rows (an earlier state is kept for some days alone)"
+                }
                 "invalidQuery" => "statement",
                 _ => "parts",
             };
@@ -80,7 +84,7 @@ pub(super) fn too_many_partitions(load: &Load) -> Error {
         }
         _ => {
             "a table has at most 10,000 partitions: choose a longer `granularity`, or move fewer rows \
-             (`source.where`)"
+             (`source.where`); rows of BigQuery go to more than 4,000 by `engine: cloud_run`"
         }
     };
     Error::data(

@@ -172,7 +172,8 @@ impl TableLoad {
         if existing.is_some() && self.adds_nothing() {
             return Ok(Poll::Ready(Way::Nothing));
         }
-        match LoadPath::of(&Shape::from(&self.load), existing.is_some()) {
+        let path = self.path(existing.is_some()).await?;
+        match path {
             LoadPath::Direct => Ok(Poll::Ready(Way::Direct(existing))),
             path => {
                 let staged = self.bring(path, existing.as_ref()).await?;
@@ -311,9 +312,9 @@ impl TableLoad {
     /// The table is visible: its rows are compared, and nothing is left of the way there.
     pub(super) async fn finish(&self, loaded: Loaded) -> Result<Poll<Loaded>> {
         // The rows of a native query were compared by the loader that staged them.
-        let is_counted = self.load.native.is_none();
-        let loaded =
-            if is_counted { self.require_rows(loaded, self.load.rows, VISIBLE)? } else { loaded };
+        if self.load.native.is_none() {
+            self.require_rows(loaded, self.load.rows, VISIBLE)?;
+        }
         if self.may_be_staged()
             && let Err(error) = self.clean_up().await
         {

@@ -16,6 +16,7 @@
 mod address;
 mod attempts;
 mod claim;
+mod copied;
 mod cost;
 mod existing;
 mod failure;
@@ -54,7 +55,7 @@ use load::TableLoad;
 use location::Buckets;
 use native::Taking;
 use partitions::Partitions;
-use path::{LoadPath, Shape};
+use path::Shape;
 use sluice_runtime::google::bigquery::BigQueryClient;
 
 /// Most load jobs of a table a day. <https://cloud.google.com/bigquery/quotas#load_jobs>
@@ -126,11 +127,13 @@ impl BigQueryTarget {
         let Some(native) = &table.native else {
             return Ok(cost::way(table, existing, visibility, None));
         };
-        let path = LoadPath::of(&Shape::planned(table, visibility), existing.is_some());
+        let (client, id) = (&self.client, address::parse(&table.target)?);
+        let shape = Shape::planned(table, visibility);
+        let path = native::guarded(client, &id, &shape, existing.is_some()).await?;
         let new_table = &table.write.new_table;
-        let taking = Taking::of(&self.client, native, path, existing, new_table).await?;
-        let location = self.client.location(&address::parse(&table.target)?).await?;
-        let taken = cost::Taken { native, taking, is_far: location != native.location };
+        let taking = Taking::of(client, native, path, existing, new_table).await?;
+        let is_far = client.location(&id).await? != native.location;
+        let taken = cost::Taken { native, taking, path, is_far };
         Ok(cost::way(table, existing, visibility, Some(&taken)))
     }
 
@@ -174,8 +177,7 @@ impl Target for BigQueryTarget {
     }
 
     async fn native(&self, table: &Table) -> Result<NativeAnswer> {
-        let path = LoadPath::of(&Shape::planned(table, Visibility::Each), true);
-        let answer = native::answer(&self.client, table, path).await;
+        let answer = native::answer(&self.client, table).await;
         answer.map_err(|error| error.during(format!("load into `{}`", table.target)))
     }
 

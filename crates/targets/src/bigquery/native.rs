@@ -22,10 +22,10 @@ use super::existing::ExistingTable;
 use super::job;
 use super::layout;
 use super::load::TableLoad;
-use super::path::LoadPath;
+use super::path::{LoadPath, Shape};
 use super::staging::KEPT;
 use super::statement;
-use crate::target::{Load, NativeAnswer};
+use crate::target::{Load, NativeAnswer, Visibility};
 
 /// Label of a staging table that is a copy of its source, with everything that this has.
 pub(super) const COPIED: &str = "sluice_copied";
@@ -81,17 +81,23 @@ pub(super) fn is_empty(load: &Load) -> bool {
 }
 
 /// Whether BigQuery takes the rows of a planned table, and what that takes.
-pub(super) async fn answer(
-    client: &BigQueryClient,
-    table: &Table,
-    path: LoadPath,
-) -> Result<NativeAnswer> {
+pub(super) async fn answer(client: &BigQueryClient, table: &Table) -> Result<NativeAnswer> {
     let Some(native) = &table.native else {
         return Ok(NativeAnswer::Refuses("its source has no query for BigQuery".to_owned()));
     };
     let id = address::parse(&table.target)?;
     let location = client.location(&id).await?;
     let existing = ExistingTable::find(client, &id).await?;
+    let reordered = existing.as_ref().and_then(|existing| existing.reordered(&table.columns));
+    if let Some(column) = reordered {
+        return Ok(NativeAnswer::Refuses(format!(
+            "the table has the fields of `{}` in another order, and a statement matches them by their \
+             places",
+            column.name
+        )));
+    }
+    let shape = Shape::planned(table, Visibility::Each);
+    let path = guarded(client, &id, &shape, existing.is_some()).await?;
     let new_table = &table.write.new_table;
     let taking = Taking::of(client, native, path, existing.as_ref(), new_table).await?;
     if taking == Taking::Query && location != native.location {
@@ -102,6 +108,23 @@ pub(super) async fn answer(
         )));
     }
     Ok(NativeAnswer::Takes { how: taking.name(), estimate: estimate(native, taking) })
+}
+
+/// The path of a load whose rows BigQuery takes. A copy over a table would take its row access policies
+/// away: such a table, and one of which they are not known, is written to by a statement.
+/// <https://cloud.google.com/bigquery/docs/using-row-level-security-with-features>
+pub(super) async fn guarded(
+    client: &BigQueryClient,
+    id: &TableId,
+    shape: &Shape,
+    exists: bool,
+) -> Result<LoadPath> {
+    let path = LoadPath::of(shape, exists);
+    let is_replaced = path == LoadPath::Copy && exists && shape.replaces_all();
+    if is_replaced && client.has_row_policies(id).await? != Some(false) {
+        return Ok(LoadPath::Statement);
+    }
+    Ok(path)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
@@ -127,6 +150,15 @@ fn table_id(name: &str) -> Result<TableId> {
 }
 
 impl TableLoad {
+    /// How the load becomes visible.
+    pub(super) async fn path(&self, exists: bool) -> Result<LoadPath> {
+        let shape = Shape::from(&self.load);
+        match self.load.native {
+            Some(_) => guarded(&self.client, &self.id, &shape, exists).await,
+            None => Ok(LoadPath::of(&shape, exists)),
+        }
+    }
+
     /// Fills the staging table with the rows of the native query, and counts them. It changes nothing
     /// that readers see.
     pub(super) async fn take(
@@ -137,6 +169,13 @@ impl TableLoad {
         let Some((statement, native)) = self.load.native.clone() else {
             return Err(Error::bug("take rows by a query: the load has none"));
         };
+        if let Some(column) = existing.and_then(|table| table.reordered(&self.load.columns)) {
+            return Err(Error::data(format!(
+                "take the rows by a query: the table has the fields of `{}` in another order",
+                column.name
+            ))
+            .hint("`engine: cloud_run` loads them by their names"));
+        }
         let new_table = &self.load.new_table;
         let taking = Taking::of(&self.client, &native, path, existing, new_table).await?;
         if taking == Taking::Query && self.location != native.location {
@@ -148,7 +187,10 @@ impl TableLoad {
         }
         let filled = self.fill_by(taking, (&statement, &native), path, existing).await?;
         let Poll::Ready(written) = filled else { return Ok(Poll::Pending) };
-        let rows = self.count_staging().await?;
+        let staging = ExistingTable::find(&self.client, &self.staging(0)).await?;
+        let every = staging.as_ref().and_then(ExistingTable::every_partition);
+        let rows = self.count_staging(every.as_deref()).await?;
+        let written = written.unwrap_or(rows);
         let expected = native.rows.filter(|_| taking == Taking::Copy).unwrap_or(written);
         if rows != written || rows != expected {
             return Err(Error::data(format!(
@@ -162,7 +204,7 @@ impl TableLoad {
             .hint("nothing of the table was made visible; start the run again"));
         }
         if taking == Taking::Copy {
-            self.dress(existing).await?;
+            self.dress(existing, path, staging.as_ref()).await?;
         }
         self.load.rows = rows;
         Ok(Poll::Ready(()))
@@ -175,12 +217,12 @@ impl TableLoad {
         (statement, native): (&str, &Native),
         path: LoadPath,
         existing: Option<&ExistingTable>,
-    ) -> Result<Poll<u64>> {
+    ) -> Result<Poll<Option<u64>>> {
         let attempts = self.filling(0);
-        let free = match attempts.look().await? {
+        let free = match attempts.look_for_job().await.map_err(|failed| failed.error)? {
             AttemptState::Free(free) => free,
             AttemptState::Running => return Ok(Poll::Pending),
-            AttemptState::Done(loaded) => return Ok(Poll::Ready(loaded.rows)),
+            AttemptState::Done(job) => return Ok(Poll::Ready(job.report.written)),
         };
         let staging = self.staging(0);
         let (kind, configuration) = match taking {
@@ -192,12 +234,14 @@ impl TableLoad {
                 ("query", json!({"query": insert, "useLegacySql": false}))
             }
         };
-        let started = attempts.start(free, kind, &configuration).await?;
-        Ok(started.map(|loaded| loaded.rows))
+        let started = attempts.start_job(free, kind, &configuration).await;
+        Ok(started.map_err(|failed| failed.error)?.map(|job| job.report.written))
     }
 
-    async fn count_staging(&self) -> Result<u64> {
-        let sql = format!("SELECT CAST(COUNT(*) AS STRING) FROM {}", self.staging(0).quoted());
+    async fn count_staging(&self, every: Option<&str>) -> Result<u64> {
+        let condition = every.map_or_else(String::new, |every| format!(" WHERE {every}"));
+        let staging = self.staging(0).quoted();
+        let sql = format!("SELECT CAST(COUNT(*) AS STRING) FROM {staging}{condition}");
         let (project, location) = (&self.id.project, Some(self.location.as_str()));
         let count = self.client.single_value(project, location, &sql).await?;
         count.parse().map_err(|_| Error::bug("count the staged rows: it is no number"))
@@ -205,9 +249,14 @@ impl TableLoad {
 
     /// Gives a copy what the target has besides its rows, or the job says of it, and takes from it
     /// what only its source has: the labels, by which runs claim a table.
-    async fn dress(&self, existing: Option<&ExistingTable>) -> Result<()> {
+    async fn dress(
+        &self,
+        existing: Option<&ExistingTable>,
+        path: LoadPath,
+        copy: Option<&ExistingTable>,
+    ) -> Result<()> {
         let staging = self.staging(0);
-        let Some(copy) = ExistingTable::find(&self.client, &staging).await? else {
+        let Some(copy) = copy else {
             return Err(Error::transient(format!("describe the copy `{staging}`: it is gone")));
         };
         let mut labels: Map<String, Value> =
@@ -215,9 +264,11 @@ impl TableLoad {
         labels.insert("sluice_run".to_owned(), self.load.run.to_string().into());
         labels.insert(COPIED.to_owned(), "true".into());
         let mut change = match existing {
+            // What a statement reads of it are its rows.
+            Some(_) if path == LoadPath::Statement => copy.without_filter(),
             Some(existing) => {
                 let mut change = existing.constraints();
-                change.insert("schema".to_owned(), existing.wider_schema(&self.load.columns, &[]));
+                change.insert("schema".to_owned(), existing.schema_over(copy));
                 change
             }
             None => {

@@ -8,6 +8,8 @@ use super::layout;
 use super::schema::{find, subfields, text};
 
 const HOUR_SECONDS: u64 = 60 * 60;
+/// The least TIMESTAMP, whatever the time zone of the project.
+const FIRST_TIMESTAMP: &str = "TIMESTAMP '0001-01-01 00:00:00+00'";
 const DAY_SECONDS: u64 = 24 * HOUR_SECONDS;
 
 /// What decides in which partition a row lies.
@@ -103,11 +105,14 @@ impl Partitions {
     /// A condition that holds for every row, and is a filter by partitions to BigQuery.
     pub(super) fn all(&self) -> String {
         let (column, least) = match self {
+            Self::Time { column, kind, .. } if kind == "TIMESTAMP" => {
+                (format!("`{column}`"), FIRST_TIMESTAMP.to_owned())
+            }
             Self::Time { column, kind, .. } => {
                 (format!("`{column}`"), format!("{kind} '0001-01-01'"))
             }
             Self::Range { column, .. } => (format!("`{column}`"), i64::MIN.to_string()),
-            Self::Loading => ("_PARTITIONTIME".to_owned(), "TIMESTAMP '0001-01-01'".to_owned()),
+            Self::Loading => ("_PARTITIONTIME".to_owned(), FIRST_TIMESTAMP.to_owned()),
         };
         format!("{column} IS NULL OR {column} >= {least}")
     }

@@ -95,6 +95,11 @@ impl Shape {
         }
     }
 
+    /// Whether all rows of the table are replaced.
+    pub(super) fn replaces_all(&self) -> bool {
+        self.disposition == WriteDisposition::Truncate
+    }
+
     /// Whether some rows of the table are replaced, and others not.
     fn replaces_some(&self, exists: bool) -> bool {
         match self.disposition {

@@ -277,6 +277,21 @@ pub(super) fn require_names(columns: &[Column]) -> Result<()> {
     Error::all(refusals, |count| format!("BigQuery does not take {count} of the names")).map(drop)
 }
 
+/// A column whose fields a table has in another order: a statement matches those of a STRUCT by their
+/// places, and a load by their names.
+/// <https://github.com/google/googlesql/blob/master/googlesql/public/coercer.h>
+pub(super) fn reordered<'c>(fields: &[Value], columns: &'c [Column]) -> Option<&'c Column> {
+    let differs = |column: &&Column| {
+        let Some(field) = find(fields, &column.name) else { return false };
+        let inside = subfields(field);
+        let same = |(field, column): (&Value, &Column)| is_named(field, &column.name);
+        inside.len() == column.fields.len()
+            && (!inside.iter().zip(&column.fields).all(same)
+                || reordered(inside, &column.fields).is_some())
+    };
+    columns.iter().find(differs)
+}
+
 /// What makes two fields one, besides their names and their own fields.
 const TYPE: [&str; 5] = ["precision", "scale", "maxLength", "rangeElementType", "collation"];
 

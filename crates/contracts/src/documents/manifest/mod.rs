@@ -186,11 +186,12 @@ pub struct Table {
     /// What moves the table, and why; absent in the plans of earlier builds, which knew tasks alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<EngineChoice>,
-    /// The query whose rows the target takes by itself, in the target's language. Such a table has
-    /// no units; every other table has at least one.
+    /// The query whose rows the target takes by itself, in the target's language: such a table has no
+    /// units, and every other table has at least one. For a table with units, the query by which tasks
+    /// read it, where the source computes that when the run is planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement: Option<String>,
-    /// What that query reads; present where it is.
+    /// What that query reads; present where the target takes its rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub native: Option<Native>,
     /// What the load does until the rows are visible, and what that costs, for the reader of the

@@ -83,22 +83,30 @@ impl BigQueryClient {
     /// # Errors
     /// `NotFound` if there is no such dataset.
     pub async fn location(&self, id: &TableId) -> Result<String> {
-        let name = id.dataset_name();
+        self.location_of(&id.project, &id.dataset).await
+    }
+
+    /// The same of a dataset.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such dataset.
+    pub async fn location_of(&self, project: &str, dataset: &str) -> Result<String> {
+        let name = format!("{project}:{dataset}");
         // Held while BigQuery is asked, so that the others that need it wait for the answer.
         let mut known = self.locations.lock().await;
         match known.get(&name) {
             Some((until, location)) if *until > Instant::now() => Ok(location.clone()),
             _ => {
-                let location = self.ask_for_location(id, &name).await?;
+                let location = self.ask_for_location(project, dataset, &name).await?;
                 known.insert(name, (Instant::now() + BELIEVED, location.clone()));
                 Ok(location)
             }
         }
     }
 
-    async fn ask_for_location(&self, id: &TableId, name: &str) -> Result<String> {
+    async fn ask_for_location(&self, project: &str, dataset: &str, name: &str) -> Result<String> {
         self.tokens.token().await?;
-        let found = self.typed.dataset().get(&id.project, &id.dataset).await;
+        let found = self.typed.dataset().get(project, dataset).await;
         let dataset = found.map_err(|source| {
             let refusal = Refusal::from(source);
             let missing = refusal.is_not_found();

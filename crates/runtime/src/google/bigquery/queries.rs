@@ -25,6 +25,8 @@ pub struct DryRun {
     pub bytes: u64,
     /// Where what it reads lies.
     pub location: String,
+    /// What it is, in BigQuery's word: `SELECT`, `SCRIPT`, `INSERT`, ...
+    pub statement_type: String,
     /// The fields of its rows, as the API describes those of tables.
     pub fields: Vec<Value>,
 }
@@ -32,8 +34,8 @@ pub struct DryRun {
 /// A table in a list of tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedTable {
-    /// The table.
-    pub id: TableId,
+    /// Its name in the dataset.
+    pub name: String,
     /// What it is, in BigQuery's word: `TABLE`, `VIEW`, `EXTERNAL`, `SNAPSHOT`, `MATERIALIZED_VIEW`.
     pub kind: String,
 }
@@ -48,6 +50,23 @@ struct QueryAnswer {
     job_reference: Value,
     #[serde(default)]
     rows: Vec<Value>,
+}
+
+impl DryRun {
+    /// Refuses what is more than a query that only reads: it is carried out with the rights of the
+    /// account that loads.
+    ///
+    /// # Errors
+    /// `Invalid` if it is anything else.
+    pub fn require_select(self) -> Result<Self> {
+        match self.statement_type.as_str() {
+            "SELECT" => Ok(self),
+            other => Err(Error::invalid(format!(
+                "check the query: it is not a query by itself but `{other}`"
+            ))
+            .hint("write one SELECT as `source.query`, and one condition as `where`")),
+        }
+    }
 }
 
 impl BigQueryClient {
@@ -79,6 +98,10 @@ impl BigQueryClient {
         Ok(DryRun {
             bytes: bytes.and_then(|bytes| bytes.parse().ok()).unwrap_or_default(),
             location: answer["jobReference"]["location"].as_str().unwrap_or("US").to_owned(),
+            statement_type: statistics["query"]["statementType"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
             fields: fields.cloned().unwrap_or_default(),
         })
     }
@@ -173,12 +196,11 @@ impl BigQueryClient {
         let path = format!("projects/{project}/datasets/{dataset}/tables");
         let found = self.list(&path, "tables").await?;
         let tables = found.iter().filter_map(|table| {
-            let name = table["tableReference"]["tableId"].as_str()?;
-            let id = TableId::new(project, dataset, name).ok()?;
-            Some(ListedTable { id, kind: table["type"].as_str().unwrap_or("TABLE").to_owned() })
+            let name = table["tableReference"]["tableId"].as_str()?.to_owned();
+            Some(ListedTable { name, kind: table["type"].as_str().unwrap_or("TABLE").to_owned() })
         });
         let mut tables: Vec<ListedTable> = tables.collect();
-        tables.sort_by(|a, b| a.id.cmp(&b.id));
+        tables.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(tables)
     }
 

@@ -23,6 +23,10 @@ const CONNECT: Duration = Duration::from_secs(30);
 const START: Duration = Duration::from_mins(2);
 /// The largest message that is taken. BigQuery's rows have up to 100 MiB.
 const LONGEST_MESSAGE: usize = 256 << 20;
+/// How often an idle connection is tried, and how long the answer to that may take.
+const ALIVE: Duration = Duration::from_secs(30);
+/// How long BigQuery may send nothing of a stream.
+const SILENCE: Duration = Duration::from_mins(5);
 /// How often a stream is opened again that breaks without a row.
 const MOST_BREAKS: u32 = 5;
 
@@ -100,7 +104,7 @@ pub struct ReadSession {
 pub struct RowBlock {
     /// The columns, where this is the first batch of a stream that was opened.
     pub schema: Option<Vec<u8>>,
-    /// The message.
+    /// The message; empty where only the columns came.
     pub batch: Vec<u8>,
 }
 
@@ -109,7 +113,11 @@ impl ReadClient {
     pub fn new(endpoint: &Endpoint) -> Result<Self> {
         let what = || "make a client of BigQuery's Storage Read API";
         let channel = Channel::from_shared(endpoint.url().to_owned()).doing(Kind::Invalid, what)?;
-        let channel = channel.connect_timeout(CONNECT);
+        let channel = channel
+            .connect_timeout(CONNECT)
+            .http2_keep_alive_interval(ALIVE)
+            .keep_alive_timeout(ALIVE)
+            .keep_alive_while_idle(true);
         let channel = if endpoint.url().starts_with("https://") {
             let tls = ClientTlsConfig::new().with_native_roots();
             channel.tls_config(tls).doing(Kind::Invalid, what)?
@@ -213,6 +221,8 @@ impl StreamRows {
                 Err(status) => {
                     self.open = None;
                     self.breaks += 1;
+                    // What BigQuery says of a row may hold a value of it.
+                    let status = Status::new(status.code(), "");
                     let failure = error(&status, format!("read stream `{}`", self.stream));
                     if !failure.is_transient() || self.breaks > MOST_BREAKS {
                         return Err(failure);
@@ -228,14 +238,15 @@ impl StreamRows {
         &mut self,
     ) -> Result<std::result::Result<Option<api::ReadRowsResponse>, Status>> {
         if let Some(open) = &mut self.open {
-            return Ok(open.message().await);
+            return Ok(in_time(open.message()).await);
         }
         let request =
             api::ReadRowsRequest { read_stream: self.stream.clone(), offset: self.offset };
         let request =
             self.client.signed(Request::new(request), "read_stream", &self.stream).await?;
-        Ok(match self.client.client.clone().read_rows(request).await {
-            Ok(response) => self.open.insert(response.into_inner()).message().await,
+        let mut client = self.client.client.clone();
+        Ok(match in_time(client.read_rows(request)).await {
+            Ok(response) => in_time(self.open.insert(response.into_inner()).message()).await,
             Err(status) => Err(status),
         })
     }
@@ -249,7 +260,7 @@ impl StreamRows {
             Some(api::read_rows_response::Rows::AvroRows(_)) => {
                 return Err(Error::bug("read a stream of BigQuery: it is not in Arrow's format"));
             }
-            None => return Ok(None),
+            None => Vec::new(),
         };
         if response.row_count > 0 {
             self.breaks = 0;
@@ -261,7 +272,18 @@ impl StreamRows {
             }
             _ => None,
         };
-        Ok(Some(RowBlock { schema, batch }))
+        let is_empty = batch.is_empty() && schema.is_none();
+        Ok((!is_empty).then_some(RowBlock { schema, batch }))
+    }
+}
+
+/// What a call answers, unless it takes too long.
+async fn in_time<T>(
+    call: impl Future<Output = std::result::Result<T, Status>>,
+) -> std::result::Result<T, Status> {
+    match tokio::time::timeout(SILENCE, call).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Status::unavailable("it sends nothing")),
     }
 }
 
@@ -271,16 +293,17 @@ fn error(status: &Status, what: String) -> Error {
     let kind = match status.code() {
         Code::PermissionDenied | Code::Unauthenticated => Kind::Denied,
         Code::NotFound => Kind::NotFound,
-        Code::InvalidArgument | Code::OutOfRange => Kind::Invalid,
+        Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented => Kind::Invalid,
         // A session that has expired.
         Code::FailedPrecondition => Kind::Data,
         _ => Kind::Transient,
     };
-    let error = Error::new(kind, what).because(format!(
-        "BigQuery answered {:?}: {}",
-        status.code(),
-        status.message()
-    ));
+    let mut said = format!("BigQuery answered {:?}", status.code());
+    if !status.message().is_empty() {
+        said.push_str(": ");
+        said.push_str(status.message());
+    }
+    let error = Error::new(kind, what).because(said);
     match kind {
         Kind::Denied => error.hint(
             "grant this identity `roles/bigquery.readSessionUser` on the project that pays, and \

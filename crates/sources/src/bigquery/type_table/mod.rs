@@ -25,6 +25,11 @@ pub(super) struct Row {
 
 const TEXT: (TargetType, &str) = (TargetType::String, "CAST({} AS STRING)");
 
+/// A range as BigQuery writes it, in UTC: a project may have another time zone by default.
+const RANGE_OF_TIMESTAMPS: &str = "IF({} IS NULL, NULL, CONCAT('[', \
+    IFNULL(STRING(RANGE_START({}), 'UTC'), 'UNBOUNDED'), ', ', \
+    IFNULL(STRING(RANGE_END({}), 'UTC'), 'UNBOUNDED'), ')'))";
+
 /// Every type but STRUCT.
 const TYPES: &[Row] = &[
     Row {
@@ -143,7 +148,7 @@ const TYPES: &[Row] = &[
     Row {
         kind: TargetType::RangeTimestamp,
         legacy: "",
-        others: &[TEXT],
+        others: &[(TargetType::String, RANGE_OF_TIMESTAMPS)],
         family: "ranges",
         example: ["[2024-01-01 00:00:00+00, UNBOUNDED)", "[2024-01-01 00:00:00+00, UNBOUNDED)"],
     },

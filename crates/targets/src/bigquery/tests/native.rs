@@ -1,7 +1,8 @@
 //! Rows that BigQuery takes from tables of its own, word for word.
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
-use sluice_contracts::documents::{Native, NewTable, RunId, Table, TargetType};
+use sluice_contracts::documents::{Column, Native, NewTable, RunId, Table, TargetType};
 use sluice_contracts::job::WriteDisposition::{self, Append, Empty, Merge, Truncate};
 
 use super::check::table as planned;
@@ -227,4 +228,61 @@ async fn a_plan_says_how_bigquery_takes_the_rows_and_what_that_costs() {
         merge.starts_with("a copy, 10 s") && merge.contains("and a MERGE that reads"),
         "{merge}"
     );
+}
+
+/// A copy over the table would take its policies away.
+#[tokio::test]
+async fn a_table_with_policies_on_its_rows_is_written_to_by_a_statement() {
+    let denied =
+        json!({"error": {"code": 403, "message": "no", "errors": [{"reason": "accessDenied"}]}});
+    for (status, answer, stays) in [
+        (StatusCode::OK, json!({"rowAccessPolicies": [{}]}), true),
+        (StatusCode::FORBIDDEN, denied, true),
+        (StatusCode::OK, json!({}), false),
+    ] {
+        let recorder = recorder();
+        recorder.stands(source());
+        recorder.has_policies(status, answer);
+        let way = said(&recorder, &table(Truncate), Visibility::Each).await;
+        assert_eq!(way.contains("row access policies"), stays, "{way}");
+        loaded(&recorder, &natively(Truncate).await).await;
+        let asked = recorder.asked().to_string();
+        assert_eq!(asked.contains("TRUNCATE TABLE `shop`.`sales`.`orders`"), stays, "{asked}");
+    }
+}
+
+/// A statement matches the fields of a STRUCT by their places.
+#[tokio::test]
+async fn fields_of_a_structure_in_another_order_are_not_taken() {
+    let field = |name: &str| json!({"name": name, "type": "STRING"});
+    let of = |first: &str, second: &str| json!({"name": "of", "type": "RECORD", "fields": [field(first), field(second)]});
+    let fields = ["a", "b"].map(|name| Column::plain(name, "string", TargetType::String)).to_vec();
+    let column = Column { fields, ..Column::plain("of", "struct", TargetType::Struct) };
+    for (theirs, taken) in [(of("a", "b"), true), (of("b", "a"), false)] {
+        let recorder = recorder();
+        recorder.stands(json!({"schema": {"fields": [theirs]}}));
+        let planned = Table { columns: vec![column.clone()], ..table(Append) };
+        let answer = recorder.serve().await.native(&planned).await.unwrap();
+        assert_eq!(matches!(answer, NativeAnswer::Takes { .. }), taken, "{answer:?}");
+        let mut load = natively(Append).await;
+        load.columns = vec![column.clone()];
+        let target = recorder.serve().await;
+        assert_eq!(advance(&target, &load).await.is_ok(), taken);
+    }
+}
+
+/// Where a query has to name partitions, the rows are counted all the same, and a statement reads them.
+#[tokio::test]
+async fn a_staging_table_that_requires_a_filter_is_counted_and_read() {
+    let recorder = recorder();
+    let mut required = source();
+    required["timePartitioning"]["requirePartitionFilter"] = true.into();
+    required["requirePartitionFilter"] = true.into();
+    recorder.knows("source", required);
+    recorder.stands(source());
+    let mut load = natively(Merge).await;
+    load.key = vec!["id".to_owned()];
+    loaded(&recorder, &load).await;
+    let asked = recorder.asked().to_string();
+    assert!(asked.contains(r#""requirePartitionFilter":false"#), "{asked}");
 }

@@ -38,6 +38,8 @@ struct State {
     has_broken: bool,
     /// Rows that a query counts.
     counts: Option<u64>,
+    /// The answer to a list of row access policies; there are none, if absent.
+    policies: Option<(StatusCode, Value)>,
     /// Everything that changes something, in order.
     asked: Vec<Value>,
     /// The paths of everything that was only looked at.
@@ -133,6 +135,11 @@ impl Recorder {
     /// Ends the next job this way.
     pub(super) fn ends(&self, ending: Value) {
         self.0.lock().unwrap().endings.push_back(ending);
+    }
+
+    /// Answers lists of row access policies.
+    pub(super) fn has_policies(&self, status: StatusCode, answer: Value) {
+        self.0.lock().unwrap().policies = Some((status, answer));
     }
 
     /// Makes queries count so many rows, in the place of 3.
@@ -254,6 +261,9 @@ impl Recorder {
                 state.blind -= 1;
                 refusal(StatusCode::NOT_FOUND, "notFound")
             }
+            ("GET", path) if path.ends_with("/rowAccessPolicies") => {
+                state.policies.clone().unwrap_or((StatusCode::OK, json!({})))
+            }
             ("GET", path) => match state.known.get_mut(path) {
                 Some(document) => {
                     document.as_object_mut().unwrap().entry("etag").or_insert("0".into());
@@ -268,23 +278,7 @@ impl Recorder {
                     return refusal(StatusCode::CONFLICT, "duplicate");
                 }
                 let mut job = body;
-                let query = job["configuration"]["query"]["query"].as_str().unwrap_or_default();
-                let usual = match job["configuration"]["load"] {
-                    Value::Null if query.starts_with("INSERT INTO") => {
-                        let rows = json!({"numDmlAffectedRows": "3"});
-                        json!({"status": {"state": "DONE"}, "statistics": {"query": rows}})
-                    }
-                    Value::Null if query.is_empty() => {
-                        let rows = json!({"copiedRows": "3"});
-                        json!({"status": {"state": "DONE"}, "statistics": {"copy": rows}})
-                    }
-                    Value::Null => json!({"status": {"state": "DONE"}}),
-                    // Of many files, each holds a row.
-                    ref load => done(match load["sourceUris"].as_array().map_or(0, Vec::len) {
-                        files @ 3.. => files as u64,
-                        _ => 3,
-                    }),
-                };
+                let usual = usual_end(&job);
                 merge(&mut job, &state.endings.pop_front().unwrap_or(usual));
                 if job["statistics"]["creationTime"].is_null() {
                     job["statistics"]["creationTime"] = "1000".into();
@@ -333,6 +327,12 @@ impl Recorder {
 impl State {
     /// A job that is done has made its table.
     fn make_table_of(&mut self, job: &Value) {
+        let copied = &job["configuration"]["copy"]["sourceTables"][0]["tableId"];
+        let copied = copied.as_str().and_then(|name| name.split('@').next());
+        let of_source = copied.map(|name| format!("/datasets/sales/tables/{name}"));
+        let made = of_source.and_then(|path| self.known.get(&path).cloned());
+        let mut made = made.unwrap_or_else(|| json!({}));
+        made["creationTime"] = "1000".into();
         let status = &job["status"];
         let kinds = ["load", "copy", "query"].map(|kind| &job["configuration"][kind]);
         let into = kinds.iter().find_map(|kind| kind["destinationTable"]["tableId"].as_str());
@@ -341,8 +341,29 @@ impl State {
             && let Some(into) = into
         {
             let path = format!("/datasets/sales/tables/{into}");
-            self.known.entry(path).or_insert_with(|| json!({"creationTime": "1000"}));
+            self.known.entry(path).or_insert(made);
         }
+    }
+}
+
+/// How a job ends if nothing else is asked for.
+fn usual_end(job: &Value) -> Value {
+    let query = job["configuration"]["query"]["query"].as_str().unwrap_or_default();
+    match job["configuration"]["load"] {
+        Value::Null if query.starts_with("INSERT INTO") => {
+            let rows = json!({"numDmlAffectedRows": "3"});
+            json!({"status": {"state": "DONE"}, "statistics": {"query": rows}})
+        }
+        Value::Null if query.is_empty() => {
+            let rows = json!({"copiedRows": "3"});
+            json!({"status": {"state": "DONE"}, "statistics": {"copy": rows}})
+        }
+        Value::Null => json!({"status": {"state": "DONE"}}),
+        // Of many files, each holds a row.
+        ref load => done(match load["sourceUris"].as_array().map_or(0, Vec::len) {
+            files @ 3.. => files as u64,
+            _ => 3,
+        }),
     }
 }
 
