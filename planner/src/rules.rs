@@ -1,8 +1,5 @@
 //! What the operator of the service lets jobs name.
 
-#[cfg(test)]
-mod tests;
-
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -212,3 +209,6 @@ fn is_server(pattern: &str, host: &str, port: u16) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

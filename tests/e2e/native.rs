@@ -306,3 +306,45 @@ async fn a_dataset_is_moved_at_once() {
     assert_eq!(world.sums("copy.orders").await, world.sums("sales.orders").await);
     assert_eq!(world.warehouse.query("SELECT n FROM copy.lines").await, ["7"]);
 }
+
+/// A query is carried out with the rights of the account that loads.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_but_a_select_is_carried_out() {
+    let Some(world) = World::start().await else { return };
+    world.warehouse.query("CREATE TABLE sales.victim AS SELECT 1 AS i").await;
+    let condition = "true); DROP TABLE sales.victim; SELECT (1";
+    let filtered = json!({"url": "bigquery://shop/sales/orders", "where": condition});
+    let script = json!({"url": "bigquery://shop/sales", "query": "DROP TABLE sales.victim"});
+    let mut folder = job(filtered.clone(), "new");
+    folder["target"] =
+        json!({"table": format!("file://{}/lake/orders", world.site.path().display())});
+    for job in [job(filtered, "new"), job(script, "new"), folder] {
+        let ran = world.run("run", &job).await;
+        assert_eq!(ran.code, Some(64), "{ran}");
+    }
+    assert_eq!(world.warehouse.tables().await, ["orders", "victim"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wildcard_leaves_out_what_is_not_a_table_and_names_its_suffix() {
+    let Some(world) = World::start().await else { return };
+    for day in ["20260101", "20260102"] {
+        let events = format!("CREATE TABLE sales.events_{day} AS SELECT {day} AS day");
+        world.warehouse.query(&events).await;
+    }
+    world.warehouse.query("CREATE VIEW sales.events_20260103 AS SELECT 1 AS day").await;
+    let of = |more: Value| {
+        let mut source = json!({"url": "bigquery://shop/sales/events_2026*"});
+        sluice_tests::sluice::merge(&mut source, &more);
+        job(source, "events")
+    };
+    for (more, rows, warning) in [
+        (json!({}), 2, "`events_20260103` of `events_2026*` is not a table, and is left out"),
+        (json!({"where": "_TABLE_SUFFIX = '0102'"}), 1, "BigQuery keeps no earlier state of table"),
+    ] {
+        let planned = world.run("plan", &of(more.clone())).await;
+        assert!(planned.stdout.contains(warning), "{planned}");
+        let report = world.moved(&of(more)).await;
+        assert_eq!(report["rows"], rows, "{report}");
+    }
+}

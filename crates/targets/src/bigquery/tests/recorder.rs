@@ -208,6 +208,8 @@ impl Recorder {
         let of_a_claim = |asked: &Value| {
             let text = asked.to_string();
             let keeps = text.contains(r#""expirationTime":null"#) || text.contains("sluice_made");
+            // A copy loses the claim that its source has.
+            let text = text.replace(r#""sluice_writer":null"#, "");
             (text.contains("sluice_writer") && !keeps)
                 || text.contains("sluice_fence")
                 || text.contains("/sluice_claim_")
