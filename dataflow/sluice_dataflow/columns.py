@@ -1,7 +1,7 @@
 """A table's columns, and the Arrow types that they have in part files.
 
-It says the same as `crates/contracts/src/documents/schema.rs`. Whoever changes one changes both: the pipeline compares
-every part file with these types before it reads a row.
+It says the same as `crates/contracts/src/documents/schema.rs`, and a change there needs the same change here: the
+pipeline compares every part file with these types before it reads a row.
 """
 
 from dataclasses import dataclass, field

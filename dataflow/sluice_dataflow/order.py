@@ -138,7 +138,7 @@ def _check(order: Order, document: dict):
     by_name = {column.name: column for column in order.columns}
     for path, name in _compared(order.dedup):
         if name not in by_name:
-            raise Failure(f"`{path}` names `{name}`, which is no column", HINT)
+            raise Failure(f"`{path}` names `{name}`, which is not a column", HINT)
         if not by_name[name].compares:
             kind = by_name[name].target_type
             kind = f"ARRAY<{kind}>" if by_name[name].repeated else kind
@@ -165,7 +165,7 @@ def _column(document: Any, path: str) -> Column:
         decimal = (digits.integer("precision"), digits.integer("scale"))
         digits.end()
         if not 1 <= decimal[0] <= 76 or decimal[1] > decimal[0]:
-            raise Failure(f"`{path}.decimal` is no number of digits", HINT)
+            raise Failure(f"`{path}.decimal` is not a number of digits", HINT)
     column = Column(
         name=taken.text("name"),
         source_name=taken.text("source_name"),

@@ -36,7 +36,7 @@ impl Tables {
     /// Looks them up.
     ///
     /// # Errors
-    /// `NotFound` if there is none; `Invalid` if those of a wildcard do not fit together.
+    /// `NotFound` if no table matches; `Invalid` if the tables of a wildcard differ in their columns.
     pub(super) async fn look_up(
         client: &BigQueryClient,
         address: &Address,
@@ -66,7 +66,7 @@ impl Tables {
             .collect::<Result<_>>()?;
         let asked: Vec<_> = ids.iter().map(|id| client.table(id)).collect();
         let asked: Vec<_> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
-        // A table that is gone meanwhile, or was made since, is none of those that the plan means.
+        // The plan covers the tables that existed at its snapshot: later ones are left out.
         let is_meant =
             |table: &CatalogTable| at.is_none_or(|at| table.created() <= at.timestamp_millis());
         let mut found: Vec<CatalogTable> = ids

@@ -167,7 +167,7 @@ impl TableLoad {
         existing: Option<&ExistingTable>,
     ) -> Result<Poll<()>> {
         let Some((statement, native)) = self.load.native.clone() else {
-            return Err(Error::bug("take rows by a query: the load has none"));
+            return Err(Error::bug("take rows by a query: the load has no query"));
         };
         if let Some(column) = existing.and_then(|table| table.reordered(&self.load.columns)) {
             return Err(Error::data(format!(

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use sluice_contracts::job::WriteDisposition::{Append, Empty, Truncate};
 use sluice_contracts::{Kind, Result};
 
-use super::recorder::{Recorder, done, failed, running};
+use super::endings::{done, failed, running};
+use super::recorder::Recorder;
 use super::{ID, RUN, TAGS, advance, columns, load, loaded, visibility};
 use crate::target::{Loaded, Visibility};
 

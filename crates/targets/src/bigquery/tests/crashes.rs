@@ -11,8 +11,9 @@ use serde_json::json;
 use sluice_contracts::documents::{PartitionBy, TargetType};
 use sluice_contracts::job::WriteDisposition::{Append, Empty, Merge, ReplacePartitions, Truncate};
 
+use super::endings::done;
 use super::native::{natively, source};
-use super::recorder::{Breaks, Recorder, done};
+use super::recorder::{Breaks, Recorder};
 use super::{ID, RUN, advance, columns, load, visibility};
 use crate::target::Load;
 

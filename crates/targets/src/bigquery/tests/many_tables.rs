@@ -7,7 +7,8 @@ use object_store::{ObjectStore as _, ObjectStoreExt as _};
 use serde_json::json;
 use sluice_contracts::job::WriteDisposition::Truncate;
 
-use super::recorder::{Recorder, done, running};
+use super::endings::{done, running};
+use super::recorder::Recorder;
 use super::{ID, advance, columns, load};
 use crate::target::Load;
 

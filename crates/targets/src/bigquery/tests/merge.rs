@@ -6,7 +6,8 @@ use sluice_contracts::documents::{
 };
 use sluice_contracts::job::WriteDisposition::{self, Merge, ReplacePartitions};
 
-use super::recorder::{Recorder, failed};
+use super::endings::failed;
+use super::recorder::Recorder;
 use super::requests::{DAY, EMAIL, assert_asked};
 use super::{ID, TAGS, advance, columns, load, loaded};
 use crate::target::Load;
@@ -228,7 +229,7 @@ async fn a_text_that_bigquery_does_not_hold_is_named_and_not_shown() {
         let columns = columns(&[(name, kind)]);
         recorder.stands(json!({"schema": {"fields": bigquery_schema(&columns)}}));
         let load = load(WriteDisposition::Truncate, columns).await;
-        recorder.ends(super::recorder::done(3));
+        recorder.ends(super::endings::done(3));
         recorder.ends(failed("invalidQuery", message));
         let error = advance(&recorder.serve().await, &load).await.unwrap_err();
         assert!(error.chain().contains(said), "{}", error.chain());
@@ -257,7 +258,7 @@ async fn keys_are_looked_at_unless_they_cannot_be_null() {
 async fn a_statement_that_another_one_was_in_the_way_of_is_tried_again() {
     let recorder = Recorder::default();
     recorder.stands(partitioned(&by_day()));
-    recorder.ends(super::recorder::done(3));
+    recorder.ends(super::endings::done(3));
     recorder.ends(failed("invalidQuery", "Could not serialize access due to concurrent update"));
     let (target, load) = (recorder.serve().await, keyed(Merge, &["id"], None).await);
     assert!(advance(&target, &load).await.unwrap().is_pending());
@@ -272,7 +273,7 @@ async fn a_key_that_is_missing_or_there_twice_is_said_in_words_of_the_job() {
         let recorder = Recorder::default();
         recorder.stands(partitioned(&by_day()));
         let load = keyed(Merge, &["id"], None).await;
-        recorder.ends(super::recorder::done(3));
+        recorder.ends(super::endings::done(3));
         for _ in 0..5 {
             recorder.ends(failed("invalidQuery", message));
         }

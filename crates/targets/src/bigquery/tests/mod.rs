@@ -6,6 +6,7 @@ mod claims;
 mod cost;
 mod crashes;
 mod discovery;
+mod endings;
 mod layout;
 mod line;
 mod made_tables;

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 
 use super::super::BigQueryTarget;
 use super::discovery::require_known;
+use super::endings::{done, usual_end};
 
 /// When a request breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -346,44 +347,6 @@ impl State {
             self.known.entry(path).or_insert(made);
         }
     }
-}
-
-/// How a job ends if nothing else is asked for.
-fn usual_end(job: &Value) -> Value {
-    let query = job["configuration"]["query"]["query"].as_str().unwrap_or_default();
-    match job["configuration"]["load"] {
-        Value::Null if query.starts_with("INSERT INTO") => {
-            let rows = json!({"numDmlAffectedRows": "3"});
-            json!({"status": {"state": "DONE"}, "statistics": {"query": rows}})
-        }
-        Value::Null if query.is_empty() => {
-            let rows = json!({"copiedRows": "3"});
-            json!({"status": {"state": "DONE"}, "statistics": {"copy": rows}})
-        }
-        Value::Null => json!({"status": {"state": "DONE"}}),
-        // Of many files, each holds a row.
-        ref load => done(match load["sourceUris"].as_array().map_or(0, Vec::len) {
-            files @ 3.. => files as u64,
-            _ => 3,
-        }),
-    }
-}
-
-/// A job that has written so many rows.
-pub(super) fn done(rows: u64) -> Value {
-    let load = json!({"outputRows": rows.to_string()});
-    json!({"status": {"state": "DONE"}, "statistics": {"load": load}})
-}
-
-/// A job that is running.
-pub(super) fn running() -> Value {
-    json!({"status": {"state": "RUNNING"}})
-}
-
-/// A job that failed.
-pub(super) fn failed(reason: &str, message: &str) -> Value {
-    let error = json!({"reason": reason, "message": message});
-    json!({"status": {"state": "DONE", "errorResult": error}})
 }
 
 fn refusal(status: StatusCode, reason: &str) -> (StatusCode, Value) {

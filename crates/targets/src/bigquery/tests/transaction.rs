@@ -10,8 +10,9 @@ use sluice_contracts::job::WriteDisposition::{
 };
 
 use super::super::row_counts;
+use super::endings::failed;
 use super::line::{FAULTS, Line};
-use super::recorder::{Breaks, Recorder, failed};
+use super::recorder::{Breaks, Recorder};
 use super::requests::DAY;
 use super::warehouse::Warehouse;
 use super::{ID, RUN, columns, load, load_of};
@@ -290,8 +291,8 @@ async fn a_transaction_that_is_refused_names_the_table_and_leaves_none_behind() 
         let loads = two(RUN, Truncate).await;
         let target = recorder.serve().await;
         // The load jobs of both tables, and then the transaction.
-        recorder.ends(super::recorder::done(3));
-        recorder.ends(super::recorder::done(3));
+        recorder.ends(super::endings::done(3));
+        recorder.ends(super::endings::done(3));
         recorder.ends(failed("invalidQuery", message));
         for _ in 0..2 {
             let Err(refused) = target.load_at_once(&loads).await else { panic!("it is refused") };

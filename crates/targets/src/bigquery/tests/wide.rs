@@ -11,7 +11,8 @@ use sluice_contracts::job::WriteDisposition::{
 
 use super::attempts::refused;
 use super::check::{TABLE, answering, dataset, table};
-use super::recorder::{Recorder, done, failed};
+use super::endings::{done, failed};
+use super::recorder::Recorder;
 use super::requests::DAY;
 use super::{ID, advance, columns, load, loaded};
 use crate::target::{Load, Target as _, Visibility};
