@@ -75,6 +75,7 @@ fn difference_of(asked: &TableJob, planned: &Table) -> Option<&'static str> {
         () if asked.write.disposition != planned.write.disposition => Some("write disposition"),
         () if !asked.write.key.is_empty() && !same_key => Some("key"),
         () if asked.write.order_by != planned.write.order_by => Some("`order_by`"),
+        () if asked.write.dedup != planned.write.dedup => Some("`dedup`"),
         () if !same_columns => Some("choice of columns"),
         () => None,
     }

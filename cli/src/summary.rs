@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Add;
 
 use serde::Serialize;
-use sluice_contracts::documents::{Commit, Manifest, Receipt, Refused, Stages, Table};
+use sluice_contracts::documents::{Commit, Dropped, Manifest, Receipt, Refused, Stages, Table};
 use sluice_contracts::job::Excluded;
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Result};
@@ -60,6 +60,9 @@ pub(crate) struct TableReport {
     pub(crate) hint: Option<String>,
     /// Values replaced by NULL, by column.
     pub(crate) invalid: BTreeMap<String, u64>,
+    /// The rows that are left out, once the table is visible.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dropped: Option<Dropped>,
 }
 
 /// How far a table has come.
@@ -177,6 +180,7 @@ impl TableReport {
             error: Some(refused.message.clone()),
             hint: refused.hint.clone(),
             invalid: BTreeMap::new(),
+            dropped: None,
         }
     }
 
@@ -214,6 +218,7 @@ impl TableReport {
             error: None,
             hint: None,
             invalid: coverage.invalid(table.index),
+            dropped: commit.and_then(|commit| commit.dropped),
         }
     }
 }

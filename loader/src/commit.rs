@@ -239,6 +239,7 @@ impl Run<'_> {
             disposition: table.write.disposition,
             key: table.write.key.clone(),
             order_by: table.write.order_by.clone(),
+            dedup: table.write.dedup.clone(),
             schema_changes: table.write.schema_changes,
             new_table: table.write.new_table.clone(),
             partitioned_by: table.partitioned_by.clone(),
@@ -247,6 +248,7 @@ impl Run<'_> {
             bucket: self.store.bucket().clone(),
             parts,
             rows,
+            dropped: None,
             listing: self.listing.clone(),
             begun: self.tries.begun,
             give_up: self.tries.give_up,
@@ -261,6 +263,7 @@ impl Run<'_> {
             table: table.index,
             snapshot: loaded.snapshot,
             rows: loaded.rows,
+            dropped: loaded.dropped,
             overtaken_by: loaded.overtaken_by,
             at: Utc::now(),
         };

@@ -41,14 +41,15 @@ impl Outcome {
 pub fn table_outcomes(manifest: &Manifest, outcome: &Outcome) -> Vec<TableOutcome> {
     let planned = outcome.tables.iter().filter_map(|ended| {
         let table = manifest.tables.get(ended.table as usize)?;
-        let (rows, overtaken_by, failure) = match &ended.result {
-            Ok(commit) => (commit.rows, commit.overtaken_by, None),
-            Err(error) => (0, None, Some(ErrorReport::from(error))),
+        let (rows, dropped, overtaken_by, failure) = match &ended.result {
+            Ok(commit) => (commit.rows, commit.dropped, commit.overtaken_by, None),
+            Err(error) => (0, None, None, Some(ErrorReport::from(error))),
         };
         Some(TableOutcome {
             table: table.name.clone(),
             target: table.target.clone(),
             rows,
+            dropped,
             overtaken_by,
             invalid: if rows > 0 { ended.invalid.clone() } else { BTreeMap::new() },
             failure,
@@ -62,6 +63,7 @@ pub(crate) fn refused_outcome(refused: &Refused) -> TableOutcome {
         table: refused.table.clone(),
         target: refused.target.clone(),
         rows: 0,
+        dropped: None,
         overtaken_by: None,
         invalid: BTreeMap::new(),
         failure: Some(refused.report()),
@@ -122,6 +124,7 @@ mod tests {
             table: "t".to_owned(),
             target: "file:///w/t".to_owned(),
             rows: 0,
+            dropped: None,
             overtaken_by: None,
             invalid: BTreeMap::new(),
             failure: failure.map(|message| ErrorReport {

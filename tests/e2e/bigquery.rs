@@ -94,6 +94,7 @@ pub(crate) fn load(warehouse: &Warehouse, disposition: WriteDisposition, parts: 
         disposition,
         key: Vec::new(),
         order_by: None,
+        dedup: None,
         schema_changes: SchemaChanges::default(),
         new_table: NewTable::default(),
         partitioned_by: None,
@@ -102,6 +103,7 @@ pub(crate) fn load(warehouse: &Warehouse, disposition: WriteDisposition, parts: 
         bucket,
         rows: parts.iter().map(|ids| ids.len() as u64).sum(),
         native: None,
+        dropped: None,
         listing: sluice_targets::PartListing::default(),
         begun: chrono::DateTime::UNIX_EPOCH,
         give_up: chrono::Utc::now() + chrono::Duration::hours(1),
@@ -147,7 +149,7 @@ async fn each_disposition_does_what_its_name_says() {
 
     let first = load(&warehouse, Empty, &[&[1, 2], &[3]]);
     let made = loaded(&warehouse, &first).await.expect("an empty table is filled");
-    assert_eq!(made, Loaded { snapshot: 0, rows: 3, overtaken_by: None });
+    assert_eq!(made, Loaded { snapshot: 0, rows: 3, dropped: None, overtaken_by: None });
     let tags = "SELECT CONCAT(name, ARRAY_TO_STRING(tags, '')) FROM `sales.orders` WHERE id = 3";
     assert_eq!(warehouse.query(tags).await, ["äab"]);
     // The same run again, after its part files were deleted.

@@ -10,7 +10,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 use rand::{SeedableRng as _, seq::IndexedRandom as _};
 use sluice_contracts::documents::{
-    Granularity, NewTable, Part, PartitionBy, TargetType, UnitRef, arrow_schema,
+    Dedup, Dropped, Granularity, NewTable, Part, PartitionBy, TargetType, UnitRef, arrow_schema,
 };
 use sluice_contracts::job::WriteDisposition::{
     self, Append, Empty, Merge, ReplacePartitions, Truncate,
@@ -108,6 +108,18 @@ fn model(table: &[Row], disposition: WriteDisposition, load: &Load, rows: &[Row]
     after
 }
 
+/// The newest row of each id.
+fn newest(rows: &[Row]) -> Vec<Row> {
+    let mut newest: BTreeMap<i64, &Row> = BTreeMap::new();
+    for row in rows {
+        let held = newest.entry(row.0).or_insert(row);
+        if row.2 > held.2 {
+            *held = row;
+        }
+    }
+    newest.into_values().cloned().collect()
+}
+
 /// Rows whose versions differ, so that one of each key is the newest.
 fn random_rows(random: &mut StdRng, unique: bool, days: bool) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
@@ -148,6 +160,7 @@ async fn random_runs_of_every_disposition_leave_what_a_model_says() {
     let mut random = StdRng::seed_from_u64(seed);
     let all = [Truncate, Append, Empty, Merge, Merge, ReplacePartitions, ReplacePartitions];
     let (mut table, mut tried): (Vec<Row>, BTreeSet<&str>) = (Vec::new(), BTreeSet::new());
+    let mut chosen = 0;
     for round in 0..40 {
         let disposition = match all.get(round) {
             Some(disposition) => *disposition,
@@ -155,11 +168,13 @@ async fn random_runs_of_every_disposition_leave_what_a_model_says() {
         };
         let by_day = random.random_bool(0.5);
         let merges = disposition == Merge;
+        let dedups = !by_day && random.random_bool(0.5);
         // Keep keys unique: no row is added whose id a row that stays has.
         let keeps = matches!(disposition, Append | ReplacePartitions);
-        let mut rows = random_rows(&mut random, !merges, by_day && merges);
+        let mut rows = random_rows(&mut random, !merges && !dedups, by_day && merges);
         if keeps {
-            let replaced: BTreeSet<Option<i32>> = rows.iter().map(|row| row.1).collect();
+            let new = if dedups { newest(&rows) } else { rows.clone() };
+            let replaced: BTreeSet<Option<i32>> = new.iter().map(|row| row.1).collect();
             let stays = |row: &&Row| disposition == Append || !replaced.contains(&row.1);
             let held: BTreeSet<i64> = table.iter().filter(stays).map(|row| row.0).collect();
             rows.retain(|row| !held.contains(&row.0));
@@ -179,7 +194,13 @@ async fn random_runs_of_every_disposition_leave_what_a_model_says() {
             let keep = run(&warehouse, disposition, &rows);
             load = Load { key: load.key, order_by: load.order_by, ..keep };
         }
-        let what = format!("seed {seed}, round {round}: {disposition:?} by {:?}", load.key);
+        let mut kept = rows.clone();
+        if dedups {
+            load.dedup = Some(Dedup { keys: vec!["id".to_owned()], order: "version".to_owned() });
+            kept = newest(&rows);
+        }
+        let what =
+            format!("seed {seed}, round {round}: {disposition:?} by {:?}, {dedups}", load.key);
         if disposition == Empty && table.is_empty() {
             // The emulator still counts the rows of a table that `TRUNCATE TABLE` has emptied.
             warehouse.query("DROP TABLE IF EXISTS `sales.orders`").await;
@@ -190,14 +211,20 @@ async fn random_runs_of_every_disposition_leave_what_a_model_says() {
         } else {
             let ended = loaded(&warehouse, &load).await;
             let ended = ended.unwrap_or_else(|error| panic!("{what}: {}", error.chain()));
-            assert_eq!(ended.rows, load.rows, "{what}");
-            table = model(&table, disposition, &load, &rows);
+            assert_eq!(ended.rows, kept.len() as u64, "{what}");
+            let left_out = (rows.len() - kept.len()) as u64;
+            let dropped = Some(Dropped { rows: left_out, ties: 0 }).filter(|_| dedups);
+            // Nothing is compared where there are no rows.
+            assert_eq!(ended.dropped, dropped.filter(|_| !rows.is_empty()), "{what}");
+            chosen += left_out;
+            table = model(&table, disposition, &load, &kept);
         }
         assert_eq!(warehouse.query(FOUND).await, in_words(&table), "{what}");
         assert_eq!(warehouse.tables().await, ["orders"], "{what}: nothing is left behind");
         tried.insert(disposition.name());
     }
     assert_eq!(tried.len(), 5, "seed {seed}: {tried:?}");
+    assert!(chosen > 0, "seed {seed}: no row was left out");
 }
 
 /// Nothing of a run is merged that has a row without a key, or two rows with one.

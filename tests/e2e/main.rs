@@ -15,6 +15,7 @@ mod connection_limits;
 mod copy;
 mod crashes;
 mod crashing_tables;
+mod dedup;
 mod demo;
 mod deployment;
 mod dispositions;

@@ -88,6 +88,7 @@ fn job_file(options: &Copy) -> Result<JobFile> {
         tables: None,
         partitioning: PartitioningFile::default(),
         columns: std::collections::BTreeMap::new(),
+        dedup: None,
         target: TargetFile { write_disposition, ..TargetFile::default() },
         bucket: options.bucket.as_deref().map(target_url).transpose()?,
         limits: LimitsFile { max_tasks: options.max_tasks, ..LimitsFile::default() },
@@ -108,6 +109,7 @@ fn job_file(options: &Copy) -> Result<JobFile> {
                 filter: filter.clone(),
                 partitioning: partitioning.clone(),
                 columns: std::collections::BTreeMap::new(),
+                dedup: None,
                 name: None,
                 target: None,
             };

@@ -96,6 +96,7 @@ fn write_job(path: &Path, dir: &Path, database: &Path) -> Result<()> {
             ..PartitioningFile::default()
         },
         columns: std::collections::BTreeMap::new(),
+        dedup: None,
         target: TargetFile {
             table: Some(file_url(&dir.join("warehouse").join("demo").join(TABLE))?),
             write_disposition: WriteDisposition::Truncate,

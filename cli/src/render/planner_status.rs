@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 use sluice_contracts::Error;
-use sluice_contracts::documents::ErrorReport;
+use sluice_contracts::documents::{Dropped, ErrorReport};
 
-use super::run::{invalid, overtaken};
+use super::run::{dropped, invalid, overtaken};
 use crate::format::{count, thousands, width};
 
 /// The part of what a planner says of a run that people are shown. There may be more: a planner may
@@ -47,6 +47,9 @@ struct PlannerTableStatus {
     /// Values of its visible rows that became NULL, by column.
     #[serde(default)]
     invalid: BTreeMap<String, u64>,
+    /// The rows that are left out.
+    #[serde(default)]
+    dropped: Option<Dropped>,
     /// Why it is not visible.
     #[serde(default)]
     failure: Option<ErrorReport>,
@@ -137,6 +140,9 @@ fn write_told(text: &mut String, status: &PlannerStatus) -> std::fmt::Result {
         }
         if !table.invalid.is_empty() {
             writeln!(text, "    {}", invalid(&table.invalid))?;
+        }
+        if let Some(rows) = table.dropped {
+            writeln!(text, "    {}", dropped(rows))?;
         }
         if let Some(failure) = &table.failure {
             writeln!(text, "    {}", failure.message)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use sluice_contracts::documents::Stages;
+use sluice_contracts::documents::{Dropped, Stages};
 use sluice_contracts::job::Excluded;
 
 use crate::format::{count, duration, size, thousands, width};
@@ -65,6 +65,9 @@ fn write_table(text: &mut String, table: &TableReport) -> std::fmt::Result {
     if !table.invalid.is_empty() {
         writeln!(text, "  {}", invalid(&table.invalid))?;
     }
+    if let Some(rows) = table.dropped {
+        writeln!(text, "  {}", dropped(rows))?;
+    }
     Ok(())
 }
 
@@ -93,6 +96,9 @@ fn write_tables(text: &mut String, tables: &[TableReport]) -> std::fmt::Result {
         }
         if !table.invalid.is_empty() {
             writeln!(text, "    {}", invalid(&table.invalid))?;
+        }
+        if let Some(rows) = table.dropped {
+            writeln!(text, "    {}", dropped(rows))?;
         }
     }
     Ok(())
@@ -132,6 +138,19 @@ pub(super) fn invalid(columns: &BTreeMap<String, u64>) -> String {
         .map(|(column, values)| format!("`{column}` {}", thousands(*values)))
         .collect();
     format!("NULL in place of values that the type cannot hold: {}", columns.join(", "))
+}
+
+/// Rows that were left out.
+pub(super) fn dropped(dropped: Dropped) -> String {
+    let rows = count(dropped.rows, "row");
+    let rows = format!("left out: {rows}, because another row of the same key is kept");
+    match dropped.ties {
+        0 => rows,
+        ties => format!(
+            "{rows}; {} with several newest rows: `dedup.order` does not tell which is the newest",
+            count(ties, "key")
+        ),
+    }
 }
 
 #[expect(

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, SecondsFormat, Utc};
 use sluice_contracts::documents::{Decision, Failure, Verdict};
 
-use super::run::{indented, invalid, overtaken};
+use super::run::{dropped, indented, invalid, overtaken};
 use crate::format::{count, duration, size, thousands, width};
 use crate::status::StatusReport;
 use crate::summary::TableReport;
@@ -92,6 +92,9 @@ fn write_table(text: &mut String, table: &TableReport) -> std::fmt::Result {
     }
     if !table.invalid.is_empty() {
         writeln!(text, "    {}", invalid(&table.invalid))?;
+    }
+    if let Some(rows) = table.dropped {
+        writeln!(text, "    {}", dropped(rows))?;
     }
     if let Some(error) = &table.error {
         writeln!(text, "    {}", indented(error))?;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::CommandFactory as _;
 use serde_json::json;
-use sluice_contracts::documents::{Manifest, Stages, TargetType};
+use sluice_contracts::documents::{Dropped, Manifest, Stages, TargetType};
 use sluice_sources::{Becomes, Example, TypeRow};
 
 use super::{plan, planner_status, run, status, timeline, type_page};
@@ -92,6 +92,7 @@ fn report(state: State) -> RunReport {
             error: None,
             hint: None,
             invalid: [("amount".into(), 1200), ("created".into(), 1)].into(),
+            dropped: Some(Dropped { rows: 4321, ties: 2 }),
         }],
         excluded: vec![],
     }

@@ -78,7 +78,10 @@ pub async fn a_run_is_loaded_once(fixture: &dyn TargetFixture) -> Result<()> {
     let table = fixture.table("once");
     let load = load(fixture, &table, Append, &[&[1, 2]]).await?;
     let first = loaded(fixture, &load).await?;
-    assert_eq!(first, Loaded { snapshot: load.snapshot, rows: 2, overtaken_by: None });
+    assert_eq!(
+        first,
+        Loaded { snapshot: load.snapshot, rows: 2, dropped: None, overtaken_by: None }
+    );
     // By then the parts may be gone.
     for part in &load.parts {
         let path = part.path.as_str().into();
@@ -175,6 +178,7 @@ async fn load(
         disposition,
         key: Vec::new(),
         order_by: None,
+        dedup: None,
         schema_changes: SchemaChanges::default(),
         new_table: NewTable::default(),
         partitioned_by: None,
@@ -183,6 +187,7 @@ async fn load(
         rows: written.iter().map(|part| part.rows).sum(),
         parts: written,
         native: None,
+        dropped: None,
         listing: crate::listing::PartListing::default(),
         begun: chrono::DateTime::UNIX_EPOCH,
         give_up: chrono::Utc::now() + chrono::Duration::hours(1),

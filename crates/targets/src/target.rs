@@ -7,7 +7,8 @@ use std::task::Poll;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sluice_contracts::documents::{
-    Column, EngineEstimate, Native, NewTable, Part, PartitionWidth, RunId, SchemaChanges, Table,
+    Column, Dedup, Dropped, EngineEstimate, Native, NewTable, Part, PartitionWidth, RunId,
+    SchemaChanges, Table,
 };
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::store::Bucket;
@@ -174,6 +175,8 @@ pub struct Load {
     pub key: Vec<String>,
     /// Target column that decides which of several rows with one key is the newest.
     pub order_by: Option<String>,
+    /// Which rows of the parts are left out; none, if absent.
+    pub dedup: Option<Dedup>,
     /// What happens where the target's columns are not those of the run.
     pub schema_changes: SchemaChanges,
     /// What the target is made with, if the load makes it.
@@ -189,8 +192,10 @@ pub struct Load {
     pub bucket: Bucket,
     /// The part files of all units, in the order of the units. Empty for a table without rows.
     pub parts: Vec<Part>,
-    /// Rows of all parts.
+    /// Rows of all parts, until a target has left some out: then those that are kept.
     pub rows: u64,
+    /// What was left out, once that is known.
+    pub dropped: Option<Dropped>,
     /// The parts of the whole run, shared by the loads of its tables.
     pub listing: PartListing,
     /// When this load was begun. What was refused before may be corrected by now, and is tried again.
@@ -227,6 +232,8 @@ pub struct Loaded {
     pub snapshot: u32,
     /// Rows made visible.
     pub rows: u64,
+    /// What was left out, if the load keeps one row of each key.
+    pub dropped: Option<Dropped>,
     /// The later run whose rows the target keeps: nothing of this run is visible.
     pub overtaken_by: Option<RunId>,
 }

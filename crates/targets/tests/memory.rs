@@ -73,7 +73,8 @@ impl Prepared for Step {
         }
         rows.extend(ids);
         rows.sort_unstable();
-        let loaded = Loaded { snapshot: load.snapshot, rows: load.rows, overtaken_by: None };
+        let loaded =
+            Loaded { snapshot: load.snapshot, rows: load.rows, dropped: None, overtaken_by: None };
         runs.insert(load.run, loaded);
         Ok(Poll::Ready(loaded))
     }

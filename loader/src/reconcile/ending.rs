@@ -165,6 +165,7 @@ fn all_failed(manifest: &Manifest, report: &ErrorReport) -> Vec<TableOutcome> {
         table: table.name.clone(),
         target: table.target.clone(),
         rows: 0,
+        dropped: None,
         overtaken_by: None,
         invalid: BTreeMap::new(),
         failure: Some(report.clone()),

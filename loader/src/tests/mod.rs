@@ -129,6 +129,7 @@ async fn a_second_table_follows_the_generation_of_the_first() {
         table: 0,
         snapshot: 0,
         rows: 10,
+        dropped: None,
         overtaken_by: None,
         at: DateTime::UNIX_EPOCH,
     };

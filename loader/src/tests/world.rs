@@ -107,8 +107,10 @@ impl Target for Recorder {
         }
         let overtaken_by = prepared.iter().find_map(|step| step.overtaken_by());
         let loaded = |load: &Load| match overtaken_by {
-            Some(_) => Loaded { snapshot: load.snapshot, rows: 0, overtaken_by },
-            None => Loaded { snapshot: load.snapshot, rows: load.rows, overtaken_by },
+            Some(_) => Loaded { snapshot: load.snapshot, rows: 0, dropped: None, overtaken_by },
+            None => {
+                Loaded { snapshot: load.snapshot, rows: load.rows, dropped: None, overtaken_by }
+            }
         };
         let publish = async || {
             let mut visible = self.loads.lock().unwrap();
@@ -151,9 +153,15 @@ impl Prepared for Recorded {
         let overtaken_by = self.overtaken_by();
         let Self { recorder, load } = *self;
         if overtaken_by.is_some() {
-            return Ok(Poll::Ready(Loaded { snapshot: load.snapshot, rows: 0, overtaken_by }));
+            return Ok(Poll::Ready(Loaded {
+                snapshot: load.snapshot,
+                rows: 0,
+                dropped: None,
+                overtaken_by,
+            }));
         }
-        let loaded = Loaded { snapshot: load.snapshot, rows: load.rows, overtaken_by: None };
+        let loaded =
+            Loaded { snapshot: load.snapshot, rows: load.rows, dropped: None, overtaken_by: None };
         let publish = async || {
             if !recorder.is_visible(&load) {
                 recorder.loads.lock().unwrap().push(load.clone());

@@ -94,6 +94,7 @@ async fn endings(store: &RunStore, verdict: &Verdict) -> Result<Vec<TableOutcome
         table,
         target,
         rows: 0,
+        dropped: None,
         overtaken_by: None,
         invalid: BTreeMap::new(),
         failure: verdict.failure.clone(),

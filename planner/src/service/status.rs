@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sluice_contracts::documents::{Committed, ErrorReport, Manifest, RunId, UnitRef};
+use sluice_contracts::documents::{Committed, Dropped, ErrorReport, Manifest, RunId, UnitRef};
 use sluice_contracts::store::{RunStore, Stage};
 use sluice_contracts::{Error, Kind, Result};
 
@@ -64,6 +64,9 @@ pub struct TableStatus {
     /// column.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub invalid: BTreeMap<String, u64>,
+    /// The rows that are left out, if the job asks for one row of each key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Dropped>,
     /// Why it is not visible.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<ErrorReport>,
@@ -185,6 +188,7 @@ fn tables(
         rows: table.rows,
         overtaken_by: None,
         invalid: BTreeMap::new(),
+        dropped: None,
         failure: None,
     });
     let refused = manifest.refused.iter().map(|table| TableStatus {
@@ -196,6 +200,7 @@ fn tables(
         rows: 0,
         overtaken_by: None,
         invalid: BTreeMap::new(),
+        dropped: None,
         failure: Some(table.report()),
     });
     let mut tables: Vec<TableStatus> = planned.chain(refused).collect();
@@ -205,6 +210,7 @@ fn tables(
         table.rows = ending.rows;
         table.overtaken_by = ending.overtaken_by;
         table.invalid.clone_from(&ending.invalid);
+        table.dropped = ending.dropped;
         table.failure.clone_from(&ending.failure);
     }
     tables

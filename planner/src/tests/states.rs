@@ -49,6 +49,7 @@ fn committed(failure: Option<ErrorReport>) -> Committed {
         table: table.to_owned(),
         target: format!("bigquery://lake/shop/{table}"),
         rows,
+        dropped: None,
         overtaken_by: None,
         invalid: (rows > 0).then(|| ("amount".to_owned(), 2)).into_iter().collect(),
         failure,

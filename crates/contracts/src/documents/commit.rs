@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::dedup::Dropped;
 use super::run_id::RunId;
 
 /// Proof that one table of a run is visible in its target, or that a later run is.
@@ -18,6 +19,9 @@ pub struct Commit {
     pub snapshot: u32,
     /// Rows made visible by this run.
     pub rows: u64,
+    /// The rows that are left out, if the job asks for one row of each key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Dropped>,
     /// The later run whose rows the target keeps: nothing of this run is visible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overtaken_by: Option<RunId>,

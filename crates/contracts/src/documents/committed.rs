@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::dedup::Dropped;
 use super::error_report::ErrorReport;
 use super::run_id::RunId;
 
@@ -41,6 +42,9 @@ pub struct TableOutcome {
     pub target: String,
     /// Rows made visible.
     pub rows: u64,
+    /// The rows that are left out, if the job asks for one row of each key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Dropped>,
     /// The later run whose rows the target keeps: this run was overtaken, and changed nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overtaken_by: Option<RunId>,

@@ -5,6 +5,7 @@
 
 mod commit;
 mod committed;
+mod dedup;
 mod engine;
 mod error_report;
 mod event;
@@ -29,6 +30,7 @@ mod verdict;
 
 pub use commit::Commit;
 pub use committed::{Committed, TableOutcome};
+pub use dedup::{Dedup, Dropped};
 pub use engine::{Engine, EngineChoice, EngineEstimate, EngineOption};
 pub use error_report::ErrorReport;
 pub use event::{EventName, RunEvent};

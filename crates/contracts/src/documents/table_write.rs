@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::dedup::Dedup;
 use crate::job::WriteDisposition;
 
 /// What the load of a table does to its target.
@@ -19,6 +20,9 @@ pub struct TableWrite {
     /// Target column that decides which of several rows with one key is the newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_by: Option<String>,
+    /// Which rows of the run are left out before the others are written; none, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedup: Option<Dedup>,
     /// What the table holds once the load is visible, for a run that reads only what changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<Watermark>,
@@ -40,6 +44,7 @@ impl TableWrite {
             disposition,
             key: Vec::new(),
             order_by: None,
+            dedup: None,
             watermark: None,
             schema_changes: SchemaChanges::default(),
             new_table: NewTable::default(),

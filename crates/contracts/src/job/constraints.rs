@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::column_name::refused_column_name;
 use super::new_table::check_new_tables;
-use super::row_key::check_row_keys;
+use super::row_key::{check_dedup, check_row_keys};
 use super::validate::{JobProblem, join, nearest_hint};
 use super::yaml::{DURATIONS, duration_hint};
 use super::{ColumnFile, JobFile};
@@ -187,6 +187,7 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<JobProblem> {
     check_tables(file, &mut problems);
     check_new_tables(file, &mut problems);
     check_row_keys(file, &mut problems);
+    check_dedup(file, &mut problems);
     check_names("columns", &file.columns, &mut problems);
     for (at, table) in file.tables.iter().flatten().enumerate() {
         check_names(&format!("tables.{at}.columns"), &table.columns, &mut problems);
@@ -320,6 +321,7 @@ fn check_tables(file: &JobFile, problems: &mut Vec<JobProblem>) {
         ("source.columns", source.columns.is_some()),
         ("source.where", source.filter.is_some()),
         ("columns", !file.columns.is_empty()),
+        ("dedup", file.dedup.is_some()),
         (
             "partitioning",
             partitioning.strategy.is_some()

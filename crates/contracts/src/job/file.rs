@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::new_table::{EntryTargetFile, PartitionByFile};
-use crate::documents::{Engine, OnInvalid, SchemaChanges, TargetType, TaskKind};
+use crate::documents::{Dedup, Engine, OnInvalid, SchemaChanges, TargetType, TaskKind};
 
 /// One job: one source, a table or many, one target. YAML, or the same document as JSON.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +25,9 @@ pub struct JobFile {
     /// Settings of single columns, by their name in the source.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, ColumnFile>,
+    /// Keeps the newest row of each key, and leaves the others out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedup: Option<Dedup>,
     /// Where the rows go.
     pub target: TargetFile,
     /// URL of the bucket for documents and part files: `file:///path`, or `gs://bucket/prefix`. May
@@ -82,6 +85,9 @@ pub struct TablesFile {
     /// Settings of single columns, by their name in the source.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, ColumnFile>,
+    /// Keeps the newest row of each key, and leaves the others out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedup: Option<Dedup>,
     /// Name of the table in the target's dataset, if it differs from the source's. `{schema}` and
     /// `{table}` stand for the source's, as in `{schema}_{table}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -36,7 +36,7 @@ pub(super) fn lower(file: JobFile, problems: &mut Vec<JobProblem>) -> Option<Job
             partitioning: partitioning(file.partitioning),
             row_security,
             columns: file.columns,
-            write: EntryTargetFile::of_entry(&file.target, None),
+            write: EntryTargetFile::of_entry(&file.target, None, file.dedup),
             target: file.target.table?,
         }))
     };
@@ -103,7 +103,7 @@ fn many(
                 row_security,
                 columns: file.columns,
                 target: String::new(),
-                write: EntryTargetFile::of_entry(&target, file.target),
+                write: EntryTargetFile::of_entry(&target, file.target, file.dedup),
             },
             pattern,
             exclude,

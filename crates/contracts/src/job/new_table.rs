@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::validate::JobProblem;
 use super::yaml::duration_hint;
 use super::{JobFile, TargetFile};
-use crate::documents::{Granularity, NewTable, PartitionBy, SchemaChanges, TableWrite};
+use crate::documents::{Dedup, Granularity, NewTable, PartitionBy, SchemaChanges, TableWrite};
 use crate::job::WriteDisposition;
 
 /// Most columns that a table is clustered by.
@@ -100,13 +100,18 @@ impl EntryTargetFile {
         }
     }
 
-    /// What an entry of `tables` says, or else the job's `target`.
-    pub(super) fn of_entry(target: &TargetFile, entry: Option<Self>) -> TableWrite {
+    /// What an entry of `tables` says, or else the job's `target`, with the rows that are left out.
+    pub(super) fn of_entry(
+        target: &TargetFile,
+        entry: Option<Self>,
+        dedup: Option<Dedup>,
+    ) -> TableWrite {
         let (all, own) = (Self::of(target), entry.unwrap_or_default());
         let partition_by = own.partition_by.or(all.partition_by);
         TableWrite {
             key: own.key.or(all.key).unwrap_or_default(),
             order_by: own.order_by.or(all.order_by),
+            dedup,
             schema_changes: target.schema_changes,
             new_table: NewTable {
                 partition_by: partition_by.and_then(PartitionByFile::lower),

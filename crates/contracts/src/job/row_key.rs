@@ -1,8 +1,9 @@
-//! What identifies a row for `merge`, as a job says it.
+//! What identifies a row, as a job says it: for `merge`, and for `dedup`.
 
 use super::JobFile;
 use super::new_table::EntryTargetFile;
 use super::validate::JobProblem;
+use crate::documents::Dedup;
 use crate::job::WriteDisposition;
 
 /// Checks `key` and `order_by`, of the job's target and of each entry's.
@@ -29,23 +30,54 @@ pub(super) fn check_row_keys(file: &JobFile, problems: &mut Vec<JobProblem>) {
         if key.is_empty() {
             say("key", "is empty".to_owned(), "leave it out to use the source's primary key");
         }
-        for (at, column) in key.iter().enumerate() {
-            if column.is_empty() {
-                say(&format!("key.{at}"), "names nothing".to_owned(), "name a column");
-            }
-            if key.iter().take(at).any(|other| other.eq_ignore_ascii_case(column)) {
-                say(
-                    &format!("key.{at}"),
-                    format!("`{column}` is listed twice"),
-                    "keep one of them",
-                );
-            }
-        }
+        check_key(&format!("{path}.key"), key, problems);
     };
     check("target", &EntryTargetFile::of(&file.target));
     for (at, entry) in file.tables.iter().flatten().enumerate() {
         if let Some(own) = &entry.target {
             check(&format!("tables.{at}.target"), own);
+        }
+    }
+}
+
+/// Checks that a key names each of its columns once.
+fn check_key(path: &str, key: &[String], problems: &mut Vec<JobProblem>) {
+    for (at, column) in key.iter().enumerate() {
+        let mut say = |what: String, hint: &str| {
+            problems.push(JobProblem::new(format!("{path}.{at}"), what).hint(hint));
+        };
+        if column.is_empty() {
+            say("names nothing".to_owned(), "name a column");
+        }
+        if key.iter().take(at).any(|other| other.eq_ignore_ascii_case(column)) {
+            say(format!("`{column}` is listed twice"), "keep one of them");
+        }
+    }
+}
+
+/// Checks `dedup`, of the job and of each entry.
+pub(super) fn check_dedup(file: &JobFile, problems: &mut Vec<JobProblem>) {
+    let mut check = |path: &str, dedup: &Dedup| {
+        if dedup.keys.is_empty() {
+            problems.push(
+                JobProblem::new(format!("{path}.keys"), "is empty")
+                    .hint("name the columns that identify a row"),
+            );
+        }
+        if dedup.order.is_empty() {
+            problems.push(
+                JobProblem::new(format!("{path}.order"), "names nothing")
+                    .hint("name the column whose greatest value is the newest row's"),
+            );
+        }
+        check_key(&format!("{path}.keys"), &dedup.keys, problems);
+    };
+    if let Some(dedup) = &file.dedup {
+        check("dedup", dedup);
+    }
+    for (at, entry) in file.tables.iter().flatten().enumerate() {
+        if let Some(dedup) = &entry.dedup {
+            check(&format!("tables.{at}.dedup"), dedup);
         }
     }
 }
@@ -80,6 +112,25 @@ mod tests {
             ("write_disposition: merge, key: [id, ID]", "`target.key.1`: `ID` is listed twice"),
         ] {
             let error = read(target).unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn dedup_has_a_key_and_an_order() {
+        let with = |dedup: &str| read(&format!("write_disposition: append}}\ndedup: {{{dedup}"));
+        let job = with("keys: [id, day], order: at").unwrap();
+        let tables = job.selection.resolve(&[]).unwrap().tables;
+        let dedup = tables[0].write.dedup.clone().unwrap();
+        assert_eq!((dedup.keys.join(" "), dedup.order), ("id day".to_owned(), "at".to_owned()));
+        for (dedup, said) in [
+            ("keys: [], order: at", "`dedup.keys`: is empty"),
+            ("keys: [id], order: ''", "`dedup.order`: names nothing"),
+            ("keys: [''], order: at", "`dedup.keys.0`: names nothing"),
+            ("keys: [id, ID], order: at", "`dedup.keys.1`: `ID` is listed twice"),
+            ("keys: [id]", "`dedup.order`: missing"),
+        ] {
+            let error = with(dedup).unwrap_err();
             assert!(error.contains(said), "{error}");
         }
     }

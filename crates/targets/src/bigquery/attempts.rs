@@ -110,7 +110,7 @@ pub(super) enum AttemptState<Done> {
 /// A job that ended as it should.
 #[derive(Debug)]
 pub(super) struct DoneJob {
-    name: JobName,
+    pub(super) name: JobName,
     pub(super) report: JobReport,
 }
 
@@ -146,6 +146,20 @@ impl<'a> Attempts<'a> {
     ) -> Self {
         let stem = format!("sluice_{}_{}_staging_{}", owner.run, owner.table, owner.generation);
         let stem = if at == 0 { stem } else { format!("{stem}_part_{at}") };
+        let writes = Writes::Staging(staging);
+        Self { client, project: &id.project, location, owner, stem, writes }
+    }
+
+    /// Attempts at a query of this `kind` over the staging tables of the owner's generation. What it
+    /// found is gone with `staging`.
+    pub(super) fn query(
+        client: &'a BigQueryClient,
+        id: &'a TableId,
+        location: &'a str,
+        owner: Owner<'a>,
+        (kind, staging): (&str, TableId),
+    ) -> Self {
+        let stem = format!("sluice_{}_{}_{kind}_{}", owner.run, owner.table, owner.generation);
         let writes = Writes::Staging(staging);
         Self { client, project: &id.project, location, owner, stem, writes }
     }
@@ -339,8 +353,11 @@ impl<'a> Attempts<'a> {
         let label = |key: &str| report.labels.get(key)?.parse::<u64>().ok();
         let snapshot = label(GENERATION).and_then(|generation| u32::try_from(generation).ok());
         let rows = report.rows.or_else(|| row_counts::of(&report.labels, self.owner.table));
+        let dropped = row_counts::dropped_of(&report.labels, self.owner.table);
         match (snapshot, rows) {
-            (Some(snapshot), Some(rows)) => Ok(Loaded { snapshot, rows, overtaken_by: None }),
+            (Some(snapshot), Some(rows)) => {
+                Ok(Loaded { snapshot, rows, dropped, overtaken_by: None })
+            }
             _ => Err(Error::bug(format!(
                 "read job `{}`: BigQuery says neither its rows nor its labels",
                 self.stem
@@ -376,8 +393,9 @@ impl<'a> Attempts<'a> {
             labels.insert("sluice_job".to_owned(), label_value(&load.job));
         }
         // What fills a staging table by a query does not know the rows beforehand.
-        let is_native = self.owner.loads.iter().any(|load| load.native.is_some());
-        if !(is_native && matches!(self.writes, Writes::Staging(_))) {
+        let is_query = |load: &Load| load.native.is_some() || load.dedup.is_some();
+        let by_query = self.owner.loads.iter().any(is_query);
+        if !(by_query && matches!(self.writes, Writes::Staging(_))) {
             labels.extend(row_counts::labels(self.owner.loads));
         }
         labels

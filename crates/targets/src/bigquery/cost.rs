@@ -5,6 +5,7 @@ use sluice_contracts::job::WriteDisposition;
 use sluice_runtime::format::thousands;
 use sluice_runtime::google::bigquery::price::{billed_mebibytes, query_dollars};
 
+use super::dedup;
 use super::existing::{ExistingTable, Wanted};
 use super::merge;
 use super::native::Taking;
@@ -26,6 +27,13 @@ pub(super) fn way(
         _ if let Some(taken) = taken => taken.in_words(),
         1 => "a load job into a staging table".to_owned(),
         stages => format!("{} load jobs into staging tables", thousands(stages)),
+    };
+    let staging = match &table.write.dedup {
+        None => staging,
+        Some(dedup) => {
+            let read = dedup::bytes_read(dedup, &table.columns, table.bytes);
+            format!("{staging}, queries that keep the newest row of each key: {}", price(&[read]))
+        }
     };
     match path {
         LoadPath::Direct => "a load job, free of charge".to_owned(),

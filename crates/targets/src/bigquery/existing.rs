@@ -3,13 +3,14 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use sluice_contracts::documents::{
-    Column, NewTable, SchemaChanges, Table, TargetType, bigquery_field,
+    Column, Dedup, NewTable, SchemaChanges, Table, TargetType, bigquery_field,
 };
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
 
 use super::claim;
+use super::dedup;
 use super::layout;
 use super::merge;
 use super::partitions::Partitions;
@@ -55,6 +56,7 @@ impl ExistingTable {
         let found = Self::find(client, id).await?;
         let table = found.as_ref().filter(|table| table.require_table().is_ok());
         refusals.extend(merge::refusals(wanted, table));
+        refusals.extend(dedup::refusals(wanted));
         match &found {
             None => drop(client.location(id).await?),
             Some(table) => match table.require_table() {
@@ -296,6 +298,7 @@ pub(super) struct Wanted<'a> {
     pub(super) disposition: WriteDisposition,
     pub(super) key: &'a [String],
     pub(super) order_by: Option<&'a str>,
+    pub(super) dedup: Option<&'a Dedup>,
     pub(super) schema_changes: SchemaChanges,
     pub(super) new_table: &'a NewTable,
     pub(super) columns: &'a [Column],
@@ -307,6 +310,7 @@ impl<'a> From<&'a Table> for Wanted<'a> {
             disposition: table.write.disposition,
             key: &table.write.key,
             order_by: table.write.order_by.as_deref(),
+            dedup: table.write.dedup.as_ref(),
             schema_changes: table.write.schema_changes,
             new_table: &table.write.new_table,
             columns: &table.columns,
@@ -320,6 +324,7 @@ impl<'a> From<&'a Load> for Wanted<'a> {
             disposition: load.disposition,
             key: &load.key,
             order_by: load.order_by.as_deref(),
+            dedup: load.dedup.as_ref(),
             schema_changes: load.schema_changes,
             new_table: &load.new_table,
             columns: &load.columns,

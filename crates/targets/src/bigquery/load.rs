@@ -4,7 +4,7 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use sluice_contracts::documents::RunId;
+use sluice_contracts::documents::{Dropped, RunId};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
@@ -203,7 +203,7 @@ impl TableLoad {
     }
 
     pub(super) fn nothing_loaded(&self, overtaken_by: Option<RunId>) -> Loaded {
-        Loaded { snapshot: self.load.snapshot, rows: 0, overtaken_by }
+        Loaded { snapshot: self.load.snapshot, rows: 0, dropped: None, overtaken_by }
     }
 
     /// The attempts at the step that readers see.
@@ -313,7 +313,10 @@ impl TableLoad {
     pub(super) async fn finish(&self, loaded: Loaded) -> Result<Poll<Loaded>> {
         // The rows of a native query were compared by the loader that staged them.
         if self.load.native.is_none() {
-            self.require_rows(loaded, self.load.rows, VISIBLE)?;
+            // Who adopts a job knows what was left out by its labels, and who started it by the load.
+            let dropped = |dropped: Option<Dropped>| dropped.map_or(0, |dropped| dropped.rows);
+            let read = Loaded { rows: loaded.rows + dropped(loaded.dropped), ..loaded };
+            self.require_rows(read, self.load.rows + dropped(self.load.dropped), VISIBLE)?;
         }
         if self.may_be_staged()
             && let Err(error) = self.clean_up().await

@@ -183,7 +183,7 @@ fn pruned<'a>(existing: &ExistingTable, key: &'a [String]) -> Option<(Partitions
     Some((partitions, held))
 }
 
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("`{name}`")
 }
 
@@ -196,8 +196,9 @@ pub(super) fn refusals(wanted: &Wanted<'_>, existing: Option<&ExistingTable>) ->
     match wanted.disposition {
         WriteDisposition::Merge => {
             let mut refusals: Vec<Error> =
-                wanted.key.iter().filter_map(|name| refused_key(wanted, name)).collect();
-            refusals.extend(wanted.order_by.and_then(|name| refused_order(wanted, name)));
+                wanted.key.iter().filter_map(|name| refused_key(wanted, "key", name)).collect();
+            refusals
+                .extend(wanted.order_by.and_then(|name| refused_order(wanted, "order_by", name)));
             match existing {
                 Some(existing) => {
                     let lacks = |name: &&String| !existing.has_column(name);
@@ -245,30 +246,36 @@ fn unknown(wanted: &Wanted<'_>, setting: &str, name: &str) -> Error {
 }
 
 /// <https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#data_type_properties>
-fn refused_key(wanted: &Wanted<'_>, name: &str) -> Option<Error> {
+pub(super) fn refused_key(wanted: &Wanted<'_>, setting: &str, name: &str) -> Option<Error> {
     let Some(column) = find(wanted.columns, name) else {
-        return Some(unknown(wanted, "key", name));
+        return Some(unknown(wanted, setting, name));
     };
     let incomparable = !is_ordered(column.target_type);
     let array = if column.repeated { "an array of " } else { "" };
     (incomparable || column.repeated).then(|| {
-        Error::invalid(format!("`key` names `{name}`, which is {array}{}", column.target_type))
-            .hint(
-                "a key is made of columns of INT64, NUMERIC, BIGNUMERIC, STRING, BYTES, BOOL, DATE, \
+        Error::invalid(format!(
+            "`{setting}` names `{name}`, which is {array}{}",
+            column.target_type
+        ))
+        .hint(
+            "a key is made of columns of INT64, NUMERIC, BIGNUMERIC, STRING, BYTES, BOOL, DATE, \
                  DATETIME, TIME or TIMESTAMP",
-            )
+        )
     })
 }
 
-fn refused_order(wanted: &Wanted<'_>, name: &str) -> Option<Error> {
+pub(super) fn refused_order(wanted: &Wanted<'_>, setting: &str, name: &str) -> Option<Error> {
     let Some(column) = find(wanted.columns, name) else {
-        return Some(unknown(wanted, "order_by", name));
+        return Some(unknown(wanted, setting, name));
     };
     let unordered = !is_ordered(column.target_type);
     let array = if column.repeated { "an array of " } else { "" };
     (unordered || column.repeated).then(|| {
-        Error::invalid(format!("`order_by` names `{name}`, which is {array}{}", column.target_type))
-            .hint("name a column with an order, such as a TIMESTAMP, INT64 or NUMERIC")
+        Error::invalid(format!(
+            "`{setting}` names `{name}`, which is {array}{}",
+            column.target_type
+        ))
+        .hint("name a column with an order, such as a TIMESTAMP, INT64 or NUMERIC")
     })
 }
 

@@ -18,6 +18,7 @@ mod attempts;
 mod claim;
 mod copied;
 mod cost;
+mod dedup;
 mod existing;
 mod failure;
 mod job;

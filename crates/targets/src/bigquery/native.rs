@@ -153,10 +153,10 @@ impl TableLoad {
     /// How the load becomes visible.
     pub(super) async fn path(&self, exists: bool) -> Result<LoadPath> {
         let shape = Shape::from(&self.load);
-        match self.load.native {
-            Some(_) => guarded(&self.client, &self.id, &shape, exists).await,
-            None => Ok(LoadPath::of(&shape, exists)),
+        if self.load.native.is_some() || self.load.dedup.is_some() {
+            return guarded(&self.client, &self.id, &shape, exists).await;
         }
+        Ok(LoadPath::of(&shape, exists))
     }
 
     /// Fills the staging table with the rows of the native query, and counts them. It changes nothing
@@ -187,9 +187,10 @@ impl TableLoad {
         }
         let filled = self.fill_by(taking, (&statement, &native), path, existing).await?;
         let Poll::Ready(written) = filled else { return Ok(Poll::Pending) };
-        let staging = ExistingTable::find(&self.client, &self.staging(0)).await?;
+        let brought = self.brought(0);
+        let staging = ExistingTable::find(&self.client, &brought).await?;
         let every = staging.as_ref().and_then(ExistingTable::every_partition);
-        let rows = self.count_staging(every.as_deref()).await?;
+        let rows = self.count_rows(&brought, every.as_deref()).await?;
         let written = written.unwrap_or(rows);
         let expected = native.rows.filter(|_| taking == Taking::Copy).unwrap_or(written);
         if rows != written || rows != expected {
@@ -224,7 +225,7 @@ impl TableLoad {
             AttemptState::Running => return Ok(Poll::Pending),
             AttemptState::Done(job) => return Ok(Poll::Ready(job.report.written)),
         };
-        let staging = self.staging(0);
+        let staging = self.brought(0);
         let (kind, configuration) = match taking {
             Taking::Copy => ("copy", copy(native, &staging, existing)?),
             Taking::Query => {
@@ -238,9 +239,11 @@ impl TableLoad {
         Ok(started.map_err(|failed| failed.error)?.map(|job| job.report.written))
     }
 
-    async fn count_staging(&self, every: Option<&str>) -> Result<u64> {
+    /// The rows of a staging table; `every` is a condition that holds for all of them, where a query
+    /// has to have one.
+    pub(super) async fn count_rows(&self, staging: &TableId, every: Option<&str>) -> Result<u64> {
         let condition = every.map_or_else(String::new, |every| format!(" WHERE {every}"));
-        let staging = self.staging(0).quoted();
+        let staging = staging.quoted();
         let sql = format!("SELECT CAST(COUNT(*) AS STRING) FROM {staging}{condition}");
         let (project, location) = (&self.id.project, Some(self.location.as_str()));
         let count = self.client.single_value(project, location, &sql).await?;
@@ -255,7 +258,7 @@ impl TableLoad {
         path: LoadPath,
         copy: Option<&ExistingTable>,
     ) -> Result<()> {
-        let staging = self.staging(0);
+        let staging = self.brought(0);
         let Some(copy) = copy else {
             return Err(Error::transient(format!("describe the copy `{staging}`: it is gone")));
         };

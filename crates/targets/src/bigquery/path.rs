@@ -57,7 +57,7 @@ impl LoadPath {
             () if shape.replaces_some(exists) || shape.is_converted || shape.is_wide => {
                 Self::Statement
             }
-            () if shape.visibility == Visibility::InTurn || appends || large || shape.is_native => {
+            () if shape.visibility == Visibility::InTurn || appends || large || shape.is_staged => {
                 Self::Copy
             }
             () => Self::Direct,
@@ -75,8 +75,9 @@ pub(super) struct Shape {
     is_converted: bool,
     /// Whether the rows may belong to more partitions than one job changes.
     is_wide: bool,
-    /// Whether a native query gives the rows, which counts as one file.
-    is_native: bool,
+    /// Whether a staging table holds the rows in any case: a native query gives them, which counts as
+    /// one file, or one row of each key is kept.
+    is_staged: bool,
     visibility: Visibility,
 }
 
@@ -87,7 +88,7 @@ impl Shape {
             disposition: table.write.disposition,
             files: if table.native.is_some() { 1 } else { table.units as usize },
             bytes: if table.native.is_some() { 0 } else { table.bytes },
-            is_native: table.native.is_some(),
+            is_staged: table.native.is_some() || table.write.dedup.is_some(),
             is_converted: table.native.is_none() && table.columns.iter().any(is_converted),
             // Which rows there are is known when they are read.
             is_wide: false,
@@ -117,7 +118,7 @@ impl From<&Load> for Shape {
             disposition: load.disposition,
             files: if load.native.is_some() { 1 } else { load.parts.len() },
             bytes: load.parts.iter().map(|part| part.bytes).sum(),
-            is_native: load.native.is_some(),
+            is_staged: load.native.is_some() || load.dedup.is_some(),
             is_converted: load.native.is_none() && load.columns.iter().any(is_converted),
             is_wide: is_wide(load),
             visibility: load.visibility,

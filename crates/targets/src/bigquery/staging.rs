@@ -33,8 +33,21 @@ const HIDDEN: &str = "this is our bug; nothing of the table was made visible. Pl
                       with the run's manifest";
 
 impl TableLoad {
-    /// Brings the rows into staging tables, from the parts or by the native query.
+    /// Brings the rows into the staging tables that the visible step reads: all of them, or one of
+    /// each key.
     pub(super) async fn bring(
+        &mut self,
+        path: LoadPath,
+        existing: Option<&ExistingTable>,
+    ) -> Result<Poll<()>> {
+        match self.load.dedup.clone() {
+            Some(dedup) => self.bring_newest(&dedup, path, existing).await,
+            None => self.bring_all(path, existing).await,
+        }
+    }
+
+    /// Brings all rows into staging tables, from the parts or by the native query.
+    pub(super) async fn bring_all(
         &mut self,
         path: LoadPath,
         existing: Option<&ExistingTable>,
@@ -75,7 +88,7 @@ impl TableLoad {
         if at == 0 {
             parts::require_whole(&self.load).await?;
         }
-        let staging = self.staging(at);
+        let staging = self.brought(at);
         let table = self.described(path, &staging, existing);
         self.client.create_table(&staging, &table).await?;
         if parts.is_empty() {
@@ -90,13 +103,31 @@ impl TableLoad {
 
     /// The attempts at filling a staging table.
     pub(super) fn filling(&self, at: usize) -> Attempts<'_> {
-        let (owner, staging) = (Owner::of(&self.load), (at, self.staging(at)));
+        let (owner, staging) = (Owner::of(&self.load), (at, self.brought(at)));
         Attempts::staging(&self.client, &self.id, &self.location, owner, staging)
     }
 
-    /// The staging tables, filled.
+    /// The staging tables that the visible step reads.
     pub(super) fn staging_tables(&self) -> Result<Vec<TableId>> {
-        Ok((0..stages(&self.load.parts)?.len()).map(|at| self.staging(at)).collect())
+        match self.load.dedup {
+            Some(_) => Ok(vec![self.staging(0)]),
+            None => self.brought_tables(),
+        }
+    }
+
+    /// The staging tables that all rows are brought into.
+    pub(super) fn brought_tables(&self) -> Result<Vec<TableId>> {
+        Ok((0..stages(&self.load.parts)?.len()).map(|at| self.brought(at)).collect())
+    }
+
+    /// The table that rows are brought into. Where one row of each key is kept, another one takes
+    /// those from it.
+    pub(super) fn brought(&self, at: usize) -> TableId {
+        let staging = self.staging(at);
+        match self.load.dedup {
+            Some(_) => staging.beside(format!("{}_all", staging.table)),
+            None => staging,
+        }
     }
 
     /// Tables for each run and generation, so that two loaders that see two generations do not mix
@@ -177,12 +208,15 @@ impl TableLoad {
         if !self.may_be_staged() {
             return Ok(Poll::Ready(()));
         }
-        for (at, staging) in self.staging_tables()?.iter().enumerate() {
-            match self.filling(at).look().await {
-                Ok(AttemptState::Running) => return Ok(Poll::Pending),
-                Err(error) if error.is_transient() => return Err(error),
-                // Whether and why the job failed does not matter any more.
-                Ok(_) | Err(_) => {}
+        if self.load.dedup.is_some() {
+            if is_at_work(&self.choosing()).await? {
+                return Ok(Poll::Pending);
+            }
+            self.client.delete_table(&self.staging(0)).await?;
+        }
+        for (at, staging) in self.brought_tables()?.iter().enumerate() {
+            if is_at_work(&self.filling(at)).await? {
+                return Ok(Poll::Pending);
             }
             self.client.delete_table(staging).await?;
         }
@@ -203,9 +237,22 @@ impl TableLoad {
             }
             self.client.change_table(&self.id, &missing.into()).await?;
         }
-        for staging in self.staging_tables()? {
+        let mut staging = self.staging_tables()?;
+        if self.load.dedup.is_some() {
+            staging.extend(self.brought_tables()?);
+        }
+        for staging in staging {
             self.client.delete_table(&staging).await?;
         }
         Ok(())
+    }
+}
+
+/// Whether a job still fills a staging table. Whether and why it failed does not matter any more.
+async fn is_at_work(attempts: &Attempts<'_>) -> Result<bool> {
+    match attempts.look_for_job().await.map_err(|failed| failed.error) {
+        Ok(AttemptState::Running) => Ok(true),
+        Err(error) if error.is_transient() => Err(error),
+        Ok(_) | Err(_) => Ok(false),
     }
 }

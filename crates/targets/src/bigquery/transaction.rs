@@ -22,6 +22,7 @@ use super::existing::{ExistingTable, Wanted};
 use super::job::{self, Write};
 use super::load::{self, TableLoad};
 use super::path::{self, LoadPath, Shape};
+use super::row_counts;
 use super::schema::SchemaMatch;
 use super::statement::Changes;
 use crate::target::{Load, Loaded, NotLoaded, Visibility};
@@ -33,6 +34,9 @@ const MOST_TABLES: usize = 100;
 /// Characters of a script; BigQuery takes 1 MB.
 /// <https://cloud.google.com/bigquery/quotas#query_jobs>
 const MOST_TEXT: u64 = 900_000;
+/// Labels of a job that count rows; a job has 64, and others say whose it is.
+/// <https://cloud.google.com/bigquery/docs/labels-intro#requirements>
+const MOST_LABELS: usize = 60;
 /// Tables that are worked on at once.
 const TABLES_AT_ONCE: usize = 16;
 
@@ -40,6 +44,10 @@ const TABLES_AT_ONCE: usize = 16;
 pub(super) async fn against(client: &BigQueryClient, tables: &[Table]) -> Result<Option<String>> {
     if tables.len() > MOST_TABLES {
         return Ok(Some(format!("BigQuery changes at most {MOST_TABLES} tables in one step")));
+    }
+    let deduplicated = tables.iter().filter(|table| table.write.dedup.is_some()).count();
+    if row_counts::label_count(tables.len(), deduplicated) > MOST_LABELS {
+        return Ok(Some("its job has no labels for what is left out of so many tables".to_owned()));
     }
     let ids = tables.iter().map(|table| address::parse(&table.target));
     let ids: Vec<TableId> = ids.collect::<Result<_>>()?;
@@ -186,7 +194,7 @@ impl Transaction<'_> {
         let staged: Vec<Poll<()>> =
             stream::iter(staged).buffered(TABLES_AT_ONCE).try_collect().await?;
         for (load, table) in self.loads.iter_mut().zip(&self.tables) {
-            load.rows = table.load.rows;
+            (load.rows, load.dropped) = (table.load.rows, table.load.dropped);
         }
         Ok(if staged.iter().all(Poll::is_ready) { Poll::Ready(()) } else { Poll::Pending })
     }

@@ -39,11 +39,21 @@ impl TableLoad {
         let existing = ExistingTable::open(path)?;
         let target = load.target.clone();
         if let Some(entry) = existing.loaded(load.run, load.table)? {
-            let loaded = Loaded { snapshot: entry.snapshot, rows: entry.rows, overtaken_by: None };
+            let loaded = Loaded {
+                snapshot: entry.snapshot,
+                rows: entry.rows,
+                dropped: None,
+                overtaken_by: None,
+            };
             return Ok(Self { target, loaded, change: None, lock });
         }
         if let Some(newer) = existing.overtakes(load.run, load.disposition) {
-            let loaded = Loaded { snapshot: load.snapshot, rows: 0, overtaken_by: Some(newer) };
+            let loaded = Loaded {
+                snapshot: load.snapshot,
+                rows: 0,
+                dropped: None,
+                overtaken_by: Some(newer),
+            };
             return Ok(Self { target, loaded, change: None, lock });
         }
         existing.admit(load.disposition, &load.columns)?;
@@ -54,7 +64,8 @@ impl TableLoad {
         }
         staging.add(load, &PartSource::of(&load.bucket)?)?;
         staging.describe(&load.columns, &existing.history, LoadedRun::of(load))?;
-        let loaded = Loaded { snapshot: load.snapshot, rows: load.rows, overtaken_by: None };
+        let loaded =
+            Loaded { snapshot: load.snapshot, rows: load.rows, dropped: None, overtaken_by: None };
         Ok(Self { target, loaded, change: Some((staging, existing)), lock })
     }
 }

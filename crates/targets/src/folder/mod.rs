@@ -27,9 +27,9 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use async_trait::async_trait;
-use sluice_contracts::Result;
-use sluice_contracts::documents::{RunId, SchemaChanges, Table, TableWrite};
+use sluice_contracts::documents::{Dedup, RunId, SchemaChanges, Table, TableWrite};
 use sluice_contracts::job::WriteDisposition;
+use sluice_contracts::{Error, Result};
 
 use super::target::{Admitted, Load, Prepared, Target, TargetKind, Visibility};
 use address::TablePath;
@@ -70,7 +70,9 @@ impl Target for FolderTarget {
         let (disposition, columns) = (table.write.disposition, table.columns.clone());
         let warnings = ignored(&table.write);
         let doing = format!("load into `{target}`");
+        let dedup = table.write.dedup.clone();
         let check = move || {
+            refuse_dedup(dedup.as_ref())?;
             let existing = ExistingTable::open(TablePath::of(&target)?)?;
             match existing.loaded(run, index)? {
                 Some(_) => Ok(Vec::new()),
@@ -84,10 +86,23 @@ impl Target for FolderTarget {
     async fn prepare(&self, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {
         let doing = format!("load run `{}` into `{}`", load.run, load.target);
         let load = load.clone();
-        match client::blocking(move || TableLoad::prepare(&load)).await {
+        let prepare = move || {
+            refuse_dedup(load.dedup.as_ref())?;
+            TableLoad::prepare(&load)
+        };
+        match client::blocking(prepare).await {
             Ok(prepared) => Ok(Poll::Ready(Box::new(prepared))),
             Err(error) => Err(error.during(doing)),
         }
+    }
+}
+
+/// Nothing in a folder compares the rows of its files.
+fn refuse_dedup(dedup: Option<&Dedup>) -> Result<()> {
+    match dedup {
+        None => Ok(()),
+        Some(_) => Err(Error::invalid("`dedup` needs a query, and a folder of Parquet files has none")
+            .hint("load into `bigquery://`, or leave `dedup` out and keep the newest rows where you read them")),
     }
 }
 

@@ -59,6 +59,7 @@ impl World {
             disposition,
             key: Vec::new(),
             order_by: None,
+            dedup: None,
             schema_changes: SchemaChanges::default(),
             new_table: NewTable::default(),
             partitioned_by: None,
@@ -67,6 +68,7 @@ impl World {
             rows: parts.iter().map(|ids| ids.len() as u64).sum(),
             parts: made,
             native: None,
+            dropped: None,
             listing: crate::listing::PartListing::default(),
             begun: chrono::DateTime::UNIX_EPOCH,
             give_up: chrono::Utc::now() + chrono::Duration::hours(1),
@@ -154,7 +156,7 @@ async fn a_first_load_makes_the_table_with_its_schema() {
     let load = world.load(WriteDisposition::Truncate, &[&[1, 2], &[3]]).await;
     assert_eq!(
         load_into(&load).await.unwrap(),
-        Loaded { snapshot: 0, rows: 3, overtaken_by: None }
+        Loaded { snapshot: 0, rows: 3, dropped: None, overtaken_by: None }
     );
     assert_eq!(world.ids(), [1, 2, 3]);
     let run = load.run;

@@ -52,6 +52,16 @@ struct QueryAnswer {
     rows: Vec<Value>,
 }
 
+impl QueryAnswer {
+    /// The first column of the only row.
+    fn value(&self) -> Result<String> {
+        let value = self.rows.first().and_then(|row| row["f"][0]["v"].as_str());
+        value
+            .map(str::to_owned)
+            .ok_or_else(|| Error::bug("ask BigQuery: the answer to the query has no value"))
+    }
+}
+
 impl DryRun {
     /// Refuses what is more than a query that only reads: it is carried out with the rights of the
     /// account that loads.
@@ -174,10 +184,23 @@ impl BigQueryClient {
             let path = format!("{path}/{job}?location={location}&timeoutMs={}", WAIT.as_millis());
             answer = self.answer(reqwest::Method::GET, &path, None).await?;
         }
-        let value = answer.rows.first().and_then(|row| row["f"][0]["v"].as_str());
-        value
-            .map(str::to_owned)
-            .ok_or_else(|| Error::bug("ask BigQuery: the answer to the query has no value"))
+        answer.value()
+    }
+
+    /// The first column of the only row that a query found which is done.
+    ///
+    /// # Errors
+    /// `Transient` if BigQuery does not give the answer now.
+    pub async fn value_of(&self, job: &JobName) -> Result<String> {
+        let JobName { project, location, id } = job;
+        let path = format!("projects/{project}/queries/{id}?location={location}&timeoutMs=0");
+        let answer = self.answer(reqwest::Method::GET, &path, None).await?;
+        if !answer.job_complete {
+            return Err(Error::transient(format!(
+                "read the result of query `{id}`: it runs still"
+            )));
+        }
+        answer.value()
     }
 
     async fn answer(

@@ -25,9 +25,15 @@ fn job(number: u32) -> String {
 async fn the_same_load_is_adopted_once_its_parts_are_gone() {
     let recorder = Recorder::default();
     let mut load = load(Append, columns(&[ID])).await;
-    assert_eq!(loaded(&recorder, &load).await, Loaded { snapshot: 0, rows: 3, overtaken_by: None });
+    assert_eq!(
+        loaded(&recorder, &load).await,
+        Loaded { snapshot: 0, rows: 3, dropped: None, overtaken_by: None }
+    );
     load.bucket.store = std::sync::Arc::new(object_store::memory::InMemory::new());
-    assert_eq!(loaded(&recorder, &load).await, Loaded { snapshot: 0, rows: 3, overtaken_by: None });
+    assert_eq!(
+        loaded(&recorder, &load).await,
+        Loaded { snapshot: 0, rows: 3, dropped: None, overtaken_by: None }
+    );
     assert_eq!(recorder.jobs(), [job(0)]);
 }
 
@@ -181,10 +187,16 @@ async fn a_load_of_another_generation_counts_and_its_failure_does_not() {
     let (kind, _) = refused(advance(&target, &load).await);
     assert_eq!(kind, Kind::Data, "a refusal is final");
     load.snapshot = 1;
-    assert_eq!(loaded(&recorder, &load).await, Loaded { snapshot: 1, rows: 3, overtaken_by: None });
+    assert_eq!(
+        loaded(&recorder, &load).await,
+        Loaded { snapshot: 1, rows: 3, dropped: None, overtaken_by: None }
+    );
     load.snapshot = 2;
     load.rows = 4;
-    assert_eq!(loaded(&recorder, &load).await, Loaded { snapshot: 1, rows: 3, overtaken_by: None });
+    assert_eq!(
+        loaded(&recorder, &load).await,
+        Loaded { snapshot: 1, rows: 3, dropped: None, overtaken_by: None }
+    );
     assert_eq!(recorder.jobs(), [job(0), job(1)]);
 }
 

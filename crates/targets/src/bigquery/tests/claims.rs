@@ -152,7 +152,10 @@ async fn a_later_run_takes_the_table_at_once_from_one_that_has_not_begun() {
         // The older one stood still between its claim and its job, and goes on.
         assert!(stopped.publish().await.unwrap().is_pending(), "{before}");
         let loaded = to_the_end(&line, &older, before).await;
-        assert_eq!(loaded, Loaded { snapshot: 0, rows: 0, overtaken_by: Some(newer.run) });
+        assert_eq!(
+            loaded,
+            Loaded { snapshot: 0, rows: 0, dropped: None, overtaken_by: Some(newer.run) }
+        );
         assert_eq!(warehouse.shows("orders").unwrap(), [newer.run.to_string()], "{before}");
     }
 }

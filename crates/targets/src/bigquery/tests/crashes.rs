@@ -11,6 +11,7 @@ use serde_json::json;
 use sluice_contracts::documents::{PartitionBy, TargetType};
 use sluice_contracts::job::WriteDisposition::{Append, Empty, Merge, ReplacePartitions, Truncate};
 
+use super::dedup::{self, of_newest};
 use super::endings::done;
 use super::native::{natively, source};
 use super::recorder::{Breaks, Recorder};
@@ -22,11 +23,16 @@ const REQUESTS: usize = 60;
 
 /// Loads until the load is done, and returns whether a request was broken.
 async fn carry_out(recorder: &Recorder, load: &Load) -> bool {
+    carry_out_of(recorder, load, 3).await
+}
+
+/// The same for a load that makes so many rows visible.
+async fn carry_out_of(recorder: &Recorder, load: &Load, rows: u64) -> bool {
     let target = recorder.serve().await;
     for _ in 0..10 {
         match advance(&target, load).await {
             Ok(Poll::Ready(loaded)) => {
-                assert_eq!(loaded.rows, 3);
+                assert_eq!(loaded.rows, rows);
                 return recorder.has_broken();
             }
             Ok(Poll::Pending) => {}
@@ -130,6 +136,30 @@ async fn rows_that_bigquery_takes_survive_a_death_at_every_request() {
             }
         }
         assert!(tried > 12, "{disposition:?}: {tried} requests were broken");
+    }
+}
+
+#[tokio::test]
+async fn the_choice_of_rows_survives_a_death_at_every_request() {
+    for (disposition, stands) in [(Truncate, false), (Append, true), (Merge, true)] {
+        let load = of_newest(disposition).await;
+        let mut tried = 0;
+        for breaks in [Breaks::Before, Breaks::After] {
+            for at in 0..REQUESTS {
+                let recorder = dedup::recorder();
+                if stands {
+                    recorder.stands(dedup::table());
+                }
+                recorder.breaks(at, 1, breaks);
+                if !carry_out_of(&recorder, &load, 2).await {
+                    break;
+                }
+                tried += 1;
+                assert_eq!(recorder.jobs().len(), 4, "{disposition:?} {at}: {:?}", recorder.jobs());
+                assert_eq!(recorder.tables(), ["orders"], "{disposition:?} {at}");
+            }
+        }
+        assert!(tried > 20, "{disposition:?}: {tried} requests were broken");
     }
 }
 

@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-/// How a job ends if nothing else is asked for.
-pub(super) fn usual_end(job: &Value) -> Value {
+/// How a job ends if nothing else is asked for. A query that chooses among rows keeps so many.
+pub(super) fn usual_end(job: &Value, kept: Option<u64>) -> Value {
     let query = job["configuration"]["query"]["query"].as_str().unwrap_or_default();
     match job["configuration"]["load"] {
         Value::Null if query.starts_with("INSERT INTO") => {
-            let rows = json!({"numDmlAffectedRows": "3"});
+            let kept = kept.filter(|_| query.contains("QUALIFY")).unwrap_or(3);
+            let rows = json!({"numDmlAffectedRows": kept.to_string()});
             json!({"status": {"state": "DONE"}, "statistics": {"query": rows}})
         }
         Value::Null if query.is_empty() => {

@@ -5,6 +5,7 @@ mod check;
 mod claims;
 mod cost;
 mod crashes;
+mod dedup;
 mod discovery;
 mod endings;
 mod layout;
@@ -61,6 +62,7 @@ async fn load_of(run: &str, disposition: WriteDisposition, columns: Vec<Column>)
         disposition,
         key: Vec::new(),
         order_by: None,
+        dedup: None,
         schema_changes: SchemaChanges::default(),
         new_table: NewTable::default(),
         partitioned_by: None,
@@ -69,6 +71,7 @@ async fn load_of(run: &str, disposition: WriteDisposition, columns: Vec<Column>)
         bucket: Bucket { store, prefix: "etl".into(), url: "gs://lake/etl".into() },
         parts,
         rows: 3,
+        dropped: None,
         listing: crate::listing::PartListing::default(),
         begun: chrono::DateTime::UNIX_EPOCH,
         give_up: chrono::Utc::now() + chrono::Duration::hours(1),

@@ -39,6 +39,10 @@ struct State {
     has_broken: bool,
     /// Rows that a query counts.
     counts: Option<u64>,
+    /// Rows that it counts in tables whose names end with this.
+    counts_of: Option<(&'static str, u64)>,
+    /// Rows that a query writes which keeps the newest of each key.
+    kept: Option<u64>,
     /// The answer to a list of row access policies; there are none, if absent.
     policies: Option<(StatusCode, Value)>,
     /// Everything that changes something, in order.
@@ -148,6 +152,17 @@ impl Recorder {
         self.0.lock().unwrap().counts = Some(rows);
     }
 
+    /// Makes queries count so many rows in tables whose names end with this.
+    pub(super) fn counts_of(&self, end: &'static str, rows: u64) {
+        self.0.lock().unwrap().counts_of = Some((end, rows));
+    }
+
+    /// Makes queries keep so many rows that choose the newest of each key, and one key have a tie.
+    pub(super) fn keeps_rows(&self, rows: u64) {
+        let mut state = self.0.lock().unwrap();
+        (state.kept, state.counts) = (Some(rows), Some(rows));
+    }
+
     /// Makes the next checks of jobs find nothing.
     pub(super) fn hides_jobs(&self, looks: usize) {
         self.0.lock().unwrap().blind = looks;
@@ -242,8 +257,13 @@ impl Recorder {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         if (method.as_str(), path) == ("POST", "/queries") {
             require_known("POST /queries", &body);
-            let count = state.counts.unwrap_or(3).to_string();
-            return (StatusCode::OK, json!({"jobComplete": true, "rows": [{"f": [{"v": count}]}]}));
+            let query = body["query"].as_str().unwrap_or_default();
+            let of_end = state.counts_of.filter(|(end, _)| query.ends_with(&format!("{end}`")));
+            let count = of_end.map(|(_, rows)| rows).or(state.counts).unwrap_or(3);
+            return (StatusCode::OK, one_value(count));
+        }
+        if method == Method::GET && path.starts_with("/queries/") {
+            return (StatusCode::OK, one_value(1));
         }
         if method != Method::GET {
             let asked = format!("{method} {path}");
@@ -281,7 +301,7 @@ impl Recorder {
                     return refusal(StatusCode::CONFLICT, "duplicate");
                 }
                 let mut job = body;
-                let usual = usual_end(&job);
+                let usual = usual_end(&job, state.kept);
                 merge(&mut job, &state.endings.pop_front().unwrap_or(usual));
                 if job["statistics"]["creationTime"].is_null() {
                     job["statistics"]["creationTime"] = "1000".into();
@@ -347,6 +367,11 @@ impl State {
             self.known.entry(path).or_insert(made);
         }
     }
+}
+
+/// The answer to a query that is done, with one row and one column.
+fn one_value(value: u64) -> Value {
+    json!({"jobComplete": true, "rows": [{"f": [{"v": value.to_string()}]}]})
 }
 
 fn refusal(status: StatusCode, reason: &str) -> (StatusCode, Value) {

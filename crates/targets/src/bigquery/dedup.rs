@@ -1,0 +1,150 @@
+//! One row of each key: a query over the staging tables keeps the newest, and another counts the keys
+//! whose newest row is not known.
+//!
+//! ```text
+//! parts, or rows of BigQuery --> staging tables with all rows --query--> a staging table --> the table
+//! ```
+//!
+//! What is visible later is read from the second staging table, so partitions that hold nothing but rows
+//! that are left out stay as they are. Both queries are jobs with names of their own, so a loader that
+//! dies leaves them to the next one.
+//!
+//! <https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#qualify_clause>
+
+use std::task::Poll;
+
+use serde_json::json;
+use sluice_contracts::documents::{Column, Dedup, Dropped};
+use sluice_contracts::{Error, Result};
+use sluice_runtime::format::thousands;
+
+use super::attempts::{AttemptState, Attempts, DoneJob, Owner};
+use super::existing::{ExistingTable, Wanted};
+use super::load::TableLoad;
+use super::merge::{quoted, refused_key, refused_order};
+use super::path::LoadPath;
+use super::statement;
+use sluice_runtime::google::bigquery::TableId;
+
+impl TableLoad {
+    /// Brings all rows into staging tables, and the newest of each key from there into another one. It
+    /// changes nothing that readers see.
+    pub(super) async fn bring_newest(
+        &mut self,
+        dedup: &Dedup,
+        path: LoadPath,
+        existing: Option<&ExistingTable>,
+    ) -> Result<Poll<()>> {
+        // A statement reads these tables, so they need nothing of the target but its key.
+        if self.bring_all(LoadPath::Statement, existing).await?.is_pending() {
+            return Ok(Poll::Pending);
+        }
+        let (all, kept) = (self.brought_tables()?, self.staging(0));
+        let table = self.described(path, &kept, existing);
+        self.client.create_table(&kept, &table).await?;
+        let newest = choose(dedup, &self.load.columns, &all);
+        let newest = statement::insert_rows(&kept, &self.load.columns, &newest);
+        // Both are at work at the same time.
+        let chosen = self.carry_out(&self.choosing(), &newest).await?;
+        let counted = self.carry_out(&self.counting(), &count_ties(dedup, &all)).await?;
+        let (Poll::Ready(chosen), Poll::Ready(counted)) = (chosen, counted) else {
+            return Ok(Poll::Pending);
+        };
+        let filled = ExistingTable::find(&self.client, &kept).await?;
+        let every = filled.as_ref().and_then(ExistingTable::every_partition);
+        let rows = self.count_rows(&kept, every.as_deref()).await?;
+        let read = self.load.rows;
+        if chosen.report.written.is_some_and(|written| written != rows) || rows > read {
+            return Err(Error::data(format!(
+                "check run `{}`: of {} rows BigQuery kept {}, and says that it wrote {}",
+                self.load.run,
+                thousands(read),
+                thousands(rows),
+                chosen.report.written.map_or_else(|| "none".to_owned(), thousands),
+            ))
+            .hint("nothing of the table was made visible; start the run again"));
+        }
+        let ties = self.client.value_of(&counted.name).await?;
+        let ties =
+            ties.parse().map_err(|_| Error::bug("count the keys with a tie: it is no number"))?;
+        self.load.dropped = Some(Dropped { rows: read - rows, ties });
+        self.load.rows = rows;
+        Ok(Poll::Ready(()))
+    }
+
+    /// The attempts at keeping one row of each key.
+    pub(super) fn choosing(&self) -> Attempts<'_> {
+        self.query("newest", self.staging(0))
+    }
+
+    /// The attempts at counting the keys whose newest row is not known. BigQuery keeps the result of a
+    /// query for a day, as long as the staging tables exist.
+    fn counting(&self) -> Attempts<'_> {
+        self.query("ties", self.brought(0))
+    }
+
+    fn query(&self, kind: &str, staging: TableId) -> Attempts<'_> {
+        let owner = Owner::of(&self.load);
+        Attempts::query(&self.client, &self.id, &self.location, owner, (kind, staging))
+    }
+
+    /// Carries a query out once.
+    async fn carry_out(&self, attempts: &Attempts<'_>, query: &str) -> Result<Poll<DoneJob>> {
+        let free = match attempts.look_for_job().await.map_err(|failed| failed.error)? {
+            AttemptState::Free(free) => free,
+            AttemptState::Running => return Ok(Poll::Pending),
+            AttemptState::Done(job) => return Ok(Poll::Ready(job)),
+        };
+        let configuration = json!({"query": query, "useLegacySql": false});
+        let started = attempts.start_job(free, "query", &configuration).await;
+        started.map_err(|failed| failed.error)
+    }
+}
+
+/// The newest row of each key.
+fn choose(dedup: &Dedup, columns: &[Column], all: &[TableId]) -> String {
+    let names: Vec<String> = columns.iter().map(|column| quoted(&column.name)).collect();
+    let rows = rows_of(&names.join(", "), all);
+    let (key, order) = (key_of(dedup), quoted(&dedup.order));
+    format!(
+        "SELECT * FROM ({rows}) WHERE TRUE \
+         QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {order} DESC) = 1"
+    )
+}
+
+/// How many keys have several rows with the greatest value in the order column. It reads the key and
+/// that column alone.
+fn count_ties(dedup: &Dedup, all: &[TableId]) -> String {
+    let (key, order) = (key_of(dedup), quoted(&dedup.order));
+    let is_key = dedup.keys.iter().any(|name| name.eq_ignore_ascii_case(&dedup.order));
+    let rows = rows_of(&if is_key { key.clone() } else { format!("{key}, {order}") }, all);
+    format!(
+        "SELECT CAST(COUNT(*) AS STRING) FROM (SELECT 1 FROM (SELECT * FROM ({rows}) WHERE TRUE \
+         QUALIFY RANK() OVER (PARTITION BY {key} ORDER BY {order} DESC) = 1) \
+         GROUP BY {key} HAVING COUNT(*) > 1)"
+    )
+}
+
+fn key_of(dedup: &Dedup) -> String {
+    let key: Vec<String> = dedup.keys.iter().map(|name| quoted(name)).collect();
+    key.join(", ")
+}
+
+fn rows_of(columns: &str, tables: &[TableId]) -> String {
+    let selects: Vec<String> =
+        tables.iter().map(|table| format!("SELECT {columns} FROM {}", table.quoted())).collect();
+    selects.join(" UNION ALL ")
+}
+
+/// Bytes that the two queries read of a table with these columns, as far as that is known.
+pub(super) fn bytes_read(dedup: &Dedup, columns: &[Column], bytes: u64) -> u64 {
+    let compared = dedup.keys.len() as u64 + 1;
+    bytes + bytes / (columns.len() as u64).max(1) * compared.min(columns.len() as u64)
+}
+
+/// What stands against keeping one row of each key: all of it at once.
+pub(super) fn refusals(wanted: &Wanted<'_>) -> Vec<Error> {
+    let Some(dedup) = wanted.dedup else { return Vec::new() };
+    let keys = dedup.keys.iter().filter_map(|name| refused_key(wanted, "dedup.keys", name));
+    keys.chain(refused_order(wanted, "dedup.order", &dedup.order)).collect()
+}
