@@ -21,7 +21,9 @@ import uuid
 import pyarrow as pa
 import pyarrow.compute as pc
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+# The pipeline of this folder, which need not be installed.
+ROOT = pathlib.Path(__file__).parents[1]
+sys.path[:0] = [str(pathlib.Path(__file__).parent), str(ROOT)]
 
 import lake  # noqa: E402
 import servers  # noqa: E402
@@ -116,7 +118,7 @@ def run(options, folder, postgres, stub) -> dict:
         f"file://{folder}/order.json",
     ]
     began = time.monotonic()
-    subprocess.run(command, check=True, env={**os.environ, "SLUICE_BIGQUERY_ENDPOINT": stub.url})
+    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "SLUICE_BIGQUERY_ENDPOINT": stub.url})
     seconds = time.monotonic() - began
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     result = json.loads((folder / "out/result.json").read_text())
