@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rand::seq::IndexedRandom as _;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// The task processes that `run` (a process id) has started and that are still alive.
 ///
@@ -72,6 +72,14 @@ pub fn kill_a_task(run: u32) -> Option<u32> {
 /// Sends SIGKILL. `false` if the process no longer exists.
 pub fn kill(process: u32) -> bool {
     signal(process, Signal::KILL)
+}
+
+/// Sends SIGKILL to all processes of the group that `leader` leads. `false` if there is none.
+pub fn kill_family(leader: u32) -> bool {
+    i32::try_from(leader)
+        .ok()
+        .and_then(Pid::from_raw)
+        .is_some_and(|pid| kill_process_group(pid, Signal::KILL).is_ok())
 }
 
 /// Sends SIGTERM. `false` if the process no longer exists.

@@ -12,6 +12,7 @@ use crate::oracle::python;
 use crate::sluice::Ended;
 
 use super::bigquery::{PROJECT as SHOP, Warehouse};
+use super::dataflow::Dataflow;
 use super::run::CloudRun;
 use super::{LOCATION, PROJECT};
 
@@ -37,27 +38,43 @@ impl Gcloud {
     ///
     /// `gcloud` calls a host whose name begins with the region, so it gets the stand-in as a proxy.
     pub async fn jobs(&self, run: &CloudRun, arguments: &[&str]) -> Ended {
-        let output = Command::new(&self.program)
-            .args(["run", "jobs"])
+        let mut command = self.command(&["run", "jobs"], arguments);
+        command
+            .env("CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN", "http://run.test/")
+            .env("CLOUDSDK_PROXY_TYPE", "http")
+            .env("CLOUDSDK_PROXY_ADDRESS", "127.0.0.1")
+            .env("CLOUDSDK_PROXY_PORT", run.port().to_string());
+        ended(command).await
+    }
+
+    /// Runs `gcloud dataflow ARGUMENTS`, and waits for its end.
+    pub async fn dataflow(&self, dataflow: &Dataflow, arguments: &[&str]) -> Ended {
+        let mut command = self.command(&["dataflow"], arguments);
+        command.env("CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW", format!("{}/", dataflow.url()));
+        ended(command).await
+    }
+
+    fn command(&self, group: &[&str], arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(group)
             .args(arguments)
             .args(["--region", LOCATION, "--quiet"])
             .env("CLOUDSDK_CONFIG", self.settings.path())
             .env("CLOUDSDK_CORE_PROJECT", PROJECT)
             .env("CLOUDSDK_AUTH_DISABLE_CREDENTIALS", "true")
             .env("CLOUDSDK_CORE_DISABLE_USAGE_REPORTING", "true")
-            .env("CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN", "http://run.test/")
-            .env("CLOUDSDK_PROXY_TYPE", "http")
-            .env("CLOUDSDK_PROXY_ADDRESS", "127.0.0.1")
-            .env("CLOUDSDK_PROXY_PORT", run.port().to_string())
-            .stdin(Stdio::null())
-            .output()
-            .await
-            .expect("gcloud starts");
-        Ended {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+async fn ended(mut command: Command) -> Ended {
+    let output = command.output().await.expect("gcloud starts");
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
 

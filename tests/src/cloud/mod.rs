@@ -1,10 +1,11 @@
 //! Google's services: real parts and emulators where they exist, small stand-ins where they do not
-//! (Cloud Run's jobs, Cloud Tasks, the audit log), and what can go wrong on the way to them. A
-//! stand-in does only what Sluice and `gcloud` ask of it.
+//! (Cloud Run's jobs, Dataflow, Cloud Tasks, the audit log), and what can go wrong on the way to
+//! them. A stand-in does only what Sluice and `gcloud` ask of it.
 
 pub mod bigquery;
 pub mod clients;
 pub mod conformance;
+pub mod dataflow;
 pub mod delivery;
 pub mod deployed;
 pub mod django;
