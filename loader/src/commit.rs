@@ -245,6 +245,7 @@ impl Run<'_> {
             partitioned_by: table.partitioned_by.clone(),
             columns: table.columns.clone(),
             native,
+            dataflow: table.dataflow.clone(),
             bucket: self.store.bucket().clone(),
             parts,
             rows,

@@ -142,6 +142,7 @@ mod tests {
             strategy: "full".into(),
             reason: String::new(),
             engine: None,
+            dataflow: None,
             statement: None,
             native: None,
             way: None,

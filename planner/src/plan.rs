@@ -233,6 +233,7 @@ async fn plan_table(
         strategy: NATIVE.to_owned(),
         reason: String::new(),
         engine: None,
+        dataflow: None,
         statement,
         native,
         way: None,
@@ -246,11 +247,12 @@ async fn plan_table(
     };
     let choice = engine::choose(job, &planned, &description, targets).await?;
     planned.reason.clone_from(&choice.reason);
-    let by_tasks = choice.engine == Engine::CloudRun;
+    let engine = choice.engine;
     planned.engine = Some(choice);
-    if !by_tasks {
+    if engine == Engine::Native {
         return Ok((planned, Vec::new()));
     }
+    planned.dataflow = (engine == Engine::Dataflow).then(|| engine::workers(job, planned.rows));
     (planned.statement, planned.native) = (description.query.take(), None);
     let warnings = &mut planned.warnings;
     let cutting = Cutting::of(survey, table, &job.limits, &description, warnings).await?;

@@ -1,9 +1,11 @@
 //! What the targets say of a run's tables, before a row is read.
 
 use futures::stream::{self, StreamExt as _};
-use sluice_contracts::documents::{ErrorReport, Refused, RunId, Table, Unit};
+use sluice_contracts::documents::{
+    DataflowWorkers, EngineEstimate, ErrorReport, Refused, RunId, Table, Unit,
+};
 use sluice_contracts::{Error, Kind, Result};
-use sluice_targets::{Admitted, NativeAnswer, Targets, Visibility};
+use sluice_targets::{Admitted, DataflowAnswer, NativeAnswer, Targets, Visibility};
 
 /// Targets that are looked at at once.
 const AT_ONCE: usize = 16;
@@ -105,6 +107,29 @@ impl TargetCheck<'_> {
         }
     }
 
+    /// Whether Dataflow brings the rows of a planned table into its target, by these workers.
+    ///
+    /// # Errors
+    /// If the target cannot be asked, and the plan is carried out.
+    pub(crate) async fn dataflow(
+        self,
+        table: &Table,
+        workers: &DataflowWorkers,
+    ) -> Result<DataflowAnswer> {
+        let (Self::ToRun(targets) | Self::ToShow(Ok(targets))) = self else {
+            return Ok(unasked("the target was not asked"));
+        };
+        let asked = match targets.find(&table.target) {
+            Ok(target) => target.dataflow(table, workers).await,
+            Err(error) => Err(error),
+        };
+        match (self, asked) {
+            // It is said of each table.
+            (Self::ToShow(_), Err(_)) => Ok(unasked("the target cannot be asked")),
+            (_, asked) => asked,
+        }
+    }
+
     /// How the tables become visible, and what readers find meanwhile if all do so or none.
     ///
     /// # Errors
@@ -181,6 +206,11 @@ impl TargetCheck<'_> {
         }
         Ok(())
     }
+}
+
+/// The answer of a target that gave none.
+fn unasked(why: &str) -> DataflowAnswer {
+    DataflowAnswer { by_query: EngineEstimate::default(), dataflow: Err(why.to_owned()) }
 }
 
 /// A refusal as a warning.
@@ -271,6 +301,7 @@ pub(crate) mod tests {
             strategy: "full".to_owned(),
             reason: String::new(),
             engine: None,
+            dataflow: None,
             statement: None,
             native: None,
             way: None,

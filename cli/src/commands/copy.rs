@@ -7,8 +7,8 @@ use std::path::Path;
 use sluice_contracts::documents::TaskKind;
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::{
-    Consistency, EngineWish, Job, JobFile, LimitsFile, PartitioningFile, RowSecurity, SourceFile,
-    TableName, TablesFile, TargetFile,
+    Consistency, DataflowFile, EngineWish, Job, JobFile, LimitsFile, PartitioningFile, RowSecurity,
+    SourceFile, TableName, TablesFile, TargetFile,
 };
 use sluice_contracts::{Error, Kind, Result};
 use sluice_planner::strategy_names;
@@ -94,6 +94,7 @@ fn job_file(options: &Copy) -> Result<JobFile> {
         limits: LimitsFile { max_tasks: options.max_tasks, ..LimitsFile::default() },
         cloud_run: TaskKind::default(),
         engine: EngineWish::default(),
+        dataflow: DataflowFile::default(),
         consistency: Consistency::default(),
         row_security: RowSecurity::default(),
         all_or_nothing: false,

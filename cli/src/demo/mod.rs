@@ -9,8 +9,8 @@ use std::time::Instant;
 use sluice_contracts::documents::TaskKind;
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::{
-    Consistency, EngineWish, JobFile, LimitsFile, PartitioningFile, RowSecurity, SourceFile,
-    TargetFile, WriteDisposition,
+    Consistency, DataflowFile, EngineWish, JobFile, LimitsFile, PartitioningFile, RowSecurity,
+    SourceFile, TargetFile, WriteDisposition,
 };
 use sluice_contracts::{Error, Kind, Result};
 
@@ -110,6 +110,7 @@ fn write_job(path: &Path, dir: &Path, database: &Path) -> Result<()> {
         },
         cloud_run: TaskKind::default(),
         engine: EngineWish::default(),
+        dataflow: DataflowFile::default(),
         consistency: Consistency::Snapshot,
         row_security: RowSecurity::default(),
         all_or_nothing: false,

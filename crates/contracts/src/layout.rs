@@ -15,6 +15,9 @@
 //! runs/<run>/extracted/<generation>.json
 //! runs/<run>/failures/<execution>-<task>-<attempt>.json
 //! runs/<run>/parts/<hash>-<table>-<unit>-<generation>-<writer>-<n>.parquet
+//! runs/<run>/dataflow/<table>/<generation>-<n>/order.json
+//! runs/<run>/dataflow/<table>/<generation>-<n>/launch.json
+//! runs/<run>/dataflow/<table>/<generation>-<n>/result.json
 //! runs/<run>/verdict.json
 //! runs/<run>/commits/<table>.json
 //! runs/<run>/committed.json
@@ -33,7 +36,7 @@ use std::fmt::Write as _;
 use object_store::path::Path;
 use sha2::{Digest as _, Sha256};
 
-use crate::documents::{RunId, UnitRef};
+use crate::documents::{DataflowAttempt, RunId, UnitRef};
 
 /// Name of the document at the head of a run.
 const MANIFEST: &str = "manifest.json";
@@ -183,6 +186,32 @@ impl Layout {
         ))
     }
 
+    /// All that jobs of Dataflow make of a table.
+    pub fn dataflow(&self, table: u32) -> Path {
+        self.root.clone().join("dataflow").join(format!("{table:05}"))
+    }
+
+    /// The folder of a job of Dataflow, which writes its own files there.
+    pub fn dataflow_job(&self, attempt: DataflowAttempt) -> Path {
+        let generation = generation_name(attempt.generation);
+        self.dataflow(attempt.table).join(format!("{generation}-{:04}", attempt.number))
+    }
+
+    /// What a job of Dataflow is to do.
+    pub fn dataflow_order(&self, attempt: DataflowAttempt) -> Path {
+        self.dataflow_job(attempt).join("order.json")
+    }
+
+    /// The claim of its launch.
+    pub fn dataflow_launch(&self, attempt: DataflowAttempt) -> Path {
+        self.dataflow_job(attempt).join("launch.json")
+    }
+
+    /// What it has done. The pipeline knows this name.
+    pub fn dataflow_result(&self, attempt: DataflowAttempt) -> Path {
+        self.dataflow_job(attempt).join("result.json")
+    }
+
     /// The verdict.
     pub fn verdict(&self) -> Path {
         self.root.clone().join("verdict.json")
@@ -236,6 +265,14 @@ pub fn table_of_part(path: &Path) -> Option<u32> {
     path.filename()?.split('-').nth(1)?.parse().ok()
 }
 
+/// Whether a path in the folder of a job of Dataflow is that of a document.
+pub fn is_dataflow_document(path: &Path) -> bool {
+    let parts: Vec<_> = path.parts().collect();
+    let place = parts.iter().rposition(|part| part.as_ref() == "dataflow");
+    place.is_some_and(|place| parts.len() == place + 4)
+        && path.filename().is_some_and(|name| name.ends_with(".json"))
+}
+
 /// The table that a commit's path names.
 pub fn committed_table(path: &Path) -> Option<u32> {
     path.filename()?.strip_suffix(".json")?.parse().ok()
@@ -281,6 +318,18 @@ mod tests {
         assert_eq!(table_of_part(&part), Some(12));
         assert_eq!(table_of_part(&layout.parts().join("x")), None);
         assert_eq!(committed_table(&layout.commit(7)), Some(7));
+    }
+
+    #[test]
+    fn documents_of_dataflow_are_told_from_files() {
+        let layout = Layout::new(&Path::from("dataflow/x"), RunId::generate());
+        let attempt = DataflowAttempt { table: 3, generation: 1, number: 0 };
+        let job = layout.dataflow_job(attempt);
+        assert!(is_dataflow_document(&layout.dataflow_order(attempt)));
+        assert!(is_dataflow_document(&layout.dataflow_result(attempt)));
+        for file in [job.clone().join("0.parquet"), job.join("temp").join("x.json")] {
+            assert!(!is_dataflow_document(&file), "{file}");
+        }
     }
 
     #[test]

@@ -262,6 +262,7 @@ fn planned(job: &TableJob, described: &Description) -> Table {
         strategy: "full".into(),
         reason: String::new(),
         engine: None,
+        dataflow: None,
         statement: None,
         native: None,
         way: None,

@@ -20,7 +20,8 @@ pub use bigquery::{BigQuery, BigQueryTarget};
 pub use folder::Folder;
 pub use listing::PartListing;
 pub use target::{
-    Admitted, Load, Loaded, NativeAnswer, NotLoaded, Prepared, Target, TargetKind, Visibility,
+    Admitted, DataflowAnswer, DataflowTerms, Load, Loaded, NativeAnswer, NotLoaded, Prepared,
+    Target, TargetKind, Visibility,
 };
 
 /// Every kind of target.

@@ -7,8 +7,8 @@ use std::task::Poll;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sluice_contracts::documents::{
-    Column, Dedup, Dropped, EngineEstimate, Native, NewTable, Part, PartitionWidth, RunId,
-    SchemaChanges, Table,
+    Column, DataflowWorkers, Dedup, Dropped, EngineEstimate, Native, NewTable, Part,
+    PartitionWidth, RunId, SchemaChanges, Table,
 };
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::store::Bucket;
@@ -63,6 +63,13 @@ pub trait Target: fmt::Debug + Send + Sync {
         Ok(NativeAnswer::Refuses("the target takes part files alone".to_owned()))
     }
 
+    /// Whether Dataflow brings the rows of a planned table into the target, by these workers, from the
+    /// part files of tasks.
+    async fn dataflow(&self, _table: &Table, _workers: &DataflowWorkers) -> Result<DataflowAnswer> {
+        let dataflow = Err("the target is not a table of BigQuery".to_owned());
+        Ok(DataflowAnswer { by_query: EngineEstimate::default(), dataflow })
+    }
+
     /// Why these tables cannot become visible [at once](Visibility::AtOnce); `None` if they can.
     async fn against_at_once(&self, _tables: &[Table]) -> Result<Option<String>> {
         Ok(Some("the target has no step that changes several tables".to_owned()))
@@ -103,6 +110,26 @@ pub enum NativeAnswer {
     },
     /// It does not, and why.
     Refuses(String),
+}
+
+/// Whether Dataflow brings rows into a target, and what the target's own queries take in its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataflowAnswer {
+    /// What queries take that keep one row of each key; nothing, if the job does not ask for that.
+    pub by_query: EngineEstimate,
+    /// What Dataflow takes, or why it does not bring the rows.
+    pub dataflow: Result<DataflowTerms, String>,
+}
+
+/// What Dataflow takes, and from which size on it is used.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DataflowTerms {
+    /// What it takes, once the part files are there.
+    pub estimate: EngineEstimate,
+    /// Rows above which a table that keeps one row of each key is handed to it; no number, if absent.
+    pub above_rows: Option<u64>,
+    /// Bytes above which it is.
+    pub above_bytes: u64,
 }
 
 /// Why none of several tables was loaded.
@@ -188,6 +215,9 @@ pub struct Load {
     /// The query that gives the rows where no task has read them, and what it reads. There are no
     /// parts then, and [`rows`](Self::rows) are not known before the target has counted them.
     pub native: Option<(String, Native)>,
+    /// The workers of Dataflow that bring the rows into the target; absent where the target loads the
+    /// parts itself.
+    pub dataflow: Option<DataflowWorkers>,
     /// Where the parts lie.
     pub bucket: Bucket,
     /// The part files of all units, in the order of the units. Empty for a table without rows.

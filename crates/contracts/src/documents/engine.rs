@@ -12,7 +12,7 @@ pub enum Engine {
     /// Tasks, on Cloud Run or on one machine, which write part files.
     #[default]
     CloudRun,
-    /// A job of Dataflow.
+    /// Tasks, which write part files, and a job of Dataflow, which brings their rows into the target.
     Dataflow,
 }
 
@@ -54,11 +54,20 @@ pub struct EngineOption {
 }
 
 /// What an engine takes to move a table. Printed, never enforced.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EngineEstimate {
     /// Seconds, from the plan until the rows are visible.
     pub seconds: f64,
     /// US dollars, before any free tier.
     pub dollars: f64,
+}
+
+impl std::ops::Add for EngineEstimate {
+    type Output = Self;
+
+    /// One after the other.
+    fn add(self, other: Self) -> Self {
+        Self { seconds: self.seconds + other.seconds, dollars: self.dollars + other.dollars }
+    }
 }

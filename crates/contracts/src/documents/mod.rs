@@ -5,6 +5,7 @@
 
 mod commit;
 mod committed;
+mod dataflow;
 mod dedup;
 mod engine;
 mod error_report;
@@ -30,6 +31,9 @@ mod verdict;
 
 pub use commit::Commit;
 pub use committed::{Committed, TableOutcome};
+pub use dataflow::{
+    DataflowAttempt, DataflowLaunch, DataflowOrder, DataflowResult, DataflowWorkers, StagingTable,
+};
 pub use dedup::{Dedup, Dropped};
 pub use engine::{Engine, EngineChoice, EngineEstimate, EngineOption};
 pub use error_report::ErrorReport;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::dataflow::DataflowFile;
 use super::new_table::{EntryTargetFile, PartitionByFile};
 use crate::documents::{Dedup, Engine, OnInvalid, SchemaChanges, TargetType, TaskKind};
 
@@ -44,6 +45,9 @@ pub struct JobFile {
     /// What moves the tables.
     #[serde(default, skip_serializing_if = "is_default")]
     pub engine: EngineWish,
+    /// When Dataflow is used, and by which workers.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub dataflow: DataflowFile,
     /// Whether all units are read in one snapshot.
     #[serde(default, skip_serializing_if = "is_default")]
     pub consistency: Consistency,
@@ -266,7 +270,7 @@ pub enum EngineWish {
     Native,
     /// Tasks, which read the rows and write part files.
     CloudRun,
-    /// A job of Dataflow.
+    /// Tasks, which read the rows, and a job of Dataflow, which brings them into the target.
     Dataflow,
 }
 

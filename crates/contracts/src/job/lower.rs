@@ -56,6 +56,7 @@ pub(super) fn lower(file: JobFile, problems: &mut Vec<JobProblem>) -> Option<Job
         limits,
         task_kind: file.cloud_run,
         engine: file.engine.engine(),
+        dataflow: file.dataflow,
         consistency: file.consistency,
         schedule: file.schedule,
     })

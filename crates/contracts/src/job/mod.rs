@@ -2,6 +2,7 @@
 
 mod column_name;
 mod constraints;
+mod dataflow;
 mod file;
 mod legacy_keys;
 mod lower;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 pub use column_name::{LONGEST_COLUMN_NAME, is_reserved_column_name, refused_column_name};
 pub use constraints::holds_password;
+pub use dataflow::{DataflowFile, DataflowSize};
 pub use file::{
     ColumnFile, Consistency, EngineWish, JobFile, LimitsFile, PartitioningFile, RowSecurity,
     SourceFile, TablesFile, TargetFile, WriteDisposition,
@@ -54,6 +56,8 @@ pub struct Job {
     pub task_kind: TaskKind,
     /// What moves the tables; `None` if the planner chooses for each.
     pub engine: Option<Engine>,
+    /// When Dataflow is used, and by which workers.
+    pub dataflow: DataflowFile,
     /// Whether all units are read in one snapshot.
     pub consistency: Consistency,
     /// When the job is meant to run, as five cron fields, for what deploys it.

@@ -1,5 +1,6 @@
 //! The run store: a run's documents, created and never overwritten.
 
+mod dataflow;
 mod document;
 mod latest;
 mod launches;
@@ -155,7 +156,11 @@ impl RunStore {
 
     /// URL of the manifest: what a task is started with.
     pub fn manifest_url(&self) -> String {
-        let path = self.layout.manifest();
+        self.url_of(&self.layout.manifest())
+    }
+
+    /// URL of an object of the run.
+    fn url_of(&self, path: &Path) -> String {
         let below =
             path.as_ref().strip_prefix(self.bucket.prefix.as_ref()).unwrap_or(path.as_ref());
         format!("{}/{}", self.bucket.url.trim_end_matches('/'), below.trim_start_matches('/'))
@@ -315,15 +320,19 @@ impl RunStore {
 
     /// Deletes the run's parts, but those of the tables that are still to be loaded.
     pub async fn delete_parts(&self, but_of: &BTreeSet<u32>) -> Result<()> {
+        let mut parts = self.list(&self.layout.parts()).await?;
+        parts.retain(|part| table_of_part(part).is_none_or(|table| !but_of.contains(&table)));
+        self.delete_all(parts).await
+    }
+
+    async fn delete_all(&self, paths: Vec<Path>) -> Result<()> {
         let delete = |path: Path| async move {
             match self.bucket.store.delete(&path).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
                 Err(source) => Err(storage_error(format!("delete `{path}`"), source)),
             }
         };
-        let mut parts = self.list(&self.layout.parts()).await?;
-        parts.retain(|part| table_of_part(part).is_none_or(|table| !but_of.contains(&table)));
-        stream::iter(parts).map(delete).buffer_unordered(READ_AT_ONCE).try_collect().await
+        stream::iter(paths).map(delete).buffer_unordered(READ_AT_ONCE).try_collect().await
     }
 
     async fn create<T: Serialize>(&self, path: &Path, document: &T) -> Result<Created> {

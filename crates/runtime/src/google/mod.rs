@@ -6,6 +6,7 @@ pub mod bigquery;
 #[cfg(feature = "service")]
 pub mod checks;
 pub mod database_login;
+pub mod dataflow;
 #[cfg(feature = "service")]
 pub mod executions;
 pub mod identity;
@@ -32,6 +33,8 @@ pub struct Endpoints {
     sluice_bigquery_endpoint: Option<String>,
     /// `SLUICE_BIGQUERY_STORAGE_ENDPOINT`: BigQuery's Storage Read API.
     sluice_bigquery_storage_endpoint: Option<String>,
+    /// `SLUICE_DATAFLOW_ENDPOINT`: Dataflow.
+    sluice_dataflow_endpoint: Option<String>,
     /// `SLUICE_RUN_ENDPOINT`: Cloud Run.
     sluice_run_endpoint: Option<String>,
     /// `SLUICE_TASKS_ENDPOINT`: Cloud Tasks.
@@ -64,6 +67,12 @@ impl Endpoints {
     pub fn bigquery_storage(&self) -> Endpoint {
         let typed = self.sluice_bigquery_storage_endpoint.as_deref();
         Endpoint::new(typed, "https://bigquerystorage.googleapis.com")
+    }
+
+    /// Dataflow.
+    pub fn dataflow(&self) -> Endpoint {
+        let typed = self.sluice_dataflow_endpoint.as_deref();
+        Endpoint::new(typed, "https://dataflow.googleapis.com")
     }
 
     /// Cloud Run.

@@ -25,10 +25,14 @@ pub(super) fn way(
     let path = taken.map_or_else(|| LoadPath::of(&shape, existing.is_some()), |taken| taken.path);
     let staging = match path::planned_stages(&shape) {
         _ if let Some(taken) = taken => taken.in_words(),
+        _ if let Some(workers) = &table.dataflow => format!(
+            "a job of Dataflow with {} to {} workers of `{}` into a staging table",
+            workers.workers, workers.max_workers, workers.machine_type
+        ),
         1 => "a load job into a staging table".to_owned(),
         stages => format!("{} load jobs into staging tables", thousands(stages)),
     };
-    let staging = match &table.write.dedup {
+    let staging = match table.write.dedup.as_ref().filter(|_| table.dataflow.is_none()) {
         None => staging,
         Some(dedup) => {
             let read = dedup::bytes_read(dedup, &table.columns, table.bytes);

@@ -14,7 +14,7 @@
 use std::task::Poll;
 
 use serde_json::json;
-use sluice_contracts::documents::{Column, Dedup, Dropped};
+use sluice_contracts::documents::{Column, Dedup, Dropped, EngineEstimate, Table};
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
 
@@ -22,6 +22,7 @@ use super::attempts::{AttemptState, Attempts, DoneJob, Owner};
 use super::existing::{ExistingTable, Wanted};
 use super::load::TableLoad;
 use super::merge::{quoted, refused_key, refused_order};
+use super::native;
 use super::path::LoadPath;
 use super::statement;
 use sluice_runtime::google::bigquery::TableId;
@@ -140,6 +141,13 @@ fn rows_of(columns: &str, tables: &[TableId]) -> String {
 pub(super) fn bytes_read(dedup: &Dedup, columns: &[Column], bytes: u64) -> u64 {
     let compared = dedup.keys.len() as u64 + 1;
     bytes + bytes / (columns.len() as u64).max(1) * compared.min(columns.len() as u64)
+}
+
+/// What the two queries take of a planned table.
+pub(super) fn estimate(table: &Table) -> EngineEstimate {
+    let read = |dedup| bytes_read(dedup, &table.columns, table.bytes);
+    let read = table.write.dedup.as_ref().map(read);
+    read.map_or_else(EngineEstimate::default, native::estimate_of_query)
 }
 
 /// What stands against keeping one row of each key: all of it at once.

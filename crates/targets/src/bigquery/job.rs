@@ -75,22 +75,31 @@ pub(super) fn fill(
     existing: Option<&ExistingTable>,
 ) -> Result<Value> {
     let write = Write::ReplaceRows;
+    let schema = filled_schema(load, path, existing);
+    let mut configuration = parquet(load, parts, into, &schema, write)?;
     match existing {
         Some(existing) if path == LoadPath::Copy => {
-            let schema = existing.schema(&load.columns);
-            let mut configuration = parquet(load, parts, into, &schema, write)?;
             keep_layout(&mut configuration, Some(existing), write);
-            Ok(configuration)
         }
         _ => {
-            let schema = new_schema(&staged_columns(&load.columns));
-            let mut configuration = parquet(load, parts, into, &schema, write)?;
             if path == LoadPath::Copy {
                 lay_out(&mut configuration, load);
             }
             keep_encryption(&mut configuration, existing);
-            Ok(configuration)
         }
+    }
+    Ok(configuration)
+}
+
+/// The schema of what fills a staging table from the parts.
+pub(super) fn filled_schema(
+    load: &Load,
+    path: LoadPath,
+    existing: Option<&ExistingTable>,
+) -> Value {
+    match existing {
+        Some(existing) if path == LoadPath::Copy => existing.schema(&load.columns),
+        _ => new_schema(&staged_columns(&load.columns)),
     }
 }
 

@@ -9,6 +9,7 @@ use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
 
+use super::BigQueryTarget;
 use super::address;
 use super::attempts::{AttemptState, Attempts, Owner};
 use super::claim::Claimed;
@@ -21,6 +22,7 @@ use super::path::{LoadPath, Shape, is_wide};
 use super::schema::SchemaMatch;
 use crate::target::{Load, Loaded, Prepared, Visibility};
 use sluice_runtime::google::bigquery::{BigQueryClient, TableId};
+use sluice_runtime::google::dataflow::Dataflow;
 
 /// Names the load in an error.
 pub(super) fn during(load: &Load, error: Error) -> Error {
@@ -31,6 +33,8 @@ pub(super) fn during(load: &Load, error: Error) -> Error {
 #[derive(Debug)]
 pub(super) struct TableLoad {
     pub(super) client: BigQueryClient,
+    /// Where jobs of Dataflow run, if this deployment has any.
+    pub(super) dataflow: Option<Dataflow>,
     pub(super) load: Load,
     pub(super) id: TableId,
     pub(super) location: String,
@@ -105,19 +109,19 @@ impl Prepared for TableLoad {
 
 impl TableLoad {
     /// The load, of which nothing is known.
-    pub(super) async fn open(client: &BigQueryClient, load: &Load) -> Result<Self> {
+    pub(super) async fn open(target: &BigQueryTarget, load: &Load) -> Result<Self> {
         let id = address::parse(&load.target)?;
-        let location = client.location(&id).await?;
-        let (client, load) = (client.clone(), load.clone());
-        Ok(Self { client, load, id, location, next: Next::Wait })
+        let location = target.client.location(&id).await?;
+        let (client, dataflow) = (target.client.clone(), target.dataflow.clone());
+        Ok(Self { client, dataflow, load: load.clone(), id, location, next: Next::Wait })
     }
 
     /// Everything but the last step.
     pub(super) async fn prepare(
-        client: &BigQueryClient,
+        target: &BigQueryTarget,
         load: &Load,
     ) -> Result<Poll<Box<dyn Prepared>>> {
-        let mut this = Self::open(client, load).await?;
+        let mut this = Self::open(target, load).await?;
         // Nothing is staged for a run that may not write to the table.
         if this.claim().await?.is_pending() {
             return Ok(Poll::Pending);

@@ -4,6 +4,7 @@
 //! parts in the bucket --load job--> the table
 //! parts in the bucket --load jobs--> staging tables --copy job--> the table
 //! parts in the bucket --load jobs--> staging tables --statement--> the table
+//! parts in the bucket --job of Dataflow--> a staging table --copy job or statement--> the table
 //! parts of all tables --load jobs--> staging tables --transaction--> all tables of a run
 //! ```
 //!
@@ -18,6 +19,7 @@ mod attempts;
 mod claim;
 mod copied;
 mod cost;
+mod dataflow;
 mod dedup;
 mod existing;
 mod failure;
@@ -42,13 +44,14 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use async_trait::async_trait;
-use sluice_contracts::documents::{Column, RunId, Table};
+use sluice_contracts::documents::{Column, DataflowWorkers, RunId, Table};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::google::{Endpoint, Endpoints};
 
 use super::target::{
-    Admitted, Load, Loaded, NativeAnswer, NotLoaded, Prepared, Target, TargetKind, Visibility,
+    Admitted, DataflowAnswer, Load, Loaded, NativeAnswer, NotLoaded, Prepared, Target, TargetKind,
+    Visibility,
 };
 use attempts::{AttemptState, Attempts, Owner};
 use existing::{ExistingTable, Wanted};
@@ -58,6 +61,7 @@ use native::Taking;
 use partitions::Partitions;
 use path::Shape;
 use sluice_runtime::google::bigquery::BigQueryClient;
+use sluice_runtime::google::dataflow::{Dataflow, DataflowSettings};
 
 /// Most load jobs of a table a day. <https://cloud.google.com/bigquery/quotas#load_jobs>
 const MOST_LOADS: u32 = 1500;
@@ -86,7 +90,11 @@ impl TargetKind for BigQuery {
     async fn open(&self) -> Result<Arc<dyn Target>> {
         let endpoints = Endpoints::from_env()?;
         let target = BigQueryTarget::new(&endpoints.bigquery()).await?;
-        Ok(Arc::new(target.with_storage(&endpoints.storage())?))
+        let target = target.with_storage(&endpoints.storage())?;
+        Ok(Arc::new(match DataflowSettings::from_env()? {
+            Some(settings) => target.with_dataflow(&endpoints.dataflow(), settings)?,
+            None => target,
+        }))
     }
 }
 
@@ -96,12 +104,19 @@ pub struct BigQueryTarget {
     client: BigQueryClient,
     /// Where the locations of buckets are asked for.
     buckets: Option<Buckets>,
+    /// Where jobs of Dataflow run, if this deployment has any.
+    dataflow: Option<Dataflow>,
 }
 
 impl BigQueryTarget {
     /// BigQuery at `endpoint`. Makes no call yet.
     pub async fn new(endpoint: &Endpoint) -> Result<Self> {
-        Ok(Self { client: BigQueryClient::new(endpoint).await?, buckets: None })
+        Ok(Self { client: BigQueryClient::new(endpoint).await?, buckets: None, dataflow: None })
+    }
+
+    /// The same, which hands tables over to jobs of Dataflow, at `endpoint`.
+    pub fn with_dataflow(self, endpoint: &Endpoint, settings: DataflowSettings) -> Result<Self> {
+        Ok(Self { dataflow: Some(Dataflow::new(endpoint, settings)?), ..self })
     }
 
     /// The same, which compares where buckets and datasets lie, by Cloud Storage at `endpoint`.
@@ -182,17 +197,21 @@ impl Target for BigQueryTarget {
         answer.map_err(|error| error.during(format!("load into `{}`", table.target)))
     }
 
+    async fn dataflow(&self, table: &Table, workers: &DataflowWorkers) -> Result<DataflowAnswer> {
+        Ok(dataflow::answer(self.dataflow.as_ref(), table, workers))
+    }
+
     async fn against_at_once(&self, tables: &[Table]) -> Result<Option<String>> {
         transaction::against(&self.client, tables).await
     }
 
     async fn prepare(&self, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {
-        let prepared = TableLoad::prepare(&self.client, load).await;
+        let prepared = TableLoad::prepare(self, load).await;
         prepared.map_err(|error| load::during(load, error))
     }
 
     async fn load_at_once(&self, loads: &[Load]) -> Result<Poll<Vec<Loaded>>, NotLoaded> {
-        transaction::load(&self.client, loads).await
+        transaction::load(self, loads).await
     }
 }
 

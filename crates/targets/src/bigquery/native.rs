@@ -127,14 +127,20 @@ pub(super) async fn guarded(
     Ok(path)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "an estimate")]
 fn estimate(native: &Native, taking: Taking) -> EngineEstimate {
+    let job = EngineEstimate { seconds: JOB_SECONDS, dollars: 0.0 };
     match taking {
-        Taking::Copy => EngineEstimate { seconds: 2.0 * JOB_SECONDS, dollars: 0.0 },
-        Taking::Query => EngineEstimate {
-            seconds: 2.0 * JOB_SECONDS + native.bytes as f64 / BYTES_PER_SECOND,
-            dollars: price::query_dollars(&[native.bytes]),
-        },
+        Taking::Copy => job + job,
+        Taking::Query => job + estimate_of_query(native.bytes),
+    }
+}
+
+/// What a query takes that reads so many bytes.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+pub(super) fn estimate_of_query(bytes: u64) -> EngineEstimate {
+    EngineEstimate {
+        seconds: JOB_SECONDS + bytes as f64 / BYTES_PER_SECOND,
+        dollars: price::query_dollars(&[bytes]),
     }
 }
 
@@ -153,7 +159,8 @@ impl TableLoad {
     /// How the load becomes visible.
     pub(super) async fn path(&self, exists: bool) -> Result<LoadPath> {
         let shape = Shape::from(&self.load);
-        if self.load.native.is_some() || self.load.dedup.is_some() {
+        let Load { native, dedup, dataflow, .. } = &self.load;
+        if native.is_some() || dedup.is_some() || dataflow.is_some() {
             return guarded(&self.client, &self.id, &shape, exists).await;
         }
         Ok(LoadPath::of(&shape, exists))

@@ -76,7 +76,7 @@ pub(super) struct Shape {
     /// Whether the rows may belong to more partitions than one job changes.
     is_wide: bool,
     /// Whether a staging table holds the rows in any case: a native query gives them, which counts as
-    /// one file, or one row of each key is kept.
+    /// one file, one row of each key is kept, or Dataflow brings them.
     is_staged: bool,
     visibility: Visibility,
 }
@@ -88,7 +88,9 @@ impl Shape {
             disposition: table.write.disposition,
             files: if table.native.is_some() { 1 } else { table.units as usize },
             bytes: if table.native.is_some() { 0 } else { table.bytes },
-            is_staged: table.native.is_some() || table.write.dedup.is_some(),
+            is_staged: table.native.is_some()
+                || table.write.dedup.is_some()
+                || table.dataflow.is_some(),
             is_converted: table.native.is_none() && table.columns.iter().any(is_converted),
             // Which rows there are is known when they are read.
             is_wide: false,
@@ -118,7 +120,7 @@ impl From<&Load> for Shape {
             disposition: load.disposition,
             files: if load.native.is_some() { 1 } else { load.parts.len() },
             bytes: load.parts.iter().map(|part| part.bytes).sum(),
-            is_staged: load.native.is_some() || load.dedup.is_some(),
+            is_staged: load.native.is_some() || load.dedup.is_some() || load.dataflow.is_some(),
             is_converted: load.native.is_none() && load.columns.iter().any(is_converted),
             is_wide: is_wide(load),
             visibility: load.visibility,

@@ -34,12 +34,15 @@ const HIDDEN: &str = "this is our bug; nothing of the table was made visible. Pl
 
 impl TableLoad {
     /// Brings the rows into the staging tables that the visible step reads: all of them, or one of
-    /// each key.
+    /// each key, by jobs of BigQuery or of Dataflow.
     pub(super) async fn bring(
         &mut self,
         path: LoadPath,
         existing: Option<&ExistingTable>,
     ) -> Result<Poll<()>> {
+        if let Some(workers) = self.load.dataflow.clone() {
+            return self.hand_over(&workers, path, existing).await;
+        }
         match self.load.dedup.clone() {
             Some(dedup) => self.bring_newest(&dedup, path, existing).await,
             None => self.bring_all(path, existing).await,
@@ -109,10 +112,15 @@ impl TableLoad {
 
     /// The staging tables that the visible step reads.
     pub(super) fn staging_tables(&self) -> Result<Vec<TableId>> {
-        match self.load.dedup {
-            Some(_) => Ok(vec![self.staging(0)]),
-            None => self.brought_tables(),
+        if self.chooses() || self.load.dataflow.is_some() {
+            return Ok(vec![self.staging(0)]);
         }
+        self.brought_tables()
+    }
+
+    /// Whether a query keeps one row of each key.
+    fn chooses(&self) -> bool {
+        self.load.dedup.is_some() && self.load.dataflow.is_none()
     }
 
     /// The staging tables that all rows are brought into.
@@ -124,10 +132,10 @@ impl TableLoad {
     /// those from it.
     pub(super) fn brought(&self, at: usize) -> TableId {
         let staging = self.staging(at);
-        match self.load.dedup {
-            Some(_) => staging.beside(format!("{}_all", staging.table)),
-            None => staging,
+        if self.chooses() {
+            return staging.beside(format!("{}_all", staging.table));
         }
+        staging
     }
 
     /// Tables for each run and generation, so that two loaders that see two generations do not mix
@@ -208,7 +216,13 @@ impl TableLoad {
         if !self.may_be_staged() {
             return Ok(Poll::Ready(()));
         }
-        if self.load.dedup.is_some() {
+        if self.load.dataflow.is_some() {
+            if self.cancel_dataflow().await?.is_pending() {
+                return Ok(Poll::Pending);
+            }
+            return self.client.delete_table(&self.staging(0)).await.map(Poll::Ready);
+        }
+        if self.chooses() {
             if is_at_work(&self.choosing()).await? {
                 return Ok(Poll::Pending);
             }
@@ -238,8 +252,11 @@ impl TableLoad {
             self.client.change_table(&self.id, &missing.into()).await?;
         }
         let mut staging = self.staging_tables()?;
-        if self.load.dedup.is_some() {
+        if self.chooses() {
             staging.extend(self.brought_tables()?);
+        }
+        if self.load.dataflow.is_some() {
+            self.run_store().delete_dataflow_files(self.load.table).await?;
         }
         for staging in staging {
             self.client.delete_table(&staging).await?;

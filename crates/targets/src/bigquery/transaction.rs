@@ -15,6 +15,7 @@ use sluice_contracts::documents::{RunId, SchemaChanges, Table};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 
+use super::BigQueryTarget;
 use super::address;
 use super::attempts::{AttemptState, Attempts, DoneJob, Owner};
 use super::claim::Claimed;
@@ -98,12 +99,12 @@ async fn replaces_columns(client: &BigQueryClient, id: &TableId, table: &Table) 
 
 /// Loads all tables of a run, as far as it goes without waiting.
 pub(super) async fn load(
-    client: &BigQueryClient,
+    target: &BigQueryTarget,
     loads: &[Load],
 ) -> Result<Poll<Vec<Loaded>>, NotLoaded> {
-    let opened: Vec<_> = loads.iter().map(|load| TableLoad::open(client, load).boxed()).collect();
+    let opened: Vec<_> = loads.iter().map(|load| TableLoad::open(target, load).boxed()).collect();
     let tables = stream::iter(opened).buffered(TABLES_AT_ONCE).try_collect().await?;
-    Transaction { client, loads: loads.to_vec(), tables }.carry_out().await
+    Transaction { client: &target.client, loads: loads.to_vec(), tables }.carry_out().await
 }
 
 /// The loads of all tables of a run.

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::dataflow::DataflowWorkers;
 use super::engine::EngineChoice;
 use super::error_report::ErrorReport;
 use super::least_tls::LeastTls;
@@ -186,6 +187,9 @@ pub struct Table {
     /// What moves the table, and why; absent in the plans of earlier builds, which knew tasks alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<EngineChoice>,
+    /// The workers that bring the rows of the parts into the target; absent where none do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataflow: Option<DataflowWorkers>,
     /// The query whose rows the target takes by itself, in the target's language: such a table has no
     /// units, and every other table has at least one. For a table with units, the query by which tasks
     /// read it, where the source computes that when the run is planned.

@@ -161,6 +161,7 @@ impl OldTable {
             strategy: self.strategy,
             reason: self.reason,
             engine: None,
+            dataflow: None,
             statement: None,
             native: None,
             way: None,

@@ -116,6 +116,7 @@ fn planned(job: &TableJob, description: Description) -> Table {
         strategy: "full".to_owned(),
         reason: String::new(),
         engine: None,
+        dataflow: None,
         statement: None,
         native: None,
         way: None,

@@ -75,6 +75,7 @@ pub(super) fn table(disposition: WriteDisposition, wanted: &[(&str, TargetType)]
         strategy: "full".into(),
         reason: String::new(),
         engine: None,
+        dataflow: None,
         statement: None,
         native: None,
         way: None,

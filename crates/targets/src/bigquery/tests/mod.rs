@@ -68,6 +68,7 @@ async fn load_of(run: &str, disposition: WriteDisposition, columns: Vec<Column>)
         partitioned_by: None,
         columns,
         native: None,
+        dataflow: None,
         bucket: Bucket { store, prefix: "etl".into(), url: "gs://lake/etl".into() },
         parts,
         rows: 3,
