@@ -4,26 +4,32 @@
 
 locals {
   _accounts = {
-    extractor = "reads the source and writes part files"
-    loader    = "checks runs and loads their tables"
-    planner   = "plans runs and starts their tasks"
-    requests  = "delivers messages of the request topic to the planner"
-    scheduler = "calls the planner at the time of a schedule"
-    signals   = "delivers the audit log's entries to the loader"
-    tasks     = "calls both services for Cloud Tasks"
+    for name, purpose in {
+      dataflow  = "deduplicates large tables on Dataflow"
+      extractor = "reads the source and writes part files"
+      loader    = "checks runs and loads their tables"
+      planner   = "plans runs and starts their tasks"
+      requests  = "delivers messages of the request topic to the planner"
+      scheduler = "calls the planner at the time of a schedule"
+      signals   = "delivers the audit log's entries to the loader"
+      tasks     = "calls both services for Cloud Tasks"
+    } : name => purpose if name != "dataflow" || local.uses_dataflow
   }
 
   # Those that open connections to the source.
   source_readers = ["extractor", "planner"]
 
+  # Those of an account that there is not are not bound.
   _bucket_roles = {
+    dataflow  = ["roles/storage.objectUser"]
     extractor = ["roles/storage.objectCreator", "roles/storage.objectViewer"]
     loader    = ["roles/storage.legacyBucketReader", "roles/storage.objectUser"]
     planner   = ["roles/storage.legacyBucketReader", "roles/storage.objectUser"]
   }
   _dataset_roles = {
-    loader  = "roles/bigquery.dataEditor"
-    planner = "roles/bigquery.metadataViewer"
+    dataflow = "roles/bigquery.dataEditor"
+    loader   = "roles/bigquery.dataEditor"
+    planner  = "roles/bigquery.metadataViewer"
   }
   _job_roles    = ["roles/run.jobsExecutorWithOverrides", "roles/run.viewer"]
   _launchers    = ["loader", "planner"]
@@ -150,7 +156,7 @@ resource "google_storage_bucket_iam_member" "runs" {
   for_each = merge([
     for account, roles in local._bucket_roles : {
       for role in roles : "${account} ${role}" => { account = account, role = role }
-    }
+    } if contains(keys(local._accounts), account)
   ]...)
 
   bucket = google_storage_bucket.runs.name
@@ -170,6 +176,7 @@ resource "google_bigquery_dataset_iam_member" "target" {
   for_each = {
     for pair in setproduct(keys(local._dataset_roles), keys(local._datasets)) :
     "${pair[0]} ${pair[1]}" => { account = pair[0], dataset = pair[1] }
+    if contains(keys(local._accounts), pair[0])
   }
 
   project    = local._datasets[each.value.dataset].project
@@ -215,6 +222,69 @@ resource "google_project_iam_member" "bigquery_source" {
   project = var.project_id
   role    = each.value.role
   member  = google_service_account.this[each.value.account].member
+}
+
+# Dataflow: launching a job, and what its machines do as the account `dataflow`.
+# There is nothing smaller than a project for a job of Dataflow.
+
+resource "google_project_iam_member" "dataflow" {
+  for_each = {
+    for account, role in {
+      dataflow = "roles/dataflow.worker"
+      loader   = "roles/dataflow.developer"
+    } : account => role if local.uses_dataflow
+  }
+
+  project = var.project_id
+  role    = each.value
+  member  = google_service_account.this[each.key].member
+}
+
+resource "google_service_account_iam_member" "dataflow" {
+  for_each = toset(local.uses_dataflow ? ["loader"] : [])
+
+  service_account_id = google_service_account.this["dataflow"].name
+  role               = "roles/iam.serviceAccountUser"
+  member             = google_service_account.this[each.key].member
+}
+
+# As of the loader: a load into a dataset runs in its project.
+resource "google_project_iam_member" "dataflow_bigquery" {
+  for_each = toset([
+    for _, dataset in local._datasets : dataset.project if local.uses_dataflow
+  ])
+
+  project = each.key
+  role    = "roles/bigquery.jobUser"
+  member  = google_service_account.this["dataflow"].member
+}
+
+# Who launches a template reads it. Its bucket may hold other things, such as the
+# state of Terraform, so only the folder of the template is opened.
+resource "google_storage_bucket_iam_member" "dataflow_template" {
+  for_each = toset(local.uses_dataflow ? ["loader"] : [])
+
+  bucket = local.dataflow_template.bucket
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.this[each.key].member
+
+  condition {
+    title = "${var.name}: only the template of Dataflow"
+    expression = join("", [
+      "resource.name.startsWith(\"projects/_/buckets/${local.dataflow_template.bucket}",
+      "/objects/${local.dataflow_template.folder}\")",
+    ])
+  }
+}
+
+resource "google_artifact_registry_repository_iam_member" "dataflow" {
+  for_each = local.dataflow_repositories
+
+  project    = each.value.project
+  location   = each.value.location
+  repository = each.value.repository
+  role       = "roles/artifactregistry.reader"
+  member     = google_service_account.this["dataflow"].member
 }
 
 # Cloud SQL, which has no rights on an instance but by a condition.

@@ -5,9 +5,10 @@ locals {
   loader_url = "https://${var.name}-loader-${local.project_number}.${var.region}.run.app"
 
   _loader_environment = merge(local.service_environment, {
-    SLUICE_CALLERS       = try(join(",", local.caller_emails.loader), null)
-    SLUICE_LOAD_PATIENCE = "${var.load_patience_hours}h"
-    SLUICE_RUN_DEADLINE  = "${var.run_deadline_hours}h"
+    SLUICE_CALLERS           = try(join(",", local.caller_emails.loader), null)
+    SLUICE_DATAFLOW_DEADLINE = try("${var.dataflow_deadline_hours}h", null)
+    SLUICE_LOAD_PATIENCE     = "${var.load_patience_hours}h"
+    SLUICE_RUN_DEADLINE      = "${var.run_deadline_hours}h"
   })
   loader_environment = {
     for name, value in local._loader_environment : name => value if value != null
@@ -21,7 +22,7 @@ locals {
     SLUICE_QUEUE      = google_cloud_tasks_queue.runs.id
   }
   # What both services need.
-  service_environment = merge(local._check_environment, {
+  service_environment = merge(local._check_environment, local.dataflow_environment, {
     GOOGLE_CLOUD_PROJECT = var.project_id
     SLUICE_BUCKET        = "gs://${google_storage_bucket.runs.name}"
     SLUICE_EXTRACTOR_JOB = google_cloud_run_v2_job.extractor[local.usual_job].id

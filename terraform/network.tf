@@ -1,6 +1,7 @@
 # How the planner and the tasks reach the source: over the internet, through
 # Cloud SQL's sockets, or through a network of the project (Direct VPC egress).
-# The loader reaches only Google's services.
+# The loader reaches only Google's services. The machines of Dataflow use the
+# network too, see dataflow.tf.
 
 locals {
   cloud_sql_instances = sort(var.cloud_sql_instances)

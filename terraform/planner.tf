@@ -13,6 +13,9 @@ locals {
     SLUICE_PARALLELISM       = tostring(var.max_parallel_tasks)
     SLUICE_PLANNING_DEADLINE = "${var.planning_deadline_minutes}m"
 
+    SLUICE_DATAFLOW_ABOVE_BYTES = try(tostring(var.dataflow_above.bytes), null)
+    SLUICE_DATAFLOW_ABOVE_ROWS  = try(tostring(var.dataflow_above.rows), null)
+
     SLUICE_INLINE_CALLERS = join(",", concat(
       var.inline_callers,
       var.inline_messages ? [google_service_account.this["requests"].email] : [],

@@ -25,7 +25,8 @@ locals {
     ],
     length(local.source_datasets) > 0 ? ["bigquerystorage.googleapis.com"] : [],
     length(local.cloud_sql) > 0 ? ["sqladmin.googleapis.com"] : [],
-    var.network == null ? [] : ["compute.googleapis.com"],
+    local.uses_dataflow ? ["dataflow.googleapis.com"] : [],
+    var.network != null || local.uses_dataflow ? ["compute.googleapis.com"] : [],
   )
 }
 

@@ -62,7 +62,10 @@ locals {
   # three executions, as is usual.
   _delay_hours = var.delayed_tasks ? 3 * 12 : 0
   # How long a run may need its part files.
-  _part_hours = 2 * (var.run_deadline_hours + var.load_patience_hours) + local._delay_hours
+  _part_hours = (
+    2 * (var.run_deadline_hours + var.load_patience_hours + local.dataflow_hours)
+    + local._delay_hours
+  )
 }
 
 resource "google_storage_bucket" "runs" {
@@ -124,7 +127,9 @@ resource "google_storage_bucket" "runs" {
       error_message = join(" ", [
         "Part files would be deleted while a run may still need them: raise",
         "part_retention_days to ${ceil(local._part_hours / local._day)}. That is twice",
-        "run_deadline_hours and load_patience_hours together, in days",
+        local.uses_dataflow
+        ? "run_deadline_hours, load_patience_hours and dataflow_deadline_hours together, in days"
+        : "run_deadline_hours and load_patience_hours together, in days",
         var.delayed_tasks ? "(with ${local._delay_hours} hours for delayed_tasks)." : "(rounded up).",
       ])
     }

@@ -72,6 +72,56 @@ variable "cloud_sql_instances" {
   }
 }
 
+variable "dataflow_above" {
+  description = "A table that is to be deduplicated and has more rows, or more bytes, than this goes to Dataflow, unless its job says otherwise: `{ rows = 1000000000 }`."
+  type = object({
+    bytes = optional(number)
+    rows  = optional(number)
+  })
+  default = null
+  validation {
+    condition = var.dataflow_above == null || anytrue([
+      for limit in [try(var.dataflow_above.bytes, null), try(var.dataflow_above.rows, null)] : limit != null
+    ])
+    error_message = "dataflow_above has `rows`, `bytes` or both."
+  }
+  validation {
+    condition = alltrue([
+      for limit in [try(var.dataflow_above.bytes, null), try(var.dataflow_above.rows, null)] :
+      try(limit >= 1 && floor(limit) == limit, limit == null)
+    ])
+    error_message = "dataflow_above: `rows` and `bytes` are whole numbers, at least 1."
+  }
+  validation {
+    condition     = var.dataflow_above == null || var.dataflow_template != null
+    error_message = "dataflow_above needs dataflow_template: nothing goes to Dataflow without it."
+  }
+}
+
+variable "dataflow_deadline_hours" {
+  description = "How long a job of Dataflow may take, before its load has failed. 24, if null."
+  type        = number
+  default     = null
+  validation {
+    condition     = try(var.dataflow_deadline_hours >= 1 && floor(var.dataflow_deadline_hours) == var.dataflow_deadline_hours, var.dataflow_deadline_hours == null)
+    error_message = "dataflow_deadline_hours is a whole number of hours, at least 1."
+  }
+  validation {
+    condition     = var.dataflow_deadline_hours == null || var.dataflow_template != null
+    error_message = "dataflow_deadline_hours needs dataflow_template: nothing goes to Dataflow without it."
+  }
+}
+
+variable "dataflow_template" {
+  description = "URL of the Flex Template of `dataflow/`, which the loader launches for tables that are too large to be deduplicated by BigQuery: `gs://BUCKET/FOLDER/NAME.json`. Its bucket has uniform access, because the loader may read only the folder. The image is in the repository of image; elsewhere, let the account `NAME-dataflow` read it. Nothing goes to Dataflow, if null."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.dataflow_template == null || can(regex("^gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[A-Za-z0-9._-]+)+$", var.dataflow_template))
+    error_message = "dataflow_template is the URL of a file, such as `gs://shop-prod-terraform/sluice/dataflow/1.json`."
+  }
+}
+
 variable "datasets" {
   description = "Datasets of BigQuery that jobs may load into, as `dataset` or `project.dataset`. They exist already."
   type        = list(string)
@@ -338,7 +388,7 @@ variable "name" {
 }
 
 variable "network" {
-  description = "Network through which the planner and the tasks reach private addresses (Direct VPC egress). The subnet, `projects/P/regions/R/subnetworks/S`, needs room for all tasks: /26 or larger. None, if null."
+  description = "Network through which the planner and the tasks reach private addresses (Direct VPC egress), and the machines of Dataflow Google's services. The subnet, `projects/P/regions/R/subnetworks/S`, needs room for all tasks: /26 or larger. None, if null."
   type = object({
     network    = optional(string)
     subnetwork = string

@@ -20,7 +20,7 @@ mock_provider "google" {
   }
 }
 
-# Two accounts and a job of their own names, so that no other is taken for them.
+# Some accounts and a job of their own names, so that no other is taken for them.
 override_resource {
   target = google_service_account.this["extractor"]
   values = {
@@ -34,6 +34,14 @@ override_resource {
   values = {
     email  = "sluice-planner@shop-prod.iam.gserviceaccount.com"
     member = "serviceAccount:sluice-planner@shop-prod.iam.gserviceaccount.com"
+  }
+}
+
+override_resource {
+  target = google_service_account.this["dataflow"]
+  values = {
+    email  = "sluice-dataflow@shop-prod.iam.gserviceaccount.com"
+    member = "serviceAccount:sluice-dataflow@shop-prod.iam.gserviceaccount.com"
   }
 }
 
@@ -666,6 +674,191 @@ run "job_files_read_the_datasets_that_are_listed" {
       "by_variable", "elsewhere", "in_project", "in_url", "query",
     ])
     error_message = "Not every job file is uploaded."
+  }
+}
+
+run "large_tables_are_deduplicated_by_dataflow" {
+  command = apply
+
+  variables {
+    dataflow_above          = { rows = 2000000000 }
+    dataflow_deadline_hours = 36
+    dataflow_template       = "gs://shop-prod-terraform/sluice/dataflow/1.json"
+    datasets                = ["sales", "other-project.crm"]
+    network                 = { subnetwork = "projects/hub-prod/regions/europe-west3/subnetworks/tasks" }
+  }
+
+  assert {
+    condition = {
+      for env in google_cloud_run_v2_service.loader.template[0].containers[0].env : env.name => env.value
+      if startswith(env.name, "SLUICE_DATAFLOW")
+      } == {
+      SLUICE_DATAFLOW_ACCOUNT    = "sluice-dataflow@shop-prod.iam.gserviceaccount.com"
+      SLUICE_DATAFLOW_DEADLINE   = "36h"
+      SLUICE_DATAFLOW_LOCATION   = "projects/shop-prod/locations/europe-west3"
+      SLUICE_DATAFLOW_SUBNETWORK = "https://www.googleapis.com/compute/v1/projects/hub-prod/regions/europe-west3/subnetworks/tasks"
+      SLUICE_DATAFLOW_TEMPLATE   = "gs://shop-prod-terraform/sluice/dataflow/1.json"
+    }
+    error_message = "The loader launches something else, or elsewhere, or as another account."
+  }
+  assert {
+    condition = {
+      for env in google_cloud_run_v2_service.planner.template[0].containers[0].env : env.name => env.value
+      if startswith(env.name, "SLUICE_DATAFLOW")
+      } == {
+      SLUICE_DATAFLOW_ABOVE_ROWS = "2000000000"
+      SLUICE_DATAFLOW_ACCOUNT    = "sluice-dataflow@shop-prod.iam.gserviceaccount.com"
+      SLUICE_DATAFLOW_LOCATION   = "projects/shop-prod/locations/europe-west3"
+      SLUICE_DATAFLOW_SUBNETWORK = "https://www.googleapis.com/compute/v1/projects/hub-prod/regions/europe-west3/subnetworks/tasks"
+      SLUICE_DATAFLOW_TEMPLATE   = "gs://shop-prod-terraform/sluice/dataflow/1.json"
+    }
+    error_message = "The planner plans for something else."
+  }
+  assert {
+    condition = !anytrue([
+      for env in google_cloud_run_v2_job.extractor["sluice-extractor"].template[0].template[0].containers[0].env :
+      startswith(env.name, "SLUICE_DATAFLOW")
+    ])
+    error_message = "A task is told about Dataflow, which it has no right to use."
+  }
+  assert {
+    condition = toset(concat(
+      [for bound in google_project_iam_member.dataflow : "${bound.role} on ${bound.project}" if bound.member == google_service_account.this["dataflow"].member],
+      [for bound in google_project_iam_member.dataflow_bigquery : "${bound.role} on ${bound.project}" if bound.member == google_service_account.this["dataflow"].member],
+      [for bound in google_storage_bucket_iam_member.runs : "${bound.role} on ${bound.bucket}" if bound.member == google_service_account.this["dataflow"].member],
+      [for bound in google_bigquery_dataset_iam_member.target : "${bound.role} on ${bound.project}.${bound.dataset_id}" if bound.member == google_service_account.this["dataflow"].member],
+      [
+        for bound in google_artifact_registry_repository_iam_member.dataflow :
+        "${bound.role} on ${bound.project} ${bound.location} ${bound.repository}" if bound.member == google_service_account.this["dataflow"].member
+      ],
+      )) == toset([
+      "roles/artifactregistry.reader on shop-prod europe-west3 sluice",
+      "roles/bigquery.dataEditor on other-project.crm",
+      "roles/bigquery.dataEditor on shop-prod.sales",
+      "roles/bigquery.jobUser on other-project",
+      "roles/bigquery.jobUser on shop-prod",
+      "roles/dataflow.worker on shop-prod",
+      "roles/storage.objectUser on shop-prod-sluice",
+    ])
+    error_message = "The machines may do something else than their work."
+  }
+  assert {
+    condition = (
+      google_project_iam_member.dataflow["loader"].role == "roles/dataflow.developer"
+      && google_project_iam_member.dataflow["loader"].member == google_service_account.this["loader"].member
+      && google_service_account_iam_member.dataflow["loader"].service_account_id == google_service_account.this["dataflow"].name
+      && google_service_account_iam_member.dataflow["loader"].member == google_service_account.this["loader"].member
+    )
+    error_message = "The loader may not launch a job, or not as the account of the machines."
+  }
+  assert {
+    condition = (
+      google_storage_bucket_iam_member.dataflow_template["loader"].bucket == "shop-prod-terraform"
+      && google_storage_bucket_iam_member.dataflow_template["loader"].role == "roles/storage.objectViewer"
+      && google_storage_bucket_iam_member.dataflow_template["loader"].condition[0].expression
+      == "resource.name.startsWith(\"projects/_/buckets/shop-prod-terraform/objects/sluice/dataflow/\")"
+    )
+    error_message = "The loader may not read the template, or reads what lies beside it."
+  }
+  assert {
+    condition     = length(setsubtract(["compute.googleapis.com", "dataflow.googleapis.com"], keys(google_project_service.this))) == 0
+    error_message = "The APIs that a job of Dataflow needs are not switched on."
+  }
+}
+
+run "dataflow_without_a_network_has_the_projects_own" {
+  command = plan
+
+  variables {
+    dataflow_template = "gs://templates/1.json"
+    image             = "registry.example.com/sluice/sluice:0.1.0"
+  }
+
+  assert {
+    condition = !anytrue([
+      for env in google_cloud_run_v2_service.loader.template[0].containers[0].env :
+      contains(["SLUICE_DATAFLOW_DEADLINE", "SLUICE_DATAFLOW_SUBNETWORK"], env.name)
+      ]) && !anytrue([
+      for env in google_cloud_run_v2_service.planner.template[0].containers[0].env :
+      startswith(env.name, "SLUICE_DATAFLOW_ABOVE")
+    ])
+    error_message = "A program is told what nobody has set."
+  }
+  assert {
+    condition = (
+      google_storage_bucket_iam_member.dataflow_template["loader"].condition[0].expression
+      == "resource.name.startsWith(\"projects/_/buckets/templates/objects/\")"
+    )
+    error_message = "A template that is in no folder cannot be read."
+  }
+  assert {
+    condition     = length(google_artifact_registry_repository_iam_member.dataflow) == 0
+    error_message = "A repository is opened that is not one of Artifact Registry."
+  }
+}
+
+run "a_subnet_of_the_deployment_is_named_in_short" {
+  command = plan
+
+  variables {
+    dataflow_template = "gs://templates/1.json"
+    network           = { subnetwork = "tasks" }
+  }
+
+  assert {
+    condition = one([
+      for env in google_cloud_run_v2_service.loader.template[0].containers[0].env : env.value
+      if env.name == "SLUICE_DATAFLOW_SUBNETWORK"
+    ]) == "regions/europe-west3/subnetworks/tasks"
+    error_message = "Dataflow does not take this name of a subnet."
+  }
+}
+
+run "the_repository_of_a_project_of_a_domain" {
+  command = plan
+
+  variables {
+    dataflow_template = "gs://templates/1.json"
+    image             = "europe-docker.pkg.dev/example.com/shop-prod/sluice/sluice:0.1.0"
+  }
+
+  assert {
+    condition = [
+      for bound in google_artifact_registry_repository_iam_member.dataflow :
+      "${bound.project} ${bound.location} ${bound.repository}"
+    ] == ["example.com:shop-prod europe sluice"]
+    error_message = "Another repository is opened."
+  }
+}
+
+run "nothing_of_dataflow_is_made_by_default" {
+  command = plan
+
+  variables {
+    network = { subnetwork = "tasks" }
+  }
+
+  assert {
+    condition = (
+      !contains(keys(google_service_account.this), "dataflow")
+      && length(google_project_iam_member.dataflow) == 0
+      && length(google_project_iam_member.dataflow_bigquery) == 0
+      && length(google_service_account_iam_member.dataflow) == 0
+      && length(google_storage_bucket_iam_member.dataflow_template) == 0
+      && length(google_artifact_registry_repository_iam_member.dataflow) == 0
+      && !anytrue([for key in keys(google_storage_bucket_iam_member.runs) : startswith(key, "dataflow")])
+      && !anytrue([for key in keys(google_bigquery_dataset_iam_member.target) : startswith(key, "dataflow")])
+      && !contains(keys(google_project_service.this), "dataflow.googleapis.com")
+    )
+    error_message = "Something of Dataflow is made, and nobody asked for it."
+  }
+  assert {
+    condition = !anytrue(flatten([
+      for service in [google_cloud_run_v2_service.planner, google_cloud_run_v2_service.loader] : [
+        for env in service.template[0].containers[0].env : startswith(env.name, "SLUICE_DATAFLOW")
+      ]
+    ]))
+    error_message = "A service is told of Dataflow, and nobody asked for it."
   }
 }
 

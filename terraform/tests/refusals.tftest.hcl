@@ -96,6 +96,65 @@ run "a_wrong_cloud_sql_instances" {
   }
 }
 
+run "a_wrong_dataflow_above" {
+  command         = plan
+  expect_failures = [var.dataflow_above]
+  variables {
+    dataflow_above    = { rows = 0.5 }
+    dataflow_template = "gs://shop-prod-terraform/sluice/dataflow/1.json"
+  }
+}
+
+run "a_dataflow_above_of_nothing" {
+  command         = plan
+  expect_failures = [var.dataflow_above]
+  variables {
+    dataflow_above    = {}
+    dataflow_template = "gs://shop-prod-terraform/sluice/dataflow/1.json"
+  }
+}
+
+run "a_dataflow_above_without_dataflow" {
+  command         = plan
+  expect_failures = [var.dataflow_above]
+  variables {
+    dataflow_above = { rows = 2000000000 }
+  }
+}
+
+run "a_wrong_dataflow_deadline_hours" {
+  command         = plan
+  expect_failures = [var.dataflow_deadline_hours]
+  variables {
+    dataflow_deadline_hours = 0
+    dataflow_template       = "gs://shop-prod-terraform/sluice/dataflow/1.json"
+  }
+}
+
+run "a_dataflow_deadline_hours_without_dataflow" {
+  command         = plan
+  expect_failures = [var.dataflow_deadline_hours]
+  variables {
+    dataflow_deadline_hours = 36
+  }
+}
+
+run "a_wrong_dataflow_template" {
+  command         = plan
+  expect_failures = [var.dataflow_template]
+  variables {
+    dataflow_template = "shop-prod-terraform/sluice/dataflow/1.json"
+  }
+}
+
+run "a_dataflow_template_that_is_a_bucket" {
+  command         = plan
+  expect_failures = [var.dataflow_template]
+  variables {
+    dataflow_template = "gs://shop-prod-terraform/"
+  }
+}
+
 run "no_dataset" {
   command         = plan
   expect_failures = [var.datasets]
@@ -697,5 +756,15 @@ run "part_files_that_a_delayed_run_still_needs" {
   variables {
     delayed_tasks       = true
     part_retention_days = 3
+  }
+}
+
+run "part_files_that_dataflow_still_needs" {
+  command         = plan
+  expect_failures = [google_storage_bucket.runs]
+  variables {
+    dataflow_deadline_hours = 48
+    dataflow_template       = "gs://shop-prod-terraform/sluice/dataflow/1.json"
+    part_retention_days     = 6
   }
 }
