@@ -1,11 +1,15 @@
 """Is `cloudbuild.yaml` what Cloud Build takes? Google's own types read it, and its scripts are checked and run."""
 
+import http.server
 import json
+import os
 import re
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
+import urllib.parse
 from pathlib import Path
 
 import yaml
@@ -52,7 +56,8 @@ class CloudBuild(unittest.TestCase):
 
     def test_googles_types_take_it(self):
         build = cloudbuild_v1.Build.from_json(json.dumps(self.file), ignore_unknown_fields=False)
-        self.assertEqual([step.id for step in build.steps], ["test", "image", "settings", "plan", "apply"])
+        steps = ["test", "image", "pipeline", "template", "settings", "plan", "apply"]
+        self.assertEqual([step.id for step in build.steps], steps)
         self.assertEqual(build.options.logging, cloudbuild_v1.BuildOptions.LoggingMode.CLOUD_LOGGING_ONLY)
         with self.assertRaisesRegex(Exception, "no field named"):
             cloudbuild_v1.Build.from_json(json.dumps({**self.file, "step": []}), ignore_unknown_fields=False)
@@ -66,7 +71,8 @@ class CloudBuild(unittest.TestCase):
         self.assertIn("${_DEPLOYER}", self.file["serviceAccount"])
 
     def test_nothing_is_planned_before_all_is_done_and_nothing_applied_before_it_is_planned(self):
-        self.assertEqual(set(self.steps["plan"]["waitFor"]), {"test", "image", "settings"})
+        self.assertEqual(set(self.steps["plan"]["waitFor"]), {"test", "image", "template", "settings"})
+        self.assertEqual(self.steps["template"]["waitFor"], ["pipeline"])
         self.assertEqual(self.steps["apply"]["waitFor"], ["plan"])
 
     def test_every_script_is_valid(self):
@@ -116,6 +122,75 @@ class CloudBuild(unittest.TestCase):
         self.assertIn("-backend-config=bucket=shop-terraform -backend-config=prefix=sluice", said)
         self.assertIn("-var=image=repository/sluice@sha256:ab", said)
         self.assertIn('backend "gcs" {}', said)
+        self.assertNotIn("dataflow", said)
+
+    def test_the_pipeline_is_built_only_if_it_is_asked_for(self):
+        self.assertEqual(self.environment("pipeline")["DATAFLOW"], "false")
+        for value in ["false", ""]:
+            for step, program in [("pipeline", "docker"), ("template", "gcloud")]:
+                with tempfile.TemporaryDirectory() as workspace:
+                    said = self.in_step(step, {program: "echo called"}, ("/workspace", workspace), DATAFLOW=value)
+                    self.assertNotIn("called", said)
+                    self.assertEqual(list(Path(workspace).iterdir()), [])
+
+    def test_the_image_of_the_pipeline_knows_its_own_name(self):
+        said = self.in_step("pipeline", {"docker": 'echo "$@"'}, DATAFLOW="true")
+        created, built = said.splitlines()
+        name = "europe-west1-docker.pkg.dev/shop/sluice/dataflow:b-1"
+        self.assertIn("--name pipeline", created)
+        self.assertTrue(built.startswith("buildx build dataflow --builder pipeline "), built)
+        self.assertIn(f"--build-arg IMAGE={name} --tag {name} ", built)
+        self.assertTrue(built.endswith(" --push"), built)
+        # What the Dockerfile makes of it.
+        dockerfile = (ROOT / "dataflow/Dockerfile").read_text()
+        self.assertIn('\nARG IMAGE=""\nENV SLUICE_DATAFLOW_IMAGE=$IMAGE\n', dockerfile)
+
+    def test_the_plan_has_the_template_that_was_written(self):
+        with tempfile.TemporaryDirectory() as workspace:
+            image = "europe-west1-docker.pkg.dev/shop/sluice/dataflow:b-1"
+            template = "gs://shop-terraform/sluice/dataflow/b-1.json"
+            said = self.in_step("template", {"gcloud": 'echo "$@"'}, ("/workspace", workspace), DATAFLOW="true")
+            self.assertIn(f"dataflow flex-template build {template} --image {image} --sdk-language PYTHON", said)
+            Path(workspace, "image").write_text("repository/sluice@sha256:ab")
+            said = self.in_step("plan", {"terraform": 'echo "$@"'}, ("/workspace", workspace))
+            self.assertIn(f"-var=image=repository/sluice@sha256:ab -var=dataflow_template={template} -out=", said)
+            # Without a template there is nothing to plan with.
+            with self.assertRaises(AssertionError):
+                self.in_step("template", {"gcloud": "exit 1"}, ("/workspace", workspace), DATAFLOW="true")
+
+    def test_gcloud_takes_the_template(self):
+        gcloud = os.environ.get("TEST_GCLOUD")
+        if not gcloud:
+            self.skipTest("gcloud (TEST_GCLOUD)")
+        with tempfile.TemporaryDirectory() as folder, Storage() as storage:
+            Path(folder, "dataflow").symlink_to(ROOT / "dataflow")
+            script = self.steps["template"]["script"].replace("/workspace", folder)
+            program = Path(folder, "script")
+            program.write_text(script)
+            program.chmod(0o755)
+            run(
+                [program],
+                cwd=folder,
+                env={
+                    **self.environment("template"),
+                    "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{storage.url}/storage/v1/",
+                    "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
+                    "CLOUDSDK_CONFIG": folder,
+                    "CLOUDSDK_CORE_DISABLE_PROMPTS": "true",
+                    "DATAFLOW": "true",
+                    "NO_PROXY": "*",
+                    "PATH": f"{Path(gcloud).parent}:/usr/bin:/bin",
+                },
+            )
+            self.assertEqual(list(storage.files), ["shop-terraform/sluice/dataflow/b-1.json"])
+            (written,) = storage.files.values()
+        self.assertEqual(written["image"], "europe-west1-docker.pkg.dev/shop/sluice/dataflow:b-1")
+        self.assertEqual(written["sdkInfo"], {"language": "PYTHON"})
+        metadata = json.loads((ROOT / "dataflow/metadata.json").read_text())
+        self.assertEqual(
+            {each["name"]: each["regexes"] for each in written["metadata"]["parameters"]},
+            {each["name"]: each["regexes"] for each in metadata["parameters"]},
+        )
 
     def test_nothing_is_applied_unless_it_is_asked_for(self):
         for value, applied in [("true", True), ("false", False), ("", False)]:
@@ -125,6 +200,40 @@ class CloudBuild(unittest.TestCase):
     def test_no_log_shows_what_terraform_hides(self):
         for name, step in self.steps.items():
             self.assertNotRegex(step["script"], r"terraform (output|show|console)|set -x|-json|TF_LOG|cat .*tfvars", name)
+
+
+class Storage:
+    """Takes the files that gcloud uploads to Cloud Storage."""
+
+    def __enter__(self):
+        self.files = files = {}
+
+        class Upload(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                url = urllib.parse.urlsplit(self.path)
+                bucket = url.path.removeprefix("/upload/storage/v1/b/").removesuffix("/o")
+                (name,) = urllib.parse.parse_qs(url.query)["name"]
+                # gcloud quotes the boundary in a way that Python's own reader does not take.
+                boundary = self.headers["Content-Type"].split("boundary=")[1].strip("'")
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                about, content = (part.split("\n\n", 1)[1] for part in body.split(f"--{boundary}")[1:3])
+                files[f"{bucket}/{name}"] = json.loads(content)
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.end_headers()
+                self.wfile.write(json.dumps({"bucket": bucket, "name": name, **json.loads(about)}).encode())
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.HTTPServer(("127.0.0.1", 0), Upload)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 METADATA = """{
