@@ -227,11 +227,35 @@ resource "google_project_iam_member" "bigquery_source" {
 # Dataflow: launching a job, and what its machines do as the account `dataflow`.
 # There is nothing smaller than a project for a job of Dataflow.
 
+locals {
+  _dataflow_launchers = toset(local.uses_dataflow ? ["loader"] : [])
+}
+
+# Google's own role, `roles/dataflow.developer`, also starts builds of Cloud Build,
+# which run as another account.
+resource "google_project_iam_custom_role" "dataflow" {
+  for_each = local._dataflow_launchers
+
+  project     = var.project_id
+  role_id     = "${replace(var.name, "-", "_")}_dataflow"
+  title       = "Sluice (${var.name}): jobs of Dataflow"
+  description = "Launches jobs of Dataflow, looks at them, and cancels them."
+  permissions = [
+    "dataflow.jobs.cancel",
+    "dataflow.jobs.create",
+    "dataflow.jobs.get",
+    "dataflow.jobs.list",
+    "dataflow.messages.list",
+  ]
+
+  depends_on = [google_project_service.this]
+}
+
 resource "google_project_iam_member" "dataflow" {
   for_each = {
     for account, role in {
       dataflow = "roles/dataflow.worker"
-      loader   = "roles/dataflow.developer"
+      loader   = one([for role in google_project_iam_custom_role.dataflow : role.id])
     } : account => role if local.uses_dataflow
   }
 
@@ -241,7 +265,7 @@ resource "google_project_iam_member" "dataflow" {
 }
 
 resource "google_service_account_iam_member" "dataflow" {
-  for_each = toset(local.uses_dataflow ? ["loader"] : [])
+  for_each = local._dataflow_launchers
 
   service_account_id = google_service_account.this["dataflow"].name
   role               = "roles/iam.serviceAccountUser"
@@ -262,7 +286,7 @@ resource "google_project_iam_member" "dataflow_bigquery" {
 # Who launches a template reads it. Its bucket may hold other things, such as the
 # state of Terraform, so only the folder of the template is opened.
 resource "google_storage_bucket_iam_member" "dataflow_template" {
-  for_each = toset(local.uses_dataflow ? ["loader"] : [])
+  for_each = local._dataflow_launchers
 
   bucket = local.dataflow_template.bucket
   role   = "roles/storage.objectViewer"

@@ -744,7 +744,12 @@ run "large_tables_are_deduplicated_by_dataflow" {
   }
   assert {
     condition = (
-      google_project_iam_member.dataflow["loader"].role == "roles/dataflow.developer"
+      google_project_iam_member.dataflow["loader"].role == google_project_iam_custom_role.dataflow["loader"].id
+      && google_project_iam_member.dataflow["loader"].project == "shop-prod"
+      && alltrue([
+        for permission in google_project_iam_custom_role.dataflow["loader"].permissions :
+        startswith(permission, "dataflow.")
+      ])
       && google_project_iam_member.dataflow["loader"].member == google_service_account.this["loader"].member
       && google_service_account_iam_member.dataflow["loader"].service_account_id == google_service_account.this["dataflow"].name
       && google_service_account_iam_member.dataflow["loader"].member == google_service_account.this["loader"].member
@@ -841,6 +846,7 @@ run "nothing_of_dataflow_is_made_by_default" {
   assert {
     condition = (
       !contains(keys(google_service_account.this), "dataflow")
+      && length(google_project_iam_custom_role.dataflow) == 0
       && length(google_project_iam_member.dataflow) == 0
       && length(google_project_iam_member.dataflow_bigquery) == 0
       && length(google_service_account_iam_member.dataflow) == 0

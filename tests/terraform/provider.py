@@ -30,6 +30,7 @@ IDS = {
     "google_cloud_run_v2_service": "projects/{project}/locations/{location}/services/{name}",
     "google_cloud_tasks_queue": "projects/{project}/locations/{location}/queues/{name}",
     "google_monitoring_notification_channel": "projects/{project}/notificationChannels/1",
+    "google_project_iam_custom_role": "projects/{project}/roles/{role_id}",
     "google_pubsub_subscription": "projects/{project}/subscriptions/{name}",
     "google_pubsub_topic": "projects/{project}/topics/{name}",
     "google_service_account": "projects/{project}/serviceAccounts/{account_id}@{project}.iam.gserviceaccount.com",

@@ -86,7 +86,7 @@ fn only_what_no_run_needs_any_more_is_deleted() {
     let layout = Layout::new(&top, RunId::generate());
     let part = layout.parts().join("0000-00000-000000-0000-x-0001.parquet");
 
-    let longest = ["SLUICE_RUN_DEADLINE", "SLUICE_LOAD_PATIENCE"]
+    let longest = ["SLUICE_RUN_DEADLINE", "SLUICE_LOAD_PATIENCE", "SLUICE_DATAFLOW_DEADLINE"]
         .map(|name| duration(&set(&deployment, "loader", name)));
     let needed = longest.into_iter().sum::<Duration>() * 2;
     let [part, document, reservation] =

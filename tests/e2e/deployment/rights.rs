@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
 use sluice_tests::terraform::{Deployment, Resource};
 
 use super::source::{folder, page, production, root};
@@ -20,7 +21,7 @@ fn the_programs_have_the_roles_of_the_table_and_no_others() {
         let member = text(&resource.values["member"]);
         let Some(program) = program(&deployment, &member) else { continue };
         let (on, which) = target(&deployment, resource);
-        let right = (program.to_owned(), text(&resource.values["role"]), on);
+        let right = (program.to_owned(), role(&deployment, &resource.values), on);
         bound.entry(right).or_default().insert(which);
     }
     let bound_rights: BTreeSet<Right> = bound.keys().cloned().collect();
@@ -46,6 +47,8 @@ fn the_programs_have_the_roles_of_the_table_and_no_others() {
         ("each Cloud SQL instance with IAM logins", 1),
         ("each source dataset", 2),
         ("the deployment's project", 1),
+        ("the folder of the template", 1),
+        ("the image's repository", 1),
     ] {
         assert_eq!(all[on].len(), at_least, "{on}: {:?}", all[on]);
     }
@@ -130,8 +133,11 @@ fn bindings(deployment: &Deployment) -> Vec<&Resource> {
     found
 }
 
-/// The program that runs as this account.
+/// The program that runs as this account: one of ours, or the pipeline of Dataflow.
 fn program(deployment: &Deployment, member: &str) -> Option<&'static str> {
+    if member == format!("serviceAccount:{}", pipeline(deployment)) {
+        return Some("dataflow");
+    }
     PROGRAMS.into_iter().map(|(program, _)| program).find(|program| {
         let kind = PROGRAMS.iter().find(|(name, _)| name == program).map(|(_, kind)| *kind);
         let template = &deployment.one(kind.unwrap_or_default(), program)["template"][0];
@@ -139,6 +145,33 @@ fn program(deployment: &Deployment, member: &str) -> Option<&'static str> {
         let template = if tasks.is_null() { template } else { tasks };
         member == format!("serviceAccount:{}", text(&template["service_account"]))
     })
+}
+
+/// The account that the loader has the machines of Dataflow run as.
+fn pipeline(deployment: &Deployment) -> String {
+    super::set(deployment, "loader", "SLUICE_DATAFLOW_ACCOUNT")
+}
+
+/// The role of a binding, as the table names it: one of the deployment's own has the usual name of
+/// a deployment. Such a role may do what its row says, and nothing else.
+fn role(deployment: &Deployment, binding: &Value) -> String {
+    let bound = text(&binding["role"]);
+    if bound.starts_with("roles/") {
+        return bound;
+    }
+    let own = deployment.all("google_project_iam_custom_role");
+    let own = own.into_iter().find(|role| text(&role.values["id"]) == bound);
+    let own = &own.unwrap_or_else(|| panic!("nothing makes the role `{bound}`")).values;
+    let service = text(&deployment.one("google_cloud_run_v2_service", "planner")["name"]);
+    let deployed = service.trim_end_matches("-planner").replace('-', "_");
+    let name = format!("roles/{}", text(&own["role_id"]).replacen(&deployed, "sluice", 1));
+    let page = page(TABLE);
+    let row = page.lines().find(|line| line.contains(&format!("| `{name}` |")));
+    let said = row.unwrap_or_default().split('`').skip(1).step_by(2);
+    let said: BTreeSet<String> = said.filter(|word| *word != name).map(str::to_owned).collect();
+    let has: BTreeSet<String> = super::list(&own["permissions"]).iter().map(text).collect();
+    assert_eq!(said, has, "{TABLE} gives `{name}` other permissions than terraform/iam.tf");
+    name
 }
 
 /// What a role is bound on, in the words of the table, and which one of that kind.
@@ -150,10 +183,14 @@ fn target(deployment: &Deployment, resource: &Resource) -> (String, String) {
         "google_cloud_run_v2_job_iam_member" => ("each job", "name"),
         "google_cloud_tasks_queue_iam_member" => ("the queue", "name"),
         "google_service_account_iam_member" => {
-            let invoker = super::set(deployment, "planner", "SLUICE_INVOKER");
             let account = text(&values["service_account_id"]);
-            assert!(account.ends_with(&format!("/{invoker}")), "it may act as `{account}`");
-            ("the account of `SLUICE_INVOKER`", "service_account_id")
+            if account.ends_with(&format!("/{}", pipeline(deployment))) {
+                ("the account of `SLUICE_DATAFLOW_ACCOUNT`", "service_account_id")
+            } else {
+                let invoker = super::set(deployment, "planner", "SLUICE_INVOKER");
+                assert!(account.ends_with(&format!("/{invoker}")), "it may act as `{account}`");
+                ("the account of `SLUICE_INVOKER`", "service_account_id")
+            }
         }
         "google_pubsub_topic_iam_member"
             if is("topic", "google_pubsub_topic", "events", "name") =>
@@ -170,6 +207,27 @@ fn target(deployment: &Deployment, resource: &Resource) -> (String, String) {
         {
             ("the bucket of job files", "bucket")
         }
+        "google_storage_bucket_iam_member" => {
+            let template = super::set(deployment, "loader", "SLUICE_DATAFLOW_TEMPLATE");
+            let condition = text(&values["condition"][0]["expression"]);
+            let folder = condition
+                .strip_prefix("resource.name.startsWith(\"projects/_/buckets/")
+                .and_then(|rest| rest.strip_suffix("\")"))
+                .unwrap_or_else(|| panic!("it is for a whole bucket: {values:#}"));
+            let (bucket, folder) = folder.split_once("/objects/").expect("it is for objects");
+            assert_eq!(values["bucket"], bucket);
+            let file = template.strip_prefix(&format!("gs://{bucket}/{folder}"));
+            assert!(file.is_some_and(|file| !file.contains('/')), "{condition} for {template}");
+            ("the folder of the template", "bucket")
+        }
+        "google_artifact_registry_repository_iam_member" => {
+            let parts = ["location", "project", "repository"].map(|part| text(&values[part]));
+            let [location, project, repository] = parts;
+            let repository = format!("{location}-docker.pkg.dev/{project}/{repository}/");
+            let image = text(&deployment.container("loader")["image"]);
+            assert!(image.starts_with(&repository), "`{repository}` for {image}");
+            ("the image's repository", "repository")
+        }
         "google_bigquery_dataset_iam_member" if resource.name == "source" => {
             ("each source dataset", "dataset_id")
         }
@@ -184,9 +242,11 @@ fn target(deployment: &Deployment, resource: &Resource) -> (String, String) {
             };
             return (on.to_owned(), condition);
         }
-        "google_project_iam_member" if resource.name == "bigquery_source" => {
+        "google_project_iam_member"
+            if ["bigquery_source", "dataflow"].contains(&&*resource.name) =>
+        {
             let own = &deployment.one("google_cloud_run_v2_service", "planner")["project"];
-            assert_eq!(values["project"], *own, "another project pays for reading");
+            assert_eq!(values["project"], *own, "another project pays for it");
             ("the deployment's project", "project")
         }
         "google_project_iam_member" => ("the project of each dataset", "project"),
