@@ -52,6 +52,11 @@ output "database_grants" {
   ])
 }
 
+output "dataflow_template" {
+  description = "The Flex Template that is deployed, for the next call of Terraform."
+  value       = var.dataflow_template
+}
+
 output "events_topic" {
   description = "Topic that the end of each run is published to."
   value       = google_pubsub_topic.events.id

@@ -769,6 +769,10 @@ run "large_tables_are_deduplicated_by_dataflow" {
     condition     = length(setsubtract(["compute.googleapis.com", "dataflow.googleapis.com"], keys(google_project_service.this))) == 0
     error_message = "The APIs that a job of Dataflow needs are not switched on."
   }
+  assert {
+    condition     = output.dataflow_template == "gs://shop-prod-terraform/sluice/dataflow/1.json"
+    error_message = "A person who calls Terraform does not know the template."
+  }
 }
 
 run "dataflow_without_a_network_has_the_projects_own" {
