@@ -113,7 +113,8 @@ def _config(plan: Order) -> bigquery.LoadJobConfig:
         schema=_schema(plan),
         # The first that holds a column's digits is taken; without the second BIGNUMERIC is refused.
         decimal_target_types=[bigquery.DecimalTargetType.NUMERIC, bigquery.DecimalTargetType.BIGNUMERIC],
-        write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
+        # The table keeps how it is partitioned and clustered, as the target is.
+        write_disposition="WRITE_TRUNCATE_DATA",
         create_disposition=bigquery.CreateDisposition.CREATE_IF_NEEDED,
         labels={"sluice_run": plan.run},
     )

@@ -63,7 +63,7 @@ def test_the_request(stub, order):
             "parquetOptions": {"enableListInference": True},
             "schema": {"fields": fields},
             "decimalTargetTypes": ["NUMERIC", "BIGNUMERIC"],
-            "writeDisposition": "WRITE_TRUNCATE",
+            "writeDisposition": "WRITE_TRUNCATE_DATA",
             "createDisposition": "CREATE_IF_NEEDED",
         },
     }

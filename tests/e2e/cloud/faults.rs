@@ -73,7 +73,7 @@ async fn storage_says_of_documents_that_they_are_there_when_they_are_not() {
     counted(storage.spoilt(), "documents said to be there");
 }
 
-async fn kill_and_start(program: &mut Program) {
+pub(crate) async fn kill_and_start(program: &mut Program) {
     program.kill().await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     program.start().await;

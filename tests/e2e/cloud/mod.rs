@@ -1,6 +1,7 @@
 //! A whole job on Google Cloud: planner, tasks and loader as processes, from a request to a table
 //! in BigQuery.
 
+mod dataflow;
 mod dataflow_jobs;
 mod executions;
 mod faults;

@@ -10,12 +10,14 @@ use sluice_runtime::storage::open_bucket;
 use tempfile::TempDir;
 
 use super::bigquery::Warehouse;
+use super::dataflow::{Dataflow, Pipeline};
 use super::events::Events;
 use super::gateway::Gateway;
 use super::program::Program;
 use super::run::{CloudRun, Job};
 use super::storage::{BUCKET, CloudStorage};
 use super::tasks::CloudTasks;
+use super::{LOCATION, PROJECT};
 use crate::needs::{skip, variable};
 use crate::ports::free_port;
 use crate::sluice::merge;
@@ -46,6 +48,8 @@ pub struct Setting {
     pub timeout: Duration,
     /// The address of Pub/Sub, and the topic to which the ends of runs are published.
     pub pubsub: Option<(String, String)>,
+    /// Whether there is a Dataflow, with the real pipeline.
+    pub dataflow: bool,
 }
 
 impl Setting {
@@ -53,7 +57,15 @@ impl Setting {
     pub fn reading(source: impl Into<String>) -> Self {
         let timeout = Duration::from_mins(10);
         let source = source.into();
-        Self { source, parallelism: 8, at_once: 8, max_retries: 3, timeout, pubsub: None }
+        Self {
+            source,
+            parallelism: 8,
+            at_once: 8,
+            max_retries: 3,
+            timeout,
+            pubsub: None,
+            dataflow: false,
+        }
     }
 }
 
@@ -69,6 +81,8 @@ pub struct World {
     pub run: CloudRun,
     /// The gateway in front of Cloud Run.
     pub to_run: Gateway,
+    /// Runs the pipeline, if the setting asks for it.
+    pub dataflow: Option<Dataflow>,
     /// Calls the planner and the loader when a task is due.
     pub tasks: CloudTasks,
     /// Reports to the loader that executions have ended.
@@ -120,6 +134,21 @@ impl World {
             environment.push(("PUBSUB_EMULATOR_HOST".to_owned(), host));
             environment.push(("SLUICE_TOPIC".to_owned(), topic));
         }
+        let dataflow = match setting.dataflow {
+            true => Some(Dataflow::start(pipeline(&storage, &warehouse)?).await),
+            false => None,
+        };
+        if let Some(dataflow) = &dataflow {
+            let location = format!("projects/{PROJECT}/locations/{LOCATION}");
+            environment.extend([
+                ("SLUICE_DATAFLOW_ENDPOINT".to_owned(), dataflow.url()),
+                (
+                    "SLUICE_DATAFLOW_TEMPLATE".to_owned(),
+                    "gs://lake/templates/sluice.json".to_owned(),
+                ),
+                ("SLUICE_DATAFLOW_LOCATION".to_owned(), location),
+            ]);
+        }
         let job = Job {
             parallelism: setting.parallelism,
             at_once: setting.at_once,
@@ -143,6 +172,7 @@ impl World {
             warehouse,
             run,
             to_run,
+            dataflow,
             tasks,
             events,
             planner,
@@ -260,6 +290,27 @@ impl World {
             self.run.log()
         )
     }
+}
+
+/// The real pipeline, on the objects and the tables of these servers. Reports a skip if its packages are
+/// missing.
+fn pipeline(storage: &CloudStorage, warehouse: &Warehouse) -> Option<Pipeline> {
+    let python = program("TEST_DATAFLOW_PYTHON")?;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../dataflow");
+    let of_test = |name| variable(name).unwrap_or_default().to_string_lossy().into_owned();
+    let environment = [
+        ("STORAGE_EMULATOR_HOST", storage.url()),
+        ("SLUICE_BIGQUERY_ENDPOINT", warehouse.url()),
+        ("PATH", of_test("PATH")),
+        ("HOME", of_test("HOME")),
+        ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
+    ];
+    Some(Pipeline {
+        arguments: ["-m", "sluice_dataflow"].map(str::to_owned).into(),
+        environment: environment.map(|(name, value)| (name.to_owned(), value)).into(),
+        folder: Some(folder.into()),
+        ..Pipeline::new(python)
+    })
 }
 
 /// The URL of the bucket of all runs.
