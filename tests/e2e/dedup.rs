@@ -53,6 +53,62 @@ async fn the_newest_row_of_each_key_is_what_sql_says() {
     assert_eq!(world.warehouse.tables().await, ["cloud_run", "native", "orders", "visits"]);
 }
 
+/// A plan chooses Dataflow for what is too large for a query, and says what each engine takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_hands_over_what_is_too_large_for_a_query() {
+    let Some(mut world) = World::start().await else { return };
+    world.warehouse.query(VISITS).await;
+    let asked = job("dataflow", "large");
+    let refused = world.run("plan", &asked).await;
+    assert_eq!(refused.code, Some(64), "{refused}");
+    assert!(refused.stdout.contains("SLUICE_DATAFLOW_TEMPLATE"), "{refused}");
+
+    world.site = world
+        .site
+        .with("SLUICE_DATAFLOW_TEMPLATE", "gs://lake/templates/sluice.json")
+        .with("SLUICE_DATAFLOW_LOCATION", "projects/shop/locations/europe-west3")
+        .with("SLUICE_DATAFLOW_ABOVE_ROWS", "2999");
+    let plan = async |job: &Value| -> Value {
+        let planned = world.run("plan", job).await;
+        assert_eq!(planned.code, Some(0), "{planned}");
+        serde_json::from_str(&planned.stdout).expect("a plan")
+    };
+    let engine = |plan: &Value| {
+        let table = &plan["tables"][0];
+        let engine = &table["engine"];
+        (engine["engine"].clone(), engine["reason"].clone(), table["dataflow"].clone())
+    };
+    let (chosen, reason, workers) = engine(&plan(&job("auto", "large")).await);
+    assert_eq!(chosen, "dataflow");
+    assert_eq!(
+        reason,
+        "Dataflow keeps one row of each key: the table has 3,000 rows, and a query takes at most 2,999"
+    );
+    let small = json!({"machine_type": "n1-standard-2", "workers": 2, "max_workers": 10});
+    assert_eq!(workers, small);
+    let mut larger = job("auto", "large");
+    larger["dataflow"] = json!({"above_rows": 3000, "size": "huge"});
+    let (chosen, _, workers) = engine(&plan(&larger).await);
+    assert_eq!((chosen, workers), ("native".into(), Value::Null));
+    larger["dataflow"] = json!({"above_bytes": 10, "size": "huge", "flexrs": true});
+    let (chosen, _, workers) = engine(&plan(&larger).await);
+    let huge = json!({
+        "machine_type": "n1-standard-4", "workers": 15, "max_workers": 50, "flexrs": true,
+    });
+    assert_eq!((chosen, workers), ("dataflow".into(), huge));
+    // Without `dedup` a query never has to choose.
+    larger.as_object_mut().expect("a job").remove("dedup");
+    assert_eq!(engine(&plan(&larger).await).0, "native");
+
+    let path = world.site.path().join("job.json");
+    std::fs::write(&path, job("auto", "large").to_string()).expect("a job file");
+    let shown = world.site.sluice(["plan".as_ref(), path.as_os_str()]).await;
+    assert_eq!(shown.code, Some(0), "{shown}");
+    let from = shown.stdout.find("\n  engines").expect("it compares the engines");
+    let engines: Vec<&str> = shown.stdout[from..].lines().skip(1).take(4).collect();
+    insta::assert_snapshot!(engines.join("\n"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_choose_rows_says_so_before_it_reads_any() {
     let Some(world) = World::start().await else { return };
@@ -69,6 +125,6 @@ async fn what_cannot_choose_rows_says_so_before_it_reads_any() {
     ] {
         let ran = world.run("run", &job).await;
         assert_eq!(ran.code, Some(64), "{ran}");
-        assert!(ran.stderr.contains(said), "{ran}");
+        assert!(ran.stdout.contains(said), "{ran}");
     }
 }

@@ -7,8 +7,9 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use sluice_contracts::documents::{
-    Claim, Commit, Committed, Extracted, Failure, LatestRun, LoadOrder, Manifest, Order, Receipt,
-    Request, Reservation, RunEvent, Snapshot, TaskUnits, Verdict,
+    Claim, Commit, Committed, DataflowLaunch, DataflowOrder, DataflowResult, Extracted, Failure,
+    LatestRun, LoadOrder, Manifest, Order, Receipt, Request, Reservation, RunEvent, Snapshot,
+    TaskUnits, Verdict,
 };
 use sluice_contracts::store::{parse_document, parse_manifest};
 use sluice_tests::postgres::Database;
@@ -212,6 +213,9 @@ fn every_version_of_every_document_still_loads() {
     load("load_order", LoadOrder::VERSION, parse_document::<LoadOrder>);
     load("verdict", Verdict::VERSION, parse_document::<Verdict>);
     load("committed", Committed::VERSION, parse_document::<Committed>);
+    load("dataflow_order", DataflowOrder::VERSION, parse_document::<DataflowOrder>);
+    load("dataflow_launch", DataflowLaunch::VERSION, parse_document::<DataflowLaunch>);
+    load("dataflow_result", DataflowResult::VERSION, parse_document::<DataflowResult>);
     load("event", RunEvent::VERSION, parse_document::<RunEvent>);
 }
 

@@ -86,6 +86,12 @@ pub trait Target: fmt::Debug + Send + Sync {
     /// result is published or dropped.
     async fn prepare(&self, load: &Load) -> Result<Poll<Box<dyn Prepared>>>;
 
+    /// Gives a load up for good that was not prepared, because another table of the run failed: what
+    /// still works for it elsewhere, and is paid for, is asked to end.
+    async fn abandon(&self, _load: &Load) -> Result<()> {
+        Ok(())
+    }
+
     /// Loads all tables of a run in one step: to readers all of them change at one moment, or none
     /// does. What is loaded is returned in the order of the loads. If one table shows a later run,
     /// none is loaded, and none if one is refused.

@@ -68,8 +68,14 @@ impl Run<'_> {
                 Ok(Poll::Pending) => pending = true,
                 Err(error) => {
                     if !error.is_transient() {
+                        let prepared: Vec<u32> =
+                            steps.iter().map(|(table, _)| table.index).collect();
                         for (_, step) in steps {
                             self.discard_step(step).await;
+                        }
+                        for other in tables.iter().filter(|other| !prepared.contains(&other.index))
+                        {
+                            self.abandon(other).await;
                         }
                     }
                     return Poll::Ready(self.none_but(&tables, Some(table), error));
@@ -126,6 +132,15 @@ impl Run<'_> {
     async fn discard_step(&self, step: Step) {
         if let Step::Prepared(prepared) = step {
             self.discard(prepared).await;
+        }
+    }
+
+    /// Gives up a load that was not prepared.
+    async fn abandon(&self, table: &Table) {
+        let abandoned =
+            async { self.targets.find(&table.target)?.abandon(&self.load(table)?).await };
+        if let Err(error) = abandoned.await {
+            tracing::warn!(run = %self.manifest.run, "a load is left: {}", error.chain());
         }
     }
 

@@ -268,6 +268,8 @@ async fn all_or_nothing_is_nothing_when_one_table_fails() {
     assert!(world.loads().is_empty());
     // What was prepared before keeps nobody waiting.
     assert_eq!(*world.target.discarded.lock().unwrap(), [0]);
+    // What works for the others elsewhere is asked to end.
+    assert_eq!(*world.target.abandoned.lock().unwrap(), [1, 2]);
 
     world.target.refuse = None;
     assert!(world.commit().await.unwrap().is_whole());

@@ -39,6 +39,8 @@ pub(super) struct Recorder {
     pub(super) overtaken: Option<(&'static str, RunId)>,
     /// The tables whose last step was given up.
     pub(super) discarded: Arc<Mutex<Vec<u32>>>,
+    /// The tables that were given up before they were prepared.
+    pub(super) abandoned: Arc<Mutex<Vec<u32>>>,
     pub(super) faults: Faults,
 }
 
@@ -91,6 +93,11 @@ impl Target for Recorder {
             }
             Poll::Ready(Box::new(Recorded { recorder: self.clone(), load: load.clone() }) as _)
         })
+    }
+
+    async fn abandon(&self, load: &Load) -> Result<()> {
+        self.abandoned.lock().unwrap().push(load.table);
+        Ok(())
     }
 
     async fn load_at_once(&self, loads: &[Load]) -> Result<Poll<Vec<Loaded>>, NotLoaded> {

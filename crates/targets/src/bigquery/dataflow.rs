@@ -81,7 +81,8 @@ pub(super) fn answer(
         }
     });
     let missing = || {
-        "it has no template here (`SLUICE_DATAFLOW_TEMPLATE`, `dataflow_template` of `terraform/`)"
+        "`SLUICE_DATAFLOW_TEMPLATE` names no template of Dataflow here (`dataflow_template` of \
+         `terraform/`)"
             .to_owned()
     };
     DataflowAnswer { by_query: dedup::estimate(table), dataflow: terms.ok_or_else(missing) }

@@ -210,6 +210,14 @@ impl Target for BigQueryTarget {
         prepared.map_err(|error| load::during(load, error))
     }
 
+    async fn abandon(&self, load: &Load) -> Result<()> {
+        if load.dataflow.is_none() {
+            return Ok(());
+        }
+        let abandoned = TableLoad::open(self, load).await?.cancel_dataflow().await;
+        abandoned.map(|_| ()).map_err(|error| load::during(load, error))
+    }
+
     async fn load_at_once(&self, loads: &[Load]) -> Result<Poll<Vec<Loaded>>, NotLoaded> {
         transaction::load(self, loads).await
     }

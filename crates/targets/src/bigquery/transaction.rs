@@ -134,6 +134,9 @@ impl Transaction<'_> {
             && !failed.error.is_transient()
         {
             self.give_back(number).await;
+            for table in self.tables.iter().filter(|table| table.load.dataflow.is_some()) {
+                log(&table.load, table.cancel_dataflow().await.map(|_| ()));
+            }
         }
         made
     }

@@ -78,17 +78,8 @@ impl Variables {
     fn settings(self) -> Result<Option<DataflowSettings>> {
         let set = |typed: Option<String>| typed.filter(|typed| !typed.is_empty());
         let Some(template) = set(self.sluice_dataflow_template) else { return Ok(None) };
-        if !template.starts_with("gs://") {
-            let what = format!("read `SLUICE_DATAFLOW_TEMPLATE`: `{template}` is not in a bucket");
-            return Err(Error::invalid(what)
-                .hint("`gcloud dataflow flex-template build gs://BUCKET/sluice.json` makes it"));
-        }
         let location = set(self.sluice_dataflow_location).unwrap_or_default();
-        let place: Vec<&str> = location.split('/').collect();
-        let ["projects", project, "locations", region] = place.as_slice() else {
-            let what = format!("read `SLUICE_DATAFLOW_LOCATION`: `{location}` is not a location");
-            return Err(Error::invalid(what).hint("write `projects/P/locations/R`"));
-        };
+        let settings = DataflowSettings::new(&template, &location)?;
         let usual = DataflowThreshold::default();
         let typed = set(self.sluice_dataflow_deadline).unwrap_or_else(|| "24h".to_owned());
         let deadline = humantime::parse_duration(&typed).map_err(|_| {
@@ -96,9 +87,6 @@ impl Variables {
                 .hint("write it as `24h` or `90m`")
         })?;
         Ok(Some(DataflowSettings {
-            template,
-            project: (*project).to_owned(),
-            region: (*region).to_owned(),
             account: set(self.sluice_dataflow_account),
             subnetwork: set(self.sluice_dataflow_subnetwork),
             above: DataflowThreshold {
@@ -106,8 +94,37 @@ impl Variables {
                 bytes: self.sluice_dataflow_above_bytes.unwrap_or(usual.bytes),
             },
             deadline,
-            grace: Duration::from_secs(20),
+            ..settings
         }))
+    }
+}
+
+impl DataflowSettings {
+    /// Jobs of this template, a `gs://` URL, at `projects/P/locations/R`, with the usual settings.
+    ///
+    /// # Errors
+    /// `Invalid` if one of them has another form.
+    pub fn new(template: &str, location: &str) -> Result<Self> {
+        if !template.starts_with("gs://") {
+            let what = format!("read `SLUICE_DATAFLOW_TEMPLATE`: `{template}` is not in a bucket");
+            return Err(Error::invalid(what)
+                .hint("`gcloud dataflow flex-template build gs://BUCKET/sluice.json` makes it"));
+        }
+        let place: Vec<&str> = location.split('/').collect();
+        let ["projects", project, "locations", region] = place.as_slice() else {
+            let what = format!("read `SLUICE_DATAFLOW_LOCATION`: `{location}` is not a location");
+            return Err(Error::invalid(what).hint("write `projects/P/locations/R`"));
+        };
+        Ok(Self {
+            template: template.to_owned(),
+            project: (*project).to_owned(),
+            region: (*region).to_owned(),
+            account: None,
+            subnetwork: None,
+            above: DataflowThreshold::default(),
+            deadline: Duration::from_hours(24),
+            grace: Duration::from_secs(20),
+        })
     }
 }
 

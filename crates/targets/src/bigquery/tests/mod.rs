@@ -5,6 +5,7 @@ mod check;
 mod claims;
 mod cost;
 mod crashes;
+mod dataflow;
 mod dedup;
 mod discovery;
 mod endings;

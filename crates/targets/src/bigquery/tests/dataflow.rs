@@ -1,0 +1,404 @@
+//! Loads whose rows a job of Dataflow brings.
+
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{Method, StatusCode, Uri};
+use chrono::{TimeDelta, Utc};
+use object_store::{ObjectStoreExt as _, PutPayload};
+use serde_json::{Value, json};
+use sluice_contracts::documents::{
+    DataflowAttempt, DataflowLaunch, DataflowResult, Dropped, RunId,
+};
+use sluice_contracts::job::DataflowSize;
+use sluice_contracts::job::WriteDisposition::{Append, Truncate};
+use sluice_contracts::store::RunStore;
+use sluice_contracts::{Kind, Result};
+use sluice_runtime::google::Endpoints;
+use sluice_runtime::google::dataflow::DataflowSettings;
+use tokio::net::TcpListener;
+
+use super::check::table as planned;
+use super::dedup::{newest, of_newest, recorder, table};
+use super::recorder::{Breaks, Recorder};
+use super::requests::assert_asked;
+use super::{BigQueryTarget, ID, RUN, advance};
+use crate::target::{Load, Loaded, Target as _, Visibility};
+
+/// A Dataflow that does no work: a job ends as the test says.
+#[derive(Debug, Clone, Default)]
+struct Service(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Names and states of the jobs, in the order of their launches.
+    jobs: Vec<(String, &'static str)>,
+    launches: usize,
+    cancelled: usize,
+    /// Whether the answer to the next launch is lost.
+    loses_answer: bool,
+    /// The status of the answer to the next launch, which starts nothing.
+    refuses: Option<u16>,
+}
+
+impl Service {
+    fn answer(&self, method: &Method, uri: &Uri, body: &[u8]) -> (StatusCode, Value) {
+        let mut state = self.0.lock().unwrap();
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let place = "/v1b3/projects/shop/locations/eu/";
+        let path = uri.path().strip_prefix(place).expect("the location of the settings");
+        let ok = |answer| (StatusCode::OK, answer);
+        match (method.as_str(), path) {
+            ("POST", "flexTemplates:launch") => {
+                state.launches += 1;
+                if let Some(status) = state.refuses.take() {
+                    let status = StatusCode::from_u16(status).unwrap();
+                    return (status, json!({"error": {"message": "no template"}}));
+                }
+                let name = body["launchParameter"]["jobName"].as_str().unwrap().to_owned();
+                let is_at_work = |job: &(String, &str)| job.0 == name && job.1.ends_with("RUNNING");
+                if state.jobs.iter().any(is_at_work) {
+                    return (StatusCode::CONFLICT, json!({"error": {"message": "already active"}}));
+                }
+                state.jobs.push((name, "JOB_STATE_RUNNING"));
+                if std::mem::take(&mut state.loses_answer) {
+                    return (StatusCode::SERVICE_UNAVAILABLE, json!({}));
+                }
+                ok(json!({"job": {"id": "id"}}))
+            }
+            ("GET", "jobs") => {
+                let query = uri.query().unwrap_or_default();
+                let name = query.strip_prefix("name=").expect("jobs are looked for by name");
+                let jobs = state.jobs.iter().enumerate().filter(|(_, job)| job.0 == name);
+                let jobs: Vec<Value> = jobs
+                    .map(|(at, job)| json!({"id": at.to_string(), "name": job.0, "currentState": job.1}))
+                    .collect();
+                ok(if jobs.is_empty() { json!({}) } else { json!({"jobs": jobs}) })
+            }
+            ("GET", _) => ok(json!({"jobMessages": [
+                {"messageText": "Traceback:\n  line 7\nFailure: check run: rows are missing\n"},
+                {"messageText": "Workflow failed."},
+            ]})),
+            ("PUT", path) => {
+                assert_eq!(body, json!({"requestedState": "JOB_STATE_CANCELLED"}));
+                let at: usize = path.strip_prefix("jobs/").unwrap().parse().unwrap();
+                state.jobs[at].1 = "JOB_STATE_CANCELLED";
+                state.cancelled += 1;
+                ok(json!({}))
+            }
+            other => panic!("Dataflow has no {other:?}"),
+        }
+    }
+
+    /// The target that has BigQuery by `recorder`, and this Dataflow.
+    async fn serve(
+        &self,
+        recorder: &Recorder,
+        change: impl FnOnce(&mut DataflowSettings),
+    ) -> BigQueryTarget {
+        let this = self.clone();
+        let router = Router::new().fallback(move |method: Method, uri: Uri, body: Bytes| {
+            let (status, answer) = this.answer(&method, &uri, &body);
+            async move { (status, answer.to_string()) }
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let endpoints: Endpoints =
+            serde_json::from_value(json!({"sluice_dataflow_endpoint": url})).unwrap();
+        let mut settings =
+            DataflowSettings::new("gs://lake/sluice.json", "projects/shop/locations/eu").unwrap();
+        change(&mut settings);
+        recorder.serve().await.with_dataflow(&endpoints.dataflow(), settings).unwrap()
+    }
+
+    fn ends(&self, state: &'static str) {
+        self.0.lock().unwrap().jobs.last_mut().unwrap().1 = state;
+    }
+
+    fn jobs(&self) -> Vec<String> {
+        self.0.lock().unwrap().jobs.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    fn counts(&self) -> (usize, usize) {
+        let state = self.0.lock().unwrap();
+        (state.launches, state.cancelled)
+    }
+}
+
+/// A load of three rows, of which Dataflow keeps two.
+async fn handed_over(disposition: sluice_contracts::job::WriteDisposition) -> Load {
+    let dataflow = Some(DataflowSize::Small.workers(false));
+    Load { dataflow, ..of_newest(disposition).await }
+}
+
+fn attempt(number: u32) -> DataflowAttempt {
+    DataflowAttempt { table: 7, generation: 0, number }
+}
+
+fn store(load: &Load) -> RunStore {
+    RunStore::new(load.bucket.clone(), load.run)
+}
+
+/// The job has filled the staging table.
+async fn fills(load: &Load, number: u32, read: u64, written: u64) {
+    let result = DataflowResult {
+        version: 1,
+        rows_read: read,
+        rows_written: written,
+        rows_dropped: read.saturating_sub(written),
+        ties: 1,
+        files: 1,
+    };
+    let path = store(load).layout().dataflow_result(attempt(number));
+    let bytes = serde_json::to_vec(&result).unwrap();
+    load.bucket.store.put(&path, PutPayload::from(bytes)).await.unwrap();
+}
+
+fn waits(advanced: Result<Poll<Loaded>>) {
+    assert!(advanced.unwrap().is_pending());
+}
+
+#[tokio::test]
+async fn a_job_is_launched_once_and_its_rows_become_visible() {
+    for (name, disposition, stands) in
+        [("dataflow_new", Truncate, false), ("dataflow_append", Append, true)]
+    {
+        let (recorder, service) = (recorder(), Service::default());
+        if stands {
+            recorder.stands(table());
+        }
+        let target = service.serve(&recorder, |_| {}).await;
+        let load = handed_over(disposition).await;
+        for _ in 0..3 {
+            waits(advance(&target, &load).await);
+        }
+        assert_eq!(service.jobs(), [format!("sluice-{RUN}-7-0-0")]);
+        let order = store(&load).layout().dataflow_order(attempt(0));
+        let order = load.bucket.store.get(&order).await.unwrap().bytes().await.unwrap();
+        let order: Value = serde_json::from_slice(&order).unwrap();
+        insta::with_settings!({sort_maps => true}, {
+            insta::assert_json_snapshot!(format!("{name}_order"), order);
+        });
+        fills(&load, 0, 3, 2).await;
+        service.ends("JOB_STATE_DONE");
+        let Poll::Ready(shown) = advance(&target, &load).await.unwrap() else {
+            panic!("it is done")
+        };
+        let dropped = Some(Dropped { rows: 1, ties: 1 });
+        assert_eq!((shown.rows, shown.dropped), (2, dropped));
+        assert_asked!(name, recorder);
+        assert_eq!(recorder.tables(), ["orders"]);
+        assert_eq!(service.counts(), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn loaders_that_race_launch_one_job() {
+    for _ in 0..20 {
+        let (recorder, service) = (recorder(), Service::default());
+        let target = service.serve(&recorder, |_| {}).await;
+        let load = handed_over(Truncate).await;
+        let (one, other) = tokio::join!(advance(&target, &load), advance(&target, &load));
+        waits(one);
+        waits(other);
+        assert_eq!(service.counts(), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_launch_without_an_answer_is_not_repeated_and_one_without_a_job_is() {
+    let (recorder, service) = (recorder(), Service::default());
+    let target = service.serve(&recorder, |_| {}).await;
+    let load = handed_over(Truncate).await;
+    service.0.lock().unwrap().loses_answer = true;
+    assert!(advance(&target, &load).await.unwrap_err().is_transient());
+    waits(advance(&target, &load).await);
+    assert_eq!(service.counts(), (1, 0));
+
+    // A loader has claimed the launch, and died.
+    for (grace, launches) in [(Duration::from_hours(1), 0), (Duration::ZERO, 1)] {
+        let (recorder, service) = (Recorder::default(), Service::default());
+        let target = service.serve(&recorder, |settings| settings.grace = grace).await;
+        let load = handed_over(Truncate).await;
+        let launch =
+            DataflowLaunch { version: 1, job: attempt(0).job_name(load.run), at: Utc::now() };
+        store(&load).create_dataflow_launch(attempt(0), &launch).await.unwrap();
+        waits(advance(&target, &load).await);
+        assert_eq!(service.counts(), (launches, 0), "{grace:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_launch_that_is_refused_says_what_to_set() {
+    for (status, kind) in [(403, Kind::Denied), (404, Kind::NotFound), (400, Kind::Invalid)] {
+        let (recorder, service) = (recorder(), Service::default());
+        let target = service.serve(&recorder, |_| {}).await;
+        let load = handed_over(Truncate).await;
+        service.0.lock().unwrap().refuses = Some(status);
+        let error = advance(&target, &load).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error:?}");
+        assert!(error.chain().contains("no template") && error.remedy().is_some(), "{error:?}");
+        // A person has set it right, and has the run loaded again.
+        let again = Load { begun: Utc::now(), ..load.clone() };
+        waits(advance(&target, &again).await);
+        assert_eq!(service.jobs(), [format!("sluice-{RUN}-7-0-0")]);
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_fails_is_said_and_another_load_launches_another() {
+    for (state, said) in [
+        (
+            "JOB_STATE_FAILED",
+            "failed: Failure: check run: rows are missing (all messages: https://",
+        ),
+        ("JOB_STATE_CANCELLED", "was cancelled"),
+        ("JOB_STATE_DRAINED", "was drained"),
+        ("JOB_STATE_UPDATED", "was replaced by another job"),
+        ("JOB_STATE_DONE", "is done, and has written no `result.json`"),
+    ] {
+        let (recorder, service) = (recorder(), Service::default());
+        let target = service.serve(&recorder, |_| {}).await;
+        let load = handed_over(Truncate).await;
+        waits(advance(&target, &load).await);
+        service.ends(state);
+        let error = advance(&target, &load).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Data);
+        assert!(error.chain().contains(said), "{}", error.chain());
+        assert!(error.remedy().unwrap().contains("`sluice load"), "{error:?}");
+        assert!(!recorder.asked().to_string().contains(r#""tableId":"orders""#));
+
+        let again = Load { begun: Utc::now(), ..load.clone() };
+        waits(advance(&target, &again).await);
+        assert_eq!(service.jobs(), [0, 1].map(|number| format!("sluice-{RUN}-7-0-{number}")));
+        fills(&load, 1, 3, 2).await;
+        service.ends("JOB_STATE_DONE");
+        assert!(advance(&target, &again).await.unwrap().is_ready());
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_takes_too_long_or_that_nobody_needs_is_cancelled() {
+    let (recorder, service) = (recorder(), Service::default());
+    let load = handed_over(Truncate).await;
+    let target = service.serve(&recorder, |_| {}).await;
+    waits(advance(&target, &load).await);
+    let hasty = service.serve(&recorder, |settings| settings.deadline = Duration::ZERO).await;
+    let error = advance(&hasty, &load).await.unwrap_err();
+    assert!(error.chain().contains("took longer than 0 minutes, and was cancelled"), "{error:?}");
+    assert!(error.remedy().unwrap().contains("SLUICE_DATAFLOW_DEADLINE"), "{error:?}");
+    assert_eq!(service.counts(), (1, 1));
+
+    let load = handed_over(Truncate).await;
+    service.0.lock().unwrap().jobs.clear();
+    waits(advance(&target, &load).await);
+    target.abandon(&load).await.unwrap();
+    assert_eq!(service.counts(), (2, 2));
+    // It has ended: there is nothing to cancel.
+    target.abandon(&load).await.unwrap();
+    assert_eq!(service.counts(), (2, 2));
+}
+
+#[tokio::test]
+async fn counts_that_differ_leave_the_table_as_it_is() {
+    for (read, written, counted) in [(2, 2, 2), (3, 3, 2), (3, 1, 2), (4, 2, 2)] {
+        let (recorder, service) = (recorder(), Service::default());
+        recorder.counts(counted);
+        let target = service.serve(&recorder, |_| {}).await;
+        let load = handed_over(Truncate).await;
+        waits(advance(&target, &load).await);
+        fills(&load, 0, read, written).await;
+        let error = advance(&target, &load).await.unwrap_err();
+        assert!(error.chain().contains("of 3 rows Dataflow has read"), "{}", error.chain());
+        assert!(!recorder.asked().to_string().contains(r#""tableId":"orders""#));
+    }
+}
+
+/// A loader that dies at a request leaves the rest to the next one: one job, and the rows once.
+#[tokio::test]
+async fn a_hand_over_survives_a_death_at_every_request() {
+    for (disposition, stands) in [(Truncate, false), (Append, true)] {
+        let mut tried = 0;
+        for breaks in [Breaks::Before, Breaks::After] {
+            for at in 0..40 {
+                let (recorder, service) = (recorder(), Service::default());
+                if stands {
+                    recorder.stands(table());
+                }
+                recorder.breaks(at, 1, breaks);
+                let target = service.serve(&recorder, |_| {}).await;
+                let load = handed_over(disposition).await;
+                let mut shown = None;
+                for _ in 0..10 {
+                    match advance(&target, &load).await {
+                        Ok(Poll::Ready(loaded)) => {
+                            shown = Some(loaded.rows);
+                            break;
+                        }
+                        Ok(Poll::Pending) if service.jobs().len() == 1 => {
+                            fills(&load, 0, 3, 2).await;
+                            service.ends("JOB_STATE_DONE");
+                        }
+                        Ok(Poll::Pending) => {}
+                        Err(error) => assert!(error.is_transient(), "{error:?}"),
+                    }
+                }
+                assert_eq!(shown, Some(2), "{disposition:?} {breaks:?} {at}");
+                assert_eq!(service.counts(), (1, 0), "{disposition:?} {breaks:?} {at}");
+                assert_eq!(recorder.tables(), ["orders"], "{disposition:?} {breaks:?} {at}");
+                if !recorder.has_broken() {
+                    break;
+                }
+                tried += 1;
+            }
+        }
+        assert!(tried > 12, "{disposition:?}: {tried} requests were broken");
+    }
+}
+
+/// The rows of a job that ended long ago are gone with their staging table.
+#[tokio::test]
+async fn a_staging_table_that_is_gone_is_filled_by_another_job() {
+    let (recorder, service) = (recorder(), Service::default());
+    let target = service.serve(&recorder, |_| {}).await;
+    let load = handed_over(Truncate).await;
+    waits(advance(&target, &load).await);
+    fills(&load, 0, 3, 2).await;
+    service.ends("JOB_STATE_DONE");
+    recorder.lacks(&format!("sluice_{RUN}_7_0"));
+    let error = advance(&target, &load).await.unwrap_err();
+    assert!(error.chain().contains("has filled a staging table that is gone"), "{error:?}");
+    let again = Load { begun: Utc::now() + TimeDelta::seconds(1), ..load };
+    waits(advance(&target, &again).await);
+    assert_eq!(service.jobs().len(), 2);
+}
+
+#[tokio::test]
+async fn a_plan_says_what_dataflow_takes_and_where_there_is_none() {
+    let mut table =
+        planned(Truncate, &[ID, ("at", sluice_contracts::documents::TargetType::Timestamp)]);
+    (table.write.dedup, table.bytes) = (Some(newest()), 1 << 40);
+    let workers = DataflowSize::Huge.workers(true);
+    let recorder = Recorder::default();
+    let without = recorder.serve().await.dataflow(&table, &workers).await.unwrap();
+    assert!(without.dataflow.unwrap_err().contains("SLUICE_DATAFLOW_TEMPLATE"));
+    let target = Service::default().serve(&recorder, |_| {}).await;
+    let answer = target.dataflow(&table, &workers).await.unwrap();
+    assert_eq!(answer.by_query, without.by_query);
+    let terms = answer.dataflow.unwrap();
+    // 200 processors that take 400 MB a second, for 45.8 minutes and the start, at 60 % of the price.
+    assert!((terms.estimate.seconds - 24_348.8).abs() < 1.0, "{terms:?}");
+    assert!((terms.estimate.dollars - 19.00).abs() < 0.01, "{terms:?}");
+    assert_eq!((terms.above_rows, terms.above_bytes), (None, 21_600_000_000_000));
+    table.dataflow = Some(workers);
+    let admitted = target.check(RunId::generate(), &table, Visibility::Each).await.unwrap();
+    assert_eq!(
+        admitted.way.unwrap(),
+        "a job of Dataflow with 15 to 50 workers of `n1-standard-4` into a staging table, and a copy, \
+         free of charge"
+    );
+}
