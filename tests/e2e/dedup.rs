@@ -112,6 +112,7 @@ async fn a_plan_hands_over_what_is_too_large_for_a_query() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_choose_rows_says_so_before_it_reads_any() {
     let Some(world) = World::start().await else { return };
+    world.warehouse.query(VISITS).await;
     let mut into_folder = job("cloud_run", "orders");
     into_folder["source"] = json!({"url": "bigquery://shop/sales/orders"});
     into_folder["dedup"] = json!({"keys": ["id"], "order": "at"});

@@ -147,6 +147,7 @@ fn table_document(table: &Table, units: &[&Unit]) -> Value {
         "target": table.target,
         "write_disposition": table.write.disposition,
         "engine": table.engine,
+        "dataflow": table.dataflow,
         "strategy": table.strategy,
         "reason": table.reason,
         "load": table.way,
