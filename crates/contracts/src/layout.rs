@@ -269,8 +269,7 @@ pub fn table_of_part(path: &Path) -> Option<u32> {
 pub fn is_dataflow_document(path: &Path) -> bool {
     let parts: Vec<_> = path.parts().collect();
     let place = parts.iter().rposition(|part| part.as_ref() == "dataflow");
-    place.is_some_and(|place| parts.len() == place + 4)
-        && path.filename().is_some_and(|name| name.ends_with(".json"))
+    place.is_some_and(|place| parts.len() == place + 4) && path.extension() == Some("json")
 }
 
 /// The table that a commit's path names.

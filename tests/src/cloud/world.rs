@@ -134,9 +134,10 @@ impl World {
             environment.push(("PUBSUB_EMULATOR_HOST".to_owned(), host));
             environment.push(("SLUICE_TOPIC".to_owned(), topic));
         }
-        let dataflow = match setting.dataflow {
-            true => Some(Dataflow::start(pipeline(&storage, &warehouse)?).await),
-            false => None,
+        let dataflow = if setting.dataflow {
+            Some(Dataflow::start(pipeline(&storage, &warehouse)?).await)
+        } else {
+            None
         };
         if let Some(dataflow) = &dataflow {
             let location = format!("projects/{PROJECT}/locations/{LOCATION}");

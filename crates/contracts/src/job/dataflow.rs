@@ -43,8 +43,8 @@ impl DataflowSize {
     pub fn for_rows(rows: u64) -> Self {
         match rows {
             0..=10_000_000 => Self::Small,
-            ..=50_000_000 => Self::Medium,
-            ..=100_000_000 => Self::Large,
+            10_000_001..=50_000_000 => Self::Medium,
+            50_000_001..=100_000_000 => Self::Large,
             _ => Self::Huge,
         }
     }

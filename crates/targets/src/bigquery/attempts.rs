@@ -20,13 +20,13 @@ use std::task::Poll;
 
 use chrono::{Duration, Utc};
 use serde_json::Value;
-use sluice_contracts::documents::RunId;
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 
 use super::claim::{self, Claim, Claimed, FENCE};
+use super::owner::Owner;
 use super::{failure, row_counts};
-use crate::target::{Load, Loaded, NotLoaded, Visibility};
+use crate::target::{Load, Loaded, NotLoaded};
 use sluice_runtime::google::bigquery::{BigQueryClient, JobLabels, JobName, JobReport, TableId};
 
 /// The pause after the first attempt; it doubles with each.
@@ -36,41 +36,6 @@ const LONGEST_PAUSE: Duration = Duration::minutes(5);
 
 /// Label with the generation of the snapshot that is loaded.
 const GENERATION: &str = "sluice_generation";
-
-/// The run, table and generation that a step belongs to.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Owner<'a> {
-    pub(super) run: RunId,
-    pub(super) table: u32,
-    pub(super) generation: u32,
-    /// How the tables of the run become visible.
-    pub(super) visibility: Visibility,
-    /// What a job is started with: one load, or all that it makes visible; none for a caller that
-    /// only checks.
-    pub(super) loads: &'a [Load],
-}
-
-impl<'a> Owner<'a> {
-    /// The name of the job that readers see the effect of, without its number.
-    fn stem(&self) -> String {
-        match self.visibility {
-            Visibility::AtOnce => format!("sluice_{}_all", self.run),
-            Visibility::Each | Visibility::InTurn => {
-                format!("sluice_{}_{}", self.run, self.table)
-            }
-        }
-    }
-
-    pub(super) fn of(load: &'a Load) -> Self {
-        Self {
-            run: load.run,
-            table: load.table,
-            generation: load.snapshot,
-            visibility: load.visibility,
-            loads: std::slice::from_ref(load),
-        }
-    }
-}
 
 /// The attempts at one step.
 #[derive(Debug)]

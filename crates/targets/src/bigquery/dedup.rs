@@ -18,11 +18,12 @@ use sluice_contracts::documents::{Column, Dedup, Dropped, EngineEstimate, Table}
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
 
-use super::attempts::{AttemptState, Attempts, DoneJob, Owner};
+use super::attempts::{AttemptState, Attempts, DoneJob};
 use super::existing::{ExistingTable, Wanted};
 use super::load::TableLoad;
 use super::merge::{quoted, refused_key, refused_order};
 use super::native;
+use super::owner::Owner;
 use super::path::LoadPath;
 use super::statement;
 use sluice_runtime::google::bigquery::TableId;

@@ -7,16 +7,16 @@ use serde_json::Value;
 use sluice_contracts::documents::{Dropped, RunId};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
-use sluice_runtime::format::thousands;
 
 use super::BigQueryTarget;
 use super::address;
-use super::attempts::{AttemptState, Attempts, Owner};
+use super::attempts::{AttemptState, Attempts};
 use super::claim::Claimed;
 use super::existing::{ExistingTable, Wanted, new_schema};
 use super::job::{self, Write};
 use super::layout;
 use super::native;
+use super::owner::Owner;
 use super::parts;
 use super::path::{LoadPath, Shape, is_wide};
 use super::schema::SchemaMatch;
@@ -379,26 +379,6 @@ impl TableLoad {
             }
             (WriteDisposition::Truncate, Some(_)) => Write::ReplaceRows,
         })
-    }
-
-    /// Compares BigQuery's count of the rows with the receipts'. Rows of another generation are
-    /// compared by the loader that loaded them.
-    pub(super) fn require_rows(
-        &self,
-        loaded: Loaded,
-        rows: u64,
-        hint: &'static str,
-    ) -> Result<Loaded> {
-        if loaded.snapshot == self.load.snapshot && loaded.rows != rows {
-            return Err(Error::bug(format!(
-                "check run `{}`: loaded {} rows, receipts say {}",
-                self.load.run,
-                thousands(loaded.rows),
-                thousands(rows)
-            ))
-            .hint(hint));
-        }
-        Ok(loaded)
     }
 }
 

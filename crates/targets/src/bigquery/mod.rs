@@ -29,6 +29,7 @@ mod load;
 mod location;
 mod merge;
 mod native;
+mod owner;
 mod partitions;
 mod parts;
 mod path;
@@ -53,11 +54,12 @@ use super::target::{
     Admitted, DataflowAnswer, Load, Loaded, NativeAnswer, NotLoaded, Prepared, Target, TargetKind,
     Visibility,
 };
-use attempts::{AttemptState, Attempts, Owner};
+use attempts::{AttemptState, Attempts};
 use existing::{ExistingTable, Wanted};
 use load::TableLoad;
 use location::Buckets;
 use native::Taking;
+use owner::Owner;
 use partitions::Partitions;
 use path::Shape;
 use sluice_runtime::google::bigquery::BigQueryClient;

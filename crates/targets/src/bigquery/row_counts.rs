@@ -2,8 +2,11 @@
 //! the rows of a copy nor those of each table of a transaction.
 
 use sluice_contracts::documents::Dropped;
+use sluice_contracts::{Error, Result};
+use sluice_runtime::format::thousands;
 
-use crate::target::Load;
+use super::load::TableLoad;
+use crate::target::{Load, Loaded};
 use sluice_runtime::google::bigquery::JobLabels;
 
 /// The label, or what the labels begin with if the job changes several tables.
@@ -50,4 +53,26 @@ pub(super) fn of(labels: &JobLabels, table: u32) -> Option<u64> {
     let counts = labels.iter().filter(|(key, _)| key.starts_with(ROWS));
     let mut counts = counts.flat_map(|(_, counts)| counts.split('_'));
     counts.find_map(|count| count.strip_prefix(&format!("{table}-"))?.parse().ok())
+}
+
+impl TableLoad {
+    /// Compares BigQuery's count of the rows with the receipts'. Rows of another generation are
+    /// compared by the loader that loaded them.
+    pub(super) fn require_rows(
+        &self,
+        loaded: Loaded,
+        rows: u64,
+        hint: &'static str,
+    ) -> Result<Loaded> {
+        if loaded.snapshot == self.load.snapshot && loaded.rows != rows {
+            return Err(Error::bug(format!(
+                "check run `{}`: loaded {} rows, receipts say {}",
+                self.load.run,
+                thousands(loaded.rows),
+                thousands(rows)
+            ))
+            .hint(hint));
+        }
+        Ok(loaded)
+    }
 }

@@ -12,12 +12,13 @@ use serde_json::{Map, Value, json};
 use sluice_contracts::documents::Part;
 use sluice_contracts::{Kind, Result};
 
-use super::attempts::{AttemptState, Attempts, Owner};
+use super::attempts::{AttemptState, Attempts};
 use super::existing::{ExistingTable, new_schema};
 use super::job;
 use super::layout;
 use super::load::TableLoad;
 use super::native::COPIED;
+use super::owner::Owner;
 use super::parts;
 use super::path::{LoadPath, staged_columns, stages};
 use super::schema::SchemaMatch;

@@ -17,11 +17,12 @@ use sluice_contracts::{Error, Result};
 
 use super::BigQueryTarget;
 use super::address;
-use super::attempts::{AttemptState, Attempts, DoneJob, Owner};
+use super::attempts::{AttemptState, Attempts, DoneJob};
 use super::claim::Claimed;
 use super::existing::{ExistingTable, Wanted};
 use super::job::{self, Write};
 use super::load::{self, TableLoad};
+use super::owner::Owner;
 use super::path::{self, LoadPath, Shape};
 use super::row_counts;
 use super::schema::SchemaMatch;

@@ -225,9 +225,9 @@ impl Dataflow {
         let body = json!({"requestedState": "JOB_STATE_CANCELLED"});
         let path = format!("/jobs/{}", job.id);
         match self.call(reqwest::Method::PUT, &path, Some(&body)).await? {
-            Ok(_) => Ok(()),
-            // It has ended meanwhile, or is not ready yet to be cancelled: the next look tells.
-            Err(Refusal { code: 400, .. }) => Ok(()),
+            // A job that has ended meanwhile, or is not ready yet to be cancelled, is refused with 400: the
+            // next look tells.
+            Ok(_) | Err(Refusal { code: 400, .. }) => Ok(()),
             Err(refusal) => Err(refusal.during(format!("cancel Dataflow job `{}`", job.id))),
         }
     }

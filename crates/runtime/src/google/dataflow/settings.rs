@@ -46,6 +46,7 @@ impl Default for DataflowThreshold {
 
 /// The environment.
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the fields have the names of the variables")]
 struct Variables {
     /// `SLUICE_DATAFLOW_TEMPLATE`: the Flex Template's `gs://` URL. Without it no table goes to Dataflow.
     sluice_dataflow_template: Option<String>,

@@ -1,136 +1,29 @@
 //! Loads whose rows a job of Dataflow brings.
 
-use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::http::{Method, StatusCode, Uri};
 use chrono::{TimeDelta, Utc};
 use object_store::{ObjectStoreExt as _, PutPayload};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sluice_contracts::documents::{
-    DataflowAttempt, DataflowLaunch, DataflowResult, Dropped, RunId,
+    DataflowAttempt, DataflowLaunch, DataflowResult, Dropped, RunId, TargetType,
 };
 use sluice_contracts::job::DataflowSize;
-use sluice_contracts::job::WriteDisposition::{Append, Truncate};
+use sluice_contracts::job::WriteDisposition::{self, Append, Truncate};
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Kind, Result};
-use sluice_runtime::google::Endpoints;
-use sluice_runtime::google::dataflow::DataflowSettings;
-use tokio::net::TcpListener;
 
 use super::check::table as planned;
+use super::dataflow_service::Service;
 use super::dedup::{newest, of_newest, recorder, table};
 use super::recorder::{Breaks, Recorder};
 use super::requests::assert_asked;
-use super::{BigQueryTarget, ID, RUN, advance};
+use super::{ID, RUN, advance};
 use crate::target::{Load, Loaded, Target as _, Visibility};
 
-/// A Dataflow that does no work: a job ends as the test says.
-#[derive(Debug, Clone, Default)]
-struct Service(Arc<Mutex<State>>);
-
-#[derive(Debug, Default)]
-struct State {
-    /// Names and states of the jobs, in the order of their launches.
-    jobs: Vec<(String, &'static str)>,
-    launches: usize,
-    cancelled: usize,
-    /// Whether the answer to the next launch is lost.
-    loses_answer: bool,
-    /// The status of the answer to the next launch, which starts nothing.
-    refuses: Option<u16>,
-}
-
-impl Service {
-    fn answer(&self, method: &Method, uri: &Uri, body: &[u8]) -> (StatusCode, Value) {
-        let mut state = self.0.lock().unwrap();
-        let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let place = "/v1b3/projects/shop/locations/eu/";
-        let path = uri.path().strip_prefix(place).expect("the location of the settings");
-        let ok = |answer| (StatusCode::OK, answer);
-        match (method.as_str(), path) {
-            ("POST", "flexTemplates:launch") => {
-                state.launches += 1;
-                if let Some(status) = state.refuses.take() {
-                    let status = StatusCode::from_u16(status).unwrap();
-                    return (status, json!({"error": {"message": "no template"}}));
-                }
-                let name = body["launchParameter"]["jobName"].as_str().unwrap().to_owned();
-                let is_at_work = |job: &(String, &str)| job.0 == name && job.1.ends_with("RUNNING");
-                if state.jobs.iter().any(is_at_work) {
-                    return (StatusCode::CONFLICT, json!({"error": {"message": "already active"}}));
-                }
-                state.jobs.push((name, "JOB_STATE_RUNNING"));
-                if std::mem::take(&mut state.loses_answer) {
-                    return (StatusCode::SERVICE_UNAVAILABLE, json!({}));
-                }
-                ok(json!({"job": {"id": "id"}}))
-            }
-            ("GET", "jobs") => {
-                let query = uri.query().unwrap_or_default();
-                let name = query.strip_prefix("name=").expect("jobs are looked for by name");
-                let jobs = state.jobs.iter().enumerate().filter(|(_, job)| job.0 == name);
-                let jobs: Vec<Value> = jobs
-                    .map(|(at, job)| json!({"id": at.to_string(), "name": job.0, "currentState": job.1}))
-                    .collect();
-                ok(if jobs.is_empty() { json!({}) } else { json!({"jobs": jobs}) })
-            }
-            ("GET", _) => ok(json!({"jobMessages": [
-                {"messageText": "Traceback:\n  line 7\nFailure: check run: rows are missing\n"},
-                {"messageText": "Workflow failed."},
-            ]})),
-            ("PUT", path) => {
-                assert_eq!(body, json!({"requestedState": "JOB_STATE_CANCELLED"}));
-                let at: usize = path.strip_prefix("jobs/").unwrap().parse().unwrap();
-                state.jobs[at].1 = "JOB_STATE_CANCELLED";
-                state.cancelled += 1;
-                ok(json!({}))
-            }
-            other => panic!("Dataflow has no {other:?}"),
-        }
-    }
-
-    /// The target that has BigQuery by `recorder`, and this Dataflow.
-    async fn serve(
-        &self,
-        recorder: &Recorder,
-        change: impl FnOnce(&mut DataflowSettings),
-    ) -> BigQueryTarget {
-        let this = self.clone();
-        let router = Router::new().fallback(move |method: Method, uri: Uri, body: Bytes| {
-            let (status, answer) = this.answer(&method, &uri, &body);
-            async move { (status, answer.to_string()) }
-        });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        let endpoints: Endpoints =
-            serde_json::from_value(json!({"sluice_dataflow_endpoint": url})).unwrap();
-        let mut settings =
-            DataflowSettings::new("gs://lake/sluice.json", "projects/shop/locations/eu").unwrap();
-        change(&mut settings);
-        recorder.serve().await.with_dataflow(&endpoints.dataflow(), settings).unwrap()
-    }
-
-    fn ends(&self, state: &'static str) {
-        self.0.lock().unwrap().jobs.last_mut().unwrap().1 = state;
-    }
-
-    fn jobs(&self) -> Vec<String> {
-        self.0.lock().unwrap().jobs.iter().map(|(name, _)| name.clone()).collect()
-    }
-
-    fn counts(&self) -> (usize, usize) {
-        let state = self.0.lock().unwrap();
-        (state.launches, state.cancelled)
-    }
-}
-
 /// A load of three rows, of which Dataflow keeps two.
-async fn handed_over(disposition: sluice_contracts::job::WriteDisposition) -> Load {
+async fn handed_over(disposition: WriteDisposition) -> Load {
     let dataflow = Some(DataflowSize::Small.workers(false));
     Load { dataflow, ..of_newest(disposition).await }
 }
@@ -214,7 +107,7 @@ async fn a_launch_without_an_answer_is_not_repeated_and_one_without_a_job_is() {
     let (recorder, service) = (recorder(), Service::default());
     let target = service.serve(&recorder, |_| {}).await;
     let load = handed_over(Truncate).await;
-    service.0.lock().unwrap().loses_answer = true;
+    service.loses_answer();
     assert!(advance(&target, &load).await.unwrap_err().is_transient());
     waits(advance(&target, &load).await);
     assert_eq!(service.counts(), (1, 0));
@@ -232,13 +125,29 @@ async fn a_launch_without_an_answer_is_not_repeated_and_one_without_a_job_is() {
     }
 }
 
+/// A job that was launched and is not listed yet is not launched again.
+#[tokio::test]
+async fn a_launch_that_dataflow_answers_with_409_waits_for_the_job_of_that_name() {
+    let (recorder, service) = (recorder(), Service::default());
+    let target = service.serve(&recorder, |settings| settings.grace = Duration::ZERO).await;
+    let load = handed_over(Truncate).await;
+    waits(advance(&target, &load).await);
+    service.hides_jobs(true);
+    waits(advance(&target, &load).await);
+    assert_eq!((service.counts(), service.jobs().len()), ((2, 0), 1));
+    service.hides_jobs(false);
+    fills(&load, 0, 3, 2).await;
+    service.ends("JOB_STATE_DONE");
+    assert!(advance(&target, &load).await.unwrap().is_ready());
+}
+
 #[tokio::test]
 async fn a_launch_that_is_refused_says_what_to_set() {
     for (status, kind) in [(403, Kind::Denied), (404, Kind::NotFound), (400, Kind::Invalid)] {
         let (recorder, service) = (recorder(), Service::default());
         let target = service.serve(&recorder, |_| {}).await;
         let load = handed_over(Truncate).await;
-        service.0.lock().unwrap().refuses = Some(status);
+        service.refuses(status);
         let error = advance(&target, &load).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error:?}");
         assert!(error.chain().contains("no template") && error.remedy().is_some(), "{error:?}");
@@ -294,7 +203,7 @@ async fn a_job_that_takes_too_long_or_that_nobody_needs_is_cancelled() {
     assert_eq!(service.counts(), (1, 1));
 
     let load = handed_over(Truncate).await;
-    service.0.lock().unwrap().jobs.clear();
+    service.forgets();
     waits(advance(&target, &load).await);
     target.abandon(&load).await.unwrap();
     assert_eq!(service.counts(), (2, 2));
@@ -379,8 +288,7 @@ async fn a_staging_table_that_is_gone_is_filled_by_another_job() {
 
 #[tokio::test]
 async fn a_plan_says_what_dataflow_takes_and_where_there_is_none() {
-    let mut table =
-        planned(Truncate, &[ID, ("at", sluice_contracts::documents::TargetType::Timestamp)]);
+    let mut table = planned(Truncate, &[ID, ("at", TargetType::Timestamp)]);
     (table.write.dedup, table.bytes) = (Some(newest()), 1 << 40);
     let workers = DataflowSize::Huge.workers(true);
     let recorder = Recorder::default();

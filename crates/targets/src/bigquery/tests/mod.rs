@@ -6,6 +6,7 @@ mod claims;
 mod cost;
 mod crashes;
 mod dataflow;
+mod dataflow_service;
 mod dedup;
 mod discovery;
 mod endings;
