@@ -185,12 +185,23 @@ async fn commit(store: &RunStore, manifest: &Manifest, targets: &Targets) -> Res
         }
     };
     let of = count(manifest.tables.len() as u64, "table");
-    let outcome = shown(|| format!("loading: {} of {of}", view.settled()), committing).await?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let outcome = tokio::select! {
+        outcome = shown(|| format!("loading: {} of {of}", view.settled()), committing) => outcome?,
+        _ = interrupt.recv() => return Err(stopped_loading()),
+        _ = terminate.recv() => return Err(stopped_loading()),
+    };
     if outcome.is_whole() {
         sluice_loader::delete_parts(store, &BTreeSet::new()).await;
         sweep(store);
     }
     Ok(outcome)
+}
+
+/// Why a load ends that a person has stopped. What the target was asked for goes on by itself.
+fn stopped_loading() -> Error {
+    Error::transient("interrupted while the rows were loaded: what the target has begun goes on")
 }
 
 /// Removes the unfinished parts that killed tasks left in a bucket that is a folder. They are not

@@ -69,13 +69,16 @@ fn difference_of(asked: &TableJob, planned: &Table) -> Option<&'static str> {
     let (key, planned_key) = (&asked.write.key, &planned.write.key);
     let same_key = key.len() == planned_key.len()
         && key.iter().zip(planned_key).all(|(one, other)| one.eq_ignore_ascii_case(other));
+    let spelled = |asked: &TableJob| {
+        asked.write.dedup.as_ref().map(|dedup| dedup.spelled_as(&planned.columns))
+    };
     match () {
         () if asked.target != planned.target => Some("target"),
         () if asked.filter != planned.filter => Some("condition"),
         () if asked.write.disposition != planned.write.disposition => Some("write disposition"),
         () if !asked.write.key.is_empty() && !same_key => Some("key"),
         () if asked.write.order_by != planned.write.order_by => Some("`order_by`"),
-        () if asked.write.dedup != planned.write.dedup => Some("`dedup`"),
+        () if spelled(asked) != planned.write.dedup => Some("`dedup`"),
         () if !same_columns => Some("choice of columns"),
         () => None,
     }

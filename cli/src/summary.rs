@@ -207,7 +207,7 @@ impl TableReport {
             write_disposition: Some(table.write.disposition.name()),
             strategy: Some(table.strategy.clone()),
             rows: match commit {
-                Some(commit) if is_native => commit.rows,
+                Some(commit) if is_native || commit.dropped.is_some() => commit.rows,
                 _ => receipts.iter().map(|receipt| receipt.rows).sum(),
             },
             is_native,

@@ -22,8 +22,8 @@ const WITH_TASKS: &str = "every row leaves the source and comes back by way of t
 /// and BigQuery promise neither.
 const START_AND_LOAD: f64 = 30.0;
 /// What is lost where Dataflow brings the rows of the parts.
-const WITH_DATAFLOW: &str = "a query does the same in less time, and for less, as long as it ends within its \
-                             6 hours";
+const WITH_DATAFLOW: &str = "what BigQuery does by itself in less time, and for less: it is for a `dedup` whose \
+                             query would not end within 6 hours";
 
 /// Chooses the engine of a planned table, or holds the job's own choice against what can be done.
 /// The table has its native query, if the source has one.
@@ -102,17 +102,17 @@ fn too_large(job: &Job, table: &Table, terms: &DataflowTerms) -> Option<String> 
     table.write.dedup.as_ref()?;
     let above_rows = job.dataflow.above_rows.or(terms.above_rows);
     let above_bytes = job.dataflow.above_bytes.unwrap_or(terms.above_bytes);
-    let (has, most) = match above_rows {
+    let (has, setting, most) = match above_rows {
         Some(most) if table.rows > most => {
-            (format!("{} rows", thousands(table.rows)), thousands(most))
+            (format!("{} rows", thousands(table.rows)), "above_rows", thousands(most))
         }
         _ if table.bytes > above_bytes => {
-            (format!("{} bytes", thousands(table.bytes)), thousands(above_bytes))
+            (format!("{} bytes", thousands(table.bytes)), "above_bytes", thousands(above_bytes))
         }
         _ => return None,
     };
     Some(format!(
-        "Dataflow keeps one row of each key: the table has {has}, and a query takes at most {most}"
+        "Dataflow keeps one row of each key: the table has {has}, and `dataflow.{setting}` is {most}"
     ))
 }
 

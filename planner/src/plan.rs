@@ -280,6 +280,7 @@ fn write(table: &TableJob, description: &Description) -> Result<TableWrite> {
     let mut write = table.write.clone();
     write.new_table.description =
         write.new_table.description.or_else(|| description.comment.clone());
+    write.dedup = write.dedup.map(|dedup| dedup.spelled_as(&description.columns));
     if write.disposition == WriteDisposition::Merge && write.key.is_empty() {
         write.key = primary_key(table, description)?;
     }

@@ -82,7 +82,8 @@ async fn a_plan_hands_over_what_is_too_large_for_a_query() {
     assert_eq!(chosen, "dataflow");
     assert_eq!(
         reason,
-        "Dataflow keeps one row of each key: the table has 3,000 rows, and a query takes at most 2,999"
+        "Dataflow keeps one row of each key: the table has 3,000 rows, and `dataflow.above_rows` is \
+         2,999"
     );
     let small = json!({"machine_type": "n1-standard-2", "workers": 2, "max_workers": 10});
     assert_eq!(workers, small);

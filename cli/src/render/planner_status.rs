@@ -141,7 +141,7 @@ fn write_told(text: &mut String, status: &PlannerStatus) -> std::fmt::Result {
         if !table.invalid.is_empty() {
             writeln!(text, "    {}", invalid(&table.invalid))?;
         }
-        if let Some(rows) = table.dropped {
+        if let Some(rows) = table.dropped.filter(|dropped| dropped.rows > 0) {
             writeln!(text, "    {}", dropped(rows))?;
         }
         if let Some(failure) = &table.failure {

@@ -65,7 +65,7 @@ fn write_table(text: &mut String, table: &TableReport) -> std::fmt::Result {
     if !table.invalid.is_empty() {
         writeln!(text, "  {}", invalid(&table.invalid))?;
     }
-    if let Some(rows) = table.dropped {
+    if let Some(rows) = table.dropped.filter(|dropped| dropped.rows > 0) {
         writeln!(text, "  {}", dropped(rows))?;
     }
     Ok(())
@@ -97,7 +97,7 @@ fn write_tables(text: &mut String, tables: &[TableReport]) -> std::fmt::Result {
         if !table.invalid.is_empty() {
             writeln!(text, "    {}", invalid(&table.invalid))?;
         }
-        if let Some(rows) = table.dropped {
+        if let Some(rows) = table.dropped.filter(|dropped| dropped.rows > 0) {
             writeln!(text, "    {}", dropped(rows))?;
         }
     }

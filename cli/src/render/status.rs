@@ -93,7 +93,7 @@ fn write_table(text: &mut String, table: &TableReport) -> std::fmt::Result {
     if !table.invalid.is_empty() {
         writeln!(text, "    {}", invalid(&table.invalid))?;
     }
-    if let Some(rows) = table.dropped {
+    if let Some(rows) = table.dropped.filter(|dropped| dropped.rows > 0) {
         writeln!(text, "    {}", dropped(rows))?;
     }
     if let Some(error) = &table.error {

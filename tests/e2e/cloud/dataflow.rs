@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sluice_contracts::Kind;
-use sluice_contracts::documents::{Dropped, EventName, RunEvent};
+use sluice_contracts::documents::{Dropped, EventName, RunEvent, RunId};
 use sluice_tests::cloud::Trouble;
 use sluice_tests::cloud::bigquery::Warehouse;
 use sluice_tests::cloud::clients::Gcloud;
@@ -120,6 +120,19 @@ async fn a_launch_that_is_refused_or_not_answered_leads_to_one_job() {
     counted(troubles.len(), "launches of Dataflow that went wrong");
 }
 
+/// Lets a job start while a part is not in the bucket, and waits for its end.
+async fn without_a_part(world: &World, run: RunId, id: &str) {
+    let parts = world.run_folder(run).join("parts");
+    let mut parts = std::fs::read_dir(parts).expect("parts").map(|part| part.expect("one").path());
+    let part = parts.find(|path| path.extension().is_some_and(|it| it == "parquet"));
+    let part = part.expect("a part");
+    let away = world.storage.folder().join("away");
+    std::fs::rename(&part, &away).expect("the part can be moved");
+    dataflow(world).let_start(true);
+    assert_eq!(dataflow(world).ended(id).await.state, State::Failed);
+    std::fs::rename(&away, &part).expect("it can be moved back");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_does_not_end_well_fails_the_run_and_another_load_launches_another() {
     let Some(shop) = shop().await else { return };
@@ -129,16 +142,19 @@ async fn a_job_that_does_not_end_well_fails_the_run_and_another_load_launches_an
     for (state, said) in [
         (State::Cancelled, "was cancelled"),
         (State::Drained, "was drained, so that rows may be missing"),
-        (State::Failed, "failed"),
+        // The pipeline's own words.
+        (State::Failed, "read `gs://lake/etl/runs/"),
     ] {
         dataflow(world).let_start(false);
         let run = world.ask(&request()).await;
         jobs += 1;
         let id = job(world, jobs).await;
-        if state == State::Cancelled {
-            gcloud.dataflow(dataflow(world), &["jobs", "cancel", &id]).await.succeeded();
-        } else {
-            dataflow(world).end(&id, state).await;
+        match state {
+            State::Cancelled => {
+                gcloud.dataflow(dataflow(world), &["jobs", "cancel", &id]).await.succeeded();
+            }
+            State::Failed => without_a_part(world, run, &id).await,
+            _ => _ = dataflow(world).end(&id, state).await,
         }
         let event = world.ended(run).await;
         dataflow(world).let_start(true);

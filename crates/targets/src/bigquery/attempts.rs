@@ -75,7 +75,7 @@ pub(super) enum AttemptState<Done> {
 /// A job that ended as it should.
 #[derive(Debug)]
 pub(super) struct DoneJob {
-    pub(super) name: JobName,
+    name: JobName,
     pub(super) report: JobReport,
 }
 

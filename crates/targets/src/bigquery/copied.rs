@@ -1,6 +1,7 @@
 //! A table beside the copy of another one, which is to have what the table has.
 
 use serde_json::{Map, Value, json};
+use sluice_contracts::Error;
 use sluice_contracts::documents::Column;
 
 use super::existing::ExistingTable;
@@ -42,9 +43,28 @@ impl ExistingTable {
         change
     }
 
+    /// Whether its partitions are deleted at some age.
+    pub(super) fn partitions_expire(&self) -> bool {
+        let layout = self.layout();
+        layout.get("timePartitioning").is_some_and(|time| time.get("expirationMs").is_some())
+    }
+
     /// A STRUCT of a job whose fields it has in another order.
     pub(super) fn reordered<'c>(&self, columns: &'c [Column]) -> Option<&'c Column> {
         schema::reordered(self.fields(), columns)
+    }
+
+    /// What stands against a statement that writes these columns: it would give the fields of a STRUCT
+    /// each other's values.
+    pub(super) fn refused_order_of_fields(&self, columns: &[Column]) -> Option<Error> {
+        let column = &self.reordered(columns)?.name;
+        let what = format!(
+            "the table has the fields of `{column}` in another order, and a statement matches them by \
+             their places"
+        );
+        Some(Error::data(what).hint(format!(
+            "read the fields in the table's order by a `source.query`, or leave `{column}` out"
+        )))
     }
 
     /// Its own schema, with the descriptions that a job's columns have.

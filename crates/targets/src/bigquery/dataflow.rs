@@ -12,7 +12,7 @@
 
 use std::task::Poll;
 
-use chrono::{TimeDelta, Utc};
+use chrono::Utc;
 use serde_json::Value;
 use sluice_contracts::documents::{
     DataflowAttempt, DataflowLaunch, DataflowOrder, DataflowResult, DataflowWorkers, Dropped,
@@ -31,7 +31,6 @@ use super::job;
 use super::load::TableLoad;
 use super::parts;
 use super::path::LoadPath;
-use super::staging::KEPT;
 use crate::target::{DataflowAnswer, DataflowTerms};
 
 /// Most characters of a message of a job that are shown.
@@ -113,29 +112,31 @@ impl TableLoad {
         existing: Option<&ExistingTable>,
     ) -> Result<Poll<()>> {
         let dataflow = self.require_dataflow()?;
+        let staging = self.described(path, &self.staging(0), existing);
+        if self.load.parts.is_empty() {
+            self.client.create_table(&self.staging(0), &staging).await?;
+            return Ok(Poll::Ready(()));
+        }
         let store = self.run_store();
         let attempt = match store.newest_dataflow_launch(self.first_attempt()).await? {
             None => self.first_attempt(),
             Some((attempt, launch)) => match self.look_at(&dataflow, attempt, &launch).await? {
                 Seen::AtWork => return Ok(Poll::Pending),
-                Seen::NotLaunched => return self.launch(&dataflow, attempt, workers).await,
+                Seen::NotLaunched => {
+                    return self.launch(&dataflow, attempt, workers, &staging).await;
+                }
                 Seen::Filled(result) => return self.take_over(result).await.map(Poll::Ready),
                 Seen::OfEarlierTry => DataflowAttempt { number: attempt.number + 1, ..attempt },
             },
         };
         parts::require_whole(&self.load).await?;
-        let mut table = self.described(path, &self.staging(0), existing);
-        // The job may take as long as it is allowed to.
-        let longest = TimeDelta::from_std(dataflow.settings().deadline).unwrap_or(KEPT);
-        let end = (Utc::now() + KEPT + longest).timestamp_millis();
-        table["expirationTime"] = end.to_string().into();
-        self.client.create_table(&self.staging(0), &table).await?;
         let order = self.order(&store, attempt, job::filled_schema(&self.load, path, existing))?;
         store.create_dataflow_order(attempt, &order).await?;
         let launch =
             DataflowLaunch { version: DataflowLaunch::VERSION, job: order.job, at: Utc::now() };
+        // Before the table is made: one that an earlier job has filled is not taken for this one's.
         match store.create_dataflow_launch(attempt, &launch).await? {
-            Created::First => self.launch(&dataflow, attempt, workers).await,
+            Created::First => self.launch(&dataflow, attempt, workers, &staging).await,
             Created::Lost => Ok(Poll::Pending),
         }
     }
@@ -163,9 +164,22 @@ impl TableLoad {
             let waits = age < dataflow.settings().grace && !is_of_earlier_try;
             return Ok(if waits { Seen::AtWork } else { Seen::NotLaunched });
         };
+        let is_late = age > dataflow.settings().deadline;
         match job.state {
-            DataflowState::AtWork if age > dataflow.settings().deadline => {
-                dataflow.cancel(&job).await?;
+            DataflowState::AtWork => {
+                // The answer to the cancelling says little: the state tells when it has ended.
+                if is_late {
+                    dataflow.cancel(&job).await?;
+                }
+                Ok(Seen::AtWork)
+            }
+            _ if is_of_earlier_try => Ok(Seen::OfEarlierTry),
+            // It has written its result before it was done, and after we looked for it.
+            DataflowState::Done => match self.run_store().dataflow_result(attempt).await? {
+                Some(_) => Ok(Seen::AtWork),
+                None => Err(self.failed(&launch.job, "is done, and has written no `result.json`")),
+            },
+            DataflowState::Cancelled if is_late => {
                 let minutes = dataflow.settings().deadline.as_secs() / 60;
                 let what = format!("took longer than {minutes} minutes, and was cancelled");
                 Err(self.failed(&launch.job, &what).hint(
@@ -173,13 +187,6 @@ impl TableLoad {
                      `dataflow.size` in the job file makes it faster",
                 ))
             }
-            DataflowState::AtWork => Ok(Seen::AtWork),
-            _ if is_of_earlier_try => Ok(Seen::OfEarlierTry),
-            // It has written its result before it was done, and after we looked for it.
-            DataflowState::Done => match self.run_store().dataflow_result(attempt).await? {
-                Some(_) => Ok(Seen::AtWork),
-                None => Err(self.failed(&launch.job, "is done, and has written no `result.json`")),
-            },
             ended => {
                 let what = ended.in_words();
                 Err(self.failed(&launch.job, what).because(self.messages(dataflow, &job).await?))
@@ -187,12 +194,14 @@ impl TableLoad {
         }
     }
 
-    /// What a job says of its failure: the last line of its first message, which is the error itself.
+    /// What a job says of its failure: its first message ends with the error itself, and perhaps with a
+    /// hint, which is not for the reader of this error.
     async fn messages(&self, dataflow: &Dataflow, job: &DataflowJob) -> Result<String> {
         let errors = dataflow.errors(job).await?;
         let line = |text: &String| {
-            let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-            lines.next_back().map(|line| line.chars().take(SHOWN).collect::<String>())
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            let mut lines = lines.take_while(|line| !line.starts_with("hint:")).collect::<Vec<_>>();
+            lines.pop().map(|line| line.chars().take(SHOWN).collect::<String>())
         };
         let said = errors.iter().find_map(line).unwrap_or_else(|| "it says no reason".to_owned());
         Ok(format!("{said} (all messages: {})", job.page))
@@ -203,7 +212,9 @@ impl TableLoad {
         dataflow: &Dataflow,
         attempt: DataflowAttempt,
         workers: &DataflowWorkers,
+        staging: &Value,
     ) -> Result<Poll<()>> {
+        self.client.create_table(&self.staging(0), staging).await?;
         let (store, run) = (self.run_store(), self.load.run.to_string());
         let name = attempt.job_name(self.load.run);
         let launched = dataflow
@@ -244,7 +255,7 @@ impl TableLoad {
             parts: parts::uris(load, &load.parts)?,
             rows: load.rows,
             bytes: load.parts.iter().map(|part| part.bytes).sum(),
-            dedup: load.dedup.clone(),
+            dedup: load.dedup.as_ref().map(|dedup| dedup.spelled_as(&load.columns)),
             staging: StagingTable {
                 project: staging.project,
                 dataset: staging.dataset,

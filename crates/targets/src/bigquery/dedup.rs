@@ -13,7 +13,7 @@
 
 use std::task::Poll;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sluice_contracts::documents::{Column, Dedup, Dropped, EngineEstimate, Table};
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
@@ -41,15 +41,16 @@ impl TableLoad {
         if self.bring_all(LoadPath::Statement, existing).await?.is_pending() {
             return Ok(Poll::Pending);
         }
-        let (all, kept) = (self.brought_tables()?, self.staging(0));
-        let table = self.described(path, &kept, existing);
-        self.client.create_table(&kept, &table).await?;
+        let (all, kept, ties) = (self.brought_tables()?, self.staging(0), self.ties());
         let newest = choose(dedup, &self.load.columns, &all);
         let newest = statement::insert_rows(&kept, &self.load.columns, &newest);
+        let counted = count_ties(dedup, &all, &ties);
         // Both are at work at the same time.
-        let chosen = self.carry_out(&self.choosing(), &newest).await?;
-        let counted = self.carry_out(&self.counting(), &count_ties(dedup, &all)).await?;
-        let (Poll::Ready(chosen), Poll::Ready(counted)) = (chosen, counted) else {
+        let described = || self.described(path, &kept, existing);
+        let chosen = self.carry_out(&self.choosing(), &kept, newest, described).await?;
+        let empty = || self.table_of_ties();
+        let counted = self.carry_out(&self.counting(), &ties, counted, empty).await?;
+        let (Poll::Ready(chosen), Poll::Ready(_)) = (chosen, counted) else {
             return Ok(Poll::Pending);
         };
         let filled = ExistingTable::find(&self.client, &kept).await?;
@@ -66,7 +67,9 @@ impl TableLoad {
             ))
             .hint("nothing of the table was made visible; start the run again"));
         }
-        let ties = self.client.value_of(&counted.name).await?;
+        let counted = format!("SELECT CAST(MAX(`ties`) AS STRING) FROM {}", ties.quoted());
+        let (project, location) = (&self.id.project, Some(self.location.as_str()));
+        let ties = self.client.single_value(project, location, &counted).await?;
         let ties =
             ties.parse().map_err(|_| Error::bug("count the keys with a tie: it is no number"))?;
         self.load.dropped = Some(Dropped { rows: read - rows, ties });
@@ -79,10 +82,21 @@ impl TableLoad {
         self.query("newest", self.staging(0))
     }
 
-    /// The attempts at counting the keys whose newest row is not known. BigQuery keeps the result of a
-    /// query for a day, as long as the staging tables exist.
-    fn counting(&self) -> Attempts<'_> {
-        self.query("ties", self.brought(0))
+    /// The attempts at counting the keys whose newest row is not known.
+    pub(super) fn counting(&self) -> Attempts<'_> {
+        self.query("ties", self.ties())
+    }
+
+    /// The table with their number. BigQuery keeps the result of a query for a day alone, so it has a
+    /// table as the rows have.
+    pub(super) fn ties(&self) -> TableId {
+        let staging = self.staging(0);
+        staging.beside(format!("{}_ties", staging.table))
+    }
+
+    fn table_of_ties(&self) -> Value {
+        let fields = json!([{"name": "ties", "type": "INT64", "mode": "NULLABLE"}]);
+        self.staging_table(&self.ties(), json!({"fields": fields}), None)
     }
 
     fn query(&self, kind: &str, staging: TableId) -> Attempts<'_> {
@@ -90,13 +104,21 @@ impl TableLoad {
         Attempts::query(&self.client, &self.id, &self.location, owner, (kind, staging))
     }
 
-    /// Carries a query out once.
-    async fn carry_out(&self, attempts: &Attempts<'_>, query: &str) -> Result<Poll<DoneJob>> {
+    /// Carries a query out once that fills a table. Whether one has filled it is asked before the table
+    /// is made: the rows of an earlier one may be gone with their table.
+    async fn carry_out(
+        &self,
+        attempts: &Attempts<'_>,
+        into: &TableId,
+        query: String,
+        table: impl FnOnce() -> Value,
+    ) -> Result<Poll<DoneJob>> {
         let free = match attempts.look_for_job().await.map_err(|failed| failed.error)? {
             AttemptState::Free(free) => free,
             AttemptState::Running => return Ok(Poll::Pending),
             AttemptState::Done(job) => return Ok(Poll::Ready(job)),
         };
+        self.client.create_table(into, &table()).await?;
         let configuration = json!({"query": query, "useLegacySql": false});
         let started = attempts.start_job(free, "query", &configuration).await;
         started.map_err(|failed| failed.error)
@@ -114,16 +136,17 @@ fn choose(dedup: &Dedup, columns: &[Column], all: &[TableId]) -> String {
     )
 }
 
-/// How many keys have several rows with the greatest value in the order column. It reads the key and
-/// that column alone.
-fn count_ties(dedup: &Dedup, all: &[TableId]) -> String {
+/// Counts the keys that have several rows with the greatest value in the order column. It reads the key
+/// and that column alone.
+fn count_ties(dedup: &Dedup, all: &[TableId], into: &TableId) -> String {
     let (key, order) = (key_of(dedup), quoted(&dedup.order));
     let is_key = dedup.keys.iter().any(|name| name.eq_ignore_ascii_case(&dedup.order));
     let rows = rows_of(&if is_key { key.clone() } else { format!("{key}, {order}") }, all);
     format!(
-        "SELECT CAST(COUNT(*) AS STRING) FROM (SELECT 1 FROM (SELECT * FROM ({rows}) WHERE TRUE \
+        "INSERT INTO {} (`ties`) SELECT COUNT(*) FROM (SELECT 1 FROM (SELECT * FROM ({rows}) WHERE TRUE \
          QUALIFY RANK() OVER (PARTITION BY {key} ORDER BY {order} DESC) = 1) \
-         GROUP BY {key} HAVING COUNT(*) > 1)"
+         GROUP BY {key} HAVING COUNT(*) > 1)",
+        into.quoted()
     )
 }
 
@@ -152,8 +175,9 @@ pub(super) fn estimate(table: &Table) -> EngineEstimate {
 }
 
 /// What stands against keeping one row of each key: all of it at once.
-pub(super) fn refusals(wanted: &Wanted<'_>) -> Vec<Error> {
+pub(super) fn refusals(wanted: &Wanted<'_>, existing: Option<&ExistingTable>) -> Vec<Error> {
     let Some(dedup) = wanted.dedup else { return Vec::new() };
     let keys = dedup.keys.iter().filter_map(|name| refused_key(wanted, "dedup.keys", name));
-    keys.chain(refused_order(wanted, "dedup.order", &dedup.order)).collect()
+    let reordered = existing.and_then(|table| table.refused_order_of_fields(wanted.columns));
+    keys.chain(refused_order(wanted, "dedup.order", &dedup.order)).chain(reordered).collect()
 }

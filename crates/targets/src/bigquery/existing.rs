@@ -56,7 +56,7 @@ impl ExistingTable {
         let found = Self::find(client, id).await?;
         let table = found.as_ref().filter(|table| table.require_table().is_ok());
         refusals.extend(merge::refusals(wanted, table));
-        refusals.extend(dedup::refusals(wanted));
+        refusals.extend(dedup::refusals(wanted, table));
         match &found {
             None => drop(client.location(id).await?),
             Some(table) => match table.require_table() {

@@ -165,6 +165,9 @@ pub(super) fn statement(
     write: Write,
     staging: &[TableId],
 ) -> Result<Value> {
+    if let Some(refused) = existing.and_then(|table| table.refused_order_of_fields(&load.columns)) {
+        return Err(refused);
+    }
     if let Some(existing) = existing
         && write != Write::Replace
     {

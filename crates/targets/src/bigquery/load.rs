@@ -3,6 +3,7 @@
 use std::task::Poll;
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use serde_json::Value;
 use sluice_contracts::documents::{Dropped, RunId};
 use sluice_contracts::job::WriteDisposition;
@@ -113,7 +114,13 @@ impl TableLoad {
         let id = address::parse(&load.target)?;
         let location = target.client.location(&id).await?;
         let (client, dataflow) = (target.client.clone(), target.dataflow.clone());
-        Ok(Self { client, dataflow, load: load.clone(), id, location, next: Next::Wait })
+        let mut load = load.clone();
+        if let Some(dataflow) = dataflow.as_ref().filter(|_| load.dataflow.is_some()) {
+            // What follows a job that has taken long is tried as long as what follows none.
+            let longest = TimeDelta::from_std(dataflow.settings().deadline).unwrap_or_default();
+            load.give_up = load.give_up.checked_add_signed(longest).unwrap_or(load.give_up);
+        }
+        Ok(Self { client, dataflow, load, id, location, next: Next::Wait })
     }
 
     /// Everything but the last step.
@@ -176,7 +183,7 @@ impl TableLoad {
         if existing.is_some() && self.adds_nothing() {
             return Ok(Poll::Ready(Way::Nothing));
         }
-        let path = self.path(existing.is_some()).await?;
+        let path = self.path(existing.as_ref()).await?;
         match path {
             LoadPath::Direct => Ok(Poll::Ready(Way::Direct(existing))),
             path => {

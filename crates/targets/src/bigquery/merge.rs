@@ -201,6 +201,7 @@ pub(super) fn refusals(wanted: &Wanted<'_>, existing: Option<&ExistingTable>) ->
                 .extend(wanted.order_by.and_then(|name| refused_order(wanted, "order_by", name)));
             match existing {
                 Some(existing) => {
+                    refusals.extend(existing.refused_order_of_fields(wanted.columns));
                     let lacks = |name: &&String| !existing.has_column(name);
                     refusals.extend(wanted.key.iter().filter(lacks).map(|name| new_key(name)));
                     refusals.extend(refused_filter(wanted, existing));
@@ -211,7 +212,8 @@ pub(super) fn refusals(wanted: &Wanted<'_>, existing: Option<&ExistingTable>) ->
         }
         WriteDisposition::ReplacePartitions => {
             let ranges = existing.and_then(refused_ranges);
-            refused_partitions(wanted, existing).into_iter().chain(ranges).collect()
+            let fields = existing.and_then(|table| table.refused_order_of_fields(wanted.columns));
+            refused_partitions(wanted, existing).into_iter().chain(ranges).chain(fields).collect()
         }
         _ => Vec::new(),
     }

@@ -127,10 +127,15 @@ impl BigQueryTarget {
     }
 
     /// Whether a table of a run is loaded already.
-    async fn is_loaded(&self, run: RunId, table: &Table, visibility: Visibility) -> Result<bool> {
-        let id = address::parse(&table.target)?;
+    async fn is_loaded(
+        &self,
+        run: RunId,
+        (target, index): (&str, u32),
+        visibility: Visibility,
+    ) -> Result<bool> {
+        let id = address::parse(target)?;
         let location = self.client.location(&id).await?;
-        let owner = Owner { run, table: table.index, generation: 0, visibility, loads: &[] };
+        let owner = Owner { run, table: index, generation: 0, visibility, loads: &[] };
         let attempts = Attempts::visible(&self.client, &id, &location, owner);
         Ok(matches!(attempts.look().await?, AttemptState::Done(_)))
     }
@@ -178,7 +183,12 @@ impl Target for BigQueryTarget {
             }),
             // The refusal may be due to what the run itself has loaded, such as rows in a table
             // that had to be empty.
-            Err(_) if matches!(self.is_loaded(run, table, visibility).await, Ok(true)) => {
+            Err(_)
+                if matches!(
+                    self.is_loaded(run, (&table.target, table.index), visibility).await,
+                    Ok(true)
+                ) =>
+            {
                 Ok(Admitted::default())
             }
             Err(error) => Err(error.during(format!("load into `{}`", table.target))),
@@ -209,7 +219,20 @@ impl Target for BigQueryTarget {
 
     async fn prepare(&self, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {
         let prepared = TableLoad::prepare(self, load).await;
-        prepared.map_err(|error| load::during(load, error))
+        let Err(error) = prepared else { return prepared };
+        let staged = load.dedup.is_some() || load.dataflow.is_some();
+        if staged && !error.is_transient() {
+            // Another loader may have made the rows visible meanwhile, and deleted what this one needed.
+            let visible =
+                self.is_loaded(load.run, (&load.target, load.table), load.visibility).await;
+            if matches!(visible, Ok(true)) {
+                return Ok(Poll::Pending);
+            }
+            if let Err(error) = self.abandon(load).await {
+                tracing::warn!(run = %load.run, "a job of Dataflow goes on: {}", error.chain());
+            }
+        }
+        Err(load::during(load, error))
     }
 
     async fn abandon(&self, load: &Load) -> Result<()> {
@@ -249,6 +272,15 @@ fn warnings(table: &Table, existing: Option<&ExistingTable>) -> Vec<String> {
         ));
     }
     warnings.extend(document_warning(table));
+    let copied = table.native.as_ref().is_some_and(|native| !native.copied.is_empty());
+    if copied && table.write.dedup.is_some() && existing.is_none() {
+        warnings.push(
+            "`dedup` chooses rows by a query, so the table has neither the partitions and clusters of \
+             its source nor its policy tags, which hide columns: make the table with them before, or \
+             write `partition_by` and `cluster_by`"
+                .to_owned(),
+        );
+    }
     match existing {
         Some(existing) => warnings.extend(existing.warnings(&Wanted::from(table))),
         None => warnings.extend(layout::warnings_of_new(&table.write.new_table)),

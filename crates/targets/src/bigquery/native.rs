@@ -9,9 +9,9 @@
 
 use std::task::Poll;
 
-use chrono::Utc;
+use chrono::{Duration, Utc};
 use serde_json::{Map, Value, json};
-use sluice_contracts::documents::{EngineEstimate, Native, NewTable, Table};
+use sluice_contracts::documents::{EngineEstimate, Native, NewTable, PartitionBy, Table};
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
 use sluice_runtime::google::bigquery::{BigQueryClient, TableId, price};
@@ -23,7 +23,6 @@ use super::job;
 use super::layout;
 use super::load::TableLoad;
 use super::path::{LoadPath, Shape};
-use super::staging::KEPT;
 use super::statement;
 use crate::target::{Load, NativeAnswer, Visibility};
 
@@ -157,13 +156,22 @@ fn table_id(name: &str) -> Result<TableId> {
 
 impl TableLoad {
     /// How the load becomes visible.
-    pub(super) async fn path(&self, exists: bool) -> Result<LoadPath> {
+    pub(super) async fn path(&self, existing: Option<&ExistingTable>) -> Result<LoadPath> {
         let shape = Shape::from(&self.load);
-        let Load { native, dedup, dataflow, .. } = &self.load;
-        if native.is_some() || dedup.is_some() || dataflow.is_some() {
-            return guarded(&self.client, &self.id, &shape, exists).await;
+        let Load { native, dedup, dataflow, new_table, .. } = &self.load;
+        if native.is_none() && dedup.is_none() && dataflow.is_none() {
+            return Ok(LoadPath::of(&shape, existing.is_some()));
         }
-        Ok(LoadPath::of(&shape, exists))
+        let path = guarded(&self.client, &self.id, &shape, existing.is_some()).await?;
+        // A staging table that is laid out like the target would lose rows before they are counted.
+        let expires = match existing {
+            Some(existing) => existing.partitions_expire(),
+            None => matches!(
+                new_table.partition_by,
+                Some(PartitionBy::Time { expiration: Some(_), .. })
+            ),
+        };
+        Ok(if path == LoadPath::Copy && expires { LoadPath::Statement } else { path })
     }
 
     /// Fills the staging table with the rows of the native query, and counts them. It changes nothing
@@ -234,7 +242,7 @@ impl TableLoad {
         };
         let staging = self.brought(0);
         let (kind, configuration) = match taking {
-            Taking::Copy => ("copy", copy(native, &staging, existing)?),
+            Taking::Copy => ("copy", copy(native, &staging, existing, self.kept())?),
             Taking::Query => {
                 let table = self.described(path, &staging, existing);
                 self.client.create_table(&staging, &table).await?;
@@ -284,6 +292,9 @@ impl TableLoad {
             None => {
                 labels.insert(super::staging::FIRST.to_owned(), "true".into());
                 let mut change = layout::properties_of_new(&self.load.new_table);
+                if path == LoadPath::Statement {
+                    change.extend(copy.without_filter());
+                }
                 change.insert("schema".to_owned(), copy.described(&self.load.columns));
                 change
             }
@@ -295,7 +306,12 @@ impl TableLoad {
 
 /// The configuration of the copy of whole tables, as they were at the moment of the plan.
 /// <https://cloud.google.com/bigquery/docs/access-historical-data#restore-a-table>
-fn copy(native: &Native, into: &TableId, existing: Option<&ExistingTable>) -> Result<Value> {
+fn copy(
+    native: &Native,
+    into: &TableId,
+    existing: Option<&ExistingTable>,
+    kept: Duration,
+) -> Result<Value> {
     let Some(at) = native.at else {
         return Err(Error::data("copy a table: the plan pins no moment"));
     };
@@ -305,7 +321,7 @@ fn copy(native: &Native, into: &TableId, existing: Option<&ExistingTable>) -> Re
         let table = format!("{}@{}", id.table, at.timestamp_millis());
         sources.push(json!(id.beside(table).reference()));
     }
-    let expiration = job::as_copies_have_it(Utc::now() + KEPT);
+    let expiration = job::as_copies_have_it(Utc::now() + kept);
     let mut configuration = json!({
         "sourceTables": sources,
         "destinationTable": into.reference(),

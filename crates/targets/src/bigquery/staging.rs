@@ -24,8 +24,8 @@ use super::path::{LoadPath, staged_columns, stages};
 use super::schema::SchemaMatch;
 use sluice_runtime::google::bigquery::TableId;
 
-/// How long a staging table exists if no loader comes back to it.
-pub(super) const KEPT: Duration = Duration::days(1);
+/// How long a staging table exists at least if no loader comes back to it.
+const KEPT: Duration = Duration::days(1);
 
 /// Label of the staging tables of a load that makes its target.
 pub(super) const FIRST: &str = "sluice_first";
@@ -158,15 +158,7 @@ impl TableLoad {
         existing: Option<&ExistingTable>,
     ) -> Value {
         let columns = &self.load.columns;
-        let expiration = (Utc::now() + KEPT).timestamp_millis().to_string();
-        let mut table = Map::from_iter([
-            ("tableReference".to_owned(), json!(staging.reference())),
-            ("expirationTime".to_owned(), expiration.into()),
-            ("labels".to_owned(), json!({"sluice_run": self.load.run.to_string()})),
-        ]);
-        if let Some(key) = existing.and_then(ExistingTable::encryption) {
-            table.insert("encryptionConfiguration".to_owned(), key.clone());
-        }
+        let mut table = Map::new();
         let schema = match existing {
             Some(existing) if path == LoadPath::Copy => {
                 table.extend(existing.layout());
@@ -185,14 +177,45 @@ impl TableLoad {
             _ if self.load.native.is_some() => new_schema(columns),
             _ => new_schema(&staged_columns(columns)),
         };
+        let mut described = self.staging_table(staging, schema, existing);
         if existing.is_none() {
-            table["labels"][FIRST] = "true".into();
+            described["labels"][FIRST] = "true".into();
             if path == LoadPath::Copy {
                 table.extend(layout::of_new(&self.load.new_table, &self.load.columns));
             }
         }
-        table.insert("schema".to_owned(), schema);
-        table.into()
+        for (key, value) in table {
+            described[key] = value;
+        }
+        described
+    }
+
+    /// A staging table with this schema, and the key of the target. It expires.
+    pub(super) fn staging_table(
+        &self,
+        staging: &TableId,
+        schema: Value,
+        existing: Option<&ExistingTable>,
+    ) -> Value {
+        let expiration = (Utc::now() + self.kept()).timestamp_millis().to_string();
+        let mut table = json!({
+            "tableReference": staging.reference(),
+            "expirationTime": expiration,
+            "labels": {"sluice_run": self.load.run.to_string()},
+            "schema": schema,
+        });
+        if let Some(key) = existing.and_then(ExistingTable::encryption) {
+            table["encryptionConfiguration"] = key.clone();
+        }
+        table
+    }
+
+    /// How long a staging table exists if no loader comes back to it. Where jobs of Dataflow may take
+    /// long, the tables of a run wait for each other.
+    pub(super) fn kept(&self) -> Duration {
+        let deadline = self.dataflow.as_ref().map(|dataflow| dataflow.settings().deadline);
+        let longest = deadline.and_then(|deadline| Duration::from_std(deadline).ok());
+        KEPT + longest.unwrap_or_default()
     }
 
     /// Prepares the staging tables for a copy by the job of a number. The copy takes the expiration
@@ -228,6 +251,10 @@ impl TableLoad {
                 return Ok(Poll::Pending);
             }
             self.client.delete_table(&self.staging(0)).await?;
+            if is_at_work(&self.counting()).await? {
+                return Ok(Poll::Pending);
+            }
+            self.client.delete_table(&self.ties()).await?;
         }
         for (at, staging) in self.brought_tables()?.iter().enumerate() {
             if is_at_work(&self.filling(at)).await? {
@@ -255,6 +282,7 @@ impl TableLoad {
         let mut staging = self.staging_tables()?;
         if self.chooses() {
             staging.extend(self.brought_tables()?);
+            staging.push(self.ties());
         }
         if self.load.dataflow.is_some() {
             self.run_store().delete_dataflow_files(self.load.table).await?;

@@ -71,6 +71,13 @@ pub(super) async fn against(client: &BigQueryClient, tables: &[Table]) -> Result
         if replaces_columns(client, id, table).await? {
             return Ok(Some(format!("the columns of `{}` are replaced, too", table.name)));
         }
+        let existing = ExistingTable::find(client, id).await?;
+        if existing.is_some_and(|existing| existing.reordered(&table.columns).is_some()) {
+            return Ok(Some(format!(
+                "`{}` has the fields of a STRUCT in another order",
+                table.name
+            )));
+        }
     }
     Ok(None)
 }

@@ -187,22 +187,6 @@ impl BigQueryClient {
         answer.value()
     }
 
-    /// The first column of the only row that a query found which is done.
-    ///
-    /// # Errors
-    /// `Transient` if BigQuery does not give the answer now.
-    pub async fn value_of(&self, job: &JobName) -> Result<String> {
-        let JobName { project, location, id } = job;
-        let path = format!("projects/{project}/queries/{id}?location={location}&timeoutMs=0");
-        let answer = self.answer(reqwest::Method::GET, &path, None).await?;
-        if !answer.job_complete {
-            return Err(Error::transient(format!(
-                "read the result of query `{id}`: it runs still"
-            )));
-        }
-        answer.value()
-    }
-
     async fn answer(
         &self,
         method: reqwest::Method,

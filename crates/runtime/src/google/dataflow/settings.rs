@@ -57,9 +57,9 @@ struct Variables {
     /// `SLUICE_DATAFLOW_SUBNETWORK`: `regions/R/subnetworks/S`, or its whole URL.
     sluice_dataflow_subnetwork: Option<String>,
     /// `SLUICE_DATAFLOW_ABOVE_ROWS`: rows above which a table with `dedup` goes to Dataflow.
-    sluice_dataflow_above_rows: Option<u64>,
+    sluice_dataflow_above_rows: Option<String>,
     /// `SLUICE_DATAFLOW_ABOVE_BYTES`: bytes above which it does.
-    sluice_dataflow_above_bytes: Option<u64>,
+    sluice_dataflow_above_bytes: Option<String>,
     /// `SLUICE_DATAFLOW_DEADLINE`: how long a job may take, as `24h`.
     sluice_dataflow_deadline: Option<String>,
 }
@@ -91,13 +91,28 @@ impl Variables {
             account: set(self.sluice_dataflow_account),
             subnetwork: set(self.sluice_dataflow_subnetwork),
             above: DataflowThreshold {
-                rows: self.sluice_dataflow_above_rows,
-                bytes: self.sluice_dataflow_above_bytes.unwrap_or(usual.bytes),
+                rows: number("SLUICE_DATAFLOW_ABOVE_ROWS", set(self.sluice_dataflow_above_rows))?,
+                bytes: number(
+                    "SLUICE_DATAFLOW_ABOVE_BYTES",
+                    set(self.sluice_dataflow_above_bytes),
+                )?
+                .unwrap_or(usual.bytes),
             },
             deadline,
             ..settings
         }))
     }
+}
+
+/// The whole number that a variable holds, if it is set.
+fn number(variable: &str, typed: Option<String>) -> Result<Option<u64>> {
+    let read = |typed: String| {
+        typed.parse().map_err(|_| {
+            Error::invalid(format!("read `{variable}`: `{typed}` is not a whole number"))
+                .hint("write it in digits, or leave it out")
+        })
+    };
+    typed.map(read).transpose()
 }
 
 impl DataflowSettings {
@@ -176,6 +191,7 @@ pub(super) mod tests {
             (("SLUICE_DATAFLOW_TEMPLATE", "sluice.json"), "SLUICE_DATAFLOW_TEMPLATE"),
             (("SLUICE_DATAFLOW_LOCATION", "europe-west1"), "SLUICE_DATAFLOW_LOCATION"),
             (("SLUICE_DATAFLOW_DEADLINE", "soon"), "SLUICE_DATAFLOW_DEADLINE"),
+            (("SLUICE_DATAFLOW_ABOVE_ROWS", "many"), "SLUICE_DATAFLOW_ABOVE_ROWS"),
         ] {
             let others = [TEMPLATE, LOCATION].into_iter().filter(|(name, _)| *name != wrong.0);
             let all: Vec<_> = others.chain([wrong]).collect();
@@ -183,6 +199,6 @@ pub(super) mod tests {
             assert!(error.chain().contains(said), "{}", error.chain());
             assert!(error.remedy().is_some(), "{said}");
         }
-        assert!(read(&[TEMPLATE, LOCATION, ("SLUICE_DATAFLOW_ABOVE_ROWS", "many")]).is_err());
+        assert!(read(&[TEMPLATE, LOCATION, ("SLUICE_DATAFLOW_ABOVE_ROWS", "")]).is_ok());
     }
 }

@@ -7,12 +7,13 @@ use chrono::{TimeDelta, Utc};
 use object_store::{ObjectStoreExt as _, PutPayload};
 use serde_json::Value;
 use sluice_contracts::documents::{
-    DataflowAttempt, DataflowLaunch, DataflowResult, Dropped, RunId, TargetType,
+    DataflowAttempt, DataflowLaunch, DataflowResult, Dedup, Dropped, RunId, TargetType,
 };
 use sluice_contracts::job::DataflowSize;
 use sluice_contracts::job::WriteDisposition::{self, Append, Truncate};
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Kind, Result};
+use sluice_runtime::google::dataflow::DataflowSettings;
 
 use super::check::table as planned;
 use super::dataflow_service::Service;
@@ -197,6 +198,8 @@ async fn a_job_that_takes_too_long_or_that_nobody_needs_is_cancelled() {
     let target = service.serve(&recorder, |_| {}).await;
     waits(advance(&target, &load).await);
     let hasty = service.serve(&recorder, |settings| settings.deadline = Duration::ZERO).await;
+    // The job has to end before the run does.
+    waits(advance(&hasty, &load).await);
     let error = advance(&hasty, &load).await.unwrap_err();
     assert!(error.chain().contains("took longer than 0 minutes, and was cancelled"), "{error:?}");
     assert!(error.remedy().unwrap().contains("SLUICE_DATAFLOW_DEADLINE"), "{error:?}");
@@ -239,7 +242,8 @@ async fn a_hand_over_survives_a_death_at_every_request() {
                     recorder.stands(table());
                 }
                 recorder.breaks(at, 1, breaks);
-                let target = service.serve(&recorder, |_| {}).await;
+                let now = |settings: &mut DataflowSettings| settings.grace = Duration::ZERO;
+                let target = service.serve(&recorder, now).await;
                 let load = handed_over(disposition).await;
                 let mut shown = None;
                 for _ in 0..10 {
@@ -267,6 +271,67 @@ async fn a_hand_over_survives_a_death_at_every_request() {
         }
         assert!(tried > 12, "{disposition:?}: {tried} requests were broken");
     }
+}
+
+/// A run that ends leaves no job behind, whatever it ends by.
+#[tokio::test]
+async fn a_load_that_is_refused_meanwhile_cancels_its_job() {
+    let (recorder, service) = (recorder(), Service::default());
+    recorder.stands(table());
+    let target = service.serve(&recorder, |_| {}).await;
+    let load = handed_over(Append).await;
+    waits(advance(&target, &load).await);
+    let mut other = table();
+    other["schema"]["fields"][1]["type"] = "DATE".into();
+    recorder.stands(other);
+    let error = advance(&target, &load).await.unwrap_err();
+    assert!(!error.is_transient(), "{error:?}");
+    assert_eq!(service.counts(), (1, 1));
+}
+
+/// A loader that launches another job and dies leaves no table that is taken for filled.
+#[tokio::test]
+async fn what_an_earlier_job_has_written_is_not_taken_for_the_next_one() {
+    let (recorder, service) = (recorder(), Service::default());
+    let target = service.serve(&recorder, |settings| settings.grace = Duration::ZERO).await;
+    let load = handed_over(Truncate).await;
+    waits(advance(&target, &load).await);
+    fills(&load, 0, 3, 2).await;
+    service.ends("JOB_STATE_DONE");
+    recorder.lacks(&format!("sluice_{RUN}_7_0"));
+    let again = Load { begun: Utc::now() + TimeDelta::seconds(1), ..load };
+    let launch = DataflowLaunch { version: 1, job: attempt(1).job_name(again.run), at: Utc::now() };
+    store(&again).create_dataflow_launch(attempt(1), &launch).await.unwrap();
+    waits(advance(&target, &again).await);
+    assert_eq!(service.jobs(), [0, 1].map(|number| format!("sluice-{RUN}-7-0-{number}")));
+    waits(advance(&target, &again).await);
+}
+
+#[tokio::test]
+async fn a_table_without_rows_needs_no_job() {
+    let (recorder, service) = (recorder(), Service::default());
+    recorder.stands(table());
+    recorder.counts(0);
+    let target = service.serve(&recorder, |_| {}).await;
+    let empty = Load { parts: Vec::new(), rows: 0, ..handed_over(Truncate).await };
+    let load = Load { visibility: Visibility::InTurn, ..empty };
+    let shown = advance(&target, &load).await.unwrap();
+    assert!(matches!(shown, Poll::Ready(Loaded { rows: 0, .. })), "{shown:?}");
+    assert_eq!(service.counts(), (0, 0));
+}
+
+/// The pipeline tells names apart by their case, and BigQuery does not.
+#[tokio::test]
+async fn an_order_has_the_names_as_the_columns_spell_them() {
+    let (recorder, service) = (recorder(), Service::default());
+    let target = service.serve(&recorder, |_| {}).await;
+    let mut load = handed_over(Truncate).await;
+    load.dedup = Some(Dedup { keys: vec!["ID".to_owned()], order: "At".to_owned() });
+    waits(advance(&target, &load).await);
+    let order = store(&load).layout().dataflow_order(attempt(0));
+    let order = load.bucket.store.get(&order).await.unwrap().bytes().await.unwrap();
+    let order: Value = serde_json::from_slice(&order).unwrap();
+    assert_eq!(order["dedup"], serde_json::json!({"keys": ["id"], "order": "at"}));
 }
 
 /// The rows of a job that ended long ago are gone with their staging table.

@@ -67,7 +67,7 @@ impl Service {
                 ok(if jobs.is_empty() { json!({}) } else { json!({"jobs": jobs}) })
             }
             ("GET", _) => ok(json!({"jobMessages": [
-                {"messageText": "Traceback:\n  line 7\nFailure: check run: rows are missing\n"},
+                {"messageText": "Traceback:\n  line 7\nFailure: check run: rows are missing\n\nhint: nothing was loaded\n"},
                 {"messageText": "Workflow failed."},
             ]})),
             ("PUT", path) => {

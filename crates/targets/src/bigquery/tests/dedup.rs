@@ -1,14 +1,17 @@
 //! One row of each key, word for word.
 
+use std::task::Poll;
+
 use serde_json::json;
-use sluice_contracts::documents::{Dedup, Dropped, RunId, TargetType};
+use sluice_contracts::documents::{Column, Dedup, Dropped, RunId, TargetType};
 use sluice_contracts::job::WriteDisposition::{self, Append, Merge, ReplacePartitions, Truncate};
 
 use super::check::table as planned;
+use super::endings::failed;
 use super::native::{natively, source};
 use super::recorder::Recorder;
 use super::requests::assert_asked;
-use super::{ID, advance, columns, load, loaded, visibility};
+use super::{ID, RUN, advance, columns, load, loaded, visibility};
 use crate::target::{Load, Target as _, Visibility};
 
 const AT: (&str, TargetType) = ("at", TargetType::Timestamp);
@@ -95,6 +98,77 @@ async fn counts_that_differ_leave_the_table_as_it_is() {
     // What the table's claim starts has no effect.
     let asked = recorder.asked().to_string();
     assert!(!asked.contains(r#""tableId":"orders""#), "{asked}");
+}
+
+/// Another load begins again where the staging tables are gone, and adopts nothing of the first.
+#[tokio::test]
+async fn a_load_whose_staging_tables_are_gone_chooses_again() {
+    let recorder = recorder();
+    recorder.stands(table());
+    let target = recorder.serve().await;
+    let load = of_newest(Append).await;
+    // The copy is refused: the rows stay staged.
+    recorder.ends_all_of("copy", failed("accessDenied", "no"));
+    let error = advance(&target, &load).await.unwrap_err();
+    assert!(!error.is_transient(), "{error:?}");
+    let staging = format!("sluice_{RUN}_7_0");
+    for gone in [staging.clone(), format!("{staging}_all"), format!("{staging}_ties")] {
+        recorder.lacks(&gone);
+    }
+    let again = Load { begun: chrono::Utc::now(), ..load };
+    recorder.ends_as_usual();
+    let Poll::Ready(shown) = advance(&target, &again).await.unwrap() else { panic!("it is done") };
+    assert_eq!((shown.rows, shown.dropped), (2, Some(Dropped { rows: 1, ties: 1 })));
+    let jobs = recorder.jobs();
+    let newest = jobs.iter().filter(|job| job.contains("_newest_")).count();
+    let ties = jobs.iter().filter(|job| job.contains("_ties_")).count();
+    assert_eq!((newest, ties), (2, 2), "{jobs:?}");
+    assert_eq!(recorder.tables(), ["orders"]);
+}
+
+/// A statement gives the fields of a STRUCT by their places, and would exchange their values.
+#[tokio::test]
+async fn fields_of_a_structure_in_another_order_are_refused() {
+    let field = |name: &str| json!({"name": name, "type": "STRING"});
+    let mut stands = table();
+    stands["schema"]["fields"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"name": "of", "type": "RECORD", "fields": [field("b"), field("a")]}));
+    let fields = ["a", "b"].map(|name| Column::plain(name, "string", TargetType::String)).to_vec();
+    let of = Column { fields, ..Column::plain("of", "struct", TargetType::Struct) };
+    for disposition in [Append, Merge, Truncate] {
+        let recorder = recorder();
+        recorder.stands(stands.clone());
+        let target = recorder.serve().await;
+        let mut planned = planned(disposition, &[ID, AT]);
+        planned.columns.push(of.clone());
+        if disposition == Merge {
+            planned.write.key = vec!["id".to_owned()];
+        } else {
+            planned.write.dedup = Some(newest());
+        }
+        let checked = target.check(RunId::generate(), &planned, Visibility::Each).await;
+        let said = checked.unwrap_err().chain();
+        assert!(said.contains("has the fields of `of` in another order"), "{said}");
+        let mut load = of_newest(disposition).await;
+        load.columns.push(of.clone());
+        assert!(advance(&target, &load).await.is_err());
+        assert!(!recorder.asked().to_string().contains(r#""tableId":"orders""#));
+    }
+}
+
+/// Rows of partitions that expire are counted before they are gone.
+#[tokio::test]
+async fn a_staging_table_has_no_partitions_that_expire() {
+    let recorder = recorder();
+    let mut stands = table();
+    stands.as_object_mut().unwrap().remove("rangePartitioning");
+    stands["timePartitioning"] = json!({"type": "DAY", "field": "at", "expirationMs": "1000"});
+    recorder.stands(stands);
+    loaded(&recorder, &of_newest(Truncate).await).await;
+    let asked = recorder.asked().to_string();
+    assert!(!asked.contains("expirationMs") && asked.contains("TRUNCATE TABLE"), "{asked}");
 }
 
 #[tokio::test]
