@@ -95,8 +95,8 @@ impl TableLoad {
     }
 
     fn table_of_ties(&self) -> Value {
-        let fields = json!([{"name": "ties", "type": "INT64", "mode": "NULLABLE"}]);
-        self.staging_table(&self.ties(), json!({"fields": fields}), None)
+        let fields = json!({"fields": [{"name": "ties", "type": "INT64", "mode": "NULLABLE"}]});
+        self.staging_table(&self.ties(), &fields, None)
     }
 
     fn query(&self, kind: &str, staging: TableId) -> Attempts<'_> {

@@ -177,7 +177,7 @@ impl TableLoad {
             _ if self.load.native.is_some() => new_schema(columns),
             _ => new_schema(&staged_columns(columns)),
         };
-        let mut described = self.staging_table(staging, schema, existing);
+        let mut described = self.staging_table(staging, &schema, existing);
         if existing.is_none() {
             described["labels"][FIRST] = "true".into();
             if path == LoadPath::Copy {
@@ -194,7 +194,7 @@ impl TableLoad {
     pub(super) fn staging_table(
         &self,
         staging: &TableId,
-        schema: Value,
+        schema: &Value,
         existing: Option<&ExistingTable>,
     ) -> Value {
         let expiration = (Utc::now() + self.kept()).timestamp_millis().to_string();

@@ -1,5 +1,6 @@
 //! The requests to BigQuery, and the results of its answers.
 
+mod answers;
 mod attempts;
 mod check;
 mod claims;

@@ -11,6 +11,7 @@ use sluice_runtime::google::Endpoints;
 use tokio::net::TcpListener;
 
 use super::super::BigQueryTarget;
+use super::answers::{ends_soon, one_value, refusal};
 use super::discovery::require_known;
 use super::endings::{done, usual_end};
 
@@ -384,23 +385,6 @@ impl State {
             self.known.entry(path).or_insert(made);
         }
     }
-}
-
-/// The answer to a query that is done, with one row and one column.
-fn one_value(value: u64) -> Value {
-    json!({"jobComplete": true, "rows": [{"f": [{"v": value.to_string()}]}]})
-}
-
-fn refusal(status: StatusCode, reason: &str) -> (StatusCode, Value) {
-    let errors = json!([{"reason": reason}]);
-    (status, json!({"error": {"code": status.as_u16(), "message": "no", "errors": errors}}))
-}
-
-/// Whether a change lets a table expire within the test.
-pub(super) fn ends_soon(change: &Value) -> bool {
-    let end = change["expirationTime"].as_str().and_then(|end| end.parse::<i64>().ok());
-    let soon = chrono::Utc::now() + chrono::Duration::minutes(5);
-    end.is_some_and(|end| end < soon.timestamp_millis())
 }
 
 fn merge(into: &mut Value, more: &Value) {

@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use super::super::BigQueryTarget;
+use super::answers::ends_soon;
 use super::line::{Fault, Line, LineState};
-use super::recorder::ends_soon;
 
 /// The server.
 #[derive(Debug, Clone, Default)]
