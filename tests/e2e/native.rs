@@ -224,7 +224,11 @@ async fn what_no_engine_can_move_is_refused_with_the_reason() {
     let absent = job(json!({"url": "bigquery://shop/sales/orderz"}), "new");
     let wrong = job(json!({"url": "bigquery://shop/sales/orders", "where": "days > 3"}), "new");
     for (code, job, words) in [
-        (64, dataflow, ["`engine: dataflow` cannot move it: this build", "leave `engine` out"]),
+        (
+            64,
+            dataflow,
+            ["`engine: dataflow` cannot move it: `SLUICE_DATAFLOW_TEMPLATE`", "leave `engine` out"],
+        ),
         (
             64,
             native,
