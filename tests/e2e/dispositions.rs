@@ -153,6 +153,9 @@ const FOUND: &str = "\
         CAST(version AS STRING), ' ', name) AS words
     FROM `sales.orders` ORDER BY words";
 
+/// A round, of a merge, in which a row is left out for sure.
+const SURELY: usize = 3;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn random_runs_of_every_disposition_leave_what_a_model_says() {
     let Some(warehouse) = Warehouse::start().await else { return };
@@ -166,9 +169,11 @@ async fn random_runs_of_every_disposition_leave_what_a_model_says() {
             Some(disposition) => *disposition,
             None => *all.choose(&mut random).expect("there are some"),
         };
-        let by_day = random.random_bool(0.5);
+        let by_day = round != SURELY && random.random_bool(0.5);
         let merges = disposition == Merge;
-        let dedups = round == 0 || (!by_day && random.random_bool(0.5));
+        // The emulator's copies lose the partitions of a table that they make or replace.
+        let stays = matches!(disposition, Append | Merge | ReplacePartitions);
+        let dedups = stays && !by_day && (round == SURELY || random.random_bool(0.5));
         // Keep keys unique: no row is added whose id a row that stays has.
         let keeps = matches!(disposition, Append | ReplacePartitions);
         let mut rows = random_rows(&mut random, !merges && !dedups, by_day && merges);
@@ -180,8 +185,8 @@ async fn random_runs_of_every_disposition_leave_what_a_model_says() {
             rows.retain(|row| !held.contains(&row.0));
         }
         if dedups {
-            if round == 0 {
-                rows.push((7, None, 1, "7 ä 1".to_owned()));
+            if round == SURELY {
+                rows.push((7, None, 1_000_001, "7 ä".to_owned()));
             }
             // At least one row is older than another.
             let older = rows.first().map(|(id, day, _, name)| (*id, *day, -1, name.clone()));
