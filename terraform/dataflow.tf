@@ -1,7 +1,7 @@
 # Dataflow: tables that are too large to be deduplicated at BigQuery's price. The
 # loader launches the Flex Template of dataflow/, whose machines exist only while
-# they work. Nothing of it is made unless dataflow_template is set; iam.tf has the
-# rights.
+# they work. Nothing of it is made unless dataflow_template is set; iam.tf and
+# iam_dataflow.tf have the rights.
 
 locals {
   uses_dataflow = var.dataflow_template != null

@@ -122,7 +122,7 @@ async fn what_cannot_choose_rows_says_so_before_it_reads_any() {
     let mut by_document = job("auto", "visits2");
     by_document["dedup"]["order"] = "doc".into();
     for (job, said) in [
-        (into_folder, "`dedup` needs a query, and a folder of Parquet files has none"),
+        (into_folder, "`dedup` works by a query, and a folder of Parquet files cannot be queried"),
         (by_document, "`dedup.order` names `doc`, which is JSON"),
     ] {
         let ran = world.run("run", &job).await;

@@ -74,7 +74,7 @@ pub fn kill(process: u32) -> bool {
     signal(process, Signal::KILL)
 }
 
-/// Sends SIGKILL to all processes of the group that `leader` leads. `false` if there is none.
+/// Sends SIGKILL to all processes of the group that `leader` leads. Returns `false` if the group has no process.
 pub fn kill_family(leader: u32) -> bool {
     i32::try_from(leader)
         .ok()

@@ -28,7 +28,7 @@ pub struct Pipeline {
     pub arguments: Vec<String>,
     /// The program's whole environment.
     pub environment: Vec<(String, String)>,
-    /// The folder in which the program runs; that of the test, if there is none.
+    /// The folder in which the program runs; the test's own folder, if absent.
     pub folder: Option<PathBuf>,
 }
 

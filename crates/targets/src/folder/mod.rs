@@ -101,7 +101,7 @@ impl Target for FolderTarget {
 fn refuse_dedup(dedup: Option<&Dedup>) -> Result<()> {
     match dedup {
         None => Ok(()),
-        Some(_) => Err(Error::invalid("`dedup` needs a query, and a folder of Parquet files has none")
+        Some(_) => Err(Error::invalid("`dedup` works by a query, and a folder of Parquet files cannot be queried")
             .hint("load into `bigquery://`, or leave `dedup` out and keep the newest rows where you read them")),
     }
 }

@@ -19,7 +19,7 @@ use crate::google::Endpoint;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(30);
-/// How long the start of a session may take.
+/// How long the start of a read session may take.
 const START: Duration = Duration::from_mins(2);
 /// The largest message that is taken. BigQuery's rows have up to 100 MiB.
 const LONGEST_MESSAGE: usize = 256 << 20;
@@ -89,7 +89,7 @@ impl ReadRequest<'_> {
     }
 }
 
-/// The rows of a table as streams, which are disjoint and have all of them. BigQuery keeps a session
+/// The rows of a table as streams, which are disjoint and have all of them. BigQuery keeps a read session
 /// for some hours.
 #[derive(Debug, Clone)]
 pub struct ReadSession {
@@ -129,7 +129,7 @@ impl ReadClient {
         Ok(Self { client, tokens: AccessTokens(endpoint.credentials()?) })
     }
 
-    /// Starts a session. It costs nothing until its streams are read.
+    /// Starts a read session. It costs nothing until its streams are read.
     ///
     /// # Errors
     /// `Invalid` for a condition that the API does not take.
@@ -294,7 +294,7 @@ fn error(status: &Status, what: String) -> Error {
         Code::PermissionDenied | Code::Unauthenticated => Kind::Denied,
         Code::NotFound => Kind::NotFound,
         Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented => Kind::Invalid,
-        // A session that has expired.
+        // The read session has expired.
         Code::FailedPrecondition => Kind::Data,
         _ => Kind::Transient,
     };
