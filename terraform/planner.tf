@@ -20,6 +20,7 @@ locals {
       var.inline_callers,
       var.inline_messages ? [google_service_account.this["requests"].email] : [],
     ))
+    SLUICE_JOB_BUCKETS  = join(",", sort(var.job_buckets))
     SLUICE_JOB_DATASETS = join(",", keys(local.source_datasets))
     SLUICE_JOB_FILES = join(",", concat(
       sort(var.job_files), sort(keys(var.source_files)),

@@ -231,6 +231,19 @@ variable "inline_messages" {
   }
 }
 
+variable "job_buckets" {
+  description = "Buckets and containers of clouds whose files jobs may name, as `s3://partner-drop` or `gs://lake`; `*` for all. The accounts of the planner and of the tasks need the right to list and read what lies in them."
+  type        = list(string)
+  default     = []
+  nullable    = false
+  validation {
+    condition = alltrue([
+      for bucket in var.job_buckets : bucket == "*" || can(regex("^(gs|s3|az|abfss)://[^/,\\s]+$", bucket))
+    ])
+    error_message = "Each of job_buckets is `gs://bucket`, `s3://bucket`, `az://container`, `abfss://container@account.dfs.core.windows.net` or `*`, without a path."
+  }
+}
+
 variable "job_files" {
   description = "Files and folders of the containers that jobs may name, besides source_files."
   type        = list(string)

@@ -1,7 +1,7 @@
-//! Bundling small partitions: a unit is a file and a receipt, and thousands of them for a few rows
-//! each cost more than the rows.
+//! Bundling small partitions, or small files: a unit is a part file and a receipt, and thousands of them for
+//! a few rows each cost more than the rows.
 
-use sluice_contracts::documents::{Cut, Leaf};
+use sluice_contracts::documents::{Cut, Leaf, ObjectVersion};
 use sluice_sources::Piece;
 
 use crate::cut::Weighed;
@@ -10,7 +10,7 @@ use crate::cut::Weighed;
 const MOST_ROWS: f64 = 1e6;
 /// Most bytes of a bundle.
 const MOST_BYTES: f64 = 1_073_741_824.0;
-/// Most partitions of a bundle: each one costs a task some time, even if it is empty.
+/// Most partitions or files of a bundle: each one costs a task some time, even if it is empty.
 const MOST_LEAVES: usize = 1_000;
 
 /// The rows that a unit will cover.
@@ -40,13 +40,22 @@ impl PlannedUnit {
         }
     }
 
-    /// The name of the partition that it consists of, if it may be read with others.
-    fn partition(&self) -> Option<&String> {
+    /// The partition or the file that it consists of, if that may be read with others.
+    fn member(&self) -> Option<Member> {
         match (&self.leaf, &self.cut) {
-            (Some(Leaf::Partition(name)), Cut::Full) if !self.alone => Some(name),
+            _ if self.alone => None,
+            (Some(Leaf::Partition(name)), Cut::Full) => Some(Member::Partition(name.clone())),
+            (Some(Leaf::Object(object)), Cut::Full) => Some(Member::Object(object.clone())),
             _ => None,
         }
     }
+}
+
+/// What a bundle is made of. All of one table are of one kind.
+#[derive(Debug)]
+enum Member {
+    Partition(String),
+    Object(ObjectVersion),
 }
 
 /// How large a bundle may become.
@@ -63,44 +72,52 @@ impl Goal {
     }
 }
 
-/// Bundles whole partitions up to the goal, each with those that come next. All other units stay
+/// Bundles whole partitions or files up to the goal, each with those that come next. All other units stay
 /// as they are.
 pub(crate) fn bundle(units: Vec<PlannedUnit>, goal: Goal) -> Vec<PlannedUnit> {
     let mut bundled: Vec<PlannedUnit> = Vec::with_capacity(units.len());
-    // Place and names of the bundle that may still grow.
-    let mut open: Option<(usize, Vec<String>)> = None;
+    // Place and members of the bundle that may still grow.
+    let mut open: Option<(usize, Vec<Member>)> = None;
     for unit in units {
-        let Some(name) = unit.partition().cloned() else {
+        let Some(member) = unit.member() else {
             bundled.push(unit);
             continue;
         };
-        if let Some((at, names)) = &mut open
+        if let Some((at, members)) = &mut open
             && let Some(into) = bundled.get_mut(*at)
-            && names.len() < MOST_LEAVES
+            && members.len() < MOST_LEAVES
             && into.rows + unit.rows <= goal.rows
             && into.bytes + unit.bytes <= MOST_BYTES
         {
             into.rows += unit.rows;
             into.bytes += unit.bytes;
-            names.push(name);
+            members.push(member);
             into.leaf = None;
             continue;
         }
         close(&mut bundled, open.take());
-        open = Some((bundled.len(), vec![name]));
+        open = Some((bundled.len(), vec![member]));
         bundled.push(unit);
     }
     close(&mut bundled, open);
     bundled
 }
 
-/// Gives a bundle of more than one partition their names.
-fn close(bundled: &mut [PlannedUnit], open: Option<(usize, Vec<String>)>) {
-    if let Some((at, names)) = open
-        && names.len() > 1
+/// Gives a bundle of more than one member their names.
+fn close(bundled: &mut [PlannedUnit], open: Option<(usize, Vec<Member>)>) {
+    if let Some((at, members)) = open
+        && members.len() > 1
         && let Some(into) = bundled.get_mut(at)
     {
-        into.leaf = Some(Leaf::Partitions(names));
+        let (mut names, mut objects) = (Vec::new(), Vec::new());
+        for member in members {
+            match member {
+                Member::Partition(name) => names.push(name),
+                Member::Object(object) => objects.push(object),
+            }
+        }
+        into.leaf =
+            Some(if names.is_empty() { Leaf::Objects(objects) } else { Leaf::Partitions(names) });
     }
 }
 

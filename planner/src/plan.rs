@@ -224,7 +224,7 @@ async fn plan_table(
     let mut planned = Table {
         index,
         name: table.relation.to_string(),
-        relation: table.relation.clone(),
+        relation: description.relation.take().unwrap_or_else(|| table.relation.clone()),
         filter: table.filter.clone(),
         row_security: table.row_security,
         answer_within: job.limits.answer_within.map(|longest| longest.as_secs()),

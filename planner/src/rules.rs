@@ -37,6 +37,10 @@ pub struct JobRules {
     /// service's account may read.
     #[serde(default, deserialize_with = "list::deserialize")]
     pub sluice_job_datasets: Vec<String>,
+    /// `SLUICE_JOB_BUCKETS`: buckets and containers of clouds whose files jobs may read, as
+    /// `s3://partner-drop`, `gs://lake` or `*`.
+    #[serde(default, deserialize_with = "list::deserialize")]
+    pub sluice_job_buckets: Vec<String>,
     /// `SLUICE_JOB_FILES`: files, and folders of files, that jobs may name.
     #[serde(default, deserialize_with = "list::deserialize")]
     pub sluice_job_files: Vec<PathBuf>,
@@ -122,7 +126,7 @@ impl JobRules {
                 hosts.iter().any(|pattern| is_server(pattern, host, *port))
             }
             Place::Socket(folder) => hosts.iter().any(|entry| Path::new(entry) == folder),
-            Place::Datasets { .. } | Place::File(_) => true,
+            Place::Datasets { .. } | Place::Bucket { .. } | Place::File(_) => true,
         };
         if allowed {
             return Ok(());
@@ -154,6 +158,12 @@ impl JobRules {
                 let all = format!("{project}.{ANYTHING}");
                 let listed = |entry: &String| [ANYTHING, &all, &name].contains(&entry.as_str());
                 (self.sluice_job_datasets.iter().any(listed), "a dataset", "SLUICE_JOB_DATASETS")
+            }
+            Place::Bucket { url } => {
+                let listed = |entry: &String| {
+                    entry == ANYTHING || entry.strip_suffix('/').unwrap_or(entry) == url
+                };
+                (self.sluice_job_buckets.iter().any(listed), "a bucket", "SLUICE_JOB_BUCKETS")
             }
             Place::File(path) => {
                 let climbs = path.components().any(|part| part == Component::ParentDir);

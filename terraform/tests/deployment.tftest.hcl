@@ -234,6 +234,7 @@ run "only_what_is_listed_may_be_named" {
     callers             = ["user:ann@example.com"]
     cloud_sql_instances = ["shop-prod:europe-west3:shop"]
     inline_callers      = ["ann@example.com"]
+    job_buckets         = ["s3://partner-drop", "gs://lake"]
     job_hosts           = ["db.example.com"]
     source_tls          = "verify-full"
   }
@@ -242,10 +243,12 @@ run "only_what_is_listed_may_be_named" {
     condition = tomap({
       for env in google_cloud_run_v2_service.planner.template[0].containers[0].env : env.name => env.value
       if contains([
-        "SLUICE_INLINE_CALLERS", "SLUICE_JOB_HOSTS", "SLUICE_JOB_VARIABLES", "SLUICE_SOURCE_TLS",
+        "SLUICE_INLINE_CALLERS", "SLUICE_JOB_BUCKETS", "SLUICE_JOB_HOSTS", "SLUICE_JOB_VARIABLES",
+        "SLUICE_SOURCE_TLS",
       ], env.name)
       }) == tomap({
       SLUICE_INLINE_CALLERS = "ann@example.com"
+      SLUICE_JOB_BUCKETS    = "gs://lake,s3://partner-drop"
       SLUICE_JOB_HOSTS      = "db.example.com,/cloudsql/shop-prod:europe-west3:shop"
       SLUICE_JOB_VARIABLES  = "SOURCE_URL"
       SLUICE_SOURCE_TLS     = "verify-full"

@@ -211,6 +211,14 @@ run "a_wrong_inline_callers" {
   }
 }
 
+run "a_wrong_job_buckets" {
+  command         = plan
+  expect_failures = [var.job_buckets]
+  variables {
+    job_buckets = ["s3://partner-drop/in"]
+  }
+}
+
 run "a_wrong_job_files" {
   command         = plan
   expect_failures = [var.job_files]

@@ -16,6 +16,7 @@ image                   = "europe-west3-docker.pkg.dev/shop-prod/sluice/sluice@s
 ingress                 = "INGRESS_TRAFFIC_INTERNAL_ONLY"
 inline_callers          = ["ann@example.com"]
 inline_messages         = true
+job_buckets             = ["s3://partner-drop", "gs://lake"]
 job_files               = ["/data"]
 job_hosts               = ["db.example.com", "*.internal"]
 job_task_sizes          = ["large"]

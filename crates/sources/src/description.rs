@@ -1,6 +1,6 @@
 //! What a source says of its tables to the planner.
 
-use sluice_contracts::documents::{Column, KeyType, Leaf, Native};
+use sluice_contracts::documents::{Column, KeyType, Leaf, Native, Relation};
 use sluice_contracts::job::TableName;
 
 /// The tables of a source.
@@ -19,6 +19,8 @@ pub struct Description {
     pub columns: Vec<Column>,
     /// Names and types of the columns, and the leaves, in one string that changes when they do.
     pub shape: String,
+    /// What tasks read, where a look at it tells more than the job says.
+    pub relation: Option<Relation>,
     /// Columns that the table can be cut by, in the table's order.
     pub keys: Vec<Key>,
     /// Columns that tell rows apart, for hashing; empty if there are none.
@@ -100,6 +102,8 @@ pub struct Piece {
     pub bytes: u64,
     /// Blocks, where rows can be found by block.
     pub blocks: Option<u32>,
+    /// Whether rows can be found from most bytes of it on: [`Survey::record_starts`](crate::Survey::record_starts).
+    pub has_ranges: bool,
     /// What the source reads for a range of blocks.
     pub block_range: BlockRange,
     /// Whether its rows lie outside of the source's snapshot: only what one statement reads of it

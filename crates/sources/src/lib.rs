@@ -6,8 +6,11 @@ mod bigquery;
 mod builder;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod datetime;
+mod decimal;
 mod description;
 mod documentation;
+mod files;
 mod naming;
 mod place;
 mod postgres;
@@ -39,7 +42,7 @@ pub use url::{SourceUrl, variables};
 
 /// Every kind of source.
 pub const SOURCES: &[&dyn SourceKind] =
-    &[&postgres::Postgres, &sqlite::Sqlite, &bigquery::BigQuery];
+    &[&postgres::Postgres, &sqlite::Sqlite, &bigquery::BigQuery, &files::Files];
 
 /// Every type of every source, families together, in the order of the documentation.
 pub fn type_documentation() -> Vec<TypeRow> {

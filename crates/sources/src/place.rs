@@ -24,7 +24,12 @@ pub enum Place {
         /// The dataset; `None` for all of the project.
         dataset: Option<String>,
     },
-    /// A file, such as a database or a certificate.
+    /// A bucket of a cloud, or a container.
+    Bucket {
+        /// Its URL, without a path: `s3://partner-drop`.
+        url: String,
+    },
+    /// A file, such as a database or a certificate, or a folder of files.
     File(PathBuf),
 }
 

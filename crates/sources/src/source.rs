@@ -149,6 +149,14 @@ pub trait Survey: Send {
         Ok(None)
     }
 
+    /// Bytes of a file at which records begin, which cut it into about `count` ranges: in order, without its
+    /// first and its last. `None` if a look at the file does not tell them.
+    ///
+    /// They may be wrong: a reader of a range finds out whether it ends where a record does.
+    async fn record_starts(&mut self, _piece: &Piece, _count: u32) -> Result<Option<Vec<u64>>> {
+        Ok(None)
+    }
+
     /// How this connection is protected, if that is known.
     async fn protection(&mut self) -> Result<Option<Protection>> {
         Ok(None)

@@ -67,6 +67,11 @@ impl SourceUrl {
         &self.text
     }
 
+    /// The URL as the job writes it.
+    pub(crate) fn template(&self) -> &str {
+        &self.template
+    }
+
     /// What no message may contain.
     pub(crate) fn secrets(&self) -> &Secrets {
         &self.secrets

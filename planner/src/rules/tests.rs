@@ -30,6 +30,7 @@ fn rules() -> JobRules {
         ]),
         sluice_login_hosts: list(&["*.shop.example", "/cloudsql/p:r:own"]),
         sluice_job_datasets: list(&["shop.sales", "lake.*"]),
+        sluice_job_buckets: list(&["s3://partner-drop", "gs://lake/"]),
         sluice_job_files: vec!["/data".into()],
         ..JobRules::default()
     }
@@ -45,6 +46,7 @@ fn each_list_is_read_from_the_variable_of_its_name() {
         ("SLUICE_JOB_VARIABLES", "SOURCE_URL,DB_*"),
         ("SLUICE_JOB_HOSTS", "db.example:5433,*.shop.example"),
         ("SLUICE_JOB_DATASETS", "shop.sales,lake.*"),
+        ("SLUICE_JOB_BUCKETS", "s3://partner-drop,gs://lake"),
         ("SLUICE_JOB_FILES", "/data,/certificates/ca.crt"),
         ("SLUICE_INLINE_CALLERS", "ann@shop.example,bob@shop.example"),
         ("SLUICE_SOURCE_TLS", "verify-ca"),
@@ -53,6 +55,7 @@ fn each_list_is_read_from_the_variable_of_its_name() {
     assert_eq!(rules.sluice_job_variables, ["SOURCE_URL", "DB_*"]);
     assert_eq!(rules.sluice_job_hosts, ["db.example:5433", "*.shop.example"]);
     assert_eq!(rules.sluice_job_datasets, ["shop.sales", "lake.*"]);
+    assert_eq!(rules.sluice_job_buckets, ["s3://partner-drop", "gs://lake"]);
     let files = ["/data", "/certificates/ca.crt"].map(PathBuf::from);
     assert_eq!(rules.sluice_job_files, files);
     assert_eq!(rules.sluice_inline_callers, ["ann@shop.example", "bob@shop.example"]);
@@ -149,6 +152,22 @@ fn a_job_names_only_what_is_listed() {
             (found, _) => panic!("{template}: {found:?}"),
         }
     }
+}
+
+#[test]
+fn a_job_reads_only_buckets_that_are_listed() {
+    let check = |rules: &JobRules, url: &str| rules.check_place(&Place::Bucket { url: url.into() });
+    for url in ["s3://partner-drop", "gs://lake"] {
+        check(&rules(), url).unwrap();
+    }
+    for url in ["gs://partner-drop", "s3://partner-drop-2", "s3://partner", "gs://lak", "gs://"] {
+        let error = check(&rules(), url).unwrap_err();
+        assert_eq!(error.kind(), Kind::Denied, "{url}");
+        assert!(error.remedy().is_some_and(|hint| hint.contains("SLUICE_JOB_BUCKETS")));
+        assert!(!error.chain().contains(url), "{error}");
+    }
+    let all = JobRules { sluice_job_buckets: list(&["*"]), ..JobRules::default() };
+    check(&all, "az://anything").unwrap();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use sluice_contracts::documents::Cut;
 use sluice_contracts::job::TableJob;
 use sluice_sources::{Description, Piece, Survey};
 
-use super::{Choice, Fit, Strategy};
+use super::{Choice, Fit, Strategy, is_files};
 use crate::cut::Weighed;
 
 /// `hash(key) mod n = i`.
@@ -25,6 +25,9 @@ impl Strategy for Hash {
     }
 
     fn fit(&self, table: &TableJob, description: &Description) -> Fit {
+        if is_files(description) {
+            return Fit::No("each unit would read every file".to_owned());
+        }
         let (by, columns) = match &table.partitioning.column {
             Some(column) => (format!("column `{column}`"), vec![column.clone()]),
             // By name: a column that is added meanwhile must not move rows to other classes.

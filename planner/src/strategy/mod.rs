@@ -3,12 +3,15 @@
 mod bigquery_native;
 mod ctid;
 mod date_range;
+mod file;
+mod file_range;
 mod full;
 mod hash;
 mod id_range;
 
 use async_trait::async_trait;
 use sluice_contracts::Result;
+use sluice_contracts::documents::Leaf;
 use sluice_contracts::job::TableJob;
 use sluice_sources::{BlockRange, Description, Key, Piece, Survey};
 
@@ -17,6 +20,8 @@ use crate::cut::Weighed;
 /// Every strategy, in the order in which `auto` prefers those that fit equally well.
 pub const STRATEGIES: &[&dyn Strategy] = &[
     &bigquery_native::BigqueryNative,
+    &file_range::FileRange,
+    &file::File,
     &date_range::DateRange,
     &id_range::IdRange,
     &ctid::Ctid,
@@ -157,6 +162,11 @@ fn fit_range(
         }
         None => Fit::No(format!("the table has no {what}")),
     }
+}
+
+/// Whether the table is files.
+fn is_files(description: &Description) -> bool {
+    description.pieces.iter().any(|piece| matches!(piece.leaf, Some(Leaf::Object(_))))
 }
 
 /// Cuts a piece by ranges of `key`.

@@ -60,5 +60,5 @@ pub use table_write::{
     Granularity, NewTable, PartitionBy, PartitionWidth, SchemaChanges, TableWrite, Watermark,
 };
 pub use task_kind::TaskKind;
-pub use unit::{Cut, KeyType, Leaf, Unit, UnitRef};
+pub use unit::{Cut, KeyType, Leaf, ObjectVersion, Unit, UnitRef};
 pub use verdict::{Decision, Verdict};

@@ -58,36 +58,51 @@ pub enum Leaf {
     /// Several small ones, which are read one after another, each from end to end.
     Partitions(Vec<String>),
     /// An object of a bucket or a file.
-    Object {
-        /// Its path below the bucket or folder.
-        path: String,
-        /// Its version, as the store names it: a reader refuses any other.
-        generation: String,
-        /// Its bytes.
-        size: u64,
-    },
+    Object(ObjectVersion),
+    /// Several small ones, which are read one after another, each from end to end.
+    Objects(Vec<ObjectVersion>),
+}
+
+/// An object of a bucket or a file, as it was when the run was planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectVersion {
+    /// Its path below the bucket or folder.
+    pub path: String,
+    /// Its version, as the store names it: a reader refuses any other.
+    pub generation: String,
+    /// Its bytes.
+    pub size: u64,
 }
 
 impl Leaf {
     /// Number of things that the source stores by themselves.
     pub fn count(&self) -> usize {
         match self {
-            Self::Partition(_) | Self::Object { .. } => 1,
+            Self::Partition(_) | Self::Object(_) => 1,
             Self::Partitions(names) => names.len(),
+            Self::Objects(objects) => objects.len(),
         }
     }
 }
 
 impl fmt::Display for Leaf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Partition(name) => f.write_str(name),
-            Self::Partitions(names) => match names.as_slice() {
-                [] => Ok(()),
-                [only] => f.write_str(only),
-                [first, rest @ ..] => write!(f, "{first} and {} more", rest.len()),
+        let (first, count) = match self {
+            Self::Partition(name) => (name, 1),
+            Self::Partitions(names) => match names.first() {
+                Some(first) => (first, names.len()),
+                None => return Ok(()),
             },
-            Self::Object { path, .. } => f.write_str(path),
+            Self::Object(object) => (&object.path, 1),
+            Self::Objects(objects) => match objects.first() {
+                Some(first) => (&first.path, objects.len()),
+                None => return Ok(()),
+            },
+        };
+        match count {
+            1 => f.write_str(first),
+            _ => write!(f, "{first} and {} more", count - 1),
         }
     }
 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
 use super::column_name::refused_column_name;
+use super::files::check_files;
 use super::new_table::check_new_tables;
 use super::row_key::{check_dedup, check_row_keys};
 use super::validate::{JobProblem, join, nearest_hint};
@@ -164,7 +165,7 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<JobProblem> {
     let source = &file.source;
     problems.extend(source.check_parts());
     match (&source.table, &source.query) {
-        (None, None) if file.tables.is_none() => {
+        (None, None) if file.tables.is_none() && !source.is_files() => {
             problems.push(JobProblem::new("source", "names neither a table nor a query").hint(
                 "add `source.table: public.events`, `source.query: \"select ...\"` or `tables`",
             ));
@@ -183,6 +184,7 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<JobProblem> {
                      not end in `delayed`: that is `delay_execution: true`",
         ));
     }
+    check_files(file, &mut problems);
     check_empty(file, &mut problems);
     check_tables(file, &mut problems);
     check_new_tables(file, &mut problems);

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dataflow::DataflowFile;
+use super::files::FormatFile;
 use super::new_table::{EntryTargetFile, PartitionByFile};
 use crate::documents::{Dedup, Engine, OnInvalid, SchemaChanges, TargetType, TaskKind};
 
@@ -106,11 +107,18 @@ pub struct TablesFile {
 #[serde(deny_unknown_fields)]
 pub struct SourceFile {
     /// `postgres://...`, `sqlite:///path` or `bigquery://project/dataset`, which may also name the
-    /// table: `bigquery://project/dataset/table`. `${NAME}` stands for an environment variable, here and
-    /// in the parts below. A variable in place of a user, a password, a database, a path or a
+    /// table: `bigquery://project/dataset/table`. Or the URL of files: `gs://`, `s3://`, `az://`,
+    /// `abfss://`, `https://` or `file://`, with `*`, `?`, `[...]`, `{...}` and `**` for any of several
+    /// names. `${NAME}` stands for an environment variable, here and in the parts below. A variable in place of a user, a password, a database, a path or a
     /// parameter is percent-encoded; one that the URL begins with is taken as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// More URLs of files, of the same store as `url`: they are one table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub urls: Option<Vec<String>>,
+    /// How the files are written. What is left out is told from their names and a look at them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<FormatFile>,
     /// Host of a PostgreSQL server, or the folder of its socket, instead of `url`. Write it and
     /// the other parts as they are, without percent-encoding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -141,7 +149,8 @@ pub struct SourceFile {
     /// A query instead of a table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
-    /// Columns to read, in this order. All, if absent.
+    /// Columns to read, in this order. All, if absent. For CSV files without a header, the names of all
+    /// columns, in the order of the fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<Vec<String>>,
     /// Condition in the source's language; only rows that meet it are read.

@@ -20,11 +20,13 @@ pub(super) fn lower(file: JobFile, problems: &mut Vec<JobProblem>) -> Option<Job
         max_executions: file.limits.max_executions.unwrap_or(defaults.max_executions),
     };
     let row_security = file.row_security;
-    let source = file.source.url()?;
+    let is_files = file.source.is_files();
+    let source = if is_files { file.source.url_of_files() } else { file.source.url() }?;
     let selection = if let Some(tables) = file.tables {
         many(tables, file.target, row_security, problems)?
     } else {
-        let relation = match (file.source.table, file.source.query) {
+        let relation = match (file.source.table.clone(), file.source.query.clone()) {
+            _ if is_files => file.source.relation_of_files(),
             (Some(table), None) => table_name("source.table", &table, problems)?.relation(),
             (None, Some(query)) => Relation::Query(query.trim().trim_end_matches(';').to_owned()),
             _ => return None,

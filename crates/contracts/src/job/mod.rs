@@ -4,6 +4,7 @@ mod column_name;
 mod constraints;
 mod dataflow;
 mod file;
+mod files;
 mod legacy_keys;
 mod lower;
 mod names;
@@ -16,6 +17,7 @@ mod table_url;
 mod target_name;
 mod validate;
 mod yaml;
+mod yaml_document;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,6 +28,10 @@ pub use dataflow::{DataflowFile, DataflowSize};
 pub use file::{
     ColumnFile, Consistency, EngineWish, JobFile, LimitsFile, PartitioningFile, RowSecurity,
     SourceFile, TablesFile, TargetFile, WriteDisposition,
+};
+pub use files::{
+    Compression, FormatFile, FormatName, MissingField, TextEncoding, UNKNOWN_FORMAT, URL_SEPARATOR,
+    UnknownField,
 };
 pub use names::TableName;
 pub use new_table::{
@@ -42,7 +48,7 @@ use crate::documents::{Engine, Relation, TableWrite, TaskKind};
 pub struct Job {
     /// Name of the job.
     pub name: String,
-    /// URL of the source, environment variables unexpanded.
+    /// URL of the source, environment variables unexpanded; those of files, one a line.
     pub source: String,
     /// What moves.
     pub selection: Selection,

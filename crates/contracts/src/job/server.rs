@@ -59,6 +59,7 @@ impl SourceFile {
                         _ => "keep the URL, or `host`, `user` and the others",
                     })
             })),
+            (None, None) if self.urls.is_some() => {}
             (None, None) => {
                 let hint = if parts.is_empty() {
                     "add `source.url`, or `source.host` with `user`, `password` and `database`"

@@ -163,7 +163,7 @@ pub(super) fn search(table: &Table, unit: &Unit, condition: &str) -> Result<Stri
 fn from(table: &Table, unit: &Unit) -> Result<String> {
     Ok(match &unit.leaf {
         Some(Leaf::Partition(name)) => format!("only {name}"),
-        Some(Leaf::Object { .. }) => {
+        Some(Leaf::Object(_) | Leaf::Objects(_)) => {
             return Err(Error::data(format!(
                 "read unit {} of `{}`: a database has no objects",
                 unit.index, table.name

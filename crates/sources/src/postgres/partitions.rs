@@ -225,6 +225,7 @@ fn measure(
             Some(_) if !reads_all => BlockRange::ReadsMoreThanIndex,
             _ => BlockRange::ReadsLeast,
         },
+        has_ranges: false,
         outside: leaf.outside,
         crowded: false,
     }

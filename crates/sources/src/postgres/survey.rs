@@ -231,6 +231,7 @@ async fn describe(connection: &mut Connection, table: &TableJob) -> Result<Descr
         identity: found.primary.clone(),
         columns,
         pieces: pieces.all,
+        relation: None,
         native: None,
         query: None,
         has_streams: false,

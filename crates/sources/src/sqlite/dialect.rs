@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use sluice_contracts::documents::{KeyType, Relation};
 use sluice_contracts::{Error, Result};
 
-use super::datetime::{TextFormat, date_text, datetime_text};
+use crate::datetime::{TextFormat, date_text, datetime_text};
 use crate::sql::{Dialect, unknown_key};
 
 pub(super) use crate::sql::quoted as quote;

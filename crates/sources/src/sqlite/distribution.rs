@@ -7,10 +7,10 @@ use sluice_contracts::documents::KeyType;
 
 use super::catalog::{CatalogEntry, Form, SourceColumn};
 use super::connection::failed;
-use super::datetime::{self, TextFormat, date_text, datetime_text};
 use super::density::{KeyIndex, LOOK, spans};
 use super::dialect::quote;
 use super::estimate::{condition, each_row, row_numbers};
+use crate::datetime::{self, TextFormat, date_text, datetime_text};
 use crate::description::{Distribution, Key, Piece, Span};
 
 /// Even steps in which an index is read, and how often the fullest is halved.

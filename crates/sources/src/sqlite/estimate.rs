@@ -6,10 +6,10 @@ use sluice_contracts::documents::Column;
 
 use super::catalog::{CatalogEntry, Form, file_bytes};
 use super::connection::failed;
-use super::datetime::TextFormat;
 use super::density::{KeyIndex, LOOK, spans};
 use super::dialect::first;
 use super::sample::{GUESSED_ROW, Sample};
+use crate::datetime::TextFormat;
 use crate::description::Span;
 
 /// Rows that are read to estimate how long a row is and how many rows meet the filter.

@@ -7,11 +7,11 @@ use rusqlite::types::ValueRef;
 use sluice_contracts::documents::{Column, Cut, Decimal, Relation, Table, TargetType, Unit};
 
 use super::catalog::{CatalogEntry, Form};
-use super::datetime::TextFormat;
 use super::dialect::{SqliteDialect, quote};
 use super::type_table::Encoding;
 use super::value::{TIMED, ZONED};
 use crate::builder::Invalid;
+use crate::datetime::TextFormat;
 use crate::sql::predicate;
 
 /// Whole numbers up to this one are exact as doubles.

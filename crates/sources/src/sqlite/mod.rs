@@ -6,8 +6,6 @@
 mod catalog;
 mod columns;
 mod connection;
-mod datetime;
-mod decimal;
 mod density;
 mod dialect;
 mod distribution;

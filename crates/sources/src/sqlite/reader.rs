@@ -10,7 +10,6 @@ use tokio::sync::mpsc;
 
 use super::catalog::CatalogEntry;
 use super::connection::{Handle, Running, failed};
-use super::datetime::TextFormat;
 use super::dialect::SqliteDialect;
 use super::invalid_values::Rows;
 use super::location::Location;
@@ -18,6 +17,7 @@ use super::snapshot;
 use super::type_table::Encoding;
 use super::value::Conversion;
 use crate::builder::{BatchBuilder, Invalid};
+use crate::datetime::TextFormat;
 use crate::source::{Batches, Join, Reader};
 use crate::sql::predicate;
 

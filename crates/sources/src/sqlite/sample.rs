@@ -5,11 +5,11 @@ use rusqlite::types::ValueRef;
 use sluice_contracts::Result;
 use sluice_contracts::documents::{Column, OnInvalid, TargetType};
 
-use super::datetime::TextFormat;
 use super::invalid_values::way_out;
 use super::type_table::Encoding;
 use super::value::Conversion;
 use crate::builder::Invalid;
+use crate::datetime::TextFormat;
 
 /// Bytes of a row where nothing at all is known.
 pub(super) const GUESSED_ROW: u64 = 64;

@@ -11,7 +11,6 @@ use sluice_contracts::job::TableJob;
 use super::catalog::CatalogEntry;
 use super::columns::resolve;
 use super::connection::{Handle, failed};
-use super::datetime::TextFormat;
 use super::dialect::{SqliteDialect, quote};
 use super::distribution::distribution;
 use super::estimate::estimate;
@@ -19,6 +18,7 @@ use super::listing::list;
 use super::location::Location;
 use super::snapshot;
 use super::type_table::Encoding;
+use crate::datetime::TextFormat;
 use crate::description::{Description, Distribution, Key, Listing, Piece};
 use crate::source::Survey;
 use crate::sql::predicate;
@@ -84,6 +84,7 @@ impl Survey for SqliteSurvey {
                 Ok(Description {
                     columns,
                     shape: found.shape(),
+                    relation: None,
                     keys: found.keys(),
                     identity: found.identity(),
                     pieces: vec![Piece {

@@ -6,10 +6,10 @@ use rusqlite::types::ValueRef;
 use sluice_contracts::Result;
 use sluice_contracts::documents::{Column, Decimal, TargetType};
 
-use super::datetime;
-use super::decimal::Unscaled;
 use super::type_table::Encoding;
 use crate::builder::{ColumnBuilder, Invalid};
+use crate::datetime;
+use crate::decimal::Unscaled;
 
 const NOT_UTF8: Invalid = Invalid("text that is not UTF-8");
 const BLOB: Invalid = Invalid("a blob");

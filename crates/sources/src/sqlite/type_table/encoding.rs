@@ -3,7 +3,7 @@
 use sluice_contracts::documents::TargetType;
 use sluice_contracts::{Error, Result};
 
-use crate::sqlite::datetime::TextFormat;
+use crate::datetime::TextFormat;
 
 /// How a column's values are meant, which SQLite's storage alone does not show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use sluice_contracts::documents::{Decimal, TargetType};
 pub(super) use documentation::type_documentation;
 pub(super) use encoding::Encoding;
 
-use super::datetime::TextFormat;
+use crate::datetime::TextFormat;
 
 /// One row: declared types, how their values are meant, and what they become.
 struct Row {

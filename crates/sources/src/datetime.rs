@@ -1,4 +1,4 @@
-//! Days and times as SQLite's applications write them: text.
+//! Days and times that are written as text.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ const LAST_DAY: i64 = 2_932_896;
 
 /// What stands between day and time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub(super) enum TextFormat {
+pub(crate) enum TextFormat {
     /// `2024-03-05 10:00:00`, as SQLite's own functions write it.
     #[default]
     Space,
@@ -24,7 +24,7 @@ pub(super) enum TextFormat {
 
 impl TextFormat {
     /// How `text` is spelled, if it continues after a day.
-    pub(super) fn of(text: &[u8]) -> Option<Self> {
+    pub(crate) fn of(text: &[u8]) -> Option<Self> {
         match text.get(10)? {
             b' ' => Some(Self::Space),
             b'T' | b't' => Some(Self::T),
@@ -34,7 +34,7 @@ impl TextFormat {
 }
 
 /// `YYYY-MM-DD` as days since 1970-01-01. A time may follow where it is midnight.
-pub(super) fn date(text: &[u8]) -> Option<i32> {
+pub(crate) fn date(text: &[u8]) -> Option<i32> {
     match text.len() {
         10 => day(text),
         _ => datetime(text)
@@ -54,7 +54,7 @@ fn day(text: &[u8]) -> Option<i32> {
 }
 
 /// `HH:MM[:SS[.ffffff]]` as microseconds since midnight.
-pub(super) fn time(text: &[u8]) -> Option<i64> {
+pub(crate) fn time(text: &[u8]) -> Option<i64> {
     match clock(text)? {
         (micros, []) => Some(micros),
         _ => None,
@@ -63,7 +63,7 @@ pub(super) fn time(text: &[u8]) -> Option<i64> {
 
 /// A day and a time as microseconds since 1970-01-01 00:00:00. A day alone is its midnight; no zone
 /// may follow.
-pub(super) fn datetime(text: &[u8]) -> Option<i64> {
+pub(crate) fn datetime(text: &[u8]) -> Option<i64> {
     match local(text)? {
         (micros, []) => Some(micros),
         _ => None,
@@ -72,7 +72,7 @@ pub(super) fn datetime(text: &[u8]) -> Option<i64> {
 
 /// A day and a time as microseconds since 1970-01-01 00:00:00 UTC. Without a zone it is UTC, and a
 /// day alone is its midnight.
-pub(super) fn timestamp(text: &[u8]) -> Option<i64> {
+pub(crate) fn timestamp(text: &[u8]) -> Option<i64> {
     let (micros, rest) = local(text)?;
     let offset = match rest.strip_prefix(b" ").unwrap_or(rest) {
         [] if rest.is_empty() => 0,
@@ -97,7 +97,7 @@ pub(super) fn timestamp(text: &[u8]) -> Option<i64> {
 
 /// Days since 1970-01-01 as text. A day without a text becomes the nearest day that has one, so
 /// that texts have the order of days.
-pub(super) fn date_text(days: i64) -> String {
+pub(crate) fn date_text(days: i64) -> String {
     let days = i32::try_from(days.clamp(FIRST_DAY, LAST_DAY)).unwrap_or(0);
     let day = NaiveDate::from_num_days_from_ce_opt(days + EPOCH).unwrap_or_default();
     format!("{:04}-{:02}-{:02}", day.year(), day.month(), day.day())
@@ -105,7 +105,7 @@ pub(super) fn date_text(days: i64) -> String {
 
 /// Microseconds since 1970-01-01 00:00:00 as text, to the second where that is exact. Texts have
 /// the order of times, as in [`date_text`].
-pub(super) fn datetime_text(micros: i64, spelling: TextFormat) -> String {
+pub(crate) fn datetime_text(micros: i64, spelling: TextFormat) -> String {
     let micros = micros.clamp(FIRST_DAY * DAY, (LAST_DAY + 1) * DAY - 1);
     let (days, rest) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));
     let seconds = u32::try_from(rest / 1_000_000).unwrap_or(0);

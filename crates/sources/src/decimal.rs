@@ -14,7 +14,7 @@ const HALF: usize = 38;
 
 /// A decimal times `10^scale`, as digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unscaled {
+pub(crate) struct Unscaled {
     negative: bool,
     /// The last 38 digits.
     low: u128,
@@ -24,7 +24,7 @@ pub(super) struct Unscaled {
 
 impl Unscaled {
     /// Reads `[+-]digits[.digits][e[+-]digits]`. Zeros that change nothing may be anywhere.
-    pub(super) fn parse(text: &[u8], digits: Decimal) -> Result<Self, Invalid> {
+    pub(crate) fn parse(text: &[u8], digits: Decimal) -> Result<Self, Invalid> {
         let (negative, text) = sign(text);
         let (text, exponent) = match text.iter().position(|byte| matches!(byte, b'e' | b'E')) {
             Some(place) => (&text[..place], exponent(&text[place + 1..])?),
@@ -66,13 +66,13 @@ impl Unscaled {
     }
 
     /// For decimals of up to 38 digits.
-    pub(super) fn to_i128(self) -> Option<i128> {
+    pub(crate) fn to_i128(self) -> Option<i128> {
         let value = i128::try_from(self.low).ok().filter(|_| self.high == 0)?;
         Some(if self.negative { -value } else { value })
     }
 
     /// For all decimals.
-    pub(super) fn to_i256(self) -> Option<i256> {
+    pub(crate) fn to_i256(self) -> Option<i256> {
         let half = i256::from_i128(10_i128.pow(38));
         let (high, low) = (i128::try_from(self.high).ok()?, i128::try_from(self.low).ok()?);
         let value = i256::from_i128(high).checked_mul(half)?.checked_add(i256::from_i128(low))?;

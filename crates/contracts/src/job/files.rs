@@ -1,0 +1,338 @@
+//! Files as a source: which ones, and how they are written.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::JobFile;
+use super::file::SourceFile;
+use super::validate::JobProblem;
+use crate::documents::Relation;
+
+/// The schemes of URLs that name files.
+const SCHEMES: [&str; 7] = ["file", "gs", "s3", "az", "abfss", "https", "http"];
+
+/// The word for a format that is yet to be told from the names of the files and a look at them.
+pub const UNKNOWN_FORMAT: &str = "auto";
+
+/// What stands between the URLs of [`Job::source`](super::Job::source): no URL has it.
+pub const URL_SEPARATOR: char = '\n';
+
+/// How the files of a source are written. What is left out is told from the names of the files and a
+/// look at them, and shown by `plan`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FormatFile {
+    /// The format.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub format: Option<FormatName>,
+    /// How each file is compressed as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
+    /// How characters are encoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<TextEncoding>,
+    /// Whether the first record of each CSV file has the names of the columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<bool>,
+    /// The character between the fields of a CSV record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delimiter: Option<String>,
+    /// The character around a field of CSV that holds others; empty if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<String>,
+    /// The character that takes its meaning from the next one, such as `\`. Without it, a quote within a
+    /// quoted field is doubled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escape: Option<String>,
+    /// The character that begins a line which is no record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// What a CSV field without quotes says for NULL. Empty, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub null: Option<String>,
+    /// Lines before the header, or before the first record, of each CSV file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip_lines: Option<u32>,
+    /// What a CSV record means that has fewer fields than there are columns, or a file whose header
+    /// lacks one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<MissingField>,
+    /// What a column of a CSV file, or a key of a JSON object, means that the plan does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<UnknownField>,
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+        pub enum $name {
+            $($(#[$of])* #[serde(rename = $word)] $variant,)*
+        }
+
+        impl $name {
+            /// Every one.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// Its word in a job file.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+
+            /// The one with this word.
+            pub fn of_word(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|one| one.word() == word)
+            }
+        }
+    };
+}
+
+words! {
+    /// A format of files.
+    FormatName {
+        /// Records of fields, as RFC 4180 has them and as people write them.
+        Csv = "csv",
+        /// One JSON object a line.
+        JsonLines = "json_lines",
+    }
+}
+
+words! {
+    /// A way in which a file is compressed as a whole.
+    Compression {
+        /// None.
+        None = "none",
+        /// Gzip, of any number of members.
+        Gzip = "gzip",
+        /// Zstandard, of any number of frames.
+        Zstd = "zstd",
+        /// Bzip2, of any number of streams.
+        Bzip2 = "bzip2",
+    }
+}
+
+words! {
+    /// A way to encode characters.
+    TextEncoding {
+        /// UTF-8, with or without a byte order mark.
+        Utf8 = "utf-8",
+        /// ISO 8859-1: each byte is the character of that number.
+        Latin1 = "latin1",
+        /// What Windows calls 1252, or ANSI.
+        Windows1252 = "windows-1252",
+        /// UTF-16, in the order that its byte order mark tells; little-endian without one.
+        Utf16 = "utf-16",
+        /// UTF-16, big-endian where it has no byte order mark.
+        Utf16Be = "utf-16be",
+    }
+}
+
+words! {
+    /// What a missing field means.
+    MissingField {
+        /// The record, or the file, is refused.
+        Refuse = "refuse",
+        /// NULL.
+        Null = "null",
+    }
+}
+
+words! {
+    /// What a field means that the plan does not know.
+    UnknownField {
+        /// The record, or the file, is refused.
+        Refuse = "refuse",
+        /// Nothing.
+        Ignore = "ignore",
+    }
+}
+
+impl FormatFile {
+    /// What the job says beside the format's name, by the names of a job file.
+    fn options(&self) -> BTreeMap<String, String> {
+        let text = |text: &Option<String>| text.clone();
+        let options = [
+            ("compression", self.compression.map(|one| one.word().to_owned())),
+            ("encoding", self.encoding.map(|one| one.word().to_owned())),
+            ("header", self.header.map(|header| header.to_string())),
+            ("delimiter", text(&self.delimiter)),
+            ("quote", text(&self.quote)),
+            ("escape", text(&self.escape)),
+            ("comment", text(&self.comment)),
+            ("null", text(&self.null)),
+            ("skip_lines", self.skip_lines.map(|lines| lines.to_string())),
+            ("missing", self.missing.map(|one| one.word().to_owned())),
+            ("unknown", self.unknown.map(|one| one.word().to_owned())),
+        ];
+        options.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    }
+}
+
+impl SourceFile {
+    /// Whether the source is files, as far as the job file tells.
+    pub(super) fn is_files(&self) -> bool {
+        let scheme = |url: &String| {
+            let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+            scheme.is_some_and(|scheme| SCHEMES.contains(&scheme))
+        };
+        self.format.is_some() || self.urls.is_some() || self.url.as_ref().is_some_and(scheme)
+    }
+
+    /// All URLs of the files.
+    fn files(&self) -> Vec<String> {
+        self.url.iter().chain(self.urls.iter().flatten()).cloned().collect()
+    }
+
+    /// The URLs of the files as a source's URL, one a line.
+    pub(super) fn url_of_files(&self) -> Option<String> {
+        let urls = self.files();
+        (!urls.is_empty()).then(|| urls.join(&URL_SEPARATOR.to_string()))
+    }
+
+    /// The files as what is read.
+    pub(super) fn relation_of_files(&self) -> Relation {
+        let format = self.format.clone().unwrap_or_default();
+        let name = format.format.map_or(UNKNOWN_FORMAT, FormatName::word);
+        Relation::Files { urls: self.files(), format: name.to_owned(), options: format.options() }
+    }
+}
+
+/// Checks what files cannot have, and the characters of their format.
+pub(super) fn check_files(file: &JobFile, problems: &mut Vec<JobProblem>) {
+    let source = &file.source;
+    if !source.is_files() {
+        return;
+    }
+    let with = [
+        ("source.table", source.table.is_some(), "files are one table: leave it out"),
+        ("source.query", source.query.is_some(), "files have no queries: leave it out"),
+        ("source.where", source.filter.is_some(), "files have no conditions: leave it out"),
+        ("tables", file.tables.is_some(), "files are one table: name `target.table`"),
+        ("source.host", source.host.is_some(), "name the files in `source.url`"),
+    ];
+    for (path, _, hint) in with.into_iter().filter(|(_, stands, _)| *stands) {
+        problems.push(JobProblem::new(path, "stands beside files").hint(hint));
+    }
+    for (at, url) in source.urls.iter().flatten().enumerate() {
+        let is_line = url.contains(URL_SEPARATOR);
+        if !url.contains("://") && !url.starts_with("${") || is_line {
+            problems.push(
+                JobProblem::new(format!("source.urls.{at}"), "is not a URL")
+                    .hint("write one URL, such as `gs://bucket/orders/*.csv`"),
+            );
+        }
+    }
+    if let Some(url) = source.url.as_ref().filter(|url| url.contains(URL_SEPARATOR)) {
+        let what = if url.trim_end().contains(URL_SEPARATOR) {
+            "names more than one URL"
+        } else {
+            "ends in a new line"
+        };
+        problems.push(JobProblem::new("source.url", what).hint("list the others in `source.urls`"));
+    }
+    let Some(format) = &source.format else { return };
+    let mut single = |name: &str, typed: &Option<String>, may_be_empty: bool| {
+        let Some(typed) = typed else { return };
+        let is_one = typed.len() == 1 && !typed.contains(['\n', '\r']) && typed.is_ascii();
+        if !is_one && !(may_be_empty && typed.is_empty()) {
+            problems.push(
+                JobProblem::new(format!("source.format.{name}"), "is not one ASCII character")
+                    .hint("write one character in double quotes; a tab is `\"\\t\"`"),
+            );
+        }
+    };
+    single("delimiter", &format.delimiter, false);
+    single("quote", &format.quote, true);
+    single("escape", &format.escape, true);
+    single("comment", &format.comment, true);
+    let quote = format.quote.as_deref().unwrap_or("\"");
+    // A quote that escapes itself is doubled.
+    let escape = format.escape.as_deref().filter(|escape| *escape != quote);
+    let others = [format.delimiter.as_deref(), format.comment.as_deref(), escape];
+    let marks = others.into_iter().flatten().chain([quote]);
+    let marks: Vec<&str> = marks.filter(|mark| !mark.is_empty()).collect();
+    if marks.iter().enumerate().any(|(at, mark)| marks[..at].contains(mark)) {
+        problems.push(
+            JobProblem::new("source.format", "gives one character two meanings").hint(
+                "`delimiter`, `quote` (`\"` if absent), `escape` and `comment` have to differ",
+            ),
+        );
+    }
+    if format.format == Some(FormatName::JsonLines) {
+        let of_csv = [
+            ("header", format.header.is_some()),
+            ("delimiter", format.delimiter.is_some()),
+            ("quote", format.quote.is_some()),
+            ("escape", format.escape.is_some()),
+            ("comment", format.comment.is_some()),
+            ("null", format.null.is_some()),
+            ("skip_lines", format.skip_lines.is_some()),
+            ("missing", format.missing.is_some()),
+        ];
+        for (name, _) in of_csv.into_iter().filter(|(_, stands)| *stands) {
+            problems.push(
+                JobProblem::new(format!("source.format.{name}"), "is a setting of `csv`")
+                    .hint("leave it out"),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Job, Selection};
+    use super::*;
+
+    fn read(source: &str) -> crate::Result<Job> {
+        let job = format!("name: f\nsource: {source}\ntarget: {{table: 'file:///w/t'}}\n");
+        Job::read("job", &job, &["file", "file_range", "full"])
+    }
+
+    fn relation(source: &str) -> (String, Relation) {
+        let job = read(source).unwrap();
+        let Selection::One(table) = job.selection else { panic!("one table") };
+        (job.source, table.relation)
+    }
+
+    #[test]
+    fn urls_and_a_format_are_files() {
+        let (source, read) = relation("{url: 's3://drop/a-*.csv.gz'}");
+        assert_eq!(source, "s3://drop/a-*.csv.gz");
+        let urls = vec![source];
+        assert_eq!(read, Relation::Files { urls, format: "auto".into(), options: BTreeMap::new() });
+        let (source, read) = relation(
+            r#"{url: "${DROP}/a.csv", urls: ["${DROP}/b.csv"], format: {type: csv, header: false, delimiter: ";", null: "\\N"}}"#,
+        );
+        assert_eq!(source, "${DROP}/a.csv\n${DROP}/b.csv");
+        let Relation::Files { urls, format, options } = read else { panic!("{read:?}") };
+        assert_eq!((urls.len(), format.as_str()), (2, "csv"));
+        let options: Vec<_> = options.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(options, [("delimiter", ";"), ("header", "false"), ("null", "\\N")]);
+    }
+
+    #[test]
+    fn what_files_do_not_have_is_refused() {
+        for (source, said) in [
+            ("{url: 'gs://b/x.csv', table: t}", "`source.table`: stands beside files"),
+            ("{url: 'gs://b/x.csv', query: 'select 1'}", "`source.query`: stands beside files"),
+            ("{url: 'gs://b/x.csv', where: 'a > 1'}", "`source.where`: stands beside files"),
+            ("{urls: ['x.csv']}", "`source.urls.0`: is not a URL"),
+            ("{url: 'gs://b/x', format: {delimiter: '||'}}", "is not one ASCII character"),
+            ("{url: 'gs://b/x', format: {delimiter: '', quote: ''}}", "is not one ASCII"),
+            ("{url: 'gs://b/x', format: {delimiter: ',', quote: ','}}", "two meanings"),
+            ("{url: 'gs://b/x', format: {comment: '\"'}}", "two meanings"),
+            ("{url: 'gs://b/x', format: {escape: ',', delimiter: ','}}", "two meanings"),
+            ("{url: 'gs://b/x', format: {type: parquett}}", "unknown value `parquett`"),
+            (
+                "{url: 'gs://b/x', format: {type: json_lines, header: true}}",
+                "is a setting of `csv`",
+            ),
+            ("{url: 'gs://b/x', format: {compression: lz4}}", "unknown value `lz4`"),
+        ] {
+            let error = read(source).unwrap_err();
+            assert!(error.chain().contains(said), "{source}: {}", error.chain());
+        }
+    }
+}

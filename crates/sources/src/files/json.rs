@@ -1,0 +1,293 @@
+//! From the text of JSON lines to the columns of batches.
+//!
+//! Each line is one object. What a column of JSON gets is the text of the value as it stands in the file, with
+//! every digit and every key; numbers are read from their text, and not by way of a double.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+
+use arrow_array::RecordBatch;
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use sluice_contracts::documents::{Column, OnInvalid, TargetType};
+use sluice_contracts::{Error, Result};
+
+use super::columns::{Conversion, refused};
+use super::csv::LONGEST_RECORD;
+use super::format::Format;
+use super::kind::Kind;
+use super::place::Place;
+use crate::builder::{BatchBuilder, Invalid};
+
+/// Makes batches of lines.
+#[derive(Debug)]
+pub(super) struct JsonDecoder {
+    columns: Vec<Column>,
+    conversions: Vec<Conversion>,
+    kinds: Vec<Kind>,
+    keys: Keys,
+    builder: BatchBuilder,
+    /// Values that became NULL, by column.
+    pub(super) invalid: Vec<u64>,
+}
+
+/// The keys of objects.
+#[derive(Debug)]
+struct Keys {
+    /// The column of each key that the plan knows; `None` for those that are not read.
+    known: HashMap<String, Option<usize>>,
+    ignores_unknown: bool,
+}
+
+impl JsonDecoder {
+    pub(super) fn new(format: &Format, columns: &[Column], known: &[String]) -> Result<Self> {
+        let unread = known.iter().map(|key| (key.clone(), None));
+        let read = columns.iter().enumerate().map(|(at, it)| (it.source_name.clone(), Some(at)));
+        let keys =
+            Keys { known: unread.chain(read).collect(), ignores_unknown: format.ignores_unknown() };
+        Ok(Self {
+            columns: columns.to_vec(),
+            conversions: columns.iter().map(Conversion::of).collect::<Result<_>>()?,
+            kinds: columns.iter().map(|it| Kind::parse(&it.encoding)).collect::<Result<_>>()?,
+            keys,
+            builder: BatchBuilder::new(columns),
+            invalid: vec![0; columns.len()],
+        })
+    }
+
+    /// Takes lines off the front of `text`, and says how many bytes they are, and whether the batch is full.
+    pub(super) fn take(
+        &mut self,
+        text: &[u8],
+        is_last: bool,
+        place: &Place<'_>,
+    ) -> Result<(usize, bool)> {
+        let most = self.builder.room().rows;
+        let width = self.columns.len();
+        let mut cells: Vec<Option<&RawValue>> = Vec::new();
+        let mut starts: Vec<usize> = Vec::new();
+        let mut at = 0;
+        while starts.len() < most && at < text.len() {
+            let rest = text.get(at..).unwrap_or_default();
+            let end = match memchr::memchr(b'\n', rest) {
+                Some(end) => end,
+                None if is_last => rest.len(),
+                None if rest.len() > LONGEST_RECORD => {
+                    let what = "a line is longer than 128 MiB";
+                    return Err(Error::data(format!("read {}: {what}", place.of(text, at)))
+                        .hint("JSON lines have one object a line"));
+                }
+                None => break,
+            };
+            let line = rest.get(..end).unwrap_or_default();
+            if !line.iter().all(u8::is_ascii_whitespace) {
+                let begun = cells.len();
+                cells.resize(begun + width, None);
+                let row = cells.get_mut(begun..).unwrap_or_default();
+                self.keys
+                    .read(line, row)
+                    .map_err(|source| malformed(&place.of(text, at), source))?;
+                starts.push(at);
+            }
+            at += (end + 1).min(rest.len());
+        }
+        for column in 0..width {
+            self.column(column, &cells, text, &starts, place)?;
+        }
+        let full = self.builder.end_rows(starts.len(), at);
+        Ok((at, full && !starts.is_empty()))
+    }
+
+    /// Appends one column's values of all lines.
+    fn column(
+        &mut self,
+        at: usize,
+        cells: &[Option<&RawValue>],
+        text: &[u8],
+        starts: &[usize],
+        place: &Place<'_>,
+    ) -> Result<()> {
+        let (Some(column), Some(conversion), Some(kind), Some(builder), Some(invalid)) = (
+            self.columns.get(at),
+            self.conversions.get(at).copied(),
+            self.kinds.get(at).copied(),
+            self.builder.columns.get_mut(at),
+            self.invalid.get_mut(at),
+        ) else {
+            return Err(Error::bug("read a file: its plan has fewer columns than its keys"));
+        };
+        let mut refuse = |row: usize, why: Invalid| {
+            if column.on_invalid == OnInvalid::Fail {
+                let start = starts.get(row).copied().unwrap_or_default();
+                return Err(refused(&place.of(text, start), column, why));
+            }
+            *invalid += 1;
+            Ok(())
+        };
+        let mut texts: Vec<Option<Cow<'_, str>>> = Vec::with_capacity(starts.len());
+        for (row, cells) in cells.chunks_exact(self.columns.len().max(1)).enumerate() {
+            let raw = cells.get(at).copied().flatten().map(RawValue::get);
+            let value = match raw.map(|raw| text_of(raw, kind, column.target_type)) {
+                Some(Ok(text)) => text,
+                Some(Err(why)) => {
+                    refuse(row, why)?;
+                    None
+                }
+                None => None,
+            };
+            texts.push(value);
+        }
+        let texts = texts.iter().map(|text| text.as_ref().map(|text| text.as_bytes()));
+        conversion.append(builder, texts, &mut refuse)
+    }
+
+    /// The rows so far, if any.
+    pub(super) fn finish(&mut self) -> Result<Option<RecordBatch>> {
+        self.builder.finish()
+    }
+}
+
+fn malformed(place: &str, source: serde_json::Error) -> Error {
+    // The parser's message may show what it found.
+    let what = match source.classify() {
+        serde_json::error::Category::Data => {
+            let said = source.to_string();
+            let key = said.split('`').nth(1).unwrap_or_default();
+            if said.starts_with(TWICE) {
+                return Error::data(format!("read {place}: the object has the key `{key}` twice"))
+                    .hint("correct the file: which of the two is meant is not known");
+            }
+            if said.starts_with(UNKNOWN) {
+                return Error::data(format!("read {place}: the plan does not know the key `{key}`"))
+                    .hint(
+                        "set `source.format.unknown` to `ignore` to leave such keys out; a sample of the \
+                         files tells the plan which there are",
+                    );
+            }
+            "it is not a JSON object"
+        }
+        _ => "it is not JSON",
+    };
+    Error::data(format!("read {place}: {what}, at its character {}", source.column()))
+        .hint("JSON lines have one object a line; correct the file")
+}
+
+/// What an error says of a key before it names it.
+const UNKNOWN: &str = "unknown key";
+const TWICE: &str = "key that is there twice";
+
+impl Keys {
+    /// Reads the object of a line into one cell for each column.
+    fn read<'t>(
+        &self,
+        line: &'t [u8],
+        row: &mut [Option<&'t RawValue>],
+    ) -> Result<(), serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_slice(line);
+        deserializer.deserialize_map(Row { keys: self, row })?;
+        deserializer.end()
+    }
+}
+
+/// One row while it is read.
+struct Row<'k, 'r, 't> {
+    keys: &'k Keys,
+    row: &'r mut [Option<&'t RawValue>],
+}
+
+impl<'t> Visitor<'t> for Row<'_, '_, 't> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(column) = map.next_key_seed(Key(self.keys))? {
+            let Some((key, column)) = column else {
+                map.next_value::<&RawValue>()?;
+                continue;
+            };
+            let cell = self.row.get_mut(column);
+            let value = map.next_value::<&RawValue>()?;
+            if let Some(cell) = cell
+                && cell.replace(value).is_some()
+            {
+                return Err(serde::de::Error::custom(format!("{TWICE} `{key}`")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A key as the column that it fills, with its name for messages.
+struct Key<'k>(&'k Keys);
+
+impl<'t, 'k> DeserializeSeed<'t> for Key<'k> {
+    type Value = Option<(&'k str, usize)>;
+
+    fn deserialize<D: Deserializer<'t>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'k> Visitor<'_> for Key<'k> {
+    type Value = Option<(&'k str, usize)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Self::Value, E> {
+        match self.0.known.get_key_value(key) {
+            Some((key, column)) => Ok(column.map(|column| (key.as_str(), column))),
+            None if self.0.ignores_unknown => Ok(None),
+            None => Err(E::custom(format!("{UNKNOWN} `{}`", key.replace('`', "'")))),
+        }
+    }
+}
+
+/// The text of a value as its column reads it; `None` for NULL.
+fn text_of(raw: &str, kind: Kind, target: TargetType) -> Result<Option<Cow<'_, str>>, Invalid> {
+    let first = raw.as_bytes().first().copied().unwrap_or(b'n');
+    if first == b'n' {
+        return Ok(None);
+    }
+    if target == TargetType::Json {
+        return Ok(Some(Cow::Borrowed(raw)));
+    }
+    let is_string = first == b'"';
+    if target == TargetType::Bytes && !is_string {
+        return Err(Invalid("a value other than a string"));
+    }
+    let expects = match kind {
+        Kind::Any => None,
+        Kind::Integer | Kind::Decimal | Kind::Float => {
+            Some(!is_string && !matches!(first, b't' | b'f' | b'{' | b'['))
+        }
+        Kind::Boolean => Some(matches!(first, b't' | b'f')),
+        Kind::Date | Kind::Time | Kind::Datetime | Kind::Timestamp | Kind::Text => Some(is_string),
+        Kind::Json => Some(true),
+    };
+    if expects == Some(false) {
+        return Err(Invalid(match first {
+            b'"' => "a string",
+            b't' | b'f' => "a truth value",
+            b'{' => "an object",
+            b'[' => "a list",
+            _ => "a number",
+        }));
+    }
+    if !is_string {
+        return Ok(Some(Cow::Borrowed(raw)));
+    }
+    let inner = raw.get(1..raw.len() - 1).unwrap_or_default();
+    if !inner.contains('\\') {
+        return Ok(Some(Cow::Borrowed(inner)));
+    }
+    let unescaped = serde_json::from_str::<String>(raw);
+    unescaped
+        .map(|text| Some(Cow::Owned(text)))
+        .map_err(|_| Invalid("a string with half of a surrogate pair"))
+}

@@ -1,0 +1,93 @@
+//! A look at the beginnings of files.
+
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use sluice_contracts::Result;
+use sluice_contracts::documents::ObjectVersion;
+use sluice_contracts::job::Compression;
+
+use super::fetch::Fetch;
+use super::listing::FoundFile;
+use super::store::FileStore;
+use super::text::{Coding, Text};
+
+/// Files that are looked at, at most: the first, the last, and some between.
+const FILES: usize = 16;
+/// Bytes of a file that are looked at.
+const BYTES: u64 = 1 << 20;
+/// Bytes of text that a compressed beginning may become.
+const MOST_TEXT: usize = 16 << 20;
+/// Files that are read at once.
+const AT_ONCE: usize = 8;
+
+/// The beginning of a file.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) file: ObjectVersion,
+    pub(super) text: Vec<u8>,
+    /// Whether it is all of the file.
+    pub(super) is_whole: bool,
+    /// Bytes of the file that the text was made of.
+    pub(super) bytes: u64,
+    pub(super) compression: Compression,
+    /// Whether the file is text as it is, or of a character set of single bytes.
+    pub(super) is_text: bool,
+}
+
+/// The files that stand for all: evenly spread in the order of their names.
+pub(super) fn chosen(files: &[FoundFile]) -> Vec<&FoundFile> {
+    let with_bytes: Vec<&FoundFile> = files.iter().filter(|file| file.size > 0).collect();
+    let last = with_bytes.len().saturating_sub(1);
+    let count = with_bytes.len().min(FILES);
+    let mut places: Vec<usize> =
+        (0..count).map(|at| if count < 2 { 0 } else { at * last / (count - 1) }).collect();
+    places.dedup();
+    places.into_iter().filter_map(|at| with_bytes.get(at).copied()).collect()
+}
+
+/// The beginnings of some files, in their order.
+pub(super) async fn heads(
+    store: &Arc<FileStore>,
+    coding: Coding,
+    files: &[&FoundFile],
+) -> Result<Vec<Head>> {
+    let heads: Vec<_> = files.iter().map(|file| head(store, coding, object(file))).collect();
+    stream::iter(heads).buffered(AT_ONCE).try_collect().await
+}
+
+/// A file as units name it.
+pub(super) fn object(file: &FoundFile) -> ObjectVersion {
+    let FoundFile { path, size, version } = file.clone();
+    ObjectVersion { path, generation: version, size }
+}
+
+/// The beginning of a file.
+pub(super) async fn head(
+    store: &Arc<FileStore>,
+    coding: Coding,
+    file: ObjectVersion,
+) -> Result<Head> {
+    let looked_at = file.size.min(BYTES);
+    let mut first = Fetch::new(store, &file, Some(0..looked_at))?;
+    let bytes = first.next().await?.unwrap_or_default();
+    let compression = coding.compression_of(&bytes);
+    let is_text = coding.has_middle(&bytes);
+    let fetch = Fetch::of_bytes(store, &file, bytes)?;
+    let is_all = looked_at == file.size;
+    let mut text = if is_all {
+        Text::new(&file.path, coding, fetch, true)
+    } else {
+        Text::sample(&file.path, coding, fetch)
+    };
+    let mut head = Vec::new();
+    let mut is_whole = is_all;
+    while let Some(more) = text.next().await? {
+        head.extend_from_slice(&more);
+        if head.len() >= MOST_TEXT {
+            is_whole = false;
+            break;
+        }
+    }
+    Ok(Head { file, text: head, is_whole, bytes: looked_at, compression, is_text })
+}

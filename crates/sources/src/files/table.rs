@@ -1,0 +1,270 @@
+//! The columns of the table that files are.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use sluice_contracts::documents::{Column, Decimal, OnInvalid, TargetType};
+use sluice_contracts::job::{ColumnFile, FormatName, TableJob};
+use sluice_contracts::{Error, Result};
+
+use super::csv::{Header, Records, Width};
+use super::format::Format;
+use super::infer::Seen;
+use super::kind::Kind;
+use super::sample::Head;
+use crate::naming::{description, refuse_collisions, refused, target_name};
+
+/// What a look at files tells of their columns.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Names, in the order of the files.
+    pub(super) names: Vec<String>,
+    /// What the values of each are.
+    seen: Vec<Seen>,
+    /// Records that were looked at.
+    pub(super) rows: u64,
+}
+
+impl Found {
+    /// The names in one string that changes when they do.
+    pub(super) fn shape(&self) -> String {
+        serde_json::to_string(&self.names).unwrap_or_default()
+    }
+}
+
+/// Looks at the records of the beginnings of files.
+pub(super) fn look_at(format: &mut Format, heads: &[Head], job: &TableJob) -> Result<Found> {
+    match format.name {
+        Some(FormatName::Csv) => look_at_csv(format, heads, job),
+        _ => look_at_json(heads),
+    }
+}
+
+fn look_at_csv(format: &Format, heads: &[Head], job: &TableJob) -> Result<Found> {
+    let mut headers = Vec::new();
+    for head in heads.iter().filter(|head| !head.text.is_empty()) {
+        let header = Header::read(&head.file.path, format, &head.text, head.is_whole)?;
+        let header = header.ok_or_else(|| {
+            Error::data(format!("read the header of `{}`: it is longer than 1 MiB", head.file.path))
+                .hint("`source.format` says how the file is written")
+        })?;
+        // A file of blank lines has no header, and no rows.
+        if header.names.as_ref().is_none_or(|names| !names.is_empty()) {
+            headers.push((head, header));
+        }
+    }
+    if headers.is_empty() {
+        return Err(Error::data("describe the files: none has a header")
+            .hint("nothing tells the columns of files that have blank lines alone"));
+    }
+    let mut names: Vec<String> = Vec::new();
+    for (_, header) in &headers {
+        let more = header.names.iter().flatten().filter(|name| !names.contains(name)).cloned();
+        let more: Vec<String> = more.collect();
+        names.extend(more);
+        // Unless columns may be missing, the first file says which there are.
+        if !format.takes_missing() {
+            break;
+        }
+    }
+    if !format.has_header() {
+        names = match &job.select {
+            Some(names) => names.clone(),
+            None => unnamed(format, &headers),
+        };
+    }
+    let mut found = Found { seen: vec![Seen::default(); names.len()], names, ..Found::default() };
+    let columns: Vec<Column> =
+        found.names.iter().map(|name| Column::plain(name, "", TargetType::String)).collect();
+    for (head, header) in &headers {
+        let name = &head.file.path;
+        let width = Width::of(name, format, header, &columns, &found.names)?;
+        look_at_records(format, head, header, &width, &mut found);
+    }
+    Ok(found)
+}
+
+/// The names of columns that no header names.
+fn unnamed(format: &Format, headers: &[(&Head, Header)]) -> Vec<String> {
+    let Some((head, header)) = headers.first() else { return Vec::new() };
+    let mut records = Records::default();
+    let rest = head.text.get(header.end..).unwrap_or_default();
+    let dialect = format.dialect().with_returns(header.has_returns);
+    let _ = dialect.split(rest, head.is_whole, false, 1, &mut records);
+    let fields = records.iter().next().map_or(0, <[_]>::len);
+    (1..=fields).map(|number| format!("column_{number}")).collect()
+}
+
+/// Adds the values of a file's first records. What is wrong with a record is said when it is read.
+fn look_at_records(
+    format: &Format,
+    head: &Head,
+    header: &Header,
+    width: &Width,
+    found: &mut Found,
+) {
+    let dialect = format.dialect().with_returns(header.has_returns);
+    let mut records = Records::default();
+    let mut text = head.text.get(header.end..).unwrap_or_default().to_vec();
+    let _ = dialect.split(&text, head.is_whole, width.fields == 1, usize::MAX, &mut records);
+    let null = format.null.as_bytes();
+    let lines: Vec<Vec<_>> = records.iter().map(<[_]>::to_vec).collect();
+    found.rows += lines.len() as u64;
+    for mut fields in lines {
+        for (seen, place) in found.seen.iter_mut().zip(&width.of_columns) {
+            let Some(field) = place.and_then(|place| fields.get_mut(place)) else { continue };
+            if field.is_escaped() {
+                dialect.unescape(field, null, &mut text);
+            }
+            // What is nothing may become a text, and says nothing of other types.
+            if field.length() > 0 && !field.is_null(&text, null, true) {
+                seen.add(field.of(&text));
+            }
+        }
+    }
+}
+
+fn look_at_json(heads: &[Head]) -> Result<Found> {
+    let mut found = Found::default();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for head in heads {
+        let mut lines: Vec<&[u8]> = head.text.split(|byte| *byte == b'\n').collect();
+        if !head.is_whole {
+            lines.pop();
+        }
+        for (number, line) in lines.into_iter().enumerate() {
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            let fields: Fields<'_> =
+                serde_json::from_slice(line).map_err(|_| no_object(&head.file.path, number))?;
+            found.rows += 1;
+            for (key, value) in fields.0 {
+                let place = match places.get(&key) {
+                    Some(place) => *place,
+                    None => {
+                        found.names.push(key.clone());
+                        found.seen.push(Seen::default());
+                        places.insert(key, places.len());
+                        places.len() - 1
+                    }
+                };
+                if let Some(seen) = found.seen.get_mut(place) {
+                    seen.add_json(value.get());
+                }
+            }
+        }
+    }
+    if found.names.is_empty() {
+        return Err(Error::data("describe the files: no object has a key")
+            .hint("JSON lines have one object a line"));
+    }
+    Ok(found)
+}
+
+/// The keys and values of an object, as they stand in a line.
+struct Fields<'t>(Vec<(String, &'t RawValue)>);
+
+impl<'de: 't, 't> Deserialize<'de> for Fields<'t> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Vec<(String, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(Object).map(Fields)
+    }
+}
+
+fn no_object(name: &str, number: usize) -> Error {
+    Error::data(format!("read `{name}`, line {}: it is not a JSON object", number + 1)).hint(
+        "JSON lines have one object a line; a file that is one large list or object has to be written \
+         line by line, as by `jq -c '.[]'`",
+    )
+}
+
+/// The columns of the table: those that the job chooses, or all, with the types that it names, or those that
+/// the sample tells.
+pub(super) fn columns_of(
+    job: &TableJob,
+    found: &Found,
+    format: &mut Format,
+) -> Result<Vec<Column>> {
+    let all: Vec<usize> = (0..found.names.len()).collect();
+    let chosen = match &job.select {
+        None => all,
+        Some(names) if !format.has_header() && format.name == Some(FormatName::Csv) => {
+            (0..names.len()).collect()
+        }
+        Some(names) => {
+            let place = |name: &String| {
+                let place = found.names.iter().position(|known| known == name);
+                place.ok_or_else(|| unknown_column(name, found))
+            };
+            Error::all(names.iter().map(place), |count| format!("{count} columns are not there"))?
+        }
+    };
+    for name in job.columns.keys().filter(|name| !found.names.contains(name)) {
+        return Err(unknown_column(name, found));
+    }
+    let columns = chosen.iter().map(|&at| column(job, found, format, at));
+    let columns = Error::all(columns, refused)?;
+    refuse_collisions(&columns)?;
+    format.known = Some(found.names.clone());
+    Ok(columns)
+}
+
+fn unknown_column(name: &str, found: &Found) -> Error {
+    Error::not_found(format!("describe the files: they have no column `{name}`"))
+        .hint(sluice_contracts::job::nearest_hint(name, &found.names))
+}
+
+fn column(job: &TableJob, found: &Found, format: &Format, at: usize) -> Result<Column> {
+    let name = found.names.get(at).cloned().unwrap_or_default();
+    let seen = found.seen.get(at).cloned().unwrap_or_default();
+    let is_json = format.name == Some(FormatName::JsonLines);
+    let (told, told_target) = if is_json { seen.told_of_json() } else { seen.told() };
+    let unasked = ColumnFile::default();
+    let asked = job.columns.get(&name).unwrap_or(&unasked);
+    let (kind, target_type) = match asked.target_type {
+        Some(wanted) if !Kind::TARGETS.contains(&wanted) => {
+            let known: Vec<String> = Kind::TARGETS.iter().map(|it| format!("`{it}`")).collect();
+            return Err(Error::invalid(format!(
+                "describe the files: column `{name}` is text, and cannot become `{wanted}`"
+            ))
+            .hint(format!("set `columns.{name}.type` to one of {}", known.join(", "))));
+        }
+        Some(TargetType::String) if !is_json => (Kind::Text, TargetType::String),
+        Some(wanted) => (Kind::Any, wanted),
+        None => (told, told_target),
+    };
+    Ok(Column {
+        name: target_name(&name, asked.name.as_deref())?,
+        source_type: told.name().to_owned(),
+        encoding: kind.name().to_owned(),
+        decimal: match target_type {
+            TargetType::Numeric => Some(Decimal::NUMERIC),
+            TargetType::Bignumeric => Some(Decimal::BIGNUMERIC),
+            _ => None,
+        },
+        description: description(asked.description.as_deref()),
+        on_invalid: asked.on_invalid.unwrap_or(OnInvalid::Fail),
+        invalid: kind.misfits(target_type).map(str::to_owned),
+        source_name: name,
+        ..Column::plain("", "", target_type)
+    })
+}

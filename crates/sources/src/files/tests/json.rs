@@ -1,0 +1,87 @@
+//! JSON lines: what is told, what is read, and what is refused.
+
+use super::*;
+
+#[tokio::test]
+async fn numbers_texts_and_nested_values_are_exact() {
+    let text = concat!(
+        "{\"id\": 1, \"price\": 1.10, \"name\": \"a\\\"\\u00fc\", \"ok\": true, \"o\": {\"x\": 1.10}}\n",
+        "\n",
+        "{\"o\": null, \"id\": 2, \"name\": null, \"late\": \"2026-11-30\"}\r\n",
+        "{\"id\": 9223372036854775807, \"price\": 3, \"o\": {\"big\": 12345678901234567890123}}",
+    );
+    let folder = Folder::of("a.jsonl", text);
+    let columns =
+        ["id: INT64", "price: NUMERIC", "name: STRING", "ok: BOOL", "o: JSON", "late: DATE"];
+    assert_eq!(folder.columns().await, columns);
+    let rows = [
+        "1|1.100000000|a\"ü|true|{\"x\": 1.10}|-",
+        "2|-|-|-|-|2026-11-30",
+        "9223372036854775807|3.000000000|-|-|{\"big\": 12345678901234567890123}|-",
+    ];
+    assert_eq!(folder.rows().await.unwrap(), rows);
+}
+
+#[tokio::test]
+async fn damage_is_refused_with_its_place_and_without_its_value() {
+    let good = "{\"a\": 1, \"b\": \"s3cret\"}\n";
+    for (line, words) in [
+        ("{\"a\": 2, \"b\": \"s3cret\"", "line 3: it is not JSON, at its character"),
+        ("[1, \"s3cret\"]", "line 3: it is not a JSON object"),
+        ("{\"a\": 2} {\"b\": \"s3cret\"}", "line 3: it is not JSON"),
+        ("{\"a\": 2, \"a\": 3}", "line 3: the object has the key `a` twice"),
+        ("{\"a\": 2, \"c\": \"s3cret\"}", "line 3: the plan does not know the key `c`"),
+        ("{\"a\": \"s3cret\"}", "line 3: column `a`: INT64 cannot hold a string"),
+        ("{\"a\": 2.5}", "line 3: column `a`: INT64 cannot hold"),
+        ("{\"b\": 7}", "line 3: column `b`: STRING cannot hold a number"),
+        ("{\"b\": \"\\ud800\"}", "line 3: column `b`: STRING cannot hold a string with half"),
+    ] {
+        // The plan is made of the good lines alone.
+        let folder = Folder::of("a.jsonl", format!("{good}{good}"));
+        let job = folder.job();
+        let table = planned(&job, &folder.describe(&job).await.unwrap());
+        let folder = folder.with("a.jsonl", format!("{good}{good}{line}\n"));
+        let now = folder.source().survey("test").await.unwrap();
+        drop(now);
+        let described = {
+            let mut survey = folder.source().survey("test").await.unwrap();
+            survey.describe(&job).await
+        };
+        let leaf = match described {
+            Ok(described) => described.pieces[0].leaf.clone(),
+            Err(_) => Some(Leaf::Object(version_of_file(&folder, "a.jsonl").await)),
+        };
+        let error = said(&folder.read(&table, &unit(leaf, Cut::Full)).await.unwrap_err());
+        assert!(error.contains(words), "{line}: {error}");
+        assert!(error.contains("a.jsonl`") && !error.contains("s3cret"), "{error}");
+    }
+}
+
+/// A file as a plan names it.
+async fn version_of_file(
+    folder: &Folder,
+    name: &str,
+) -> sluice_contracts::documents::ObjectVersion {
+    let address = Address::parse(&format!("file://{}", folder.path(name).display())).unwrap();
+    let store = FileStore::open(&address).unwrap();
+    let found = super::super::listing::list(&store.objects, &[address]).await.unwrap();
+    super::super::sample::object(&found[0])
+}
+
+#[tokio::test]
+async fn unknown_keys_are_left_out_where_the_job_says_so() {
+    let folder = Folder::of("a.jsonl", "{\"a\": 1, \"b\": {\"a\": 5}}\n{\"a\": 2, \"c\": 3}\n");
+    let job = TableJob { select: Some(vec!["a".into()]), ..folder.job() };
+    // The plan has seen them.
+    assert_eq!(folder.rows_of(&job).await.unwrap().0, ["1", "2"]);
+}
+
+#[tokio::test]
+async fn a_type_that_the_job_names_takes_the_text_of_a_value() {
+    let folder = Folder::of("a.jsonl", "{\"a\": 1.10, \"b\": \"7\", \"c\": [1, {}]}\n");
+    let mut job = folder.job();
+    for (name, target) in [("a", "STRING"), ("b", "INT64"), ("c", "STRING")] {
+        job.columns.insert(name.into(), typed(target));
+    }
+    assert_eq!(folder.rows_of(&job).await.unwrap().0, ["1.10|7|[1, {}]"]);
+}

@@ -1,0 +1,265 @@
+//! The source against real files.
+
+mod csv;
+mod json;
+mod ranges;
+mod versions;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray as _;
+use sluice_contracts::documents::{Cut, Leaf, Relation, Table, TableWrite, Unit};
+use sluice_contracts::job::{ColumnFile, Partitioning, RowSecurity, TableJob, WriteDisposition};
+use sluice_contracts::{Error, Kind, Result};
+
+use super::*;
+use crate::conformance::{self, ROWS, SourceFixture};
+use crate::description::Description;
+
+/// Files in a folder that goes away with it.
+struct Folder {
+    folder: tempfile::TempDir,
+    /// The name of one of them, or a pattern.
+    pattern: String,
+    options: BTreeMap<String, String>,
+    format: String,
+}
+
+impl Folder {
+    fn new(pattern: &str) -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            pattern: pattern.to_owned(),
+            options: BTreeMap::new(),
+            format: "auto".to_owned(),
+        }
+    }
+
+    /// With one file.
+    fn of(name: &str, bytes: impl AsRef<[u8]>) -> Self {
+        Self::new(name).with(name, bytes)
+    }
+
+    fn with(self, name: &str, bytes: impl AsRef<[u8]>) -> Self {
+        std::fs::write(self.path(name), bytes).unwrap();
+        self
+    }
+
+    fn option(mut self, name: &str, value: &str) -> Self {
+        self.options.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        Path::new(self.folder.path()).join(name)
+    }
+
+    fn url(&self) -> String {
+        format!("file://{}/{}", self.folder.path().display(), self.pattern)
+    }
+
+    fn source(&self) -> Arc<dyn Source> {
+        crate::open(&self.url(), &|_| None, None).unwrap()
+    }
+
+    fn relation(&self) -> Relation {
+        let (format, options) = (self.format.clone(), self.options.clone());
+        Relation::Files { urls: vec![self.url()], format, options }
+    }
+
+    fn job(&self) -> TableJob {
+        TableJob {
+            relation: self.relation(),
+            select: None,
+            filter: None,
+            partitioning: Partitioning::default(),
+            row_security: RowSecurity::default(),
+            columns: BTreeMap::new(),
+            target: String::new(),
+            write: TableWrite::of(WriteDisposition::Truncate),
+        }
+    }
+
+    async fn describe(&self, job: &TableJob) -> Result<Description> {
+        self.source().survey("test").await?.describe(job).await
+    }
+
+    /// `name: TYPE` of each column.
+    async fn columns(&self) -> Vec<String> {
+        let described = self.describe(&self.job()).await.unwrap();
+        described.columns.iter().map(|it| format!("{}: {}", it.name, it.target_type)).collect()
+    }
+
+    /// All rows as text, each file as one unit.
+    async fn rows(&self) -> Result<Vec<String>> {
+        self.rows_of(&self.job()).await.map(|(rows, _)| rows)
+    }
+
+    async fn rows_of(&self, job: &TableJob) -> Result<(Vec<String>, Vec<u64>)> {
+        let described = self.describe(job).await?;
+        let table = planned(job, &described);
+        let (mut rows, mut invalid) = (Vec::new(), vec![0; table.columns.len()]);
+        for piece in &described.pieces {
+            let unit = unit(piece.leaf.clone(), Cut::Full);
+            let (more, counts) = self.read(&table, &unit).await?;
+            rows.extend(more);
+            invalid.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        Ok((rows, invalid))
+    }
+
+    async fn read(&self, table: &Table, unit: &Unit) -> Result<(Vec<String>, Vec<u64>)> {
+        let mut reader = self.source().reader("test", Join::Independent).await?.unwrap();
+        reader.check(table).await?;
+        let mut batches = reader.read(table, unit).await?;
+        let mut rows = Vec::new();
+        while let Some(batch) = batches.next().await? {
+            rows.extend(texts(&batch));
+        }
+        Ok((rows, batches.invalid().to_vec()))
+    }
+
+    async fn refused(&self) -> Error {
+        self.rows().await.expect_err("the files should be refused")
+    }
+}
+
+/// The rows of a batch, each as its values with `|` between them; `NULL` is `-`.
+fn texts(batch: &RecordBatch) -> Vec<String> {
+    let value = |column: usize, row: usize| {
+        let array = batch.column(column);
+        if array.is_null(row) {
+            return "-".to_owned();
+        }
+        if let Some(texts) = array.as_string_opt::<i32>() {
+            return texts.value(row).to_owned();
+        }
+        arrow_text(array, row)
+    };
+    let row = |row| (0..batch.num_columns()).map(|column| value(column, row)).collect::<Vec<_>>();
+    (0..batch.num_rows()).map(|at| row(at).join("|")).collect()
+}
+
+fn arrow_text(array: &arrow_array::ArrayRef, row: usize) -> String {
+    use arrow_array::types::{
+        Date32Type, Decimal128Type, Float64Type, Int64Type, Time64MicrosecondType,
+        TimestampMicrosecondType,
+    };
+    if let Some(values) = array.as_primitive_opt::<Int64Type>() {
+        return values.value(row).to_string();
+    }
+    if let Some(values) = array.as_primitive_opt::<Float64Type>() {
+        return format!("{:?}", values.value(row));
+    }
+    if let Some(values) = array.as_primitive_opt::<Decimal128Type>() {
+        return values.value_as_string(row);
+    }
+    if let Some(values) = array.as_primitive_opt::<Date32Type>() {
+        return values.value_as_date(row).unwrap().to_string();
+    }
+    if let Some(values) = array.as_primitive_opt::<Time64MicrosecondType>() {
+        return values.value_as_time(row).unwrap().to_string();
+    }
+    if let Some(values) = array.as_primitive_opt::<TimestampMicrosecondType>() {
+        return values.value_as_datetime(row).unwrap().to_string();
+    }
+    if let Some(values) = array.as_boolean_opt() {
+        return values.value(row).to_string();
+    }
+    if let Some(values) = array.as_binary_opt::<i32>() {
+        return format!("{:?}", values.value(row));
+    }
+    panic!("no text for {}", array.data_type())
+}
+
+fn planned(job: &TableJob, described: &Description) -> Table {
+    Table {
+        index: 0,
+        name: job.relation.to_string(),
+        relation: described.relation.clone().unwrap(),
+        filter: None,
+        target: String::new(),
+        row_security: RowSecurity::default(),
+        answer_within: None,
+        write: job.write.clone(),
+        strategy: "file".into(),
+        reason: String::new(),
+        engine: None,
+        dataflow: None,
+        statement: None,
+        native: None,
+        way: None,
+        partitioned_by: None,
+        columns: described.columns.clone(),
+        shape: described.shape.clone(),
+        rows: described.rows(),
+        bytes: described.bytes(),
+        warnings: Vec::new(),
+        units: 1,
+    }
+}
+
+fn unit(leaf: Option<Leaf>, cut: Cut) -> Unit {
+    Unit { table: 0, index: 0, leaf, cut, predicate: String::new(), rows: 0, bytes: 0 }
+}
+
+fn typed(target_type: &str) -> ColumnFile {
+    serde_json::from_value(serde_json::json!({"type": target_type})).unwrap()
+}
+
+/// The error with its remedy.
+fn said(error: &Error) -> String {
+    format!("{} ({})", error.chain(), error.remedy().unwrap_or_default())
+}
+
+struct Fixture(Folder);
+
+#[async_trait]
+impl SourceFixture for Fixture {
+    fn source(&self) -> Arc<dyn Source> {
+        self.0.source()
+    }
+
+    fn relation(&self) -> Relation {
+        self.0.relation()
+    }
+
+    fn missing_relation(&self) -> Relation {
+        Folder::new("absent.csv").relation()
+    }
+
+    async fn insert(&self, id: i64) {
+        let path = self.0.path(&self.0.pattern);
+        let more = if self.0.pattern.ends_with("csv") {
+            format!("{id},x\n")
+        } else {
+            format!("{{\"id\": {id}, \"note\": \"x\"}}\n")
+        };
+        let text = std::fs::read_to_string(&path).unwrap() + &more;
+        std::fs::write(path, text).unwrap();
+    }
+
+    async fn alter(&self) {
+        std::fs::write(self.0.path(&self.0.pattern), "id\n1\n").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn csv_files_do_what_every_source_has_to() {
+    let rows = (1..=ROWS).map(|id| format!("{id},{}\n", if id % 7 == 0 { "" } else { "x" }));
+    let text = "id,note\n".to_owned() + &rows.collect::<String>();
+    conformance::all(&Fixture(Folder::of("rows.csv", text))).await.unwrap();
+}
+
+#[tokio::test]
+async fn json_lines_do_what_every_source_has_to() {
+    let row = |id: i64| match id % 7 {
+        0 => format!("{{\"id\": {id}, \"note\": null}}\n"),
+        _ => format!("{{\"id\": {id}, \"note\": \"x\"}}\n"),
+    };
+    let text: String = (1..=ROWS).map(row).collect();
+    conformance::all(&Fixture(Folder::of("rows.jsonl", text))).await.unwrap();
+}
