@@ -43,7 +43,7 @@ class Writer:
     file: str = "a.csv"
     # What stands for NULL, if that is written in quotes too, and so means a text.
     texts_of_null: str | None = None
-    # The program's own reader of the same file, as texts.
+    # The program of this machine that writes, if not Python.
     needs: str | None = None
 
 
