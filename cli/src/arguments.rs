@@ -106,10 +106,11 @@ pub(crate) struct Demo {
 #[derive(Debug, Args)]
 #[command(after_help = COPIES)]
 pub(crate) struct Copy {
-    /// URL of the source, or the path of an SQLite file
+    /// URL of the source, or the path of an SQLite file, or of other files, such as `orders-*.csv`
     pub(crate) source: String,
-    /// Names and patterns of tables, such as `public.*`, or one query
-    #[arg(required = true, value_name = "TABLE")]
+    /// Names and patterns of tables, such as `public.*`, or one query. None for files, which are one
+    /// table
+    #[arg(value_name = "TABLE")]
     pub(crate) tables: Vec<String>,
     /// Folder of the tables, or URL of the dataset, to write to
     pub(crate) target: String,

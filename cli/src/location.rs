@@ -1,11 +1,15 @@
 //! Sources and targets as people type them: a URL, or the path of a file or folder.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::holds_password;
 use sluice_contracts::{Error, Kind, Result};
 use url::Url;
+
+/// Endings of the names of SQLite files.
+const EXTENSIONS: [&str; 4] = ["db", "db3", "sqlite", "sqlite3"];
 
 /// The URL of a source.
 ///
@@ -23,13 +27,30 @@ pub(crate) fn source_url(typed: &str) -> Result<String> {
         return Ok(typed.to_owned());
     }
     let path = absolute(Path::new(typed))?;
+    if typed.contains('*') && !path.exists() {
+        return file_url(&path);
+    }
     if !path.is_file() {
         // Text that was meant to be a URL may hold a password.
         let shown = if typed.contains(['=', '@']) { "SOURCE" } else { typed };
         return Err(Error::not_found(format!("find source `{shown}`: there is no such file"))
-            .hint("write `postgres://user@host/database`, or the path of an SQLite file"));
+            .hint(
+                "write `postgres://user@host/database`, or the path of an SQLite file or of others",
+            ));
     }
-    sqlite_url(&path)
+    if is_sqlite(&path) { sqlite_url(&path) } else { file_url(&path) }
+}
+
+/// Whether a file is a database of SQLite, or is named as one.
+///
+/// <https://www.sqlite.org/fileformat.html#magic_header_string>
+fn is_sqlite(path: &Path) -> bool {
+    const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+    let mut first = [0; 16];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut first));
+    let named = path.extension().and_then(|extension| extension.to_str());
+    let is_named = named.is_some_and(|named| EXTENSIONS.contains(&named));
+    is_named || read.is_ok() && first == *MAGIC
 }
 
 /// The URL of a target or a bucket, without a slash at its end.
@@ -42,13 +63,27 @@ pub(crate) fn target_url(typed: &str) -> Result<String> {
 /// A name for a job, from what was typed for a source, a table or a target: the last part of it, with
 /// the letters that a job's name may have.
 pub(crate) fn job_name(of: &str) -> String {
-    const EXTENSIONS: [&str; 4] = [".db", ".db3", ".sqlite", ".sqlite3"];
     let path = of.split(['?', '#']).next().unwrap_or_default();
     let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    let stem = EXTENSIONS.iter().find_map(|extension| last.strip_suffix(extension));
+    let stem = EXTENSIONS.iter().find_map(|known| last.strip_suffix(known)?.strip_suffix('.'));
     let known = |c: &char| c.is_ascii_alphanumeric() || *c == '-' || *c == '_';
     let name: String = stem.unwrap_or(last).chars().filter(known).take(100).collect();
     if name.is_empty() || of.starts_with("${") { "copy".to_owned() } else { name }
+}
+
+/// A name for the table that files become: what their URL says before the first `*`, the first dot and after the
+/// last slash, or the name of the folder.
+pub(crate) fn table_of_files(url: &str) -> Option<String> {
+    let path = url.split_once("://").map_or(url, |(_, path)| path);
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let literal = path.split(['*', '?', '[', '{']).next().unwrap_or_default();
+    let name = |part: &str| {
+        let stem = part.split('.').next().unwrap_or_default();
+        let stem = stem.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        let known = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+        (!stem.is_empty()).then(|| stem.chars().map(known).collect::<String>())
+    };
+    literal.rsplit('/').find_map(name)
 }
 
 /// A path as a shell takes it for one word.
@@ -87,7 +122,8 @@ mod tests {
         assert_eq!(target_url("/w").unwrap(), "file:///w");
         assert_eq!(target_url("/").unwrap(), "file://");
         assert_eq!(target_url("bigquery://p/d/").unwrap(), "bigquery://p/d");
-        assert_eq!(source_url("Cargo.toml").unwrap(), format!("sqlite://{here}/Cargo.toml"));
+        assert_eq!(source_url("Cargo.toml").unwrap(), format!("file://{here}/Cargo.toml"));
+        assert_eq!(source_url("orders-*.csv").unwrap(), format!("file://{here}/orders-*.csv"));
         assert_eq!(source_url("${SOURCE_URL}").unwrap(), "${SOURCE_URL}");
         assert_eq!(source_url("postgres://me@h/d").unwrap(), "postgres://me@h/d");
         assert_eq!(source_url("absent.db").unwrap_err().kind(), Kind::NotFound);

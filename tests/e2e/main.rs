@@ -21,6 +21,7 @@ mod deployment;
 mod dispositions;
 mod exactness;
 mod fidelity;
+mod files;
 mod google_login;
 mod installed;
 mod job_sql;

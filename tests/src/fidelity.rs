@@ -25,13 +25,23 @@ pub fn servers() -> Vec<String> {
 /// Runs a program of `tests/fidelity` on a server, and fails with every error that it finds.
 /// Returns the program's answer; `None` if Python is missing.
 pub async fn judge(script: &str, server: &str, arguments: &[&str]) -> Option<Value> {
-    let path = format!("{}/fidelity/{script}.py", env!("CARGO_MANIFEST_DIR"));
+    answer_of(&format!("fidelity/{script}"), &[&[server], arguments].concat()).await
+}
+
+/// Runs a program of `tests/files`, and fails with every error that it finds. Returns the program's
+/// answer; `None` if Python is missing.
+pub async fn judge_files(script: &str, arguments: &[&str]) -> Option<Value> {
+    answer_of(&format!("files/{script}"), arguments).await
+}
+
+async fn answer_of(script: &str, arguments: &[&str]) -> Option<Value> {
     let mut command = Command::new(python()?);
-    command.args([&path, server, "--sluice"]).arg(program()).args(arguments);
+    command.arg(format!("{}/{script}.py", env!("CARGO_MANIFEST_DIR")));
+    command.args(arguments).arg("--sluice").arg(program());
     let output = command.output().await.expect("Python starts");
     let said = String::from_utf8_lossy(&output.stdout);
     let complained = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{script} on {server}:\n{said}{complained}");
+    assert!(output.status.success(), "{script} {arguments:?}:\n{said}{complained}");
     let answer = said.lines().last().unwrap_or_default();
     Some(serde_json::from_str(answer).expect("the program answers in JSON"))
 }

@@ -8,7 +8,7 @@ use sluice_contracts::documents::TaskKind;
 use sluice_contracts::error::Doing as _;
 use sluice_contracts::job::{
     Consistency, DataflowFile, EngineWish, Job, JobFile, LimitsFile, PartitioningFile, RowSecurity,
-    SourceFile, TableName, TablesFile, TargetFile,
+    SourceFile, TableName, TablesFile, TargetFile, is_files,
 };
 use sluice_contracts::{Error, Kind, Result};
 use sluice_planner::strategy_names;
@@ -19,7 +19,7 @@ use super::target::check_target;
 use crate::answer::Answer;
 use crate::arguments::Copy;
 use crate::execution::{Again, Planned};
-use crate::location::{job_name, source_url, target_url};
+use crate::location::{job_name, source_url, table_of_files, target_url};
 
 /// The scheme of targets whose URL has room for a project, a dataset and a table.
 const BIGQUERY: &str = "bigquery://";
@@ -77,9 +77,10 @@ fn job_file(options: &Copy) -> Result<JobFile> {
     let partitioning =
         PartitioningFile { column: options.partition_by.clone(), ..PartitioningFile::default() };
     let write_disposition = options.disposition.into();
-    let what = What::of(&options.tables)?;
+    let what = What::of(&source, &options.tables)?;
     let mut file = JobFile {
         name: job_name(match &what {
+            What::Files(name) => name,
             What::Table(name) => &name.name,
             What::Tables(_) => &options.source,
             What::Query(_) => &options.target,
@@ -118,6 +119,10 @@ fn job_file(options: &Copy) -> Result<JobFile> {
             file.target.dataset = Some(target);
             return Ok(file);
         }
+        What::Files(name) => {
+            let is_table = parts_of_bigquery(&target) == Some(3);
+            file.target.table = Some(if is_table { target } else { format!("{target}/{name}") });
+        }
         What::Table(name) => {
             file.source.table = Some(name.quoted());
             let is_table = parts_of_bigquery(&target) == Some(3);
@@ -137,6 +142,8 @@ fn job_file(options: &Copy) -> Result<JobFile> {
 
 /// What the arguments between the source and the target name.
 enum What {
+    /// Files, which become the table of this name.
+    Files(String),
     Table(TableName),
     /// Several, or all of a pattern.
     Tables(Vec<String>),
@@ -144,7 +151,24 @@ enum What {
 }
 
 impl What {
-    fn of(typed: &[String]) -> Result<Self> {
+    fn of(source: &str, typed: &[String]) -> Result<Self> {
+        if is_files(source) {
+            if let Some(table) = typed.first() {
+                return Err(Error::invalid(format!("copy files: `{table}` is named too")).hint(
+                    "files are one table: leave the name out; where a shell made several names of \
+                     `*`, put the pattern in quotes",
+                ));
+            }
+            let name = table_of_files(source);
+            return name.map(Self::Files).ok_or_else(|| {
+                Error::invalid("copy files: their URL has no name for the table")
+                    .hint("name the table in a job file, in `target.table`")
+            });
+        }
+        if typed.is_empty() {
+            return Err(Error::invalid("copy from a database: no table is named")
+                .hint("name tables, a pattern such as `'public.*'`, or a query, before TARGET"));
+        }
         if let Some(query) = typed.iter().find(|text| is_query(text)) {
             return match typed {
                 [_] => Ok(Self::Query(query.clone())),

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use sluice_contracts::documents::{Column, Leaf, Manifest, SnapshotPlan, Table, Task, Unit};
+use sluice_contracts::documents::{
+    Column, Leaf, Manifest, Relation, SnapshotPlan, Table, Task, Unit,
+};
 use sluice_contracts::job::Consistency;
 use sluice_extractor::{BEGINS_AGAIN, GIVES_UP_AFTER};
 
@@ -142,7 +144,7 @@ fn table_document(table: &Table, units: &[&Unit]) -> Value {
             })
         })
         .collect();
-    json!({
+    let mut document = json!({
         "table": table.name,
         "target": table.target,
         "write_disposition": table.write.disposition,
@@ -156,7 +158,11 @@ fn table_document(table: &Table, units: &[&Unit]) -> Value {
         "warnings": table.warnings,
         "units": units,
         "columns": columns,
-    })
+    });
+    if let Some(format) = format_of(table) {
+        document["format"] = format.into();
+    }
+    document
 }
 
 /// A plan for a person.
@@ -267,6 +273,9 @@ fn write_table(text: &mut String, table: &Table, units: &[&Unit]) -> std::fmt::R
     if let Some(filter) = &table.filter {
         writeln!(text, "  where     {filter}")?;
     }
+    if let Some(format) = format_of(table) {
+        writeln!(text, "  format    {format}")?;
+    }
     if let Some(choice) = &table.engine {
         writeln!(text, "  engine    {}: {}", choice.engine.name(), choice.reason)?;
     }
@@ -285,6 +294,22 @@ fn write_table(text: &mut String, table: &Table, units: &[&Unit]) -> std::fmt::R
     }
     writeln!(text, "\n  columns")?;
     write_columns(text, &table.columns)
+}
+
+/// How files are written, as the names and values of a job's `format`.
+fn format_of(table: &Table) -> Option<String> {
+    let Relation::Files { format, options, .. } = &table.relation else { return None };
+    let shown = |(option, value): (&String, &String)| match option.as_str() {
+        // Shown below, as what the table has.
+        "columns" => None,
+        "header" if value == "true" => Some("header".to_owned()),
+        "header" => Some("no header".to_owned()),
+        "delimiter" if value == "\t" => Some("delimiter tab".to_owned()),
+        "quote" if value.is_empty() => Some("no quote".to_owned()),
+        _ => Some(format!("{option} `{value}`")),
+    };
+    let options: Vec<String> = options.iter().filter_map(shown).collect();
+    Some(std::iter::once(format.clone()).chain(options).collect::<Vec<_>>().join(", "))
 }
 
 fn write_histogram(text: &mut String, units: &[&Unit]) -> std::fmt::Result {

@@ -16,6 +16,12 @@ const SCHEMES: [&str; 7] = ["file", "gs", "s3", "az", "abfss", "https", "http"];
 /// The word for a format that is yet to be told from the names of the files and a look at them.
 pub const UNKNOWN_FORMAT: &str = "auto";
 
+/// Whether a URL names files by its scheme.
+pub fn is_files(url: &str) -> bool {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| SCHEMES.contains(&scheme))
+}
+
 /// What stands between the URLs of [`Job::source`](super::Job::source): no URL has it.
 pub const URL_SEPARATOR: char = '\n';
 
@@ -173,11 +179,8 @@ impl FormatFile {
 impl SourceFile {
     /// Whether the source is files, as far as the job file tells.
     pub(super) fn is_files(&self) -> bool {
-        let scheme = |url: &String| {
-            let scheme = url.split_once("://").map(|(scheme, _)| scheme);
-            scheme.is_some_and(|scheme| SCHEMES.contains(&scheme))
-        };
-        self.format.is_some() || self.urls.is_some() || self.url.as_ref().is_some_and(scheme)
+        let is_named = self.url.as_deref().is_some_and(is_files);
+        self.format.is_some() || self.urls.is_some() || is_named
     }
 
     /// All URLs of the files.

@@ -31,7 +31,7 @@ pub use file::{
 };
 pub use files::{
     Compression, FormatFile, FormatName, MissingField, TextEncoding, UNKNOWN_FORMAT, URL_SEPARATOR,
-    UnknownField,
+    UnknownField, is_files,
 };
 pub use names::TableName;
 pub use new_table::{

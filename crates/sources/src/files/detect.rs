@@ -38,12 +38,12 @@ const RECORDS: usize = 1_000;
 /// # Errors
 /// `Invalid` for a format that this build does not read.
 pub(super) fn settle(format: &mut Format, head: &Head) -> Result<()> {
-    let ending = ending(&head.file.path);
+    let ending = ending(&head.name);
     if format.name.is_none() {
         if OTHERS.contains(&ending.as_str()) {
             return Err(Error::invalid(format!(
                 "read `{}`: this build reads no files that end in `.{ending}`",
-                head.file.path
+                head.name
             ))
             .hint("it reads `csv` and `json_lines`; `source.format.type` says it where the name does not"));
         }

@@ -67,6 +67,8 @@ pub(super) fn has_no_ranges(error: &Error) -> bool {
 struct Pinned {
     store: Arc<FileStore>,
     path: Path,
+    /// The path, for messages.
+    name: String,
     version: ObjectVersion,
 }
 
@@ -83,7 +85,12 @@ impl Fetch {
         Ok(Self {
             pieces: VecDeque::new(),
             rest: range.unwrap_or(0..version.size),
-            object: Arc::new(Pinned { store: Arc::clone(store), path, version: version.clone() }),
+            object: Arc::new(Pinned {
+                store: Arc::clone(store),
+                path,
+                name: store.name_of(&version.path),
+                version: version.clone(),
+            }),
             whole: None,
             received: 0,
             waited: Duration::ZERO,
@@ -146,7 +153,7 @@ impl Fetch {
         let next = whole.bytes.next().await;
         self.waited += begun.elapsed();
         let Some(bytes) = next else {
-            let name = &self.object.version.path;
+            let name = &self.object.name;
             return Err(Error::transient(format!("read `{name}`: its bytes broke off")));
         };
         let mut bytes = bytes?;
@@ -191,7 +198,7 @@ impl Pinned {
     }
 
     async fn ask(&self, range: Range<u64>) -> Result<Bytes> {
-        let name = &self.version.path;
+        let name = &self.name;
         let failed = |source| match source {
             object_store::Error::NotFound { .. } => gone(name),
             object_store::Error::Precondition { .. } => replaced(name),
@@ -213,7 +220,7 @@ impl Pinned {
 
     /// All bytes, in one answer.
     async fn whole(&self) -> Result<BoxStream<'static, Result<Bytes>>> {
-        let (store, name) = (Arc::clone(&self.store), self.version.path.clone());
+        let (store, name) = (Arc::clone(&self.store), self.name.clone());
         let answer = store.objects.get_opts(&self.path, GetOptions::default()).await;
         let answer = answer.map_err(|source| store.failed(&name, source))?;
         self.require_version(&answer)?;
@@ -222,7 +229,7 @@ impl Pinned {
     }
 
     fn require_version(&self, answer: &GetResult) -> Result<()> {
-        let name = &self.version.path;
+        let name = &self.name;
         if answer.meta.size != self.version.size
             || version_of(&answer.meta) != self.version.generation
         {

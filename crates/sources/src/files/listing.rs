@@ -61,7 +61,8 @@ pub(in crate::files) async fn list(
                 ))
                 .hint(
                     "`*` stays in one folder, and `**` stands for any number of folders; names that \
-                     begin with `_` or `.` match only patterns that begin so",
+                     begin with `_` or `.` match only patterns that begin so; write `[[]`, `[{]`, \
+                     `[?]` and `[*]` for `[`, `{`, `?` and `*` of a name",
                 ));
             }
         }

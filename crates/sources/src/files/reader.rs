@@ -118,7 +118,7 @@ struct What<'a> {
 impl What<'_> {
     /// Which fields of the file fill the columns. What stands before its records is skipped.
     async fn width(&self, file: &mut OpenFile) -> Result<Width> {
-        let name = file.piece.file.path.clone();
+        let name = file.name.clone();
         let of =
             |header: &Header| Width::of(&name, &self.format, header, self.columns, &self.known);
         if self.format.name == Some(FormatName::JsonLines) {
@@ -149,6 +149,8 @@ impl What<'_> {
 /// A file that is being read.
 struct OpenFile {
     piece: Piece,
+    /// Its path, for messages.
+    name: String,
     text: Text,
     /// Text that was read, of which the first `at` bytes became rows.
     buffer: Vec<u8>,
@@ -163,13 +165,14 @@ impl OpenFile {
     fn new(store: &Arc<FileStore>, format: &Format, piece: Piece) -> Result<Self> {
         let fetch = Fetch::new(store, &piece.file, Some(piece.range.clone()))?;
         let begins = piece.range.start == 0;
-        let text = Text::new(&piece.file.path, format.coding, fetch, begins);
+        let name = store.name_of(&piece.file.path);
+        let text = Text::new(&name, format.coding, fetch, begins);
         let place = match piece.range.start {
             0 => At::Lines(0),
             start if format.coding.has_bytes() => At::Characters(start),
             start => At::Bytes(start),
         };
-        Ok(Self { piece, text, buffer: Vec::new(), at: 0, ended: false, place, width: None })
+        Ok(Self { piece, name, text, buffer: Vec::new(), at: 0, ended: false, place, width: None })
     }
 
     /// Whether the bytes behind it belong to another unit.
@@ -208,7 +211,7 @@ impl OpenFile {
         if !self.is_bounded() || self.at == self.buffer.len() {
             return Ok(());
         }
-        let (name, end) = (&self.piece.file.path, self.piece.range.end);
+        let (name, end) = (&self.name, self.piece.range.end);
         Err(Error::data(format!(
             "read `{name}`: the range of bytes that ends at {end} ends within a record"
         ))
@@ -245,7 +248,7 @@ impl FileBatches<'_> {
     }
 
     fn take(&mut self, file: &mut OpenFile, is_last: bool) -> Result<(usize, bool)> {
-        let place = Place { name: &file.piece.file.path, at: file.place };
+        let place = Place { name: &file.name, at: file.place };
         let text = file.buffer.get_mut(file.at..).unwrap_or_default();
         let width = file.width.as_ref();
         let taken = match (&mut self.decoder, width) {

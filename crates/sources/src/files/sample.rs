@@ -24,7 +24,8 @@ const AT_ONCE: usize = 8;
 /// The beginning of a file.
 #[derive(Debug)]
 pub(super) struct Head {
-    pub(super) file: ObjectVersion,
+    /// Its path, for messages.
+    pub(super) name: String,
     pub(super) text: Vec<u8>,
     /// Whether it is all of the file.
     pub(super) is_whole: bool,
@@ -75,10 +76,11 @@ pub(super) async fn head(
     let is_text = coding.has_middle(&bytes);
     let fetch = Fetch::of_bytes(store, &file, bytes)?;
     let is_all = looked_at == file.size;
+    let name = store.name_of(&file.path);
     let mut text = if is_all {
-        Text::new(&file.path, coding, fetch, true)
+        Text::new(&name, coding, fetch, true)
     } else {
-        Text::sample(&file.path, coding, fetch)
+        Text::sample(&name, coding, fetch)
     };
     let mut head = Vec::new();
     let mut is_whole = is_all;
@@ -89,5 +91,5 @@ pub(super) async fn head(
             break;
         }
     }
-    Ok(Head { file, text: head, is_whole, bytes: looked_at, compression, is_text })
+    Ok(Head { name, text: head, is_whole, bytes: looked_at, compression, is_text })
 }

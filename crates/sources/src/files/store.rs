@@ -29,6 +29,14 @@ impl FileStore {
         Ok(Self { objects: open(address)?, address: address.clone() })
     }
 
+    /// A file as people know it: with the slash at its beginning, if it is one of this machine.
+    pub(in crate::files) fn name_of(&self, path: &str) -> String {
+        match self.address.kind() {
+            StoreKind::Folder => format!("/{path}"),
+            _ => path.to_owned(),
+        }
+    }
+
     /// The error of the store while reading a file.
     pub(in crate::files) fn failed(&self, name: &str, source: object_store::Error) -> Error {
         explain(&self.address, format!("read `{name}`"), source)

@@ -77,7 +77,7 @@ impl Survey for FilesSurvey {
         let rate = Rate::of(&heads, &found);
         let pieces = files.iter().map(|file| rate.piece(file, &format)).collect();
         let mut warnings = Vec::new();
-        warnings.extend(large_compressed(&files, &heads));
+        warnings.extend(large_compressed(&self.store, &files, &heads));
         (self.files, self.bytes) = (files.len(), files.iter().map(|file| file.size).sum());
         let relation = format.relation(urls);
         self.format = Some(format);
@@ -98,7 +98,7 @@ impl Survey for FilesSurvey {
         if starts.is_none() {
             self.warnings.push(format!(
                 "`{}` is read by one task: a look at its middle does not tell where records begin",
-                file.path
+                self.store.name_of(&file.path)
             ));
         }
         Ok(starts)
@@ -179,7 +179,7 @@ fn is_cut_by_name(file: &FoundFile, format: &Format) -> bool {
 }
 
 /// The warning of large files that no range can be read of.
-fn large_compressed(files: &[FoundFile], heads: &[Head]) -> Option<String> {
+fn large_compressed(store: &FileStore, files: &[FoundFile], heads: &[Head]) -> Option<String> {
     let head = heads.iter().find(|head| head.compression != Compression::None)?;
     let compression = head.compression.word();
     let largest = files.iter().max_by_key(|file| file.size)?;
@@ -187,7 +187,7 @@ fn large_compressed(files: &[FoundFile], heads: &[Head]) -> Option<String> {
         format!(
             "`{}` has {} MB and is read by one task: a file that is compressed as a whole ({compression}) \
              cannot be read from its middle; write several files, or one without compression",
-            largest.path,
+            store.name_of(&largest.path),
             largest.size / 1_000_000
         )
     })
@@ -207,7 +207,7 @@ async fn starts_of(
     }
     let (mut first, mut fields, mut dialect) = (0, 0, format.dialect());
     if format.name == Some(FormatName::Csv) {
-        let header = Header::read(&file.path, format, &head.text, head.is_whole)?;
+        let header = Header::read(&head.name, format, &head.text, head.is_whole)?;
         let Some(header) = header else { return Ok(None) };
         first = header.end as u64;
         fields = header.names.map_or(format.known_columns(&[]).len(), |names| names.len());

@@ -46,9 +46,9 @@ pub(super) fn look_at(format: &mut Format, heads: &[Head], job: &TableJob) -> Re
 fn look_at_csv(format: &Format, heads: &[Head], job: &TableJob) -> Result<Found> {
     let mut headers = Vec::new();
     for head in heads.iter().filter(|head| !head.text.is_empty()) {
-        let header = Header::read(&head.file.path, format, &head.text, head.is_whole)?;
+        let header = Header::read(&head.name, format, &head.text, head.is_whole)?;
         let header = header.ok_or_else(|| {
-            Error::data(format!("read the header of `{}`: it is longer than 1 MiB", head.file.path))
+            Error::data(format!("read the header of `{}`: it is longer than 1 MiB", head.name))
                 .hint("`source.format` says how the file is written")
         })?;
         // A file of blank lines has no header, and no rows.
@@ -80,7 +80,7 @@ fn look_at_csv(format: &Format, heads: &[Head], job: &TableJob) -> Result<Found>
     let columns: Vec<Column> =
         found.names.iter().map(|name| Column::plain(name, "", TargetType::String)).collect();
     for (head, header) in &headers {
-        let name = &head.file.path;
+        let name = &head.name;
         let width = Width::of(name, format, header, &columns, &found.names)?;
         look_at_records(format, head, header, &width, &mut found);
     }
@@ -140,7 +140,7 @@ fn look_at_json(heads: &[Head]) -> Result<Found> {
                 continue;
             }
             let fields: Fields<'_> =
-                serde_json::from_slice(line).map_err(|_| no_object(&head.file.path, number))?;
+                serde_json::from_slice(line).map_err(|_| no_object(&head.name, number))?;
             found.rows += 1;
             for (key, value) in fields.0 {
                 let place = match places.get(&key) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use encoding_rs::{Decoder, DecoderResult, UTF_16BE, UTF_16LE, WINDOWS_1252};
+use flate2::bufread::GzDecoder;
 use sluice_contracts::job::{Compression, TextEncoding};
 use sluice_contracts::{Error, Result};
 use tokio::sync::mpsc;
@@ -206,9 +207,10 @@ impl File {
     /// Reads all bytes, and sends the text that they are.
     fn make_text(&self, mut received: Received, send: &mpsc::Sender<Result<Bytes>>) -> Result<()> {
         let mut decoding: Option<Decoding> = None;
+        let mut lines = 0;
         let mut plain: Box<dyn Read + '_> = match self.compression {
             Compression::None => Box::new(&mut received),
-            Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(&mut received)),
+            Compression::Gzip => Box::new(Members::new(&mut received)),
             Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(&mut received)),
             Compression::Zstd => {
                 let decoder = zstd::stream::read::Decoder::with_buffer(&mut received);
@@ -235,10 +237,16 @@ impl File {
             let is_last = chunk.is_empty();
             let encoding = self.coding.encoding_of(&chunk);
             let decoding = decoding.get_or_insert_with(|| Decoding::of(encoding));
-            let text = decoding.decode(&chunk, is_last && !self.is_sample).map_err(|what| {
-                Error::data(format!("read `{}`: {what}", self.name))
-                    .hint("`source.format.encoding` says how the characters are encoded")
-            })?;
+            let (text, malformed) = decoding.decode(&chunk, is_last && !self.is_sample);
+            lines += memchr::memchr_iter(b'\n', &text).count();
+            if malformed {
+                return Err(Error::data(format!(
+                    "read `{}`, line {}: it has bytes that are no characters",
+                    self.name,
+                    lines + 1
+                ))
+                .hint("`source.format.encoding` says how the characters are encoded"));
+            }
             let ends = is_last || is_cut;
             if !text.is_empty() && send.blocking_send(Ok(text.into())).is_err() || ends {
                 return Ok(());
@@ -255,6 +263,44 @@ impl File {
         Error::data(format!("read `{name}`: it {what} ({compression})"))
             .because(source)
             .hint("write the file again: rows may be missing at its end")
+    }
+}
+
+/// The members of a gzip file, one after another. Tapes have zeros behind the last.
+///
+/// <https://www.gnu.org/software/gzip/manual/html_node/Tapes.html>
+struct Members<R>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Members<R> {
+    fn new(bytes: R) -> Self {
+        Self(Some(GzDecoder::new(bytes)))
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let count = member.read(into)?;
+            if count > 0 || into.is_empty() {
+                return Ok(count);
+            }
+            let Some(mut bytes) = self.0.take().map(GzDecoder::into_inner) else { break };
+            loop {
+                let next = bytes.fill_buf()?;
+                let zeros = next.iter().take_while(|byte| **byte == 0).count();
+                let is_end = next.is_empty();
+                let is_member = zeros < next.len();
+                bytes.consume(zeros);
+                if is_end {
+                    return Ok(0);
+                }
+                if is_member {
+                    break;
+                }
+            }
+            self.0 = Some(GzDecoder::new(bytes));
+        }
+        Ok(0)
     }
 }
 
@@ -318,17 +364,19 @@ impl Decoding {
         }
     }
 
-    fn decode(&mut self, bytes: &[u8], is_last: bool) -> Result<Vec<u8>, &'static str> {
+    /// The text of some bytes, up to the first that are no characters, and whether there are such.
+    fn decode(&mut self, bytes: &[u8], is_last: bool) -> (Vec<u8>, bool) {
         match self {
+            // What is no UTF-8 is found where it is read, with its line and column.
             Self::Utf8 { begun } => {
                 let marked = !std::mem::replace(begun, true) && bytes.starts_with(MARK);
-                Ok(if marked { bytes[MARK.len()..].to_vec() } else { bytes.to_vec() })
+                (if marked { bytes[MARK.len()..].to_vec() } else { bytes.to_vec() }, false)
             }
             Self::Latin1 => {
                 let mut text = vec![0; bytes.len() * 2];
                 let length = encoding_rs::mem::convert_latin1_to_utf8(bytes, &mut text);
                 text.truncate(length);
-                Ok(text)
+                (text, false)
             }
             Self::Other(decoder) => {
                 let most = decoder.max_utf8_buffer_length_without_replacement(bytes.len());
@@ -336,11 +384,8 @@ impl Decoding {
                 let (result, _, length) =
                     decoder.decode_to_utf8_without_replacement(bytes, &mut text, is_last);
                 text.truncate(length);
-                match result {
-                    DecoderResult::InputEmpty => Ok(text),
-                    DecoderResult::Malformed(..) => Err("it has bytes that are no characters"),
-                    DecoderResult::OutputFull => Err("its characters take too much room"),
-                }
+                // There is room for as many characters as there can be.
+                (text, result != DecoderResult::InputEmpty)
             }
         }
     }

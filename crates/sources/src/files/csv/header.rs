@@ -34,7 +34,7 @@ impl Header {
             let mark = if has_returns { b'\r' } else { b'\n' };
             match text.get(at..).unwrap_or_default().iter().position(|byte| *byte == mark) {
                 Some(end) => at += end + 1,
-                None if text.is_empty() => break,
+                None if text.is_empty() && is_last => break,
                 None if is_last => {
                     return Err(Error::data(format!(
                         "read the header of `{name}`: it has no more lines than are skipped"

@@ -9,7 +9,8 @@
 //!   of `aws configure` (`~/.aws`), `AWS_PROFILE` and single sign-on are not read:
 //!   `aws configure export-credentials --format env` prints theirs. `AWS_SKIP_SIGNATURE=true` reads
 //!   public buckets. The region is `AWS_REGION` or `AWS_DEFAULT_REGION`, else `us-east-1`;
-//!   `AWS_ENDPOINT_URL_S3` and `AWS_ENDPOINT_URL` name another service, such as Cloudflare R2 or a server of your own.
+//!   `AWS_ENDPOINT_URL_S3` and `AWS_ENDPOINT_URL` name another service, such as Cloudflare R2 or a
+//!   server of your own.
 //! - Azure: `AZURE_STORAGE_ACCOUNT_KEY`, `AZURE_STORAGE_SAS_TOKEN`, a service principal
 //!   (`AZURE_CLIENT_ID`, `AZURE_TENANT_ID`, `AZURE_CLIENT_SECRET` or
 //!   `AZURE_FEDERATED_TOKEN_FILE`), a managed identity, or with `AZURE_USE_AZURE_CLI=true` that of
@@ -35,6 +36,7 @@ use url::Url;
 
 use super::super::address::{Address, StoreKind};
 use super::super::web::Connector;
+use super::failure::NoCredentials;
 
 /// Time for which a call that fails is repeated.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -149,7 +151,7 @@ fn client_settings() -> [(ClientConfigKey, &'static str); 2] {
 fn retries(time: Duration) -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig::default(),
-        max_retries: if time <= SEARCH { 2 } else { 10 },
+        max_retries: if time <= SEARCH { 2 } else { 60 },
         retry_timeout: time,
     }
 }
@@ -175,7 +177,8 @@ impl<C: fmt::Debug + Send + Sync + 'static> CredentialProvider for Identity<C> {
             if source.to_string().contains("status code: 5") {
                 return source;
             }
-            StoreError::Unauthenticated { path: "the bucket".to_owned(), source: source.into() }
+            let source = NoCredentials(source).into();
+            StoreError::Unauthenticated { path: String::new(), source }
         })
     }
 }

@@ -11,25 +11,49 @@ use super::super::address::{Address, StoreKind};
 /// The error of a store while doing `what` with the files of an address, with who must act and the
 /// right or the setting that is missing.
 pub(in crate::files) fn explain(address: &Address, what: String, source: StoreError) -> Error {
+    let kind = address.kind();
     if let Some(answer) = Answer::of(&source) {
-        let (kind, hint) = match answer {
+        let (who, hint) = match answer {
             Answer::Region => (
                 Kind::Denied,
                 "set `AWS_REGION` to the bucket's region; if it is not Amazon's, set \
                  `AWS_ENDPOINT_URL` to its service",
             ),
-            Answer::Credentials => (Kind::Denied, credentials(address.kind())),
-            Answer::Request => (Kind::Invalid, reading(address.kind())),
-            Answer::Absent => (Kind::NotFound, absence(address.kind())),
-            Answer::Forbidden => (Kind::Denied, reading(address.kind())),
+            Answer::Credentials => (Kind::Denied, credentials(kind)),
+            Answer::Forbidden => (Kind::Denied, reading(kind)),
+            Answer::Absent => (Kind::NotFound, absence(kind)),
+            Answer::Request => (Kind::Invalid, reading(kind)),
+            Answer::NoSize => {
+                (Kind::Invalid, "the server does not tell the file's size; copy it to a bucket")
+            }
         };
-        return Error::new(kind, what).because(source).hint(hint);
+        let error = Error::new(who, what).hint(hint);
+        return match Said::of(&source) {
+            Some(said) => error.because(said),
+            None => error.because(source),
+        };
     }
-    let no_credentials = matches!(source, StoreError::Unauthenticated { .. });
+    let source = match source {
+        StoreError::Unauthenticated { path, source } => match source.downcast::<NoCredentials>() {
+            Ok(none) => {
+                return Error::new(Kind::Denied, what).because(none).hint(credentials(kind));
+            }
+            Err(source) => StoreError::Unauthenticated { path, source },
+        },
+        other => other,
+    };
+    let no_credentials = matches!(source, StoreError::Unauthenticated { .. })
+        || source.to_string().contains("no access token");
+    let said = Said::of(&source);
     let error = storage_error(what, source);
-    let kind = address.kind();
+    let error = match (error.kind(), said) {
+        (who @ (Kind::Denied | Kind::NotFound), Some(said)) => {
+            Error::new(who, error.to_string()).because(said)
+        }
+        _ => error,
+    };
     match error.kind() {
-        Kind::Denied if no_credentials => error.hint(credentials(kind)),
+        Kind::Denied | Kind::Transient if no_credentials => error.hint(credentials(kind)),
         Kind::Denied => error.hint(reading(kind)),
         Kind::NotFound => error.hint(absence(kind)),
         Kind::Invalid => error.hint(
@@ -37,6 +61,32 @@ pub(in crate::files) fn explain(address: &Address, what: String, source: StoreEr
              for; name a folder without it, or rename it",
         ),
         _ => error,
+    }
+}
+
+/// Neither the environment nor the machine has an identity for the store.
+#[derive(Debug, thiserror::Error)]
+#[error("no credentials were found: {0}")]
+pub(super) struct NoCredentials(pub(super) StoreError);
+
+/// What a service says in its answer. The client's message has the whole document in it.
+#[derive(Debug, thiserror::Error)]
+#[error("the service answers `{code}`: {message}")]
+struct Said {
+    code: String,
+    message: String,
+}
+
+impl Said {
+    fn of(error: &StoreError) -> Option<Self> {
+        let text = error.to_string();
+        let element = |name: &str| {
+            let (_, rest) = text.split_once(&format!("<{name}>"))?;
+            let (content, _) = rest.split_once(&format!("</{name}>"))?;
+            // Azure adds lines with the request's number and time.
+            content.lines().next().map(str::to_owned)
+        };
+        Some(Self { code: element("Code")?, message: element("Message")? })
     }
 }
 
@@ -50,9 +100,11 @@ enum Answer {
     Credentials,
     /// The service refuses the request.
     Request,
-    /// A folder of the file's path is a file.
+    /// A web server sends a file without its size.
+    NoSize,
+    /// There is no such thing, or a folder of the file's path is a file.
     Absent,
-    /// The user of this program may not read the file.
+    /// The credentials, or the user of this program, may not read the file.
     Forbidden,
 }
 
@@ -76,10 +128,18 @@ impl Answer {
         if has(&["ExpiredToken", "InvalidToken", "TokenRefreshRequired", "AuthenticationFailed"]) {
             return Some(Self::Credentials);
         }
-        if has(&["status code: 408", "status code: 429"]) {
-            return None;
+        if has(&["Content-Length Header missing"]) {
+            return Some(Self::NoSize);
         }
-        has(&["status code: 3", "status code: 4"]).then_some(Self::Request)
+        // The errors of listings come without the kind that those of reads have.
+        let (_, status) = text.split_once("status code: ")?;
+        match status.get(..3)? {
+            "401" => Some(Self::Credentials),
+            "403" => Some(Self::Forbidden),
+            "404" => Some(Self::Absent),
+            "408" | "429" => None,
+            other => other.starts_with(['3', '4']).then_some(Self::Request),
+        }
     }
 }
 
@@ -160,9 +220,12 @@ mod tests {
             assert_eq!(error.kind(), Kind::Denied);
             assert!(error.remedy().unwrap().contains(right), "{url}: {error:?}");
         }
-        let source = StoreError::Unauthenticated { path: "a".into(), source: "no".into() };
-        let error = explained("s3://drop/a", source);
-        assert!(error.remedy().unwrap().contains("`AWS_ACCESS_KEY_ID`"), "{error:?}");
+        for source in ["no".into(), NoCredentials(generic("no")).into()] {
+            let source = StoreError::Unauthenticated { path: "a".into(), source };
+            let error = explained("s3://drop/a", source);
+            assert_eq!(error.kind(), Kind::Denied);
+            assert!(error.remedy().unwrap().contains("`AWS_ACCESS_KEY_ID`"), "{error:?}");
+        }
     }
 
     #[test]
@@ -173,12 +236,28 @@ mod tests {
             ("the connection failed", Kind::Transient, None),
             ("an incorrectly configured region", Kind::Denied, Some("`AWS_REGION`")),
             ("status code: 400 Bad Request: <Code>ExpiredToken</Code>", Kind::Denied, Some("KEY")),
+            ("Content-Length Header missing from response", Kind::Invalid, Some("size")),
+            ("non-2xx status code: 401 Unauthorized: ", Kind::Denied, Some("KEY")),
+            ("non-2xx status code: 403 Forbidden: ", Kind::Denied, Some("s3:ListBucket")),
+            ("non-2xx status code: 404 Not Found: ", Kind::NotFound, Some("bucket")),
             ("non-2xx status code: 400 Bad Request: ", Kind::Invalid, Some("s3:GetObject")),
         ] {
             let error = explained("s3://drop/a", generic(text));
             assert_eq!(error.kind(), kind, "{text}");
             let fits = hint.is_none_or(|hint| error.remedy().is_some_and(|it| it.contains(hint)));
             assert!(fits && hint.is_some() == error.remedy().is_some(), "{text}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_document_what_people_read_is_shown() {
+        let text = "status code: 403 Forbidden: <?xml?>\n<Error>\n<Code>AccessDenied</Code><Message>\
+                    Access Denied\nRequestId:1</Message><HostId>x</HostId></Error>";
+        let denied = StoreError::PermissionDenied { path: "a".into(), source: text.into() };
+        for source in [generic(text), denied] {
+            let error = explained("s3://drop/a", source);
+            let said = "read `a`: the service answers `AccessDenied`: Access Denied";
+            assert_eq!((error.kind(), error.chain().as_str()), (Kind::Denied, said));
         }
     }
 }

@@ -1,0 +1,137 @@
+//! Files of this machine as sources: those that other programs wrote, those that are damaged, and
+//! what a plan says of them.
+
+use serde_json::json;
+use sluice_tests::fidelity::judge_files;
+use sluice_tests::oracle::duckdb;
+use sluice_tests::sluice::Site;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn csv_of_other_writers_is_exact() {
+    let Some(answer) = judge_files("corpus", &[]).await else { return };
+    assert!(answer["files"].as_u64() > Some(100), "{answer:#}");
+    assert!(answer["values"].as_u64() > Some(30_000), "{answer:#}");
+    assert!(answer["read_alike"].as_u64() > Some(80), "{answer:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_lines_of_other_writers_are_exact() {
+    let Some(answer) = judge_files("json_lines", &[]).await else { return };
+    assert!(answer["values"].as_u64() > Some(2_000), "{answer:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compressed_files_are_whole_or_refused() {
+    let Some(answer) = judge_files("packed", &[]).await else { return };
+    assert!(answer["whole"].as_u64() > Some(50), "{answer:#}");
+    assert!(answer["refused"].as_u64() > Some(150), "{answer:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_files_are_refused_with_their_place_and_without_their_values() {
+    let Some(answer) = judge_files("refusals", &[]).await else { return };
+    assert!(answer["damages"].as_u64() > Some(50), "{answer:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_table_in_any_ranges_is_the_table() {
+    let Some(answer) = judge_files("ranges", &["--tables", "40"]).await else { return };
+    assert!(answer["equal"].as_u64() > Some(60), "{answer:#}");
+}
+
+/// A file with new lines in quotes, its sums, and a site that reads it.
+fn large(rows: u64) -> (Site, u64, u64) {
+    let mut text = "id,note,amount\n".to_owned();
+    for id in 0..rows {
+        let note = match id % 5 {
+            0 => format!("\"line one\nline \"\"two\"\", {id},7\n\""),
+            1 => String::new(),
+            _ => format!("note {id}"),
+        };
+        text.push_str(&format!("{id},{note},{}.{:02}\n", id % 1_000, id % 100));
+    }
+    let site = Site::new();
+    let file = site.file("orders.csv", &text);
+    let url = format!("file://{}", file.display());
+    let lines = text.matches('\n').count() as u64 - 1;
+    (site.with("SOURCE_URL", url), rows * (rows - 1) / 2, lines)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_file_in_64_ranges_is_the_file() {
+    let (site, ids, lines) = large(60_000);
+    let cut = |name: &str, strategy: &str, rows: u64| {
+        let partitioning = json!({"strategy": strategy, "target_rows": rows});
+        site.job(
+            name,
+            &json!({}),
+            &json!({"partitioning": partitioning, "limits": {"max_tasks": 3}}),
+        )
+    };
+    let answer = site.run(&cut("ranges", "file_range", 60_000 / 64)).await;
+    assert!(answer["units"].as_u64() > Some(60), "{answer:#}");
+    assert_eq!(answer["rows"], 60_000, "{answer:#}");
+    let whole = site.run(&cut("whole", "file", 60_000)).await;
+    assert_eq!(whole["units"], 1, "{whole:#}");
+    let facts = |from: String| {
+        format!(
+            "SELECT count(*)::varchar AS rows, sum(id)::varchar AS ids, sum(amount)::varchar AS amounts, \
+             sum(length(note) - length(replace(note, chr(10), ''))) + count(*) AS lines, \
+             bit_xor(hash(id, note, amount::decimal(38, 9)))::varchar AS hash FROM {from}"
+        )
+    };
+    let parquet = |name: &str| format!("'{}/*.parquet'", site.table(name).display());
+    let file = site.path().join("orders.csv");
+    let types = "{'id': 'bigint', 'note': 'varchar', 'amount': 'decimal(38, 9)'}";
+    let csv = format!("read_csv('{}', columns = {types}, header = true)", file.display());
+    let mut all = Vec::new();
+    for from in [parquet("ranges"), parquet("whole"), csv] {
+        let Some(rows) = duckdb(&facts(from)).await else { return };
+        all.push(rows);
+    }
+    assert_eq!(all[0], all[1]);
+    assert_eq!(all[0], all[2]);
+    assert_eq!(all[0][0]["ids"], ids.to_string());
+    assert_eq!(all[0][0]["lines"], lines.to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_copied_by_one_command() {
+    let site = Site::new();
+    site.file("orders-1.csv", "id,name\n1,Ann\n");
+    site.file("orders-2.csv", "id,name\n2,Bob\n");
+    let answer = site.sluice(["copy", "--json", "orders-*.csv", "shop"]).await.answer();
+    assert_eq!(answer["rows"], 2, "{answer:#}");
+    let table = format!("'{}/shop/orders/*.parquet'", site.path().display());
+    let Some(rows) = duckdb(&format!("SELECT name FROM {table} ORDER BY id")).await else { return };
+    assert_eq!(json!(rows), json!([{"name": "Ann"}, {"name": "Bob"}]));
+    let named = ["copy", "orders-1.csv", "orders-2.csv", "shop"];
+    site.sluice(named).await.refused(64, &["files are one table", "in quotes"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_plans_of_files() {
+    let (site, ..) = large(20_000);
+    let file = |name: &str, text: &str| site.file(name, text);
+    file("small-1.csv", "id;day;total\n1;2026-11-01;10.50\n");
+    file("small-2.csv", "id;day;total\n2;2026-11-02;7\n");
+    file("mixed-1.jsonl", "{\"id\": 1, \"tags\": [\"a\"]}\n");
+    file("mixed-2.jsonl", "{\"id\": 2, \"price\": 1.10, \"at\": \"2026-11-30T10:00:00Z\"}\n");
+    let huge = json!({"partitioning": {"strategy": "file_range", "target_rows": 5_000}});
+    let folder = site.path().display().to_string();
+    for (name, pattern, more) in [
+        ("files_small", "small-*.csv", json!({})),
+        ("files_huge", "orders.csv", huge),
+        ("files_mixed", "mixed-*.jsonl", json!({})),
+    ] {
+        let source = json!({"url": format!("file://{folder}/{pattern}")});
+        let job = site.job("orders", &source, &more);
+        let ended = site.sluice(["plan".as_ref(), job.as_os_str()]).await;
+        assert_eq!(ended.code, Some(0), "{ended}");
+        let said = ended.stdout.replace(&folder, "/FOLDER");
+        let said = said.replace(folder.trim_start_matches('/'), "FOLDER");
+        insta::with_settings!({prepend_module_to_snapshot => false}, {
+            insta::assert_snapshot!(name, said);
+        });
+    }
+}
