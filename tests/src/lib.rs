@@ -17,4 +17,5 @@ mod ports;
 pub mod postgres;
 pub mod proxy;
 pub mod sluice;
+pub mod stores;
 pub mod terraform;
