@@ -17,6 +17,7 @@ Examples:
   sluice copy postgres://me@host/shop public.orders ./warehouse
   sluice copy postgres://me@host/shop 'public.*' ./warehouse --max-tasks 4
   sluice copy postgres://me@host/shop 'select id, total from orders' ./warehouse/totals
+  sluice copy 'orders-*.csv.gz' ./warehouse
   sluice copy shop.db orders ./warehouse --where \"created_at >= '2024-01-01'\" --save job.yaml
   sluice copy postgres://me@host/shop public.orders bigquery://shop-prod/sales --bucket gs://lake/sluice
 
@@ -105,15 +106,14 @@ pub(crate) struct Demo {
 
 #[derive(Debug, Args)]
 #[command(after_help = COPIES)]
+#[command(override_usage = "sluice copy [OPTIONS] <SOURCE> [TABLE]... <TARGET>")]
 pub(crate) struct Copy {
     /// URL of the source, or the path of an SQLite file, or of other files, such as `orders-*.csv`
     pub(crate) source: String,
-    /// Names and patterns of tables, such as `public.*`, or one query. None for files, which are one
-    /// table
-    #[arg(value_name = "TABLE")]
-    pub(crate) tables: Vec<String>,
-    /// Folder of the tables, or URL of the dataset, to write to
-    pub(crate) target: String,
+    /// Names and patterns of tables, such as `public.*`, or one query; none for files, which are one
+    /// table. Last, the folder of the tables, or the URL of the dataset, to write to
+    #[arg(required = true, value_name = "TABLE... TARGET")]
+    operands: Vec<String>,
     /// Read only the rows that meet a condition, in the source's language
     #[arg(long = "where", value_name = "CONDITION")]
     pub(crate) filter: Option<String>,
@@ -139,6 +139,18 @@ pub(crate) struct Copy {
     /// Finish a run of the same command that ended early
     #[arg(long, value_name = "RUN", conflicts_with = "max_tasks")]
     pub(crate) resume: Option<RunId>,
+}
+
+impl Copy {
+    /// Names and patterns of tables, or one query.
+    pub(crate) fn tables(&self) -> &[String] {
+        self.operands.split_last().map_or(&[], |(_, tables)| tables)
+    }
+
+    /// Where the tables go.
+    pub(crate) fn target(&self) -> &str {
+        self.operands.last().map_or("", String::as_str)
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

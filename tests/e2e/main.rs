@@ -21,6 +21,7 @@ mod deployment;
 mod dispositions;
 mod exactness;
 mod fidelity;
+mod file_stores;
 mod files;
 mod google_login;
 mod installed;

@@ -67,7 +67,7 @@ fn with_job_file(error: Error) -> Error {
 /// The job that the arguments describe.
 fn job_file(options: &Copy) -> Result<JobFile> {
     let source = source_url(&options.source)?;
-    let target = target_url(&options.target)?;
+    let target = target_url(options.target())?;
     check_target(&target)?;
     if options.bucket.is_none() && !target.starts_with("file://") {
         return Err(Error::invalid(format!("copy into `{target}`: it is loaded from a bucket"))
@@ -77,13 +77,13 @@ fn job_file(options: &Copy) -> Result<JobFile> {
     let partitioning =
         PartitioningFile { column: options.partition_by.clone(), ..PartitioningFile::default() };
     let write_disposition = options.disposition.into();
-    let what = What::of(&source, &options.tables)?;
+    let what = What::of(&source, options.tables())?;
     let mut file = JobFile {
         name: job_name(match &what {
             What::Files(name) => name,
             What::Table(name) => &name.name,
             What::Tables(_) => &options.source,
-            What::Query(_) => &options.target,
+            What::Query(_) => options.target(),
         }),
         source: SourceFile { url: Some(source), ..SourceFile::default() },
         tables: None,

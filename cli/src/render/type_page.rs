@@ -12,6 +12,7 @@ const SOURCES: &[(&str, &str, &str)] = &[
     ("postgres", "PostgreSQL", include_str!("type_page/postgres.md")),
     ("sqlite", "SQLite", include_str!("type_page/sqlite.md")),
     ("bigquery", "BigQuery", include_str!("type_page/bigquery_source.md")),
+    ("files", "Files", include_str!("type_page/files.md")),
 ];
 
 /// The rows as a document.

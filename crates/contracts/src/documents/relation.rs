@@ -52,7 +52,20 @@ impl fmt::Display for Relation {
                 f.write_str(name)
             }
             Self::Query(_) => f.write_str("query"),
-            Self::Files { urls, .. } => f.write_str(&urls.join(", ")),
+            Self::Files { urls, .. } => {
+                let shown: Vec<&str> = urls.iter().map(|url| without_parameters(url)).collect();
+                f.write_str(&shown.join(", "))
+            }
         }
+    }
+}
+
+/// The URL of a web server's file without its parameters, which may be a signature. Elsewhere `?` stands for
+/// a character of a name.
+fn without_parameters(url: &str) -> &str {
+    let is_web = url.starts_with("https://") || url.starts_with("http://");
+    match url.split_once('?') {
+        Some((file, _)) if is_web => file,
+        _ => url,
     }
 }

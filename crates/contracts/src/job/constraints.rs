@@ -148,11 +148,27 @@ pub fn holds_password(url: &str) -> bool {
     let in_query = rest.split_once('?').is_some_and(|(_, query)| {
         query.split('&').any(|pair| {
             pair.split_once('=').is_some_and(|(key, value)| {
-                key.eq_ignore_ascii_case("password") && !value.is_empty() && !is_variable(value)
+                is_secret(key) && !value.is_empty() && !is_variable(value)
             })
         })
     });
     in_authority || in_query
+}
+
+/// Whether a parameter of a URL is a password, or a signature or token that is as good as one.
+fn is_secret(parameter: &str) -> bool {
+    const SECRETS: [&str; 9] = [
+        "password",
+        "sig",
+        "signature",
+        "token",
+        "access_token",
+        "x-amz-signature",
+        "x-amz-security-token",
+        "x-goog-signature",
+        "key",
+    ];
+    SECRETS.iter().any(|secret| secret.eq_ignore_ascii_case(parameter))
 }
 
 pub(super) fn is_variable(text: &str) -> bool {
@@ -167,7 +183,8 @@ pub(super) fn check_combinations(file: &JobFile) -> Vec<JobProblem> {
     match (&source.table, &source.query) {
         (None, None) if file.tables.is_none() && !source.is_files() => {
             problems.push(JobProblem::new("source", "names neither a table nor a query").hint(
-                "add `source.table: public.events`, `source.query: \"select ...\"` or `tables`",
+                "add `source.table: public.events`, `source.query: \"select ...\"` or `tables`; for files \
+                 that a variable names, add `source.format: {type: csv}`",
             ));
         }
         (Some(_), Some(_)) => problems.push(

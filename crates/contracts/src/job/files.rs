@@ -239,7 +239,7 @@ pub(super) fn check_files(file: &JobFile, problems: &mut Vec<JobProblem>) {
     let mut single = |name: &str, typed: &Option<String>, may_be_empty: bool| {
         let Some(typed) = typed else { return };
         let is_one = typed.len() == 1 && !typed.contains(['\n', '\r']) && typed.is_ascii();
-        if !is_one && !(may_be_empty && typed.is_empty()) {
+        if !(is_one || may_be_empty && typed.is_empty()) {
             problems.push(
                 JobProblem::new(format!("source.format.{name}"), "is not one ASCII character")
                     .hint("write one character in double quotes; a tab is `\"\\t\"`"),

@@ -5,7 +5,7 @@ use sluice_contracts::job::FormatName;
 use sluice_contracts::{Error, Result};
 
 use super::csv::{Dialect, Records};
-use super::format::Format;
+use super::format::{Format, Mark};
 use super::infer::Seen;
 use super::kind::Kind;
 use super::sample::Head;
@@ -81,7 +81,8 @@ fn by_first_byte(text: &[u8]) -> FormatName {
 
 fn settle_csv(format: &mut Format, head: &Head) {
     let text = &head.text;
-    format.quote = Some(format.quote.unwrap_or(Some(b'"')));
+    let quote = format.quote.map_or(Some(b'"'), Mark::byte);
+    format.quote = Some(Mark::of(quote));
     if let [b's', b'e', b'p', b'=', delimiter, b'\r' | b'\n', ..] = *text.as_slice()
         && format.delimiter.is_none()
         && format.skip_lines == 0
@@ -89,9 +90,9 @@ fn settle_csv(format: &mut Format, head: &Head) {
         // Excel writes, and reads, a first line that says the delimiter.
         (format.delimiter, format.skip_lines) = (Some(delimiter), 1);
     }
-    let escaped_quote = format.quote.flatten().map(|quote| [b'\\', quote]);
+    let escaped_quote = quote.map(|quote| [b'\\', quote]);
     let escapes: Vec<Option<u8>> = match format.escape {
-        Some(escape) => vec![escape],
+        Some(escape) => vec![escape.byte()],
         // A backslash is one like other characters, unless quotes stand behind some.
         None if escaped_quote.is_some_and(|mark| memchr::memmem::find(text, &mark).is_some()) => {
             vec![None, Some(b'\\')]
@@ -107,7 +108,7 @@ fn settle_csv(format: &mut Format, head: &Head) {
     let mut best: Option<(Score, u8, Option<u8>)> = None;
     for escape in escapes {
         for &delimiter in &delimiters {
-            let dialect = Dialect::new(delimiter, format.quote.flatten(), escape, format.comment);
+            let dialect = Dialect::new(delimiter, quote, escape, format.comment);
             let score = score(&dialect.with_returns(has_returns), rest, head.is_whole);
             if best.as_ref().is_none_or(|(so_far, ..)| score > *so_far) {
                 best = Some((score, delimiter, escape));
@@ -116,7 +117,7 @@ fn settle_csv(format: &mut Format, head: &Head) {
     }
     if let Some((_, delimiter, escape)) = best {
         format.delimiter = Some(delimiter);
-        format.escape = Some(escape);
+        format.escape = Some(Mark::of(escape));
     }
     if format.header.is_none() {
         let dialect = format.dialect().with_returns(has_returns);

@@ -18,9 +18,8 @@ pub(super) struct Format {
     pub(super) coding: Coding,
     pub(super) header: Option<bool>,
     pub(super) delimiter: Option<u8>,
-    /// `Some(None)` where nothing quotes.
-    pub(super) quote: Option<Option<u8>>,
-    pub(super) escape: Option<Option<u8>>,
+    pub(super) quote: Option<Mark>,
+    pub(super) escape: Option<Mark>,
     pub(super) comment: Option<u8>,
     /// What a field without quotes says for NULL.
     pub(super) null: String,
@@ -29,6 +28,26 @@ pub(super) struct Format {
     pub(super) unknown: Option<UnknownField>,
     /// Names of all columns of the files, if the table has not all of them.
     pub(super) known: Option<Vec<String>>,
+}
+
+/// A character with a meaning, or that there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    Byte(u8),
+    Absent,
+}
+
+impl Mark {
+    pub(super) fn of(byte: Option<u8>) -> Self {
+        byte.map_or(Self::Absent, Self::Byte)
+    }
+
+    pub(super) fn byte(self) -> Option<u8> {
+        match self {
+            Self::Byte(byte) => Some(byte),
+            Self::Absent => None,
+        }
+    }
 }
 
 /// The option of a plan for the names of all columns.
@@ -75,11 +94,11 @@ impl Format {
                     this.delimiter.is_some()
                 }
                 "quote" => {
-                    this.quote = Some(character(value));
+                    this.quote = Some(Mark::of(character(value)));
                     true
                 }
                 "escape" => {
-                    this.escape = Some(character(value));
+                    this.escape = Some(Mark::of(character(value)));
                     true
                 }
                 "comment" => {
@@ -133,8 +152,8 @@ impl Format {
         if is_csv {
             say("header", self.header.map(|header| header.to_string()));
             say("delimiter", self.delimiter.map(text));
-            say("quote", self.quote.map(|quote| quote.map(text).unwrap_or_default()));
-            say("escape", self.escape.flatten().map(text));
+            say("quote", self.quote.map(|quote| quote.byte().map(text).unwrap_or_default()));
+            say("escape", self.escape.and_then(Mark::byte).map(text));
             say("comment", self.comment.map(text));
             say("null", (!self.null.is_empty()).then(|| self.null.clone()));
             say("skip_lines", (self.skip_lines > 0).then(|| self.skip_lines.to_string()));
@@ -147,8 +166,8 @@ impl Format {
     pub(super) fn dialect(&self) -> Dialect {
         Dialect::new(
             self.delimiter.unwrap_or(b','),
-            self.quote.unwrap_or(Some(b'"')),
-            self.escape.flatten(),
+            self.quote.map_or(Some(b'"'), Mark::byte),
+            self.escape.and_then(Mark::byte),
             self.comment,
         )
     }
@@ -189,8 +208,8 @@ mod tests {
             },
             header: Some(false),
             delimiter: Some(b'\t'),
-            quote: Some(None),
-            escape: Some(Some(b'\\')),
+            quote: Some(Mark::Absent),
+            escape: Some(Mark::Byte(b'\\')),
             comment: Some(b'#'),
             null: "\\N".to_owned(),
             skip_lines: 2,

@@ -34,6 +34,7 @@ pub(super) struct Seen {
     json: Tokens,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a token that may have been seen")]
 /// Which tokens of JSON a column's values begin with.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tokens {
@@ -178,13 +179,17 @@ mod tests {
 
     fn told(texts: &[&str]) -> (Kind, TargetType) {
         let mut seen = Seen::default();
-        texts.iter().for_each(|text| seen.add(text.as_bytes()));
+        for text in texts {
+            seen.add(text.as_bytes());
+        }
         seen.told()
     }
 
     fn told_of_json(values: &[&str]) -> TargetType {
         let mut seen = Seen::default();
-        values.iter().for_each(|value| seen.add_json(value));
+        for value in values {
+            seen.add_json(value);
+        }
         seen.told_of_json().1
     }
 

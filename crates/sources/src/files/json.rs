@@ -87,7 +87,7 @@ impl JsonDecoder {
                 let row = cells.get_mut(begun..).unwrap_or_default();
                 self.keys
                     .read(line, row)
-                    .map_err(|source| malformed(&place.of(text, at), source))?;
+                    .map_err(|source| malformed(&place.of(text, at), &source))?;
                 starts.push(at);
             }
             at += (end + 1).min(rest.len());
@@ -148,7 +148,7 @@ impl JsonDecoder {
     }
 }
 
-fn malformed(place: &str, source: serde_json::Error) -> Error {
+fn malformed(place: &str, source: &serde_json::Error) -> Error {
     // The parser's message may show what it found.
     let what = match source.classify() {
         serde_json::error::Category::Data => {

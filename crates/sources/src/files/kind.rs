@@ -108,9 +108,9 @@ impl Kind {
     ];
 
     /// Which texts a column of this kind may have that `target` does not hold.
-    pub(super) fn misfits(self, target: TargetType) -> Option<&'static str> {
+    pub(super) fn misfits(self, target: TargetType) -> &'static str {
         use TargetType as T;
-        Some(match (self, target) {
+        match (self, target) {
             (Self::Integer, T::Int64) => "text other than 64-bit integers without leading zeros",
             (Self::Decimal, _) => "text other than decimals without leading zeros, and more digits",
             (Self::Boolean, _) => "text other than `true` and `false`",
@@ -122,7 +122,6 @@ impl Kind {
             (Self::Timestamp, _) => {
                 "text other than `YYYY-MM-DD HH:MM:SS[.ffffff]` with a zone, of the years 1 to 9999"
             }
-            (Self::Text, T::String) => "text that is not UTF-8",
             (_, T::Int64) => "text other than 64-bit integers",
             (Self::Float, T::Float64) => "text other than numbers as programs print doubles",
             (_, T::Float64) => "text other than numbers, and numbers beyond those of a double",
@@ -143,7 +142,7 @@ impl Kind {
             (_, T::Json) => "text that is not JSON",
             (_, T::Bytes) => "text that is not base64",
             (_, _) => "text that is not UTF-8",
-        })
+        }
     }
 }
 
@@ -169,11 +168,11 @@ pub(super) fn type_documentation() -> Vec<TypeRow> {
         let default = kind.target(money);
         let others = Kind::TARGETS.into_iter().filter(|other| *other != default);
         let default_becomes =
-            Becomes { target_type: default, repeated: false, invalid: kind.misfits(default) };
+            Becomes { target_type: default, repeated: false, invalid: Some(kind.misfits(default)) };
         let asked = others.map(|target_type| Becomes {
             target_type,
             repeated: false,
-            invalid: Kind::Any.misfits(target_type),
+            invalid: Some(Kind::Any.misfits(target_type)),
         });
         TypeRow {
             source: "files",

@@ -49,7 +49,9 @@ impl Reader for FilesReader {
         let format = Format::of(&table.relation)?;
         let known = format.known_columns(&table.columns);
         let decoder = match format.name {
-            Some(FormatName::Csv) => Decoder::Csv(CsvDecoder::new(&format, &table.columns)?),
+            Some(FormatName::Csv) => {
+                Decoder::Csv(Box::new(CsvDecoder::new(&format, &table.columns)?))
+            }
             Some(FormatName::JsonLines) => {
                 Decoder::Json(JsonDecoder::new(&format, &table.columns, &known)?)
             }
@@ -91,7 +93,7 @@ fn files_of(unit: &Unit) -> Result<VecDeque<Piece>> {
 
 #[derive(Debug)]
 enum Decoder {
-    Csv(CsvDecoder),
+    Csv(Box<CsvDecoder>),
     Json(JsonDecoder),
 }
 

@@ -218,7 +218,7 @@ pub(super) fn columns_of(
             Error::all(names.iter().map(place), |count| format!("{count} columns are not there"))?
         }
     };
-    for name in job.columns.keys().filter(|name| !found.names.contains(name)) {
+    if let Some(name) = job.columns.keys().find(|name| !found.names.contains(name)) {
         return Err(unknown_column(name, found));
     }
     let columns = chosen.iter().map(|&at| column(job, found, format, at));
@@ -263,7 +263,7 @@ fn column(job: &TableJob, found: &Found, format: &Format, at: usize) -> Result<C
         },
         description: description(asked.description.as_deref()),
         on_invalid: asked.on_invalid.unwrap_or(OnInvalid::Fail),
-        invalid: kind.misfits(target_type).map(str::to_owned),
+        invalid: Some(kind.misfits(target_type).to_owned()),
         source_name: name,
         ..Column::plain("", "", target_type)
     })

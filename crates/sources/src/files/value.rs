@@ -65,8 +65,7 @@ pub(super) fn integer(kind: Kind, text: &[u8]) -> Result<i64, Invalid> {
 fn is_canonical(negative: bool, digits: &[u8]) -> bool {
     match digits {
         [b'0'] => !negative,
-        [b'0', b'.', ..] => true,
-        [b'1'..=b'9', ..] => true,
+        [b'0', b'.', ..] | [b'1'..=b'9', ..] => true,
         _ => false,
     }
 }

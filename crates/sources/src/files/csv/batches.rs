@@ -58,13 +58,13 @@ impl CsvDecoder {
         let split = self.dialect.split(text, is_last, is_single, most, &mut self.records);
         let taken = match split {
             Ok(taken) => taken,
-            Err(malformed) => return Err(self.malformed(malformed, text, place)),
+            Err(malformed) => return Err(malformed_error(malformed, text, place)),
         };
         if self.records.len() == 0 {
             if text.len() - taken > LONGEST_RECORD {
                 let why = "a record is longer than 128 MiB: a quote is probably not closed";
                 let malformed = Malformed { record: taken, at: taken, why };
-                return Err(self.malformed(malformed, text, place));
+                return Err(malformed_error(malformed, text, place));
             }
             return Ok((taken, false));
         }
@@ -190,13 +190,14 @@ impl CsvDecoder {
         });
         conversion.append(builder, texts, &mut refuse)
     }
+}
 
-    fn malformed(&self, malformed: Malformed, text: &[u8], place: &Place<'_>) -> Error {
-        Error::data(format!("read {}: {}", place.of(text, malformed.record), malformed.why)).hint(
-            "correct the file, or say how it is written in `source.format`: `quote`, `escape`, \
-             `delimiter`",
-        )
-    }
+/// The error of bytes that are no records.
+fn malformed_error(malformed: Malformed, text: &[u8], place: &Place<'_>) -> Error {
+    Error::data(format!("read {}: {}", place.of(text, malformed.record), malformed.why)).hint(
+        "correct the file, or say how it is written in `source.format`: `quote`, `escape`, \
+         `delimiter`",
+    )
 }
 
 fn append_null(builder: &mut ColumnBuilder) -> Result<()> {

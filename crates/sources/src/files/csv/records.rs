@@ -157,12 +157,13 @@ impl Dialect {
     ) -> Result<usize, Malformed> {
         let mut at = 0;
         while into.len() < most && at < bytes.len() {
-            if let Some(skipped) = self.skip(bytes, at, is_last, is_single) {
-                match skipped {
-                    Some(after) => at = after,
-                    None => break,
+            match self.skip(bytes, at, is_last, is_single) {
+                Line::Skipped(after) => {
+                    at = after;
+                    continue;
                 }
-                continue;
+                Line::Cut => break,
+                Line::Record => {}
             }
             let begun = into.fields.len();
             match self.record(bytes, at, is_last, into)? {
@@ -180,34 +181,29 @@ impl Dialect {
         Ok(at)
     }
 
-    /// The place after a line that is no record, if one begins at `at`; `Some(None)` if more bytes are
-    /// needed to tell.
+    /// Whether a line begins at `at` that is no record.
     #[inline]
-    fn skip(
-        &self,
-        bytes: &[u8],
-        at: usize,
-        is_last: bool,
-        is_single: bool,
-    ) -> Option<Option<usize>> {
-        let first = *bytes.get(at)?;
+    fn skip(&self, bytes: &[u8], at: usize, is_last: bool, is_single: bool) -> Line {
+        let Some(&first) = bytes.get(at) else { return Line::Cut };
         if Some(first) == self.comment {
             let mark = if self.is_cr_only { b'\r' } else { b'\n' };
-            let end = bytes.get(at..)?.iter().position(|byte| *byte == mark);
-            return Some(match end {
-                Some(end) => Some(at + end + 1),
-                None => is_last.then_some(bytes.len()),
-            });
+            let rest = bytes.get(at..).unwrap_or_default();
+            return match rest.iter().position(|byte| *byte == mark) {
+                Some(end) => Line::Skipped(at + end + 1),
+                None if is_last => Line::Skipped(bytes.len()),
+                None => Line::Cut,
+            };
         }
         if is_single {
-            return None;
+            return Line::Record;
         }
         match (first, bytes.get(at + 1)) {
-            (b'\n', _) | (b'\r', _) if self.is_cr_only => Some(Some(at + 1)),
-            (b'\n', _) => Some(Some(at + 1)),
-            (b'\r', Some(b'\n')) => Some(Some(at + 2)),
-            (b'\r', None) => Some(is_last.then_some(at + 1)),
-            _ => None,
+            (b'\n' | b'\r', _) if self.is_cr_only => Line::Skipped(at + 1),
+            (b'\n', _) => Line::Skipped(at + 1),
+            (b'\r', Some(b'\n')) => Line::Skipped(at + 2),
+            (b'\r', None) if is_last => Line::Skipped(at + 1),
+            (b'\r', None) => Line::Cut,
+            _ => Line::Record,
         }
     }
 
@@ -369,6 +365,15 @@ impl Dialect {
         let flags = field.end & (QUOTED | ESCAPED) | if is_null { NULL } else { 0 };
         *field = Field::new(start, to, flags);
     }
+}
+
+/// What begins at a place.
+enum Line {
+    Record,
+    /// A line that is no record, and the next one begins here.
+    Skipped(usize),
+    /// More bytes are needed to tell.
+    Cut,
 }
 
 enum LineEnd {

@@ -21,7 +21,7 @@ use crate::description::Description;
 
 /// Files in a folder that goes away with it.
 struct Folder {
-    folder: tempfile::TempDir,
+    place: tempfile::TempDir,
     /// The name of one of them, or a pattern.
     pattern: String,
     options: BTreeMap<String, String>,
@@ -31,7 +31,7 @@ struct Folder {
 impl Folder {
     fn new(pattern: &str) -> Self {
         Self {
-            folder: tempfile::tempdir().unwrap(),
+            place: tempfile::tempdir().unwrap(),
             pattern: pattern.to_owned(),
             options: BTreeMap::new(),
             format: "auto".to_owned(),
@@ -54,11 +54,11 @@ impl Folder {
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
-        Path::new(self.folder.path()).join(name)
+        Path::new(self.place.path()).join(name)
     }
 
     fn url(&self) -> String {
-        format!("file://{}/{}", self.folder.path().display(), self.pattern)
+        format!("file://{}/{}", self.place.path().display(), self.pattern)
     }
 
     fn source(&self) -> Arc<dyn Source> {

@@ -92,9 +92,8 @@ proptest! {
         style in 0_usize..3,
     ) {
         let quote = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
-        let plain = |text: &str| match text.contains(['"', ',', '\n', '\r']) {
-            true => quote(text),
-            false => text.to_owned(),
+        let plain = |text: &str| {
+            if text.contains(['"', ',', '\n', '\r']) { quote(text) } else { text.to_owned() }
         };
         let mut text = "a,b,c\n".to_owned();
         for (a, b, c) in &rows {
