@@ -45,7 +45,7 @@ fn difference(job: &Job, manifest: &Manifest) -> Option<&'static str> {
         }
     };
     let planned = |asked: &TableJob| {
-        manifest.tables.iter().any(|table| table.relation == asked.relation)
+        manifest.tables.iter().any(|table| table.relation.is_planned_of(&asked.relation))
             || manifest.refused.iter().any(|table| table.table == asked.relation.to_string())
             || manifest.excluded.iter().any(|table| table.table == asked.relation.to_string())
     };
@@ -53,7 +53,7 @@ fn difference(job: &Job, manifest: &Manifest) -> Option<&'static str> {
         return Some("table");
     }
     manifest.tables.iter().find_map(|table| {
-        let asked = asked.iter().find(|asked| asked.relation == table.relation);
+        let asked = asked.iter().find(|asked| table.relation.is_planned_of(&asked.relation));
         asked.map_or(Some("table"), |asked| difference_of(asked, table))
     })
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sluice_contracts::documents::{
-    Column, Leaf, Manifest, Relation, SnapshotPlan, Table, Task, Unit,
+    Column, Cut, Leaf, Manifest, Relation, SnapshotPlan, Table, Task, Unit,
 };
 use sluice_contracts::job::Consistency;
 use sluice_extractor::{BEGINS_AGAIN, GIVES_UP_AFTER};
@@ -274,6 +274,7 @@ fn write_table(text: &mut String, table: &Table, units: &[&Unit]) -> std::fmt::R
         writeln!(text, "  where     {filter}")?;
     }
     if let Some(format) = format_of(table) {
+        writeln!(text, "  files     {}", thousands(files_of(units)))?;
         writeln!(text, "  format    {format}")?;
     }
     if let Some(choice) = &table.engine {
@@ -294,6 +295,13 @@ fn write_table(text: &mut String, table: &Table, units: &[&Unit]) -> std::fmt::R
     }
     writeln!(text, "\n  columns")?;
     write_columns(text, &table.columns)
+}
+
+/// The number of files that units read.
+fn files_of(units: &[&Unit]) -> u64 {
+    let begins = |unit: &&&Unit| !matches!(unit.cut, Cut::Bytes { lo, .. } if lo > 0);
+    let of_unit = |unit: &&Unit| unit.leaf.as_ref().map_or(0, Leaf::count) as u64;
+    units.iter().filter(begins).map(of_unit).sum()
 }
 
 /// How files are written, as the names and values of a job's `format`.

@@ -6,6 +6,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::job::UNKNOWN_FORMAT;
+
 /// What is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -39,6 +41,23 @@ impl Relation {
     /// A table of this schema, or of the source's only one.
     pub fn table(schema: Option<&str>, name: &str) -> Self {
         Self::Table { catalog: None, schema: schema.map(str::to_owned), name: name.to_owned() }
+    }
+}
+
+impl Relation {
+    /// Whether a plan that reads this was made of a job that asks for `asked`. What the job leaves open of the
+    /// format of files, the plan fills in.
+    pub fn is_planned_of(&self, asked: &Self) -> bool {
+        match (self, asked) {
+            (
+                Self::Files { urls, format, options },
+                Self::Files { urls: of, format: name, options: named },
+            ) => {
+                let has = |(option, value)| options.get(option) == Some(value);
+                urls == of && (format == name || name == UNKNOWN_FORMAT) && named.iter().all(has)
+            }
+            _ => self == asked,
+        }
     }
 }
 

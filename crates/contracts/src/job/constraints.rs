@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
 use super::column_name::refused_column_name;
-use super::files::check_files;
+use super::files::{check_files, is_files};
 use super::new_table::check_new_tables;
 use super::row_key::{check_dedup, check_row_keys};
 use super::validate::{JobProblem, join, nearest_hint};
@@ -124,9 +124,18 @@ pub(super) fn check_words(value: &Value, strategies: &[&str]) -> Vec<JobProblem>
     if let Some(url) = text("/source/url")
         && holds_password(url)
     {
-        problems.push(JobProblem::new("source.url", "holds a password").hint(
-            "put it in an environment variable: `postgres://user:${DB_PASSWORD}@host/db`, or the whole URL in `${SOURCE_URL}`",
-        ));
+        let (what, hint) = if is_files(url) {
+            (
+                "holds a password or a signature",
+                "put it in an environment variable: `https://host/file.csv?sig=${SIGNATURE}`",
+            )
+        } else {
+            (
+                "holds a password",
+                "put it in an environment variable: `postgres://user:${DB_PASSWORD}@host/db`, or the whole URL in `${SOURCE_URL}`",
+            )
+        };
+        problems.push(JobProblem::new("source.url", what).hint(hint));
     }
     problems
 }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::JobFile;
+use super::constraints::holds_password;
 use super::file::SourceFile;
 use super::validate::JobProblem;
 use crate::documents::Relation;
@@ -213,6 +214,11 @@ pub(super) fn check_files(file: &JobFile, problems: &mut Vec<JobProblem>) {
         ("source.query", source.query.is_some(), "files have no queries: leave it out"),
         ("source.where", source.filter.is_some(), "files have no conditions: leave it out"),
         ("tables", file.tables.is_some(), "files are one table: name `target.table`"),
+        (
+            "partitioning.column",
+            file.partitioning.column.is_some(),
+            "files are cut by their bytes, not by a column: leave it out",
+        ),
         ("source.host", source.host.is_some(), "name the files in `source.url`"),
     ];
     for (path, _, hint) in with.into_iter().filter(|(_, stands, _)| *stands) {
@@ -226,6 +232,13 @@ pub(super) fn check_files(file: &JobFile, problems: &mut Vec<JobProblem>) {
                     .hint("write one URL, such as `gs://bucket/orders/*.csv`"),
             );
         }
+    }
+    for (at, _) in source.urls.iter().flatten().enumerate().filter(|(_, url)| holds_password(url)) {
+        problems.push(
+            JobProblem::new(format!("source.urls.{at}"), "holds a password or a signature").hint(
+                "put it in an environment variable: `https://host/file.csv?sig=${SIGNATURE}`",
+            ),
+        );
     }
     if let Some(url) = source.url.as_ref().filter(|url| url.contains(URL_SEPARATOR)) {
         let what = if url.trim_end().contains(URL_SEPARATOR) {
@@ -322,6 +335,11 @@ mod tests {
             ("{url: 'gs://b/x.csv', query: 'select 1'}", "`source.query`: stands beside files"),
             ("{url: 'gs://b/x.csv', where: 'a > 1'}", "`source.where`: stands beside files"),
             ("{urls: ['x.csv']}", "`source.urls.0`: is not a URL"),
+            (
+                "{urls: ['https://h/x?sig=s3cret']}",
+                "`source.urls.0`: holds a password or a signature",
+            ),
+            ("{url: 'https://h/x?sig=s3cret'}", "`source.url`: holds a password or a signature"),
             ("{url: 'gs://b/x', format: {delimiter: '||'}}", "is not one ASCII character"),
             ("{url: 'gs://b/x', format: {delimiter: '', quote: ''}}", "is not one ASCII"),
             ("{url: 'gs://b/x', format: {delimiter: ',', quote: ','}}", "two meanings"),
@@ -336,6 +354,7 @@ mod tests {
         ] {
             let error = read(source).unwrap_err();
             assert!(error.chain().contains(said), "{source}: {}", error.chain());
+            assert!(!error.chain().contains("s3cret"), "{source}: {}", error.chain());
         }
     }
 }

@@ -4,7 +4,7 @@ use sluice_contracts::documents::{Decimal, TargetType};
 use sluice_contracts::job::FormatName;
 use sluice_contracts::{Error, Result};
 
-use super::csv::{Dialect, Records};
+use super::csv::{Dialect, Records, delimiter_line};
 use super::format::{Format, Mark};
 use super::infer::Seen;
 use super::kind::Kind;
@@ -33,11 +33,12 @@ const TABLE: usize = 500;
 /// Records that are looked at.
 const RECORDS: usize = 1_000;
 
-/// Fills in what the job leaves open, from the beginning of the first file.
+/// Fills in what the job leaves open, from the beginning of the first file with text, and with a look at the
+/// `others`.
 ///
 /// # Errors
 /// `Invalid` for a format that this build does not read.
-pub(super) fn settle(format: &mut Format, head: &Head) -> Result<()> {
+pub(super) fn settle(format: &mut Format, head: &Head, others: &[Head]) -> Result<()> {
     let ending = ending(&head.name);
     if format.name.is_none() {
         if OTHERS.contains(&ending.as_str()) {
@@ -50,6 +51,7 @@ pub(super) fn settle(format: &mut Format, head: &Head) -> Result<()> {
         let known = ENDINGS.iter().find(|(known, _)| *known == ending);
         format.name = Some(known.map_or_else(|| by_first_byte(&head.text), |(_, name)| *name));
     }
+    refuse_others(format, head)?;
     if format.name == Some(FormatName::Csv) {
         let of_name = match ending.as_str() {
             "tsv" | "tab" => Some(b'\t'),
@@ -57,7 +59,50 @@ pub(super) fn settle(format: &mut Format, head: &Head) -> Result<()> {
             _ => None,
         };
         format.delimiter = format.delimiter.or(of_name);
-        settle_csv(format, head);
+        let has_header = settle_csv(format, head)?;
+        if format.header.is_none() {
+            refuse_other_headers(format, head, has_header, others)?;
+            format.header = Some(has_header);
+        }
+    }
+    Ok(())
+}
+
+/// Refuses files of which one seems to have a header and another does not: a header would become a row, or a
+/// row a header.
+fn refuse_other_headers(
+    format: &Format,
+    first: &Head,
+    has_header: bool,
+    others: &[Head],
+) -> Result<()> {
+    for other in others.iter().filter(|other| !other.text.is_empty()) {
+        let mut format = format.clone();
+        if settle_csv(&mut format, other).is_ok_and(|it| it != has_header) {
+            let (with, without) =
+                if has_header { (&first.name, &other.name) } else { (&other.name, &first.name) };
+            return Err(Error::data(format!(
+                "describe the files: `{with}` seems to have a header, and `{without}` none"
+            ))
+            .hint("say it in `source.format.header`, or write a job for the files of each kind"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what is no text of a table, whatever its name is.
+fn refuse_others(format: &Format, head: &Head) -> Result<()> {
+    let first: Vec<u8> = head.text.iter().take(64).map(u8::to_ascii_lowercase).collect();
+    let begins = first.trim_ascii_start();
+    if [b"<!doctype".as_slice(), b"<html", b"<?xml"].iter().any(|mark| begins.starts_with(mark)) {
+        return Err(Error::data(format!("read `{}`: it is a page of HTML or XML", head.name))
+            .hint(
+                "look at its URL: a server may have answered with a page that asks for a login",
+            ));
+    }
+    if format.coding.encoding.is_none() && first.contains(&0) {
+        return Err(Error::data(format!("read `{}`: its text has bytes of zero", head.name))
+            .hint("if it is UTF-16, say so: `source.format.encoding: utf-16`"));
     }
     Ok(())
 }
@@ -79,16 +124,15 @@ fn by_first_byte(text: &[u8]) -> FormatName {
     }
 }
 
-fn settle_csv(format: &mut Format, head: &Head) {
+fn settle_csv(format: &mut Format, head: &Head) -> Result<bool> {
     let text = &head.text;
     let quote = format.quote.map_or(Some(b'"'), Mark::byte);
     format.quote = Some(Mark::of(quote));
-    if let [b's', b'e', b'p', b'=', delimiter, b'\r' | b'\n', ..] = *text.as_slice()
-        && format.delimiter.is_none()
-        && format.skip_lines == 0
-    {
-        // Excel writes, and reads, a first line that says the delimiter.
-        (format.delimiter, format.skip_lines) = (Some(delimiter), 1);
+    let is_named = format.delimiter.is_some();
+    let mut text = text.as_slice();
+    if let Some((delimiter, length)) = delimiter_line(text) {
+        format.delimiter = format.delimiter.or(Some(delimiter));
+        text = text.get(length..).unwrap_or_default();
     }
     let escaped_quote = quote.map(|quote| [b'\\', quote]);
     let escapes: Vec<Option<u8>> = match format.escape {
@@ -106,23 +150,31 @@ fn settle_csv(format: &mut Format, head: &Head) {
     let has_returns = format.dialect().has_returns(text);
     let rest = behind_lines(text, format.skip_lines, has_returns);
     let mut best: Option<(Score, u8, Option<u8>)> = None;
+    // Fields of the first record, by the delimiter that makes the most of it.
+    let mut most = 0;
     for escape in escapes {
         for &delimiter in &delimiters {
             let dialect = Dialect::new(delimiter, quote, escape, format.comment);
             let score = score(&dialect.with_returns(has_returns), rest, head.is_whole);
+            most = most.max(score.fields);
             if best.as_ref().is_none_or(|(so_far, ..)| score > *so_far) {
                 best = Some((score, delimiter, escape));
             }
         }
     }
-    if let Some((_, delimiter, escape)) = best {
+    if let Some((score, delimiter, escape)) = best {
+        if !is_named && score.fields == 1 && most > 1 {
+            return Err(Error::data(format!(
+                "read `{}`: what delimits its fields is not clear: its records have different numbers of them",
+                head.name
+            ))
+            .hint("name it in `source.format.delimiter`, or correct the file"));
+        }
         format.delimiter = Some(delimiter);
         format.escape = Some(Mark::of(escape));
     }
-    if format.header.is_none() {
-        let dialect = format.dialect().with_returns(has_returns);
-        format.header = Some(has_header(&dialect, rest, head.is_whole));
-    }
+    let dialect = format.dialect().with_returns(has_returns);
+    Ok(has_header(&dialect, rest, head.is_whole))
 }
 
 /// How well a dialect fits: whether most records have the fields of the first one, and more than one; whether

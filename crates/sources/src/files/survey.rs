@@ -71,7 +71,7 @@ impl Survey for FilesSurvey {
             ))
             .hint("nothing tells the columns of empty files"));
         };
-        settle(&mut format, first)?;
+        settle(&mut format, first, &heads)?;
         let found = look_at(&mut format, &heads, table)?;
         let columns = columns_of(table, &found, &mut format)?;
         let rate = Rate::of(&heads, &found);

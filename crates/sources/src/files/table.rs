@@ -61,7 +61,18 @@ fn look_at_csv(format: &Format, heads: &[Head], job: &TableJob) -> Result<Found>
             .hint("nothing tells the columns of files that have blank lines alone"));
     }
     let mut names: Vec<String> = Vec::new();
-    for (_, header) in &headers {
+    for (head, header) in &headers {
+        let known = |name: &String| names.contains(name);
+        if !names.is_empty() && !header.names.iter().flatten().any(known) {
+            return Err(Error::data(format!(
+                "read the header of `{}`: it has no column of the files before it",
+                head.name
+            ))
+            .hint(
+                "the file may have no header, or another delimiter than the others: write a job for the \
+                 files of each kind",
+            ));
+        }
         let more = header.names.iter().flatten().filter(|name| !names.contains(name)).cloned();
         let more: Vec<String> = more.collect();
         names.extend(more);

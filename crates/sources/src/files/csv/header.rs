@@ -26,10 +26,23 @@ impl Header {
         text: &[u8],
         is_last: bool,
     ) -> Result<Option<Self>> {
+        if text.is_empty() && !is_last {
+            return Ok(None);
+        }
         let dialect = format.dialect();
         let has_returns = dialect.has_returns(text);
         let dialect = dialect.with_returns(has_returns);
         let mut at = 0;
+        if let Some((delimiter, length)) = delimiter_line(text) {
+            if format.delimiter.is_some_and(|known| known != delimiter) {
+                return Err(Error::data(format!(
+                    "read the header of `{name}`: its first line says another delimiter than that of the \
+                     other files"
+                ))
+                .hint("write a job for the files of each delimiter"));
+            }
+            at = length;
+        }
         for _ in 0..format.skip_lines {
             let mark = if has_returns { b'\r' } else { b'\n' };
             match text.get(at..).unwrap_or_default().iter().position(|byte| *byte == mark) {
@@ -65,6 +78,15 @@ impl Header {
         };
         let names = names_of(name, &dialect, fields, &mut bytes)?;
         Ok(Some(Self { names: Some(names), end: at + length, has_returns }))
+    }
+}
+
+/// The delimiter that a first line `sep=;` says, as Excel writes and reads it, and the length of that line.
+pub(in crate::files) fn delimiter_line(text: &[u8]) -> Option<(u8, usize)> {
+    match *text {
+        [b's', b'e', b'p', b'=', delimiter, b'\r', b'\n', ..] => Some((delimiter, 7)),
+        [b's', b'e', b'p', b'=', delimiter, b'\r' | b'\n', ..] => Some((delimiter, 6)),
+        _ => None,
     }
 }
 
@@ -127,6 +149,14 @@ impl Width {
         let wrong = |what: String, hint: &str| {
             Err(Error::data(format!("read the header of `{name}`: {what}")).hint(hint.to_owned()))
         };
+        // What is no header may be a row, which no message may show.
+        if !names.iter().any(|one| known.contains(one)) {
+            return wrong(
+                "it has no column that the plan knows".to_owned(),
+                "the file may have no header, or another delimiter than the others: write a job for the \
+                 files of each kind",
+            );
+        }
         if let Some(twice) = names.iter().enumerate().find(|(at, one)| names[..*at].contains(one)) {
             return wrong(
                 format!("it names `{}` twice", twice.1),

@@ -177,3 +177,49 @@ async fn columns_are_chosen_by_name_and_named_where_there_is_no_header() {
         said(&bare.rows_of(&wrong).await.unwrap_err()).contains("has 2 fields where there are 1")
     );
 }
+
+#[tokio::test]
+async fn what_is_told_of_one_file_is_not_forced_on_another() {
+    let lines = Folder::new("*.csv").with("a.csv", "sep=;\na;b\n1;x\n").with("b.csv", "a;b\n2;y\n");
+    assert_eq!(lines.rows().await.unwrap(), ["1|x", "2|y"]);
+    let others =
+        Folder::new("*.csv").with("a.csv", "sep=;\na;b\n1;x\n").with("b.csv", "sep=,\na,b\n2,y\n");
+    assert!(
+        said(&others.refused().await).contains("b.csv`: its first line says another delimiter")
+    );
+    let bare = Folder::new("*.csv").with("a.csv", "1,x\n2,z\n").with("b.csv", "a,b\n2,y\n");
+    let error = said(&bare.refused().await);
+    assert!(error.contains("b.csv` seems to have a header, and"), "{error}");
+    let rows = bare.option("header", "false").rows().await.unwrap();
+    assert_eq!(rows, ["1|x", "2|z", "a|b", "2|y"]);
+    let strangers =
+        Folder::new("*.csv").with("a.csv", "id,name\n1,x\n").with("b.csv", "s3cret,eve\nann,joe\n");
+    for folder in [strangers.option("missing", "refuse")] {
+        let error = said(&folder.refused().await);
+        assert!(error.contains("b.csv`: it has no column") && !error.contains("s3cret"), "{error}");
+        let error = said(&folder.option("missing", "null").refused().await);
+        assert!(error.contains("b.csv`: it has no column") && !error.contains("s3cret"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn returns_end_lines_without_a_header_too() {
+    let folder = Folder::new("*.csv").with("a.csv", "0,x\r1,\"y\nz\"\r").with("b.csv", "2,q\n");
+    assert_eq!(folder.rows().await.unwrap(), ["0|x", "1|y\nz", "2|q"]);
+}
+
+#[tokio::test]
+async fn what_is_no_table_is_refused() {
+    for (text, words) in [
+        ("a,b\n1,x,\n2,y,\n", "what delimits its fields is not clear"),
+        ("a,b\n1;x\n", "a record has 1 field where there are 2 columns"),
+        ("<html>login</html>\n", "it is a page of HTML or XML"),
+        (" <!DOCTYPE html>\n<html>", "it is a page of HTML or XML"),
+        ("a\0\n\01\0", "its text has bytes of zero"),
+    ] {
+        let error = said(&Folder::of("a.csv", text).refused().await);
+        assert!(error.contains(words), "{text}: {error}");
+    }
+    let prose = Folder::of("a.csv", "v\na;b\nc;d\n\"e, f\"\n");
+    assert_eq!(prose.rows().await.unwrap(), ["a;b", "c;d", "e, f"]);
+}
