@@ -46,7 +46,7 @@ pub struct FormatFile {
     /// The character between the fields of a CSV record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<String>,
-    /// The character around a field of CSV that holds others; empty if there is none.
+    /// The character that stands before and after a quoted field of CSV. Empty, if no field is quoted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote: Option<String>,
     /// The character that takes its meaning from the next one, such as `\`. Without it, a quote within a

@@ -30,7 +30,7 @@ pub(super) struct Format {
     pub(super) known: Option<Vec<String>>,
 }
 
-/// A character with a meaning, or that there is none.
+/// A setting whose value is one character, or no character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
     Byte(u8),

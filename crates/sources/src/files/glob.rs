@@ -65,7 +65,7 @@ fn class(expression: &mut String, characters: &mut Peekable<Chars<'_>>) -> Optio
         let mut ahead = characters.clone();
         let is_range = ahead.next() == Some('-') && ahead.next().is_some_and(|end| end != ']');
         if !is_range {
-            // A name has none.
+            // No name contains `/`.
             if from != '/' {
                 literal(expression, from);
             } else if !is_negated {

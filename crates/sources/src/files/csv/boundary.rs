@@ -54,7 +54,7 @@ enum Look {
     Wrong,
     /// They may be, and there are too few to tell.
     Few,
-    /// There is none: no record ends in the window.
+    /// No record ends in the window.
     Nothing,
 }
 

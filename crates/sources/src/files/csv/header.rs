@@ -66,7 +66,7 @@ impl Header {
         let split = dialect.split(&bytes, is_last, false, 1, &mut records);
         let length = split.map_err(|malformed| {
             Error::data(format!("read the header of `{name}`: {}", malformed.why)).hint(
-                "`source.format` says how the file is written; `header: false` if it has none",
+                "`source.format` says how the file is written; set `header` to `false` if its first line is a row",
             )
         })?;
         let Some(fields) = records.iter().next() else {
@@ -128,7 +128,7 @@ impl Width {
         Self { fields, of_columns: Vec::new(), has_returns: false }
     }
 
-    /// The fields of a file by its header, or by their places if it has none.
+    /// Finds the field of each column: by its name in the header, or by its place in a file without a header.
     ///
     /// # Errors
     /// `Data` for a header that lacks a column, or has one that the plan does not know, unless the job

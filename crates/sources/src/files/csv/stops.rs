@@ -27,7 +27,7 @@ impl Stops {
         this
     }
 
-    /// The place of the first of them at or behind `at`; the length of `bytes` if there is none.
+    /// The place of the first of them at or behind `at`; the length of `bytes`, if `bytes` holds no stop.
     #[inline]
     pub(super) fn find(&self, bytes: &[u8], mut at: usize) -> usize {
         while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {

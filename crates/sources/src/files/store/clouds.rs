@@ -156,8 +156,8 @@ fn retries(time: Duration) -> RetryConfig {
     }
 }
 
-/// Whom the requests are signed by. Not finding out is no fault that passes by itself, unless the
-/// service that knows has one.
+/// Finds the credentials that sign requests. An error here is permanent, unless the service that gives the
+/// credentials fails.
 struct Identity<C> {
     found: Arc<dyn CredentialProvider<Credential = C>>,
 }
