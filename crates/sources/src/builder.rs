@@ -313,3 +313,11 @@ impl BatchBuilder {
 fn refuse(_: &[usize]) -> Result<()> {
     Err(Error::bug("build a batch: it has texts that are not UTF-8"))
 }
+
+/// How many rows of those that a source sent together make a batch.
+pub(crate) fn rows_of(sent: &RecordBatch) -> usize {
+    let sizes = sent.columns().iter().map(|column| column.to_data().get_slice_memory_size());
+    let bytes: usize = sizes.map(Result::unwrap_or_default).sum();
+    let each = bytes.div_ceil(sent.num_rows().max(1)).max(1);
+    (BatchBuilder::MAX_BYTES / each).clamp(1, BatchBuilder::MAX_ROWS)
+}

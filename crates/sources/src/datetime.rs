@@ -8,9 +8,9 @@ use chrono::{Datelike, NaiveDate, NaiveTime};
 const EPOCH: i32 = 719_163;
 const DAY: i64 = 86_400_000_000;
 /// 0001-01-01.
-const FIRST_DAY: i64 = -719_162;
+pub(crate) const FIRST_DAY: i64 = -719_162;
 /// 9999-12-31.
-const LAST_DAY: i64 = 2_932_896;
+pub(crate) const LAST_DAY: i64 = 2_932_896;
 
 /// What stands between day and time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]

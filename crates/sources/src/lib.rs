@@ -11,6 +11,7 @@ mod decimal;
 mod description;
 mod documentation;
 mod files;
+mod interval;
 mod naming;
 mod place;
 mod postgres;

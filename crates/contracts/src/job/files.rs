@@ -62,11 +62,10 @@ pub struct FormatFile {
     /// Lines before the header, or before the first record, of each CSV file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip_lines: Option<u32>,
-    /// What a CSV record means that has fewer fields than there are columns, or a file whose header
-    /// lacks one.
+    /// What a CSV record means that has fewer fields than there are columns, or a file that lacks a column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<MissingField>,
-    /// What a column of a CSV file, or a key of a JSON object, means that the plan does not know.
+    /// What a column of a file, or a key of a JSON object, means that the plan does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown: Option<UnknownField>,
 }
@@ -103,6 +102,10 @@ words! {
         Csv = "csv",
         /// One JSON object a line.
         JsonLines = "json_lines",
+        /// Row groups of columns, with their types.
+        Parquet = "parquet",
+        /// Blocks of records, with their types: object container files.
+        Avro = "avro",
     }
 }
 
@@ -276,23 +279,37 @@ pub(super) fn check_files(file: &JobFile, problems: &mut Vec<JobProblem>) {
             ),
         );
     }
-    if format.format == Some(FormatName::JsonLines) {
-        let of_csv = [
-            ("header", format.header.is_some()),
-            ("delimiter", format.delimiter.is_some()),
-            ("quote", format.quote.is_some()),
-            ("escape", format.escape.is_some()),
-            ("comment", format.comment.is_some()),
-            ("null", format.null.is_some()),
-            ("skip_lines", format.skip_lines.is_some()),
-            ("missing", format.missing.is_some()),
-        ];
-        for (name, _) in of_csv.into_iter().filter(|(_, stands)| *stands) {
-            problems.push(
-                JobProblem::new(format!("source.format.{name}"), "is a setting of `csv`")
-                    .hint("leave it out"),
-            );
-        }
+    check_settings(format, problems);
+}
+
+/// Checks that a format has the settings that stand beside it.
+fn check_settings(format: &FormatFile, problems: &mut Vec<JobProblem>) {
+    let Some(name) = format.format else { return };
+    let is_text = matches!(name, FormatName::Csv | FormatName::JsonLines);
+    let (csv, text) = ("is a setting of `csv`", "is a setting of `csv` and `json_lines`");
+    let settings = [
+        ("header", format.header.is_some(), csv),
+        ("delimiter", format.delimiter.is_some(), csv),
+        ("quote", format.quote.is_some(), csv),
+        ("escape", format.escape.is_some(), csv),
+        ("comment", format.comment.is_some(), csv),
+        ("null", format.null.is_some(), csv),
+        ("skip_lines", format.skip_lines.is_some(), csv),
+        ("compression", !is_text && format.compression.is_some(), text),
+        ("encoding", !is_text && format.encoding.is_some(), text),
+        (
+            "missing",
+            name == FormatName::JsonLines && format.missing.is_some(),
+            "is a setting of `csv`, `parquet` and `avro`",
+        ),
+    ];
+    let of_others = |(_, stands, of): &(&str, bool, &str)| {
+        *stands && !(name == FormatName::Csv && *of == csv)
+    };
+    for (setting, _, of) in settings.into_iter().filter(of_others) {
+        problems.push(
+            JobProblem::new(format!("source.format.{setting}"), of).hint("leave it out"),
+        );
     }
 }
 
@@ -350,6 +367,9 @@ mod tests {
                 "{url: 'gs://b/x', format: {type: json_lines, header: true}}",
                 "is a setting of `csv`",
             ),
+            ("{url: 'gs://b/x', format: {type: json_lines, missing: 'null'}}", "`parquet` and `avro`"),
+            ("{url: 'gs://b/x', format: {type: parquet, quote: ''}}", "is a setting of `csv`"),
+            ("{url: 'gs://b/x', format: {type: avro, compression: gzip}}", "and `json_lines`"),
             ("{url: 'gs://b/x', format: {compression: lz4}}", "unknown value `lz4`"),
         ] {
             let error = read(source).unwrap_err();

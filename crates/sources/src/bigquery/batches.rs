@@ -11,12 +11,8 @@ use sluice_contracts::{Error, Result};
 use sluice_runtime::google::bigquery::{ReadClient, RowBlock, StreamRows};
 
 use super::conversion::Conversion;
+use crate::builder::rows_of;
 use crate::source::Batches;
-
-/// Rows of a batch at most.
-const ROWS: usize = 4_096;
-/// Bytes of a batch that has more than one row, at about most.
-const BYTES: usize = 1 << 20;
 
 /// The rows of streams.
 #[derive(Debug)]
@@ -136,15 +132,4 @@ impl Batches for StreamBatches {
     fn invalid(&self) -> &[u64] {
         &self.invalid
     }
-}
-
-/// How many rows of what was received make a batch.
-fn rows_of(received: &RecordBatch) -> usize {
-    let bytes: usize = received
-        .columns()
-        .iter()
-        .map(|column| column.to_data().get_slice_memory_size().unwrap_or_default())
-        .sum();
-    let each = bytes.div_ceil(received.num_rows().max(1)).max(1);
-    (BYTES / each).clamp(1, ROWS)
 }

@@ -9,10 +9,10 @@ use super::format::{Format, Mark};
 use super::infer::Seen;
 use super::kind::Kind;
 use super::sample::Head;
-use super::value;
+use super::{typed, value};
 
 /// Endings of names, and the format that they mean.
-const ENDINGS: [(&str, FormatName); 8] = [
+const ENDINGS: [(&str, FormatName); 10] = [
     ("csv", FormatName::Csv),
     ("tsv", FormatName::Csv),
     ("tab", FormatName::Csv),
@@ -21,9 +21,11 @@ const ENDINGS: [(&str, FormatName); 8] = [
     ("ndjson", FormatName::JsonLines),
     ("jsonlines", FormatName::JsonLines),
     ("json", FormatName::JsonLines),
+    ("parquet", FormatName::Parquet),
+    ("avro", FormatName::Avro),
 ];
 /// Endings of formats that this build does not read.
-const OTHERS: [&str; 6] = ["parquet", "avro", "orc", "xlsx", "xls", "zip"];
+const OTHERS: [&str; 4] = ["orc", "xlsx", "xls", "zip"];
 /// Endings of compressed files, which stand behind those of formats.
 const COMPRESSED: [&str; 6] = ["gz", "gzip", "zst", "zstd", "bz2", "bzip2"];
 /// Delimiters, in the order in which they are preferred where several fit equally well.
@@ -46,10 +48,12 @@ pub(super) fn settle(format: &mut Format, head: &Head, others: &[Head]) -> Resul
                 "read `{}`: this build reads no files that end in `.{ending}`",
                 head.name
             ))
-            .hint("it reads `csv` and `json_lines`; `source.format.type` says it where the name does not"));
+            .hint("it reads `csv`, `json_lines`, `parquet` and `avro`; `source.format.type` says it where the name does not"));
         }
-        let known = ENDINGS.iter().find(|(known, _)| *known == ending);
-        format.name = Some(known.map_or_else(|| by_first_byte(&head.text), |(_, name)| *name));
+        format.name = named(&head.name).or_else(|| Some(by_first_bytes(&head.text)));
+    }
+    if format.is_typed() {
+        return Ok(());
     }
     refuse_others(format, head)?;
     if format.name == Some(FormatName::Csv) {
@@ -117,7 +121,19 @@ fn ending(path: &str) -> String {
     parts.last().copied().unwrap_or_default().to_owned()
 }
 
-fn by_first_byte(text: &[u8]) -> FormatName {
+/// The format that the ending of a name means.
+pub(super) fn named(path: &str) -> Option<FormatName> {
+    let ending = ending(path);
+    ENDINGS.iter().find(|(known, _)| *known == ending).map(|(_, name)| *name)
+}
+
+fn by_first_bytes(text: &[u8]) -> FormatName {
+    if text.starts_with(typed::PARQUET_MAGIC) {
+        return FormatName::Parquet;
+    }
+    if text.starts_with(typed::AVRO_MAGIC) {
+        return FormatName::Avro;
+    }
     match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{') => FormatName::JsonLines,
         _ => FormatName::Csv,

@@ -178,6 +178,11 @@ impl Format {
         self.known.clone().unwrap_or_else(own)
     }
 
+    /// Whether the files name the types of their columns.
+    pub(super) fn is_typed(&self) -> bool {
+        matches!(self.name, Some(FormatName::Parquet | FormatName::Avro))
+    }
+
     /// Whether the first record of each file has the names of the columns.
     pub(super) fn has_header(&self) -> bool {
         self.header.unwrap_or(true)

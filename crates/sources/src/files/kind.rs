@@ -49,7 +49,7 @@ impl Kind {
     ];
 
     /// The name in a plan.
-    pub(super) fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Integer => "integer",
             Self::Decimal => "decimal",

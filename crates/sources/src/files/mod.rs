@@ -1,4 +1,4 @@
-//! Files: CSV and JSON lines, in the stores of all clouds, on web servers and on this machine.
+//! Files: CSV, JSON lines, Parquet and Avro, in the stores of all clouds, on web servers and on this machine.
 //!
 //! A file is read in the version that it had when the run was planned: units name it, and every answer of a
 //! store says which version its bytes are of. Only reading is needed: no right to write, and none to change.
@@ -16,15 +16,18 @@ mod json;
 mod kind;
 mod listing;
 mod pattern;
+mod piece;
 mod place;
 mod reader;
 mod sample;
+mod starts;
 mod store;
 mod survey;
 mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod typed;
 mod value;
 #[cfg(feature = "google")]
 mod web;
@@ -60,7 +63,7 @@ impl SourceKind for Files {
     }
 
     fn types(&self) -> Vec<TypeRow> {
-        kind::type_documentation()
+        kind::type_documentation().into_iter().chain(typed::type_documentation()).collect()
     }
 
     fn open(

@@ -1,13 +1,12 @@
 //! Reading: the text of files becomes batches.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use sluice_contracts::documents::{Column, Cut, Leaf, ObjectVersion, Table, Unit};
+use sluice_contracts::documents::{Column, Table, Unit};
 use sluice_contracts::job::FormatName;
 use sluice_contracts::{Error, Result};
 
@@ -15,10 +14,12 @@ use super::csv::{CsvDecoder, Header, Width};
 use super::fetch::Fetch;
 use super::format::Format;
 use super::json::JsonDecoder;
+use super::piece::{FilePiece, files_of};
 use super::place::{At, Place};
 use super::sample::head;
 use super::store::FileStore;
 use super::text::Text;
+use super::typed::TypedBatches;
 use crate::source::{Batches, Reader};
 
 /// Reads objects in the versions that units name.
@@ -55,6 +56,11 @@ impl Reader for FilesReader {
             Some(FormatName::JsonLines) => {
                 Decoder::Json(JsonDecoder::new(&format, &table.columns, &known)?)
             }
+            Some(FormatName::Parquet | FormatName::Avro) => {
+                let files = files_of(unit)?;
+                let batches = TypedBatches::new(&self.store, format, &table.columns, files);
+                return Ok(Box::new(batches));
+            }
             None => return Err(Error::bug("read files: the plan does not say their format")),
         };
         let what = What { store: &self.store, format, columns: &table.columns, known };
@@ -69,28 +75,6 @@ impl Reader for FilesReader {
     }
 }
 
-/// A file, or a range of its bytes.
-#[derive(Debug, Clone)]
-struct Piece {
-    file: ObjectVersion,
-    range: Range<u64>,
-}
-
-/// The files of a unit.
-fn files_of(unit: &Unit) -> Result<VecDeque<Piece>> {
-    let whole = |file: &ObjectVersion| Piece { file: file.clone(), range: 0..file.size };
-    match (&unit.leaf, &unit.cut) {
-        (Some(Leaf::Object(file)), Cut::Full) => Ok(VecDeque::from([whole(file)])),
-        (Some(Leaf::Objects(files)), Cut::Full) => Ok(files.iter().map(whole).collect()),
-        (Some(Leaf::Object(file)), Cut::Bytes { lo, hi }) => {
-            let range = *lo..hi.unwrap_or(file.size);
-            Ok(VecDeque::from([Piece { file: file.clone(), range }]))
-        }
-        _ => Err(Error::data(format!("read unit {}: files have no such units", unit.index))
-            .hint("the plan is of another version; plan the run again")),
-    }
-}
-
 #[derive(Debug)]
 enum Decoder {
     Csv(Box<CsvDecoder>),
@@ -101,7 +85,7 @@ enum Decoder {
 struct FileBatches<'a> {
     what: What<'a>,
     decoder: Decoder,
-    files: VecDeque<Piece>,
+    files: VecDeque<FilePiece>,
     open: Option<OpenFile>,
     /// Of the files before the open one.
     bytes: u64,
@@ -150,7 +134,7 @@ impl What<'_> {
 
 /// A file that is being read.
 struct OpenFile {
-    piece: Piece,
+    piece: FilePiece,
     /// Its path, for messages.
     name: String,
     text: Text,
@@ -164,7 +148,7 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    fn new(store: &Arc<FileStore>, format: &Format, piece: Piece) -> Result<Self> {
+    fn new(store: &Arc<FileStore>, format: &Format, piece: FilePiece) -> Result<Self> {
         let fetch = Fetch::new(store, &piece.file, Some(piece.range.clone()))?;
         let begins = piece.range.start == 0;
         let name = store.name_of(&piece.file.path);

@@ -12,8 +12,8 @@ use super::listing::FoundFile;
 use super::store::FileStore;
 use super::text::{Coding, Text};
 
-/// Files that are looked at, at most: the first, the last, and some between.
-const FILES: usize = 16;
+/// Files of text that are looked at, at most.
+pub(super) const FILES: usize = 16;
 /// Bytes of a file that are looked at.
 const BYTES: u64 = 1 << 20;
 /// Bytes of text that a compressed beginning may become.
@@ -36,11 +36,12 @@ pub(super) struct Head {
     pub(super) is_text: bool,
 }
 
-/// The files that stand for all: evenly spread in the order of their names.
-pub(super) fn chosen(files: &[FoundFile]) -> Vec<&FoundFile> {
+/// Files that stand for all, so many at most: the first, the last, and some between, evenly spread in the order of their
+/// names.
+pub(super) fn chosen(files: &[FoundFile], most: usize) -> Vec<&FoundFile> {
     let with_bytes: Vec<&FoundFile> = files.iter().filter(|file| file.size > 0).collect();
     let last = with_bytes.len().saturating_sub(1);
-    let count = with_bytes.len().min(FILES);
+    let count = with_bytes.len().min(most);
     let mut places: Vec<usize> =
         (0..count).map(|at| if count < 2 { 0 } else { at * last / (count - 1) }).collect();
     places.dedup();

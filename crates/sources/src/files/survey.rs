@@ -3,20 +3,21 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::stream::{self, StreamExt as _};
 use sluice_contracts::documents::{Cut, Leaf, ObjectVersion, Relation, SnapshotPlan};
 use sluice_contracts::job::{Compression, FormatName, TableJob};
 use sluice_contracts::{Error, Result};
 
 use super::address::Address;
 use super::csv::{Boundary, Dialect, Header, find_boundary};
-use super::detect::settle;
+use super::detect::{named, settle};
 use super::fetch::{Fetch, has_no_ranges};
 use super::format::Format;
 use super::listing::{FoundFile, list};
-use super::sample::{Head, chosen, head, heads, object};
+use super::sample::{FILES, Head, chosen, head, heads, object};
+use super::starts::{ascending, places};
 use super::store::FileStore;
 use super::table::{Found, columns_of, look_at};
+use super::typed;
 use crate::description::{Description, Listing, Piece};
 use crate::source::Survey;
 
@@ -24,8 +25,6 @@ use crate::source::Survey;
 const LARGE: u64 = 256 << 20;
 /// Bytes that are looked at for the beginning of a record, one after the other until one tells.
 const WINDOWS: [u64; 3] = [16 << 10, 256 << 10, 4 << 20];
-/// Windows that are read at once.
-const AT_ONCE: usize = 16;
 
 /// A look at files.
 #[derive(Debug)]
@@ -47,6 +46,29 @@ impl FilesSurvey {
     }
 }
 
+impl FilesSurvey {
+    /// Describes files that name the types of their columns.
+    async fn describe_typed(
+        &mut self,
+        table: &TableJob,
+        mut format: Format,
+        files: &[FoundFile],
+    ) -> Result<Description> {
+        let look = typed::look_at(&self.store, &format, files, table).await?;
+        let columns = look.columns(table, &mut format)?;
+        let relation = format.relation(&self.urls);
+        self.format = Some(format);
+        Ok(Description {
+            columns,
+            shape: look.shape(),
+            pieces: files.iter().map(|file| look.piece(file)).collect(),
+            relation: Some(relation),
+            warnings: look.warning().into_iter().collect(),
+            ..Description::default()
+        })
+    }
+}
+
 #[async_trait]
 impl Survey for FilesSurvey {
     async fn tables(&mut self) -> Result<Listing> {
@@ -63,7 +85,16 @@ impl Survey for FilesSurvey {
             return Err(Error::not_found("describe the files: the source names others"));
         }
         let files = list(&self.store.objects, &self.addresses).await?;
-        let heads = heads(&self.store, format.coding, &chosen(&files)).await?;
+        (self.files, self.bytes) = (files.len(), files.iter().map(|file| file.size).sum());
+        if format.name.is_none()
+            && let Some(first) = chosen(&files, 1).first()
+        {
+            format.name = named(&first.path);
+        }
+        if format.is_typed() {
+            return self.describe_typed(table, format, &files).await;
+        }
+        let heads = heads(&self.store, format.coding, &chosen(&files, FILES)).await?;
         let Some(first) = heads.iter().find(|head| !head.text.is_empty()) else {
             return Err(Error::data(format!(
                 "describe the files: {} found, and none has a byte of text",
@@ -72,13 +103,15 @@ impl Survey for FilesSurvey {
             .hint("nothing tells the columns of empty files"));
         };
         settle(&mut format, first, &heads)?;
+        if format.is_typed() {
+            return self.describe_typed(table, format, &files).await;
+        }
         let found = look_at(&mut format, &heads, table)?;
         let columns = columns_of(table, &found, &mut format)?;
         let rate = Rate::of(&heads, &found);
         let pieces = files.iter().map(|file| rate.piece(file, &format)).collect();
         let mut warnings = Vec::new();
         warnings.extend(large_compressed(&self.store, &files, &heads));
-        (self.files, self.bytes) = (files.len(), files.iter().map(|file| file.size).sum());
         let relation = format.relation(urls);
         self.format = Some(format);
         Ok(Description {
@@ -94,6 +127,9 @@ impl Survey for FilesSurvey {
     async fn record_starts(&mut self, piece: &Piece, count: u32) -> Result<Option<Vec<u64>>> {
         let Some(Leaf::Object(file)) = &piece.leaf else { return Ok(None) };
         let Some(format) = &self.format else { return Ok(None) };
+        if format.is_typed() {
+            return typed::starts_of(&self.store, format, file, count).await;
+        }
         let starts = starts_of(&self.store, format, file, count).await?;
         if starts.is_none() {
             self.warnings.push(format!(
@@ -214,24 +250,9 @@ async fn starts_of(
         dialect = dialect.with_returns(header.has_returns);
     }
     let dialect = (format.name == Some(FormatName::Csv)).then_some(&dialect);
-    let near = |at: u32| {
-        let nominal = u128::from(file.size) * u128::from(at) / u128::from(count);
-        u64::try_from(nominal).unwrap_or(u64::MAX)
-    };
-    let wanted: Vec<u64> = (1..count).map(near).filter(|place| *place > first).collect();
-    let looks: Vec<_> =
-        wanted.into_iter().map(|place| start_near(store, dialect, file, place, fields)).collect();
-    let mut found: Vec<u64> = Vec::new();
-    let mut looks = stream::iter(looks).buffered(AT_ONCE);
-    while let Some(start) = looks.next().await {
-        if let Some(start) = start?
-            && start < file.size
-            && found.last().is_none_or(|last| *last < start)
-        {
-            found.push(start);
-        }
-    }
-    Ok((!found.is_empty()).then_some(found))
+    let near = places(file.size, count, first);
+    let looks = near.into_iter().map(|place| start_near(store, dialect, file, place, fields));
+    ascending(file.size, looks.collect()).await
 }
 
 /// The first record that begins behind a place, as far as a look tells; without a dialect of CSV, the first

@@ -215,33 +215,34 @@ pub(super) fn columns_of(
     found: &Found,
     format: &mut Format,
 ) -> Result<Vec<Column>> {
-    let all: Vec<usize> = (0..found.names.len()).collect();
-    let chosen = match &job.select {
-        None => all,
-        Some(names) if !format.has_header() && format.name == Some(FormatName::Csv) => {
-            (0..names.len()).collect()
-        }
-        Some(names) => {
-            let place = |name: &String| {
-                let place = found.names.iter().position(|known| known == name);
-                place.ok_or_else(|| unknown_column(name, found))
-            };
-            Error::all(names.iter().map(place), |count| format!("{count} columns are not there"))?
-        }
-    };
-    if let Some(name) = job.columns.keys().find(|name| !found.names.contains(name)) {
-        return Err(unknown_column(name, found));
-    }
-    let columns = chosen.iter().map(|&at| column(job, found, format, at));
-    let columns = Error::all(columns, refused)?;
-    refuse_collisions(&columns)?;
+    let columns = chosen_columns(job, &found.names, |name| {
+        let place = found.names.iter().position(|known| known == name);
+        column(job, found, format, place.unwrap_or(usize::MAX))
+    })?;
     format.known = Some(found.names.clone());
     Ok(columns)
 }
 
-fn unknown_column(name: &str, found: &Found) -> Error {
+/// The columns that the job chooses of those with these names, or all, as `column` makes them.
+pub(super) fn chosen_columns(
+    job: &TableJob,
+    names: &[String],
+    column: impl Fn(&str) -> Result<Column>,
+) -> Result<Vec<Column>> {
+    let chosen = job.select.as_deref().unwrap_or(names);
+    let asked = chosen.iter().chain(job.columns.keys());
+    let mut unknown = asked.filter(|name| !names.contains(name));
+    if let Some(name) = unknown.next() {
+        return Err(unknown_column(name, names));
+    }
+    let columns = Error::all(chosen.iter().map(|name| column(name)), refused)?;
+    refuse_collisions(&columns)?;
+    Ok(columns)
+}
+
+fn unknown_column(name: &str, names: &[String]) -> Error {
     Error::not_found(format!("describe the files: they have no column `{name}`"))
-        .hint(sluice_contracts::job::nearest_hint(name, &found.names))
+        .hint(sluice_contracts::job::nearest_hint(name, names))
 }
 
 fn column(job: &TableJob, found: &Found, format: &Format, at: usize) -> Result<Column> {
