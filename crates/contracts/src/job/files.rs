@@ -303,13 +303,10 @@ fn check_settings(format: &FormatFile, problems: &mut Vec<JobProblem>) {
             "is a setting of `csv`, `parquet` and `avro`",
         ),
     ];
-    let of_others = |(_, stands, of): &(&str, bool, &str)| {
-        *stands && !(name == FormatName::Csv && *of == csv)
-    };
+    let of_others =
+        |(_, stands, of): &(&str, bool, &str)| *stands && !(name == FormatName::Csv && *of == csv);
     for (setting, _, of) in settings.into_iter().filter(of_others) {
-        problems.push(
-            JobProblem::new(format!("source.format.{setting}"), of).hint("leave it out"),
-        );
+        problems.push(JobProblem::new(format!("source.format.{setting}"), of).hint("leave it out"));
     }
 }
 
@@ -367,7 +364,10 @@ mod tests {
                 "{url: 'gs://b/x', format: {type: json_lines, header: true}}",
                 "is a setting of `csv`",
             ),
-            ("{url: 'gs://b/x', format: {type: json_lines, missing: 'null'}}", "`parquet` and `avro`"),
+            (
+                "{url: 'gs://b/x', format: {type: json_lines, missing: 'null'}}",
+                "`parquet` and `avro`",
+            ),
             ("{url: 'gs://b/x', format: {type: parquet, quote: ''}}", "is a setting of `csv`"),
             ("{url: 'gs://b/x', format: {type: avro, compression: gzip}}", "and `json_lines`"),
             ("{url: 'gs://b/x', format: {compression: lz4}}", "unknown value `lz4`"),

@@ -47,8 +47,9 @@ impl Header {
             let end = length.min(file.size());
             let bytes = file.get(0..end).await?;
             if !bytes.starts_with(MAGIC) {
-                return Err(Error::data(format!("read `{name}`: it is not an Avro file"))
-                    .hint("name its format in `source.format.type`; blocks without a header are not read"));
+                return Err(Error::data(format!("read `{name}`: it is not an Avro file")).hint(
+                    "name its format in `source.format.type`; blocks without a header are not read",
+                ));
             }
             let mut cursor = Cursor::new(bytes.clone());
             match ReaderBuilder::new().build(&mut cursor) {
@@ -142,7 +143,10 @@ pub(super) struct AvroRows {
 
 impl std::fmt::Debug for AvroRows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AvroRows").field("name", &self.name).field("at", &self.at).finish_non_exhaustive()
+        f.debug_struct("AvroRows")
+            .field("name", &self.name)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
     }
 }
 
@@ -181,12 +185,17 @@ impl AvroRows {
                     Some(Ok(batch)) if batch.num_rows() == 0 => continue,
                     Some(Ok(batch)) => {
                         let rows = batch.num_rows() as u64;
-                        self.left = self.left.checked_sub(rows).ok_or_else(|| self.damaged("more records than it says"))?;
+                        self.left = self
+                            .left
+                            .checked_sub(rows)
+                            .ok_or_else(|| self.damaged("more records than it says"))?;
                         self.row += rows;
                         return Ok(Some(batch));
                     }
                     Some(Err(source)) => {
-                        return Err(self.damaged("values that its schema does not allow").because(source));
+                        return Err(self
+                            .damaged("values that its schema does not allow")
+                            .because(source));
                     }
                     None if self.left > 0 => return Err(self.damaged("fewer records than it says")),
                     None => self.decoder = None,
@@ -250,7 +259,11 @@ impl AvroRows {
     /// The next record's place, for messages.
     pub(super) fn place(&self, before: usize) -> String {
         let number = self.row - before as u64;
-        if self.begins { format!("record {}", number + 1) } else { format!("record {} of a range", number + 1) }
+        if self.begins {
+            format!("record {}", number + 1)
+        } else {
+            format!("record {} of a range", number + 1)
+        }
     }
 
     pub(super) fn received(&self) -> u64 {
@@ -263,8 +276,12 @@ impl AvroRows {
 
     fn misplaced(&self, place: usize) -> Error {
         let (name, at) = (&self.name, self.at + place as u64);
-        Error::data(format!("read `{name}`: no block begins or ends where one should, at byte {at}"))
-            .hint("write the file again, if it is damaged; `partitioning.strategy: file` reads it as one")
+        Error::data(format!(
+            "read `{name}`: no block begins or ends where one should, at byte {at}"
+        ))
+        .hint(
+            "write the file again, if it is damaged; `partitioning.strategy: file` reads it as one",
+        )
     }
 
     fn unended(&self) -> Error {

@@ -151,7 +151,8 @@ impl<'a> TypedBatches<'a> {
             let good = NullBuffer::new(!&bad.rows);
             let nulls = NullBuffer::union(converted.array.nulls(), Some(&good));
             let data = converted.array.to_data().into_builder().nulls(nulls).build();
-            let data = data.map_err(|source| Error::bug("leave out invalid values").because(source))?;
+            let data =
+                data.map_err(|source| Error::bug("leave out invalid values").because(source))?;
             arrays.push(arrow_array::make_array(data));
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));

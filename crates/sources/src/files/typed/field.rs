@@ -1,9 +1,10 @@
 //! What the types of Parquet and Avro become.
 
-use arrow_schema::{DataType, Field, Fields, TimeUnit};
+use arrow_schema::{DataType, Field, Fields, IntervalUnit, TimeUnit};
 use sluice_contracts::documents::{Column, Decimal, TargetType};
 use sluice_contracts::{Error, Result};
 
+use super::interval::is_interval;
 use crate::documentation::{Becomes, Example, TypeRow};
 use crate::files::kind::Kind;
 use crate::naming::{refuse_collisions, target_name};
@@ -89,6 +90,7 @@ fn scalar_of(field: &Field, kind: &DataType) -> Option<(&'static str, TargetType
         DataType::Utf8 if extension == Some("arrow.json") => ("json", T::Json),
         DataType::Utf8 => ("string", T::String),
         DataType::FixedSizeBinary(16) if extension == Some("arrow.uuid") => (UUID, T::String),
+        DataType::FixedSizeBinary(_) if is_interval(field) => ("interval", T::Interval),
         DataType::FixedSizeBinary(_) => ("fixed", T::Bytes),
         DataType::Binary => ("binary", T::Bytes),
         DataType::Date32 => ("date", T::Date),
@@ -101,7 +103,7 @@ fn scalar_of(field: &Field, kind: &DataType) -> Option<(&'static str, TargetType
         DataType::Timestamp(TimeUnit::Millisecond, None) => ("local_timestamp_millis", T::Datetime),
         DataType::Timestamp(TimeUnit::Microsecond, None) => ("local_timestamp_micros", T::Datetime),
         DataType::Timestamp(TimeUnit::Nanosecond, None) => ("local_timestamp_nanos", T::Datetime),
-        DataType::Interval(_) => ("interval", T::Interval),
+        DataType::Interval(IntervalUnit::MonthDayNano) => ("interval", T::Interval),
         _ => return None,
     })
 }
@@ -117,7 +119,9 @@ fn misfits(encoding: &str, target: TargetType) -> Option<&'static str> {
             "moments outside of the years 1 to 9999, and parts of a microsecond"
         }
         _ if encoding.contains("timestamp") => "moments outside of the years 1 to 9999",
-        "interval" => "more than 10,000 years, 3,660,000 days or 87,840,000 hours, and parts of a microsecond",
+        "interval" => {
+            "more than 10,000 years, 3,660,000 days or 87,840,000 hours, and parts of a microsecond"
+        }
         _ => return None,
     })
 }
@@ -127,7 +131,8 @@ fn list_of(field: &Field, element: &Field) -> Result<Column> {
     let inner = column_of(&element.clone().with_name(field.name()))?;
     let source_type = format!("list of {}", inner.source_type);
     let inner = if inner.repeated {
-        let inner = Column { name: "element".to_owned(), source_name: "element".to_owned(), ..inner };
+        let inner =
+            Column { name: "element".to_owned(), source_name: "element".to_owned(), ..inner };
         Column { fields: vec![inner], ..Column::plain(field.name(), "list", TargetType::Struct) }
     } else {
         inner
@@ -188,7 +193,12 @@ const ROWS: [(&str, TargetType, &str, &str); 31] = {
         ("string", T::String, "größe", "größe"),
         ("enum", T::String, "OPEN", "OPEN"),
         ("json", T::Json, "{\"a\": 1.10}", "{\"a\": 1.10}"),
-        (UUID, T::String, "0cf81f90-3840-2e85-910c-fad17d0051b3", "0cf81f90-3840-2e85-910c-fad17d0051b3"),
+        (
+            UUID,
+            T::String,
+            "0cf81f90-3840-2e85-910c-fad17d0051b3",
+            "0cf81f90-3840-2e85-910c-fad17d0051b3",
+        ),
         ("binary", T::Bytes, "0x00ff", "0x00ff"),
         ("fixed", T::Bytes, "0x00ff", "0x00ff"),
         ("date", T::Date, "2026-11-30", "2026-11-30"),
@@ -209,8 +219,11 @@ const ROWS: [(&str, TargetType, &str, &str); 31] = {
 /// Every type of Parquet and Avro that is a single value.
 pub(in crate::files) fn type_documentation() -> impl Iterator<Item = TypeRow> {
     ROWS.into_iter().map(|(name, default, source, target)| {
-        let mut becomes =
-            vec![Becomes { target_type: default, repeated: false, invalid: misfits(name, default) }];
+        let mut becomes = vec![Becomes {
+            target_type: default,
+            repeated: false,
+            invalid: misfits(name, default),
+        }];
         if name != "interval" {
             let others = Kind::TARGETS.into_iter().filter(|other| *other != default);
             becomes.extend(others.map(|target_type| Becomes {

@@ -115,15 +115,16 @@ fn merged(files: &[FileLook], format: &Format, job: &TableJob) -> Result<Vec<Col
         for field in file.schema.fields() {
             let is_asked =
                 job.columns.get(field.name()).is_some_and(|asked| asked.target_type.is_some());
-            let is_chosen =
-                job.select.as_ref().is_none_or(|names| names.contains(field.name()));
+            let is_chosen = job.select.as_ref().is_none_or(|names| names.contains(field.name()));
             if !is_chosen {
                 continue;
             }
             let told = column_of(field)?;
             match columns.iter_mut().find(|(column, _)| column.source_name == told.source_name) {
+                Some(_) if is_asked => {}
                 Some((column, first)) => {
-                    if !is_asked && !widen(column, &told) {
+                    let is_wide = widen(column, &told);
+                    if !is_wide {
                         return Err(mixed(column, first, &told, &file.name));
                     }
                 }
@@ -166,7 +167,8 @@ impl Look {
         }
         let columns = chosen_columns(job, &names, |name| {
             let told = self.columns.iter().find(|column| column.source_name == name);
-            let told = told.ok_or_else(|| Error::bug("describe a column of files: it is not there"));
+            let told =
+                told.ok_or_else(|| Error::bug("describe a column of files: it is not there"));
             asked(job, told?)
         })?;
         format.known = Some(names);
@@ -190,9 +192,17 @@ impl Look {
         let leaf = Some(Leaf::Object(object(file)));
         if let Some(look) = self.files.iter().find(|look| look.path == file.path) {
             let has_ranges = look.parts.is_none_or(|parts| parts > 1);
-            return Piece { leaf, rows: look.rows, bytes: look.bytes, has_ranges, ..Piece::default() };
+            return Piece {
+                leaf,
+                rows: look.rows,
+                bytes: look.bytes,
+                has_ranges,
+                ..Piece::default()
+            };
         }
-        let sum = |of: fn(&FileLook) -> u64| self.files.iter().map(|file| u128::from(of(file))).sum::<u128>();
+        let sum = |of: fn(&FileLook) -> u64| {
+            self.files.iter().map(|file| u128::from(of(file))).sum::<u128>()
+        };
         let size = sum(|look| look.size).max(1);
         let share = |of| u64::try_from(sum(of) * u128::from(file.size) / size).unwrap_or(u64::MAX);
         Piece {

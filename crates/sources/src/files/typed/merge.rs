@@ -52,19 +52,14 @@ fn common_type(one: &Column, other: &Column) -> Option<(TargetType, Option<Decim
         (T::Int64, T::Int64) => Some((T::Int64, None)),
         (T::Int64, T::Float64) | (T::Float64, T::Int64) => Some((T::Float64, None)),
         (T::Json, T::String) | (T::String, T::Json) => Some((T::String, None)),
-        (
-            T::Int64 | T::Numeric | T::Bignumeric,
-            T::Int64 | T::Numeric | T::Bignumeric,
-        ) => {
+        (T::Int64 | T::Numeric | T::Bignumeric, T::Int64 | T::Numeric | T::Bignumeric) => {
             let (one, other) = (digits_of(one), digits_of(other));
             let scale = one.scale.max(other.scale);
             let whole = (one.precision - one.scale).max(other.precision - other.scale);
             let both = Decimal { precision: whole + scale, scale };
             Some((both.target_type()?, Some(both)))
         }
-        (one_type, other_type) => {
-            (one_type == other_type).then_some((one_type, one.decimal))
-        }
+        (one_type, other_type) => (one_type == other_type).then_some((one_type, one.decimal)),
     }
 }
 

@@ -7,6 +7,7 @@
 mod avro;
 mod batches;
 mod field;
+mod interval;
 mod look;
 mod merge;
 mod parquet;

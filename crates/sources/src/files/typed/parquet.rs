@@ -13,14 +13,13 @@ use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema};
 use parquet::basic::{ConvertedType, LogicalType, Type as Physical};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{
-    PageIndexPolicy, ParquetMetaDataPushDecoder, RowGroupMetaData,
-};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataPushDecoder, RowGroupMetaData};
 use parquet::schema::types::{Type, TypePtr};
 use sluice_contracts::documents::ObjectVersion;
 use sluice_contracts::{Error, Result};
 
 use super::batches::ROWS;
+use super::interval;
 use crate::files::fetch::FileBytes;
 use crate::files::store::FileStore;
 
@@ -70,7 +69,7 @@ impl Footer {
                 }
             }
         };
-        let metadata = Arc::new(metadata);
+        let metadata = Arc::new(interval::with_marks(metadata).map_err(malformed)?);
         let descr = metadata.file_metadata().schema_descr();
         let schema = parquet_to_arrow_schema(descr, None).map_err(malformed)?;
         let hinted = Schema::new(hinted_fields(schema.fields(), descr.root_schema().get_fields()));
@@ -121,9 +120,10 @@ fn hinted_fields(fields: &Fields, types: &[TypePtr]) -> Fields {
                 DataType::Struct(hinted_fields(inner, fields))
             }
             (DataType::Binary, kind) if is_enum(kind) => DataType::Utf8,
-            (DataType::Timestamp(..), Type::PrimitiveType { physical_type: Physical::INT96, .. }) => {
-                DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
-            }
+            (
+                DataType::Timestamp(..),
+                Type::PrimitiveType { physical_type: Physical::INT96, .. },
+            ) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             (kind, _) => kind.clone(),
         };
         Field::clone(field).with_data_type(hinted)

@@ -26,10 +26,13 @@ use crate::files::format::Format;
 
 /// Microseconds of a day.
 const DAY: i64 = 86_400_000_000;
+const FIRST_MOMENT: i64 = FIRST_DAY * DAY;
+const LAST_MOMENT: i64 = (LAST_DAY + 1) * DAY - 1;
 /// Integers up to this one, and no larger ones, are all doubles.
 const EXACT: i64 = 1 << 53;
 
-const FINER: Invalid = Invalid("parts of a microsecond, or a moment outside of the years 1 to 9999");
+const FINER: Invalid =
+    Invalid("parts of a microsecond, or a moment outside of the years 1 to 9999");
 const NO_TIME: Invalid = Invalid("24:00 or later, or parts of a microsecond");
 const NO_DAY: Invalid = Invalid("a day outside of the years 1 to 9999");
 const MORE_DIGITS: Invalid = Invalid("more digits than the type has");
@@ -133,7 +136,8 @@ impl Step {
             return TextStep::of(field, column).map(Self::Text);
         }
         let unfit = || {
-            let kind = column_of(field).map_or_else(|_| field.data_type().to_string(), |it| it.source_type);
+            let kind = column_of(field)
+                .map_or_else(|_| field.data_type().to_string(), |it| it.source_type);
             let name = &column.source_name;
             Error::data(format!(
                 "column `{name}` is {kind}, and {} in the files that the plan looked at",
@@ -151,7 +155,6 @@ impl Step {
             (DataType::Map(entries, _), DataType::List(wanted)) => {
                 Self::list(entries, wanted, column, format)
             }
-            (_, DataType::List(_)) | (DataType::List(_) | DataType::Map(..), _) => Err(unfit()),
             (DataType::Struct(fields), DataType::Struct(wanted)) => {
                 let found: Vec<&Field> = fields.iter().map(AsRef::as_ref).collect();
                 let known: Vec<String> =
@@ -168,17 +171,13 @@ impl Step {
                 });
                 Ok(Self::Union(steps.collect::<Result<_>>()?, wanted.clone()))
             }
-            (_, DataType::Struct(_)) => Err(unfit()),
+            (_, DataType::Struct(_) | DataType::List(_))
+            | (DataType::List(_) | DataType::Map(..), _) => Err(unfit()),
             _ => Self::scalar(field, column, into, target).ok_or_else(unfit),
         }
     }
 
-    fn list(
-        element: &Field,
-        wanted: &FieldRef,
-        column: &Column,
-        format: &Format,
-    ) -> Result<Self> {
+    fn list(element: &Field, wanted: &FieldRef, column: &Column, format: &Format) -> Result<Self> {
         let is_nested = matches!(element.data_type(), DataType::List(_) | DataType::Map(..));
         let single = Column { repeated: false, ..column.clone() };
         let step = if is_nested {
@@ -272,14 +271,14 @@ impl Step {
             }
             Self::Times(scale) => {
                 let units = integers(array)?;
-                let times = units.as_primitive::<Int64Type>().unary_opt::<_, Time64MicrosecondType>(
-                    |unit| scale.micros(unit).filter(|micros| (0..DAY).contains(micros)),
-                );
+                let times =
+                    units.as_primitive::<Int64Type>().unary_opt::<_, Time64MicrosecondType>(
+                        |unit| scale.micros(unit).filter(|micros| (0..DAY).contains(micros)),
+                    );
                 Converted::of(array, Arc::new(times), NO_TIME)
             }
             Self::Moments(scale, kind) => {
-                let is_moment =
-                    |micros: &i64| (FIRST_DAY..=LAST_DAY).contains(&micros.div_euclid(DAY));
+                let is_moment = |micros: &i64| FIRST_MOMENT <= *micros && *micros <= LAST_MOMENT;
                 let units = integers(array)?;
                 let moments = units
                     .as_primitive::<Int64Type>()
@@ -292,9 +291,10 @@ impl Step {
             Self::Doubles => {
                 let integers = integers(array)?;
                 #[expect(clippy::cast_precision_loss, reason = "those that lose some are left out")]
-                let doubles = integers.as_primitive::<Int64Type>().unary_opt::<_, Float64Type>(
-                    |value| (-EXACT..=EXACT).contains(&value).then_some(value as f64),
-                );
+                let doubles =
+                    integers.as_primitive::<Int64Type>().unary_opt::<_, Float64Type>(|value| {
+                        (-EXACT..=EXACT).contains(&value).then_some(value as f64)
+                    });
                 Converted::of(array, Arc::new(doubles), ROUNDED)
             }
             Self::Text(step) => step.apply(array)?,
@@ -334,8 +334,13 @@ pub(super) fn steps_of(
     if !format.ignores_unknown()
         && let Some(field) = found.iter().find(|field| !known.contains(field.name()))
     {
-        return Err(Error::data(format!("it has a column `{}` that the plan does not know", field.name()))
-            .hint("set `source.format.unknown` to `ignore`, or write a job for the files of each kind"));
+        return Err(Error::data(format!(
+            "it has a column `{}` that the plan does not know",
+            field.name()
+        ))
+        .hint(
+            "set `source.format.unknown` to `ignore`, or write a job for the files of each kind",
+        ));
     }
     let steps = columns.iter().map(|column| {
         let name = &column.source_name;
@@ -349,8 +354,9 @@ pub(super) fn steps_of(
                 let schema = arrow_schema(std::slice::from_ref(column));
                 Ok((None, Step::Absent(schema.field(0).data_type().clone())))
             }
-            None => Err(Error::data(format!("it has no column `{name}`"))
-                .hint("set `source.format.missing` to `null`, or write a job for the files of each kind")),
+            None => Err(Error::data(format!("it has no column `{name}`")).hint(
+                "set `source.format.missing` to `null`, or write a job for the files of each kind",
+            )),
         }
     });
     steps.collect()
@@ -411,8 +417,7 @@ fn list(array: &ArrayRef, step: &Step, element: &FieldRef) -> Result<Converted> 
     let nulls = array.nulls();
     let mut why = converted.bad.as_ref().map(|bad| bad.why);
     let is_bad_element = |at: usize| {
-        converted.array.is_null(at)
-            || converted.bad.as_ref().is_some_and(|bad| bad.rows.value(at))
+        converted.array.is_null(at) || converted.bad.as_ref().is_some_and(|bad| bad.rows.value(at))
     };
     let mut bad = None;
     if why.is_some() || converted.array.null_count() > 0 {

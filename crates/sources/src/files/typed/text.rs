@@ -7,20 +7,20 @@ use arrow_array::cast::AsArray as _;
 use arrow_array::types::IntervalMonthDayNanoType;
 use arrow_array::{Array as _, ArrayRef};
 use arrow_buffer::BooleanBuffer;
-use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_cast::cast;
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{DataType, Field};
 use sluice_contracts::documents::{Column, TargetType};
 use sluice_contracts::{Error, Result};
 
 use super::field::{ASKED, UUID, column_of};
+use super::interval;
 use super::step::{Bad, Converted};
 use crate::builder::{BatchBuilder, Invalid};
 use crate::files::columns::Conversion;
-use crate::interval;
 
 const NOT_UTF8: Invalid = Invalid("bytes that are not UTF-8");
-/// Milliseconds are microseconds times so many, and nanoseconds are parts of them.
+/// Nanoseconds of a microsecond.
 const THOUSAND: i64 = 1_000;
 
 /// Values as text, and the text as values of the column.
@@ -39,7 +39,9 @@ enum Spelling {
     Uuid,
     Interval,
     /// Moments, with a zone or without.
-    Moment { has_zone: bool },
+    Moment {
+        has_zone: bool,
+    },
     /// As Arrow prints them.
     Printed,
 }
@@ -66,13 +68,14 @@ impl TextStep {
         let spelling = match field.data_type() {
             DataType::FixedSizeBinary(_) if told.encoding == UUID => Spelling::Uuid,
             _ if told.target_type == TargetType::Interval => Spelling::Interval,
-            DataType::Utf8 | DataType::Binary | DataType::FixedSizeBinary(_) => Spelling::Bytes,
-            DataType::Dictionary(..) => Spelling::Bytes,
+            DataType::Utf8
+            | DataType::Binary
+            | DataType::FixedSizeBinary(_)
+            | DataType::Dictionary(..) => Spelling::Bytes,
             DataType::Timestamp(_, zone) => Spelling::Moment { has_zone: zone.is_some() },
             _ => Spelling::Printed,
         };
-        let column =
-            Column { encoding: ASKED.to_owned(), repeated: false, ..column.clone() };
+        let column = Column { encoding: ASKED.to_owned(), repeated: false, ..column.clone() };
         Ok(Self { conversion: Conversion::of(&column)?, column, spelling })
     }
 
@@ -142,14 +145,16 @@ impl Spelling {
             Self::Uuid => {
                 let values = array.as_fixed_size_binary();
                 let text = |row| {
-                    uuid::Uuid::from_slice(values.value(row)).map(|id| id.to_string()).map_err(|_| NOT_UTF8)
+                    uuid::Uuid::from_slice(values.value(row))
+                        .map(|id| id.to_string())
+                        .map_err(|_| NOT_UTF8)
                 };
                 rows().map(|row| row.map(text)).collect()
             }
             Self::Interval => match array.data_type() {
                 DataType::FixedSizeBinary(_) => {
                     let values = array.as_fixed_size_binary();
-                    rows().map(|row| row.map(|row| interval_of_parquet(values.value(row)))).collect()
+                    rows().map(|row| row.map(|row| interval::text_of(values.value(row)))).collect()
                 }
                 _ => {
                     let values = array.as_primitive::<IntervalMonthDayNanoType>();
@@ -159,7 +164,9 @@ impl Spelling {
                         if nanos % THOUSAND != 0 {
                             return Err(Invalid("parts of a microsecond"));
                         }
-                        spelled_interval(months, days, nanos / THOUSAND)
+                        let mut text = String::new();
+                        crate::interval::write(months, days, nanos / THOUSAND, &mut text)?;
+                        Ok(text)
                     };
                     rows().map(|row| row.map(text)).collect()
                 }
@@ -180,8 +187,9 @@ impl Spelling {
 
 /// Values as Arrow prints them, each with an ending.
 fn printed(array: &ArrayRef, ending: &str) -> Result<Vec<Option<Result<String, Invalid>>>> {
-    let options =
-        FormatOptions::new().with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f")).with_display_error(false);
+    let options = FormatOptions::new()
+        .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
+        .with_display_error(false);
     let formatter = ArrayFormatter::try_new(array, &options).map_err(failed)?;
     let rows = (0..array.len()).map(|row| {
         array.is_valid(row).then(|| {
@@ -194,24 +202,6 @@ fn printed(array: &ArrayRef, ending: &str) -> Result<Vec<Option<Result<String, I
         })
     });
     Ok(rows.collect())
-}
-
-/// Months, days and milliseconds, each of 32 bits without a sign.
-///
-/// <https://github.com/apache/parquet-format/blob/master/LogicalTypes.md#interval>
-fn interval_of_parquet(bytes: &[u8]) -> Result<String, Invalid> {
-    let part = |at: usize| {
-        let part = bytes.get(at..at + 4).and_then(|part| part.first_chunk::<4>());
-        part.map(|part| u32::from_le_bytes(*part)).unwrap_or_default()
-    };
-    let whole = |part| i32::try_from(part).map_err(|_| Invalid("more than 10,000 years or 3,660,000 days"));
-    spelled_interval(whole(part(0))?, whole(part(4))?, i64::from(part(8)) * THOUSAND)
-}
-
-fn spelled_interval(months: i32, days: i32, micros: i64) -> Result<String, Invalid> {
-    let mut text = String::new();
-    interval::write(months, days, micros, &mut text)?;
-    Ok(text)
 }
 
 fn failed(source: arrow_schema::ArrowError) -> Error {
