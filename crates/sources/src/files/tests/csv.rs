@@ -124,7 +124,7 @@ async fn damage_is_refused_with_its_place_and_without_its_value() {
         let folder = Folder::of("a.csv", text);
         let mut job = folder.job();
         if !text.contains("a,a") {
-            job.columns.insert("a".into(), typed("INT64"));
+            job.columns.insert("a".into(), of_type("INT64"));
         }
         let error = said(&folder.rows_of(&job).await.unwrap_err());
         assert!(error.contains(words), "{text}: {error}");
@@ -157,7 +157,7 @@ async fn a_value_that_does_not_fit_is_null_where_the_job_says_so() {
     job.columns.insert("a".into(), serde_json::from_value(asked).unwrap());
     let (rows, invalid) = folder.rows_of(&job).await.unwrap();
     assert_eq!((rows, invalid), (vec!["1|x".into(), "-|y".into(), "-|z".into()], vec![1, 0]));
-    job.columns.insert("c".into(), typed("INT64"));
+    job.columns.insert("c".into(), of_type("INT64"));
     let error = folder.rows_of(&job).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
 }

@@ -81,7 +81,7 @@ async fn a_type_that_the_job_names_takes_the_text_of_a_value() {
     let folder = Folder::of("a.jsonl", "{\"a\": 1.10, \"b\": \"7\", \"c\": [1, {}]}\n");
     let mut job = folder.job();
     for (name, target) in [("a", "STRING"), ("b", "INT64"), ("c", "STRING")] {
-        job.columns.insert(name.into(), typed(target));
+        job.columns.insert(name.into(), of_type(target));
     }
     assert_eq!(folder.rows_of(&job).await.unwrap().0, ["1.10|7|[1, {}]"]);
 }

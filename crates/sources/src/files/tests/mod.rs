@@ -3,6 +3,7 @@
 mod csv;
 mod json;
 mod ranges;
+mod typed;
 mod versions;
 
 use std::collections::BTreeMap;
@@ -206,7 +207,7 @@ fn unit(leaf: Option<Leaf>, cut: Cut) -> Unit {
     Unit { table: 0, index: 0, leaf, cut, predicate: String::new(), rows: 0, bytes: 0 }
 }
 
-fn typed(target_type: &str) -> ColumnFile {
+fn of_type(target_type: &str) -> ColumnFile {
     serde_json::from_value(serde_json::json!({"type": target_type})).unwrap()
 }
 
@@ -233,6 +234,10 @@ impl SourceFixture for Fixture {
 
     async fn insert(&self, id: i64) {
         let path = self.0.path(&self.0.pattern);
+        if !self.0.pattern.ends_with("csv") && !self.0.pattern.ends_with("jsonl") {
+            std::fs::write(path, typed::conforming(&self.0.pattern, id)).unwrap();
+            return;
+        }
         let more = if self.0.pattern.ends_with("csv") {
             format!("{id},x\n")
         } else {
@@ -243,7 +248,10 @@ impl SourceFixture for Fixture {
     }
 
     async fn alter(&self) {
-        std::fs::write(self.0.path(&self.0.pattern), "id\n1\n").unwrap();
+        let pattern = &self.0.pattern;
+        let is_text = pattern.ends_with("csv") || pattern.ends_with("jsonl");
+        let bytes = if is_text { b"id\n1\n".to_vec() } else { typed::altered(pattern) };
+        std::fs::write(self.0.path(pattern), bytes).unwrap();
     }
 }
 

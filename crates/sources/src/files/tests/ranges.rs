@@ -15,7 +15,7 @@ fn quoted(rows: usize) -> String {
 }
 
 /// The units of a file in about `count` ranges.
-async fn ranges(folder: &Folder, count: u32) -> (Table, Vec<Unit>) {
+pub(super) async fn ranges(folder: &Folder, count: u32) -> (Table, Vec<Unit>) {
     let job = folder.job();
     let mut survey = folder.source().survey("test").await.unwrap();
     let described = survey.describe(&job).await.unwrap();

@@ -43,7 +43,7 @@ async fn no_file_and_no_row_are_told_apart() {
 
 #[tokio::test]
 async fn formats_that_are_not_read_are_named() {
-    let folder = Folder::of("a.parquet", "PAR1");
+    let folder = Folder::of("a.orc", "ORC");
     let error = said(&folder.refused().await);
-    assert!(error.contains("no files that end in `.parquet`"), "{error}");
+    assert!(error.contains("no files that end in `.orc`"), "{error}");
 }
