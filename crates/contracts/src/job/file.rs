@@ -119,6 +119,10 @@ pub struct SourceFile {
     /// How the files are written. What is left out is told from their names and a look at them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<FormatFile>,
+    /// Columns that the paths of the files hold, as Hive writes them: `[dt]` for files in folders such as
+    /// `dt=2026-11-01/`. They stand behind the columns of the files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition_columns: Option<Vec<String>>,
     /// Host of a PostgreSQL server, or the folder of its socket, instead of `url`. Write it and
     /// the other parts as they are, without percent-encoding.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -17,6 +17,9 @@ const SCHEMES: [&str; 7] = ["file", "gs", "s3", "az", "abfss", "https", "http"];
 /// The word for a format that is yet to be told from the names of the files and a look at them.
 pub const UNKNOWN_FORMAT: &str = "auto";
 
+/// The option of [`Relation::Files`] that names the columns of their paths, as a list of JSON.
+pub const PARTITION_COLUMNS: &str = "partition_columns";
+
 /// Whether a URL names files by its scheme.
 pub fn is_files(url: &str) -> bool {
     let scheme = url.split_once("://").map(|(scheme, _)| scheme);
@@ -184,7 +187,8 @@ impl SourceFile {
     /// Whether the source is files, as far as the job file tells.
     pub(super) fn is_files(&self) -> bool {
         let is_named = self.url.as_deref().is_some_and(is_files);
-        self.format.is_some() || self.urls.is_some() || is_named
+        let has_settings = self.format.is_some() || self.partition_columns.is_some();
+        has_settings || self.urls.is_some() || is_named
     }
 
     /// All URLs of the files.
@@ -202,7 +206,12 @@ impl SourceFile {
     pub(super) fn relation_of_files(&self) -> Relation {
         let format = self.format.clone().unwrap_or_default();
         let name = format.format.map_or(UNKNOWN_FORMAT, FormatName::word);
-        Relation::Files { urls: self.files(), format: name.to_owned(), options: format.options() }
+        let mut options = format.options();
+        if let Some(names) = &self.partition_columns {
+            let names = serde_json::Value::from(names.clone()).to_string();
+            options.insert(PARTITION_COLUMNS.to_owned(), names);
+        }
+        Relation::Files { urls: self.files(), format: name.to_owned(), options }
     }
 }
 
@@ -250,6 +259,19 @@ pub(super) fn check_files(file: &JobFile, problems: &mut Vec<JobProblem>) {
             "ends in a new line"
         };
         problems.push(JobProblem::new("source.url", what).hint("list the others in `source.urls`"));
+    }
+    let names = source.partition_columns.as_deref().unwrap_or_default();
+    for (at, name) in names.iter().enumerate() {
+        let what = match name.as_str() {
+            "" => "is empty",
+            name if name.contains(['/', '=']) => "is not the name of a column",
+            _ if names[..at].contains(name) => "is named twice",
+            _ => continue,
+        };
+        problems.push(
+            JobProblem::new(format!("source.partition_columns.{at}"), what)
+                .hint("write `dt` for files in folders such as `dt=2026-11-01/`"),
+        );
     }
     let Some(format) = &source.format else { return };
     let mut single = |name: &str, typed: &Option<String>, may_be_empty: bool| {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use sluice_contracts::documents::{Column, Relation};
 use sluice_contracts::job::{
-    Compression, FormatName, MissingField, TextEncoding, UNKNOWN_FORMAT, UnknownField,
+    Compression, FormatName, MissingField, PARTITION_COLUMNS, TextEncoding, UNKNOWN_FORMAT,
+    UnknownField,
 };
 use sluice_contracts::{Error, Result};
 
@@ -26,6 +27,8 @@ pub(super) struct Format {
     pub(super) skip_lines: u32,
     pub(super) missing: Option<MissingField>,
     pub(super) unknown: Option<UnknownField>,
+    /// Names of the columns that the paths of the files hold.
+    pub(super) partition_columns: Vec<String>,
     /// Names of all columns of the files, if the table has not all of them.
     pub(super) known: Option<Vec<String>>,
 }
@@ -113,6 +116,10 @@ impl Format {
                     this.skip_lines = lines;
                     true
                 }),
+                PARTITION_COLUMNS => serde_json::from_str(value).is_ok_and(|names| {
+                    this.partition_columns = names;
+                    true
+                }),
                 KNOWN => {
                     this.known = serde_json::from_str(value).ok();
                     this.known.is_some()
@@ -148,6 +155,8 @@ impl Format {
         say("encoding", self.coding.encoding.map(|one| one.word().to_owned()));
         say("missing", self.missing.map(|one| one.word().to_owned()));
         say("unknown", self.unknown.map(|one| one.word().to_owned()));
+        let of_paths = Some(&self.partition_columns).filter(|names| !names.is_empty());
+        say(PARTITION_COLUMNS, of_paths.and_then(|names| serde_json::to_string(names).ok()));
         say(KNOWN, self.known.as_ref().and_then(|known| serde_json::to_string(known).ok()));
         if is_csv {
             say("header", self.header.map(|header| header.to_string()));
@@ -220,6 +229,7 @@ mod tests {
             skip_lines: 2,
             missing: Some(MissingField::Null),
             unknown: Some(UnknownField::Ignore),
+            partition_columns: vec!["dt".to_owned()],
             known: Some(vec!["a \"b\"".to_owned(), "c".to_owned()]),
         };
         assert_eq!(Format::of(&format.relation(&[])).unwrap(), format);

@@ -15,6 +15,7 @@ mod infer;
 mod json;
 mod kind;
 mod listing;
+mod partitions;
 mod pattern;
 mod piece;
 mod place;
@@ -27,6 +28,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod text_batches;
 mod typed;
 mod value;
 #[cfg(feature = "google")]

@@ -17,7 +17,7 @@ use super::sample::{FILES, Head, chosen, head, heads, object};
 use super::starts::{ascending, places};
 use super::store::FileStore;
 use super::table::{Found, columns_of, look_at};
-use super::typed;
+use super::{partitions, typed};
 use crate::description::{Description, Listing, Piece};
 use crate::source::Survey;
 
@@ -55,7 +55,8 @@ impl FilesSurvey {
         files: &[FoundFile],
     ) -> Result<Description> {
         let look = typed::look_at(&self.store, &format, files, table).await?;
-        let columns = look.columns(table, &mut format)?;
+        let of_paths = partitions::look_at(files, &format.partition_columns)?;
+        let columns = look.columns(table, &of_paths, &mut format)?;
         let relation = format.relation(&self.urls);
         self.format = Some(format);
         Ok(Description {
@@ -107,7 +108,8 @@ impl Survey for FilesSurvey {
             return self.describe_typed(table, format, &files).await;
         }
         let found = look_at(&mut format, &heads, table)?;
-        let columns = columns_of(table, &found, &mut format)?;
+        let of_paths = partitions::look_at(&files, &format.partition_columns)?;
+        let columns = columns_of(table, &found, &of_paths, &mut format)?;
         let rate = Rate::of(&heads, &found);
         let pieces = files.iter().map(|file| rate.piece(file, &format)).collect();
         let mut warnings = Vec::new();

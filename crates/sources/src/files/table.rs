@@ -23,7 +23,7 @@ pub(super) struct Found {
     /// Names, in the order of the files.
     pub(super) names: Vec<String>,
     /// What the values of each are.
-    seen: Vec<Seen>,
+    pub(super) seen: Vec<Seen>,
     /// Records that were looked at.
     pub(super) rows: u64,
 }
@@ -83,7 +83,10 @@ fn look_at_csv(format: &Format, heads: &[Head], job: &TableJob) -> Result<Found>
     }
     if !format.has_header() {
         names = match &job.select {
-            Some(names) => names.clone(),
+            Some(names) => {
+                let is_of_files = |name: &&String| !format.partition_columns.contains(name);
+                names.iter().filter(is_of_files).cloned().collect()
+            }
             None => unnamed(format, &headers),
         };
     }
@@ -213,29 +216,44 @@ fn no_object(name: &str, number: usize) -> Error {
 pub(super) fn columns_of(
     job: &TableJob,
     found: &Found,
+    of_paths: &Found,
     format: &mut Format,
 ) -> Result<Vec<Column>> {
-    let columns = chosen_columns(job, &found.names, |name| {
-        let place = found.names.iter().position(|known| known == name);
-        column(job, found, format, place.unwrap_or(usize::MAX))
-    })?;
+    let is_json = format.name == Some(FormatName::JsonLines);
+    let columns =
+        chosen_columns(job, &found.names, of_paths, |name| column(job, found, is_json, name))?;
     format.known = Some(found.names.clone());
     Ok(columns)
 }
 
-/// The columns that the job chooses of those with these names, or all, as `column` makes them.
+/// The columns that the job chooses, or all: those of the files with these names, as `column` makes them, and those of
+/// their paths.
 pub(super) fn chosen_columns(
     job: &TableJob,
     names: &[String],
-    column: impl Fn(&str) -> Result<Column>,
+    of_paths: &Found,
+    column_of_files: impl Fn(&str) -> Result<Column>,
 ) -> Result<Vec<Column>> {
-    let chosen = job.select.as_deref().unwrap_or(names);
-    let asked = chosen.iter().chain(job.columns.keys());
-    let mut unknown = asked.filter(|name| !names.contains(name));
-    if let Some(name) = unknown.next() {
-        return Err(unknown_column(name, names));
+    if let Some(name) = names.iter().find(|name| of_paths.names.contains(name)) {
+        return Err(Error::invalid(format!(
+            "describe the files: column `{name}` is in the files and in their paths"
+        ))
+        .hint("leave it out of `source.partition_columns`"));
     }
-    let columns = Error::all(chosen.iter().map(|name| column(name)), refused)?;
+    let all: Vec<String> = names.iter().chain(&of_paths.names).cloned().collect();
+    let chosen = job.select.as_deref().unwrap_or(&all);
+    let asked = chosen.iter().chain(job.columns.keys());
+    if let Some(name) = asked.into_iter().find(|name| !all.contains(name)) {
+        return Err(unknown_column(name, &all));
+    }
+    let columns = chosen.iter().map(|name| {
+        if of_paths.names.contains(name) {
+            column(job, of_paths, false, name)
+        } else {
+            column_of_files(name)
+        }
+    });
+    let columns = Error::all(columns, refused)?;
     refuse_collisions(&columns)?;
     Ok(columns)
 }
@@ -245,13 +263,12 @@ fn unknown_column(name: &str, names: &[String]) -> Error {
         .hint(sluice_contracts::job::nearest_hint(name, names))
 }
 
-fn column(job: &TableJob, found: &Found, format: &Format, at: usize) -> Result<Column> {
-    let name = found.names.get(at).cloned().unwrap_or_default();
-    let seen = found.seen.get(at).cloned().unwrap_or_default();
-    let is_json = format.name == Some(FormatName::JsonLines);
+fn column(job: &TableJob, found: &Found, is_json: bool, name: &str) -> Result<Column> {
+    let place = found.names.iter().position(|known| known == name);
+    let seen = place.and_then(|place| found.seen.get(place)).cloned().unwrap_or_default();
     let (told, told_target) = if is_json { seen.told_of_json() } else { seen.told() };
     let unasked = ColumnFile::default();
-    let asked = job.columns.get(&name).unwrap_or(&unasked);
+    let asked = job.columns.get(name).unwrap_or(&unasked);
     let (kind, target_type) = match asked.target_type {
         Some(wanted) if !Kind::TARGETS.contains(&wanted) => {
             let known: Vec<String> = Kind::TARGETS.iter().map(|it| format!("`{it}`")).collect();
@@ -265,7 +282,7 @@ fn column(job: &TableJob, found: &Found, format: &Format, at: usize) -> Result<C
         None => (told, told_target),
     };
     Ok(Column {
-        name: target_name(&name, asked.name.as_deref())?,
+        name: target_name(name, asked.name.as_deref())?,
         source_type: told.name().to_owned(),
         encoding: kind.name().to_owned(),
         decimal: match target_type {
@@ -276,7 +293,7 @@ fn column(job: &TableJob, found: &Found, format: &Format, at: usize) -> Result<C
         description: description(asked.description.as_deref()),
         on_invalid: asked.on_invalid.unwrap_or(OnInvalid::Fail),
         invalid: Some(kind.misfits(target_type).to_owned()),
-        source_name: name,
+        source_name: name.to_owned(),
         ..Column::plain("", "", target_type)
     })
 }

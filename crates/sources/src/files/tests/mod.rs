@@ -2,6 +2,7 @@
 
 mod csv;
 mod json;
+mod partitions;
 mod ranges;
 mod typed;
 mod versions;

@@ -12,7 +12,7 @@ use super::ranges::ranges;
 use super::*;
 
 /// A file of row groups of so many rows.
-fn parquet_of(batch: &RecordBatch, group: usize) -> Vec<u8> {
+pub(super) fn parquet_of(batch: &RecordBatch, group: usize) -> Vec<u8> {
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(group)).build();
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
     writer.write(batch).unwrap();
@@ -32,6 +32,10 @@ fn avro_of(batch: &RecordBatch, block: usize) -> Vec<u8> {
 /// A column of one name.
 fn one(name: &str, array: ArrayRef) -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable([(name, array, true)]).unwrap()
+}
+
+pub(super) fn ints(name: &str, values: Vec<i32>) -> RecordBatch {
+    one(name, Arc::new(Int32Array::from(values)))
 }
 
 fn numbers(count: i32) -> RecordBatch {
@@ -142,7 +146,7 @@ async fn what_a_column_cannot_hold_is_refused_or_counted() {
 
 #[tokio::test]
 async fn columns_that_differ_are_widened_or_refused() {
-    let ints = parquet_of(&one("v", Arc::new(Int32Array::from(vec![1]))), 1);
+    let ints = parquet_of(&ints("v", vec![1]), 1);
     let longs = parquet_of(&one("v", Arc::new(Int64Array::from(vec![1_i64 << 40]))), 1);
     let texts = parquet_of(&one("v", Arc::new(StringArray::from(vec!["x"]))), 1);
     let folder = Folder::new("*.parquet").with("a.parquet", &ints).with("b.parquet", &longs);
@@ -160,7 +164,7 @@ async fn columns_that_differ_are_widened_or_refused() {
 #[tokio::test]
 async fn columns_that_come_and_go_follow_the_rules_of_the_job() {
     let more = parquet_of(&numbers(2), 2);
-    let fewer = parquet_of(&one("id", Arc::new(Int32Array::from(vec![7]))), 1);
+    let fewer = parquet_of(&ints("id", vec![7]), 1);
     let folder = Folder::new("*.parquet").with("a.parquet", &more).with("b.parquet", &fewer);
     let error = said(&folder.refused().await);
     assert!(error.contains("b.parquet") && error.contains("no column `note`"), "{error}");

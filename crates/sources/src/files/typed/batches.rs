@@ -8,7 +8,7 @@ use arrow_array::{Array as _, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_buffer::NullBuffer;
 use arrow_schema::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use sluice_contracts::documents::{Column, OnInvalid, arrow_schema};
+use sluice_contracts::documents::{OnInvalid, arrow_schema};
 use sluice_contracts::job::FormatName;
 use sluice_contracts::{Error, Result};
 
@@ -18,9 +18,8 @@ use super::step::{Step, steps_of};
 use crate::builder::rows_of;
 use crate::files::columns::refused;
 use crate::files::fetch::FileBytes;
-use crate::files::format::Format;
 use crate::files::piece::FilePiece;
-use crate::files::store::FileStore;
+use crate::files::reader::What;
 use crate::source::Batches;
 
 /// Rows that are decoded at once.
@@ -28,8 +27,8 @@ pub(super) const ROWS: usize = 4_096;
 
 /// The rows of a unit's files, one file after another.
 #[derive(Debug)]
-pub(in crate::files) struct TypedBatches<'a> {
-    what: What<'a>,
+pub(in crate::files) struct TypedBatches {
+    what: What,
     schema: SchemaRef,
     files: VecDeque<FilePiece>,
     open: Option<OpenFile>,
@@ -39,16 +38,6 @@ pub(in crate::files) struct TypedBatches<'a> {
     bytes: u64,
     waited: Duration,
     invalid: Vec<u64>,
-}
-
-/// What is read.
-#[derive(Debug)]
-struct What<'a> {
-    store: &'a Arc<FileStore>,
-    format: Format,
-    columns: &'a [Column],
-    /// Names of all columns of the files.
-    known: Vec<String>,
 }
 
 /// A file that is being read.
@@ -66,15 +55,15 @@ enum Rows {
     Avro(Box<AvroRows>),
 }
 
-impl What<'_> {
+impl What {
     async fn open(&self, piece: &FilePiece) -> Result<OpenFile> {
-        let bytes = FileBytes::new(self.store, &piece.file);
+        let bytes = FileBytes::new(&self.store, &piece.file);
         let name = bytes.name().to_owned();
         match self.format.name {
             Some(FormatName::Avro) => {
                 let header = Header::read(&bytes).await?;
                 let (steps, places) = self.steps(&name, header.schema())?;
-                let rows = AvroRows::new(self.store, &piece.file, header, &piece.range, &places)?;
+                let rows = AvroRows::new(&self.store, &piece.file, header, &piece.range, &places)?;
                 Ok(OpenFile { name, steps, rows: Rows::Avro(Box::new(rows)) })
             }
             _ => {
@@ -94,7 +83,7 @@ impl What<'_> {
         schema: &Schema,
     ) -> Result<(Vec<(Option<usize>, Step)>, Vec<usize>)> {
         let fields: Vec<&Field> = schema.fields().iter().map(AsRef::as_ref).collect();
-        let steps = steps_of(&fields, self.columns, &self.known, &self.format)
+        let steps = steps_of(&fields, &self.columns, &self.known, &self.format)
             .map_err(|error| error.during(format!("read `{name}`")))?;
         let mut places: Vec<usize> = steps.iter().filter_map(|(place, _)| *place).collect();
         places.sort_unstable();
@@ -107,23 +96,17 @@ impl What<'_> {
     }
 }
 
-impl<'a> TypedBatches<'a> {
-    pub(in crate::files) fn new(
-        store: &'a Arc<FileStore>,
-        format: Format,
-        columns: &'a [Column],
-        files: VecDeque<FilePiece>,
-    ) -> Self {
-        let known = format.known_columns(columns);
+impl TypedBatches {
+    pub(in crate::files) fn new(what: What, files: VecDeque<FilePiece>) -> Self {
         Self {
-            what: What { store, format, columns, known },
-            schema: arrow_schema(columns),
+            schema: arrow_schema(&what.columns),
+            invalid: vec![0; what.columns.len()],
+            what,
             files,
             open: None,
             ready: None,
             bytes: 0,
             waited: Duration::ZERO,
-            invalid: vec![0; columns.len()],
         }
     }
 
@@ -193,7 +176,7 @@ impl OpenFile {
 }
 
 #[async_trait]
-impl Batches for TypedBatches<'_> {
+impl Batches for TypedBatches {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
         let ready = loop {
             if let Some(ready) = self.ready.take() {

@@ -21,7 +21,7 @@ use crate::files::listing::FoundFile;
 use crate::files::sample::{chosen, object};
 use crate::files::starts::{ascending, places};
 use crate::files::store::FileStore;
-use crate::files::table::chosen_columns;
+use crate::files::table::{Found, chosen_columns};
 use crate::naming::{description, target_name};
 
 /// Files that are looked at, at most.
@@ -154,6 +154,7 @@ impl Look {
     pub(in crate::files) fn columns(
         &self,
         job: &TableJob,
+        of_paths: &Found,
         format: &mut Format,
     ) -> Result<Vec<Column>> {
         let mut names: Vec<String> = Vec::new();
@@ -165,19 +166,20 @@ impl Look {
                 break;
             }
         }
-        let columns = chosen_columns(job, &names, |name| {
+        let columns = chosen_columns(job, &names, of_paths, |name| {
             let told = self.columns.iter().find(|column| column.source_name == name);
             let told =
                 told.ok_or_else(|| Error::bug("describe a column of files: it is not there"));
             asked(job, told?)
         })?;
-        format.known = Some(names);
-        let known = format.known_columns(&columns);
+        let is_of_files = |column: &&Column| names.contains(&column.source_name);
+        let of_files: Vec<Column> = columns.iter().filter(is_of_files).cloned().collect();
         for file in &self.files {
             let fields: Vec<&Field> = file.schema.fields().iter().map(AsRef::as_ref).collect();
-            steps_of(&fields, &columns, &known, format)
+            steps_of(&fields, &of_files, &names, format)
                 .map_err(|error| error.during(format!("describe `{}`", file.name)))?;
         }
+        format.known = Some(names);
         Ok(columns)
     }
 
