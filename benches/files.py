@@ -1,6 +1,6 @@
-"""Measures how a CSV file becomes Parquet: Sluice beside DuckDB, in alternating rounds on one machine.
+"""Measures how a CSV or a Parquet file becomes Parquet: Sluice beside DuckDB, in alternating rounds on one machine.
 
-    files.py --sluice PROGRAM [--rows N] [--rounds N] [--folder FOLDER]
+    files.py --sluice PROGRAM [--format csv|parquet] [--rows N] [--rounds N] [--folder FOLDER]
 
 The file has numbers, days, moments, truth values and texts, a tenth of which have new lines and quotes in them. Each
 round runs both on one core and on two: Sluice as one task, or as two tasks that share the file's ranges; DuckDB with as
@@ -36,7 +36,7 @@ import duckdb, sys
 connection = duckdb.connect(config={{"threads": {threads}}})
 connection.execute("SET preserve_insertion_order = false")
 connection.execute(
-    "COPY (FROM read_csv('{csv}')) TO '{parquet}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
+    "COPY (FROM '{file}') TO '{parquet}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
 )
 """
 
@@ -54,13 +54,14 @@ def make(file: Path, rows: int) -> None:
     import duckdb
 
     connection = duckdb.connect()
-    connection.execute(f"COPY ({ROWS.format(rows=rows)}) TO '{file}' (HEADER, DELIMITER ',')")
+    options = "HEADER, DELIMITER ','" if file.suffix == ".csv" else "FORMAT parquet, COMPRESSION snappy"
+    connection.execute(f"COPY ({ROWS.format(rows=rows)}) TO '{file}' ({options})")
 
 
-def sluice(program: Path, csv: Path, cores: int, folder: Path) -> list[str]:
+def sluice(program: Path, source: Path, cores: int, folder: Path) -> list[str]:
     job = {
         "name": "bench",
-        "source": {"url": f"file://{csv}"},
+        "source": {"url": f"file://{source}"},
         "target": {"table": f"file://{folder}/warehouse/table"},
         "bucket": f"file://{folder}/bucket",
         "limits": {"max_tasks": cores, "finish_within": "100ms"},
@@ -70,10 +71,10 @@ def sluice(program: Path, csv: Path, cores: int, folder: Path) -> list[str]:
     return [str(program), "run", "--json", str(file)]
 
 
-def duckdb_command(csv: Path, cores: int, folder: Path) -> list[str]:
+def duckdb_command(source: Path, cores: int, folder: Path) -> list[str]:
     (folder / "warehouse").mkdir()
     parquet = folder / "warehouse" / "table.parquet"
-    return [sys.executable, "-c", DUCK.format(threads=cores, csv=csv, parquet=parquet)]
+    return [sys.executable, "-c", DUCK.format(threads=cores, file=source, parquet=parquet)]
 
 
 def measure(command: list[str], folder: Path) -> Cost:
@@ -87,7 +88,7 @@ def measure(command: list[str], folder: Path) -> Cost:
     return Cost(used.ru_utime + used.ru_stime, wall, sum(file.stat().st_size for file in files))
 
 
-def rounds(program: Path, csv: Path, count: int, scratch: Path) -> dict[tuple[str, int], list[Cost]]:
+def rounds(program: Path, source: Path, count: int, scratch: Path) -> dict[tuple[str, int], list[Cost]]:
     costs: dict[tuple[str, int], list[Cost]] = {}
     for number in range(count):
         peers = ["sluice", "duckdb"] if number % 2 == 0 else ["duckdb", "sluice"]
@@ -97,9 +98,9 @@ def rounds(program: Path, csv: Path, count: int, scratch: Path) -> dict[tuple[st
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir()
                 if peer == "sluice":
-                    command = sluice(program, csv, cores, folder)
+                    command = sluice(program, source, cores, folder)
                 else:
-                    command = duckdb_command(csv, cores, folder)
+                    command = duckdb_command(source, cores, folder)
                 costs.setdefault((peer, cores), []).append(measure(command, folder))
     return costs
 
@@ -107,15 +108,17 @@ def rounds(program: Path, csv: Path, count: int, scratch: Path) -> dict[tuple[st
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sluice", required=True, type=Path, help="the program, built for release")
+    parser.add_argument("--format", choices=("csv", "parquet"), default="csv")
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where the files lie meanwhile")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sluice-files-", dir=options.folder) as scratch:
-        csv = Path(scratch) / "table.csv"
-        make(csv, options.rows)
-        costs = rounds(options.sluice.resolve(), csv, options.rounds, Path(scratch))
-        print(f"{options.rows:,} rows, {csv.stat().st_size / 1e6:,.0f} MB of CSV, {options.rounds} rounds, medians")
+        source = Path(scratch) / f"table.{options.format}"
+        make(source, options.rows)
+        costs = rounds(options.sluice.resolve(), source, options.rounds, Path(scratch))
+        size = source.stat().st_size / 1e6
+        print(f"{options.rows:,} rows, {size:,.0f} MB of {options.format}, {options.rounds} rounds, medians")
     print(f"{'':8} {'cores':>5} {'CPU s':>7} {'wall s':>7} {'MB':>6}")
     medians = {
         key: Cost(*(statistics.median(getattr(cost, name) for cost in all) for name in ("cpu", "wall", "written")))

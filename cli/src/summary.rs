@@ -60,9 +60,21 @@ pub(crate) struct TableReport {
     pub(crate) hint: Option<String>,
     /// Values replaced by NULL, by column.
     pub(crate) invalid: BTreeMap<String, u64>,
+    /// The rows of files that are set aside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bad_rows: Option<BadRowsReport>,
     /// The rows that are left out, once the table is visible.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dropped: Option<Dropped>,
+}
+
+/// Rows that are set aside.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct BadRowsReport {
+    /// How many.
+    pub(crate) rows: u64,
+    /// The folder of the documents that say where they are.
+    pub(crate) url: String,
 }
 
 /// How far a table has come.
@@ -143,7 +155,11 @@ impl RunReport {
         let mut tables = Vec::with_capacity(manifest.tables.len());
         for table in &manifest.tables {
             let commit = store.commit(table.index).await?;
-            tables.push(TableReport::of(table, &coverage, commit.as_ref()));
+            let mut report = TableReport::of(table, &coverage, commit.as_ref());
+            let rows = coverage.bad_rows(table.index);
+            let url = || manifest.bad_rows_url();
+            report.bad_rows = (rows > 0).then(|| BadRowsReport { rows, url: url() });
+            tables.push(report);
         }
         tables.extend(manifest.refused.iter().map(TableReport::refused));
         let receipts = coverage.receipts.values();
@@ -180,6 +196,7 @@ impl TableReport {
             error: Some(refused.message.clone()),
             hint: refused.hint.clone(),
             invalid: BTreeMap::new(),
+            bad_rows: None,
             dropped: None,
         }
     }
@@ -218,6 +235,7 @@ impl TableReport {
             error: None,
             hint: None,
             invalid: coverage.invalid(table.index),
+            bad_rows: None,
             dropped: commit.and_then(|commit| commit.dropped),
         }
     }

@@ -92,7 +92,8 @@ pub async fn commit(view: &RunView, targets: &Targets, tries: Tries) -> Result<P
             result = Ok(commit);
         }
         let invalid = coverage.invalid(table.index);
-        tables.push(TableCommit { table: table.index, invalid, result });
+        let bad_rows = coverage.bad_rows(table.index);
+        tables.push(TableCommit { table: table.index, invalid, bad_rows, result });
     }
     Ok(Poll::Ready(Outcome { generation: coverage.generation, tables }))
 }
@@ -193,6 +194,7 @@ impl Run<'_> {
         if let Some(commit) = self.commit_of(table).await? {
             return Ok(Poll::Ready(Step::Committed(commit)));
         }
+        self.require_few_bad_rows(table)?;
         let load = self.load(table)?;
         Ok(match self.targets.find(&table.target)?.prepare(&load).await? {
             Poll::Ready(prepared) => Poll::Ready(Step::Prepared(prepared)),
@@ -217,6 +219,24 @@ impl Run<'_> {
             Manifest { all_or_nothing: true, .. } => Visibility::InTurn,
             _ => Visibility::Each,
         }
+    }
+
+    /// Refuses a table of which more rows were set aside than the job allows.
+    fn require_few_bad_rows(&self, table: &Table) -> Result<()> {
+        let (bad, allowed) =
+            (self.coverage.bad_rows(table.index), table.relation.allowed_bad_rows());
+        if bad <= allowed {
+            return Ok(());
+        }
+        let run = self.manifest.run;
+        Err(Error::data(format!(
+            "load run `{run}` into `{}`: {bad} rows are bad, and the job allows {allowed}",
+            table.target
+        ))
+        .hint(format!(
+            "the documents in `{}` say where they are; correct the files, or allow more in `bad_rows.allow`",
+            self.manifest.bad_rows_url()
+        )))
     }
 
     /// The load of all receipts of a table and nothing else.

@@ -43,6 +43,12 @@ impl Coverage {
         columns
     }
 
+    /// Rows of a table's files that were set aside.
+    pub fn bad_rows(&self, table: u32) -> u64 {
+        let units = UnitRef { table, unit: 0 }..=UnitRef { table, unit: u32::MAX };
+        self.receipts.range(units).map(|(_, receipt)| receipt.bad_rows.rows).sum()
+    }
+
     /// The tables with missing units that the newest execution gave up, and why. A run of one
     /// table, or one that is all or nothing, gives up none.
     ///

@@ -21,6 +21,8 @@ pub struct TableCommit {
     pub table: u32,
     /// Values that became NULL in the units that were read, by target column.
     pub invalid: BTreeMap<String, u64>,
+    /// Rows of files that were set aside.
+    pub bad_rows: u64,
     /// Its commit, or why nothing of it is visible.
     pub result: Result<Commit>,
 }
@@ -52,6 +54,7 @@ pub fn table_outcomes(manifest: &Manifest, outcome: &Outcome) -> Vec<TableOutcom
             dropped,
             overtaken_by,
             invalid: if rows > 0 { ended.invalid.clone() } else { BTreeMap::new() },
+            bad_rows: ended.bad_rows,
             failure,
         })
     });
@@ -66,6 +69,7 @@ pub(crate) fn refused_outcome(refused: &Refused) -> TableOutcome {
         dropped: None,
         overtaken_by: None,
         invalid: BTreeMap::new(),
+        bad_rows: 0,
         failure: Some(refused.report()),
     }
 }
@@ -127,6 +131,7 @@ mod tests {
             dropped: None,
             overtaken_by: None,
             invalid: BTreeMap::new(),
+            bad_rows: 0,
             failure: failure.map(|message| ErrorReport {
                 kind: Kind::Denied,
                 message: message.to_owned(),

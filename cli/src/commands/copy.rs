@@ -79,6 +79,7 @@ fn job_file(options: &Copy) -> Result<JobFile> {
     let write_disposition = options.disposition.into();
     let what = What::of(&source, options.tables())?;
     let mut file = JobFile {
+        bad_rows: None,
         name: job_name(match &what {
             What::Files(name) => name,
             What::Table(name) => &name.name,

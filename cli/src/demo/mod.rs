@@ -84,6 +84,7 @@ async fn make_database(path: PathBuf, rows: Option<u64>) -> Result<()> {
 /// Writes a job file like any other: the demo has no way of its own.
 fn write_job(path: &Path, dir: &Path, database: &Path) -> Result<()> {
     let job = JobFile {
+        bad_rows: None,
         name: "demo".to_owned(),
         source: SourceFile {
             url: Some(sqlite_url(database)?),

@@ -7,7 +7,7 @@ use sluice_contracts::documents::{Dropped, Stages};
 use sluice_contracts::job::Excluded;
 
 use crate::format::{count, duration, size, thousands, width};
-use crate::summary::{RunReport, TableReport};
+use crate::summary::{BadRowsReport, RunReport, TableReport};
 
 /// A run of which something is committed, for a person.
 pub(crate) fn render(report: &RunReport) -> String {
@@ -65,6 +65,9 @@ fn write_table(text: &mut String, table: &TableReport) -> std::fmt::Result {
     if !table.invalid.is_empty() {
         writeln!(text, "  {}", invalid(&table.invalid))?;
     }
+    if let Some(bad) = &table.bad_rows {
+        writeln!(text, "  {}", set_aside(bad))?;
+    }
     if let Some(rows) = table.dropped.filter(|dropped| dropped.rows > 0) {
         writeln!(text, "  {}", dropped(rows))?;
     }
@@ -96,6 +99,9 @@ fn write_tables(text: &mut String, tables: &[TableReport]) -> std::fmt::Result {
         }
         if !table.invalid.is_empty() {
             writeln!(text, "    {}", invalid(&table.invalid))?;
+        }
+        if let Some(bad) = &table.bad_rows {
+            writeln!(text, "    {}", set_aside(bad))?;
         }
         if let Some(rows) = table.dropped.filter(|dropped| dropped.rows > 0) {
             writeln!(text, "    {}", dropped(rows))?;
@@ -129,6 +135,11 @@ pub(super) fn write_excluded(text: &mut String, excluded: &[Excluded]) -> std::f
 
 fn write_line(text: &mut String, name: &str, value: &str) -> std::fmt::Result {
     writeln!(text, "  {name:<8}{value}")
+}
+
+/// Rows that are not loaded, and where they are named.
+fn set_aside(bad: &BadRowsReport) -> String {
+    format!("{} set aside; `{}` says where each is", count(bad.rows, "bad row"), bad.url)
 }
 
 /// Values that became NULL, by column.

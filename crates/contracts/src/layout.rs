@@ -186,6 +186,17 @@ impl Layout {
         ))
     }
 
+    /// The documents of rows that were set aside.
+    pub fn all_bad_rows(&self) -> Path {
+        self.root.clone().join("bad-rows")
+    }
+
+    /// The rows of a unit that were set aside. `writer` as for [`Self::part`].
+    pub fn bad_rows(&self, generation: u32, unit: UnitRef, writer: &str) -> Path {
+        let name = format!("{}-{}-{writer}.jsonl", unit_name(unit), generation_name(generation));
+        self.all_bad_rows().join(name)
+    }
+
     /// All that jobs of Dataflow make of a table.
     pub fn dataflow(&self, table: u32) -> Path {
         self.root.clone().join("dataflow").join(format!("{table:05}"))

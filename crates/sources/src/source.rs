@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use sluice_contracts::documents::{Cut, SnapshotPlan, Table, Unit};
+use sluice_contracts::documents::{BadRow, Cut, SnapshotPlan, Table, Unit};
 use sluice_contracts::job::TableJob;
 use sluice_contracts::ports::DatabaseLogin;
 use sluice_contracts::{Error, Result};
@@ -275,4 +275,9 @@ pub trait Batches: Send {
 
     /// Values replaced by NULL so far, by column in the order of the table's columns.
     fn invalid(&self) -> &[u64];
+
+    /// The rows that were set aside since the last call. None by default: only files have such rows.
+    fn take_bad_rows(&mut self) -> Vec<BadRow> {
+        Vec::new()
+    }
 }

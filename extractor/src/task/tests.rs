@@ -15,7 +15,7 @@ use futures::future::{join, join_all};
 use rustix::process::{Signal, getpid, kill_process};
 use sluice_contracts::Kind;
 use sluice_contracts::documents::{
-    ErrorReport, LeastTls, Receipt, RunId, Snapshot, Stages, Table, Task, Unit, Verdict,
+    BadRows, ErrorReport, LeastTls, Receipt, RunId, Snapshot, Stages, Table, Task, Unit, Verdict,
 };
 use sluice_contracts::ports::Check;
 
@@ -283,6 +283,8 @@ async fn a_run_that_was_read_by_tasks_which_died_at_once_is_not_read_again() {
             rows: 0,
             bytes: 0,
             invalid: BTreeMap::new(),
+            bad_rows: BadRows::default(),
+            bad_rows: BadRows::default(),
             parts: Vec::new(),
             seconds: 0.0,
             stages: Stages::default(),

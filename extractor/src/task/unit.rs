@@ -50,6 +50,7 @@ impl Worker<'_> {
                 table,
                 &self.encodings,
             );
+            let mut bad_rows = Vec::new();
             let mut batches = snapshot.reader.read(table, found).await?;
             loop {
                 let asked = Instant::now();
@@ -57,13 +58,17 @@ impl Worker<'_> {
                 stages.decode += asked.elapsed().as_secs_f64();
                 let Some(batch) = batch else { break };
                 let (more, total) = (batch.num_rows() as u64, batches.bytes());
-                writes = true;
-                parts.write(batch).await?;
-                writes = false;
+                if more > 0 {
+                    writes = true;
+                    parts.write(batch).await?;
+                    writes = false;
+                }
+                bad_rows.extend(batches.take_bad_rows());
                 progress.read(more, total - bytes);
                 rows += more;
                 bytes = total;
             }
+            bad_rows.extend(batches.take_bad_rows());
             bytes = batches.bytes();
             stages.read = batches.waited().as_secs_f64();
             stages.decode = (stages.decode - stages.read).max(0.0);
@@ -78,6 +83,9 @@ impl Worker<'_> {
             snapshot.reader.confirm().await?;
             writes = true;
             let parts = parts.finish(&mut stages).await?;
+            let writer = &self.failures.writer_id;
+            let bad_rows =
+                self.store.write_bad_rows(snapshot.generation, unit, writer, &bad_rows).await?;
             let receipt = Receipt {
                 version: Receipt::VERSION,
                 table: unit.table,
@@ -89,6 +97,7 @@ impl Worker<'_> {
                 rows,
                 bytes,
                 invalid,
+                bad_rows,
                 parts,
                 seconds: started.elapsed().as_secs_f64(),
                 stages: if self.manifest.stages { stages } else { Stages::default() },

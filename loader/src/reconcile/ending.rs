@@ -149,7 +149,10 @@ pub(super) async fn outcomes_without_load(
             ending.overtaken_by = commit.overtaken_by;
             // The receipts may be what the load failed for.
             ending.invalid = match view.coverage_of(commit.snapshot).await {
-                Ok(coverage) => coverage.invalid(table.index),
+                Ok(coverage) => {
+                    ending.bad_rows = coverage.bad_rows(table.index);
+                    coverage.invalid(table.index)
+                }
                 Err(error) if error.is_transient() => return Err(error),
                 Err(_) => BTreeMap::new(),
             };
@@ -168,6 +171,7 @@ fn all_failed(manifest: &Manifest, report: &ErrorReport) -> Vec<TableOutcome> {
         dropped: None,
         overtaken_by: None,
         invalid: BTreeMap::new(),
+        bad_rows: 0,
         failure: Some(report.clone()),
     });
     planned.chain(manifest.refused.iter().map(refused_outcome)).collect()

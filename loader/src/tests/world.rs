@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use sluice_contracts::documents::{
-    Failure, Manifest, Part, Receipt, RunId, Snapshot, Stages, Table, UnitRef,
+    BadRows, Failure, Manifest, Part, Receipt, RunId, Snapshot, Stages, Table, UnitRef,
 };
 use sluice_contracts::store::{Bucket, RunStore, parse_manifest};
 use sluice_contracts::{Error, Kind, Result};
@@ -232,6 +232,8 @@ impl World {
             rows: 10,
             bytes: 100,
             invalid: BTreeMap::new(),
+            bad_rows: BadRows::default(),
+            bad_rows: BadRows::default(),
             parts: vec![Part {
                 path: path.to_string(),
                 rows: 10,

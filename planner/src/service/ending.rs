@@ -97,6 +97,7 @@ async fn endings(store: &RunStore, verdict: &Verdict) -> Result<Vec<TableOutcome
         dropped: None,
         overtaken_by: None,
         invalid: BTreeMap::new(),
+        bad_rows: 0,
         failure: verdict.failure.clone(),
     };
     Ok(planned.chain(refused).map(ending).collect())

@@ -52,6 +52,7 @@ fn committed(failure: Option<ErrorReport>) -> Committed {
         dropped: None,
         overtaken_by: None,
         invalid: (rows > 0).then(|| ("amount".to_owned(), 2)).into_iter().collect(),
+        bad_rows: 0,
         failure,
     };
     let tables = vec![ending("items", 0, None), ending("orders", 3, failure)];

@@ -52,7 +52,15 @@ pub struct TableOutcome {
     /// column.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub invalid: BTreeMap<String, u64>,
+    /// Rows of files that were set aside because they cannot be read.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bad_rows: u64,
     /// Why it is not visible; absent if it is visible, or overtaken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<ErrorReport>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

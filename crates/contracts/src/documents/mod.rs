@@ -3,6 +3,7 @@
 //! A document is created once and never changed. A reader checks its version first, and every
 //! version that was ever written still loads.
 
+mod bad_row;
 mod commit;
 mod committed;
 mod dataflow;
@@ -29,6 +30,7 @@ mod task_kind;
 mod unit;
 mod verdict;
 
+pub use bad_row::{BadRow, RowPlace};
 pub use commit::Commit;
 pub use committed::{Committed, TableOutcome};
 pub use dataflow::{
@@ -47,7 +49,7 @@ pub use load_order::LoadOrder;
 pub(crate) use manifest::ManifestVersion2;
 pub use manifest::{Estimate, Manifest, Refused, Table, Task, TaskUnits};
 pub use native::Native;
-pub use receipt::{Part, Receipt, Stages};
+pub use receipt::{BadRows, Part, Receipt, Stages};
 pub use relation::Relation;
 pub use request::{Request, Reservation};
 pub use run_id::RunId;

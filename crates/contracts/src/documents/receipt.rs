@@ -34,6 +34,9 @@ pub struct Receipt {
     /// Values replaced by NULL because the target type cannot hold them, by target column.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub invalid: BTreeMap<String, u64>,
+    /// Rows of files that were set aside because they cannot be read.
+    #[serde(default, skip_serializing_if = "BadRows::is_empty")]
+    pub bad_rows: BadRows,
     /// The part files, in the order written. Empty for a unit without rows.
     pub parts: Vec<Part>,
     /// Seconds from the request for the first row to the end of the last part.
@@ -43,6 +46,23 @@ pub struct Receipt {
     pub stages: Stages,
     /// Time of completion, by the task's clock.
     pub finished: DateTime<Utc>,
+}
+
+/// The rows of a unit that were set aside.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BadRows {
+    /// How many.
+    pub rows: u64,
+    /// Object path in the bucket of the document that names them, one [`BadRow`](super::BadRow) a line.
+    pub path: String,
+}
+
+impl BadRows {
+    /// Whether none was.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
 }
 
 /// Seconds that the stages of reading a unit took, one after another: a task does one thing at a time.

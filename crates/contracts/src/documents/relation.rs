@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::job::UNKNOWN_FORMAT;
+use crate::job::{BAD_ROWS, UNKNOWN_FORMAT};
 
 /// What is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +45,16 @@ impl Relation {
 }
 
 impl Relation {
+    /// How many rows may be set aside because they cannot be read.
+    pub fn allowed_bad_rows(&self) -> u64 {
+        match self {
+            Self::Files { options, .. } => {
+                options.get(BAD_ROWS).and_then(|rows| rows.parse().ok()).unwrap_or_default()
+            }
+            _ => 0,
+        }
+    }
+
     /// Whether a plan that reads this was made of a job that asks for `asked`. What the job leaves open of the
     /// format of files, the plan fills in.
     pub fn is_planned_of(&self, asked: &Self) -> bool {

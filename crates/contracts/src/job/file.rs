@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dataflow::DataflowFile;
-use super::files::FormatFile;
+use super::files::{BadRowsFile, FormatFile};
 use super::new_table::{EntryTargetFile, PartitionByFile};
 use crate::documents::{Dedup, Engine, OnInvalid, SchemaChanges, TargetType, TaskKind};
 
@@ -27,6 +27,9 @@ pub struct JobFile {
     /// Settings of single columns, by their name in the source.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, ColumnFile>,
+    /// What happens to rows of files that cannot be read. One of them ends the run, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad_rows: Option<BadRowsFile>,
     /// Keeps the newest row of each key, and leaves the others out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dedup: Option<Dedup>,

@@ -20,6 +20,9 @@ pub const UNKNOWN_FORMAT: &str = "auto";
 /// The option of [`Relation::Files`] that names the columns of their paths, as a list of JSON.
 pub const PARTITION_COLUMNS: &str = "partition_columns";
 
+/// The option of [`Relation::Files`] for the number of rows that may be set aside.
+pub const BAD_ROWS: &str = "bad_rows";
+
 /// Whether a URL names files by its scheme.
 pub fn is_files(url: &str) -> bool {
     let scheme = url.split_once("://").map(|(scheme, _)| scheme);
@@ -71,6 +74,15 @@ pub struct FormatFile {
     /// What a column of a file, or a key of a JSON object, means that the plan does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown: Option<UnknownField>,
+}
+
+/// What happens to rows of files that cannot be read.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BadRowsFile {
+    /// So many are set aside: they are not loaded, and documents beside the run's say where each of them is and
+    /// what is wrong with it. If there are more, nothing becomes visible.
+    pub allow: u64,
 }
 
 macro_rules! words {
@@ -203,13 +215,16 @@ impl SourceFile {
     }
 
     /// The files as what is read.
-    pub(super) fn relation_of_files(&self) -> Relation {
+    pub(super) fn relation_of_files(&self, bad_rows: Option<BadRowsFile>) -> Relation {
         let format = self.format.clone().unwrap_or_default();
         let name = format.format.map_or(UNKNOWN_FORMAT, FormatName::word);
         let mut options = format.options();
         if let Some(names) = &self.partition_columns {
             let names = serde_json::Value::from(names.clone()).to_string();
             options.insert(PARTITION_COLUMNS.to_owned(), names);
+        }
+        if let Some(BadRowsFile { allow }) = bad_rows {
+            options.insert(BAD_ROWS.to_owned(), allow.to_string());
         }
         Relation::Files { urls: self.files(), format: name.to_owned(), options }
     }
@@ -219,6 +234,12 @@ impl SourceFile {
 pub(super) fn check_files(file: &JobFile, problems: &mut Vec<JobProblem>) {
     let source = &file.source;
     if !source.is_files() {
+        if file.bad_rows.is_some() {
+            problems.push(
+                JobProblem::new("bad_rows", "is a setting of files")
+                    .hint("leave it out; `columns.NAME.on_invalid: null` is for every source"),
+            );
+        }
         return;
     }
     let with = [

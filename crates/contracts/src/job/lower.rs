@@ -26,7 +26,7 @@ pub(super) fn lower(file: JobFile, problems: &mut Vec<JobProblem>) -> Option<Job
         many(tables, file.target, row_security, problems)?
     } else {
         let relation = match (file.source.table.clone(), file.source.query.clone()) {
-            _ if is_files => file.source.relation_of_files(),
+            _ if is_files => file.source.relation_of_files(file.bad_rows),
             (Some(table), None) => table_name("source.table", &table, problems)?.relation(),
             (None, Some(query)) => Relation::Query(query.trim().trim_end_matches(';').to_owned()),
             _ => return None,

@@ -1,5 +1,6 @@
 //! The run store: a run's documents, created and never overwritten.
 
+mod bad_rows;
 mod dataflow;
 mod document;
 mod latest;

@@ -1,6 +1,6 @@
 //! The columns of a batch, filled with the values of texts.
 
-use sluice_contracts::documents::{Column, OnInvalid, TargetType};
+use sluice_contracts::documents::{BadRow, Column, OnInvalid, RowPlace, TargetType};
 use sluice_contracts::{Error, Result};
 
 use super::kind::Kind;
@@ -106,20 +106,26 @@ fn texts_of<'t>(
     Ok(())
 }
 
-/// The error of a value that its column cannot hold; it names the place, and never the value.
-pub(super) fn refused(place: &str, column: &Column, why: Invalid) -> Error {
+/// A row whose value its column cannot hold, and the way out.
+pub(super) fn misfit(file: &str, at: RowPlace, column: &Column, why: Invalid) -> (BadRow, String) {
+    let bad = BadRow {
+        file: file.to_owned(),
+        at,
+        column: Some(column.source_name.clone()),
+        reason: format!("{} cannot hold {}", column.target_type, why.0),
+    };
+    (bad, way_out(column))
+}
+
+/// What to do about a value that its column cannot hold.
+pub(super) fn way_out(column: &Column) -> String {
     let Column { source_name, target_type, .. } = column;
-    let way_out = match column.on_invalid {
+    match column.on_invalid {
         OnInvalid::Fail => format!(
             "set `columns.{source_name}.type` to {}, or `columns.{source_name}.on_invalid` to `null`, or \
              correct the file",
             if *target_type == TargetType::String { "another type" } else { "`STRING`" }
         ),
         OnInvalid::Null => "correct the file".to_owned(),
-    };
-    Error::data(format!(
-        "read {place}: column `{source_name}`: {target_type} cannot hold {}",
-        why.0
-    ))
-    .hint(way_out)
+    }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use sluice_contracts::documents::{Column, Relation};
 use sluice_contracts::job::{
-    Compression, FormatName, MissingField, PARTITION_COLUMNS, TextEncoding, UNKNOWN_FORMAT,
-    UnknownField,
+    BAD_ROWS, Compression, FormatName, MissingField, PARTITION_COLUMNS, TextEncoding,
+    UNKNOWN_FORMAT, UnknownField,
 };
 use sluice_contracts::{Error, Result};
 
@@ -27,6 +27,8 @@ pub(super) struct Format {
     pub(super) skip_lines: u32,
     pub(super) missing: Option<MissingField>,
     pub(super) unknown: Option<UnknownField>,
+    /// How many rows may be set aside.
+    pub(super) bad_rows: u64,
     /// Names of the columns that the paths of the files hold.
     pub(super) partition_columns: Vec<String>,
     /// Names of all columns of the files, if the table has not all of them.
@@ -116,6 +118,10 @@ impl Format {
                     this.skip_lines = lines;
                     true
                 }),
+                BAD_ROWS => value.parse().is_ok_and(|rows| {
+                    this.bad_rows = rows;
+                    true
+                }),
                 PARTITION_COLUMNS => serde_json::from_str(value).is_ok_and(|names| {
                     this.partition_columns = names;
                     true
@@ -155,6 +161,7 @@ impl Format {
         say("encoding", self.coding.encoding.map(|one| one.word().to_owned()));
         say("missing", self.missing.map(|one| one.word().to_owned()));
         say("unknown", self.unknown.map(|one| one.word().to_owned()));
+        say(BAD_ROWS, (self.bad_rows > 0).then(|| self.bad_rows.to_string()));
         let of_paths = Some(&self.partition_columns).filter(|names| !names.is_empty());
         say(PARTITION_COLUMNS, of_paths.and_then(|names| serde_json::to_string(names).ok()));
         say(KNOWN, self.known.as_ref().and_then(|known| serde_json::to_string(known).ok()));
@@ -229,6 +236,7 @@ mod tests {
             skip_lines: 2,
             missing: Some(MissingField::Null),
             unknown: Some(UnknownField::Ignore),
+            bad_rows: 7,
             partition_columns: vec!["dt".to_owned()],
             known: Some(vec!["a \"b\"".to_owned(), "c".to_owned()]),
         };

@@ -10,10 +10,11 @@ use std::fmt;
 use arrow_array::RecordBatch;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use sluice_contracts::documents::{Column, OnInvalid, TargetType};
+use sluice_contracts::documents::{BadRow, Column, OnInvalid, TargetType};
 use sluice_contracts::{Error, Result};
 
-use super::columns::{Conversion, refused};
+use super::bad_rows::BadRows;
+use super::columns::{Conversion, misfit};
 use super::csv::LONGEST_RECORD;
 use super::format::Format;
 use super::kind::Kind;
@@ -30,6 +31,7 @@ pub(super) struct JsonDecoder {
     builder: BatchBuilder,
     /// Values that became NULL, by column.
     pub(super) invalid: Vec<u64>,
+    pub(super) bad_rows: BadRows,
 }
 
 /// The keys of objects.
@@ -53,6 +55,7 @@ impl JsonDecoder {
             keys,
             builder: BatchBuilder::new(columns),
             invalid: vec![0; columns.len()],
+            bad_rows: BadRows::new(format.bad_rows),
         })
     }
 
@@ -85,9 +88,13 @@ impl JsonDecoder {
                 let begun = cells.len();
                 cells.resize(begun + width, None);
                 let row = cells.get_mut(begun..).unwrap_or_default();
-                self.keys
-                    .read(line, row)
-                    .map_err(|source| malformed(&place.of(text, at), &source))?;
+                if let Err(source) = self.keys.read(line, row) {
+                    row.fill(None);
+                    let (reason, hint) = malformed(&source);
+                    let (file, at) = (place.name.to_owned(), place.row(text, at));
+                    let bad = BadRow { file, at, column: None, reason };
+                    self.bad_rows.add(self.builder.rows() + starts.len(), bad, hint)?;
+                }
                 starts.push(at);
             }
             at += (end + 1).min(rest.len());
@@ -108,6 +115,7 @@ impl JsonDecoder {
         starts: &[usize],
         place: &Place<'_>,
     ) -> Result<()> {
+        let rows_before = self.builder.rows();
         let (Some(column), Some(conversion), Some(kind), Some(builder), Some(invalid)) = (
             self.columns.get(at),
             self.conversions.get(at).copied(),
@@ -120,7 +128,8 @@ impl JsonDecoder {
         let mut refuse = |row: usize, why: Invalid| {
             if column.on_invalid == OnInvalid::Fail {
                 let start = starts.get(row).copied().unwrap_or_default();
-                return Err(refused(&place.of(text, start), column, why));
+                let (bad, hint) = misfit(place.name, place.row(text, start), column, why);
+                return self.bad_rows.add(rows_before + row, bad, &hint);
             }
             *invalid += 1;
             Ok(())
@@ -144,33 +153,33 @@ impl JsonDecoder {
 
     /// The rows so far, if any.
     pub(super) fn finish(&mut self) -> Result<Option<RecordBatch>> {
-        self.builder.finish()
+        let batch = self.builder.finish()?;
+        batch.map(|batch| self.bad_rows.leave_out(batch)).transpose()
     }
 }
 
-fn malformed(place: &str, source: &serde_json::Error) -> Error {
+/// What is wrong with a line, and what to do about it.
+fn malformed(source: &serde_json::Error) -> (String, &'static str) {
     // The parser's message may show what it found.
     let what = match source.classify() {
         serde_json::error::Category::Data => {
             let said = source.to_string();
             let key = said.split('`').nth(1).unwrap_or_default();
             if said.starts_with(TWICE) {
-                return Error::data(format!("read {place}: the object has the key `{key}` twice"))
-                    .hint("correct the file: which of the two is meant is not known");
+                let hint = "correct the file: which of the two is meant is not known";
+                return (format!("the object has the key `{key}` twice"), hint);
             }
             if said.starts_with(UNKNOWN) {
-                return Error::data(format!("read {place}: the plan does not know the key `{key}`"))
-                    .hint(
-                        "set `source.format.unknown` to `ignore` to leave such keys out; a sample of the \
-                         files tells the plan which there are",
-                    );
+                let hint = "set `source.format.unknown` to `ignore` to leave such keys out; a sample of the files \
+                            tells the plan which there are";
+                return (format!("the plan does not know the key `{key}`"), hint);
             }
             "it is not a JSON object"
         }
         _ => "it is not JSON",
     };
-    Error::data(format!("read {place}: {what}, at its character {}", source.column()))
-        .hint("JSON lines have one object a line; correct the file")
+    let what = format!("{what}, at its character {}", source.column());
+    (what, "JSON lines have one object a line; correct the file")
 }
 
 /// What an error says of a key before it names it.

@@ -4,6 +4,7 @@
 //! store says which version its bytes are of. Only reading is needed: no right to write, and none to change.
 
 mod address;
+mod bad_rows;
 mod columns;
 mod csv;
 mod detect;

@@ -10,16 +10,16 @@ use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use percent_encoding::percent_decode_str;
-use sluice_contracts::documents::{Column, arrow_schema};
+use sluice_contracts::documents::{BadRow, Column, arrow_schema};
 use sluice_contracts::{Error, Result};
 
-use super::columns::{Conversion, refused};
+use super::columns::{Conversion, way_out};
 use super::infer::Seen;
 use super::listing::FoundFile;
 use super::piece::FilePiece;
 use super::reader::What;
 use super::table::Found;
-use crate::builder::BatchBuilder;
+use crate::builder::{BatchBuilder, Invalid};
 use crate::source::Batches;
 
 /// What Hive writes for NULL.
@@ -81,6 +81,7 @@ pub(super) struct PartitionedBatches<'a> {
     bytes: u64,
     waited: Duration,
     invalid: Vec<u64>,
+    bad_rows: Vec<BadRow>,
 }
 
 /// A file that is being read.
@@ -108,6 +109,7 @@ impl<'a> PartitionedBatches<'a> {
             bytes: 0,
             waited: Duration::ZERO,
             invalid: vec![0; columns.len()],
+            bad_rows: Vec::new(),
         }
     }
 
@@ -126,7 +128,8 @@ impl<'a> PartitionedBatches<'a> {
     }
 
     /// Counts what became NULL in a file that was read to its end.
-    fn close(&mut self, file: &OpenFile) {
+    fn close(&mut self, file: &mut OpenFile) {
+        self.bad_rows.extend(file.batches.take_bad_rows());
         self.bytes += file.batches.bytes();
         self.waited += file.batches.waited();
         let mut counts = file.batches.invalid().iter();
@@ -160,7 +163,14 @@ fn value(column: &Column, text: Option<&str>, path: &str) -> Result<ArrayRef> {
     let mut batch = BatchBuilder::new(std::slice::from_ref(column));
     if let Some(builder) = batch.columns.first_mut() {
         let texts = std::iter::once(text.map(str::as_bytes));
-        let mut refuse = |_, why| Err(refused(&format!("the path `{path}`"), column, why));
+        let mut refuse = |_, why: Invalid| {
+            let Column { source_name, target_type, .. } = column;
+            let what = format!(
+                "read the path `{path}`: column `{source_name}`: {target_type} cannot hold {}",
+                why.0
+            );
+            Err(Error::data(what).hint(way_out(column)))
+        };
         Conversion::of(column)?.append(builder, texts, &mut refuse)?;
     }
     batch.end_row(0);
@@ -184,7 +194,7 @@ impl Batches for PartitionedBatches<'_> {
                 self.open = Some(file);
                 return Ok(Some(batch));
             }
-            self.close(&file);
+            self.close(&mut file);
         }
     }
 
@@ -198,6 +208,10 @@ impl Batches for PartitionedBatches<'_> {
 
     fn invalid(&self) -> &[u64] {
         &self.invalid
+    }
+
+    fn take_bad_rows(&mut self) -> Vec<BadRow> {
+        std::mem::take(&mut self.bad_rows)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Where in a file something stands, for messages.
 
+use sluice_contracts::documents::RowPlace;
+
 /// A file, and how much of it was read before the text at hand.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
@@ -37,12 +39,15 @@ impl At {
 impl Place<'_> {
     /// The place of what begins at `start` in the text at hand, as `` `a.csv`, line 3 ``.
     pub(super) fn of(&self, text: &[u8], start: usize) -> String {
+        format!("`{}`, {}", self.name, self.row(text, start))
+    }
+
+    /// The same without the file.
+    pub(super) fn row(&self, text: &[u8], start: usize) -> RowPlace {
         let before = text.get(..start).unwrap_or(text);
         match self.at.after(before) {
-            At::Lines(lines) => format!("`{}`, line {}", self.name, lines + 1),
-            At::Bytes(bytes) | At::Characters(bytes) => {
-                format!("`{}`, the record at byte {bytes}", self.name)
-            }
+            At::Lines(lines) => RowPlace::Line(lines + 1),
+            At::Bytes(bytes) | At::Characters(bytes) => RowPlace::Byte(bytes),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
+use sluice_contracts::documents::BadRow;
 use sluice_contracts::job::FormatName;
 use sluice_contracts::{Error, Result};
 
@@ -243,6 +244,13 @@ impl Batches for TextBatches {
         match &self.decoder {
             Decoder::Csv(csv) => &csv.invalid,
             Decoder::Json(json) => &json.invalid,
+        }
+    }
+
+    fn take_bad_rows(&mut self) -> Vec<BadRow> {
+        match &mut self.decoder {
+            Decoder::Csv(csv) => csv.bad_rows.take(),
+            Decoder::Json(json) => json.bad_rows.take(),
         }
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::Utc;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use sluice_contracts::documents::{Manifest, Receipt, Stages, Table, Unit, UnitRef};
+use sluice_contracts::documents::{BadRows, Manifest, Receipt, Stages, Table, Unit, UnitRef};
 use sluice_contracts::store::{Bucket, RunStore};
 use sluice_sources::{Batches, Place, Protection, Reader, Source, Survey};
 
@@ -154,6 +154,8 @@ fn receipt(snapshot: &JoinedSnapshot, unit: u32) -> Receipt {
         rows: 10,
         bytes: 100,
         invalid: BTreeMap::new(),
+        bad_rows: BadRows::default(),
+        bad_rows: BadRows::default(),
         parts: Vec::new(),
         seconds: 1.0,
         stages: Stages::default(),

@@ -101,6 +101,11 @@ impl Manifest {
         self.all_or_nothing || self.tables.len() == 1
     }
 
+    /// URL of the folder of the documents that name the rows which are set aside.
+    pub fn bad_rows_url(&self) -> String {
+        format!("{}/runs/{}/bad-rows", self.bucket.trim_end_matches('/'), self.run)
+    }
+
     /// Every unit of the run.
     pub fn units(&self) -> impl Iterator<Item = UnitRef> + '_ {
         self.tables

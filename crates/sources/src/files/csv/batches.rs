@@ -1,12 +1,13 @@
 //! From the text of CSV files to the columns of batches.
 
 use arrow_array::RecordBatch;
-use sluice_contracts::documents::{Column, OnInvalid};
+use sluice_contracts::documents::{BadRow, Column, OnInvalid};
 use sluice_contracts::{Error, Result};
 
 use super::{Dialect, LONGEST_RECORD, Malformed, Records, Width};
 use crate::builder::{BatchBuilder, ColumnBuilder, Invalid};
-use crate::files::columns::{Conversion, refused};
+use crate::files::bad_rows::BadRows;
+use crate::files::columns::{Conversion, misfit};
 use crate::files::format::Format;
 use crate::files::place::Place;
 
@@ -24,6 +25,7 @@ pub(in crate::files) struct CsvDecoder {
     records: Records,
     /// Values that became NULL, by column.
     pub(in crate::files) invalid: Vec<u64>,
+    pub(in crate::files) bad_rows: BadRows,
 }
 
 impl CsvDecoder {
@@ -37,6 +39,7 @@ impl CsvDecoder {
             builder: BatchBuilder::new(columns),
             records: Records::default(),
             invalid: vec![0; columns.len()],
+            bad_rows: BadRows::new(format.bad_rows),
         })
     }
 
@@ -81,12 +84,14 @@ impl CsvDecoder {
 
     /// The rows so far, if any.
     pub(in crate::files) fn finish(&mut self) -> Result<Option<RecordBatch>> {
-        self.builder.finish()
+        let batch = self.builder.finish()?;
+        batch.map(|batch| self.bad_rows.leave_out(batch)).transpose()
     }
 
     /// Refuses records that have another number of fields than the file.
-    fn require_width(&self, width: &Width, text: &[u8], place: &Place<'_>) -> Result<()> {
+    fn require_width(&mut self, width: &Width, text: &[u8], place: &Place<'_>) -> Result<()> {
         let mut before = 0;
+        let rows_before = self.builder.rows();
         for (row, &end) in self.records.ends.iter().enumerate() {
             let count = (end - before) as usize;
             before = end;
@@ -99,13 +104,15 @@ impl CsvDecoder {
                 if count == 1 { "" } else { "s" },
                 width.fields
             );
-            let error = Error::data(format!("read {}: {what}", place.of(text, start)));
-            return Err(error.hint(if count < width.fields {
+            let at = place.row(text, start);
+            let bad = BadRow { file: place.name.to_owned(), at, column: None, reason: what };
+            let hint = if count < width.fields {
                 "correct the file, or set `source.format.missing` to `null` if fields that are missing at a \
                  record's end are NULL"
             } else {
                 "correct the file: a delimiter within a field stands in quotes"
-            }));
+            };
+            self.bad_rows.add(rows_before + row, bad, hint)?;
         }
         Ok(())
     }
@@ -120,7 +127,7 @@ impl CsvDecoder {
         text: &mut [u8],
         place: &Place<'_>,
     ) -> Result<()> {
-        let rows = self.records.len();
+        let (rows, rows_before) = (self.records.len(), self.builder.rows());
         let (Some(column), Some(conversion), Some(builder), Some(invalid)) = (
             self.columns.get(at),
             self.conversions.get(at).copied(),
@@ -161,7 +168,9 @@ impl CsvDecoder {
         let mut refuse = |row: usize, why: Invalid| {
             if column.on_invalid == OnInvalid::Fail {
                 let start = starts_of_records.get(row).map_or(0, |start| *start as usize);
-                return Err(refused(&place.of(text, start), column, why));
+                let at = place.row(text, start);
+                let (bad, hint) = misfit(place.name, at, column, why);
+                return self.bad_rows.add(rows_before + row, bad, &hint);
             }
             *invalid += 1;
             Ok(())

@@ -1,5 +1,6 @@
 //! The source against real files.
 
+mod bad_rows;
 mod csv;
 mod json;
 mod partitions;

@@ -38,6 +38,10 @@ pub(super) fn ints(name: &str, values: Vec<i32>) -> RecordBatch {
     one(name, Arc::new(Int32Array::from(values)))
 }
 
+pub(super) fn days_of(days: Vec<i32>) -> RecordBatch {
+    one("v", Arc::new(Date32Array::from(days)))
+}
+
 fn numbers(count: i32) -> RecordBatch {
     let notes: StringArray = (0..count).map(|id| Some(format!("note {id}"))).collect();
     let ids: ArrayRef = Arc::new(Int32Array::from_iter_values(0..count));

@@ -11,7 +11,7 @@ use arrow_array::RecordBatch;
 use arrow_avro::reader::{Reader, ReaderBuilder};
 use arrow_schema::{ArrowError, SchemaRef};
 use bytes::{Bytes, BytesMut};
-use sluice_contracts::documents::ObjectVersion;
+use sluice_contracts::documents::{ObjectVersion, RowPlace};
 use sluice_contracts::{Error, Result};
 
 use super::batches::ROWS;
@@ -256,14 +256,11 @@ impl AvroRows {
         Ok(Some(length))
     }
 
-    /// The next record's place, for messages.
-    pub(super) fn place(&self, before: usize) -> String {
-        let number = self.row - before as u64;
-        if self.begins {
-            format!("record {}", number + 1)
-        } else {
-            format!("record {} of a range", number + 1)
-        }
+    /// The place of the record that is so many before the next one: its number in the file, or the byte of a block
+    /// behind it in a range, because nobody counts the records before that.
+    pub(super) fn place(&self, before: usize) -> RowPlace {
+        let number = self.row - before as u64 + 1;
+        if self.begins { RowPlace::Row(number) } else { RowPlace::Byte(self.at) }
     }
 
     pub(super) fn received(&self) -> u64 {

@@ -8,7 +8,7 @@ use arrow_array::{Array as _, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_buffer::NullBuffer;
 use arrow_schema::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use sluice_contracts::documents::{OnInvalid, arrow_schema};
+use sluice_contracts::documents::{BadRow, OnInvalid, RowPlace, arrow_schema};
 use sluice_contracts::job::FormatName;
 use sluice_contracts::{Error, Result};
 
@@ -16,7 +16,8 @@ use super::avro::{AvroRows, Header};
 use super::parquet::{Footer, ParquetRows};
 use super::step::{Step, steps_of};
 use crate::builder::rows_of;
-use crate::files::columns::refused;
+use crate::files::bad_rows::BadRows;
+use crate::files::columns::misfit;
 use crate::files::fetch::FileBytes;
 use crate::files::piece::FilePiece;
 use crate::files::reader::What;
@@ -38,6 +39,7 @@ pub(in crate::files) struct TypedBatches {
     bytes: u64,
     waited: Duration,
     invalid: Vec<u64>,
+    bad_rows: BadRows,
 }
 
 /// A file that is being read.
@@ -101,6 +103,7 @@ impl TypedBatches {
         Self {
             schema: arrow_schema(&what.columns),
             invalid: vec![0; what.columns.len()],
+            bad_rows: BadRows::new(what.format.bad_rows),
             what,
             files,
             open: None,
@@ -124,9 +127,13 @@ impl TypedBatches {
                 continue;
             };
             if column.on_invalid == OnInvalid::Fail {
-                let first = bad.rows.set_indices().next().unwrap_or_default();
-                let place = format!("`{}`, {}", file.name, file.place(rows - first));
-                return Err(refused(&place, column, bad.why));
+                for row in bad.rows.set_indices() {
+                    let at = file.place(rows - row);
+                    let (bad, hint) = misfit(&file.name, at, column, bad.why);
+                    self.bad_rows.add(row, bad, &hint)?;
+                }
+                arrays.push(converted.array);
+                continue;
             }
             if let Some(count) = self.invalid.get_mut(at) {
                 *count += bad.rows.count_set_bits() as u64;
@@ -139,8 +146,11 @@ impl TypedBatches {
             arrays.push(arrow_array::make_array(data));
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)
-            .map_err(|source| Error::bug("make a batch of the rows of a file").because(source))
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)
+            .map_err(|source| {
+            Error::bug("make a batch of the rows of a file").because(source)
+        })?;
+        self.bad_rows.leave_out(batch)
     }
 }
 
@@ -153,9 +163,9 @@ impl OpenFile {
     }
 
     /// Where the row is that is so many before the next one, for messages.
-    fn place(&self, before: usize) -> String {
+    fn place(&self, before: usize) -> RowPlace {
         match &self.rows {
-            Rows::Parquet(rows) => format!("row {}", rows.row() - before as u64 + 1),
+            Rows::Parquet(rows) => RowPlace::Row(rows.row() - before as u64 + 1),
             Rows::Avro(rows) => rows.place(before),
         }
     }
@@ -218,5 +228,9 @@ impl Batches for TypedBatches {
 
     fn invalid(&self) -> &[u64] {
         &self.invalid
+    }
+
+    fn take_bad_rows(&mut self) -> Vec<BadRow> {
+        self.bad_rows.take()
     }
 }
