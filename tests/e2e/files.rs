@@ -112,6 +112,39 @@ async fn files_are_copied_by_one_command() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn bad_rows_of_all_units_count_together() {
+    let site = Site::new();
+    for number in 1..=3 {
+        site.file(&format!("day-{number}.csv"), &format!("id,note\n{number},x\n{number}\n"));
+    }
+    let source = json!({"url": format!("file://{}/day-*.csv", site.path().display())});
+    let job = |name: &str, allow: u64| {
+        let partitioning = json!({"strategy": "file", "target_rows": 1});
+        site.job(
+            name,
+            &source,
+            &json!({"partitioning": partitioning, "bad_rows": {"allow": allow}}),
+        )
+    };
+    let answer = site.run(&job("enough", 3)).await;
+    assert_eq!((&answer["rows"], &answer["units"]), (&json!(3), &json!(3)), "{answer:#}");
+    let bad = &answer["tables"][0]["bad_rows"];
+    assert_eq!(bad["rows"], 3, "{answer:#}");
+    let folder = bad["url"].as_str().and_then(|url| url.strip_prefix("file://")).unwrap();
+    let documents = std::fs::read_dir(folder).unwrap();
+    let lines = documents.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+    let mut lines: Vec<String> = lines.collect();
+    lines.sort_unstable();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    let why = "\"line\":3,\"reason\":\"a record has 1 field where there are 2 columns\"}";
+    assert!(lines[0].contains("day-1.csv") && lines[0].contains(why), "{lines:?}");
+    // Each unit has fewer than are allowed, and all together have more.
+    let ended = site.sluice(["run".as_ref(), job("few", 2).as_os_str()]).await;
+    ended.refused(1, &["3 rows are bad, and the job allows 2", "/bad-rows"]);
+    assert!(!site.table("few").exists(), "nothing is visible");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn four_plans_of_files() {
     let (site, ..) = large(20_000);
     let file = |name: &str, text: &str| site.file(name, text);

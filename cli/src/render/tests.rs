@@ -92,6 +92,7 @@ fn report(state: State) -> RunReport {
             error: None,
             hint: None,
             invalid: [("amount".into(), 1200), ("created".into(), 1)].into(),
+            bad_rows: None,
             dropped: Some(Dropped { rows: 4321, ties: 2 }),
         }],
         excluded: vec![],

@@ -284,7 +284,6 @@ async fn a_run_that_was_read_by_tasks_which_died_at_once_is_not_read_again() {
             bytes: 0,
             invalid: BTreeMap::new(),
             bad_rows: BadRows::default(),
-            bad_rows: BadRows::default(),
             parts: Vec::new(),
             seconds: 0.0,
             stages: Stages::default(),

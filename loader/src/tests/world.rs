@@ -233,7 +233,6 @@ impl World {
             bytes: 100,
             invalid: BTreeMap::new(),
             bad_rows: BadRows::default(),
-            bad_rows: BadRows::default(),
             parts: vec![Part {
                 path: path.to_string(),
                 rows: 10,

@@ -25,7 +25,7 @@ use crate::source::Batches;
 #[derive(Debug)]
 enum Decoder {
     Csv(Box<CsvDecoder>),
-    Json(JsonDecoder),
+    Json(Box<JsonDecoder>),
 }
 
 /// The rows of a unit's files, one file after another.
@@ -152,7 +152,7 @@ impl TextBatches {
         let decoder = if what.format.name == Some(FormatName::Csv) {
             Decoder::Csv(Box::new(CsvDecoder::new(&what.format, &what.columns)?))
         } else {
-            Decoder::Json(JsonDecoder::new(&what.format, &what.columns, &what.known)?)
+            Decoder::Json(Box::new(JsonDecoder::new(&what.format, &what.columns, &what.known)?))
         };
         Ok(Self { what, decoder, files, open: None, bytes: 0, waited: Duration::ZERO })
     }

@@ -155,7 +155,6 @@ fn receipt(snapshot: &JoinedSnapshot, unit: u32) -> Receipt {
         bytes: 100,
         invalid: BTreeMap::new(),
         bad_rows: BadRows::default(),
-        bad_rows: BadRows::default(),
         parts: Vec::new(),
         seconds: 1.0,
         stages: Stages::default(),

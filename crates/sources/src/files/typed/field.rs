@@ -112,6 +112,7 @@ fn scalar_of(field: &Field, kind: &DataType) -> Option<(&'static str, TargetType
 fn misfits(encoding: &str, target: TargetType) -> Option<&'static str> {
     Some(match encoding {
         "decimal" if target != TargetType::String => "values of more digits than the type declares",
+        "json" => "text that is not JSON",
         "date" => "days outside of the years 1 to 9999",
         "time_millis" | "time_micros" => "24:00 and later",
         "time_nanos" => "24:00 and later, and parts of a microsecond",
@@ -173,7 +174,34 @@ pub(super) fn member_field(member: &Field) -> Field {
     member.clone().with_name(format!("{named}_value")).with_nullable(true)
 }
 
-/// What stands in the documentation for each type: its name, a value, and that value of the default type.
+/// Values of a type that a type which the job asks for does not hold.
+pub(super) fn asked_misfits(encoding: &str, target: TargetType) -> Option<&'static str> {
+    match (encoding, target) {
+        ("binary" | "fixed", TargetType::String) => Some("bytes that are not UTF-8"),
+        (UUID, TargetType::Bytes) | (_, TargetType::String) => None,
+        _ => Some(Kind::Any.misfits(target)),
+    }
+}
+
+/// The types that a job can ask for in place of the default one, whose values are read from their text.
+pub(super) fn asked_types(encoding: &str) -> &'static [TargetType] {
+    use TargetType as T;
+    match encoding {
+        "int8" | "int16" | "int32" | "int64" | "uint8" | "uint16" | "uint32" | "uint64" => {
+            &[T::String, T::Float64, T::Numeric, T::Bignumeric, T::Int64, T::Bool]
+        }
+        "float16" | "float" | "double" | "decimal" => {
+            &[T::String, T::Int64, T::Numeric, T::Bignumeric, T::Float64]
+        }
+        "string" | "enum" | "binary" | "fixed" | "null" => &Kind::TARGETS,
+        UUID => &[T::String, T::Bytes],
+        "date" => &[T::String, T::Datetime, T::Timestamp],
+        _ if encoding.starts_with("local_timestamp") => &[T::String, T::Timestamp, T::Date],
+        _ => &[T::String],
+    }
+}
+
+/// What stands in the documentation for each type: its name, its target, a value, and that value of the target.
 const ROWS: [(&str, TargetType, &str, &str); 31] = {
     use TargetType as T;
     [
@@ -219,24 +247,19 @@ const ROWS: [(&str, TargetType, &str, &str); 31] = {
 /// Every type of Parquet and Avro that is a single value.
 pub(in crate::files) fn type_documentation() -> impl Iterator<Item = TypeRow> {
     ROWS.into_iter().map(|(name, default, source, target)| {
-        let mut becomes = vec![Becomes {
-            target_type: default,
+        let default_becomes =
+            Becomes { target_type: default, repeated: false, invalid: misfits(name, default) };
+        let others = asked_types(name).iter().filter(|other| **other != default);
+        let asked = others.map(|target_type| Becomes {
+            target_type: *target_type,
             repeated: false,
-            invalid: misfits(name, default),
-        }];
-        if name != "interval" {
-            let others = Kind::TARGETS.into_iter().filter(|other| *other != default);
-            becomes.extend(others.map(|target_type| Becomes {
-                target_type,
-                repeated: false,
-                invalid: Some(Kind::Any.misfits(target_type)),
-            }));
-        }
+            invalid: asked_misfits(name, *target_type),
+        });
         TypeRow {
             source: "files",
             family: "types of Parquet and Avro",
             name,
-            becomes,
+            becomes: std::iter::once(default_becomes).chain(asked).collect(),
             refused: None,
             example: Example { source, target },
         }

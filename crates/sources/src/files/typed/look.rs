@@ -9,14 +9,13 @@ use sluice_contracts::job::{ColumnFile, FormatName, TableJob};
 use sluice_contracts::{Error, Result};
 
 use super::avro::Header;
-use super::field::{ASKED, UUID, column_of};
+use super::field::{ASKED, UUID, asked_misfits, asked_types, column_of};
 use super::merge::widen;
 use super::parquet::{Footer, footer_of};
 use super::step::steps_of;
 use crate::description::Piece;
 use crate::files::fetch::FileBytes;
 use crate::files::format::Format;
-use crate::files::kind::Kind;
 use crate::files::listing::FoundFile;
 use crate::files::sample::{chosen, object};
 use crate::files::starts::{ascending, places};
@@ -241,7 +240,7 @@ fn asked(job: &TableJob, told: &Column) -> Result<Column> {
         Some(TargetType::Bytes) if is_single && told.encoding == UUID => {
             Column { target_type: TargetType::Bytes, ..told.clone() }
         }
-        Some(wanted) if is_single && Kind::TARGETS.contains(&wanted) => Column {
+        Some(wanted) if is_single && asked_types(&told.encoding).contains(&wanted) => Column {
             encoding: ASKED.to_owned(),
             target_type: wanted,
             decimal: match wanted {
@@ -249,15 +248,22 @@ fn asked(job: &TableJob, told: &Column) -> Result<Column> {
                 TargetType::Bignumeric => Some(Decimal::BIGNUMERIC),
                 _ => None,
             },
-            invalid: Some(Kind::Any.misfits(wanted).to_owned()),
+            invalid: asked_misfits(&told.encoding, wanted).map(str::to_owned),
             ..told.clone()
         },
         Some(wanted) => {
+            let types = if is_single { asked_types(&told.encoding) } else { &[] };
+            let types: Vec<String> = types.iter().map(|it| format!("`{it}`")).collect();
+            let hint = if types.is_empty() {
+                format!("leave `columns.{name}.type` out")
+            } else {
+                format!("set `columns.{name}.type` to one of {}", types.join(", "))
+            };
             return Err(Error::invalid(format!(
                 "describe the files: column `{name}` is {}, and cannot become `{wanted}`",
                 told.source_type
             ))
-            .hint(format!("leave `columns.{name}.type` out")));
+            .hint(hint));
         }
     };
     Ok(Column {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
-use arrow_array::types::IntervalMonthDayNanoType;
+use arrow_array::types::{Float64Type, IntervalMonthDayNanoType};
 use arrow_array::{Array as _, ArrayRef};
 use arrow_buffer::BooleanBuffer;
 use arrow_cast::cast;
@@ -42,6 +42,10 @@ enum Spelling {
     Moment {
         has_zone: bool,
     },
+    /// Doubles: whole ones without a point, and those far from one with an exponent.
+    Double,
+    /// Decimals as integers, if they are whole.
+    Whole,
     /// As Arrow prints them.
     Printed,
 }
@@ -72,6 +76,12 @@ impl TextStep {
             | DataType::Binary
             | DataType::FixedSizeBinary(_)
             | DataType::Dictionary(..) => Spelling::Bytes,
+            DataType::Float16 | DataType::Float32 | DataType::Float64 => Spelling::Double,
+            DataType::Decimal128(..) | DataType::Decimal256(..)
+                if column.target_type == TargetType::Int64 =>
+            {
+                Spelling::Whole
+            }
             DataType::Timestamp(_, zone) => Spelling::Moment { has_zone: zone.is_some() },
             _ => Spelling::Printed,
         };
@@ -180,9 +190,34 @@ impl Spelling {
                 let plain = arrow_array::make_array(plain.map_err(failed)?);
                 printed(&plain, if has_zone { "+00" } else { "" })?
             }
+            Self::Double => {
+                let doubles = cast(array, &DataType::Float64).map_err(failed)?;
+                let doubles = doubles.as_primitive::<Float64Type>();
+                rows().map(|row| row.map(|row| Ok(spelled_double(doubles.value(row))))).collect()
+            }
+            Self::Whole => {
+                let mut texts = printed(array, "")?;
+                for text in texts.iter_mut().flatten().flatten() {
+                    if let Some((whole, fraction)) = text.split_once('.')
+                        && fraction.bytes().all(|digit| digit == b'0')
+                    {
+                        *text = whole.to_owned();
+                    }
+                }
+                texts
+            }
             Self::Bytes | Self::Printed => printed(array, "")?,
         })
     }
+}
+
+/// The shortest text that means a double; with an exponent where its digits are far from the point.
+fn spelled_double(value: f64) -> String {
+    let size = value.abs();
+    if size == 0.0 || !size.is_finite() || (1e-5..1e16).contains(&size) {
+        return value.to_string();
+    }
+    format!("{value:e}")
 }
 
 /// Values as Arrow prints them, each with an ending.
