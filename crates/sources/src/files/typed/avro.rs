@@ -2,19 +2,24 @@
 //!
 //! <https://avro.apache.org/docs/1.12.0/specification/#object-container-files>
 
-use std::io::{Cursor, Read as _};
+use std::io::Cursor;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
-use arrow_avro::reader::{Reader, ReaderBuilder};
+use arrow_avro::compression::CompressionCodec;
+use arrow_avro::reader::{Decoder, DecoderMode, ReaderBuilder};
+use arrow_avro::schema::{
+    AvroSchema, Fingerprint, FingerprintAlgorithm, SCHEMA_METADATA_KEY, SchemaStore,
+};
 use arrow_schema::{ArrowError, SchemaRef};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use sluice_contracts::documents::{ObjectVersion, RowPlace};
 use sluice_contracts::{Error, Result};
 
 use super::batches::ROWS;
+use super::block::{BlockFrame, MARKER, unpacked};
 use crate::files::fetch::{Fetch, FileBytes};
 use crate::files::store::FileStore;
 
@@ -22,20 +27,17 @@ use crate::files::store::FileStore;
 pub(in crate::files) const MAGIC: &[u8] = b"Obj\x01";
 /// Bytes at the beginning of a file in which its header is looked for, one after the other.
 const HEADERS: [u64; 3] = [64 << 10, 1 << 20, 16 << 20];
-/// Bytes of a sync marker.
-const MARKER: usize = 16;
-/// Blocks are decoded together from so many bytes on.
-const TOGETHER: usize = 1 << 20;
-/// A block has no more bytes than memory can be expected to hold.
-const LARGEST: u64 = 1 << 30;
 
 /// The header of a file.
 #[derive(Debug, Clone)]
 pub(super) struct Header {
-    /// Its bytes.
-    bytes: Bytes,
+    /// Where the first block begins.
+    end: u64,
     marker: [u8; MARKER],
     schema: SchemaRef,
+    /// The schema as it stands in the header.
+    written: String,
+    codec: Option<CompressionCodec>,
 }
 
 impl Header {
@@ -48,17 +50,24 @@ impl Header {
             let bytes = file.get(0..end).await?;
             if !bytes.starts_with(MAGIC) {
                 return Err(Error::data(format!("read `{name}`: it is not an Avro file")).hint(
-                    "name its format in `source.format.type`; blocks without a header are not read",
+                    "name its format in `source.format.type`; records without a header are not read",
                 ));
             }
-            let mut cursor = Cursor::new(bytes.clone());
+            let mut cursor = Cursor::new(bytes);
             match ReaderBuilder::new().build(&mut cursor) {
                 Ok(reader) => {
-                    let (marker, schema) = (reader.avro_header().sync(), reader.schema());
+                    let header = reader.avro_header();
+                    let written = header.get(SCHEMA_METADATA_KEY).unwrap_or_default();
+                    let written = String::from_utf8_lossy(written).into_owned();
+                    let (marker, codec) = (header.sync(), header.compression());
+                    let schema = reader.schema();
                     drop(reader);
-                    let end = usize::try_from(cursor.position()).unwrap_or(usize::MAX);
-                    let bytes = bytes.slice(..end.min(bytes.len()));
-                    return Ok(Self { bytes, marker, schema });
+                    let codec = codec.map_err(|source| {
+                        Error::data(format!("read `{name}`: its compression is not known"))
+                            .because(source)
+                            .hint("write it with `deflate`, `snappy`, `zstandard` or `bzip2`")
+                    })?;
+                    return Ok(Self { end: cursor.position(), marker, schema, written, codec });
                 }
                 Err(source) => last = Some(source),
             }
@@ -66,8 +75,8 @@ impl Header {
                 break;
             }
         }
-        let error = Error::data(format!("read the header of `{name}`: it is not one of Avro"))
-            .hint("write the file again, if it is damaged or cut off");
+        let error = Error::data(format!("read the header of `{name}`: it has no schema that can be read"))
+            .hint("write the file again, if it is damaged or cut off; records that contain themselves are not read");
         Err(match last {
             Some(source) => error.because(source),
             None => error,
@@ -81,7 +90,7 @@ impl Header {
 
     /// The byte at which the first block begins.
     pub(super) fn end(&self) -> u64 {
-        self.bytes.len() as u64
+        self.end
     }
 
     /// Where in these bytes a block begins: behind the first marker.
@@ -89,69 +98,46 @@ impl Header {
         memchr::memmem::find(bytes, &self.marker).map(|at| at + MARKER)
     }
 
-    /// The records and bytes of the block at the beginning of some bytes; `None` if they end before it tells.
-    pub(super) fn block_size(bytes: &[u8]) -> Option<(u64, u64)> {
-        let mut rest = bytes;
-        Some((long(&mut rest)?.ok()?, long(&mut rest)?.ok()?))
-    }
-
-    fn decoder(&self, blocks: Bytes, columns: &[usize]) -> Result<BlockReader, ArrowError> {
-        let header = Cursor::new(self.bytes.clone());
+    /// A decoder of single records, which reads these of the columns.
+    fn decoder(&self, columns: &[usize]) -> Result<Decoder, ArrowError> {
+        let of_file = Fingerprint::Id(0);
+        let mut schemas = SchemaStore::new_with_type(FingerprintAlgorithm::Id);
+        schemas.set(of_file, AvroSchema::new(self.written.clone()))?;
         ReaderBuilder::new()
             .with_batch_size(ROWS)
+            .with_writer_schema_store(schemas)
+            .with_active_fingerprint(of_file)
+            .with_decoder_mode(DecoderMode::UnframedDatum)
             .with_projection(columns.to_vec())
-            .build(header.chain(Cursor::new(blocks)))
+            .build_decoder()
     }
-}
-
-type BlockReader = Reader<std::io::Chain<Cursor<Bytes>, Cursor<Bytes>>>;
-
-/// A number of Avro that counts something: 7 bits a byte, the lowest first, and its sign in the last bit. `None` if the
-/// bytes end within it, and an error for what counts nothing.
-fn long(bytes: &mut &[u8]) -> Option<Result<u64, ()>> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let (first, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(first & 0x7f) << shift;
-        if first & 0x80 == 0 {
-            return Some(if value & 1 == 0 { Ok(value >> 1) } else { Err(()) });
-        }
-    }
-    Some(Err(()))
 }
 
 /// The rows of the blocks in a range of a file's bytes, which begins with a block and ends with one.
+#[derive(Debug)]
 pub(super) struct AvroRows {
     name: String,
     header: Header,
-    columns: Vec<usize>,
     fetch: Fetch,
+    /// Bytes of the file that were fetched, and not yet taken.
     buffer: BytesMut,
     /// The place in the file of the first byte of the buffer.
     at: u64,
-    end: u64,
-    is_last: bool,
-    decoder: Option<BlockReader>,
-    /// Records of the blocks that are being decoded.
+    range: Range<u64>,
+    size: u64,
+    decoder: Decoder,
+    /// The records of the block that is decoded.
+    block: Vec<u8>,
+    /// Bytes of them that were decoded, and records that were not.
+    done: usize,
     left: u64,
     /// Records before the next one, from the beginning of the range.
     row: u64,
-    begins: bool,
     waited: Duration,
 }
 
-impl std::fmt::Debug for AvroRows {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AvroRows")
-            .field("name", &self.name)
-            .field("at", &self.at)
-            .finish_non_exhaustive()
-    }
-}
-
 impl AvroRows {
-    /// The rows of a range, with these of the file's columns.
+    /// The rows of a range, with these of the file's columns, of which there has to be one.
     pub(super) fn new(
         store: &Arc<FileStore>,
         file: &ObjectVersion,
@@ -159,20 +145,21 @@ impl AvroRows {
         range: &Range<u64>,
         columns: &[usize],
     ) -> Result<Self> {
-        let at = range.start.max(header.end());
+        let at = range.start.max(header.end);
+        let failed = |source| Error::bug("read the records of an Avro file").because(source);
         Ok(Self {
             name: store.name_of(&file.path),
             fetch: Fetch::new(store, file, Some(at..range.end.max(at)))?,
+            decoder: header.decoder(columns).map_err(failed)?,
             header,
-            columns: columns.to_vec(),
             buffer: BytesMut::new(),
             at,
-            end: range.end,
-            is_last: range.end == file.size,
-            decoder: None,
+            range: range.clone(),
+            size: file.size,
+            block: Vec::new(),
+            done: 0,
             left: 0,
             row: 0,
-            begins: range.start == 0,
             waited: Duration::ZERO,
         })
     }
@@ -180,87 +167,66 @@ impl AvroRows {
     /// The next rows; `None` after the last.
     pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
-            if let Some(decoder) = &mut self.decoder {
-                match decoder.next() {
-                    Some(Ok(batch)) if batch.num_rows() == 0 => continue,
-                    Some(Ok(batch)) => {
-                        let rows = batch.num_rows() as u64;
-                        self.left = self
-                            .left
-                            .checked_sub(rows)
-                            .ok_or_else(|| self.damaged("more records than it says"))?;
-                        self.row += rows;
-                        return Ok(Some(batch));
-                    }
-                    Some(Err(source)) => {
-                        return Err(self
-                            .damaged("values that its schema does not allow")
-                            .because(source));
-                    }
-                    None if self.left > 0 => return Err(self.damaged("fewer records than it says")),
-                    None => self.decoder = None,
-                }
+            while self.left > 0 && !self.decoder.batch_is_full() {
+                let rest = self.block.get(self.done..).unwrap_or_default();
+                let decoded = self.decoder.decode(rest);
+                self.done += decoded.map_err(|source| {
+                    self.damaged("a record that its schema does not allow").because(source)
+                })?;
+                self.left -= 1;
+                self.row += 1;
             }
-            let Some(blocks) = self.blocks().await? else { return Ok(None) };
-            let decoder = self.header.decoder(blocks, &self.columns);
-            let failed = |source| Error::bug("read the blocks of an Avro file").because(source);
-            self.decoder = Some(decoder.map_err(failed)?);
+            if self.left == 0 && self.done != self.block.len() {
+                return Err(self.damaged("more bytes than its records"));
+            }
+            if self.decoder.batch_is_full() || (self.left == 0 && !self.next_block().await?) {
+                let batch = self.decoder.flush();
+                return batch
+                    .map_err(|source| self.damaged("values that do not fit").because(source));
+            }
         }
     }
 
-    /// Whole blocks, whose markers are those of the file; `None` after the last.
-    async fn blocks(&mut self) -> Result<Option<Bytes>> {
-        let mut whole = 0;
-        loop {
-            while whole < TOGETHER
-                && let Some(length) = self.block_at(whole)?
-            {
-                whole += length;
-            }
-            if whole >= TOGETHER {
-                break;
+    /// Makes the next block the one that is decoded. `false` after the last.
+    async fn next_block(&mut self) -> Result<bool> {
+        let (frame, length) = loop {
+            match BlockFrame::read(&self.buffer) {
+                Some(Err(_)) => return Err(self.misplaced()),
+                Some(Ok(frame)) if frame.length() <= self.buffer.len() => {
+                    break (frame, frame.length());
+                }
+                _ => {}
             }
             let begun = Instant::now();
             let more = self.fetch.next().await;
             self.waited += begun.elapsed();
-            let Some(more) = more? else { break };
-            self.buffer.extend_from_slice(&more);
-        }
-        if whole == 0 && self.buffer.is_empty() {
-            return Ok(None);
-        }
-        if whole == 0 {
-            return Err(self.unended());
-        }
-        self.at += whole as u64;
-        Ok(Some(self.buffer.split_to(whole).freeze()))
-    }
-
-    /// The length of the block that begins at a place of the buffer, if the buffer has all of it.
-    fn block_at(&mut self, place: usize) -> Result<Option<usize>> {
-        let bytes = self.buffer.get(place..).unwrap_or_default();
-        let mut rest = bytes;
-        let (count, size) = match (long(&mut rest), long(&mut rest)) {
-            (Some(Ok(count)), Some(Ok(size))) if size <= LARGEST => (count, size),
-            (None, _) | (Some(Ok(_)), None) => return Ok(None),
-            _ => return Err(self.misplaced(place)),
+            match more? {
+                Some(more) => self.buffer.extend_from_slice(&more),
+                None if self.buffer.is_empty() => return Ok(false),
+                None => return Err(self.unended()),
+            }
         };
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let Some((_, behind)) = rest.split_at_checked(size) else { return Ok(None) };
-        let Some(marker) = behind.get(..MARKER) else { return Ok(None) };
-        if marker != self.header.marker {
-            return Err(self.misplaced(place));
+        let block = self.buffer.get(..length).unwrap_or_default();
+        if !block.ends_with(&self.header.marker) {
+            return Err(self.misplaced());
         }
-        let length = bytes.len() - behind.len() + MARKER;
-        self.left += count;
-        Ok(Some(length))
+        let packed = block.get(frame.begins..length - MARKER).unwrap_or_default();
+        let records = unpacked(self.header.codec, packed);
+        self.block = records
+            .map_err(|source| self.damaged("compressed data that is damaged").because(source))?;
+        (self.done, self.left) = (0, frame.records);
+        drop(self.buffer.split_to(length));
+        self.at += length as u64;
+        Ok(true)
     }
 
-    /// The place of the record that is so many before the next one: its number in the file, or the byte of a block
-    /// behind it in a range, because nobody counts the records before that.
+    /// The place of the record that is so many before the next one: its number in the file, or the byte at which the
+    /// block behind it begins in a range, because nobody counts the records before that.
     pub(super) fn place(&self, before: usize) -> RowPlace {
-        let number = self.row - before as u64 + 1;
-        if self.begins { RowPlace::Row(number) } else { RowPlace::Byte(self.at) }
+        if self.range.start > 0 {
+            return RowPlace::Byte(self.at);
+        }
+        RowPlace::Row(self.row - before as u64 + 1)
     }
 
     pub(super) fn received(&self) -> u64 {
@@ -271,26 +237,23 @@ impl AvroRows {
         self.waited
     }
 
-    fn misplaced(&self, place: usize) -> Error {
-        let (name, at) = (&self.name, self.at + place as u64);
-        Error::data(format!(
-            "read `{name}`: no block begins or ends where one should, at byte {at}"
-        ))
-        .hint(
+    fn misplaced(&self) -> Error {
+        let (name, at) = (&self.name, self.at);
+        Error::data(format!("read `{name}`: no whole block begins at byte {at}")).hint(
             "write the file again, if it is damaged; `partitioning.strategy: file` reads it as one",
         )
     }
 
     fn unended(&self) -> Error {
-        let (name, end) = (&self.name, self.end);
-        let what = if self.is_last { "it ends" } else { "a range of it ends" };
+        let (name, end) = (&self.name, self.range.end);
+        let what = if end == self.size { "it ends" } else { "a range of it ends" };
         Error::data(format!("read `{name}`: {what} within a block, at byte {end}"))
             .hint("write the file again: it is damaged or cut off")
     }
 
     fn damaged(&self, what: &str) -> Error {
         let (name, at) = (&self.name, self.at);
-        Error::data(format!("read `{name}`: a block before byte {at} has {what}"))
+        Error::data(format!("read `{name}`: the block before byte {at} has {what}"))
             .hint("write the file again: it is damaged")
     }
 }

@@ -89,6 +89,10 @@ impl What {
             .map_err(|error| error.during(format!("read `{name}`")))?;
         let mut places: Vec<usize> = steps.iter().filter_map(|(place, _)| *place).collect();
         places.sort_unstable();
+        // Rows are counted by the arrays of a column.
+        if places.is_empty() && !fields.is_empty() {
+            places.push(0);
+        }
         // Batches have the columns that are read, in the order of the file.
         let steps = steps.into_iter().map(|(place, step)| {
             let place = place.and_then(|place| places.binary_search(&place).ok());

@@ -9,6 +9,7 @@ use sluice_contracts::job::{ColumnFile, FormatName, TableJob};
 use sluice_contracts::{Error, Result};
 
 use super::avro::Header;
+use super::block::BlockFrame;
 use super::field::{ASKED, UUID, asked_misfits, asked_types, column_of};
 use super::merge::widen;
 use super::parquet::{Footer, footer_of};
@@ -79,7 +80,9 @@ async fn look(store: &Arc<FileStore>, format: &Format, file: ObjectVersion) -> R
         let header = Header::read(&bytes).await?;
         let first = header.end().min(size)..(header.end() + 20).min(size);
         let first = bytes.get(first).await?;
-        let (records, length) = Header::block_size(&first).unwrap_or((1, size));
+        let block = BlockFrame::read(&first).and_then(Result::ok);
+        let (records, length) =
+            block.map_or((1, size), |block| (block.records, block.length() as u64));
         let rows = u128::from(records) * u128::from(size) / u128::from(length.max(1));
         return Ok(FileLook {
             name,

@@ -6,6 +6,7 @@
 
 mod avro;
 mod batches;
+mod block;
 mod field;
 mod interval;
 mod look;
