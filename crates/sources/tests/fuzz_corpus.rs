@@ -6,10 +6,14 @@
 mod check;
 #[path = "../../../fuzz/fuzz_targets/plain.rs"]
 mod plain;
+#[path = "../../../fuzz/fuzz_targets/ranges.rs"]
+mod ranges;
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+
+use proptest::strategy::Strategy;
 
 /// Decodes each file of a folder; how many there are.
 fn decode_all(folder: &Path) -> usize {
@@ -37,4 +41,26 @@ fn what_fuzzing_has_found_is_decoded() {
         Command::new("tar").arg("xzf").arg(archive).arg("-C").arg(folder.path()).status();
     assert!(unpacked.expect("tar starts").success());
     assert!(decode_all(folder.path()) > 1000);
+}
+
+/// Texts of the characters that CSV and JSON give a meaning, and tables with new lines in quotes.
+fn texts() -> impl Strategy<Value = String> {
+    let any = "([a1\",;\\t\r\n|{}: ]|\"\"|\n\"|\",|\\{\"a\": 1\\}\n|1,2\n){0,400}";
+    let field = "([a1]{0,3}|\"([a\n,]|\"\"){0,6}\")";
+    let table = proptest::collection::vec((field, field, field), 0..60);
+    let table = table
+        .prop_map(|rows| rows.iter().map(|(a, b, c)| format!("{a},{b},{c}\n")).collect::<String>());
+    proptest::prop_oneof![any, table]
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn any_text_in_ranges_is_the_text_or_refused(count: u8, style: u8, text in texts()) {
+        let input = [&[count, style], text.as_bytes()].concat();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        runtime.expect("a runtime").block_on(ranges::check(&input, folder.path()));
+    }
 }
