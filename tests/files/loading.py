@@ -52,6 +52,10 @@ def text_of(value):
             return value.isoformat(" ")
         case datetime.date() | datetime.time():
             return value.isoformat()
+        case list():
+            return repr([text_of(one) for one in value])
+        case dict():
+            return repr({name: text_of(one) for name, one in value.items()})
         case _:
             return repr(value)
 

@@ -69,11 +69,12 @@ pub(in crate::files) fn explain(address: &Address, what: String, source: StoreEr
 #[error("no credentials were found: {0}")]
 pub(super) struct NoCredentials(pub(super) StoreError);
 
-/// What a service says in its answer. The client's message has the whole document in it.
+/// What a service says in its answer. The client's message has the whole document or page in it.
 #[derive(Debug, thiserror::Error)]
-#[error("the service answers `{code}`: {message}")]
+#[error("the service answers `{code}`{message}")]
 struct Said {
     code: String,
+    /// Behind a colon, if there is one.
     message: String,
 }
 
@@ -86,7 +87,12 @@ impl Said {
             // Azure adds lines with the request's number and time.
             content.lines().next().map(str::to_owned)
         };
-        Some(Self { code: element("Code")?, message: element("Message")? })
+        if let Some((code, message)) = element("Code").zip(element("Message")) {
+            return Some(Self { code, message: format!(": {message}") });
+        }
+        let (_, status) = text.split_once("status code: ")?;
+        let (code, _) = status.split_once(':')?;
+        Some(Self { code: code.to_owned(), message: String::new() })
     }
 }
 
@@ -258,6 +264,13 @@ mod tests {
             let error = explained("s3://drop/a", source);
             let said = "read `a`: the service answers `AccessDenied`: Access Denied";
             assert_eq!((error.kind(), error.chain().as_str()), (Kind::Denied, said));
+        }
+        let page = "non-2xx status code: 404 Not Found: <html>\nno such <b>page</b>\n</html>";
+        for source in
+            [generic(page), StoreError::NotFound { path: "a".into(), source: page.into() }]
+        {
+            let error = explained("https://host/a", source);
+            assert!(error.chain().ends_with("answers `404 Not Found`"), "{}", error.chain());
         }
     }
 }
