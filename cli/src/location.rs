@@ -30,6 +30,12 @@ pub(crate) fn source_url(typed: &str) -> Result<String> {
     if typed.contains('*') && !path.exists() {
         return file_url(&path);
     }
+    if path.is_dir() {
+        // With a slash at its end, all files below it.
+        return Url::from_directory_path(&path)
+            .map(String::from)
+            .map_err(|()| Error::invalid(format!("write `{}` as a URL", path.display())));
+    }
     if !path.is_file() {
         // Text that was meant to be a URL may hold a password.
         let shown = if typed.contains(['=', '@']) { "SOURCE" } else { typed };

@@ -42,12 +42,12 @@ pub(crate) async fn check(input: &[u8], folder: &Path) {
     let table = planned(&job, &described);
     let mut reader =
         source.reader("fuzz", Join::Independent).await.expect("a reader").expect("one");
-    let whole = rows(reader.as_mut(), &table, &piece.leaf, Cut::Full).await;
+    let whole = rows(reader.as_mut(), &table, piece.leaf.as_ref(), Cut::Full).await;
     let lows = std::iter::once(0).chain(starts.iter().copied());
     let highs = starts.iter().copied().map(Some).chain([None]);
     let mut read = Vec::new();
     for (lo, hi) in lows.zip(highs) {
-        match rows(reader.as_mut(), &table, &piece.leaf, Cut::Bytes { lo, hi }).await {
+        match rows(reader.as_mut(), &table, piece.leaf.as_ref(), Cut::Bytes { lo, hi }).await {
             Ok(more) => read.extend(more),
             // The file itself is wrong, or a cut is, and that was found.
             Err(error) => {
@@ -70,13 +70,13 @@ pub(crate) async fn check(input: &[u8], folder: &Path) {
 async fn rows(
     reader: &mut dyn Reader,
     table: &Table,
-    leaf: &Option<Leaf>,
+    leaf: Option<&Leaf>,
     cut: Cut,
 ) -> Result<Vec<String>> {
     let unit = Unit {
         table: 0,
         index: 0,
-        leaf: leaf.clone(),
+        leaf: leaf.cloned(),
         cut,
         predicate: String::new(),
         rows: 0,
@@ -92,7 +92,8 @@ async fn rows(
 }
 
 fn texts(batch: &RecordBatch, row: usize) -> String {
-    batch.columns().iter().map(|column| format!("{:?}", column.slice(row, 1))).collect()
+    let texts = batch.columns().iter().map(|column| format!("{:?}", column.slice(row, 1)));
+    texts.collect::<Vec<_>>().join("|")
 }
 
 fn job(relation: Relation) -> TableJob {

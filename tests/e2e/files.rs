@@ -21,6 +21,15 @@ async fn json_lines_of_other_writers_are_exact() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn parquet_and_avro_of_other_writers_are_exact() {
+    let Some(answer) = judge_files("typed", &[]).await else { return };
+    assert!(answer["equal"].as_u64() > Some(150), "{answer:#}");
+    assert!(answer["values"].as_u64() > Some(200_000), "{answer:#}");
+    assert!(answer["refused"].as_u64() > Some(250), "{answer:#}");
+    assert!(answer["ranges"].as_u64() > Some(20), "{answer:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn compressed_files_are_whole_or_refused() {
     let Some(answer) = judge_files("packed", &[]).await else { return };
     assert!(answer["whole"].as_u64() > Some(50), "{answer:#}");
@@ -107,6 +116,11 @@ async fn files_are_copied_by_one_command() {
     let table = format!("'{}/shop/orders/*.parquet'", site.path().display());
     let Some(rows) = duckdb(&format!("SELECT name FROM {table} ORDER BY id")).await else { return };
     assert_eq!(json!(rows), json!([{"name": "Ann"}, {"name": "Bob"}]));
+    std::fs::create_dir(site.path().join("days")).unwrap();
+    site.file("days/1.csv", "id,name\n3,Eve\n");
+    let answer = site.sluice(["copy", "--json", "days", "shop"]).await.answer();
+    assert_eq!(answer["rows"], 1, "{answer:#}");
+    assert!(site.path().join("shop/days").is_dir(), "the table has the name of the folder");
     let named = ["copy", "orders-1.csv", "orders-2.csv", "shop"];
     site.sluice(named).await.refused(64, &["files are one table", "in quotes"]);
 }

@@ -48,8 +48,9 @@ fn texts() -> impl Strategy<Value = String> {
     let any = "([a1\",;\\t\r\n|{}: ]|\"\"|\n\"|\",|\\{\"a\": 1\\}\n|1,2\n){0,400}";
     let field = "([a1]{0,3}|\"([a\n,]|\"\"){0,6}\")";
     let table = proptest::collection::vec((field, field, field), 0..60);
-    let table = table
-        .prop_map(|rows| rows.iter().map(|(a, b, c)| format!("{a},{b},{c}\n")).collect::<String>());
+    let table = table.prop_map(|rows| {
+        rows.iter().map(|(a, b, c)| format!("{a},{b},{c}\n")).collect::<Vec<_>>().concat()
+    });
     proptest::prop_oneof![any, table]
 }
 

@@ -2,7 +2,6 @@
 //!
 //! <https://avro.apache.org/docs/1.12.0/specification/#object-container-files>
 
-use std::io::Cursor;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,16 +9,15 @@ use std::time::{Duration, Instant};
 use arrow_array::RecordBatch;
 use arrow_avro::compression::CompressionCodec;
 use arrow_avro::reader::{Decoder, DecoderMode, ReaderBuilder};
-use arrow_avro::schema::{
-    AvroSchema, Fingerprint, FingerprintAlgorithm, SCHEMA_METADATA_KEY, SchemaStore,
-};
-use arrow_schema::{ArrowError, SchemaRef};
+use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm, SchemaStore};
+use arrow_schema::{ArrowError, Schema, SchemaRef};
 use bytes::BytesMut;
 use sluice_contracts::documents::{ObjectVersion, RowPlace};
 use sluice_contracts::{Error, Result};
 
 use super::batches::ROWS;
-use super::block::{BlockFrame, MARKER, unpacked};
+use super::block::{BlockFrame, MARKER, NoBlock, number, unpacked};
+use super::schema_names::with_plain_names;
 use crate::files::fetch::{Fetch, FileBytes};
 use crate::files::store::FileStore;
 
@@ -35,7 +33,7 @@ pub(super) struct Header {
     end: u64,
     marker: [u8; MARKER],
     schema: SchemaRef,
-    /// The schema as it stands in the header.
+    /// The schema as it is read: its types have names without namespaces.
     written: String,
     codec: Option<CompressionCodec>,
 }
@@ -44,7 +42,6 @@ impl Header {
     /// Reads the header of a file.
     pub(super) async fn read(file: &FileBytes) -> Result<Self> {
         let name = file.name();
-        let mut last = None;
         for length in HEADERS {
             let end = length.min(file.size());
             let bytes = file.get(0..end).await?;
@@ -53,34 +50,49 @@ impl Header {
                     "name its format in `source.format.type`; records without a header are not read",
                 ));
             }
-            let mut cursor = Cursor::new(bytes);
-            match ReaderBuilder::new().build(&mut cursor) {
-                Ok(reader) => {
-                    let header = reader.avro_header();
-                    let written = header.get(SCHEMA_METADATA_KEY).unwrap_or_default();
-                    let written = String::from_utf8_lossy(written).into_owned();
-                    let (marker, codec) = (header.sync(), header.compression());
-                    let schema = reader.schema();
-                    drop(reader);
-                    let codec = codec.map_err(|source| {
-                        Error::data(format!("read `{name}`: its compression is not known"))
-                            .because(source)
-                            .hint("write it with `deflate`, `snappy`, `zstandard` or `bzip2`")
-                    })?;
-                    return Ok(Self { end: cursor.position(), marker, schema, written, codec });
-                }
-                Err(source) => last = Some(source),
-            }
-            if end == file.size() {
-                break;
+            match RawHeader::read(&bytes) {
+                Some(Ok(raw)) => return Self::of(name, &raw),
+                Some(Err(NoBlock)) => break,
+                None if end == file.size() => break,
+                None => {}
             }
         }
-        let error = Error::data(format!("read the header of `{name}`: it has no schema that can be read"))
-            .hint("write the file again, if it is damaged or cut off; records that contain themselves are not read");
-        Err(match last {
-            Some(source) => error.because(source),
-            None => error,
-        })
+        Err(Error::data(format!("read the header of `{name}`: it does not end"))
+            .hint("write the file again: it is damaged or cut off"))
+    }
+
+    fn of(name: &str, raw: &RawHeader<'_>) -> Result<Self> {
+        let codec = match raw.codec {
+            None | Some(b"null") => None,
+            Some(b"deflate") => Some(CompressionCodec::Deflate),
+            Some(b"snappy") => Some(CompressionCodec::Snappy),
+            Some(b"zstandard") => Some(CompressionCodec::ZStandard),
+            Some(b"bzip2") => Some(CompressionCodec::Bzip2),
+            Some(codec) => {
+                let codec = String::from_utf8_lossy(codec).replace('`', "'");
+                return Err(Error::data(format!(
+                    "read the header of `{name}`: its codec `{codec}` is not known"
+                ))
+                .hint("write it with `deflate`, `snappy`, `zstandard` or `bzip2`"));
+            }
+        };
+        let written = with_plain_names(raw.schema).map_err(|what| {
+            Error::data(format!("read the header of `{name}`: {what}"))
+                .hint("write the files with another schema")
+        })?;
+        let this = Self {
+            end: raw.end as u64,
+            marker: raw.marker,
+            schema: Arc::new(Schema::empty()),
+            written,
+            codec,
+        };
+        let decoder = this.decoder(None).map_err(|source| {
+            Error::data(format!("read the header of `{name}`: its schema cannot be read"))
+                .because(source)
+                .hint("write the files with another schema")
+        })?;
+        Ok(Self { schema: decoder.schema(), ..this })
     }
 
     /// The columns of the file.
@@ -98,19 +110,77 @@ impl Header {
         memchr::memmem::find(bytes, &self.marker).map(|at| at + MARKER)
     }
 
-    /// A decoder of single records, which reads these of the columns.
-    fn decoder(&self, columns: &[usize]) -> Result<Decoder, ArrowError> {
+    /// A decoder of single records, which reads these of the columns, or all.
+    fn decoder(&self, columns: Option<&[usize]>) -> Result<Decoder, ArrowError> {
         let of_file = Fingerprint::Id(0);
         let mut schemas = SchemaStore::new_with_type(FingerprintAlgorithm::Id);
         schemas.set(of_file, AvroSchema::new(self.written.clone()))?;
-        ReaderBuilder::new()
+        let mut builder = ReaderBuilder::new()
             .with_batch_size(ROWS)
             .with_writer_schema_store(schemas)
             .with_active_fingerprint(of_file)
-            .with_decoder_mode(DecoderMode::UnframedDatum)
-            .with_projection(columns.to_vec())
-            .build_decoder()
+            .with_decoder_mode(DecoderMode::UnframedDatum);
+        if let Some(columns) = columns {
+            builder = builder.with_projection(columns.to_vec());
+        }
+        builder.build_decoder()
     }
+}
+
+/// What stands in a header.
+#[derive(Debug, Default)]
+struct RawHeader<'b> {
+    schema: &'b [u8],
+    codec: Option<&'b [u8]>,
+    marker: [u8; MARKER],
+    /// Its bytes in all.
+    end: usize,
+}
+
+impl<'b> RawHeader<'b> {
+    /// Reads the header at the beginning of a file; `None` if the bytes end within it.
+    fn read(bytes: &'b [u8]) -> Option<Result<Self, NoBlock>> {
+        let mut header = Self::default();
+        let mut rest = bytes.get(MAGIC.len()..)?;
+        loop {
+            let count = match number(&mut rest)? {
+                Ok(0) => break,
+                // The bytes of so many entries follow.
+                Ok(count) if count < 0 => {
+                    if number(&mut rest)?.is_err() {
+                        return Some(Err(NoBlock));
+                    }
+                    count.unsigned_abs()
+                }
+                Ok(count) => count.unsigned_abs(),
+                Err(NoBlock) => return Some(Err(NoBlock)),
+            };
+            for _ in 0..count {
+                let (Ok(key), Ok(value)) = (text(&mut rest)?, text(&mut rest)?) else {
+                    return Some(Err(NoBlock));
+                };
+                match key {
+                    b"avro.schema" => header.schema = value,
+                    b"avro.codec" => header.codec = Some(value),
+                    _ => {}
+                }
+            }
+        }
+        header.marker = *rest.first_chunk()?;
+        header.end = bytes.len() - rest.len() + MARKER;
+        Some(Ok(header))
+    }
+}
+
+/// A text, or bytes, behind their length.
+fn text<'b>(bytes: &mut &'b [u8]) -> Option<Result<&'b [u8], NoBlock>> {
+    let Ok(length) = number(bytes)?.and_then(|length| usize::try_from(length).map_err(|_| NoBlock))
+    else {
+        return Some(Err(NoBlock));
+    };
+    let (text, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(Ok(text))
 }
 
 /// The rows of the blocks in a range of a file's bytes, which begins with a block and ends with one.
@@ -150,7 +220,7 @@ impl AvroRows {
         Ok(Self {
             name: store.name_of(&file.path),
             fetch: Fetch::new(store, file, Some(at..range.end.max(at)))?,
-            decoder: header.decoder(columns).map_err(failed)?,
+            decoder: header.decoder(Some(columns)).map_err(failed)?,
             header,
             buffer: BytesMut::new(),
             at,

@@ -46,16 +46,20 @@ impl BlockFrame {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NoBlock;
 
-/// A number of Avro that counts something: 7 bits a byte, the lowest first, and its sign in the last bit. `None` if the
-/// bytes end within it.
+/// A number of Avro that counts something. `None` if the bytes end within it.
 fn long(bytes: &mut &[u8]) -> Option<Result<u64, NoBlock>> {
+    Some(number(bytes)?.and_then(|number| u64::try_from(number).map_err(|_| NoBlock)))
+}
+
+/// A number of Avro: 7 bits a byte, the lowest first, and its sign in the last bit. `None` if the bytes end within it.
+pub(super) fn number(bytes: &mut &[u8]) -> Option<Result<i64, NoBlock>> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {
         let (first, rest) = bytes.split_first()?;
         *bytes = rest;
         value |= u64::from(first & 0x7f) << shift;
         if first & 0x80 == 0 {
-            return Some(if value & 1 == 0 { Ok(value >> 1) } else { Err(NoBlock) });
+            return Some(Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed()));
         }
     }
     Some(Err(NoBlock))

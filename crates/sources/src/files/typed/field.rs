@@ -4,7 +4,7 @@ use arrow_schema::{DataType, Field, Fields, IntervalUnit, TimeUnit};
 use sluice_contracts::documents::{Column, Decimal, TargetType};
 use sluice_contracts::{Error, Result};
 
-use super::interval::is_interval;
+use super::marks::{is_interval, is_text};
 use crate::documentation::{Becomes, Example, TypeRow};
 use crate::files::kind::Kind;
 use crate::naming::{refuse_collisions, target_name};
@@ -32,7 +32,9 @@ pub(super) fn column_of(field: &Field) -> Result<Column> {
         }
         DataType::Struct(fields) => return struct_of(field, "struct", fields),
         DataType::Union(members, _) => {
-            let members: Fields = members.iter().map(|(_, member)| member_field(member)).collect();
+            let members = members.iter().map(|(_, member)| member);
+            let members = members.filter(|member| *member.data_type() != DataType::Null);
+            let members: Fields = members.map(|member| member_field(member)).collect();
             return struct_of(field, "union", &members);
         }
         DataType::Dictionary(_, values) => {
@@ -92,6 +94,7 @@ fn scalar_of(field: &Field, kind: &DataType) -> Option<(&'static str, TargetType
         DataType::FixedSizeBinary(16) if extension == Some("arrow.uuid") => (UUID, T::String),
         DataType::FixedSizeBinary(_) if is_interval(field) => ("interval", T::Interval),
         DataType::FixedSizeBinary(_) => ("fixed", T::Bytes),
+        DataType::Binary if is_text(field) => ("string", T::String),
         DataType::Binary => ("binary", T::Bytes),
         DataType::Date32 => ("date", T::Date),
         DataType::Time32(TimeUnit::Millisecond) => ("time_millis", T::Time),
@@ -112,6 +115,7 @@ fn scalar_of(field: &Field, kind: &DataType) -> Option<(&'static str, TargetType
 fn misfits(encoding: &str, target: TargetType) -> Option<&'static str> {
     Some(match encoding {
         "decimal" if target != TargetType::String => "values of more digits than the type declares",
+        "string" => "text that is not UTF-8",
         "json" => "text that is not JSON",
         "date" => "days outside of the years 1 to 9999",
         "time_millis" | "time_micros" => "24:00 and later",

@@ -13,7 +13,7 @@ use super::block::BlockFrame;
 use super::field::{ASKED, UUID, asked_misfits, asked_types, column_of};
 use super::merge::widen;
 use super::parquet::{Footer, footer_of};
-use super::step::steps_of;
+use super::step::{steps_of, way_out};
 use crate::description::Piece;
 use crate::files::fetch::FileBytes;
 use crate::files::format::Format;
@@ -52,8 +52,6 @@ struct FileLook {
     rows: u64,
     /// Bytes of its values.
     bytes: u64,
-    /// Parts that can be read by themselves, if their number is known.
-    parts: Option<usize>,
     /// Bytes of its largest part that is held in memory as a whole.
     largest: u64,
 }
@@ -65,6 +63,11 @@ pub(in crate::files) async fn look_at(
     files: &[FoundFile],
     job: &TableJob,
 ) -> Result<Look> {
+    if let Some(empty) = files.iter().find(|file| file.size == 0) {
+        let name = store.name_of(&empty.path);
+        return Err(Error::data(format!("describe `{name}`: it has no bytes"))
+            .hint("delete the file, or write it again: also a table without rows has a schema"));
+    }
     let looks: Vec<_> =
         chosen(files, FILES).into_iter().map(|file| look(store, format, object(file))).collect();
     let files: Vec<FileLook> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
@@ -91,7 +94,6 @@ async fn look(store: &Arc<FileStore>, format: &Format, file: ObjectVersion) -> R
             schema: Arc::clone(header.schema()),
             rows: u64::try_from(rows).unwrap_or(u64::MAX),
             bytes: size,
-            parts: None,
             largest: length.min(size),
         });
     }
@@ -104,7 +106,6 @@ async fn look(store: &Arc<FileStore>, format: &Format, file: ObjectVersion) -> R
         schema: Arc::clone(footer.schema()),
         rows: groups.iter().map(|group| group.rows).sum(),
         bytes: groups.iter().map(|group| group.bytes).sum(),
-        parts: Some(groups.len()),
         largest: groups.iter().map(|group| group.stored).max().unwrap_or_default(),
     })
 }
@@ -115,25 +116,22 @@ fn merged(files: &[FileLook], format: &Format, job: &TableJob) -> Result<Vec<Col
     let mut columns: Vec<(Column, &str)> = Vec::new();
     for (number, file) in files.iter().enumerate() {
         for field in file.schema.fields() {
-            let is_asked =
-                job.columns.get(field.name()).is_some_and(|asked| asked.target_type.is_some());
-            let is_chosen = job.select.as_ref().is_none_or(|names| names.contains(field.name()));
-            if !is_chosen {
+            let name = field.name();
+            let place = columns.iter().position(|(column, _)| column.source_name == *name);
+            let is_new = place.is_none() && (number == 0 || format.takes_missing());
+            let is_chosen = job.select.as_ref().is_none_or(|names| names.contains(name));
+            if !is_chosen || (place.is_none() && !is_new) {
                 continue;
             }
-            let told = column_of(field)?;
-            match columns.iter_mut().find(|(column, _)| column.source_name == told.source_name) {
-                Some(_) if is_asked => {}
-                Some((column, first)) => {
-                    let is_wide = widen(column, &told);
-                    if !is_wide {
-                        return Err(mixed(column, first, &told, &file.name));
-                    }
-                }
-                None if number == 0 || format.takes_missing() => {
-                    columns.push((told, file.name.as_str()));
-                }
-                None => {}
+            let told = column_of(field)
+                .map_err(|error| error.during(format!("describe `{}`", file.name)))?;
+            let Some((column, first)) = place.and_then(|place| columns.get_mut(place)) else {
+                columns.push((told, file.name.as_str()));
+                continue;
+            };
+            let is_asked = job.columns.get(name).is_some_and(|asked| asked.target_type.is_some());
+            if !is_asked && !widen(column, &told, format.takes_missing()) {
+                return Err(mixed(column, first, &told, &file.name));
             }
         }
     }
@@ -146,9 +144,7 @@ fn mixed(column: &Column, first: &str, other: &Column, file: &str) -> Error {
         "describe the files: column `{name}` is {} in `{first}`, and {} in `{file}`",
         column.source_type, other.source_type
     ))
-    .hint(format!(
-        "name its type in `columns.{name}.type`, such as `STRING`, or write a job for the files of each kind"
-    ))
+    .hint(way_out(&[column, other]))
 }
 
 impl Look {
@@ -161,9 +157,11 @@ impl Look {
     ) -> Result<Vec<Column>> {
         let mut names: Vec<String> = Vec::new();
         for file in &self.files {
-            let more = file.schema.fields().iter().map(|field| field.name());
-            let more: Vec<String> = more.filter(|name| !names.contains(name)).cloned().collect();
-            names.extend(more);
+            for field in file.schema.fields() {
+                if !names.contains(field.name()) {
+                    names.push(field.name().clone());
+                }
+            }
             if !format.takes_missing() {
                 break;
             }
@@ -195,12 +193,11 @@ impl Look {
     pub(in crate::files) fn piece(&self, file: &FoundFile) -> Piece {
         let leaf = Some(Leaf::Object(object(file)));
         if let Some(look) = self.files.iter().find(|look| look.path == file.path) {
-            let has_ranges = look.parts.is_none_or(|parts| parts > 1);
             return Piece {
                 leaf,
                 rows: look.rows,
                 bytes: look.bytes,
-                has_ranges,
+                has_ranges: true,
                 ..Piece::default()
             };
         }

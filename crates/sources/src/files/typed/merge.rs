@@ -2,21 +2,31 @@
 
 use sluice_contracts::documents::{Column, Decimal, TargetType, digits};
 
+/// Lists that are empty in the whole file.
+const NULLS: &str = "list of null";
+
 /// Widens a column so that it holds the values of the same column of another file, too. Says whether a type
-/// does.
-pub(super) fn widen(column: &mut Column, other: &Column) -> bool {
-    if other.encoding == "null" && !column.repeated {
+/// does. `adds` says whether a STRUCT takes fields that only the other one has.
+pub(super) fn widen(column: &mut Column, other: &Column, adds: bool) -> bool {
+    if other.encoding == "null" {
         return true;
     }
-    if column.encoding == "null" && !other.repeated {
+    if column.encoding == "null" {
         *column = other.clone();
         return true;
     }
     if column.repeated != other.repeated {
         return false;
     }
+    if other.source_type == NULLS {
+        return true;
+    }
+    if column.source_type == NULLS {
+        *column = other.clone();
+        return true;
+    }
     if column.target_type == TargetType::Struct && other.target_type == TargetType::Struct {
-        return widen_fields(&mut column.fields, &other.fields);
+        return widen_fields(&mut column.fields, &other.fields, adds);
     }
     let Some((target, decimal)) = common_type(column, other) else { return false };
     if column.source_type != other.source_type {
@@ -33,12 +43,12 @@ pub(super) fn widen(column: &mut Column, other: &Column) -> bool {
     true
 }
 
-fn widen_fields(fields: &mut Vec<Column>, others: &[Column]) -> bool {
+fn widen_fields(fields: &mut Vec<Column>, others: &[Column], adds: bool) -> bool {
     others.iter().all(|other| {
         match fields.iter_mut().find(|field| field.source_name == other.source_name) {
-            Some(field) => widen(field, other),
+            Some(field) => widen(field, other, adds),
             None => {
-                fields.push(other.clone());
+                fields.extend(adds.then(|| other.clone()));
                 true
             }
         }
@@ -89,7 +99,7 @@ mod tests {
         let text = column("string", T::String, None);
         let widened = |one: &Column, other: &Column| {
             let mut one = one.clone();
-            widen(&mut one, other)
+            widen(&mut one, other, true)
                 .then(|| (one.target_type, one.decimal.map(|it| (it.precision, it.scale))))
         };
         assert_eq!(widened(&int, &int), Some((T::Int64, None)));
@@ -103,5 +113,6 @@ mod tests {
         assert_eq!(widened(&text, &money), None);
         let list = Column { repeated: true, ..int.clone() };
         assert_eq!(widened(&int, &list), None);
+        assert_eq!(widened(&column("null", T::String, None), &list), Some((T::Int64, None)));
     }
 }

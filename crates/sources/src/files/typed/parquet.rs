@@ -1,11 +1,12 @@
 //! Parquet: the row groups of a file, each of which is read once.
 
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
-use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use parquet::DecodeResult;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
@@ -13,13 +14,15 @@ use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema};
 use parquet::basic::{ConvertedType, LogicalType, Type as Physical};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataPushDecoder, RowGroupMetaData};
-use parquet::schema::types::{Type, TypePtr};
+use parquet::file::metadata::{
+    ColumnChunkMetaData, PageIndexPolicy, ParquetMetaDataPushDecoder, RowGroupMetaData,
+};
+use parquet::schema::types::ColumnDescPtr;
 use sluice_contracts::documents::ObjectVersion;
 use sluice_contracts::{Error, Result};
 
 use super::batches::ROWS;
-use super::interval;
+use super::marks;
 use crate::files::fetch::FileBytes;
 use crate::files::store::FileStore;
 
@@ -27,6 +30,9 @@ use crate::files::store::FileStore;
 pub(in crate::files) const MAGIC: &[u8] = b"PAR1";
 /// Bytes at the end of a file that are fetched at once: most footers are shorter.
 const FOOTER: u64 = 256 << 10;
+
+/// Bytes of values that are decoded at once, at about most.
+const BATCH: u64 = 64 << 20;
 
 /// A file's footer.
 #[derive(Debug, Clone)]
@@ -69,10 +75,16 @@ impl Footer {
                 }
             }
         };
-        let metadata = Arc::new(interval::with_marks(metadata).map_err(malformed)?);
+        if metadata.row_groups().iter().any(has_negative_place) {
+            let what = "a column begins before the file does".to_owned();
+            return Err(malformed(ParquetError::General(what)));
+        }
+        let metadata = Arc::new(marks::with_marks(&metadata).map_err(malformed)?);
         let descr = metadata.file_metadata().schema_descr();
         let schema = parquet_to_arrow_schema(descr, None).map_err(malformed)?;
-        let hinted = Schema::new(hinted_fields(schema.fields(), descr.root_schema().get_fields()));
+        let mut leaves = descr.columns().iter();
+        let fields = schema.fields().iter().map(|field| hinted(field, &mut leaves));
+        let hinted = Schema::new(fields.collect::<Vec<_>>());
         let options = ArrowReaderOptions::new()
             .with_skip_arrow_metadata(true)
             .with_schema(Arc::new(hinted))
@@ -106,35 +118,44 @@ impl Footer {
     }
 }
 
+/// Whether a footer names a place or a size that no file has.
+fn has_negative_place(group: &RowGroupMetaData) -> bool {
+    let is_negative = |column: &ColumnChunkMetaData| {
+        column.data_page_offset() < 0
+            || column.dictionary_page_offset().is_some_and(|place| place < 0)
+            || column.compressed_size() < 0
+    };
+    group.num_rows() < 0 || group.columns().iter().any(is_negative)
+}
+
 /// The first byte of a row group.
 fn start_of(group: &RowGroupMetaData) -> u64 {
     group.columns().iter().map(|column| column.byte_range().0).min().unwrap_or_default()
 }
 
-/// The types in which values are asked for: text of enumerations as text, and the moments of 96 bits in microseconds,
-/// because their nanoseconds end in the year 2262.
-fn hinted_fields(fields: &Fields, types: &[TypePtr]) -> Fields {
-    let hinted = fields.iter().zip(types).map(|(field, kind)| {
-        let hinted = match (field.data_type(), kind.as_ref()) {
-            (DataType::Struct(inner), Type::GroupType { fields, .. }) => {
-                DataType::Struct(hinted_fields(inner, fields))
+/// The type in which the values of a field are asked for: text of enumerations as text, and the moments of 96 bits in
+/// microseconds, because their nanoseconds end in the year 2262. Fields and the columns that they are stored in have one
+/// order.
+fn hinted<'c>(field: &Field, leaves: &mut impl Iterator<Item = &'c ColumnDescPtr>) -> Field {
+    let mut inner = |field: &FieldRef| Arc::new(hinted(field, leaves));
+    let kind = match field.data_type() {
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(inner).collect()),
+        DataType::List(element) => DataType::List(inner(element)),
+        DataType::Map(entries, is_sorted) => DataType::Map(inner(entries), *is_sorted),
+        kind => match (kind, leaves.next()) {
+            (DataType::Binary, Some(leaf)) if is_enum(leaf) => DataType::Utf8,
+            (_, Some(leaf)) if leaf.physical_type() == Physical::INT96 => {
+                DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
             }
-            (DataType::Binary, kind) if is_enum(kind) => DataType::Utf8,
-            (
-                DataType::Timestamp(..),
-                Type::PrimitiveType { physical_type: Physical::INT96, .. },
-            ) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            (kind, _) => kind.clone(),
-        };
-        Field::clone(field).with_data_type(hinted)
-    });
-    hinted.collect()
+            _ => kind.clone(),
+        },
+    };
+    field.clone().with_data_type(kind)
 }
 
-fn is_enum(kind: &Type) -> bool {
-    let info = kind.get_basic_info();
-    info.logical_type_ref() == Some(&LogicalType::Enum)
-        || info.converted_type() == ConvertedType::ENUM
+fn is_enum(leaf: &ColumnDescPtr) -> bool {
+    leaf.logical_type_ref() == Some(&LogicalType::Enum)
+        || leaf.converted_type() == ConvertedType::ENUM
 }
 
 /// The rows of the row groups that begin in a range of a file's bytes.
@@ -161,7 +182,7 @@ impl ParquetRows {
     ) -> Result<Self> {
         let mut row = 0;
         let mut before = 0;
-        let (mut chosen, mut left) = (Vec::new(), 0);
+        let (mut chosen, mut left, mut batch) = (Vec::new(), 0, ROWS);
         for (number, group) in footer.numbered() {
             if range.contains(&group.start) {
                 if chosen.is_empty() {
@@ -169,6 +190,9 @@ impl ParquetRows {
                 }
                 chosen.push(number);
                 left += group.rows;
+                let rows =
+                    u128::from(BATCH) * u128::from(group.rows) / u128::from(group.bytes.max(1));
+                batch = batch.min(usize::try_from(rows).unwrap_or(ROWS).max(1));
             }
             before += group.rows;
         }
@@ -177,7 +201,7 @@ impl ParquetRows {
         let decoder = builder
             .with_row_groups(chosen)
             .with_projection(projection)
-            .with_batch_size(ROWS)
+            .with_batch_size(batch)
             .build()
             .map_err(|source| malformed(bytes.name(), source))?;
         Ok(Self { bytes, decoder, left, row, waited: Duration::ZERO })
@@ -189,7 +213,11 @@ impl ParquetRows {
     /// `Data` if the file has fewer or more rows than its footer says.
     pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
-            let decoded = self.decoder.try_decode();
+            let parquet = &mut self.decoder;
+            // Damage that the library does not foresee is one of the file, too.
+            let decoded = catch_unwind(AssertUnwindSafe(|| parquet.try_decode()));
+            let decoded = decoded
+                .unwrap_or_else(|_| Err(ParquetError::General("it cannot be decoded".into())));
             match decoded.map_err(|source| malformed(self.bytes.name(), source))? {
                 DecodeResult::NeedsData(ranges) => {
                     let begun = Instant::now();
@@ -238,6 +266,13 @@ pub(super) async fn footer_of(store: &Arc<FileStore>, file: &ObjectVersion) -> R
 }
 
 fn malformed(name: &str, source: ParquetError) -> Error {
+    if source.to_string().contains("overflow") {
+        return Error::data(format!(
+            "read `{name}`: its values are too large to be decoded together"
+        ))
+        .because(source)
+        .hint("write the file again with fewer rows in a row group, or without dictionaries");
+    }
     Error::data(format!("read `{name}`: it is not a whole Parquet file")).because(source).hint(
         "write the file again, if it is damaged or cut off; if it is of another format, name that in \
          `source.format.type`",

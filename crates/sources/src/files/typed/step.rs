@@ -10,7 +10,7 @@ use arrow_array::types::{
     Date32Type, Decimal128Type, Decimal256Type, Float64Type, Int64Type, Time64MicrosecondType,
     TimestampMicrosecondType,
 };
-use arrow_array::{Array, ArrayRef, ListArray, StructArray, new_null_array};
+use arrow_array::{Array, ArrayRef, ListArray, StringArray, StructArray, new_null_array};
 use arrow_buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, Field, FieldRef, Fields, TimeUnit};
@@ -19,7 +19,7 @@ use sluice_contracts::{Error, Result};
 
 use super::field::{ASKED, column_of, member_field};
 use super::text::TextStep;
-use super::union::member_values;
+use super::union::{member_values, nulls_of};
 use crate::builder::Invalid;
 use crate::datetime::{FIRST_DAY, LAST_DAY};
 use crate::files::format::Format;
@@ -37,6 +37,7 @@ const NO_TIME: Invalid = Invalid("24:00 or later, or parts of a microsecond");
 const NO_DAY: Invalid = Invalid("a day outside of the years 1 to 9999");
 const MORE_DIGITS: Invalid = Invalid("more digits than the type has");
 const ROUNDED: Invalid = Invalid("an integer that a double may round");
+const NOT_UTF8: Invalid = Invalid("text that is not UTF-8");
 const NULL_ELEMENT: Invalid = Invalid("a NULL in an array");
 
 /// An array whose invalid values are NULL.
@@ -78,6 +79,8 @@ pub(super) enum Step {
     Absent(DataType),
     /// What Arrow casts without loss; what it cannot cast is of more digits.
     Cast(DataType),
+    /// Bytes as the text that they are.
+    Utf8,
     /// Days since 1970.
     Days,
     /// Parts of a day, so many in a microsecond, or so many microseconds each.
@@ -143,9 +146,10 @@ impl Step {
                 "column `{name}` is {kind}, and {} in the files that the plan looked at",
                 column.source_type
             ))
-            .hint(format!(
-                "name its type in `columns.{name}.type`, such as `STRING`, or write a job for the files of each kind"
-            ))
+            .hint(match column_of(field) {
+                Ok(told) => way_out(&[column, &told]),
+                Err(_) => way_out(&[column]),
+            })
         };
         let target = column.target_type;
         match (field.data_type(), &into) {
@@ -224,9 +228,11 @@ impl Step {
                 }
                 Self::Cast(into)
             }
+            _ if *from == into && matches!(from, D::FixedSizeBinary(_)) => Self::Same,
             (one, other) if one != other => return None,
             _ => match from {
                 D::Boolean | D::Float64 | D::Utf8 | D::Binary if *from == into => Self::Same,
+                D::Binary if target == T::String => Self::Utf8,
                 D::Float16 | D::Float32 | D::Dictionary(..) => Self::Cast(into),
                 D::FixedSizeBinary(_) if target == T::Bytes => Self::Cast(into),
                 D::Date32 => Self::Days,
@@ -259,6 +265,17 @@ impl Step {
                     _ => cast,
                 };
                 Converted::of(array, fitting, MORE_DIGITS)
+            }
+            Self::Utf8 => {
+                let bytes = array.as_binary::<i32>();
+                let texts = match StringArray::try_from_binary(bytes.clone()) {
+                    Ok(texts) => texts,
+                    Err(_) => {
+                        let texts = bytes.iter().map(|text| std::str::from_utf8(text?).ok());
+                        texts.collect()
+                    }
+                };
+                Converted::of(array, Arc::new(texts), NOT_UTF8)
             }
             Self::Days => {
                 let days = array.as_primitive::<Date32Type>();
@@ -318,6 +335,18 @@ impl Step {
     }
 }
 
+/// What to do about a column that has several types.
+pub(super) fn way_out(types: &[&Column]) -> String {
+    let is_single = |it: &&Column| !it.repeated && it.target_type != TargetType::Struct;
+    if !types.iter().all(is_single) {
+        return "write a job for the files of each kind".to_owned();
+    }
+    let name = types.first().map_or("", |column| column.source_name.as_str());
+    format!(
+        "name its type in `columns.{name}.type`, such as `STRING`, or write a job for the files of each kind"
+    )
+}
+
 /// In place of the number of a union's member: the whole array is the only field of the STRUCT.
 const WHOLE: i8 = -1;
 
@@ -344,6 +373,10 @@ pub(super) fn steps_of(
     }
     let steps = columns.iter().map(|column| {
         let name = &column.source_name;
+        if found.iter().filter(|field| field.name() == name).count() > 1 {
+            return Err(Error::data(format!("it has more than one column `{name}`"))
+                .hint("name the other columns in `source.columns`, or write the files with different names"));
+        }
         match found.iter().position(|field| field.name() == name) {
             Some(place) => {
                 let field = found.get(place).copied();
@@ -378,7 +411,7 @@ fn integers(array: &ArrayRef) -> Result<ArrayRef> {
 
 /// Fields as a STRUCT that is NULL where `sent` is.
 fn record(columns: Vec<Converted>, fields: &Fields, sent: &ArrayRef) -> Result<Converted> {
-    let nulls = sent.nulls().cloned();
+    let nulls = nulls_of(sent);
     let mut bad: Option<Bad> = None;
     let mut arrays = Vec::with_capacity(columns.len());
     for column in columns {

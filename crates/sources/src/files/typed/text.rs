@@ -14,7 +14,7 @@ use sluice_contracts::documents::{Column, TargetType};
 use sluice_contracts::{Error, Result};
 
 use super::field::{ASKED, UUID, column_of};
-use super::interval;
+use super::marks;
 use super::step::{Bad, Converted};
 use crate::builder::{BatchBuilder, Invalid};
 use crate::files::columns::Conversion;
@@ -164,7 +164,9 @@ impl Spelling {
             Self::Interval => match array.data_type() {
                 DataType::FixedSizeBinary(_) => {
                     let values = array.as_fixed_size_binary();
-                    rows().map(|row| row.map(|row| interval::text_of(values.value(row)))).collect()
+                    rows()
+                        .map(|row| row.map(|row| marks::interval_text(values.value(row))))
+                        .collect()
                 }
                 _ => {
                     let values = array.as_primitive::<IntervalMonthDayNanoType>();

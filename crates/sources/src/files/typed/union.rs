@@ -2,8 +2,18 @@
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::{Array as _, ArrayRef, UInt32Array};
+use arrow_buffer::NullBuffer;
+use arrow_schema::DataType;
 use arrow_select::take::take;
 use sluice_contracts::{Error, Result};
+
+/// Which rows of a union are not NULL.
+pub(super) fn nulls_of(array: &ArrayRef) -> Option<NullBuffer> {
+    let DataType::Union(members, _) = array.data_type() else { return array.nulls().cloned() };
+    let (null, _) = members.iter().find(|(_, member)| *member.data_type() == DataType::Null)?;
+    let union = array.as_union();
+    Some(union.type_ids().iter().map(|id| *id != null).collect())
+}
 
 /// The values of one type of a union, NULL where the union has one of another type.
 pub(super) fn member_values(array: &ArrayRef, id: i8) -> Result<ArrayRef> {
