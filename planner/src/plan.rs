@@ -11,7 +11,7 @@ use sluice_contracts::job::{
     Consistency, Excluded, Job, Limits, Resolved, Selection, TableJob, WriteDisposition,
 };
 use sluice_contracts::{Error, Result};
-use sluice_sources::{Description, Protection, Source, Survey};
+use sluice_sources::{Description, NativeSource, Protection, Source, Survey};
 use sluice_targets::Visibility;
 
 use crate::cutting::Cutting;
@@ -249,6 +249,10 @@ async fn plan_table(
     let engine = choice.engine;
     planned.engine = Some(choice);
     if engine == Engine::Native {
+        if let NativeSource::Inexact { .. } = description.native {
+            // What tasks would refuse of a text says nothing of the target, which has rules of its own.
+            planned.columns.iter_mut().for_each(|column| column.invalid = None);
+        }
         return Ok((planned, Vec::new()));
     }
     planned.dataflow = (engine == Engine::Dataflow).then(|| engine::workers(job, planned.rows));

@@ -84,12 +84,12 @@ async fn json_lines_are_loaded_by_bigquery_and_equal_what_tasks_read() {
 async fn csv_is_loaded_by_bigquery_with_the_options_of_the_plan() {
     let Some(world) = World::start().await else { return };
     world.storage.make_bucket("drop").await;
-    let text = "made by a program\nid|note\n1|'one\n''1'' é'\n2|\\N\n".to_owned();
+    let text = "made by a program\nid|note\n1|\"one\n\"\"1\"\" é\"\n2|\\N\n".to_owned();
     let latin1: Vec<u8> = text.chars().map(|one| u8::try_from(one).unwrap_or(b'?')).collect();
     let store = world.storage.bucket_at("gs://drop").store;
     store.put(&Path::from("in/1.csv"), latin1.into()).await.expect("it is written");
     let format = json!({
-        "quote": "'", "null": "\\N", "skip_lines": 1, "encoding": "latin1", "delimiter": "|",
+        "null": "\\N", "skip_lines": 1, "encoding": "latin1", "delimiter": "|",
     });
     let source = json!({"url": "gs://drop/in/1.csv", "format": format});
     let sums = async |table: &str| {
