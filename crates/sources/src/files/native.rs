@@ -81,6 +81,11 @@ impl Asked<'_> {
                  reads their bytes alone"
             ));
         }
+        if self.format.bad_rows > 0 {
+            return Err(
+                "the job sets rows aside (`bad_rows`), and a load job takes all or none".into()
+            );
+        }
         if self.job.select.is_some() {
             return Err(
                 "the job chooses columns (`source.columns`), and a load job takes all".into()
@@ -124,7 +129,8 @@ impl Asked<'_> {
             Some(TextEncoding::Latin1) => true,
             Some(other) => return Err(other_encoding(other.word())),
         };
-        if let Some(head) = heads.iter().find(|head| head.is_wide) {
+        let is_wide = |head: &&Head| head.encoding == TextEncoding::Utf16;
+        if let Some(head) = heads.iter().find(is_wide) {
             return Err(other_encoding(&format!("UTF-16 (`{}`)", head.name)));
         }
         let ignore_unknown = self.format.ignores_unknown();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use sluice_contracts::Result;
 use sluice_contracts::documents::ObjectVersion;
-use sluice_contracts::job::Compression;
+use sluice_contracts::job::{Compression, TextEncoding};
 
 use super::fetch::Fetch;
 use super::listing::FoundFile;
@@ -34,8 +34,8 @@ pub(super) struct Head {
     pub(super) compression: Compression,
     /// Whether the file is text as it is, or of a character set of single bytes.
     pub(super) is_text: bool,
-    /// Whether the file is UTF-16, or a byte order mark says so.
-    pub(super) is_wide: bool,
+    /// How the file is encoded, unless it is compressed.
+    pub(super) encoding: TextEncoding,
     /// Whether the file begins with the byte order mark of UTF-8.
     pub(super) has_mark: bool,
 }
@@ -79,7 +79,7 @@ pub(super) async fn head(
     let bytes = first.next().await?.unwrap_or_default();
     let compression = coding.compression_of(&bytes);
     let is_text = coding.has_middle(&bytes);
-    let is_wide = compression == Compression::None && !is_text;
+    let encoding = coding.encoding_of(&bytes);
     let has_mark = bytes.starts_with(MARK);
     let fetch = Fetch::of_bytes(store, &file, bytes)?;
     let is_all = looked_at == file.size;
@@ -105,7 +105,7 @@ pub(super) async fn head(
         bytes: looked_at,
         compression,
         is_text,
-        is_wide,
+        encoding,
         has_mark,
     })
 }

@@ -69,6 +69,7 @@ impl LoadPath {
 }
 
 /// What the path of a load depends on.
+#[expect(clippy::struct_excessive_bools, reason = "each changes the path by itself")]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     disposition: WriteDisposition,

@@ -34,7 +34,7 @@ impl Case {
             bytes: 10,
             compression: Compression::None,
             is_text: true,
-            is_wide: false,
+            encoding: TextEncoding::Utf8,
             has_mark: false,
         };
         Self {
@@ -109,6 +109,7 @@ fn what_no_load_job_does_is_refused_with_the_reason() {
             Case::csv().but(|it| it.columns[0].on_invalid = OnInvalid::Null),
             "`columns.id.on_invalid`",
         ),
+        (Case::csv().but(|it| it.format.bad_rows = 1), "`bad_rows`"),
         (Case::csv().but(|it| it.files[1].path = "in/a*b".to_owned()), "has a `*`"),
         (
             Case::csv().but(|it| it.format.partition_columns = vec!["dt".into()]),
@@ -120,7 +121,7 @@ fn what_no_load_job_does_is_refused_with_the_reason() {
             "`source.format.escape`",
         ),
         (json(|head| head.compression = Compression::Gzip), "files of one kind"),
-        (json(|head| head.is_wide = true), "in UTF-16 (`in/2`)"),
+        (json(|head| head.encoding = TextEncoding::Utf16), "in UTF-16 (`in/2`)"),
         (json(|head| head.has_mark = true), "`in/2` begins with a byte order mark"),
         (text("note\na\n"), "or in another order"),
         (text("sep=,\nid\n1\n"), "a line `sep=`"),
