@@ -52,6 +52,12 @@ locals {
     ]) : name => regex("^(?P<project>.+)\\.(?P<dataset>[^.]+)$", name)
   }
 
+  # Those of other clouds have rights of their own.
+  _source_buckets = [
+    for bucket in var.job_buckets : trimprefix(bucket, "gs://")
+    if startswith(bucket, "gs://")
+  ]
+
   # Callers of each service: those of Sluice itself, and the operator's.
   _callers = {
     loader  = ["signals", "tasks"]
@@ -168,6 +174,20 @@ resource "google_storage_bucket_iam_member" "jobs" {
   bucket = google_storage_bucket.jobs.name
   role   = "roles/storage.objectViewer"
   member = google_service_account.this["planner"].member
+}
+
+# Files as a source: the planner and the tasks look at them and read them. The
+# loader compares those that BigQuery loads by itself with the plan, and its load
+# jobs read them.
+resource "google_storage_bucket_iam_member" "source" {
+  for_each = {
+    for pair in setproduct(["extractor", "loader", "planner"], local._source_buckets) :
+    "${pair[0]} ${pair[1]}" => { account = pair[0], bucket = pair[1] }
+  }
+
+  bucket = each.value.bucket
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.this[each.value.account].member
 }
 
 # BigQuery.

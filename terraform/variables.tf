@@ -232,7 +232,7 @@ variable "inline_messages" {
 }
 
 variable "job_buckets" {
-  description = "Buckets and containers of clouds whose files jobs may name, as `s3://partner-drop` or `gs://lake`; `*` for all. The accounts of the planner and of the tasks need the right to list and read what lies in them."
+  description = "Buckets and containers of clouds whose files jobs may name, as `s3://partner-drop` or `gs://lake`; `*` for all. The accounts of planner, tasks and loader may list and read what lies in those that begin with `gs://`; other clouds have rights of their own."
   type        = list(string)
   default     = []
   nullable    = false

@@ -9,9 +9,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{FutureExt as _, StreamExt as _, stream};
-use sluice_contracts::documents::{Commit, ErrorReport, Manifest, RunId, Table, Verdict};
+use sluice_contracts::documents::{
+    Commit, ErrorReport, Manifest, NativeRows, RunId, Table, Verdict,
+};
 use sluice_contracts::store::{Created, RunStore};
 use sluice_contracts::{Error, Result};
+use sluice_runtime::storage::find_bucket;
 use sluice_targets::{Load, Loaded, PartListing, Prepared, Targets, Visibility};
 
 use crate::coverage::Coverage;
@@ -243,7 +246,9 @@ impl Run<'_> {
     fn load(&self, table: &Table) -> Result<Load> {
         let run = self.manifest.run;
         let (generation, receipts) = (self.coverage.generation, &self.coverage.receipts);
-        let native = table.statement.clone().zip(table.native.clone());
+        let native = table.native_rows();
+        let files = native.as_ref().and_then(NativeRows::files);
+        let source_bucket = files.map(|files| find_bucket(&files.bucket)).transpose()?;
         let (parts, rows) = match native {
             Some(_) => (Vec::new(), 0),
             None => collect_parts(self.store, table, generation, receipts).map_err(|error| {
@@ -265,6 +270,7 @@ impl Run<'_> {
             partitioned_by: table.partitioned_by.clone(),
             columns: table.columns.clone(),
             native,
+            source_bucket,
             dataflow: table.dataflow.clone(),
             bucket: self.store.bucket().clone(),
             parts,
@@ -327,7 +333,10 @@ pub(crate) fn check_targets(manifest: &Manifest) -> Result<()> {
     for table in &manifest.tables {
         let write = &table.write;
         let unknown = match () {
-            () if table.units == 0 && table.statement.is_some() != table.native.is_some() => {
+            () if table.native.is_some() != table.native_rows().is_some() => {
+                Some("a table that its target takes by itself")
+            }
+            () if table.units == 0 && table.native.is_none() && table.statement.is_some() => {
                 Some("a table that a statement moves")
             }
             () if write.watermark.is_some() => Some("rows up to a watermark"),

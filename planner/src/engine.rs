@@ -6,7 +6,7 @@ use sluice_contracts::documents::{
 use sluice_contracts::job::{DataflowSize, Job};
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
-use sluice_sources::Description;
+use sluice_sources::{Description, NativeSource};
 use sluice_targets::{DataflowTerms, NativeAnswer};
 
 use crate::pack::wanted_tasks;
@@ -36,9 +36,10 @@ pub(crate) async fn choose(
     description: &Description,
     targets: TargetCheck<'_>,
 ) -> Result<EngineChoice> {
-    let native = match &table.native {
-        Some(_) => targets.native(table).await?,
-        None => NativeAnswer::Refuses("the target cannot read this source by itself".to_owned()),
+    let native = native(table, &description.native, targets).await?;
+    let loss = match &description.native {
+        NativeSource::Inexact { loss, .. } => Some(loss.as_str()),
+        _ => None,
     };
     let answer = targets.dataflow(table, &workers(job, table.rows)).await?;
     let unreadable = description.unreadable.as_deref();
@@ -49,20 +50,22 @@ pub(crate) async fn choose(
     let too_large = dataflow.as_ref().ok().and_then(|terms| too_large(job, table, terms));
     let (engine, reason) = match (job.engine, &native, unreadable) {
         (None, ..) if let Some(too_large) = too_large => (Engine::Dataflow, too_large),
-        (None, NativeAnswer::Takes { how, .. }, _) => {
+        (None, Ok(_), None) if loss.is_some() => (
+            Engine::CloudRun,
+            "tasks read every value exactly, which the target does not".to_owned(),
+        ),
+        (None, Ok((how, _)), _) => {
             (Engine::Native, format!("the target takes the rows by {how}: nothing is extracted"))
         }
-        (None, NativeAnswer::Refuses(why), None) => {
-            (Engine::CloudRun, format!("tasks read the rows, because {why}"))
-        }
-        (None, NativeAnswer::Refuses(why), Some(unreadable)) => {
+        (None, Err(why), None) => (Engine::CloudRun, format!("tasks read the rows, because {why}")),
+        (None, Err(why), Some(unreadable)) => {
             return Err(Error::invalid(format!(
                 "plan table `{}`: no engine can move it: {why}, and {unreadable}",
                 table.name
             ))
             .hint("leave the column out with `source.columns`, or read it by a `source.query`"));
         }
-        (Some(Engine::Native), NativeAnswer::Refuses(why), _) => {
+        (Some(Engine::Native), Err(why), _) => {
             return Err(refused(table, Engine::Native, why));
         }
         (Some(Engine::CloudRun), _, Some(unreadable)) => {
@@ -74,10 +77,14 @@ pub(crate) async fn choose(
         (Some(engine), ..) => (engine, format!("the job asks for `engine: {}`", engine.name())),
     };
     let native = match native {
-        NativeAnswer::Takes { estimate, .. } => {
-            option(Engine::Native, Some(estimate + answer.by_query), WITHOUT_PARTS)
+        Ok((_, estimate)) => {
+            let lost = loss.map_or_else(
+                || WITHOUT_PARTS.to_owned(),
+                |loss| format!("{loss}; there are {WITHOUT_PARTS}"),
+            );
+            option(Engine::Native, Some(estimate + answer.by_query), &lost)
         }
-        NativeAnswer::Refuses(why) => option(Engine::Native, None, &why),
+        Err(why) => option(Engine::Native, None, &why),
     };
     let by_tasks = by_tasks(job, description);
     let cloud_run = match unreadable {
@@ -89,6 +96,26 @@ pub(crate) async fn choose(
         Err(why) => option(Engine::Dataflow, None, &why),
     };
     Ok(EngineChoice { engine, reason, options: vec![native, cloud_run, dataflow] })
+}
+
+/// By what the target takes the rows of a planned table itself, with what that takes, or why it does not.
+async fn native(
+    table: &Table,
+    source: &NativeSource,
+    targets: TargetCheck<'_>,
+) -> Result<Result<(&'static str, EngineEstimate), String>> {
+    let unknown = "the target cannot read this source by itself";
+    let missing = match source {
+        NativeSource::Absent => return Ok(Err(unknown.to_owned())),
+        NativeSource::Refused(why) => why,
+        NativeSource::Exact(_) | NativeSource::Inexact { .. } => unknown,
+    };
+    // A target that takes nothing by itself has another reason than the source.
+    Ok(match targets.native(table).await? {
+        NativeAnswer::Takes { how, estimate } => Ok((how, estimate)),
+        NativeAnswer::Misses => Err(missing.to_owned()),
+        NativeAnswer::Refuses(why) => Err(why),
+    })
 }
 
 /// The workers of Dataflow for a table of so many rows.

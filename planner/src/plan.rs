@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use sluice_contracts::documents::{
-    Engine, LeastTls, Manifest, Refused, RunId, SnapshotPlan, Table, TableWrite, Unit,
+    Engine, LeastTls, Manifest, NativeRows, Refused, RunId, SnapshotPlan, Table, TableWrite, Unit,
 };
 use sluice_contracts::job::{
     Consistency, Excluded, Job, Limits, Resolved, Selection, TableJob, WriteDisposition,
 };
 use sluice_contracts::{Error, Result};
-use sluice_sources::{Description, Protection, Source, Survey};
+use sluice_sources::{Description, NativeSource, Protection, Source, Survey};
 use sluice_targets::Visibility;
 
 use crate::cutting::Cutting;
@@ -21,7 +21,7 @@ use crate::pack::pack;
 use crate::target_check::TargetCheck;
 use crate::time_limit::{LIMIT, Progress, TABLE_LIMIT, limited, takes_too_long};
 
-/// The strategy of a table whose rows its target takes from BigQuery: it has no units.
+/// The strategy of a table whose rows its target takes by itself: it has no units.
 const NATIVE: &str = "bigquery_native";
 
 /// Plans a run of `job`: looks at the source, cuts every table into units, asks the targets whether
@@ -219,8 +219,7 @@ async fn plan_table(
     }
     // BigQuery forgets streams before a delayed task may start.
     description.has_streams &= !job.task_kind.delay_execution;
-    let (statement, native) =
-        description.native.take().map(|query| (query.statement, query.native)).unzip();
+    let (statement, native) = description.native.rows().cloned().map(NativeRows::into_plan).unzip();
     let mut planned = Table {
         index,
         name: table.relation.to_string(),
@@ -234,7 +233,7 @@ async fn plan_table(
         reason: String::new(),
         engine: None,
         dataflow: None,
-        statement,
+        statement: statement.flatten(),
         native,
         way: None,
         partitioned_by: None,
@@ -250,6 +249,10 @@ async fn plan_table(
     let engine = choice.engine;
     planned.engine = Some(choice);
     if engine == Engine::Native {
+        if let NativeSource::Inexact { .. } = description.native {
+            // What tasks would refuse of a text says nothing of the target, which has rules of its own.
+            planned.columns.iter_mut().for_each(|column| column.invalid = None);
+        }
         return Ok((planned, Vec::new()));
     }
     planned.dataflow = (engine == Engine::Dataflow).then(|| engine::workers(job, planned.rows));

@@ -256,6 +256,12 @@ run "only_what_is_listed_may_be_named" {
     error_message = "The planner is told other rules."
   }
   assert {
+    condition = toset([
+      for member in google_storage_bucket_iam_member.source : "${member.bucket} ${member.role}"
+    ]) == toset(["lake roles/storage.objectViewer"]) && length(google_storage_bucket_iam_member.source) == 3
+    error_message = "Planner, tasks and loader may not read the files, or more than those."
+  }
+  assert {
     condition     = length(google_cloud_run_v2_service_iam_member.callers) == 2
     error_message = "A caller may not call both services."
   }

@@ -103,6 +103,7 @@ pub(crate) fn load(warehouse: &Warehouse, disposition: WriteDisposition, parts: 
         bucket,
         rows: parts.iter().map(|ids| ids.len() as u64).sum(),
         native: None,
+        source_bucket: None,
         dataflow: None,
         dropped: None,
         listing: sluice_targets::PartListing::default(),

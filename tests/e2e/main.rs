@@ -31,6 +31,7 @@ mod locks;
 mod many_partitions;
 mod many_tables;
 mod native;
+mod native_files;
 mod outside;
 mod plans;
 mod poolers;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use sluice_contracts::documents::{Column, Native, TargetType};
+use sluice_contracts::documents::{Column, NativeQuery, NativeRows, TargetType};
 use sluice_contracts::job::WriteDisposition;
 use sluice_tests::cloud::bigquery::Warehouse;
 use sluice_tests::cloud::storage::CloudStorage;
@@ -15,7 +15,7 @@ const SUMS: &str = "SELECT FORMAT('%d %t %t %d %d %t %t', COUNT(*), SUM(amount),
                     STRING_AGG(TO_JSON_STRING(doc) ORDER BY id LIMIT 1))";
 
 pub(crate) struct World {
-    storage: CloudStorage,
+    pub(crate) storage: CloudStorage,
     pub(crate) warehouse: Warehouse,
     pub(crate) site: Site,
 }
@@ -54,7 +54,7 @@ impl World {
     }
 
     /// Runs a job, and checks that no part file was written for it.
-    async fn moved(&self, job: &Value) -> Value {
+    pub(crate) async fn moved(&self, job: &Value) -> Value {
         let ran = self.run("run", job).await;
         assert_eq!(ran.code, Some(0), "{ran}");
         assert_eq!(self.storage.gateway().count("", "parquet"), 0);
@@ -267,7 +267,7 @@ async fn rows_that_come_after_the_plan_are_not_taken() {
     for (copied, columns, rows) in
         [(vec!["shop.sales.orders".to_owned()], None, 1_000), (Vec::new(), Some("id"), 100)]
     {
-        let native = Native {
+        let query = NativeQuery {
             at,
             location: "US".to_owned(),
             rows: Some(1_000).filter(|_| columns.is_none()),
@@ -278,7 +278,7 @@ async fn rows_that_come_after_the_plan_are_not_taken() {
         let mut load = crate::bigquery::load(warehouse, WriteDisposition::Truncate, &[]);
         load.target = Warehouse::target(&format!("moment_{rows}"));
         load.columns = vec![Column::plain("id", "int64", TargetType::Int64)];
-        load.native = Some((statement.clone(), native));
+        load.native = Some(NativeRows::Query { statement: statement.clone(), query });
         let loaded = crate::bigquery::loaded(warehouse, &load).await.expect("it is loaded");
         assert_eq!(loaded.rows, rows);
         let found = warehouse.query(&format!("SELECT COUNT(*) FROM sales.moment_{rows}")).await;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sluice_contracts::documents::{
-    Column, Cut, Leaf, Manifest, Relation, SnapshotPlan, Table, Task, Unit,
+    Column, Cut, Leaf, Manifest, Native, Relation, SnapshotPlan, Table, Task, Unit,
 };
 use sluice_contracts::job::Consistency;
 use sluice_extractor::{BEGINS_AGAIN, GIVES_UP_AFTER};
@@ -274,7 +274,7 @@ fn write_table(text: &mut String, table: &Table, units: &[&Unit]) -> std::fmt::R
         writeln!(text, "  where     {filter}")?;
     }
     if let Some(format) = format_of(table) {
-        writeln!(text, "  files     {}", thousands(files_of(units)))?;
+        writeln!(text, "  files     {}", thousands(files_of(table, units)))?;
         writeln!(text, "  format    {format}")?;
     }
     if let Some(choice) = &table.engine {
@@ -297,8 +297,11 @@ fn write_table(text: &mut String, table: &Table, units: &[&Unit]) -> std::fmt::R
     write_columns(text, &table.columns)
 }
 
-/// The number of files that units read.
-fn files_of(units: &[&Unit]) -> u64 {
+/// The number of files that units read, or that the target loads by itself.
+fn files_of(table: &Table, units: &[&Unit]) -> u64 {
+    if let Some(files) = table.native.as_ref().and_then(Native::files) {
+        return files.files.len() as u64;
+    }
     let begins = |unit: &&&Unit| !matches!(unit.cut, Cut::Bytes { lo, .. } if lo > 0);
     let of_unit = |unit: &&Unit| unit.leaf.as_ref().map_or(0, Leaf::count) as u64;
     units.iter().filter(begins).map(of_unit).sum()

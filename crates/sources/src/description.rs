@@ -1,6 +1,6 @@
 //! What a source says of its tables to the planner.
 
-use sluice_contracts::documents::{Column, KeyType, Leaf, Native, Relation};
+use sluice_contracts::documents::{Column, KeyType, Leaf, NativeRows, Relation};
 use sluice_contracts::job::TableName;
 
 /// The tables of a source.
@@ -35,21 +35,41 @@ pub struct Description {
     pub dollars: f64,
     /// Why tasks cannot read it, if they cannot.
     pub unreadable: Option<String>,
-    /// A query that gives the rows which tasks would read, for a target that takes them by itself.
-    pub native: Option<NativeQuery>,
+    /// Whether a target may take the rows by itself that tasks would read.
+    pub native: NativeSource,
     /// What the source says that the table is about.
     pub comment: Option<String>,
     /// Warnings for the reader of the plan.
     pub warnings: Vec<String>,
 }
 
-/// A query whose rows a target may take by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NativeQuery {
-    /// The query, whose columns have their names in the target.
-    pub statement: String,
-    /// What it reads.
-    pub native: Native,
+/// Whether a target may take the rows of a source by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum NativeSource {
+    /// No target reads this kind of source.
+    #[default]
+    Absent,
+    /// It may: the rows are those that tasks would read.
+    Exact(NativeRows),
+    /// It may, if the job asks for it: some rows would differ.
+    Inexact {
+        /// What it takes.
+        rows: NativeRows,
+        /// What would differ, in one sentence.
+        loss: String,
+    },
+    /// A target reads this kind of source, but not this table, for this reason.
+    Refused(String),
+}
+
+impl NativeSource {
+    /// What a target may take.
+    pub fn rows(&self) -> Option<&NativeRows> {
+        match self {
+            Self::Exact(rows) | Self::Inexact { rows, .. } => Some(rows),
+            Self::Absent | Self::Refused(_) => None,
+        }
+    }
 }
 
 impl Description {

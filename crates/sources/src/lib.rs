@@ -32,7 +32,7 @@ use sluice_contracts::{Error, Kind, Result};
 pub use bigquery::bigquery_at;
 pub use builder::{BatchBuilder, ColumnBuilder, Invalid, ListColumn};
 pub use description::{
-    BlockRange, Description, Distribution, Key, Listing, NativeQuery, Piece, Span,
+    BlockRange, Description, Distribution, Key, Listing, NativeSource, Piece, Span,
 };
 pub use documentation::{Becomes, Example, TypeRow};
 pub use place::{Place, Protection};

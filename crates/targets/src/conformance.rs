@@ -187,6 +187,7 @@ async fn load(
         rows: written.iter().map(|part| part.rows).sum(),
         parts: written,
         native: None,
+        source_bucket: None,
         dataflow: None,
         dropped: None,
         listing: crate::listing::PartListing::default(),

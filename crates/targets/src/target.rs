@@ -7,7 +7,7 @@ use std::task::Poll;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sluice_contracts::documents::{
-    Column, DataflowWorkers, Dedup, Dropped, EngineEstimate, Native, NewTable, Part,
+    Column, DataflowWorkers, Dedup, Dropped, EngineEstimate, NativeRows, NewTable, Part,
     PartitionWidth, RunId, SchemaChanges, Table,
 };
 use sluice_contracts::job::WriteDisposition;
@@ -58,7 +58,7 @@ pub trait Target: fmt::Debug + Send + Sync {
     /// loaded already is never refused.
     async fn check(&self, run: RunId, table: &Table, visibility: Visibility) -> Result<Admitted>;
 
-    /// Whether the target takes the rows of a planned table by its native query, and what that takes.
+    /// Whether the target takes the rows of a planned table by itself, and what that takes.
     async fn native(&self, _table: &Table) -> Result<NativeAnswer> {
         Ok(NativeAnswer::Refuses("the target takes part files alone".to_owned()))
     }
@@ -114,6 +114,8 @@ pub enum NativeAnswer {
         /// What that takes.
         estimate: EngineEstimate,
     },
+    /// It would, and the source has nothing for it.
+    Misses,
     /// It does not, and why.
     Refuses(String),
 }
@@ -218,9 +220,11 @@ pub struct Load {
     pub partitioned_by: Option<PartitionWidth>,
     /// The table's columns, in the order of the part files.
     pub columns: Vec<Column>,
-    /// The query that gives the rows where no task has read them, and what it reads. There are no
-    /// parts then, and [`rows`](Self::rows) are not known before the target has counted them.
-    pub native: Option<(String, Native)>,
+    /// What gives the rows where no task has read them. There are no parts then, and
+    /// [`rows`](Self::rows) are not known before the target has counted them.
+    pub native: Option<NativeRows>,
+    /// The bucket of the files that the target loads by itself; absent where it loads none.
+    pub source_bucket: Option<Bucket>,
     /// The workers of Dataflow that bring the rows into the target; absent where the target loads the
     /// parts itself.
     pub dataflow: Option<DataflowWorkers>,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Engine {
-    /// The target itself, by a copy or a query: nothing is extracted.
+    /// The target itself, by a copy, a query or a load of the files: nothing is extracted.
     Native,
     /// Tasks, on Cloud Run or on one machine, which write part files.
     #[default]

@@ -48,7 +48,7 @@ pub use least_tls::LeastTls;
 pub use load_order::LoadOrder;
 pub(crate) use manifest::ManifestVersion2;
 pub use manifest::{Estimate, Manifest, Refused, Table, Task, TaskUnits};
-pub use native::Native;
+pub use native::{Native, NativeCsv, NativeFiles, NativeFormat, NativeQuery, NativeRows};
 pub use receipt::{BadRows, Part, Receipt, Stages};
 pub use relation::Relation;
 pub use request::{Request, Reservation};

@@ -282,10 +282,13 @@ pub enum EngineWish {
     /// The planner chooses for each table, and the plan says why.
     #[default]
     Auto,
-    /// The target itself, by a copy or a query: nothing is extracted. Refused where it cannot.
+    /// The target itself, by a copy, a query or a load of the files: nothing is extracted. Refused where
+    /// it cannot.
     Native,
     /// Tasks, which read the rows and write part files.
     CloudRun,
+    /// The same as `cloud_run`.
+    Extract,
     /// Tasks, which read the rows, and a job of Dataflow, which brings them into the target.
     Dataflow,
 }
@@ -296,7 +299,7 @@ impl EngineWish {
         match self {
             Self::Auto => None,
             Self::Native => Some(Engine::Native),
-            Self::CloudRun => Some(Engine::CloudRun),
+            Self::CloudRun | Self::Extract => Some(Engine::CloudRun),
             Self::Dataflow => Some(Engine::Dataflow),
         }
     }

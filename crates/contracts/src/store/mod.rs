@@ -5,6 +5,7 @@ mod dataflow;
 mod document;
 mod latest;
 mod launches;
+mod object_version;
 mod outcomes;
 mod plan;
 mod requests;
@@ -27,6 +28,7 @@ use crate::error::{Doing, Error, Kind, Result};
 use crate::layout::{Layout, committed_table, holding_task, table_of_part};
 
 pub use document::{parse_document, storage_error};
+pub use object_version::version_of;
 pub use plan::parse_manifest;
 pub use stage::Stage;
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use sluice_contracts::documents::{Column, Cut, Native, Relation, SnapshotPlan};
+use sluice_contracts::documents::{Column, Cut, NativeQuery, NativeRows, Relation, SnapshotPlan};
 use sluice_contracts::job::{RowSecurity, TableJob};
 use sluice_contracts::{Error, Kind, Result};
 use sluice_runtime::google::bigquery::{BigQueryClient, DryRun, ReadClient, ReadRequest, price};
@@ -15,7 +15,7 @@ use super::dialect;
 use super::listing::{in_words, list};
 use super::reading::{Reading, is_plain, unreadable};
 use super::tables::Tables;
-use crate::description::{Description, Listing, NativeQuery, Piece};
+use crate::description::{Description, Listing, NativeSource, Piece};
 use crate::naming::description_of_table;
 use crate::source::Survey;
 use crate::sql::refuse_foreign;
@@ -87,14 +87,14 @@ impl BigQuerySurvey {
             warnings.push(own_moment(&title));
         }
         let native = self.native(job, reading, &columns, is_filtered).await;
-        let query = native.map_err(|error| error.during(format!("describe {title}")))?;
-        let native = &query.native;
+        let native = native.map_err(|error| error.during(format!("describe {title}")))?;
+        let (statement, query) = native;
         let all_rows: u64 = tables.found.iter().filter_map(CatalogTable::rows).sum();
         let all_bytes: u64 = tables.found.iter().map(CatalogTable::bytes).sum();
-        let bytes = if native.bytes > 0 { native.bytes } else { all_bytes };
+        let bytes = if query.bytes > 0 { query.bytes } else { all_bytes };
         let is_stored = reading.stored().is_some() && is_plain(&columns) && !is_filtered;
         let query_dollars = if is_stored { 0.0 } else { price::query_dollars(&[bytes]) };
-        let rows = native.rows.unwrap_or_else(|| kept(all_rows, native.bytes, native.unfiltered));
+        let rows = query.rows.unwrap_or_else(|| kept(all_rows, query.bytes, query.unfiltered));
         Ok(Description {
             shape: tables.shape(),
             identity: newest.primary_key(),
@@ -105,7 +105,7 @@ impl BigQuerySurvey {
             unreadable: unreadable(&columns).map(of_struct),
             columns,
             comment: description_of_table(newest.comment()),
-            native: Some(query),
+            native: NativeSource::Exact(NativeRows::Query { statement, query }),
             warnings,
             ..Description::default()
         })
@@ -118,7 +118,7 @@ impl BigQuerySurvey {
         reading: &Reading,
         columns: &[Column],
         is_filtered: bool,
-    ) -> Result<NativeQuery> {
+    ) -> Result<(String, NativeQuery)> {
         let billing = &self.address.billing;
         let statement = reading.statement(columns);
         let newest = reading.tables.as_ref().and_then(Tables::newest);
@@ -147,8 +147,8 @@ impl BigQuerySurvey {
             let count = count.parse();
             Some(count.map_err(|_| Error::bug("count the rows of a table: it is no number"))?)
         };
-        let native = Native { at: reading.at, location, copied, rows, bytes, unfiltered };
-        Ok(NativeQuery { statement, native })
+        let query = NativeQuery { at: reading.at, location, copied, rows, bytes, unfiltered };
+        Ok((statement, query))
     }
 
     async fn describe_query(&self, job: &TableJob, sql: &str) -> Result<Description> {
@@ -162,15 +162,16 @@ impl BigQuerySurvey {
         let columns = resolve(job, relation)?;
         let filter = job.filter.as_deref();
         let reading = Reading::of(client, address, &job.relation, filter, None).await?;
-        let query = self.native(job, &reading, &columns, false).await.map_err(during)?;
-        let bytes = query.native.bytes;
+        let native = self.native(job, &reading, &columns, false).await.map_err(during)?;
+        let (statement, query) = native;
+        let bytes = query.bytes;
         Ok(Description {
             unreadable: unreadable(&columns).map(of_struct),
             query: Some(reading.as_text(&columns)),
             columns,
             pieces: vec![Piece { bytes, ..Piece::default() }],
             dollars: price::query_dollars(&[bytes]) + price::read_dollars(bytes),
-            native: Some(query),
+            native: NativeSource::Exact(NativeRows::Query { statement, query }),
             warnings: vec![own_moment("the query")],
             ..Description::default()
         })

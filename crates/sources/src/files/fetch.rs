@@ -13,11 +13,11 @@ use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult};
 use sluice_contracts::documents::ObjectVersion;
+use sluice_contracts::store::version_of;
 use sluice_contracts::{Error, Result};
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
-use super::listing::version_of;
 use super::store::FileStore;
 
 /// Bytes of one request. Each is answered whole before it counts, so a lost connection costs no more than

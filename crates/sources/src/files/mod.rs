@@ -16,6 +16,7 @@ mod infer;
 mod json;
 mod kind;
 mod listing;
+mod native;
 mod partitions;
 mod pattern;
 mod piece;

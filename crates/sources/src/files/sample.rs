@@ -5,12 +5,12 @@ use std::sync::Arc;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use sluice_contracts::Result;
 use sluice_contracts::documents::ObjectVersion;
-use sluice_contracts::job::Compression;
+use sluice_contracts::job::{Compression, TextEncoding};
 
 use super::fetch::Fetch;
 use super::listing::FoundFile;
 use super::store::FileStore;
-use super::text::{Coding, Text};
+use super::text::{Coding, MARK, Text};
 
 /// Files of text that are looked at, at most.
 pub(super) const FILES: usize = 16;
@@ -34,6 +34,10 @@ pub(super) struct Head {
     pub(super) compression: Compression,
     /// Whether the file is text as it is, or of a character set of single bytes.
     pub(super) is_text: bool,
+    /// How the file is encoded, unless it is compressed.
+    pub(super) encoding: TextEncoding,
+    /// Whether the file begins with the byte order mark of UTF-8.
+    pub(super) has_mark: bool,
 }
 
 /// Files that stand for all, so many at most: the first, the last, and some between, evenly spread in the order of their
@@ -75,6 +79,8 @@ pub(super) async fn head(
     let bytes = first.next().await?.unwrap_or_default();
     let compression = coding.compression_of(&bytes);
     let is_text = coding.has_middle(&bytes);
+    let encoding = coding.encoding_of(&bytes);
+    let has_mark = bytes.starts_with(MARK);
     let fetch = Fetch::of_bytes(store, &file, bytes)?;
     let is_all = looked_at == file.size;
     let name = store.name_of(&file.path);
@@ -92,5 +98,14 @@ pub(super) async fn head(
             break;
         }
     }
-    Ok(Head { name, text: head, is_whole, bytes: looked_at, compression, is_text })
+    Ok(Head {
+        name,
+        text: head,
+        is_whole,
+        bytes: looked_at,
+        compression,
+        is_text,
+        encoding,
+        has_mark,
+    })
 }

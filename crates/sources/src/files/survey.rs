@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sluice_contracts::documents::{Cut, Leaf, ObjectVersion, Relation, SnapshotPlan};
+use sluice_contracts::documents::{Column, Cut, Leaf, ObjectVersion, Relation, SnapshotPlan};
 use sluice_contracts::job::{Compression, FormatName, TableJob};
 use sluice_contracts::{Error, Result};
 
@@ -13,6 +13,7 @@ use super::detect::{named, settle};
 use super::fetch::{Fetch, has_no_ranges};
 use super::format::Format;
 use super::listing::{FoundFile, list};
+use super::native::Asked;
 use super::sample::{FILES, Head, chosen, head, heads, object};
 use super::starts::{ascending, places};
 use super::store::FileStore;
@@ -47,6 +48,16 @@ impl FilesSurvey {
 }
 
 impl FilesSurvey {
+    fn asked<'a>(
+        &'a self,
+        job: &'a TableJob,
+        format: &'a Format,
+        files: &'a [FoundFile],
+        columns: &'a [Column],
+    ) -> Asked<'a> {
+        Asked { addresses: &self.addresses, job, format, files, columns }
+    }
+
     /// Describes files that name the types of their columns.
     async fn describe_typed(
         &mut self,
@@ -58,12 +69,16 @@ impl FilesSurvey {
         let of_paths = partitions::look_at(files, &format.partition_columns)?;
         let columns = look.columns(table, &of_paths, &mut format)?;
         let relation = format.relation(&self.urls);
+        let asked = self.asked(table, &format, files, &columns);
+        let types = Err("what a load job makes of the types of their columns is not known".into());
+        let native = asked.of_typed(types);
         self.format = Some(format);
         Ok(Description {
             columns,
             shape: look.shape(),
             pieces: files.iter().map(|file| look.piece(file)).collect(),
             relation: Some(relation),
+            native,
             warnings: look.warning().into_iter().collect(),
             ..Description::default()
         })
@@ -115,12 +130,15 @@ impl Survey for FilesSurvey {
         let mut warnings = Vec::new();
         warnings.extend(large_compressed(&self.store, &files, &heads));
         let relation = format.relation(urls);
+        let asked = self.asked(table, &format, &files, &columns);
+        let native = asked.of_text(&heads, &found.names);
         self.format = Some(format);
         Ok(Description {
             columns,
             shape: found.shape(),
             pieces,
             relation: Some(relation),
+            native,
             warnings,
             ..Description::default()
         })

@@ -67,7 +67,7 @@ impl Coding {
 }
 
 /// The byte order mark of UTF-8.
-const MARK: &[u8] = b"\xef\xbb\xbf";
+pub(super) const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The text of a file, or of a range of its bytes, from its beginning to its end.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ use super::server_error::{failed, is_hidden};
 use super::type_table::{PgType, resolve};
 use super::{address, dialect, distribution, extras, listing};
 use super::{pieces, replacements, statistics_warnings, unlogged};
-use crate::description::{Description, Distribution, Key, Listing, Piece};
+use crate::description::{Description, Distribution, Key, Listing, NativeSource, Piece};
 use crate::naming;
 use crate::place::Protection;
 use crate::source::Survey;
@@ -232,7 +232,7 @@ async fn describe(connection: &mut Connection, table: &TableJob) -> Result<Descr
         columns,
         pieces: pieces.all,
         relation: None,
-        native: None,
+        native: NativeSource::Absent,
         query: None,
         has_streams: false,
         dollars: 0.0,

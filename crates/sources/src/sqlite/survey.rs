@@ -19,7 +19,7 @@ use super::location::Location;
 use super::snapshot;
 use super::type_table::Encoding;
 use crate::datetime::TextFormat;
-use crate::description::{Description, Distribution, Key, Listing, Piece};
+use crate::description::{Description, Distribution, Key, Listing, NativeSource, Piece};
 use crate::source::Survey;
 use crate::sql::predicate;
 
@@ -92,7 +92,7 @@ impl Survey for SqliteSurvey {
                         bytes: sizes.bytes,
                         ..Piece::default()
                     }],
-                    native: None,
+                    native: NativeSource::Absent,
                     query: None,
                     has_streams: false,
                     dollars: 0.0,

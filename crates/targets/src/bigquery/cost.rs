@@ -56,7 +56,7 @@ pub(super) fn way(
     }
 }
 
-/// How a native query fills a staging table.
+/// How BigQuery fills a staging table by itself.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Taken<'a> {
     pub(super) native: &'a Native,
@@ -69,7 +69,18 @@ pub(super) struct Taken<'a> {
 
 impl Taken<'_> {
     fn in_words(&self) -> String {
-        match (self.taking, self.native.unfiltered) {
+        let query = match self.native {
+            Native::Query(query) => query,
+            Native::Files(files) => {
+                let files = files.files.len() as u64;
+                return format!(
+                    "a load job of {} file{} into a staging table",
+                    thousands(files),
+                    if files == 1 { "" } else { "s" }
+                );
+            }
+        };
+        match (self.taking, query.unfiltered) {
             // <https://cloud.google.com/bigquery/quotas#copy_jobs>
             (Taking::Copy, _) if self.is_far => {
                 "a copy across regions into a staging table, which the network is charged for, and \
@@ -77,15 +88,15 @@ impl Taken<'_> {
                     .to_owned()
             }
             (Taking::Copy, _) => "a copy into a staging table, free of charge".to_owned(),
-            (Taking::Query, None) => {
-                format!("a query into a staging table: {}", price(&[self.native.bytes]))
+            (_, None) => {
+                format!("a query into a staging table: {}", price(&[query.bytes]))
             }
-            (Taking::Query, Some(all)) if all <= self.native.bytes => {
-                let read = price(&[self.native.bytes]);
+            (_, Some(all)) if all <= query.bytes => {
+                let read = price(&[query.bytes]);
                 format!("a query into a staging table: {read}, of which the filter spares nothing")
             }
-            (Taking::Query, Some(all)) => {
-                let read = price(&[self.native.bytes]);
+            (_, Some(all)) => {
+                let read = price(&[query.bytes]);
                 let all = thousands(billed_mebibytes(&[all]));
                 format!("a query into a staging table: {read}, of {all} MiB without the filter")
             }
@@ -116,6 +127,14 @@ fn statement(table: &Table, existing: Option<&ExistingTable>) -> (&'static str, 
                 _ => vec![staged],
             },
         ),
+        (WriteDisposition::Truncate | WriteDisposition::Append, Some(existing))
+            if Shape::planned(table, Visibility::Each).mixes_columns(existing, &table.columns) =>
+        {
+            (
+                "a statement that reads the new rows, because the table has its columns in another order",
+                vec![staged],
+            )
+        }
         (WriteDisposition::Truncate, Some(_)) if table.native.is_some() => (
             "a statement that reads the new rows, because a copy would take row access policies away that \
              the table has or may have",

@@ -95,6 +95,12 @@ impl ExistingTable {
         self.fields().is_empty() || find(self.fields(), name).is_some()
     }
 
+    /// Whether its columns are these, in this order.
+    pub(super) fn has_exactly(&self, columns: &[Column]) -> bool {
+        let names = self.fields().iter().map(|field| text(field, "name").to_lowercase());
+        names.eq(columns.iter().map(|column| column.name.to_lowercase()))
+    }
+
     /// Its partitions; `None` if it is not partitioned.
     pub(super) fn partitions(&self) -> Option<Partitions> {
         Partitions::of(&self.table)

@@ -62,15 +62,22 @@ fn error(load: Option<&Load>, loads: &[Load], name: &JobName, failure: &JobFailu
         reason => {
             let what = match reason {
                 _ if loads.len() > 1 => "transaction that changes all tables",
+                _ if load.is_some_and(|load| load.source_bucket.is_some()) => "load of the files",
                 _ if load.is_some_and(|load| load.native.is_some()) => {
                     "copy or query that takes the rows (an earlier state is kept for some days alone)"
                 }
                 "invalidQuery" => "statement",
                 _ => "parts",
             };
+            let loads_files = load.is_some_and(|load| load.source_bucket.is_some());
+            let otherwise = if loads_files {
+                "; `engine: cloud_run` reads the files by tasks, which name the line that is wrong"
+            } else {
+                ""
+            };
             let place = place(load, failure).unwrap_or_default();
             Error::data(format!("BigQuery refused the {what}{place}, for the reason `{reason}`"))
-                .hint(format!("no row of the run was made visible; {job}"))
+                .hint(format!("no row of the run was made visible; {job}{otherwise}"))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What BigQuery is asked to do with the parts of a table.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sluice_contracts::documents::{Column, Part};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
@@ -53,7 +53,7 @@ pub(super) fn direct(
         Some(existing) => existing.schema(&load.columns),
         None => new_schema(&load.columns),
     };
-    let mut configuration = parquet(load, &load.parts, into, &schema, write)?;
+    let mut configuration = loading(of_parts(load, &load.parts)?, into, &schema, write);
     keep_layout(&mut configuration, existing, write);
     if existing.is_none() {
         lay_out(&mut configuration, load);
@@ -65,18 +65,18 @@ pub(super) fn direct(
     Ok(("load", configuration))
 }
 
-/// The configuration of the load job that fills a staging table. A failed attempt leaves nothing, and
-/// if it did, this would replace it.
+/// The configuration of the load job that fills a staging table from what it `reads`. A failed attempt
+/// leaves nothing, and if it did, this would replace it.
 pub(super) fn fill(
     load: &Load,
-    parts: &[Part],
+    reads: Map<String, Value>,
     into: &TableId,
     path: LoadPath,
     existing: Option<&ExistingTable>,
-) -> Result<Value> {
+) -> Value {
     let write = Write::ReplaceRows;
     let schema = filled_schema(load, path, existing);
-    let mut configuration = parquet(load, parts, into, &schema, write)?;
+    let mut configuration = loading(reads, into, &schema, write);
     match existing {
         Some(existing) if path == LoadPath::Copy => {
             keep_layout(&mut configuration, Some(existing), write);
@@ -88,10 +88,10 @@ pub(super) fn fill(
             keep_encryption(&mut configuration, existing);
         }
     }
-    Ok(configuration)
+    configuration
 }
 
-/// The schema of what fills a staging table from the parts.
+/// The schema of what fills a staging table from files.
 pub(super) fn filled_schema(
     load: &Load,
     path: LoadPath,
@@ -99,29 +99,39 @@ pub(super) fn filled_schema(
 ) -> Value {
     match existing {
         Some(existing) if path == LoadPath::Copy => existing.schema(&load.columns),
+        _ if load.native.is_some() => new_schema(&load.columns),
         _ => new_schema(&staged_columns(&load.columns)),
     }
 }
 
-fn parquet(
-    load: &Load,
-    parts: &[Part],
-    into: &TableId,
-    schema: &Value,
-    write: Write,
-) -> Result<Value> {
-    Ok(json!({
-        "sourceUris": parts::uris(load, parts)?,
-        "sourceFormat": "PARQUET",
+/// What a load job says of parts.
+pub(super) fn of_parts(load: &Load, parts: &[Part]) -> Result<Map<String, Value>> {
+    Ok(Map::from_iter([
+        ("sourceUris".to_owned(), parts::uris(load, parts)?.into()),
+        ("sourceFormat".to_owned(), "PARQUET".into()),
+        ("decimalTargetTypes".to_owned(), json!(["NUMERIC", "BIGNUMERIC"])),
+        ("parquetOptions".to_owned(), list_inference()),
+    ]))
+}
+
+/// Without it every array of an explicit schema is loaded empty from Parquet, and nothing fails.
+pub(super) fn list_inference() -> Value {
+    json!({"enableListInference": true})
+}
+
+/// The configuration of a load job.
+fn loading(reads: Map<String, Value>, into: &TableId, schema: &Value, write: Write) -> Value {
+    let mut configuration = json!({
         "destinationTable": into.reference(),
         // Never detected from the files: of many files BigQuery would read only one.
         "schema": schema,
         "createDisposition": "CREATE_IF_NEEDED",
         "writeDisposition": write.disposition(),
-        "decimalTargetTypes": ["NUMERIC", "BIGNUMERIC"],
-        // Without it every array of an explicit schema is loaded empty, and nothing fails.
-        "parquetOptions": {"enableListInference": true},
-    }))
+    });
+    for (key, value) in reads {
+        configuration[key.as_str()] = value;
+    }
+    configuration
 }
 
 /// The configuration of the job that copies the staging tables to the table, as one step.

@@ -35,6 +35,7 @@ mod parts;
 mod path;
 mod row_counts;
 mod schema;
+mod source_files;
 mod staging;
 mod statement;
 #[cfg(test)]
@@ -45,9 +46,9 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use async_trait::async_trait;
-use sluice_contracts::documents::{Column, DataflowWorkers, RunId, Table};
+use sluice_contracts::documents::{Column, DataflowWorkers, Native, RunId, Table};
 use sluice_contracts::job::WriteDisposition;
-use sluice_contracts::{Error, Result};
+use sluice_contracts::{Error, Kind, Result};
 use sluice_runtime::google::{Endpoint, Endpoints};
 
 use super::target::{
@@ -62,7 +63,7 @@ use native::Taking;
 use owner::Owner;
 use partitions::Partitions;
 use path::Shape;
-use sluice_runtime::google::bigquery::BigQueryClient;
+use sluice_runtime::google::bigquery::{BigQueryClient, TableId};
 use sluice_runtime::google::dataflow::{Dataflow, DataflowSettings};
 
 /// Most load jobs of a table a day. <https://cloud.google.com/bigquery/quotas#load_jobs>
@@ -152,12 +153,30 @@ impl BigQueryTarget {
         };
         let (client, id) = (&self.client, address::parse(&table.target)?);
         let shape = Shape::planned(table, visibility);
-        let path = native::guarded(client, &id, &shape, existing.is_some()).await?;
+        let path = native::guarded(client, &id, &shape, existing, &table.columns).await?;
         let new_table = &table.write.new_table;
         let taking = Taking::of(client, native, path, existing, new_table).await?;
-        let is_far = client.location(&id).await? != native.location;
+        let location = client.location(&id).await?;
+        let is_far = native.query().is_some_and(|query| query.location != location);
         let taken = cost::Taken { native, taking, path, is_far };
         Ok(cost::way(table, existing, visibility, Some(&taken)))
+    }
+
+    /// Why a dataset is not loaded from a bucket, as far as their locations are known.
+    async fn too_far_to_load(
+        &self,
+        bucket: &str,
+        table: &TableId,
+        location: &str,
+    ) -> Result<Option<String>> {
+        let name = bucket.strip_prefix("gs://").unwrap_or(bucket);
+        let Some(buckets) = &self.buckets else { return Ok(None) };
+        match buckets.check(name, &table.dataset_name(), location).await {
+            Err(error) if error.kind() == Kind::Invalid => Ok(Some(error.to_string())),
+            Err(error) => Err(error),
+            // If BigQuery does not load from there, the job says so.
+            Ok(_) => Ok(None),
+        }
     }
 
     async fn admit(&self, table: &Table) -> Result<Option<ExistingTable>> {
@@ -205,7 +224,7 @@ impl Target for BigQueryTarget {
     }
 
     async fn native(&self, table: &Table) -> Result<NativeAnswer> {
-        let answer = native::answer(&self.client, table).await;
+        let answer = native::answer(self, table).await;
         answer.map_err(|error| error.during(format!("load into `{}`", table.target)))
     }
 
@@ -220,7 +239,8 @@ impl Target for BigQueryTarget {
     async fn prepare(&self, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {
         let prepared = TableLoad::prepare(self, load).await;
         let Err(error) = prepared else { return prepared };
-        let staged = load.dedup.is_some() || load.dataflow.is_some();
+        let loads_files = load.source_bucket.is_some();
+        let staged = load.dedup.is_some() || load.dataflow.is_some() || loads_files;
         if staged && !error.is_transient() {
             // Another loader may have made the rows visible meanwhile, and deleted what this one needed.
             let visible =
@@ -272,7 +292,8 @@ fn warnings(table: &Table, existing: Option<&ExistingTable>) -> Vec<String> {
         ));
     }
     warnings.extend(document_warning(table));
-    let copied = table.native.as_ref().is_some_and(|native| !native.copied.is_empty());
+    let copied =
+        table.native.as_ref().and_then(Native::query).is_some_and(|query| !query.copied.is_empty());
     if copied && table.write.dedup.is_some() && existing.is_none() {
         warnings.push(
             "`dedup` chooses rows by a query, so the table has neither the partitions and clusters of \

@@ -1,5 +1,5 @@
-//! Rows that BigQuery takes from tables of its own: a copy or a query fills the staging table in the
-//! place of load jobs, and nothing is extracted.
+//! Rows that BigQuery takes by itself, so that nothing is extracted: a copy or a query of tables of its
+//! own, or a load job of the files that are the source, fills the staging table.
 //!
 //! A copy is free, and it has everything of its source. So it is taken where the rows are those of
 //! whole tables, and where the target keeps or takes over how the source is laid out. A query reads
@@ -11,18 +11,22 @@ use std::task::Poll;
 
 use chrono::{Duration, Utc};
 use serde_json::{Map, Value, json};
-use sluice_contracts::documents::{EngineEstimate, Native, NewTable, PartitionBy, Table};
+use sluice_contracts::documents::{
+    Column, EngineEstimate, Native, NativeFiles, NativeQuery, NewTable, PartitionBy, Table,
+};
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
 use sluice_runtime::google::bigquery::{BigQueryClient, TableId, price};
 
+use super::BigQueryTarget;
 use super::address;
-use super::attempts::AttemptState;
+use super::attempts::{AttemptState, DoneJob};
 use super::existing::ExistingTable;
 use super::job;
 use super::layout;
 use super::load::TableLoad;
 use super::path::{LoadPath, Shape};
+use super::source_files;
 use super::statement;
 use crate::target::{Load, NativeAnswer, Visibility};
 
@@ -31,7 +35,7 @@ pub(super) const COPIED: &str = "sluice_copied";
 
 /// Seconds that a job of BigQuery takes besides its rows, and the bytes that a query reads in one
 /// second. Assumed: BigQuery promises neither.
-const JOB_SECONDS: f64 = 5.0;
+pub(super) const JOB_SECONDS: f64 = 5.0;
 const BYTES_PER_SECOND: f64 = 1e9;
 
 /// By what a staging table is filled.
@@ -41,10 +45,12 @@ pub(super) enum Taking {
     Copy,
     /// The query.
     Query,
+    /// A load job of the source's files.
+    Load,
 }
 
 impl Taking {
-    /// How the rows of a native query come into a staging table, by what the target is now.
+    /// How rows that BigQuery takes by itself come into a staging table, by what the target is now.
     pub(super) async fn of(
         client: &BigQueryClient,
         native: &Native,
@@ -52,7 +58,8 @@ impl Taking {
         existing: Option<&ExistingTable>,
         new_table: &NewTable,
     ) -> Result<Self> {
-        let Some(first) = native.copied.first() else { return Ok(Self::Query) };
+        let Native::Query(query) = native else { return Ok(Self::Load) };
+        let Some(first) = query.copied.first() else { return Ok(Self::Query) };
         let copied = match (path, existing) {
             // A statement reads the staging table, wherever its rows lie.
             (LoadPath::Statement, _) => true,
@@ -70,6 +77,7 @@ impl Taking {
         match self {
             Self::Copy => "a copy",
             Self::Query => "a query",
+            Self::Load => "a load job",
         }
     }
 }
@@ -80,15 +88,14 @@ pub(super) fn is_empty(load: &Load) -> bool {
 }
 
 /// Whether BigQuery takes the rows of a planned table, and what that takes.
-pub(super) async fn answer(client: &BigQueryClient, table: &Table) -> Result<NativeAnswer> {
-    let Some(native) = &table.native else {
-        return Ok(NativeAnswer::Refuses("its source has no query for BigQuery".to_owned()));
-    };
+pub(super) async fn answer(target: &BigQueryTarget, table: &Table) -> Result<NativeAnswer> {
+    let client = &target.client;
+    let Some(native) = &table.native else { return Ok(NativeAnswer::Misses) };
     let id = address::parse(&table.target)?;
     let location = client.location(&id).await?;
     let existing = ExistingTable::find(client, &id).await?;
     let reordered = existing.as_ref().and_then(|existing| existing.reordered(&table.columns));
-    if let Some(column) = reordered {
+    if let Some(column) = reordered.filter(|_| native.query().is_some()) {
         return Ok(NativeAnswer::Refuses(format!(
             "the table has the fields of `{}` in another order, and a statement matches them by their \
              places",
@@ -96,31 +103,45 @@ pub(super) async fn answer(client: &BigQueryClient, table: &Table) -> Result<Nat
         )));
     }
     let shape = Shape::planned(table, Visibility::Each);
-    let path = guarded(client, &id, &shape, existing.is_some()).await?;
+    let path = guarded(client, &id, &shape, existing.as_ref(), &table.columns).await?;
     let new_table = &table.write.new_table;
     let taking = Taking::of(client, native, path, existing.as_ref(), new_table).await?;
-    if taking == Taking::Query && location != native.location {
-        return Ok(NativeAnswer::Refuses(format!(
-            "a query of BigQuery reads and writes one location: the source lies in \
-             `{}`, and the target in `{location}`",
-            native.location
-        )));
-    }
-    Ok(NativeAnswer::Takes { how: taking.name(), estimate: estimate(native, taking) })
+    let far = match native {
+        Native::Query(query) if taking == Taking::Query && location != query.location => {
+            Some(format!(
+                "a query of BigQuery reads and writes one location: the source lies in \
+                 `{}`, and the target in `{location}`",
+                query.location
+            ))
+        }
+        Native::Query(_) => None,
+        Native::Files(files) => match source_files::refusal(files, table) {
+            Some(refusal) => Some(refusal),
+            None => target.too_far_to_load(&files.bucket, &id, &location).await?,
+        },
+    };
+    Ok(match far {
+        Some(why) => NativeAnswer::Refuses(why),
+        None => NativeAnswer::Takes { how: taking.name(), estimate: estimate(native, taking) },
+    })
 }
 
 /// The path of a load whose rows BigQuery takes. A copy over a table would take its row access policies
-/// away: such a table, and one of which they are not known, is written to by a statement.
+/// away: such a table, and one of which they are not known, is written to by a statement. So is one whose
+/// columns a load by places would mix.
 /// <https://cloud.google.com/bigquery/docs/using-row-level-security-with-features>
 pub(super) async fn guarded(
     client: &BigQueryClient,
     id: &TableId,
     shape: &Shape,
-    exists: bool,
+    existing: Option<&ExistingTable>,
+    columns: &[Column],
 ) -> Result<LoadPath> {
-    let path = LoadPath::of(shape, exists);
-    let is_replaced = path == LoadPath::Copy && exists && shape.replaces_all();
-    if is_replaced && client.has_row_policies(id).await? != Some(false) {
+    let path = LoadPath::of(shape, existing.is_some());
+    let Some(existing) = existing.filter(|_| path == LoadPath::Copy) else { return Ok(path) };
+    if shape.mixes_columns(existing, columns)
+        || shape.replaces_all() && client.has_row_policies(id).await? != Some(false)
+    {
         return Ok(LoadPath::Statement);
     }
     Ok(path)
@@ -128,9 +149,10 @@ pub(super) async fn guarded(
 
 fn estimate(native: &Native, taking: Taking) -> EngineEstimate {
     let job = EngineEstimate { seconds: JOB_SECONDS, dollars: 0.0 };
-    match taking {
-        Taking::Copy => job + job,
-        Taking::Query => job + estimate_of_query(native.bytes),
+    match (native, taking) {
+        (Native::Files(files), _) => job + source_files::estimate(files),
+        (Native::Query(query), Taking::Query) => job + estimate_of_query(query.bytes),
+        (Native::Query(_), Taking::Copy | Taking::Load) => job + job,
     }
 }
 
@@ -162,7 +184,8 @@ impl TableLoad {
         if native.is_none() && dedup.is_none() && dataflow.is_none() {
             return Ok(LoadPath::of(&shape, existing.is_some()));
         }
-        let path = guarded(&self.client, &self.id, &shape, existing.is_some()).await?;
+        let columns = &self.load.columns;
+        let path = guarded(&self.client, &self.id, &shape, existing, columns).await?;
         // A staging table that is laid out like the target would lose rows before they are counted.
         let expires = match existing {
             Some(existing) => existing.partitions_expire(),
@@ -174,17 +197,20 @@ impl TableLoad {
         Ok(if path == LoadPath::Copy && expires { LoadPath::Statement } else { path })
     }
 
-    /// Fills the staging table with the rows of the native query, and counts them. It changes nothing
-    /// that readers see.
+    /// Fills the staging table with the rows that BigQuery takes by itself, and counts them. It changes
+    /// nothing that readers see.
     pub(super) async fn take(
         &mut self,
         path: LoadPath,
         existing: Option<&ExistingTable>,
     ) -> Result<Poll<()>> {
-        let Some((statement, native)) = self.load.native.clone() else {
-            return Err(Error::bug("take rows by a query: the load has no query"));
+        let Some(native) = self.load.native.clone() else {
+            return Err(Error::bug("take rows from the source: the load does not say what"));
         };
-        if let Some(column) = existing.and_then(|table| table.reordered(&self.load.columns)) {
+        let (statement, native) = native.into_plan();
+        if native.query().is_some()
+            && let Some(column) = existing.and_then(|table| table.reordered(&self.load.columns))
+        {
             return Err(Error::data(format!(
                 "take the rows by a query: the table has the fields of `{}` in another order",
                 column.name
@@ -193,21 +219,31 @@ impl TableLoad {
         }
         let new_table = &self.load.new_table;
         let taking = Taking::of(&self.client, &native, path, existing, new_table).await?;
-        if taking == Taking::Query && self.location != native.location {
+        if let Some(query) = native.query().filter(|query| query.location != self.location)
+            && taking == Taking::Query
+        {
             return Err(Error::data(format!(
                 "take the rows by a query: they lie in `{}`, and the target in `{}`",
-                native.location, self.location
+                query.location, self.location
             ))
             .hint("start the run again: it is planned for the table as it is now"));
         }
-        let filled = self.fill_by(taking, (&statement, &native), path, existing).await?;
+        let statement = statement.as_deref();
+        let filled = self.fill_by(taking, (statement, &native), path, existing).await?;
         let Poll::Ready(written) = filled else { return Ok(Poll::Pending) };
         let brought = self.brought(0);
+        if let Native::Files(files) = &native {
+            self.require_planned_files(files).await?;
+        }
         let staging = ExistingTable::find(&self.client, &brought).await?;
         let every = staging.as_ref().and_then(ExistingTable::every_partition);
         let rows = self.count_rows(&brought, every.as_deref()).await?;
         let written = written.unwrap_or(rows);
-        let expected = native.rows.filter(|_| taking == Taking::Copy).unwrap_or(written);
+        let known = match &native {
+            Native::Query(query) => query.rows.filter(|_| taking == Taking::Copy),
+            Native::Files(files) => files.rows,
+        };
+        let expected = known.unwrap_or(written);
         if rows != written || rows != expected {
             return Err(Error::data(format!(
                 "check run `{}`: {} has {} rows, and BigQuery says that it wrote {} of {}",
@@ -226,32 +262,56 @@ impl TableLoad {
         Ok(Poll::Ready(()))
     }
 
+    /// Compares the files with the plan once their rows are staged. If they differ, nobody is to find the
+    /// staged rows.
+    async fn require_planned_files(&self, files: &NativeFiles) -> Result<()> {
+        let planned = source_files::require_planned(&self.load, files).await;
+        if planned.as_ref().is_err_and(|error| !error.is_transient()) {
+            self.client.delete_table(&self.brought(0)).await?;
+        }
+        planned
+    }
+
     /// Fills the staging table once, and returns the rows that BigQuery says it has written.
     async fn fill_by(
         &self,
         taking: Taking,
-        (statement, native): (&str, &Native),
+        (statement, native): (Option<&str>, &Native),
         path: LoadPath,
         existing: Option<&ExistingTable>,
     ) -> Result<Poll<Option<u64>>> {
+        let written = |job: DoneJob| job.report.written.or(job.report.rows);
         let attempts = self.filling(0);
         let free = match attempts.look_for_job().await.map_err(|failed| failed.error)? {
             AttemptState::Free(free) => free,
             AttemptState::Running => return Ok(Poll::Pending),
-            AttemptState::Done(job) => return Ok(Poll::Ready(job.report.written)),
+            AttemptState::Done(job) => return Ok(Poll::Ready(written(job))),
         };
         let staging = self.brought(0);
-        let (kind, configuration) = match taking {
-            Taking::Copy => ("copy", copy(native, &staging, existing, self.kept())?),
-            Taking::Query => {
+        let (kind, configuration) = match (native, statement) {
+            (Native::Query(query), _) if taking == Taking::Copy => {
+                ("copy", copy(query, &staging, existing, self.kept())?)
+            }
+            (Native::Query(_), Some(statement)) => {
                 let table = self.described(path, &staging, existing);
                 self.client.create_table(&staging, &table).await?;
                 let insert = statement::insert_rows(&staging, &self.load.columns, statement);
                 ("query", json!({"query": insert, "useLegacySql": false}))
             }
+            (Native::Query(_), None) => {
+                return Err(Error::bug("take rows by a query: the load has no query"));
+            }
+            (Native::Files(files), _) => {
+                // A job that finds another file may fail for a reason that nobody understands.
+                source_files::require_planned(&self.load, files).await?;
+                let table = self.described(path, &staging, existing);
+                self.client.create_table(&staging, &table).await?;
+                let reads = source_files::read_by_load(files);
+                ("load", job::fill(&self.load, reads, &staging, path, existing))
+            }
         };
         let started = attempts.start_job(free, kind, &configuration).await;
-        Ok(started.map_err(|failed| failed.error)?.map(|job| job.report.written))
+        Ok(started.map_err(|failed| failed.error)?.map(written))
     }
 
     /// The rows of a staging table; `every` is a condition that holds for all of them, where a query
@@ -307,7 +367,7 @@ impl TableLoad {
 /// The configuration of the copy of whole tables, as they were at the moment of the plan.
 /// <https://cloud.google.com/bigquery/docs/access-historical-data#restore-a-table>
 fn copy(
-    native: &Native,
+    native: &NativeQuery,
     into: &TableId,
     existing: Option<&ExistingTable>,
     kept: Duration,

@@ -16,16 +16,19 @@
 
 use std::ops::Range;
 
-use sluice_contracts::documents::{Column, Part, Table, TargetType};
+use sluice_contracts::documents::{
+    Column, Native, NativeFiles, NativeFormat, NativeRows, Part, Table, TargetType,
+};
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 use sluice_runtime::format::thousands;
 
+use super::existing::ExistingTable;
 use crate::target::{Load, Visibility};
 
 /// Files that one load job takes.
 /// <https://cloud.google.com/bigquery/quotas#load_jobs>
-const MOST_FILES: usize = 10_000;
+pub(super) const MOST_FILES: usize = 10_000;
 /// Bytes of files that one load job takes; BigQuery's limit is 15 TB.
 const MOST_BYTES: u64 = 14_000_000_000_000;
 /// Partitions that one load job or statement changes.
@@ -66,6 +69,7 @@ impl LoadPath {
 }
 
 /// What the path of a load depends on.
+#[expect(clippy::struct_excessive_bools, reason = "each changes the path by itself")]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     disposition: WriteDisposition,
@@ -75,9 +79,11 @@ pub(super) struct Shape {
     is_converted: bool,
     /// Whether the rows may belong to more partitions than one job changes.
     is_wide: bool,
-    /// Whether a staging table holds the rows in any case: a native query gives them, which counts as
+    /// Whether a staging table holds the rows in any case: BigQuery takes them by itself, which counts as
     /// one file, one row of each key is kept, or Dataflow brings them.
     is_staged: bool,
+    /// Whether fields fill the columns of a staging table by their places.
+    by_places: bool,
     visibility: Visibility,
 }
 
@@ -94,6 +100,7 @@ impl Shape {
             is_converted: table.native.is_none() && table.columns.iter().any(is_converted),
             // Which rows there are is known when they are read.
             is_wide: false,
+            by_places: table.native.as_ref().and_then(Native::files).is_some_and(is_csv),
             visibility,
         }
     }
@@ -101,6 +108,11 @@ impl Shape {
     /// Whether all rows of the table are replaced.
     pub(super) fn replaces_all(&self) -> bool {
         self.disposition == WriteDisposition::Truncate
+    }
+
+    /// Whether a staging table like this one would be filled with each other's columns.
+    pub(super) fn mixes_columns(&self, existing: &ExistingTable, columns: &[Column]) -> bool {
+        self.by_places && !existing.has_exactly(columns)
     }
 
     /// Whether some rows of the table are replaced, and others not.
@@ -123,9 +135,14 @@ impl From<&Load> for Shape {
             is_staged: load.native.is_some() || load.dedup.is_some() || load.dataflow.is_some(),
             is_converted: load.native.is_none() && load.columns.iter().any(is_converted),
             is_wide: is_wide(load),
+            by_places: load.native.as_ref().and_then(NativeRows::files).is_some_and(is_csv),
             visibility: load.visibility,
         }
     }
+}
+
+fn is_csv(files: &NativeFiles) -> bool {
+    matches!(files.format, NativeFormat::Csv(_))
 }
 
 /// Whether the rows of a load may belong to more partitions than one job changes.

@@ -50,7 +50,7 @@ impl TableLoad {
         }
     }
 
-    /// Brings all rows into staging tables, from the parts or by the native query.
+    /// Brings all rows into staging tables, from the parts or or as BigQuery takes them by itself.
     pub(super) async fn bring_all(
         &mut self,
         path: LoadPath,
@@ -98,7 +98,8 @@ impl TableLoad {
         if parts.is_empty() {
             return Ok(Poll::Ready(()));
         }
-        let configuration = job::fill(&self.load, parts, &staging, path, existing)?;
+        let reads = job::of_parts(&self.load, parts)?;
+        let configuration = job::fill(&self.load, reads, &staging, path, existing);
         match attempts.start(free, "load", &configuration).await? {
             Poll::Ready(loaded) => self.require_rows(loaded, rows, HIDDEN).map(|_| Poll::Ready(())),
             Poll::Pending => Ok(Poll::Pending),

@@ -68,6 +68,7 @@ impl World {
             rows: parts.iter().map(|ids| ids.len() as u64).sum(),
             parts: made,
             native: None,
+            source_bucket: None,
             dataflow: None,
             dropped: None,
             listing: crate::listing::PartListing::default(),

@@ -10,7 +10,7 @@ use super::dataflow::DataflowWorkers;
 use super::engine::EngineChoice;
 use super::error_report::ErrorReport;
 use super::least_tls::LeastTls;
-use super::native::Native;
+use super::native::{Native, NativeRows};
 use super::relation::Relation;
 use super::run_id::RunId;
 use super::schema::Column;
@@ -195,12 +195,12 @@ pub struct Table {
     /// The workers that bring the rows of the parts into the target; absent where none do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataflow: Option<DataflowWorkers>,
-    /// The query whose rows the target takes by itself, in the target's language: such a table has no
-    /// units, and every other table has at least one. For a table with units, the query by which tasks
-    /// read it, where the source computes that when the run is planned.
+    /// The query whose rows the target takes by itself, in the target's language. For a table with units,
+    /// the query by which tasks read it, where the source computes that when the run is planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement: Option<String>,
-    /// What that query reads; present where the target takes its rows.
+    /// What that query reads, or the files that the target loads; present where the target takes the
+    /// rows by itself. Such a table has no units, and every other table has at least one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub native: Option<Native>,
     /// What the load does until the rows are visible, and what that costs, for the reader of the
@@ -225,6 +225,17 @@ pub struct Table {
     pub warnings: Vec<String>,
     /// Number of its units, which are disjoint and cover the table.
     pub units: u32,
+}
+
+impl Table {
+    /// The rows that the target takes by itself, if the plan says so in a way that this build knows.
+    pub fn native_rows(&self) -> Option<NativeRows> {
+        match (self.native.clone()?, self.statement.clone()) {
+            (Native::Query(query), Some(statement)) => Some(NativeRows::Query { statement, query }),
+            (Native::Files(files), None) => Some(NativeRows::Files(files)),
+            _ => None,
+        }
+    }
 }
 
 /// One task of the plan. In an execution of fewer tasks, each task carries out several of the

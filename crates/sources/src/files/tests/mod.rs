@@ -3,6 +3,7 @@
 mod bad_rows;
 mod csv;
 mod json;
+mod native;
 mod partitions;
 mod ranges;
 mod typed;

@@ -17,6 +17,7 @@ mod made_tables;
 mod many_tables;
 mod merge;
 mod native;
+mod native_files;
 mod races;
 mod recorder;
 mod requests;
@@ -71,6 +72,7 @@ async fn load_of(run: &str, disposition: WriteDisposition, columns: Vec<Column>)
         partitioned_by: None,
         columns,
         native: None,
+        source_bucket: None,
         dataflow: None,
         bucket: Bucket { store, prefix: "etl".into(), url: "gs://lake/etl".into() },
         parts,

@@ -2,7 +2,9 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use sluice_contracts::documents::{Column, Native, NewTable, RunId, Table, TargetType};
+use sluice_contracts::documents::{
+    Column, Native, NativeQuery, NativeRows, NewTable, RunId, Table, TargetType,
+};
 use sluice_contracts::job::WriteDisposition::{self, Append, Empty, Merge, Truncate};
 
 use super::check::table as planned;
@@ -24,8 +26,8 @@ pub(super) fn source() -> Value {
     })
 }
 
-fn native() -> Native {
-    Native {
+fn query() -> NativeQuery {
+    NativeQuery {
         at: chrono::DateTime::from_timestamp_millis(1_790_000_000_123),
         location: "EU".to_owned(),
         copied: vec!["shop.sales.source".to_owned()],
@@ -40,7 +42,13 @@ const STATEMENT: &str = "SELECT `id` FROM `shop`.`sales`.`source`";
 /// A load of the rows of that table.
 pub(super) async fn natively(disposition: WriteDisposition) -> Load {
     let load = load(disposition, columns(&[ID])).await;
-    Load { parts: Vec::new(), rows: 0, native: Some((STATEMENT.to_owned(), native())), ..load }
+    let load = Load { parts: Vec::new(), rows: 0, ..load };
+    taking(load, query())
+}
+
+fn taking(load: Load, query: NativeQuery) -> Load {
+    let statement = STATEMENT.to_owned();
+    Load { native: Some(NativeRows::Query { statement, query }), ..load }
 }
 
 /// A recorder that knows the source.
@@ -145,8 +153,8 @@ async fn counts_that_differ_leave_the_table_as_it_is() {
         let rows = json!({"copiedRows": written.to_string()});
         recorder.ends(json!({"status": {"state": "DONE"}, "statistics": {"copy": rows}}));
         let target = recorder.serve().await;
-        let mut load = natively(Truncate).await;
-        load.native.as_mut().unwrap().1.rows = planned;
+        let load = natively(Truncate).await;
+        let load = taking(load, NativeQuery { rows: planned, ..query() });
         let error = advance(&target, &load).await.unwrap_err();
         let said = error.chain();
         assert!(said.contains(&format!("a copy has {counted} rows")), "{said}");
@@ -161,8 +169,8 @@ async fn a_source_that_the_copy_does_not_fit_any_more_is_said() {
     let recorder = recorder();
     recorder.stands(json!({"schema": {"fields": [{"name": "id", "type": "INTEGER"}]}}));
     let target = recorder.serve().await;
-    let mut load = natively(Truncate).await;
-    load.native.as_mut().unwrap().1.location = "US".to_owned();
+    let load = natively(Truncate).await;
+    let load = taking(load, NativeQuery { location: "US".to_owned(), ..query() });
     let error = advance(&target, &load).await.unwrap_err();
     assert!(error.chain().contains("they lie in `US`, and the target in `EU`"), "{error:?}");
     let asked = recorder.asked();
@@ -173,20 +181,21 @@ async fn a_source_that_the_copy_does_not_fit_any_more_is_said() {
 fn table(disposition: WriteDisposition) -> Table {
     Table {
         statement: Some(STATEMENT.to_owned()),
-        native: Some(native()),
+        native: Some(Native::Query(query())),
         units: 0,
         bytes: 7 << 30,
         ..planned(disposition, &[ID])
     }
 }
 
-async fn said(recorder: &Recorder, table: &Table, visibility: Visibility) -> String {
+pub(super) async fn said(recorder: &Recorder, table: &Table, visibility: Visibility) -> String {
     let target = recorder.serve().await;
     let answer = match target.native(table).await.unwrap() {
         NativeAnswer::Takes { how, estimate } => {
             format!("{how}, {:.0} s, ${:.4}", estimate.seconds, estimate.dollars)
         }
         NativeAnswer::Refuses(why) => return why,
+        NativeAnswer::Misses => return "nothing is there".to_owned(),
     };
     let admitted = target.check(RunId::generate(), table, visibility).await.unwrap();
     assert_eq!(admitted.warnings, Vec::<String>::new());
@@ -204,7 +213,8 @@ async fn a_plan_says_how_bigquery_takes_the_rows_and_what_that_costs() {
     let free = "a copy, 10 s, $0.0000: a copy into a staging table, free of charge, and a copy of \
                 that, free of charge";
     assert_eq!(said(&recorder, &whole, Visibility::Each).await, free);
-    whole.native.as_mut().unwrap().location = "US".to_owned();
+    let in_us = NativeQuery { location: "US".to_owned(), ..query() };
+    whole.native = Some(Native::Query(in_us));
     let far = said(&recorder, &whole, Visibility::Each).await;
     assert!(far.contains("a copy across regions") && far.contains("2,000 a day, 100"), "{far}");
     whole.write.new_table = of_new(&["id"]);
@@ -213,8 +223,8 @@ async fn a_plan_says_how_bigquery_takes_the_rows_and_what_that_costs() {
         "a query of BigQuery reads and writes one location: the source lies in `US`, and the target \
          in `EU`"
     );
-    let native = whole.native.as_mut().unwrap();
-    (native.location, native.unfiltered) = ("EU".to_owned(), Some(70 << 30));
+    let filtered = NativeQuery { unfiltered: Some(70 << 30), ..query() };
+    whole.native = Some(Native::Query(filtered));
     assert_eq!(
         said(&recorder, &whole, Visibility::Each).await,
         "a query, 18 s, $0.0427: a query into a staging table: about 7,168 MiB ($0.0427 on demand), of \
