@@ -81,6 +81,44 @@ async fn json_lines_are_loaded_by_bigquery_and_equal_what_tasks_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn parquet_is_loaded_by_bigquery_unless_the_job_asks_for_tasks() {
+    let Some(world) = World::start().await else { return };
+    world.storage.make_bucket("drop").await;
+    let store = world.storage.bucket_at("gs://drop").store;
+    for (path, first) in [("in/1.parquet", 0), ("in/2.parquet", 400)] {
+        store.put(&Path::from(path), parquet_of(first).into()).await.expect("it is written");
+    }
+    let source = json!({"url": "gs://drop/in/*.parquet"});
+    let report = world.moved(&job(source.clone(), None, "loaded")).await;
+    assert_eq!((&report["rows"], &report["units"]), (&800.into(), &0.into()), "{report}");
+    let ran = world.run("run", &job(source.clone(), Some("extract"), "tasks")).await;
+    assert_eq!(ran.code, Some(0), "{ran}");
+    let sums = async |table: &str| {
+        let sums = "SELECT FORMAT('%d %d %t', COUNT(*), SUM(id), MAX(note))";
+        world.warehouse.query(&format!("{sums} FROM sales.{table}")).await
+    };
+    assert_eq!(sums("loaded").await, sums("tasks").await);
+    let ran = world.run("plan", &job(source, None, "loaded")).await;
+    assert_eq!(ran.code, Some(0), "{ran}");
+    insta::with_settings!({prepend_module_to_snapshot => false}, {
+        insta::assert_snapshot!("native_files_plan_parquet", ran.stdout);
+    });
+}
+
+/// A file of 400 rows.
+fn parquet_of(first: i64) -> Vec<u8> {
+    use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+    let ids: ArrayRef = std::sync::Arc::new(Int64Array::from_iter_values(first..first + 400));
+    let notes = (first..first + 400).map(|id| format!("note {id}"));
+    let notes: ArrayRef = std::sync::Arc::new(StringArray::from_iter_values(notes));
+    let rows = RecordBatch::try_from_iter([("id", ids), ("note", notes)]).expect("two columns");
+    let writer = parquet::arrow::ArrowWriter::try_new(Vec::new(), rows.schema(), None);
+    let mut writer = writer.expect("a writer");
+    writer.write(&rows).expect("rows are written");
+    writer.into_inner().expect("the file ends")
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn csv_is_loaded_by_bigquery_with_the_options_of_the_plan() {
     let Some(world) = World::start().await else { return };
     world.storage.make_bucket("drop").await;

@@ -70,8 +70,7 @@ impl FilesSurvey {
         let columns = look.columns(table, &of_paths, &mut format)?;
         let relation = format.relation(&self.urls);
         let asked = self.asked(table, &format, files, &columns);
-        let types = Err("what a load job makes of the types of their columns is not known".into());
-        let native = asked.of_typed(types);
+        let native = asked.of_typed(look.loaded(files.len(), &columns));
         self.format = Some(format);
         Ok(Description {
             columns,

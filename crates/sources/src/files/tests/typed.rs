@@ -10,6 +10,9 @@ use parquet::file::properties::WriterProperties;
 
 use super::ranges::ranges;
 use super::*;
+use crate::files::format::Format;
+use crate::files::listing::list;
+use crate::files::typed::look_at;
 
 /// A file of row groups of so many rows.
 pub(super) fn parquet_of(batch: &RecordBatch, group: usize) -> Vec<u8> {
@@ -189,4 +192,32 @@ async fn a_format_is_told_by_the_first_bytes_where_the_name_does_not() {
     }
     let error = said(&Folder::of("a.parquet", "id,note\n1,x\n").refused().await);
     assert!(error.contains("a.parquet") && error.contains("`source.format.type`"), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_load_job_would_change_is_not_left_to_it() {
+    let look = async |folder: &Folder| {
+        let described = folder.describe(&folder.job()).await.unwrap();
+        let mut format = Format::of(&described.relation.unwrap()).unwrap();
+        format.known = None;
+        let store = FileStore::open(&Address::parse(&folder.url()).unwrap()).unwrap();
+        let store = Arc::new(store);
+        let files = list(&store.objects, &[Address::parse(&folder.url()).unwrap()]).await.unwrap();
+        let look = look_at(&store, &format, &files, &folder.job()).await.unwrap();
+        look.loaded(files.len(), &described.columns)
+    };
+    let rows = numbers(7);
+    let folder = Folder::new("*").with("a.parquet", parquet_of(&rows, 3));
+    assert_eq!(look(&folder).await, Ok(Some(7)));
+    let folder = folder.with("b.parquet", parquet_of(&rows, 7));
+    assert_eq!(look(&folder).await, Ok(Some(14)));
+    let longs = parquet_of(&one("v", Arc::new(Int64Array::from(vec![1]))), 1);
+    let mixed = Folder::new("*")
+        .with("a.parquet", parquet_of(&ints("v", vec![1]), 1))
+        .with("b.parquet", longs);
+    assert!(look(&mixed).await.unwrap_err().contains("b.parquet` has other columns"));
+    let nanos: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![1_000]));
+    let fine = Folder::of("a.parquet", parquet_of(&one("v", nanos), 1));
+    assert!(look(&fine).await.unwrap_err().contains("`v` is local_timestamp_nanos"));
+    assert_eq!(look(&Folder::of("a.avro", avro_of(&rows, 3))).await, Ok(None));
 }

@@ -100,6 +100,11 @@ impl Header {
         &self.schema
     }
 
+    /// How its blocks are compressed.
+    pub(super) fn codec(&self) -> Option<CompressionCodec> {
+        self.codec
+    }
+
     /// The byte at which the first block begins.
     pub(super) fn end(&self) -> u64 {
         self.end

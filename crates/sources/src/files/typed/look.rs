@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use arrow_avro::compression::CompressionCodec;
 use arrow_schema::{Field, SchemaRef};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use parquet::basic::Compression;
 use sluice_contracts::documents::{Column, Decimal, Leaf, ObjectVersion, OnInvalid, TargetType};
 use sluice_contracts::job::{ColumnFile, FormatName, TableJob};
 use sluice_contracts::{Error, Result};
@@ -36,24 +38,33 @@ const WINDOWS: [u64; 3] = [128 << 10, 2 << 20, 64 << 20];
 /// A look at files.
 #[derive(Debug)]
 pub(in crate::files) struct Look {
-    files: Vec<FileLook>,
+    pub(super) files: Vec<FileLook>,
     /// All columns, in the order in which the files name them.
     columns: Vec<Column>,
 }
 
 /// A look at one file.
 #[derive(Debug)]
-struct FileLook {
+pub(super) struct FileLook {
     /// Its name, for messages.
-    name: String,
+    pub(super) name: String,
     path: String,
     size: u64,
-    schema: SchemaRef,
-    rows: u64,
+    pub(super) schema: SchemaRef,
+    /// Exact for Parquet.
+    pub(super) rows: u64,
+    pub(super) parts: Parts,
     /// Bytes of its values.
     bytes: u64,
     /// Bytes of its largest part that is held in memory as a whole.
     largest: u64,
+}
+
+/// The parts of a file that can be read by themselves, and how they are compressed.
+#[derive(Debug)]
+pub(super) enum Parts {
+    RowGroups(Vec<Compression>),
+    Blocks(Option<CompressionCodec>),
 }
 
 /// Looks at files, or at some of many.
@@ -94,6 +105,7 @@ async fn look(store: &Arc<FileStore>, format: &Format, file: ObjectVersion) -> R
             schema: Arc::clone(header.schema()),
             rows: u64::try_from(rows).unwrap_or(u64::MAX),
             bytes: size,
+            parts: Parts::Blocks(header.codec()),
             largest: length.min(size),
         });
     }
@@ -106,6 +118,7 @@ async fn look(store: &Arc<FileStore>, format: &Format, file: ObjectVersion) -> R
         schema: Arc::clone(footer.schema()),
         rows: groups.iter().map(|group| group.rows).sum(),
         bytes: groups.iter().map(|group| group.bytes).sum(),
+        parts: Parts::RowGroups(footer.codecs()),
         largest: groups.iter().map(|group| group.stored).max().unwrap_or_default(),
     })
 }

@@ -11,6 +11,7 @@ mod field;
 mod look;
 mod marks;
 mod merge;
+mod native;
 mod parquet;
 mod schema_names;
 mod step;

@@ -12,7 +12,7 @@ use parquet::DecodeResult;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema};
-use parquet::basic::{ConvertedType, LogicalType, Type as Physical};
+use parquet::basic::{Compression, ConvertedType, LogicalType, Type as Physical};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{
     ColumnChunkMetaData, PageIndexPolicy, ParquetMetaDataPushDecoder, RowGroupMetaData,
@@ -101,6 +101,18 @@ impl Footer {
     /// Its row groups that have rows, in the order of the file.
     pub(super) fn row_groups(&self) -> Vec<RowGroup> {
         self.numbered().map(|(_, group)| group).collect()
+    }
+
+    /// How its columns are compressed, each way once.
+    pub(super) fn codecs(&self) -> Vec<Compression> {
+        let groups = self.metadata.metadata().row_groups().iter();
+        let mut codecs = Vec::new();
+        for column in groups.flat_map(RowGroupMetaData::columns) {
+            if !codecs.contains(&column.compression()) {
+                codecs.push(column.compression());
+            }
+        }
+        codecs
     }
 
     fn numbered(&self) -> impl Iterator<Item = (usize, RowGroup)> + '_ {
