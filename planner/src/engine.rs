@@ -78,11 +78,11 @@ pub(crate) async fn choose(
     };
     let native = match native {
         Ok((_, estimate)) => {
-            let lost = loss.map_or_else(
+            let remark = loss.map_or_else(
                 || WITHOUT_PARTS.to_owned(),
                 |loss| format!("{loss}; there are {WITHOUT_PARTS}"),
             );
-            option(Engine::Native, Some(estimate + answer.by_query), &lost)
+            option(Engine::Native, Some(estimate + answer.by_query), &remark)
         }
         Err(why) => option(Engine::Native, None, &why),
     };

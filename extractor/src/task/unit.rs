@@ -83,9 +83,10 @@ impl Worker<'_> {
             snapshot.reader.confirm().await?;
             writes = true;
             let parts = parts.finish(&mut stages).await?;
-            let writer = &self.failures.writer_id;
-            let bad_rows =
-                self.store.write_bad_rows(snapshot.generation, unit, writer, &bad_rows).await?;
+            let bad_rows = self
+                .store
+                .write_bad_rows(snapshot.generation, unit, &self.failures.writer_id, &bad_rows)
+                .await?;
             let receipt = Receipt {
                 version: Receipt::VERSION,
                 table: unit.table,

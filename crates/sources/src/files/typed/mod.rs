@@ -12,6 +12,7 @@ mod look;
 mod marks;
 mod merge;
 mod native;
+mod nested;
 mod parquet;
 mod schema_names;
 mod step;
