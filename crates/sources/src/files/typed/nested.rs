@@ -1,4 +1,4 @@
-//! STRUCTs and arrays of what a file has as records, maps and lists.
+//! Columns of STRUCT and ARRAY, of what a file has as records, maps and lists.
 
 use std::sync::Arc;
 
