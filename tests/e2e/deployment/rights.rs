@@ -46,6 +46,7 @@ fn the_programs_have_the_roles_of_the_table_and_no_others() {
         ("each Cloud SQL instance", 2),
         ("each Cloud SQL instance with IAM logins", 1),
         ("each source dataset", 2),
+        ("each source bucket", 1),
         ("the deployment's project", 1),
         ("the folder of the template", 1),
         ("the image's repository", 1),
@@ -209,6 +210,9 @@ fn target(deployment: &Deployment, resource: &Resource) -> (String, String) {
             if is("bucket", "google_storage_bucket", "jobs", "name") =>
         {
             ("the bucket of job files", "bucket")
+        }
+        "google_storage_bucket_iam_member" if resource.name == "source" => {
+            ("each source bucket", "bucket")
         }
         "google_storage_bucket_iam_member" => {
             let template = super::set(deployment, "loader", "SLUICE_DATAFLOW_TEMPLATE");

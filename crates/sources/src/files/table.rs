@@ -39,7 +39,7 @@ impl Found {
 pub(super) fn look_at(format: &mut Format, heads: &[Head], job: &TableJob) -> Result<Found> {
     match format.name {
         Some(FormatName::Csv) => look_at_csv(format, heads, job),
-        _ => look_at_json(heads),
+        _ => look_at_json(format, heads),
     }
 }
 
@@ -141,7 +141,7 @@ fn look_at_records(
     }
 }
 
-fn look_at_json(heads: &[Head]) -> Result<Found> {
+fn look_at_json(format: &Format, heads: &[Head]) -> Result<Found> {
     let mut found = Found::default();
     let mut places: HashMap<String, usize> = HashMap::new();
     for head in heads {
@@ -153,8 +153,12 @@ fn look_at_json(heads: &[Head]) -> Result<Found> {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            let fields: Fields<'_> =
-                serde_json::from_slice(line).map_err(|_| no_object(&head.name, number))?;
+            let fields: Fields<'_> = match serde_json::from_slice(line) {
+                Ok(fields) => fields,
+                // It is set aside when it is read.
+                Err(_) if format.bad_rows > 0 => continue,
+                Err(_) => return Err(no_object(&head.name, number)),
+            };
             found.rows += 1;
             for (key, value) in fields.0 {
                 let place = match places.get(&key) {

@@ -4,7 +4,7 @@
 //! tells. A look at the bytes behind it usually tells too: read the wrong way, they are no records of the
 //! file's number of fields. What is told so is only a guess that is almost never wrong. The proof comes
 //! when the ranges are read: each one has to end exactly where the next one begins, at the start of a record
-//! (see `RangesDoNotMeet` of the reader).
+//! (see `OpenFile::require_end`).
 
 use super::{Dialect, Records};
 

@@ -72,6 +72,14 @@ async fn bad_lines_of_json_are_set_aside() {
 }
 
 #[tokio::test]
+async fn a_bad_line_that_planning_looks_at_is_set_aside_too() {
+    let folder = || Folder::of("a.jsonl", "{\"id\": 1}\nnothing\n{\"id\": 2}\n");
+    let (rows, bad) = read(folder(), 1).await.unwrap();
+    assert_eq!((rows, bad.len()), (vec!["1".to_owned(), "2".to_owned()], 1));
+    assert!(said(&read(folder(), 0).await.unwrap_err()).contains("line 2"));
+}
+
+#[tokio::test]
 async fn bad_rows_of_parquet_are_set_aside() {
     let days = days_of(vec![1, i32::MAX, 2, i32::MIN, 3]);
     let folder = Folder::new("**/*.parquet");

@@ -75,8 +75,8 @@ impl Footer {
                 }
             }
         };
-        if metadata.row_groups().iter().any(has_negative_place) {
-            let what = "a column begins before the file does".to_owned();
+        if metadata.row_groups().iter().any(|group| is_outside(group, size)) {
+            let what = "its footer names bytes that it does not have".to_owned();
             return Err(malformed(ParquetError::General(what)));
         }
         let metadata = Arc::new(marks::with_marks(&metadata).map_err(malformed)?);
@@ -130,14 +130,19 @@ impl Footer {
     }
 }
 
-/// Whether a footer names a place or a size that no file has.
-fn has_negative_place(group: &RowGroupMetaData) -> bool {
-    let is_negative = |column: &ColumnChunkMetaData| {
-        column.data_page_offset() < 0
+/// Whether a footer names bytes of a row group that a file of this size does not have.
+fn is_outside(group: &RowGroupMetaData, size: u64) -> bool {
+    let is_outside = |column: &ColumnChunkMetaData| {
+        let is_negative = column.data_page_offset() < 0
             || column.dictionary_page_offset().is_some_and(|place| place < 0)
-            || column.compressed_size() < 0
+            || column.compressed_size() < 0;
+        // The library panics for a range of negative places.
+        is_negative || {
+            let (at, length) = column.byte_range();
+            at.saturating_add(length) > size
+        }
     };
-    group.num_rows() < 0 || group.columns().iter().any(is_negative)
+    group.num_rows() < 0 || group.columns().iter().any(is_outside)
 }
 
 /// The first byte of a row group.
