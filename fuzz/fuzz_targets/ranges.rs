@@ -8,9 +8,9 @@ use std::path::Path;
 
 use arrow_array::RecordBatch;
 use sluice_contracts::Result;
-use sluice_contracts::documents::{Cut, Leaf, Relation, Table, TableWrite, Unit};
-use sluice_contracts::job::{Partitioning, RowSecurity, TableJob, WriteDisposition};
-use sluice_sources::{Description, Join, Reader};
+use sluice_contracts::documents::{Cut, Leaf, Relation, Table};
+use sluice_sources::conformance::{job, planned, unit};
+use sluice_sources::{Join, Reader};
 
 /// Checks one input, whose file is written into this folder.
 pub(crate) async fn check(input: &[u8], folder: &Path) {
@@ -73,15 +73,7 @@ async fn rows(
     leaf: Option<&Leaf>,
     cut: Cut,
 ) -> Result<Vec<String>> {
-    let unit = Unit {
-        table: 0,
-        index: 0,
-        leaf: leaf.cloned(),
-        cut,
-        predicate: String::new(),
-        rows: 0,
-        bytes: 0,
-    };
+    let unit = unit(cut, leaf.cloned(), String::new());
     let mut batches = reader.read(table, &unit).await?;
     let mut rows = Vec::new();
     while let Some(batch) = batches.next().await? {
@@ -94,44 +86,4 @@ async fn rows(
 fn texts(batch: &RecordBatch, row: usize) -> String {
     let texts = batch.columns().iter().map(|column| format!("{:?}", column.slice(row, 1)));
     texts.collect::<Vec<_>>().join("|")
-}
-
-fn job(relation: Relation) -> TableJob {
-    TableJob {
-        relation,
-        select: None,
-        filter: None,
-        partitioning: Partitioning::default(),
-        row_security: RowSecurity::default(),
-        columns: BTreeMap::new(),
-        target: String::new(),
-        write: TableWrite::of(WriteDisposition::Truncate),
-    }
-}
-
-fn planned(job: &TableJob, described: &Description) -> Table {
-    Table {
-        index: 0,
-        name: "input".to_owned(),
-        relation: described.relation.clone().unwrap_or_else(|| job.relation.clone()),
-        filter: None,
-        target: String::new(),
-        row_security: RowSecurity::default(),
-        answer_within: None,
-        write: job.write.clone(),
-        strategy: "file_range".to_owned(),
-        reason: String::new(),
-        engine: None,
-        dataflow: None,
-        statement: None,
-        native: None,
-        way: None,
-        partitioned_by: None,
-        columns: described.columns.clone(),
-        shape: described.shape.clone(),
-        rows: 0,
-        bytes: 0,
-        warnings: Vec::new(),
-        units: 1,
-    }
 }

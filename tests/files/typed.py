@@ -218,7 +218,7 @@ class Check:
             ("days", far, [None, "1970-01-01", None]), ("moments", late.view(p.timestamp("us")), [None, "1970-01-01 00:00:00", None]),
             ("digits", p.Array.from_buffers(p.decimal128(3, 1), 2, thousand.buffers()), [None, "1.5"]),
             ("a NULL element", p.array([[1, None], [2]]), [None, "['2']"]),
-            ("text that is none", text, [None, "ok"]), ("JSON that is none", p.array(["{", "1"]).cast(p.json_()), [None, "1"]),
+            ("text that is not UTF-8", text, [None, "ok"]), ("malformed JSON", p.array(["{", "1"]).cast(p.json_()), [None, "1"]),
         ):
             sink = io.BytesIO()
             parquet.write_table(p.table({"v": array}), sink)

@@ -259,7 +259,8 @@ async fn read(reader: &mut dyn Reader, table: &Table, unit: &Unit) -> Result<Vec
     Ok(ids)
 }
 
-fn job(relation: Relation) -> TableJob {
+/// A job that reads a relation as it is.
+pub fn job(relation: Relation) -> TableJob {
     TableJob {
         relation,
         select: None,
@@ -272,7 +273,8 @@ fn job(relation: Relation) -> TableJob {
     }
 }
 
-fn planned(job: &TableJob, described: &Description) -> Table {
+/// The table of a plan of such a job.
+pub fn planned(job: &TableJob, described: &Description) -> Table {
     Table {
         index: 0,
         name: job.relation.to_string(),
@@ -299,7 +301,8 @@ fn planned(job: &TableJob, described: &Description) -> Table {
     }
 }
 
-fn unit(cut: Cut, leaf: Option<Leaf>, predicate: String) -> Unit {
+/// A unit of the first table.
+pub fn unit(cut: Cut, leaf: Option<Leaf>, predicate: String) -> Unit {
     Unit { table: 0, index: 0, leaf, cut, predicate, rows: 0, bytes: 0 }
 }
 

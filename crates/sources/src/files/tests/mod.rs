@@ -15,12 +15,12 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray as _;
-use sluice_contracts::documents::{Cut, Leaf, Relation, Table, TableWrite, Unit};
-use sluice_contracts::job::{ColumnFile, Partitioning, RowSecurity, TableJob, WriteDisposition};
+use sluice_contracts::documents::{Cut, Leaf, Relation, Table, Unit};
+use sluice_contracts::job::{ColumnFile, TableJob};
 use sluice_contracts::{Error, Kind, Result};
 
 use super::*;
-use crate::conformance::{self, ROWS, SourceFixture};
+use crate::conformance::{self, ROWS, SourceFixture, planned};
 use crate::description::Description;
 
 /// Files in a folder that goes away with it.
@@ -75,16 +75,7 @@ impl Folder {
     }
 
     fn job(&self) -> TableJob {
-        TableJob {
-            relation: self.relation(),
-            select: None,
-            filter: None,
-            partitioning: Partitioning::default(),
-            row_security: RowSecurity::default(),
-            columns: BTreeMap::new(),
-            target: String::new(),
-            write: TableWrite::of(WriteDisposition::Truncate),
-        }
+        conformance::job(self.relation())
     }
 
     async fn describe(&self, job: &TableJob) -> Result<Description> {
@@ -179,35 +170,8 @@ fn arrow_text(array: &arrow_array::ArrayRef, row: usize) -> String {
     panic!("no text for {}", array.data_type())
 }
 
-fn planned(job: &TableJob, described: &Description) -> Table {
-    Table {
-        index: 0,
-        name: job.relation.to_string(),
-        relation: described.relation.clone().unwrap(),
-        filter: None,
-        target: String::new(),
-        row_security: RowSecurity::default(),
-        answer_within: None,
-        write: job.write.clone(),
-        strategy: "file".into(),
-        reason: String::new(),
-        engine: None,
-        dataflow: None,
-        statement: None,
-        native: None,
-        way: None,
-        partitioned_by: None,
-        columns: described.columns.clone(),
-        shape: described.shape.clone(),
-        rows: described.rows(),
-        bytes: described.bytes(),
-        warnings: Vec::new(),
-        units: 1,
-    }
-}
-
 fn unit(leaf: Option<Leaf>, cut: Cut) -> Unit {
-    Unit { table: 0, index: 0, leaf, cut, predicate: String::new(), rows: 0, bytes: 0 }
+    conformance::unit(cut, leaf, String::new())
 }
 
 fn of_type(target_type: &str) -> ColumnFile {

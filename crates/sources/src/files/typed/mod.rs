@@ -14,6 +14,7 @@ mod merge;
 mod native;
 mod nested;
 mod parquet;
+mod scale;
 mod schema_names;
 mod step;
 mod text;

@@ -13,12 +13,13 @@ use arrow_array::types::{
 use arrow_array::{Array, ArrayRef, StringArray, new_null_array};
 use arrow_buffer::BooleanBuffer;
 use arrow_cast::{CastOptions, cast_with_options};
-use arrow_schema::{DataType, Field, FieldRef, Fields, TimeUnit};
+use arrow_schema::{DataType, Field, FieldRef, Fields};
 use sluice_contracts::documents::{Column, TargetType, arrow_schema};
 use sluice_contracts::{Error, Result};
 
 use super::field::{ASKED, column_of, member_field};
 use super::nested::{list, record};
+use super::scale::Scale;
 use super::text::TextStep;
 use super::union::member_values;
 use crate::builder::Invalid;
@@ -95,33 +96,6 @@ pub(super) enum Step {
     Struct(Vec<(Option<usize>, Step)>, Fields),
     /// A union, as a STRUCT of its members.
     Union(Vec<(i8, Step)>, Fields),
-}
-
-/// How a unit of time becomes microseconds.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Scale {
-    /// Times so many.
-    Times(i64),
-    /// So many are one.
-    Parts(i64),
-}
-
-impl Scale {
-    fn of(unit: TimeUnit) -> Self {
-        match unit {
-            TimeUnit::Second => Self::Times(1_000_000),
-            TimeUnit::Millisecond => Self::Times(1_000),
-            TimeUnit::Microsecond => Self::Times(1),
-            TimeUnit::Nanosecond => Self::Parts(1_000),
-        }
-    }
-
-    fn micros(self, value: i64) -> Option<i64> {
-        match self {
-            Self::Times(factor) => value.checked_mul(factor),
-            Self::Parts(parts) => (value % parts == 0).then(|| value.div_euclid(parts)),
-        }
-    }
 }
 
 impl Step {
