@@ -34,6 +34,8 @@ pub(super) struct Line {
 pub(super) struct LineState {
     calls: usize,
     wrong: Option<(usize, Fault)>,
+    /// The caller dies at the first call that ends while this table exists.
+    fatal: Option<&'static str>,
     /// The dice that say how long a call takes, if calls take a time.
     dice: Option<u64>,
 }
@@ -43,6 +45,12 @@ impl Line {
     pub(super) fn goes_wrong(&self, wrong: Option<(usize, Fault)>) {
         let mut state = self.state.lock().unwrap();
         (state.calls, state.wrong) = (0, wrong);
+    }
+
+    /// Lets the caller die before it learns that this table was made, whichever of its calls that are
+    /// under way at the same time makes it.
+    pub(super) fn dies_once_made(&self, table: Option<&'static str>) {
+        self.state.lock().unwrap().fatal = table;
     }
 
     /// Lets calls take a time that the seed chooses.
@@ -63,6 +71,11 @@ impl Line {
 }
 
 impl LineState {
+    /// The table that the caller dies of.
+    pub(super) fn fatal(&self) -> Option<&'static str> {
+        self.fatal
+    }
+
     /// What becomes of the next call, and how many hundredths of a millisecond it takes.
     pub(super) fn next(&mut self) -> (Option<Fault>, u64) {
         let number = self.calls;

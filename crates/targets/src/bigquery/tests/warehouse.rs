@@ -76,6 +76,10 @@ impl Warehouse {
                     }
                     let etag = headers.get(header::IF_MATCH).and_then(|etag| etag.to_str().ok());
                     let (status, answer) = this.answer(&method, uri.path(), etag, &body);
+                    let fatal = calls.lock().unwrap().fatal();
+                    if fatal.is_some_and(|table| this.tables().iter().any(|made| made == table)) {
+                        die().await;
+                    }
                     match fault {
                         Some(Fault::FailAfter) => return lost(),
                         Some(Fault::DieAfter) => die().await,
