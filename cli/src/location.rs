@@ -10,6 +10,8 @@ use url::Url;
 
 /// Endings of the names of SQLite files.
 const EXTENSIONS: [&str; 4] = ["db", "db3", "sqlite", "sqlite3"];
+/// Characters that make the path of files a pattern.
+const PATTERN: [char; 4] = ['*', '?', '[', '{'];
 
 /// The URL of a source.
 ///
@@ -27,14 +29,12 @@ pub(crate) fn source_url(typed: &str) -> Result<String> {
         return Ok(typed.to_owned());
     }
     let path = absolute(Path::new(typed))?;
-    if typed.contains('*') && !path.exists() {
-        return file_url(&path);
+    if typed.contains(PATTERN) && !path.exists() {
+        return pattern_url(&path);
     }
     if path.is_dir() {
         // With a slash at its end, all files below it.
-        return Url::from_directory_path(&path)
-            .map(String::from)
-            .map_err(|()| Error::invalid(format!("write `{}` as a URL", path.display())));
+        return file_url(&path).map(|url| url.trim_end_matches('/').to_owned() + "/");
     }
     if !path.is_file() {
         // Text that was meant to be a URL may hold a password.
@@ -104,10 +104,23 @@ pub(crate) fn sqlite_url(path: &Path) -> Result<String> {
     file_url(path).map(|url| url.replacen("file", "sqlite", 1))
 }
 
-/// The URL of a file or a folder of this machine.
+/// The URL of files whose names match a pattern. Of its folders, those that exist are no patterns.
+fn pattern_url(path: &Path) -> Result<String> {
+    let folder = path.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
+    let pattern = path.strip_prefix(folder).unwrap_or(path);
+    let mut url = file_url(&Path::new("/").join(pattern))?;
+    for (escape, character) in
+        [("%2A", "*"), ("%3F", "?"), ("%5B", "["), ("%7B", "{"), ("%7D", "}")]
+    {
+        url = url.replace(escape, character);
+    }
+    Ok(file_url(folder)?.trim_end_matches('/').to_owned() + url.trim_start_matches("file://"))
+}
+
+/// The URL of a file or a folder of this machine. Characters that have a meaning in patterns are escaped in it.
 pub(crate) fn file_url(path: &Path) -> Result<String> {
     match Url::from_file_path(absolute(path)?) {
-        Ok(url) => Ok(url.to_string()),
+        Ok(url) => Ok(url.to_string().replace('*', "%2A").replace('[', "%5B")),
         Err(()) => Err(Error::invalid(format!("write `{}` as a URL", path.display()))),
     }
 }
@@ -130,9 +143,28 @@ mod tests {
         assert_eq!(target_url("bigquery://p/d/").unwrap(), "bigquery://p/d");
         assert_eq!(source_url("Cargo.toml").unwrap(), format!("file://{here}/Cargo.toml"));
         assert_eq!(source_url("orders-*.csv").unwrap(), format!("file://{here}/orders-*.csv"));
+        assert_eq!(
+            source_url("a {b}/orders-{1,2}?[0-9].csv").unwrap(),
+            format!("file://{here}/a%20{{b}}/orders-{{1,2}}?[0-9].csv")
+        );
         assert_eq!(source_url("${SOURCE_URL}").unwrap(), "${SOURCE_URL}");
         assert_eq!(source_url("postgres://me@h/d").unwrap(), "postgres://me@h/d");
         assert_eq!(source_url("absent.db").unwrap_err().kind(), Kind::NotFound);
+    }
+
+    #[test]
+    fn what_exists_is_no_pattern() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("a[1] {b}*");
+        std::fs::create_dir(&root).unwrap();
+        std::fs::write(root.join("o[1].csv"), "id\n1\n").unwrap();
+        let url = |name: &str| {
+            let url = source_url(root.join(name).to_str().unwrap()).unwrap();
+            url.rsplit_once("/a").unwrap().1.to_owned()
+        };
+        assert_eq!(url("o[1].csv"), "%5B1]%20%7Bb%7D%2A/o%5B1].csv");
+        assert_eq!(url("o[2].csv"), "%5B1]%20%7Bb%7D%2A/o[2].csv");
+        assert_eq!(url(""), "%5B1]%20%7Bb%7D%2A/");
     }
 
     #[test]

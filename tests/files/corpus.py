@@ -53,8 +53,10 @@ def check(loader, one, table, fail, counts):
     # As texts, with nothing told.
     everything = {column.name: {"type": "STRING"} for column in columns}
     outcome = loader.load({one.file: content}, form=one.form, columns=everything)
+    if outcome.code:
+        return fail(f"{which}, as texts: {outcome.error}")
     other = read_by_duckdb(one, content, columns)
-    if other is not None and not outcome.code:
+    if other is not None:
         for difference in differences(outcome.rows, other):
             fail(f"{which}: DuckDB reads otherwise: {difference}")
         counts["read_alike"] += 1

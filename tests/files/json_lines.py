@@ -10,17 +10,14 @@ import decimal
 import io
 import json
 import os
-import pathlib
 import sys
-import tempfile
 
-import duckdb
 import pandas
 import polars
 
 from loading import Loader, differences, text_of
 from tables import TEXTS, rows_of, typed, wide
-from writers import arrow
+from writers import arrow, copied_by_duckdb
 
 NESTED = [{"a": 1, "b": [1, 2.5, None, "x"]}, [], {}, {"ü": {"deep": [[["😀"]]]}}, None]
 
@@ -51,13 +48,7 @@ def by_polars(columns):
 
 
 def by_duckdb(columns):
-    with tempfile.TemporaryDirectory(prefix="duckdb-") as folder, duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        written = arrow(columns)
-        connection.register("written", written)
-        path = pathlib.Path(folder) / "a.json"
-        connection.execute(f"COPY written TO '{path}' (FORMAT json)")
-        return path.read_bytes()
+    return copied_by_duckdb(columns, "FORMAT json")
 
 
 class Check:

@@ -115,7 +115,7 @@ def check(loader, damage, fail):
     outcome = loader.load(files, form=damage.form or None, columns=damage.columns or None, partitioning=damage.partitioning)
     if not outcome.code:
         return fail(f"{damage.name}: is read as {outcome.rows[-3:]}")
-    if damage.says and not re.search(rf"{re.escape(damage.says)}\b|{re.escape(damage.says)}", outcome.error):
+    if damage.says and not re.search(rf"{re.escape(damage.says)}(?!\d)", outcome.error):
         fail(f"{damage.name}: the error says nothing of {damage.says}: {outcome.error}")
     names = [damage.file, *damage.others]
     if damage.says not in ("two meanings", "`w`", "`V`") and not any(name in outcome.error for name in names):

@@ -61,7 +61,7 @@ class Check:
 
     def clear(self, which, files, outcome):
         """A refusal names a file and no value."""
-        if not any(file in outcome.error for file in files) or any(word in outcome.said for word in (SECRET, "panicked", "nobody reads on")):
+        if not any(file in outcome.error for file in files) or any(word in outcome.said for word in (SECRET, "panicked", "the reader stopped")):
             self.failures.append(f"{which}: {outcome.error}")
         self.counts["refused"] += 1
 

@@ -135,16 +135,18 @@ def by_arrow(columns):
     return sink.getvalue().to_pybytes()
 
 
+def copied_by_duckdb(columns, options):
+    """The bytes of a file that DuckDB's COPY writes with these options."""
+    with tempfile.TemporaryDirectory(prefix="duckdb-") as folder, duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("written", arrow(columns))
+        path = pathlib.Path(folder) / "file"
+        connection.execute(f"COPY written TO '{path}' ({options})")
+        return path.read_bytes()
+
+
 def by_duckdb(options=""):
-    def write(columns):
-        with tempfile.TemporaryDirectory(prefix="duckdb-") as folder, duckdb.connect() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            written = arrow(columns)
-            connection.register("written", written)
-            path = pathlib.Path(folder) / "a.csv"
-            connection.execute(f"COPY written TO '{path}' (FORMAT csv, HEADER{options})")
-            return path.read_bytes()
-    return write
+    return lambda columns: copied_by_duckdb(columns, f"FORMAT csv, HEADER{options}")
 
 
 WRITERS.append(Writer("DuckDB", by_duckdb(), without=("typed",)))

@@ -55,11 +55,6 @@ impl Azurite {
         Some(this)
     }
 
-    /// The value of `AZURITE_BLOB_STORAGE_URL` for a program.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
     /// What a program reads the server's containers with, in its emulator's way.
     pub fn environment(&self) -> Vec<(String, String)> {
         variables(&[

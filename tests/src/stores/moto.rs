@@ -43,11 +43,6 @@ impl Moto {
         Some(this)
     }
 
-    /// The value of `AWS_ENDPOINT_URL` for a program.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
     /// What a program reads the server's buckets with.
     pub fn environment(&self) -> Vec<(String, String)> {
         variables(&[

@@ -127,11 +127,6 @@ impl Web {
     pub fn cut_after(&self, bytes: usize) {
         self.site.pages().cuts.push(bytes);
     }
-
-    /// What a program reads the server's files with: nothing.
-    pub fn environment(&self) -> Vec<(String, String)> {
-        Vec::new()
-    }
 }
 
 impl Drop for Web {

@@ -12,7 +12,7 @@ use super::validate::JobProblem;
 use crate::documents::Relation;
 
 /// The schemes of URLs that name files.
-const SCHEMES: [&str; 7] = ["file", "gs", "s3", "az", "abfss", "https", "http"];
+pub const FILE_SCHEMES: [&str; 7] = ["file", "gs", "s3", "az", "abfss", "https", "http"];
 
 /// The word for a format that is yet to be told from the names of the files and a look at them.
 pub const UNKNOWN_FORMAT: &str = "auto";
@@ -26,7 +26,7 @@ pub const BAD_ROWS: &str = "bad_rows";
 /// Whether a URL names files by its scheme.
 pub fn is_files(url: &str) -> bool {
     let scheme = url.split_once("://").map(|(scheme, _)| scheme);
-    scheme.is_some_and(|scheme| SCHEMES.contains(&scheme))
+    scheme.is_some_and(|scheme| FILE_SCHEMES.contains(&scheme))
 }
 
 /// What stands between the URLs of [`Job::source`](super::Job::source): no URL has it.
@@ -255,7 +255,7 @@ pub(super) fn check_files(file: &JobFile, problems: &mut Vec<JobProblem>) {
         ("source.host", source.host.is_some(), "name the files in `source.url`"),
     ];
     for (path, _, hint) in with.into_iter().filter(|(_, stands, _)| *stands) {
-        problems.push(JobProblem::new(path, "stands beside files").hint(hint));
+        problems.push(JobProblem::new(path, "cannot be set for files").hint(hint));
     }
     for (at, url) in source.urls.iter().flatten().enumerate() {
         let is_line = url.contains(URL_SEPARATOR);

@@ -30,8 +30,8 @@ pub use file::{
     SourceFile, TablesFile, TargetFile, WriteDisposition,
 };
 pub use files::{
-    BAD_ROWS, BadRowsFile, Compression, FormatFile, FormatName, MissingField, PARTITION_COLUMNS,
-    TextEncoding, UNKNOWN_FORMAT, URL_SEPARATOR, UnknownField, is_files,
+    BAD_ROWS, BadRowsFile, Compression, FILE_SCHEMES, FormatFile, FormatName, MissingField,
+    PARTITION_COLUMNS, TextEncoding, UNKNOWN_FORMAT, URL_SEPARATOR, UnknownField, is_files,
 };
 pub use names::TableName;
 pub use new_table::{

@@ -13,9 +13,6 @@ use super::pattern::{Pattern, Typed};
 use super::store;
 use crate::place::{Place, Protection};
 
-/// Schemes of the URLs.
-pub(in crate::files) const SCHEMES: &[&str] = &["file", "gs", "s3", "az", "abfss", "https", "http"];
-
 /// What every URL can look like.
 const HINT: &str = "write `file:///folder/*.csv`, `gs://bucket/folder/*.csv`, \
                     `s3://bucket/folder/*.csv`, `az://container/folder/*.csv`, \
@@ -211,7 +208,7 @@ fn container_of(host: &str) -> Result<&str> {
 fn web(text: &str) -> Result<Address> {
     let url = Url::parse(text).map_err(|_| wrong("it is not a URL"))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("it has a user or a password, and would show them to who reads it")
+        return Err(wrong("it has a user or a password, which every reader of the job would see")
             .hint("use a signed URL, or copy the file to a bucket"));
     }
     if url.fragment().is_some() {

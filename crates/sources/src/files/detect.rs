@@ -27,7 +27,7 @@ const ENDINGS: [(&str, FormatName); 10] = [
 /// Endings of formats that this build does not read.
 const OTHERS: [&str; 4] = ["orc", "xlsx", "xls", "zip"];
 /// Endings of compressed files, which stand behind those of formats.
-const COMPRESSED: [&str; 6] = ["gz", "gzip", "zst", "zstd", "bz2", "bzip2"];
+pub(super) const COMPRESSED: [&str; 6] = ["gz", "gzip", "zst", "zstd", "bz2", "bzip2"];
 /// Delimiters, in the order in which they are preferred where several fit equally well.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 /// Records of a thousand that have the usual number of fields in a table, at least.

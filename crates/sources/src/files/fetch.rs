@@ -4,18 +4,16 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, GetResult};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStoreExt as _};
 use sluice_contracts::documents::ObjectVersion;
 use sluice_contracts::store::version_of;
 use sluice_contracts::{Error, Result};
-use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
 use super::store::FileStore;
@@ -30,39 +28,43 @@ const TRIES: u32 = 4;
 /// The first pause between them. Each is twice as long as the one before.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Ranges that have no more bytes between them are one request.
-const NEAR: u64 = 256 << 10;
-/// The largest file that is read as a whole because its server serves no ranges.
-const MOST_WHOLE: u64 = 256 << 20;
-
 /// A range of an object's bytes, from its first to its last.
+///
+/// A piece whose answer breaks off is asked for again. A server that serves no ranges sends the whole object in one
+/// answer, of which the range is taken: from its beginning, or where [`Fetch::or_skip`] asks for it.
 #[derive(Debug)]
 pub(super) struct Fetch {
     pieces: VecDeque<JoinHandle<Result<Bytes>>>,
+    /// The range, and what of it was not asked for yet.
+    range: Range<u64>,
     rest: Range<u64>,
     object: Arc<Pinned>,
-    /// The whole object in one answer, of a server that serves no ranges.
+    skips: bool,
+    /// The answer of a server that serves no ranges.
     whole: Option<Whole>,
     received: u64,
     waited: Duration,
 }
 
-/// The bytes of one answer, of which so many are wanted.
+/// All bytes of an object, in one answer.
 struct Whole {
     bytes: BoxStream<'static, Result<Bytes>>,
-    left: u64,
+    /// Bytes that come before those that are wanted next.
+    before: u64,
+    /// Answers that may break off.
+    tries: u32,
 }
 
 impl fmt::Debug for Whole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Whole").field("left", &self.left).finish_non_exhaustive()
+        f.debug_struct("Whole").field("before", &self.before).finish_non_exhaustive()
     }
 }
 
 /// A server that serves no ranges of a file.
 #[derive(Debug, thiserror::Error)]
 #[error("the server serves no ranges of bytes")]
-struct NoRanges;
+pub(super) struct NoRanges;
 
 /// Whether an error means that a server serves no ranges.
 pub(super) fn has_no_ranges(error: &Error) -> bool {
@@ -89,9 +91,12 @@ impl Fetch {
         let path = Path::parse(&version.path).map_err(|source| {
             Error::bug(format!("read `{}`: it is not a path", version.path)).because(source)
         })?;
+        let range = range.unwrap_or(0..version.size);
         Ok(Self {
             pieces: VecDeque::new(),
-            rest: range.unwrap_or(0..version.size),
+            rest: range.clone(),
+            skips: range.start == 0,
+            range,
             object: Arc::new(Pinned {
                 store: Arc::clone(store),
                 path,
@@ -115,6 +120,12 @@ impl Fetch {
         Ok(this)
     }
 
+    /// Where the server serves no ranges, reads the whole object and skips what comes before the range.
+    pub(super) fn or_skip(mut self) -> Self {
+        self.skips = true;
+        self
+    }
+
     /// The next bytes; `None` after the last.
     ///
     /// # Errors
@@ -123,7 +134,6 @@ impl Fetch {
         if self.whole.is_some() {
             return self.next_of_whole().await;
         }
-        let begins = self.rest.start == 0;
         while self.pieces.len() < AHEAD && !self.rest.is_empty() {
             let end = self.rest.end.min(self.rest.start + PIECE);
             let piece = self.rest.start..end;
@@ -141,10 +151,9 @@ impl Fetch {
                 self.received += bytes.len() as u64;
                 Ok(Some(bytes))
             }
-            Err(error) if begins && has_no_ranges(&error) => {
+            Err(error) if self.skips && self.received == 0 && has_no_ranges(&error) => {
                 self.pieces.drain(..).for_each(|piece| piece.abort());
-                let bytes = self.object.whole().await?;
-                self.whole = Some(Whole { bytes, left: self.rest.end });
+                self.whole = Some(self.object.whole(self.range.start, TRIES).await?);
                 self.next_of_whole().await
             }
             Err(error) => Err(error),
@@ -152,22 +161,38 @@ impl Fetch {
     }
 
     async fn next_of_whole(&mut self) -> Result<Option<Bytes>> {
-        let Some(whole) = &mut self.whole else { return Ok(None) };
-        if whole.left == 0 {
-            return Ok(None);
+        while let Some(whole) = &mut self.whole {
+            let left = (self.range.end - self.range.start).saturating_sub(self.received);
+            if left == 0 {
+                break;
+            }
+            let begun = Instant::now();
+            let next = whole.bytes.next().await;
+            self.waited += begun.elapsed();
+            match next.unwrap_or_else(|| Err(self.object.broke_off())) {
+                Ok(mut bytes) => {
+                    let before = bytes.len().min(in_memory(whole.before));
+                    whole.before -= before as u64;
+                    drop(bytes.split_to(before));
+                    bytes.truncate(in_memory(left));
+                    self.received += bytes.len() as u64;
+                    if !bytes.is_empty() {
+                        return Ok(Some(bytes));
+                    }
+                }
+                // The client asks for the rest of an answer that broke off, which this server does not serve.
+                Err(error)
+                    if whole.tries > 1 && (error.is_transient() || has_no_ranges(&error)) =>
+                {
+                    tracing::debug!(error = error.chain(), "asks for a file again");
+                    let (read, tries) = (self.range.start + self.received, whole.tries - 1);
+                    tokio::time::sleep(PAUSE * (TRIES - tries)).await;
+                    self.whole = Some(self.object.whole(read, tries).await?);
+                }
+                Err(error) => return Err(error),
+            }
         }
-        let begun = Instant::now();
-        let next = whole.bytes.next().await;
-        self.waited += begun.elapsed();
-        let Some(bytes) = next else {
-            let name = &self.object.name;
-            return Err(Error::transient(format!("read `{name}`: its bytes broke off")));
-        };
-        let mut bytes = bytes?;
-        bytes.truncate(usize::try_from(whole.left).unwrap_or(usize::MAX));
-        whole.left -= bytes.len() as u64;
-        self.received += bytes.len() as u64;
-        Ok(Some(bytes))
+        Ok(None)
     }
 
     /// Bytes received so far.
@@ -205,144 +230,84 @@ impl Pinned {
     }
 
     async fn ask(&self, range: Range<u64>) -> Result<Bytes> {
-        let name = &self.name;
-        let failed = |source| match source {
-            object_store::Error::NotFound { .. } => gone(name),
-            object_store::Error::Precondition { .. } => replaced(name),
-            object_store::Error::NotSupported { .. } => {
-                Error::invalid(format!("read `{name}` from its middle")).because(NoRanges)
-            }
-            source => self.store.failed(name, source),
-        };
         let options =
             GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
-        let answer = self.store.objects.get_opts(&self.path, options).await.map_err(failed)?;
-        self.require_version(&answer)?;
-        let bytes = answer.bytes().await.map_err(failed)?;
+        let answer = self.store.objects.get_opts(&self.path, options).await;
+        let answer = answer.map_err(|source| self.failed(source))?;
+        self.require_version(&answer.meta)?;
+        let bytes = answer.bytes().await.map_err(|source| self.failed(source))?;
+        if self.store.is_of_this_machine() {
+            // Its bytes can be overwritten between the look at its version and the reading.
+            let after = self.store.objects.head(&self.path).await;
+            self.require_version(&after.map_err(|source| self.failed(source))?)?;
+        }
         if bytes.len() as u64 != range.end - range.start {
-            return Err(Error::transient(format!("read `{name}`: its bytes broke off")));
+            return Err(self.broke_off());
         }
         Ok(bytes)
     }
 
-    /// All bytes, in one answer.
-    async fn whole(&self) -> Result<BoxStream<'static, Result<Bytes>>> {
-        let (store, name) = (Arc::clone(&self.store), self.name.clone());
-        let answer = store.objects.get_opts(&self.path, GetOptions::default()).await;
-        let answer = answer.map_err(|source| store.failed(&name, source))?;
-        self.require_version(&answer)?;
-        let bytes = answer.into_stream();
-        Ok(bytes.map(move |bytes| bytes.map_err(|source| store.failed(&name, source))).boxed())
+    /// All bytes, in one answer, of which the first `before` are not wanted.
+    async fn whole(self: &Arc<Self>, before: u64, tries: u32) -> Result<Whole> {
+        let answer = self.store.objects.get_opts(&self.path, GetOptions::default()).await;
+        let answer = answer.map_err(|source| self.failed(source))?;
+        self.require_version(&answer.meta)?;
+        let this = Arc::clone(self);
+        let bytes = answer.into_stream().map(move |bytes| bytes.map_err(|it| this.failed(it)));
+        Ok(Whole { bytes: bytes.boxed(), before, tries })
     }
 
-    fn require_version(&self, answer: &GetResult) -> Result<()> {
+    /// The error of the store while reading the object.
+    fn failed(&self, source: object_store::Error) -> Error {
         let name = &self.name;
-        if answer.meta.size != self.version.size
-            || version_of(&answer.meta) != self.version.generation
-        {
-            return Err(replaced(name));
+        match source {
+            object_store::Error::NotFound { .. } => gone(name),
+            object_store::Error::Precondition { .. } => replaced(name),
+            source if is_beyond_the_end(&source) => replaced(name),
+            source if is_unsupported(&source) => {
+                Error::invalid(format!("read `{name}` from its middle")).because(NoRanges)
+            }
+            source => self.store.failed(name, source),
+        }
+    }
+
+    fn broke_off(&self) -> Error {
+        Error::transient(format!("read `{}`: its bytes broke off", self.name))
+    }
+
+    fn require_version(&self, meta: &ObjectMeta) -> Result<()> {
+        if meta.size != self.version.size || version_of(meta) != self.version.generation {
+            return Err(replaced(&self.name));
         }
         Ok(())
     }
 }
 
-/// The bytes of an object by their places in it, for formats that are not read from end to end.
-#[derive(Debug)]
-pub(super) struct FileBytes {
-    store: Arc<FileStore>,
-    version: ObjectVersion,
-    name: String,
-    /// The whole object, of a server that serves no ranges.
-    whole: OnceCell<Bytes>,
-    received: AtomicU64,
+/// Whether a range begins behind the end of the object, which was shorter when it was asked for than when it was planned.
+fn is_beyond_the_end(error: &object_store::Error) -> bool {
+    // The store's own types for this are private: of a file of this machine, and of an answer with status 416.
+    chain(error).any(|error| {
+        let text = error.to_string();
+        text.starts_with("Wanted range starting at") || text.contains("status code: 416")
+    })
 }
 
-impl FileBytes {
-    /// The bytes of an object. Asks for nothing yet.
-    pub(super) fn new(store: &Arc<FileStore>, version: &ObjectVersion) -> Self {
-        Self {
-            store: Arc::clone(store),
-            version: version.clone(),
-            name: store.name_of(&version.path),
-            whole: OnceCell::new(),
-            received: AtomicU64::new(0),
-        }
-    }
-
-    /// The name of the object, for messages.
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Its bytes in all.
-    pub(super) fn size(&self) -> u64 {
-        self.version.size
-    }
-
-    /// Bytes received so far.
-    pub(super) fn received(&self) -> u64 {
-        self.received.load(Ordering::Relaxed)
-    }
-
-    /// The bytes of several ranges, in their order. Those that lie close together are one request.
-    ///
-    /// # Errors
-    /// `Data` for a range that is not all in the object, and if that is not the planned one any more.
-    pub(super) async fn get_all(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        if ranges.iter().any(|range| range.start > range.end || range.end > self.version.size) {
-            let name = &self.name;
-            return Err(Error::data(format!("read `{name}`: it names bytes behind its end"))
-                .hint("write the file again: it is damaged or cut off"));
-        }
-        object_store::coalesce_ranges(ranges, |range| self.get(range), NEAR).await
-    }
-
-    /// The bytes of a range that is all in the object.
-    pub(super) async fn get(&self, range: Range<u64>) -> Result<Bytes> {
-        if let Some(whole) = self.whole.get() {
-            return Ok(slice(whole, &range));
-        }
-        match self.fetch(range.clone()).await {
-            Err(error) if has_no_ranges(&error) => {
-                let whole = self.whole.get_or_try_init(|| self.fetch_whole()).await?;
-                Ok(slice(whole, &range))
-            }
-            fetched => fetched,
-        }
-    }
-
-    async fn fetch_whole(&self) -> Result<Bytes> {
-        if self.version.size > MOST_WHOLE {
-            let (name, most) = (&self.name, MOST_WHOLE >> 20);
-            return Err(Error::invalid(format!(
-                "read `{name}` from its middle: the server serves no ranges of bytes"
-            ))
-            .because(NoRanges)
-            .hint(format!(
-                "serve the file from another server, or copy it to a bucket: without ranges, {most} MiB are read"
-            )));
-        }
-        self.fetch(0..self.version.size).await
-    }
-
-    async fn fetch(&self, range: Range<u64>) -> Result<Bytes> {
-        let mut fetch = Fetch::new(&self.store, &self.version, Some(range.clone()))?;
-        let mut bytes = fetch.next().await?.unwrap_or_default();
-        if bytes.len() as u64 != range.end - range.start {
-            let mut all = Vec::from(bytes);
-            while let Some(more) = fetch.next().await? {
-                all.extend_from_slice(&more);
-            }
-            bytes = all.into();
-        }
-        self.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        Ok(bytes)
-    }
+/// Whether a server was asked for a range and serves none, now or after its answer broke off.
+fn is_unsupported(error: &object_store::Error) -> bool {
+    chain(error).any(|error| {
+        let error = error.downcast_ref::<object_store::Error>();
+        matches!(error, Some(object_store::Error::NotSupported { .. }))
+    })
 }
 
-fn slice(whole: &Bytes, range: &Range<u64>) -> Bytes {
-    let place = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(whole.len());
-    whole.slice(place(range.start)..place(range.end))
+/// An error and what caused it.
+fn chain(error: &object_store::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source())
+}
+
+/// A number of bytes as memory counts them.
+fn in_memory(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 fn replaced(name: &str) -> Error {

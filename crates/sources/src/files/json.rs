@@ -90,7 +90,7 @@ impl JsonDecoder {
                 let row = cells.get_mut(begun..).unwrap_or_default();
                 if let Err(source) = self.keys.read(line, row) {
                     row.fill(None);
-                    let (reason, hint) = malformed(&source);
+                    let (reason, hint) = malformed(line, &source);
                     let (file, at) = (place.name.to_owned(), place.row(text, at));
                     let bad = BadRow { file, at, column: None, reason };
                     self.bad_rows.add(self.builder.rows() + starts.len(), bad, hint)?;
@@ -159,7 +159,7 @@ impl JsonDecoder {
 }
 
 /// What is wrong with a line, and what to do about it.
-fn malformed(source: &serde_json::Error) -> (String, &'static str) {
+fn malformed(line: &[u8], source: &serde_json::Error) -> (String, &'static str) {
     // The parser's message may show what it found.
     let what = match source.classify() {
         serde_json::error::Category::Data => {
@@ -178,7 +178,10 @@ fn malformed(source: &serde_json::Error) -> (String, &'static str) {
         }
         _ => "it is not JSON",
     };
-    let what = format!("{what}, at its character {}", source.column());
+    // The parser counts bytes.
+    let before = line.get(..source.column()).unwrap_or(line);
+    let character = String::from_utf8_lossy(before).chars().count();
+    let what = format!("{what}, at its character {character}");
     (what, "JSON lines have one object a line; correct the file")
 }
 

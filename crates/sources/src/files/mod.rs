@@ -9,6 +9,7 @@ mod columns;
 mod csv;
 mod detect;
 mod fetch;
+mod file_bytes;
 mod folder;
 mod format;
 mod glob;
@@ -39,7 +40,7 @@ mod web;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sluice_contracts::job::URL_SEPARATOR;
+use sluice_contracts::job::{FILE_SCHEMES, URL_SEPARATOR};
 use sluice_contracts::ports::DatabaseLogin;
 use sluice_contracts::{Error, Result};
 
@@ -59,7 +60,7 @@ pub(crate) struct Files;
 
 impl SourceKind for Files {
     fn schemes(&self) -> &'static [&'static str] {
-        address::SCHEMES
+        &FILE_SCHEMES
     }
 
     fn is_parameter(&self, _name: &str) -> bool {

@@ -1,7 +1,7 @@
 //! Files that BigQuery loads by itself, so that nothing is extracted.
 //!
-//! BigQuery reads Parquet and Avro as they are. Of texts it makes other values than tasks do where a
-//! text means a value only by goodwill, so it takes them only if the job asks for that.
+//! BigQuery reads Parquet and Avro as they are. It takes texts for values that tasks refuse (`007` for an
+//! integer), so it loads CSV and JSON lines only if the job asks for that.
 //!
 //! <https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-csv>
 //! <https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-json>

@@ -10,7 +10,7 @@ use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use percent_encoding::percent_decode_str;
-use sluice_contracts::documents::{BadRow, Column, arrow_schema};
+use sluice_contracts::documents::{BadRow, Column, OnInvalid, arrow_schema};
 use sluice_contracts::{Error, Result};
 
 use super::columns::{Conversion, way_out};
@@ -18,6 +18,7 @@ use super::infer::Seen;
 use super::listing::FoundFile;
 use super::piece::FilePiece;
 use super::reader::What;
+use super::store::FileStore;
 use super::table::Found;
 use crate::builder::{BatchBuilder, Invalid};
 use crate::source::Batches;
@@ -58,10 +59,11 @@ fn decoded(text: &str) -> Option<String> {
 }
 
 /// What the paths of files tell of their columns.
-pub(super) fn look_at(files: &[FoundFile], names: &[String]) -> Result<Found> {
+pub(super) fn look_at(store: &FileStore, files: &[FoundFile], names: &[String]) -> Result<Found> {
     let mut seen = vec![Seen::default(); names.len()];
     for file in files {
-        for (seen, value) in seen.iter_mut().zip(values_of(&file.path, names)?) {
+        let path = store.name_of(&file.path);
+        for (seen, value) in seen.iter_mut().zip(values_of(&path, names)?) {
             if let Some(value) = value.filter(|value| !value.is_empty()) {
                 seen.add(value.as_bytes());
             }
@@ -87,8 +89,16 @@ pub(super) struct PartitionedBatches<'a> {
 /// A file that is being read.
 struct OpenFile {
     batches: Box<dyn Batches + 'static>,
-    /// The value of each column that the path holds, as an array of one row.
-    values: Vec<Option<ArrayRef>>,
+    /// The value of each column that the path holds.
+    values: Vec<Option<PathValue>>,
+}
+
+/// A value that a path holds.
+struct PathValue {
+    /// An array of one row.
+    array: ArrayRef,
+    /// Whether the column could not hold it, and has NULL instead.
+    is_invalid: bool,
 }
 
 impl std::fmt::Debug for PartitionedBatches<'_> {
@@ -140,14 +150,19 @@ impl<'a> PartitionedBatches<'a> {
         }
     }
 
-    fn with_values(&self, file: &OpenFile, batch: &RecordBatch) -> Result<RecordBatch> {
+    fn with_values(&mut self, file: &OpenFile, batch: &RecordBatch) -> Result<RecordBatch> {
         let rows = batch.num_rows();
         let failed = |source| Error::bug("add the columns of a path").because(source);
+        for (count, value) in self.invalid.iter_mut().zip(&file.values) {
+            if value.as_ref().is_some_and(|value| value.is_invalid) {
+                *count += rows as u64;
+            }
+        }
         let mut own = batch.columns().iter();
         let arrays = file.values.iter().map(|value| match value {
             Some(value) => {
                 let places = arrow_array::UInt32Array::from(vec![0; rows]);
-                arrow_select::take::take(value, &places, None).map_err(failed)
+                arrow_select::take::take(&value.array, &places, None).map_err(failed)
             }
             None => own.next().cloned().ok_or_else(|| Error::bug("read a file: it lacks a column")),
         });
@@ -158,12 +173,17 @@ impl<'a> PartitionedBatches<'a> {
     }
 }
 
-/// A value of a path as an array of one row.
-fn value(column: &Column, text: Option<&str>, path: &str) -> Result<ArrayRef> {
+/// The value of a path that has this text.
+fn value(column: &Column, text: Option<&str>, path: &str) -> Result<PathValue> {
+    let mut is_invalid = false;
     let mut batch = BatchBuilder::new(std::slice::from_ref(column));
     if let Some(builder) = batch.columns.first_mut() {
         let texts = std::iter::once(text.map(str::as_bytes));
         let mut refuse = |_, why: Invalid| {
+            if column.on_invalid == OnInvalid::Null {
+                is_invalid = true;
+                return Ok(());
+            }
             let Column { source_name, target_type, .. } = column;
             let what = format!(
                 "read the path `{path}`: column `{source_name}`: {target_type} cannot hold {}",
@@ -175,7 +195,8 @@ fn value(column: &Column, text: Option<&str>, path: &str) -> Result<ArrayRef> {
     }
     batch.end_row(0);
     let array = batch.finish()?.and_then(|batch| batch.columns().first().cloned());
-    array.ok_or_else(|| Error::bug("read the columns of a path: there is no value"))
+    let array = array.ok_or_else(|| Error::bug("read the columns of a path: there is no value"))?;
+    Ok(PathValue { array, is_invalid })
 }
 
 #[async_trait]

@@ -32,8 +32,8 @@ pub(super) struct Head {
     /// Bytes of the file that the text was made of.
     pub(super) bytes: u64,
     pub(super) compression: Compression,
-    /// Whether the file is text as it is, or of a character set of single bytes.
-    pub(super) is_text: bool,
+    /// Whether the file can be read from its middle.
+    pub(super) can_be_cut: bool,
     /// How the file is encoded, unless it is compressed.
     pub(super) encoding: TextEncoding,
     /// Whether the file begins with the byte order mark of UTF-8.
@@ -76,9 +76,17 @@ pub(super) async fn head(
 ) -> Result<Head> {
     let looked_at = file.size.min(BYTES);
     let mut first = Fetch::new(store, &file, Some(0..looked_at))?;
-    let bytes = first.next().await?.unwrap_or_default();
+    let mut bytes = first.next().await?.unwrap_or_default();
+    // A server without ranges sends what its network takes at a time.
+    if (bytes.len() as u64) < looked_at {
+        let mut all = Vec::from(bytes);
+        while let Some(more) = first.next().await? {
+            all.extend_from_slice(&more);
+        }
+        bytes = all.into();
+    }
     let compression = coding.compression_of(&bytes);
-    let is_text = coding.has_middle(&bytes);
+    let can_be_cut = coding.can_be_cut(&bytes);
     let encoding = coding.encoding_of(&bytes);
     let has_mark = bytes.starts_with(MARK);
     let fetch = Fetch::of_bytes(store, &file, bytes)?;
@@ -104,7 +112,7 @@ pub(super) async fn head(
         is_whole,
         bytes: looked_at,
         compression,
-        is_text,
+        can_be_cut,
         encoding,
         has_mark,
     })

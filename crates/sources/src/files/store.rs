@@ -29,12 +29,14 @@ impl FileStore {
         Ok(Self { objects: open(address)?, address: address.clone() })
     }
 
+    /// Whether the files lie on this machine.
+    pub(in crate::files) fn is_of_this_machine(&self) -> bool {
+        *self.address.kind() == StoreKind::Folder
+    }
+
     /// A file as people know it: with the slash at its beginning, if it is one of this machine.
     pub(in crate::files) fn name_of(&self, path: &str) -> String {
-        match self.address.kind() {
-            StoreKind::Folder => format!("/{path}"),
-            _ => path.to_owned(),
-        }
+        if self.is_of_this_machine() { format!("/{path}") } else { path.to_owned() }
     }
 
     /// The error of the store while reading a file.

@@ -9,7 +9,7 @@ use sluice_contracts::{Error, Result};
 
 use super::address::Address;
 use super::csv::{Boundary, Dialect, Header, find_boundary};
-use super::detect::{named, settle};
+use super::detect::{COMPRESSED, named, settle};
 use super::fetch::{Fetch, has_no_ranges};
 use super::format::Format;
 use super::listing::{FoundFile, list};
@@ -45,9 +45,7 @@ impl FilesSurvey {
     pub(super) fn new(store: Arc<FileStore>, urls: Vec<String>, addresses: Vec<Address>) -> Self {
         Self { store, urls, addresses, format: None, warnings: Vec::new(), files: 0, bytes: 0 }
     }
-}
 
-impl FilesSurvey {
     fn asked<'a>(
         &'a self,
         job: &'a TableJob,
@@ -66,7 +64,7 @@ impl FilesSurvey {
         files: &[FoundFile],
     ) -> Result<Description> {
         let look = typed::look_at(&self.store, &format, files, table).await?;
-        let of_paths = partitions::look_at(files, &format.partition_columns)?;
+        let of_paths = partitions::look_at(&self.store, files, &format.partition_columns)?;
         let columns = look.columns(table, &of_paths, &mut format)?;
         let relation = format.relation(&self.urls);
         let asked = self.asked(table, &format, files, &columns);
@@ -122,7 +120,7 @@ impl Survey for FilesSurvey {
             return self.describe_typed(table, format, &files).await;
         }
         let found = look_at(&mut format, &heads, table)?;
-        let of_paths = partitions::look_at(&files, &format.partition_columns)?;
+        let of_paths = partitions::look_at(&self.store, &files, &format.partition_columns)?;
         let columns = columns_of(table, &found, &of_paths, &mut format)?;
         let rate = Rate::of(&heads, &found);
         let pieces = files.iter().map(|file| rate.piece(file, &format)).collect();
@@ -224,12 +222,12 @@ impl Rate {
     }
 }
 
-/// Whether a file is no compressed one by its name: only a look at it tells.
+/// Whether a file is not compressed, as far as its name tells.
 fn is_cut_by_name(file: &FoundFile, format: &Format) -> bool {
     let ending = file.path.rsplit('.').next().unwrap_or_default().to_lowercase();
     match format.coding.compression {
         Some(compression) => compression == Compression::None,
-        None => !["gz", "gzip", "zst", "zstd", "bz2", "bzip2"].contains(&ending.as_str()),
+        None => !COMPRESSED.contains(&ending.as_str()),
     }
 }
 
@@ -257,7 +255,7 @@ async fn starts_of(
     count: u32,
 ) -> Result<Option<Vec<u64>>> {
     let head = head(store, format.coding, file.clone()).await?;
-    if !head.is_text {
+    if !head.can_be_cut {
         return Ok(None);
     }
     let (mut first, mut fields, mut dialect) = (0, 0, format.dialect());

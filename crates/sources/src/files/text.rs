@@ -46,14 +46,14 @@ impl Coding {
 
     /// Whether the file that begins with these bytes can be read from its middle: each of its ASCII characters
     /// is one byte.
-    pub(super) fn has_middle(self, first: &[u8]) -> bool {
+    pub(super) fn can_be_cut(self, first: &[u8]) -> bool {
         let is_wide =
             matches!(self.encoding_of(first), TextEncoding::Utf16 | TextEncoding::Utf16Be);
         self.compression_of(first) == Compression::None && !is_wide
     }
 
     /// Whether each character is one byte, so that text of a file has as many characters as the file bytes.
-    pub(super) fn has_bytes(self) -> bool {
+    pub(super) fn is_single_byte(self) -> bool {
         matches!(self.encoding, Some(TextEncoding::Latin1 | TextEncoding::Windows1252))
     }
 
@@ -241,7 +241,7 @@ impl File {
             lines += memchr::memchr_iter(b'\n', &text).count();
             if malformed {
                 return Err(Error::data(format!(
-                    "read `{}`, line {}: it has bytes that are no characters",
+                    "read `{}`, line {}: it has bytes that its encoding does not know",
                     self.name,
                     lines + 1
                 ))
@@ -322,7 +322,7 @@ impl BufRead for Received {
                     self.failed = Some(error);
                     return Err(io::Error::other("the file could not be read"));
                 }
-                None => return Err(io::Error::other("nobody reads on")),
+                None => return Err(io::Error::other("the reader stopped")),
             }
         }
         Ok(&self.now)
@@ -364,7 +364,7 @@ impl Decoding {
         }
     }
 
-    /// The text of some bytes, up to the first that are no characters, and whether there are such.
+    /// The text of some bytes, up to the first that its encoding does not know, and whether there are such.
     fn decode(&mut self, bytes: &[u8], is_last: bool) -> (Vec<u8>, bool) {
         match self {
             // What is no UTF-8 is found where it is read, with its line and column.

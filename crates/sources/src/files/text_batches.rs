@@ -55,8 +55,9 @@ impl What {
             return of(&header.ok_or_else(too_long)?);
         }
         loop {
+            let is_last = file.ended && !file.is_bounded();
             let text = file.buffer.get(file.at..).unwrap_or_default();
-            if let Some(header) = Header::read(&name, &self.format, text, file.ended)? {
+            if let Some(header) = Header::read(&name, &self.format, text, is_last)? {
                 file.skip(header.end);
                 // A file without a byte has no header either, and no rows.
                 let is_empty = file.ended && file.at == file.buffer.len();
@@ -93,7 +94,7 @@ impl OpenFile {
         let text = Text::new(&name, format.coding, fetch, begins);
         let place = match piece.range.start {
             0 => At::Lines(0),
-            start if format.coding.has_bytes() => At::Characters(start),
+            start if format.coding.is_single_byte() => At::Characters(start),
             start => At::Bytes(start),
         };
         Ok(Self { piece, name, text, buffer: Vec::new(), at: 0, ended: false, place, width: None })

@@ -79,13 +79,13 @@ pub(super) fn float(kind: Kind, text: &[u8]) -> Result<f64, Invalid> {
         return Err(NOT_NUMBER);
     }
     let value: f64 = as_text.parse().map_err(|_| NOT_NUMBER)?;
-    if kind != Kind::Any && !is_canonical_number(text) {
-        return Err(NEEDLESS);
-    }
     let is_digits =
         text.iter().all(|byte| !byte.is_ascii_alphabetic() || matches!(byte, b'e' | b'E'));
     if !is_digits && kind != Kind::Any {
         return Err(NOT_NUMBER);
+    }
+    if kind != Kind::Any && !is_canonical_number(text) {
+        return Err(NEEDLESS);
     }
     let has_digits = mantissa(text).any(|byte| matches!(byte, b'1'..=b'9'));
     if is_digits && (value.is_infinite() || has_digits && value.abs() <= 0.0) {
@@ -167,11 +167,7 @@ pub(super) fn decimal128(kind: Kind, text: &[u8], digits: Decimal) -> Result<i12
 /// A decimal, unscaled.
 pub(super) fn decimal(kind: Kind, text: &[u8], digits: Decimal) -> Result<Unscaled, Invalid> {
     if kind != Kind::Any && !is_canonical_decimal(text) {
-        return Err(if text.first().is_some_and(u8::is_ascii_digit) {
-            NEEDLESS
-        } else {
-            NOT_NUMBER
-        });
+        return Err(Unscaled::parse(text, digits).err().unwrap_or(NEEDLESS));
     }
     Unscaled::parse(text, digits)
 }

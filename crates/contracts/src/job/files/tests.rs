@@ -33,9 +33,9 @@ fn urls_and_a_format_are_files() {
 #[test]
 fn what_files_do_not_have_is_refused() {
     for (source, said) in [
-        ("{url: 'gs://b/x.csv', table: t}", "`source.table`: stands beside files"),
-        ("{url: 'gs://b/x.csv', query: 'select 1'}", "`source.query`: stands beside files"),
-        ("{url: 'gs://b/x.csv', where: 'a > 1'}", "`source.where`: stands beside files"),
+        ("{url: 'gs://b/x.csv', table: t}", "`source.table`: cannot be set for files"),
+        ("{url: 'gs://b/x.csv', query: 'select 1'}", "`source.query`: cannot be set for files"),
+        ("{url: 'gs://b/x.csv', where: 'a > 1'}", "`source.where`: cannot be set for files"),
         ("{urls: ['x.csv']}", "`source.urls.0`: is not a URL"),
         ("{urls: ['https://h/x?sig=s3cret']}", "`source.urls.0`: holds a password or a signature"),
         ("{url: 'https://h/x?sig=s3cret'}", "`source.url`: holds a password or a signature"),

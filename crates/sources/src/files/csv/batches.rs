@@ -66,7 +66,7 @@ impl CsvDecoder {
         if self.records.len() == 0 {
             if text.len() - taken > LONGEST_RECORD {
                 let why = "a record is longer than 128 MiB: a quote is probably not closed";
-                let malformed = Malformed { record: taken, at: taken, why };
+                let malformed = Malformed { record: taken, why };
                 return Err(malformed_error(malformed, text, place));
             }
             return Ok((taken, false));

@@ -121,8 +121,6 @@ impl Records {
 pub(in crate::files) struct Malformed {
     /// Where the record begins.
     pub(in crate::files) record: usize,
-    /// Where the bytes stop to be one.
-    pub(in crate::files) at: usize,
     pub(in crate::files) why: &'static str,
 }
 
@@ -262,11 +260,7 @@ impl Dialect {
                 at += 2;
                 if at > bytes.len() {
                     let why = ENDS_IN_ESCAPE;
-                    return if is_last {
-                        Err(Malformed { record, at, why })
-                    } else {
-                        Ok(Next::Cut)
-                    };
+                    return if is_last { Err(Malformed { record, why }) } else { Ok(Next::Cut) };
                 }
                 continue;
             }
@@ -276,7 +270,7 @@ impl Dialect {
                     Ok(Next::Record(after))
                 }
                 LineEnd::Cut => Ok(Next::Cut),
-                LineEnd::Alone => Err(Malformed { record, at, why: LONE_RETURN }),
+                LineEnd::Alone => Err(Malformed { record, why: LONE_RETURN }),
             };
         }
     }
@@ -291,18 +285,17 @@ impl Dialect {
         is_last: bool,
         into: &mut Records,
     ) -> Result<Next, Malformed> {
-        let open =
-            |at| if is_last { Err(Malformed { record, at, why: OPEN }) } else { Ok(Next::Cut) };
+        let open = || if is_last { Err(Malformed { record, why: OPEN }) } else { Ok(Next::Cut) };
         let mut at = start;
         let mut flags = QUOTED;
         loop {
             at = self.ends_of_quoted.find(bytes, at);
-            let Some(&stop) = bytes.get(at) else { return open(at) };
+            let Some(&stop) = bytes.get(at) else { return open() };
             if Some(stop) == self.escape {
                 flags |= ESCAPED;
                 at += 2;
                 if at > bytes.len() {
-                    return open(bytes.len());
+                    return open();
                 }
                 continue;
             }
@@ -322,7 +315,7 @@ impl Dialect {
                             Ok(Next::Record(after))
                         }
                         LineEnd::Cut => Ok(Next::Cut),
-                        LineEnd::Alone => Err(Malformed { record, at: at + 1, why: LONE_RETURN }),
+                        LineEnd::Alone => Err(Malformed { record, why: LONE_RETURN }),
                     };
                 }
                 None if is_last => {
@@ -330,7 +323,7 @@ impl Dialect {
                     return Ok(Next::Record(at + 1));
                 }
                 None => return Ok(Next::Cut),
-                Some(_) => return Err(Malformed { record, at: at + 1, why: BEHIND_QUOTE }),
+                Some(_) => return Err(Malformed { record, why: BEHIND_QUOTE }),
             }
         }
     }

@@ -47,7 +47,7 @@ pub(in crate::files) fn explain(address: &Address, what: String, source: StoreEr
     let said = Said::of(&source);
     let error = storage_error(what, source);
     let error = match (error.kind(), said) {
-        (who @ (Kind::Denied | Kind::NotFound), Some(said)) => {
+        (who @ (Kind::Denied | Kind::NotFound | Kind::Transient), Some(said)) => {
             Error::new(who, error.to_string()).because(said)
         }
         _ => error,
@@ -265,12 +265,19 @@ mod tests {
             let said = "read `a`: the service answers `AccessDenied`: Access Denied";
             assert_eq!((error.kind(), error.chain().as_str()), (Kind::Denied, said));
         }
-        let page = "non-2xx status code: 404 Not Found: <html>\nno such <b>page</b>\n</html>";
-        for source in
-            [generic(page), StoreError::NotFound { path: "a".into(), source: page.into() }]
-        {
+        let page = |status: &str| {
+            format!("non-2xx status code: {status}: <html>\nno such <b>page</b>\n</html>")
+        };
+        let absent =
+            StoreError::NotFound { path: "a".into(), source: page("404 Not Found").into() };
+        for (source, status) in [
+            (generic(&page("404 Not Found")), "404 Not Found"),
+            (absent, "404 Not Found"),
+            (generic(&page("503 Slow Down")), "503 Slow Down"),
+        ] {
             let error = explained("https://host/a", source);
-            assert!(error.chain().ends_with("answers `404 Not Found`"), "{}", error.chain());
+            let said = format!("read `a`: the service answers `{status}`");
+            assert_eq!(error.chain(), said);
         }
     }
 }

@@ -29,7 +29,6 @@ async fn what_people_really_write_is_read() {
         ("cr.csv", "a,b\r1,\"x,y\"\r2,z\r".to_owned()),
         ("mark.csv", "\u{feff}a,b\n1,\"x,y\"\n2,z".to_owned()),
         ("blank.csv", "\n\na,b\n\n1,\"x,y\"\n\n2,z\n\n".to_owned()),
-        ("escaped.csv", "a,b\n1,\"x,y\"\n2,z\n".replace("x,y", "x\\\",y").replace("\\\",", ",")),
     ] {
         let folder = Folder::of(name, text);
         assert_eq!(folder.columns().await, ["a: INT64", "b: STRING"], "{name}");
@@ -59,7 +58,7 @@ async fn characters_of_other_encodings_are_read() {
     let marked = Folder::of("a.csv", [b"\xff\xfe".as_slice(), &wide].concat());
     assert_eq!(marked.rows().await.unwrap(), ["1|ü𝄞"]);
     let cut = Folder::of("a.csv", [b"\xff\xfe".as_slice(), &wide[..wide.len() - 1]].concat());
-    assert!(said(&cut.refused().await).contains("bytes that are no characters"));
+    assert!(said(&cut.refused().await).contains("bytes that its encoding does not know"));
     let unknown = Folder::of("a.csv", b"a,b\n1,x\n2,Gr\xfc\xdfe\n");
     let error = said(&unknown.refused().await);
     assert!(error.contains("`b`: STRING cannot hold text that is not UTF-8"), "{error}");
@@ -194,12 +193,11 @@ async fn what_is_told_of_one_file_is_not_forced_on_another() {
     assert_eq!(rows, ["1|x", "2|z", "a|b", "2|y"]);
     let strangers =
         Folder::new("*.csv").with("a.csv", "id,name\n1,x\n").with("b.csv", "s3cret,eve\nann,joe\n");
-    for folder in [strangers.option("missing", "refuse")] {
-        let error = said(&folder.refused().await);
-        assert!(error.contains("b.csv`: it has no column") && !error.contains("s3cret"), "{error}");
-        let error = said(&folder.option("missing", "null").refused().await);
-        assert!(error.contains("b.csv`: it has no column") && !error.contains("s3cret"), "{error}");
-    }
+    let strangers = strangers.option("missing", "refuse");
+    let error = said(&strangers.refused().await);
+    assert!(error.contains("b.csv`: it has no column") && !error.contains("s3cret"), "{error}");
+    let error = said(&strangers.option("missing", "null").refused().await);
+    assert!(error.contains("b.csv`: it has no column") && !error.contains("s3cret"), "{error}");
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ impl Case {
             is_whole: true,
             bytes: 10,
             compression: Compression::None,
-            is_text: true,
+            can_be_cut: true,
             encoding: TextEncoding::Utf8,
             has_mark: false,
         };

@@ -1,5 +1,7 @@
 //! Columns that the paths of files hold.
 
+use sluice_contracts::documents::OnInvalid;
+
 use super::*;
 
 /// Files in folders of two days.
@@ -53,5 +55,11 @@ async fn a_value_that_its_type_does_not_hold_is_refused_with_its_path() {
     let mut job = folder.job();
     job.columns.insert("shop".into(), of_type("INT64"));
     let error = said(&folder.rows_of(&job).await.unwrap_err());
-    assert!(error.contains("dt=2026-11-01") && error.contains("column `shop`"), "{error}");
+    assert!(error.contains("/dt=2026-11-01") && error.contains("column `shop`"), "{error}");
+    if let Some(shop) = job.columns.get_mut("shop") {
+        shop.on_invalid = Some(OnInvalid::Null);
+    }
+    let (rows, invalid) = folder.rows_of(&job).await.unwrap();
+    assert_eq!(rows, ["1|2026-11-01|-", "1|2026-11-02|-"]);
+    assert_eq!(invalid, [0, 0, 2]);
 }

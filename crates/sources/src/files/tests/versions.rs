@@ -22,6 +22,18 @@ async fn a_file_that_is_replaced_or_deleted_is_refused() {
 }
 
 #[tokio::test]
+async fn a_file_that_became_shorter_is_refused_wherever_it_is_read() {
+    let lines: String = (0..3_000).map(|id| format!("{id},x\n")).collect();
+    let folder = Folder::of("a.csv", format!("a,b\n{lines}"));
+    let (table, units) = ranges::ranges(&folder, 4).await;
+    let folder = folder.with("a.csv", "a,b\n1,x\n");
+    for unit in units {
+        let error = said(&folder.read(&table, &unit).await.unwrap_err());
+        assert!(error.contains("was replaced since the run was planned"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_comes_later_is_of_the_next_run() {
     let folder = Folder::new("*.csv").with("a.csv", "a,b\n1,x\n");
     let described = folder.describe(&folder.job()).await.unwrap();

@@ -18,7 +18,8 @@ use sluice_contracts::{Error, Result};
 use super::batches::ROWS;
 use super::block::{BlockFrame, MARKER, NoBlock, number, unpacked};
 use super::schema_names::with_plain_names;
-use crate::files::fetch::{Fetch, FileBytes};
+use crate::files::fetch::Fetch;
+use crate::files::file_bytes::FileBytes;
 use crate::files::store::FileStore;
 
 /// What every Avro file begins with.
@@ -224,7 +225,7 @@ impl AvroRows {
         let failed = |source| Error::bug("read the records of an Avro file").because(source);
         Ok(Self {
             name: store.name_of(&file.path),
-            fetch: Fetch::new(store, file, Some(at..range.end.max(at)))?,
+            fetch: Fetch::new(store, file, Some(at..range.end.max(at)))?.or_skip(),
             decoder: header.decoder(Some(columns)).map_err(failed)?,
             header,
             buffer: BytesMut::new(),

@@ -18,7 +18,7 @@ use super::step::{Step, steps_of};
 use crate::builder::rows_of;
 use crate::files::bad_rows::BadRows;
 use crate::files::columns::misfit;
-use crate::files::fetch::FileBytes;
+use crate::files::file_bytes::FileBytes;
 use crate::files::piece::FilePiece;
 use crate::files::reader::What;
 use crate::source::Batches;

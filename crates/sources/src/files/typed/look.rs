@@ -14,10 +14,10 @@ use super::avro::Header;
 use super::block::BlockFrame;
 use super::field::{ASKED, UUID, asked_misfits, asked_types, column_of};
 use super::merge::widen;
-use super::parquet::{Footer, footer_of};
+use super::parquet::Footer;
 use super::step::{steps_of, way_out};
 use crate::description::Piece;
-use crate::files::fetch::FileBytes;
+use crate::files::file_bytes::FileBytes;
 use crate::files::format::Format;
 use crate::files::listing::FoundFile;
 use crate::files::sample::{chosen, object};
@@ -302,7 +302,11 @@ pub(in crate::files) async fn starts_of(
         let looks = near.into_iter().map(|place| block_near(&bytes, &header, place)).collect();
         return ascending(file.size, looks).await;
     }
-    let footer = footer_of(store, file).await?;
+    let bytes = FileBytes::new(store, file);
+    let footer = Footer::read(&bytes).await?;
+    if bytes.is_whole() {
+        return Ok(None);
+    }
     let mut starts: Vec<u64> = footer.row_groups().iter().map(|group| group.start).collect();
     starts.sort_unstable();
     let first = starts.first().copied().unwrap_or_default();
@@ -313,11 +317,11 @@ pub(in crate::files) async fn starts_of(
     ascending(file.size, looks.collect()).await
 }
 
-/// The first block that begins behind a place.
+/// The first block that begins behind a place, as far as a look tells.
 async fn block_near(file: &FileBytes, header: &Header, place: u64) -> Result<Option<u64>> {
     for length in WINDOWS {
         let end = file.size().min(place.saturating_add(length));
-        let window = file.get(place..end).await?;
+        let Some(window) = file.get_part(place..end).await? else { return Ok(None) };
         if let Some(at) = header.block_in(&window) {
             return Ok(Some(place + at as u64));
         }

@@ -18,13 +18,11 @@ use parquet::file::metadata::{
     ColumnChunkMetaData, PageIndexPolicy, ParquetMetaDataPushDecoder, RowGroupMetaData,
 };
 use parquet::schema::types::ColumnDescPtr;
-use sluice_contracts::documents::ObjectVersion;
 use sluice_contracts::{Error, Result};
 
 use super::batches::ROWS;
 use super::marks;
-use crate::files::fetch::FileBytes;
-use crate::files::store::FileStore;
+use crate::files::file_bytes::FileBytes;
 
 /// What every Parquet file begins and ends with.
 pub(in crate::files) const MAGIC: &[u8] = b"PAR1";
@@ -275,11 +273,6 @@ impl ParquetRows {
         Error::data(format!("read `{name}`: it has not as many rows as its footer says"))
             .hint("write the file again: it is damaged")
     }
-}
-
-/// Reads the footer of an object.
-pub(super) async fn footer_of(store: &Arc<FileStore>, file: &ObjectVersion) -> Result<Footer> {
-    Footer::read(&FileBytes::new(store, file)).await
 }
 
 fn malformed(name: &str, source: ParquetError) -> Error {
