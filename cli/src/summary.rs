@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::Add;
 
 use serde::Serialize;
-use sluice_contracts::documents::{Commit, Dropped, Manifest, Receipt, Refused, Stages, Table};
+use sluice_contracts::documents::{
+    Commit, Dropped, Manifest, NewFiles, Receipt, Refused, Stages, Table,
+};
 use sluice_contracts::job::Excluded;
 use sluice_contracts::store::RunStore;
 use sluice_contracts::{Error, Result};
@@ -66,6 +68,28 @@ pub(crate) struct TableReport {
     /// The rows that are left out, once the table is visible.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dropped: Option<Dropped>,
+    /// The files of a run that loads no file twice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) files: Option<FilesReport>,
+}
+
+/// The files of a run that loads no file twice.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct FilesReport {
+    /// Those of the run.
+    pub(crate) new: u64,
+    /// Those that earlier runs have loaded.
+    pub(crate) known: u64,
+    /// Paths of those that have changed since.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) changed: Vec<String>,
+}
+
+impl FilesReport {
+    fn of(files: &NewFiles) -> Self {
+        let NewFiles { files, known, changed, .. } = files;
+        Self { new: files.len() as u64, known: *known, changed: changed.clone() }
+    }
 }
 
 /// Rows that are set aside.
@@ -198,6 +222,7 @@ impl TableReport {
             invalid: BTreeMap::new(),
             bad_rows: None,
             dropped: None,
+            files: None,
         }
     }
 
@@ -237,6 +262,7 @@ impl TableReport {
             invalid: coverage.invalid(table.index),
             bad_rows: None,
             dropped: commit.and_then(|commit| commit.dropped),
+            files: table.write.new_files.as_ref().map(FilesReport::of),
         }
     }
 }

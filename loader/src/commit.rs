@@ -1,5 +1,6 @@
 //! From receipts to visible tables.
 
+mod new_files;
 mod together;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -17,6 +18,7 @@ use sluice_contracts::{Error, Result};
 use sluice_runtime::storage::find_bucket;
 use sluice_targets::{Load, Loaded, PartListing, Prepared, Targets, Visibility};
 
+use self::new_files::Turn;
 use crate::coverage::Coverage;
 use crate::outcome::{Outcome, TableCommit};
 use crate::parts::collect_parts;
@@ -178,6 +180,17 @@ impl Run<'_> {
     }
 
     async fn commit_table(&self, table: &Table) -> Result<Poll<Commit>> {
+        let committed = self.prepare_and_publish(table).await;
+        if let Err(error) = &committed
+            && !error.is_transient()
+            && let Err(error) = self.end_files(table, false).await
+        {
+            tracing::warn!(run = %self.manifest.run, "a load of files is not ended: {}", error.chain());
+        }
+        committed
+    }
+
+    async fn prepare_and_publish(&self, table: &Table) -> Result<Poll<Commit>> {
         match self.prepare(table).await? {
             Poll::Ready(Step::Committed(commit)) => Ok(Poll::Ready(commit)),
             Poll::Ready(Step::Prepared(prepared)) => self.publish(table, prepared).await,
@@ -187,7 +200,11 @@ impl Run<'_> {
 
     async fn publish(&self, table: &Table, prepared: Box<dyn Prepared>) -> Result<Poll<Commit>> {
         match prepared.publish().await? {
-            Poll::Ready(loaded) => self.record(table, loaded).await.map(Poll::Ready),
+            Poll::Ready(loaded) => {
+                // Before the commit, behind which nobody looks at the table again.
+                self.end_files(table, loaded.overtaken_by.is_none()).await?;
+                self.record(table, loaded).await.map(Poll::Ready)
+            }
             Poll::Pending => Ok(Poll::Pending),
         }
     }
@@ -198,6 +215,15 @@ impl Run<'_> {
             return Ok(Poll::Ready(Step::Committed(commit)));
         }
         self.require_few_bad_rows(table)?;
+        if let Some(new) = &table.write.new_files {
+            match self.begin_files(table, new).await? {
+                Poll::Ready(Turn::Ours) => {}
+                Poll::Ready(Turn::Overtaken(by)) => {
+                    return self.overtaken(table, by).await.map(Step::Committed).map(Poll::Ready);
+                }
+                Poll::Pending => return Ok(Poll::Pending),
+            }
+        }
         let load = self.load(table)?;
         Ok(match self.targets.find(&table.target)?.prepare(&load).await? {
             Poll::Ready(prepared) => Poll::Ready(Step::Prepared(prepared)),
@@ -251,6 +277,7 @@ impl Run<'_> {
         let source_bucket = files.map(|files| find_bucket(&files.bucket)).transpose()?;
         let (parts, rows) = match native {
             Some(_) => (Vec::new(), 0),
+            None if has_no_new_file(table) => (Vec::new(), 0),
             None => collect_parts(self.store, table, generation, receipts).map_err(|error| {
                 error.during(format!("load run `{run}` into `{}`", table.target))
             })?,
@@ -303,6 +330,11 @@ impl Run<'_> {
                 .ok_or_else(|| Error::bug(format!("read the commit of table `{}`", table.name))),
         }
     }
+}
+
+/// Whether a table has no rows to load, because earlier runs have loaded all its files.
+fn has_no_new_file(table: &Table) -> bool {
+    table.write.new_files.as_ref().is_some_and(|new| new.files.is_empty())
 }
 
 /// How far a table is.

@@ -11,6 +11,7 @@ mod engine;
 pub mod http;
 mod kind;
 pub mod launch;
+mod new_files;
 mod pack;
 mod plan;
 pub mod price;

@@ -17,12 +17,15 @@ use sluice_targets::Visibility;
 use crate::cutting::Cutting;
 use crate::engine;
 use crate::kind;
+use crate::new_files::keep_new;
 use crate::pack::pack;
 use crate::target_check::TargetCheck;
 use crate::time_limit::{LIMIT, Progress, TABLE_LIMIT, limited, takes_too_long};
 
 /// The strategy of a table whose rows its target takes by itself: it has no units.
 const NATIVE: &str = "bigquery_native";
+/// The strategy of files none of which is new.
+const NO_UNITS: &str = "file";
 
 /// Plans a run of `job`: looks at the source, cuts every table into units, asks the targets whether
 /// they take them, and packs the units onto tasks. Nothing is written and nothing is started.
@@ -217,6 +220,7 @@ async fn plan_table(
     if job.consistency == Consistency::None {
         description.pieces.iter_mut().for_each(|piece| piece.outside = false);
     }
+    let new_files = keep_new(job, table, &mut description, targets).await?;
     // BigQuery forgets streams before a delayed task may start.
     description.has_streams &= !job.task_kind.delay_execution;
     let (statement, native) = description.native.rows().cloned().map(NativeRows::into_plan).unzip();
@@ -244,6 +248,15 @@ async fn plan_table(
         warnings: description.warnings.clone(),
         units: 0,
     };
+    let note = new_files.map(|(files, note)| {
+        planned.write.new_files = Some(files);
+        note
+    });
+    if description.pieces.is_empty() {
+        (planned.strategy, planned.native) = (NO_UNITS.to_owned(), None);
+        planned.reason = "no file is new".to_owned();
+        return Ok((planned, Vec::new()));
+    }
     let choice = engine::choose(job, &planned, &description, targets).await?;
     planned.reason.clone_from(&choice.reason);
     let engine = choice.engine;
@@ -253,6 +266,7 @@ async fn plan_table(
             // What tasks would refuse of a text says nothing of the target, which has rules of its own.
             planned.columns.iter_mut().for_each(|column| column.invalid = None);
         }
+        planned.reason.extend(note.map(|note| format!("; {note}")));
         return Ok((planned, Vec::new()));
     }
     planned.dataflow = (engine == Engine::Dataflow).then(|| engine::workers(job, planned.rows));
@@ -274,6 +288,7 @@ async fn plan_table(
             })
         })
         .collect::<Result<_>>()?;
+    planned.reason.extend(note.map(|note| format!("; {note}")));
     planned.units = u32::try_from(units.len()).unwrap_or(u32::MAX);
     Ok((planned, units))
 }

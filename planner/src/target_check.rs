@@ -86,6 +86,23 @@ impl TargetCheck<'_> {
         }
     }
 
+    /// Whether a target exists.
+    ///
+    /// # Errors
+    /// If it cannot be asked, and the plan is carried out.
+    pub(crate) async fn exists(self, target: &str) -> Result<bool> {
+        let (Self::ToRun(targets) | Self::ToShow(Ok(targets))) = self else { return Ok(true) };
+        let asked = match targets.find(target) {
+            Ok(found) => found.exists(target).await,
+            Err(error) => Err(error),
+        };
+        match (self, asked) {
+            // It is said of each table.
+            (Self::ToShow(_), Err(_)) => Ok(true),
+            (_, asked) => asked,
+        }
+    }
+
     /// Whether the target of a planned table takes its rows by itself.
     ///
     /// # Errors

@@ -32,6 +32,7 @@ mod many_partitions;
 mod many_tables;
 mod native;
 mod native_files;
+mod new_files;
 mod outside;
 mod plans;
 mod poolers;

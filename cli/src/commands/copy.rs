@@ -90,6 +90,7 @@ fn job_file(options: &Copy) -> Result<JobFile> {
         tables: None,
         partitioning: PartitioningFile::default(),
         columns: std::collections::BTreeMap::new(),
+        incremental: None,
         dedup: None,
         target: TargetFile { write_disposition, ..TargetFile::default() },
         bucket: options.bucket.as_deref().map(target_url).transpose()?,

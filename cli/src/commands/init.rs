@@ -127,6 +127,7 @@ async fn describe(survey: &mut dyn Survey, table: &TableName) -> Result<Descript
         partitioning: Partitioning::default(),
         row_security: RowSecurity::default(),
         columns: std::collections::BTreeMap::new(),
+        incremental: None,
         target: String::new(),
         write: TableWrite::of(WriteDisposition::default()),
     };

@@ -97,6 +97,7 @@ fn write_job(path: &Path, dir: &Path, database: &Path) -> Result<()> {
             ..PartitioningFile::default()
         },
         columns: std::collections::BTreeMap::new(),
+        incremental: None,
         dedup: None,
         target: TargetFile {
             table: Some(file_url(&dir.join("warehouse").join("demo").join(TABLE))?),

@@ -7,7 +7,7 @@ use sluice_contracts::documents::{Dropped, Stages};
 use sluice_contracts::job::Excluded;
 
 use crate::format::{count, duration, size, thousands, width};
-use crate::summary::{BadRowsReport, RunReport, TableReport};
+use crate::summary::{BadRowsReport, FilesReport, RunReport, TableReport};
 
 /// A run of which something is committed, for a person.
 pub(crate) fn render(report: &RunReport) -> String {
@@ -26,9 +26,9 @@ fn write_report(text: &mut String, report: &RunReport) -> std::fmt::Result {
     write_excluded(text, &report.excluded)?;
     writeln!(text)?;
     write_line(text, "rows", &thousands(report.rows))?;
-    if report.tasks == 0 {
+    if report.tasks == 0 && report.tables.iter().any(|table| table.is_native) {
         write_line(text, "work", "by the target itself: nothing was extracted")?;
-    } else {
+    } else if report.tasks > 0 {
         write_line(text, "read", &size(report.bytes))?;
         let files = count(report.parts, "Parquet file");
         write_line(text, "stored", &format!("{} in {files}", size(report.stored_bytes)))?;
@@ -70,6 +70,9 @@ fn write_table(text: &mut String, table: &TableReport) -> std::fmt::Result {
     }
     if let Some(rows) = table.dropped.filter(|dropped| dropped.rows > 0) {
         writeln!(text, "  {}", dropped(rows))?;
+    }
+    if let Some(files) = &table.files {
+        writeln!(text, "  {}", new_files(files))?;
     }
     Ok(())
 }
@@ -117,7 +120,9 @@ pub(super) fn indented(text: &str) -> String {
 
 /// Why a table that was read is not shown.
 pub(super) fn overtaken(newer: &str) -> String {
-    format!("run {newer} is later and was loaded before, so the target stays as it is")
+    format!(
+        "run {newer} was loaded before, with later rows or the same files: the target stays as it is"
+    )
 }
 
 /// Tables that the job leaves out, and why.
@@ -140,6 +145,23 @@ fn write_line(text: &mut String, name: &str, value: &str) -> std::fmt::Result {
 /// Rows that are not loaded, and where they are named.
 fn set_aside(bad: &BadRowsReport) -> String {
     format!("{} set aside; `{}` says where each is", count(bad.rows, "bad row"), bad.url)
+}
+
+/// The files that are loaded, and those that are not.
+pub(super) fn new_files(files: &FilesReport) -> String {
+    let (new, known) = (count(files.new, "new file"), thousands(files.known));
+    let text = format!("{new}; earlier runs have loaded {known}");
+    match files.changed.as_slice() {
+        [] => text,
+        [first, rest @ ..] => {
+            let more = if rest.is_empty() {
+                String::new()
+            } else {
+                format!(" and {} more", thousands(rest.len() as u64))
+            };
+            format!("{text}; changed since they were loaded: `{first}`{more}")
+        }
+    }
 }
 
 /// Values that became NULL, by column.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, SecondsFormat, Utc};
 use sluice_contracts::documents::{Decision, Failure, Verdict};
 
-use super::run::{dropped, indented, invalid, overtaken};
+use super::run::{dropped, indented, invalid, new_files, overtaken};
 use crate::format::{count, duration, size, thousands, width};
 use crate::status::StatusReport;
 use crate::summary::TableReport;
@@ -95,6 +95,9 @@ fn write_table(text: &mut String, table: &TableReport) -> std::fmt::Result {
     }
     if let Some(rows) = table.dropped.filter(|dropped| dropped.rows > 0) {
         writeln!(text, "    {}", dropped(rows))?;
+    }
+    if let Some(files) = &table.files {
+        writeln!(text, "    {}", new_files(files))?;
     }
     if let Some(error) = &table.error {
         writeln!(text, "    {}", indented(error))?;

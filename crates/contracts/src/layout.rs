@@ -4,6 +4,9 @@
 //! requests/<hash>.json
 //! requests/<hash>-<retry>.json
 //! latest/<hash>/<run>.json
+//! file-loads/<hash>/<n>/begun.json
+//! file-loads/<hash>/<n>/loaded.json
+//! file-loads/<hash>/<n>/failed.json
 //! runs/<run>/request.json
 //! runs/<run>/manifest.json
 //! runs/<run>/units/<plan>/<task>.json
@@ -89,6 +92,19 @@ impl Layout {
     /// One of the latest runs of a job.
     pub fn latest_run(prefix: &Path, job: &str, source: &str, run: RunId) -> Path {
         Self::latest(prefix, job, source).join(format!("{run}.json"))
+    }
+
+    /// All loads of new files into a target.
+    pub fn file_loads(prefix: &Path, target: &str) -> Path {
+        let target = target.trim_end_matches('/');
+        prefix.clone().join("file-loads").join(hash_of(target.as_bytes()))
+    }
+
+    /// A document of such a load.
+    pub fn file_load(prefix: &Path, target: &str, number: u32, document: &str) -> Path {
+        Self::file_loads(prefix, target)
+            .join(format!("{number:06}"))
+            .join(format!("{document}.json"))
     }
 
     /// The folder of the run.
@@ -281,6 +297,14 @@ pub fn is_dataflow_document(path: &Path) -> bool {
     let parts: Vec<_> = path.parts().collect();
     let place = parts.iter().rposition(|part| part.as_ref() == "dataflow");
     place.is_some_and(|place| parts.len() == place + 4) && path.extension() == Some("json")
+}
+
+/// The number and the document that the path of a load of files names.
+pub fn file_load_of(path: &Path) -> Option<(u32, String)> {
+    let document = path.filename()?.strip_suffix(".json")?;
+    let parts: Vec<_> = path.parts().collect();
+    let number = parts.get(parts.len().checked_sub(2)?)?.as_ref().parse().ok()?;
+    Some((number, document.to_owned()))
 }
 
 /// The table that a commit's path names.

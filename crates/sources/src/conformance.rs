@@ -268,6 +268,7 @@ pub fn job(relation: Relation) -> TableJob {
         partitioning: Partitioning::default(),
         row_security: RowSecurity::default(),
         columns: BTreeMap::new(),
+        incremental: None,
         target: String::new(),
         write: TableWrite::of(WriteDisposition::Truncate),
     }

@@ -1,6 +1,6 @@
 //! What a source says of its tables to the planner.
 
-use sluice_contracts::documents::{Column, KeyType, Leaf, NativeRows, Relation};
+use sluice_contracts::documents::{Column, KeyType, Leaf, NativeRows, ObjectVersion, Relation};
 use sluice_contracts::job::TableName;
 
 /// The tables of a source.
@@ -76,6 +76,22 @@ impl Description {
     /// Expected rows of all pieces.
     pub fn rows(&self) -> u64 {
         self.pieces.iter().map(|piece| piece.rows).sum()
+    }
+
+    /// Keeps some of the objects: of those that tasks read, and of those that a target takes by itself.
+    pub fn retain_objects(&mut self, keeps: impl Fn(&ObjectVersion) -> bool) {
+        self.pieces.retain(|piece| match &piece.leaf {
+            Some(Leaf::Object(object)) => keeps(object),
+            _ => true,
+        });
+        let left = self.rows();
+        if let NativeSource::Exact(rows) | NativeSource::Inexact { rows, .. } = &mut self.native
+            && let NativeRows::Files(files) = rows
+        {
+            files.files.retain(keeps);
+            // Where the files say how many rows they have, the pieces have these numbers.
+            files.rows = files.rows.map(|_| left);
+        }
     }
 
     /// Expected bytes of all pieces.

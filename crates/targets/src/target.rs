@@ -58,6 +58,9 @@ pub trait Target: fmt::Debug + Send + Sync {
     /// loaded already is never refused.
     async fn check(&self, run: RunId, table: &Table, visibility: Visibility) -> Result<Admitted>;
 
+    /// Whether there is a table at this URL.
+    async fn exists(&self, table: &str) -> Result<bool>;
+
     /// Whether the target takes the rows of a planned table by itself, and what that takes.
     async fn native(&self, _table: &Table) -> Result<NativeAnswer> {
         Ok(NativeAnswer::Refuses("the target takes part files alone".to_owned()))

@@ -172,7 +172,7 @@ impl Run<'_> {
     }
 
     /// Records that a table keeps the rows of a later run.
-    async fn overtaken(&self, table: &Table, newer: RunId) -> Result<Commit> {
+    pub(super) async fn overtaken(&self, table: &Table, newer: RunId) -> Result<Commit> {
         let snapshot = self.coverage.generation;
         self.record(table, Loaded { snapshot, rows: 0, dropped: None, overtaken_by: Some(newer) })
             .await

@@ -210,6 +210,10 @@ impl Checked {
 
 #[async_trait]
 impl Target for Checked {
+    async fn exists(&self, _: &str) -> Result<bool> {
+        Ok(true)
+    }
+
     async fn check(&self, _: RunId, table: &Table, _: Visibility) -> Result<Admitted> {
         let check = async {
             match *self.wrong.lock().unwrap() {

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dedup::Dedup;
+use super::file_load::NewFiles;
 use crate::job::WriteDisposition;
 
 /// What the load of a table does to its target.
@@ -26,6 +27,9 @@ pub struct TableWrite {
     /// What the table holds once the load is visible, for a run that reads only what changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<Watermark>,
+    /// The files of the run, where none is loaded twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_files: Option<NewFiles>,
     /// What happens where the target's columns are not those of the run.
     #[serde(
         default = "SchemaChanges::of_older_plans",
@@ -46,6 +50,7 @@ impl TableWrite {
             order_by: None,
             dedup: None,
             watermark: None,
+            new_files: None,
             schema_changes: SchemaChanges::default(),
             new_table: NewTable::default(),
         }

@@ -30,6 +30,9 @@ pub struct JobFile {
     /// What happens to rows of files that cannot be read. One of them ends the run, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bad_rows: Option<BadRowsFile>,
+    /// Reads only what no earlier run has loaded into the table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incremental: Option<Incremental>,
     /// Keeps the newest row of each key, and leaves the others out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dedup: Option<Dedup>,
@@ -261,6 +264,14 @@ pub struct TargetFile {
 /// Whether a value is the default, which a written file leaves out.
 pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+/// What tells what no earlier run has loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Incremental {
+    /// The paths and versions of the files.
+    Files,
 }
 
 /// Whether all units of a run are read in one snapshot.

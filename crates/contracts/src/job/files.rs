@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::JobFile;
 use super::constraints::holds_password;
-use super::file::SourceFile;
+use super::file::{Incremental, SourceFile, WriteDisposition};
 use super::validate::JobProblem;
 use crate::documents::Relation;
 
@@ -240,7 +240,24 @@ pub(super) fn check_files(file: &JobFile, problems: &mut Vec<JobProblem>) {
                     .hint("leave it out; `columns.NAME.on_invalid: null` is for every source"),
             );
         }
+        if file.incremental == Some(Incremental::Files) {
+            problems.push(
+                JobProblem::new("incremental", "`files` needs a source of files")
+                    .hint("name the files in `source.url`, such as `gs://bucket/orders/*.csv`"),
+            );
+        }
         return;
+    }
+    let disposition = file.target.write_disposition;
+    let keeps = matches!(disposition, WriteDisposition::Append | WriteDisposition::Merge);
+    if file.incremental.is_some() && !keeps {
+        let what = format!(
+            "`files` loads new files alone, and `{}` does not keep the rows of the others",
+            disposition.name()
+        );
+        problems.push(JobProblem::new("incremental", what).hint(
+            "set `target.write_disposition` to `append`, or to `merge` with the key of a row",
+        ));
     }
     let with = [
         ("source.table", source.table.is_some(), "files are one table: leave it out"),

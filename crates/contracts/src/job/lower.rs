@@ -38,6 +38,7 @@ pub(super) fn lower(file: JobFile, problems: &mut Vec<JobProblem>) -> Option<Job
             partitioning: partitioning(file.partitioning),
             row_security,
             columns: file.columns,
+            incremental: file.incremental,
             write: EntryTargetFile::of_entry(&file.target, None, file.dedup),
             target: file.target.table?,
         }))
@@ -105,6 +106,7 @@ fn many(
                 partitioning: partitioning(file.partitioning),
                 row_security,
                 columns: file.columns,
+                incremental: None,
                 target: String::new(),
                 write: EntryTargetFile::of_entry(&target, file.target, file.dedup),
             },

@@ -26,8 +26,8 @@ pub use column_name::{LONGEST_COLUMN_NAME, is_reserved_column_name, refused_colu
 pub use constraints::holds_password;
 pub use dataflow::{DataflowFile, DataflowSize};
 pub use file::{
-    ColumnFile, Consistency, EngineWish, JobFile, LimitsFile, PartitioningFile, RowSecurity,
-    SourceFile, TablesFile, TargetFile, WriteDisposition,
+    ColumnFile, Consistency, EngineWish, Incremental, JobFile, LimitsFile, PartitioningFile,
+    RowSecurity, SourceFile, TablesFile, TargetFile, WriteDisposition,
 };
 pub use files::{
     BAD_ROWS, BadRowsFile, Compression, FILE_SCHEMES, FormatFile, FormatName, MissingField,
@@ -93,6 +93,8 @@ pub struct TableJob {
     pub row_security: RowSecurity,
     /// Settings of single columns, by their name in the source.
     pub columns: BTreeMap<String, ColumnFile>,
+    /// What tells what no earlier run has loaded; `None` if all is read.
+    pub incremental: Option<Incremental>,
     /// URL of the target table.
     pub target: String,
     /// What the load does to the target.

@@ -3,6 +3,7 @@
 mod bad_rows;
 mod dataflow;
 mod document;
+mod file_loads;
 mod latest;
 mod launches;
 mod object_version;
@@ -28,6 +29,7 @@ use crate::error::{Doing, Error, Kind, Result};
 use crate::layout::{Layout, committed_table, holding_task, table_of_part};
 
 pub use document::{parse_document, storage_error};
+pub use file_loads::FileLoadState;
 pub use object_version::version_of;
 pub use plan::parse_manifest;
 pub use stage::Stage;

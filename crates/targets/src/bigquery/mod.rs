@@ -214,6 +214,13 @@ impl Target for BigQueryTarget {
         }
     }
 
+    async fn exists(&self, table: &str) -> Result<bool> {
+        let existing = ExistingTable::find(&self.client, &address::parse(table)?).await;
+        existing
+            .map(|existing| existing.is_some())
+            .map_err(|error| error.during(format!("load into `{table}`")))
+    }
+
     async fn check_bucket(&self, table: &str, bucket: &str) -> Result<Vec<String>> {
         let id = address::parse(table)?;
         let name = bucket.strip_prefix("gs://").and_then(|rest| rest.split('/').next());

@@ -83,6 +83,15 @@ impl Target for FolderTarget {
         client::blocking(check).await.map(Admitted::from).map_err(|error| error.during(doing))
     }
 
+    async fn exists(&self, table: &str) -> Result<bool> {
+        let target = table.to_owned();
+        let open = move || ExistingTable::open(TablePath::of(&target)?);
+        let existing = client::blocking(open).await;
+        existing
+            .map(|existing| existing.exists)
+            .map_err(|error| error.during(format!("load into `{table}`")))
+    }
+
     async fn prepare(&self, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {
         let doing = format!("load run `{}` into `{}`", load.run, load.target);
         let load = load.clone();

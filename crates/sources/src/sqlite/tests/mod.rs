@@ -87,6 +87,7 @@ fn job(table: &str) -> TableJob {
         partitioning: Partitioning::default(),
         row_security: RowSecurity::default(),
         columns: std::collections::BTreeMap::new(),
+        incremental: None,
         target: String::new(),
         write: TableWrite::of(WriteDisposition::Truncate),
     }
