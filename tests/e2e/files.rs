@@ -5,6 +5,7 @@ use serde_json::json;
 use sluice_tests::fidelity::judge_files;
 use sluice_tests::oracle::duckdb;
 use sluice_tests::sluice::Site;
+use std::io::Write as _;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn csv_of_other_writers_is_exact() {
@@ -159,19 +160,27 @@ async fn bad_rows_of_all_units_count_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn four_plans_of_files() {
+async fn plans_of_files() {
     let (site, ..) = large(20_000);
     let file = |name: &str, text: &str| site.file(name, text);
     file("small-1.csv", "id;day;total\n1;2026-11-01;10.50\n");
     file("small-2.csv", "id;day;total\n2;2026-11-02;7\n");
     file("mixed-1.jsonl", "{\"id\": 1, \"tags\": [\"a\"]}\n");
     file("mixed-2.jsonl", "{\"id\": 2, \"price\": 1.10, \"at\": \"2026-11-30T10:00:00Z\"}\n");
+    // Behind what a plan looks at, it has no bytes on the disk.
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(b"id,note\n1,a\n2,b\n").expect("memory can be written");
+    let packed = packed.finish().expect("memory can be written");
+    let large = std::fs::File::create(site.path().join("large.csv.gz")).expect("a file");
+    (&large).write_all(&packed).expect("the file can be written");
+    large.set_len(400_000_000).expect("the file can be made longer");
     let huge = json!({"partitioning": {"strategy": "file_range", "target_rows": 5_000}});
     let folder = site.path().display().to_string();
     for (name, pattern, more) in [
         ("files_small", "small-*.csv", json!({})),
         ("files_huge", "orders.csv", huge),
         ("files_mixed", "mixed-*.jsonl", json!({})),
+        ("files_gz", "large.csv.gz", json!({})),
     ] {
         let source = json!({"url": format!("file://{folder}/{pattern}")});
         let job = site.job("orders", &source, &more);

@@ -107,6 +107,49 @@ async fn parquet_is_loaded_by_bigquery_unless_the_job_asks_for_tasks() {
     });
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn bigquery_loads_each_file_once() {
+    let Some(world) = World::start().await else { return };
+    world.storage.make_bucket("drop").await;
+    let store = world.storage.bucket_at("gs://drop").store;
+    let put = async |path: &str, first: i64| {
+        store.put(&Path::from(path), parquet_of(first).into()).await.expect("it is written");
+    };
+    let mut once = job(json!({"url": "gs://drop/in/*"}), None, "once");
+    once["incremental"] = "files".into();
+    once["target"]["write_disposition"] = "append".into();
+    let mut merged = once.clone();
+    merged["target"] = json!({
+        "table": Warehouse::target("merged"), "write_disposition": "merge", "key": ["id"],
+    });
+    put("in/2", 400).await;
+    put("in/3", 800).await;
+    for job in [&once, &merged] {
+        assert_eq!(world.moved(job).await["rows"], 800);
+        let report = world.moved(job).await;
+        assert_eq!(
+            (&report["rows"], &report["tables"][0]["state"]),
+            (&0.into(), &"committed".into())
+        );
+    }
+    // One comes late, and one changes.
+    put("in/1", 0).await;
+    put("in/3", 900).await;
+    let ids = async |table: &str| {
+        let facts = "SELECT FORMAT('%d %d %d', COUNT(*), COUNT(DISTINCT id), MAX(id))";
+        world.warehouse.query(&format!("{facts} FROM sales.{table}")).await
+    };
+    let report = world.moved(&once).await;
+    assert_eq!(report["rows"], 400, "{report}");
+    let files = json!({"new": 1, "known": 2, "changed": ["in/3"]});
+    assert_eq!(report["tables"][0]["files"], files, "{report}");
+    assert_eq!(ids("once").await, ["1200 1200 1199"]);
+    let report = world.moved(&merged).await;
+    assert_eq!(report["rows"], 800, "{report}");
+    assert_eq!(ids("merged").await, ["1300 1300 1299"]);
+    assert_eq!(world.moved(&merged).await["rows"], 0);
+}
+
 /// A file of 400 rows.
 fn parquet_of(first: i64) -> Vec<u8> {
     use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};

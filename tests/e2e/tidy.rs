@@ -8,8 +8,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 use sluice_contracts::documents::{
     Claim, Commit, Committed, DataflowLaunch, DataflowOrder, DataflowResult, Extracted, Failure,
-    LatestRun, LoadOrder, Manifest, Order, Receipt, Request, Reservation, RunEvent, Snapshot,
-    TaskUnits, Verdict,
+    FileLoad, FileLoadEnd, LatestRun, LoadOrder, Manifest, Order, Receipt, Request, Reservation,
+    RunEvent, Snapshot, TaskUnits, Verdict,
 };
 use sluice_contracts::store::{parse_document, parse_manifest};
 use sluice_tests::postgres::Database;
@@ -216,6 +216,8 @@ fn every_version_of_every_document_still_loads() {
     load("dataflow_order", DataflowOrder::VERSION, parse_document::<DataflowOrder>);
     load("dataflow_launch", DataflowLaunch::VERSION, parse_document::<DataflowLaunch>);
     load("dataflow_result", DataflowResult::VERSION, parse_document::<DataflowResult>);
+    load("file_load", FileLoad::VERSION, parse_document::<FileLoad>);
+    load("file_load_end", FileLoadEnd::VERSION, parse_document::<FileLoadEnd>);
     load("event", RunEvent::VERSION, parse_document::<RunEvent>);
 }
 

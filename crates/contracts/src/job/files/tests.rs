@@ -1,6 +1,6 @@
 //! Jobs that read files.
 
-use super::super::{Job, Selection};
+use super::super::{Incremental, Job, Selection};
 use super::*;
 
 fn read(source: &str) -> crate::Result<Job> {
@@ -28,6 +28,25 @@ fn urls_and_a_format_are_files() {
     assert_eq!((urls.len(), format.as_str()), (2, "csv"));
     let options: Vec<_> = options.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     assert_eq!(options, [("delimiter", ";"), ("header", "false"), ("null", "\\N")]);
+}
+
+#[test]
+fn files_are_loaded_once_where_their_rows_stay() {
+    let job = |target: &str| {
+        let text = format!(
+            "name: j\nsource: {{url: 'gs://b/*.csv'}}\nincremental: files\n\
+             target: {{table: 'file:///w/t', {target}}}\n"
+        );
+        Job::read("job", &text, &["file"])
+    };
+    for target in ["write_disposition: append", "write_disposition: merge, key: [id]"] {
+        let Selection::One(table) = job(target).unwrap().selection else { panic!("one table") };
+        assert_eq!(table.incremental, Some(Incremental::Files));
+    }
+    for target in ["write_disposition: truncate", "write_disposition: empty", "key: [id]"] {
+        let error = job(target).unwrap_err();
+        assert!(error.chain().contains("`incremental`: `files` loads new files alone"), "{target}");
+    }
 }
 
 #[test]
