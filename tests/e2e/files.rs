@@ -2,6 +2,8 @@
 //! what a plan says of them.
 
 use serde_json::json;
+use sluice_tests::cloud::bigquery::Warehouse;
+use sluice_tests::cloud::storage::CloudStorage;
 use sluice_tests::fidelity::judge_files;
 use sluice_tests::oracle::duckdb;
 use sluice_tests::sluice::Site;
@@ -157,6 +159,88 @@ async fn bad_rows_of_all_units_count_together() {
     let ended = site.sluice(["run".as_ref(), job("few", 2).as_os_str()]).await;
     ended.refused(1, &["3 rows are bad, and the job allows 2", "/bad-rows"]);
     assert!(!site.table("few").exists(), "nothing is visible");
+}
+
+/// Nested values are those that another reader of the same lines finds.
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_and_lists_of_json_lines_are_structs_and_arrays() {
+    let site = Site::new();
+    let line = |id: u32| {
+        let lines: Vec<_> = (0..id % 4)
+            .map(|at| json!({"sku": format!("s{at}é\n"), "price": 0.25 + f64::from(id * 100 + at)}))
+            .collect();
+        let shop =
+            json!({"name": format!("shop {}", id % 9), "open": id % 2 == 0, "day": "2026-11-30"});
+        match id % 5 {
+            0 => json!({"id": id}),
+            1 => json!({"id": id, "shop": null, "lines": lines}),
+            2 => json!({"id": id, "shop": {"name": null}, "lines": null, "tags": [[], ["a", "b"]]}),
+            _ => json!({"id": id, "shop": shop, "lines": lines, "tags": [[format!("{id}")]]}),
+        }
+    };
+    let text: String = (0..5_000).map(|id| line(id).to_string() + "\n").collect();
+    let file = site.file("orders.jsonl", &text);
+    let asked = json!({"type": "STRUCT"});
+    let job = site.job(
+        "orders",
+        &json!({"url": format!("file://{}", file.display())}),
+        &json!({
+            "columns": {"shop": asked, "lines": asked, "tags": asked},
+            "partitioning": {"strategy": "file_range", "target_rows": 1_000},
+        }),
+    );
+    let answer = site.run(&job).await;
+    assert!(answer["units"].as_u64() > Some(3), "{answer:#}");
+    let columns = "{id: 'BIGINT', shop: 'STRUCT(name VARCHAR, open BOOLEAN, day DATE)', \
+                   lines: 'STRUCT(sku VARCHAR, price DECIMAL(38, 9))[]', \
+                   tags: 'STRUCT(element VARCHAR[])[]'}";
+    let theirs = format!(
+        "SELECT id, shop, lines, list_transform(tags, lambda tag: {{element: tag}}) AS tags \
+         FROM read_json('{}', columns = {})",
+        file.display(),
+        columns.replace("STRUCT(element VARCHAR[])[]", "VARCHAR[][]"),
+    );
+    let ours = format!(
+        "SELECT id, shop, lines, tags FROM '{}'",
+        site.table("orders").join("*.parquet").display()
+    );
+    let query = format!(
+        "SELECT (SELECT count(*) FROM ({ours})) AS rows, \
+         (SELECT count(*) FROM ({ours} EXCEPT {theirs})) AS ours, \
+         (SELECT count(*) FROM ({theirs} EXCEPT {ours})) AS theirs"
+    );
+    let Some(found) = duckdb(&query).await else { return };
+    assert_eq!(json!(found), json!([{"rows": 5_000, "ours": 0, "theirs": 0}]));
+}
+
+/// What is of several kinds stays a document, which BigQuery parses inside of its STRUCT.
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_inside_of_a_struct_reach_bigquery() {
+    let Some(storage) = CloudStorage::start().await else { return };
+    let Some(warehouse) = Warehouse::over(storage.root()).await else { return };
+    let site = Site::new()
+        .with("SLUICE_BIGQUERY_ENDPOINT", warehouse.url())
+        .with("STORAGE_EMULATOR_HOST", storage.url());
+    let file = site.file(
+        "orders.jsonl",
+        "{\"id\": 1, \"v\": {\"n\": 7, \"any\": {\"a\": [1, 2]}, \"list\": [{\"any\": 5}, {\"any\": {\"b\": 6}}]}}\n\
+         {\"id\": 2, \"v\": {\"any\": \"x\", \"list\": []}}\n{\"id\": 3}\n",
+    );
+    let source = json!({"url": format!("file://{}", file.display())});
+    let more = json!({
+        "columns": {"v": {"type": "STRUCT"}},
+        "target": {"table": Warehouse::target("nested")}, "bucket": "gs://lake/etl",
+    });
+    let answer = site.run(&site.job("nested", &source, &more)).await;
+    assert_eq!(answer["rows"], 3, "{answer:#}");
+    for (id, value) in [
+        (1, r#"{"n":7,"any":{"a":[1,2]},"list":[{"any":5},{"any":{"b":6}}]}"#),
+        (2, r#"{"n":null,"any":"x","list":[]}"#),
+        (3, "null"),
+    ] {
+        let query = format!("SELECT TO_JSON_STRING(v) FROM sales.nested WHERE id = {id}");
+        assert_eq!(warehouse.query(&query).await, [value], "{id}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

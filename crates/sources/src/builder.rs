@@ -9,9 +9,10 @@ use arrow_array::builder::{
 };
 use arrow_array::{
     Array as _, ArrayRef, ArrowPrimitiveType, ListArray, RecordBatch, RecordBatchOptions,
+    StructArray,
 };
 use arrow_buffer::{NullBuffer, OffsetBuffer};
-use arrow_schema::{Field, SchemaRef};
+use arrow_schema::{DataType, Field, Fields, SchemaRef};
 use sluice_contracts::documents::{
     Column, Decimal, TargetType, arrow_schema, digits, fixed_length, is_short_integer, scalar_type,
 };
@@ -52,6 +53,41 @@ pub enum ColumnBuilder {
     Decimal256(Decimal256Builder, Decimal),
     /// An array of any of these.
     List(ListColumn),
+    /// STRUCT.
+    Struct(StructColumn),
+}
+
+/// A STRUCT column: the values of each field, and which rows have one.
+#[derive(Debug)]
+pub struct StructColumn {
+    /// Builders of the fields. Each gets a value; then the row is closed with [`StructColumn::close`].
+    pub fields: Vec<ColumnBuilder>,
+    schema: Fields,
+    validity: Vec<bool>,
+}
+
+impl StructColumn {
+    fn new(fields: &[Column]) -> Self {
+        Self {
+            fields: fields.iter().map(ColumnBuilder::new).collect(),
+            schema: arrow_schema(fields).fields().clone(),
+            validity: Vec::new(),
+        }
+    }
+
+    /// Ends the row. One that is not `valid` is NULL, whatever its fields got.
+    pub fn close(&mut self, valid: bool) {
+        self.validity.push(valid);
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef> {
+        let validity = std::mem::take(&mut self.validity);
+        let fields: Vec<ArrayRef> =
+            self.fields.iter_mut().map(|field| field.finish(refuse)).collect::<Result<_>>()?;
+        let array = StructArray::try_new(self.schema.clone(), fields, Some(validity.into()));
+        let array = array.map_err(|source| Error::bug("build a STRUCT column").because(source))?;
+        Ok(Arc::new(array))
+    }
 }
 
 /// An array column: the elements of all rows, and where each row's end.
@@ -85,13 +121,19 @@ impl ColumnBuilder {
         if is_short_integer(column) {
             return Self::Int32(Int32Builder::new());
         }
-        let scalar = Self::scalar(column.target_type, column.decimal);
+        let single = match column.target_type {
+            TargetType::Struct => Self::Struct(StructColumn::new(&column.fields)),
+            scalar => Self::scalar(scalar, column.decimal),
+        };
         if !column.repeated {
-            return scalar;
+            return single;
         }
-        let inner = scalar_type(column.target_type, column.decimal);
+        let inner = match column.target_type {
+            TargetType::Struct => DataType::Struct(arrow_schema(&column.fields).fields().clone()),
+            scalar => scalar_type(scalar, column.decimal),
+        };
         Self::List(ListColumn {
-            elements: Box::new(scalar),
+            elements: Box::new(single),
             field: Arc::new(Field::new("element", inner, true)),
             offsets: vec![0],
             validity: Vec::new(),
@@ -103,7 +145,7 @@ impl ColumnBuilder {
             TargetType::Int64 => Self::Int64(Int64Builder::new()),
             TargetType::Float64 => Self::Float64(Float64Builder::new()),
             TargetType::Bool => Self::Bool(BooleanBuilder::new()),
-            // No column of a database becomes a STRUCT; the batch would refuse it.
+            // A STRUCT has fields, and a builder of its own.
             TargetType::String
             | TargetType::Json
             | TargetType::Geography
@@ -148,6 +190,7 @@ impl ColumnBuilder {
             Self::Decimal128(b, _) => b.len(),
             Self::Decimal256(b, _) => b.len(),
             Self::List(list) => list.validity.len(),
+            Self::Struct(column) => column.validity.len(),
         }
     }
 
@@ -172,6 +215,12 @@ impl ColumnBuilder {
             Self::Decimal128(b, _) => b.append_null(),
             Self::Decimal256(b, _) => b.append_null(),
             Self::List(list) => list.close(false)?,
+            Self::Struct(column) => {
+                for field in &mut column.fields {
+                    field.append_null()?;
+                }
+                column.close(false);
+            }
         }
         Ok(())
     }
@@ -207,6 +256,7 @@ impl ColumnBuilder {
                 .map_err(|source| Error::bug("build an array column").because(source))?;
                 Arc::new(array)
             }
+            Self::Struct(column) => column.finish()?,
         })
     }
 }

@@ -50,8 +50,8 @@ pub enum TargetType {
     /// The same of TIMESTAMP.
     #[serde(rename = "RANGE<TIMESTAMP>")]
     RangeTimestamp,
-    /// Named fields, each with a type of its own: [`Column::fields`]. A job cannot ask for it.
-    #[schemars(skip)]
+    /// Named fields, each with a type of its own: [`Column::fields`]. A job can ask for it where the values
+    /// are objects or lists of JSON lines.
     Struct,
 }
 

@@ -36,6 +36,7 @@ fn job(columns: Value, select: Option<&[&str]>) -> TableJob {
         partitioning: Partitioning::default(),
         row_security: RowSecurity::default(),
         columns,
+        incremental: None,
         target: String::new(),
         write: TableWrite::of(WriteDisposition::Truncate),
     }

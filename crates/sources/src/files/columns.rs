@@ -24,6 +24,11 @@ impl Conversion {
         Ok(Self { kind: Kind::parse(&column.encoding)?, target: column.target_type })
     }
 
+    /// The conversion of texts of a kind.
+    pub(super) fn new(kind: Kind, target: TargetType) -> Self {
+        Self { kind, target }
+    }
+
     /// Whether values are their texts, so that nothing but their encoding can be wrong.
     pub(super) fn is_text(self) -> bool {
         matches!(self.target, TargetType::String | TargetType::Geography)
@@ -73,7 +78,10 @@ impl Conversion {
                 each!(b, read);
             }
             ColumnBuilder::Text(b) => texts_of(b, target, texts, refuse)?,
-            ColumnBuilder::Int32(_) | ColumnBuilder::FixedBytes(_) | ColumnBuilder::List(_) => {
+            ColumnBuilder::Int32(_)
+            | ColumnBuilder::FixedBytes(_)
+            | ColumnBuilder::List(_)
+            | ColumnBuilder::Struct(_) => {
                 return Err(Error::bug("read a file: its plan has a column that text cannot fill"));
             }
         }

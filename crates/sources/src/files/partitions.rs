@@ -69,7 +69,7 @@ pub(super) fn look_at(store: &FileStore, files: &[FoundFile], names: &[String]) 
             }
         }
     }
-    Ok(Found { names: names.to_vec(), seen, rows: files.len() as u64 })
+    Ok(Found { names: names.to_vec(), seen, rows: files.len() as u64, ..Found::default() })
 }
 
 /// The rows of a unit's files, with the columns of their paths.

@@ -1,11 +1,7 @@
 //! The columns of the table that files are.
 
-use std::collections::HashMap;
-use std::fmt;
+use std::collections::{BTreeMap, HashMap};
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
 use sluice_contracts::documents::{Column, Decimal, OnInvalid, TargetType};
 use sluice_contracts::job::{ColumnFile, FormatName, TableJob};
 use sluice_contracts::{Error, Result};
@@ -13,6 +9,7 @@ use sluice_contracts::{Error, Result};
 use super::csv::{Header, Records, Width};
 use super::format::Format;
 use super::infer::Seen;
+use super::json::{Fields, Shape};
 use super::kind::Kind;
 use super::sample::Head;
 use crate::naming::{description, refuse_collisions, refused, target_name};
@@ -26,6 +23,8 @@ pub(super) struct Found {
     pub(super) seen: Vec<Seen>,
     /// Records that were looked at.
     pub(super) rows: u64,
+    /// What is in the values that the job wants as STRUCT.
+    pub(super) shapes: BTreeMap<String, Shape>,
 }
 
 impl Found {
@@ -39,7 +38,7 @@ impl Found {
 pub(super) fn look_at(format: &mut Format, heads: &[Head], job: &TableJob) -> Result<Found> {
     match format.name {
         Some(FormatName::Csv) => look_at_csv(format, heads, job),
-        _ => look_at_json(format, heads),
+        _ => look_at_json(format, heads, job),
     }
 }
 
@@ -141,8 +140,10 @@ fn look_at_records(
     }
 }
 
-fn look_at_json(format: &Format, heads: &[Head]) -> Result<Found> {
+fn look_at_json(format: &Format, heads: &[Head], job: &TableJob) -> Result<Found> {
     let mut found = Found::default();
+    let asked = job.columns.iter().filter(|(_, it)| it.target_type == Some(TargetType::Struct));
+    found.shapes = asked.map(|(name, _)| (name.clone(), Shape::default())).collect();
     let mut places: HashMap<String, usize> = HashMap::new();
     for head in heads {
         let mut lines: Vec<&[u8]> = head.text.split(|byte| *byte == b'\n').collect();
@@ -161,6 +162,9 @@ fn look_at_json(format: &Format, heads: &[Head]) -> Result<Found> {
             };
             found.rows += 1;
             for (key, value) in fields.0 {
+                if let Some(shape) = found.shapes.get_mut(&key) {
+                    shape.add(value.get());
+                }
                 let place = match places.get(&key) {
                     Some(place) => *place,
                     None => {
@@ -181,31 +185,6 @@ fn look_at_json(format: &Format, heads: &[Head]) -> Result<Found> {
             .hint("JSON lines have one object a line"));
     }
     Ok(found)
-}
-
-/// The keys and values of an object, as they stand in a line.
-struct Fields<'t>(Vec<(String, &'t RawValue)>);
-
-impl<'de: 't, 't> Deserialize<'de> for Fields<'t> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Vec<(String, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(fields)
-            }
-        }
-        deserializer.deserialize_map(Object).map(Fields)
-    }
 }
 
 fn no_object(name: &str, number: usize) -> Error {
@@ -273,6 +252,14 @@ fn column(job: &TableJob, found: &Found, is_json: bool, name: &str) -> Result<Co
     let (told, told_target) = if is_json { seen.told_of_json() } else { seen.told() };
     let unasked = ColumnFile::default();
     let asked = job.columns.get(name).unwrap_or(&unasked);
+    if let Some(shape) = found.shapes.get(name) {
+        return Ok(Column {
+            name: target_name(name, asked.name.as_deref())?,
+            description: description(asked.description.as_deref()),
+            on_invalid: asked.on_invalid.unwrap_or(OnInvalid::Fail),
+            ..shape.column(name)?
+        });
+    }
     let (kind, target_type) = match asked.target_type {
         Some(wanted) if !Kind::TARGETS.contains(&wanted) => {
             let known: Vec<String> = Kind::TARGETS.iter().map(|it| format!("`{it}`")).collect();

@@ -123,6 +123,9 @@ impl Conversion {
                 b.append_value(value.ok_or(Invalid("more digits than the type has"))?);
             }
             ColumnBuilder::List(_) => return Err(Invalid("an array, which SQLite does not have")),
+            ColumnBuilder::Struct(_) => {
+                return Err(Invalid("a STRUCT, which SQLite does not have"));
+            }
         }
         Ok(())
     }

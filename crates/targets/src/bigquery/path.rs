@@ -189,18 +189,23 @@ pub(super) fn stages(parts: &[Part]) -> Result<Vec<Range<usize>>> {
     Ok(stages)
 }
 
-/// Whether no load from Parquet fills a column of this type, so that it is loaded as text.
+/// Whether no load from Parquet fills a column of this type, or a field of it, so that it is loaded as text.
 /// <https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet#parquet_conversions>
 pub(super) fn is_converted(column: &Column) -> bool {
     let kind = column.target_type;
-    matches!(kind, TargetType::Json | TargetType::Interval) || kind.range_element().is_some()
+    let is_text = matches!(kind, TargetType::Json | TargetType::Interval);
+    is_text || kind.range_element().is_some() || column.fields.iter().any(is_converted)
 }
 
 /// The columns of the staging tables.
 pub(super) fn staged_columns(columns: &[Column]) -> Vec<Column> {
-    let staged = |column: &Column| Column {
-        target_type: if is_converted(column) { TargetType::String } else { column.target_type },
-        ..column.clone()
+    let staged = |column: &Column| {
+        let is_text = column.fields.is_empty() && is_converted(column);
+        Column {
+            target_type: if is_text { TargetType::String } else { column.target_type },
+            fields: staged_columns(&column.fields),
+            ..column.clone()
+        }
     };
     columns.iter().map(staged).collect()
 }

@@ -9,7 +9,7 @@ use sluice_contracts::documents::{Column, TargetType};
 
 use super::existing::ExistingTable;
 use super::job::Write;
-use super::path::is_wide;
+use super::path::{is_converted, is_wide};
 use crate::target::Load;
 use sluice_runtime::google::bigquery::TableId;
 
@@ -147,15 +147,39 @@ pub(super) fn insert_rows(into: &TableId, columns: &[Column], rows: &str) -> Str
 /// The value of a column, from its staged form.
 fn expression(column: &Column) -> String {
     let name = format!("`{}`", column.name);
-    let text = if column.repeated { "element" } else { &name };
-    match converted(column.target_type, text) {
-        Some(value) if column.repeated => format!(
-            "ARRAY(SELECT {value} FROM UNNEST({name}) AS element WITH OFFSET AS place \
-             ORDER BY place) AS {name}"
-        ),
+    match value(column, &name, 0) {
         Some(value) => format!("{value} AS {name}"),
         None => name,
     }
+}
+
+/// The value of a column or a field that has another staged form; `None` if it is staged as it is. `depth`
+/// is the number of columns that it is in.
+fn value(column: &Column, staged: &str, depth: usize) -> Option<String> {
+    if !is_converted(column) {
+        return None;
+    }
+    let of_depth =
+        |name: &str| if depth == 0 { name.to_owned() } else { format!("{name}_{depth}") };
+    let (element, place) = (of_depth("element"), of_depth("place"));
+    let single = if column.repeated { &element } else { staged };
+    let value = converted(column.target_type, single).unwrap_or_else(|| {
+        let fields = column.fields.iter().map(|field| {
+            let staged = format!("{single}.`{}`", field.name);
+            let value = value(field, &staged, depth + 1).unwrap_or(staged);
+            format!("{value} AS `{}`", field.name)
+        });
+        let fields: Vec<String> = fields.collect();
+        format!("IF({single} IS NULL, NULL, STRUCT({}))", fields.join(", "))
+    });
+    Some(if column.repeated {
+        format!(
+            "ARRAY(SELECT {value} FROM UNNEST({staged}) AS {element} WITH OFFSET AS {place} \
+             ORDER BY {place})"
+        )
+    } else {
+        value
+    })
 }
 
 /// The value that a staged text stands for; `None` for types that are not staged as text.
@@ -170,5 +194,49 @@ fn converted(kind: TargetType, text: &str) -> Option<String> {
         | TargetType::RangeDatetime
         | TargetType::RangeTimestamp => Some(format!("CAST({text} AS {kind})")),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(name: &str, target: TargetType, repeated: bool, fields: Vec<Column>) -> Column {
+        Column { repeated, fields, ..Column::plain(name, "", target) }
+    }
+
+    #[test]
+    fn what_is_staged_as_text_is_read_wherever_it_is() {
+        let doc = || column("doc", TargetType::Json, false, vec![]);
+        let plain = || column("n", TargetType::Int64, false, vec![]);
+        let json = |text: &str| format!("PARSE_JSON({text}, wide_number_mode => 'exact')");
+        for (column, expected) in [
+            (plain(), "`n`".to_owned()),
+            (column("s", TargetType::Struct, false, vec![plain()]), "`s`".to_owned()),
+            (doc(), format!("{} AS `doc`", json("`doc`"))),
+            (
+                column("s", TargetType::Struct, false, vec![plain(), doc()]),
+                format!(
+                    "IF(`s` IS NULL, NULL, STRUCT(`s`.`n` AS `n`, {} AS `doc`)) AS `s`",
+                    json("`s`.`doc`")
+                ),
+            ),
+            (
+                column(
+                    "s",
+                    TargetType::Struct,
+                    true,
+                    vec![column("docs", TargetType::Json, true, vec![])],
+                ),
+                format!(
+                    "ARRAY(SELECT IF(element IS NULL, NULL, STRUCT(ARRAY(SELECT {} FROM \
+                     UNNEST(element.`docs`) AS element_1 WITH OFFSET AS place_1 ORDER BY place_1) AS \
+                     `docs`)) FROM UNNEST(`s`) AS element WITH OFFSET AS place ORDER BY place) AS `s`",
+                    json("element_1")
+                ),
+            ),
+        ] {
+            assert_eq!(expression(&column), expected);
+        }
     }
 }

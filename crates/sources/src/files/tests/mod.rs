@@ -13,8 +13,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray as _;
+use arrow_array::{Array as _, ArrayRef, RecordBatch};
+use arrow_schema::FieldRef;
 use sluice_contracts::documents::{Cut, Leaf, Relation, Table, Unit};
 use sluice_contracts::job::{ColumnFile, TableJob};
 use sluice_contracts::{Error, Kind, Result};
@@ -124,25 +125,37 @@ impl Folder {
 
 /// The rows of a batch, each as its values with `|` between them; `NULL` is `-`.
 fn texts(batch: &RecordBatch) -> Vec<String> {
-    let value = |column: usize, row: usize| {
-        let array = batch.column(column);
-        if array.is_null(row) {
-            return "-".to_owned();
-        }
-        if let Some(texts) = array.as_string_opt::<i32>() {
-            return texts.value(row).to_owned();
-        }
-        arrow_text(array, row)
+    let value = |column: usize, row: usize| match batch.column(column) {
+        array if array.is_null(row) => "-".to_owned(),
+        array => arrow_text(array, row),
     };
     let row = |row| (0..batch.num_columns()).map(|column| value(column, row)).collect::<Vec<_>>();
     (0..batch.num_rows()).map(|at| row(at).join("|")).collect()
 }
 
-fn arrow_text(array: &arrow_array::ArrayRef, row: usize) -> String {
+fn arrow_text(array: &ArrayRef, row: usize) -> String {
     use arrow_array::types::{
         Date32Type, Decimal128Type, Float64Type, Int64Type, Time64MicrosecondType,
         TimestampMicrosecondType,
     };
+    if array.is_null(row) {
+        return String::new();
+    }
+    if let Some(texts) = array.as_string_opt::<i32>() {
+        return texts.value(row).to_owned();
+    }
+    if let Some(fields) = array.as_struct_opt() {
+        let fields = fields.fields().iter().zip(fields.columns());
+        let text = |(field, values): (&FieldRef, &ArrayRef)| {
+            format!("{}: {}", field.name(), arrow_text(values, row))
+        };
+        return format!("{{{}}}", fields.map(text).collect::<Vec<_>>().join(", "));
+    }
+    if let Some(list) = array.as_list_opt::<i32>() {
+        let elements = list.value(row);
+        let texts = (0..elements.len()).map(|at| arrow_text(&elements, at));
+        return format!("[{}]", texts.collect::<Vec<_>>().join(", "));
+    }
     if let Some(values) = array.as_primitive_opt::<Int64Type>() {
         return values.value(row).to_string();
     }

@@ -3,6 +3,10 @@
 //! Each line is one object. What a column of JSON gets is the text of the value as it stands in the file, with
 //! every digit and every key; numbers are read from their text, and not by way of a double.
 
+mod fields;
+mod nested;
+mod shape;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
@@ -13,6 +17,9 @@ use serde_json::value::RawValue;
 use sluice_contracts::documents::{BadRow, Column, OnInvalid, TargetType};
 use sluice_contracts::{Error, Result};
 
+pub(super) use self::fields::Fields;
+use self::nested::Nested;
+pub(super) use self::shape::Shape;
 use super::bad_rows::BadRows;
 use super::columns::{Conversion, misfit};
 use super::csv::LONGEST_RECORD;
@@ -25,13 +32,30 @@ use crate::builder::{BatchBuilder, Invalid};
 #[derive(Debug)]
 pub(super) struct JsonDecoder {
     columns: Vec<Column>,
-    conversions: Vec<Conversion>,
-    kinds: Vec<Kind>,
+    readings: Vec<Reading>,
     keys: Keys,
     builder: BatchBuilder,
     /// Values that became NULL, by column.
     pub(super) invalid: Vec<u64>,
     pub(super) bad_rows: BadRows,
+}
+
+/// How the values of a column are read.
+#[derive(Debug)]
+enum Reading {
+    /// By their text.
+    Single(Conversion, Kind),
+    /// By what is in them.
+    Nested(Nested),
+}
+
+impl Reading {
+    fn of(column: &Column, format: &Format) -> Result<Self> {
+        match Nested::of_column(column, format.ignores_unknown())? {
+            Some(nested) => Ok(Self::Nested(nested)),
+            None => Ok(Self::Single(Conversion::of(column)?, Kind::parse(&column.encoding)?)),
+        }
+    }
 }
 
 /// The keys of objects.
@@ -50,8 +74,7 @@ impl JsonDecoder {
             Keys { known: unread.chain(read).collect(), ignores_unknown: format.ignores_unknown() };
         Ok(Self {
             columns: columns.to_vec(),
-            conversions: columns.iter().map(Conversion::of).collect::<Result<_>>()?,
-            kinds: columns.iter().map(|it| Kind::parse(&it.encoding)).collect::<Result<_>>()?,
+            readings: columns.iter().map(|it| Reading::of(it, format)).collect::<Result<_>>()?,
             keys,
             builder: BatchBuilder::new(columns),
             invalid: vec![0; columns.len()],
@@ -116,10 +139,9 @@ impl JsonDecoder {
         place: &Place<'_>,
     ) -> Result<()> {
         let rows_before = self.builder.rows();
-        let (Some(column), Some(conversion), Some(kind), Some(builder), Some(invalid)) = (
+        let (Some(column), Some(reading), Some(builder), Some(invalid)) = (
             self.columns.get(at),
-            self.conversions.get(at).copied(),
-            self.kinds.get(at).copied(),
+            self.readings.get(at),
             self.builder.columns.get_mut(at),
             self.invalid.get_mut(at),
         ) else {
@@ -134,9 +156,21 @@ impl JsonDecoder {
             *invalid += 1;
             Ok(())
         };
+        let rows = cells.chunks_exact(self.columns.len().max(1));
+        let raws = rows.map(|row| row.get(at).copied().flatten().map(RawValue::get)).enumerate();
+        let (conversion, kind) = match reading {
+            Reading::Single(conversion, kind) => (*conversion, *kind),
+            Reading::Nested(nested) => {
+                for (row, raw) in raws {
+                    if let Some(why) = nested.append(builder, raw)? {
+                        refuse(row, why)?;
+                    }
+                }
+                return Ok(());
+            }
+        };
         let mut texts: Vec<Option<Cow<'_, str>>> = Vec::with_capacity(starts.len());
-        for (row, cells) in cells.chunks_exact(self.columns.len().max(1)).enumerate() {
-            let raw = cells.get(at).copied().flatten().map(RawValue::get);
+        for (row, raw) in raws {
             let value = match raw.map(|raw| text_of(raw, kind, column.target_type)) {
                 Some(Ok(text)) => text,
                 Some(Err(why)) => {
