@@ -100,14 +100,16 @@ fn look_at_csv(format: &Format, heads: &[Head], job: &TableJob) -> Result<Found>
     Ok(found)
 }
 
-/// The names of columns that no header names.
+/// The names of columns that no header names: as many as the first record has that there is.
 fn unnamed(format: &Format, headers: &[(&Head, Header)]) -> Vec<String> {
-    let Some((head, header)) = headers.first() else { return Vec::new() };
-    let mut records = Records::default();
-    let rest = head.text.get(header.end..).unwrap_or_default();
-    let dialect = format.dialect().with_returns(header.has_returns);
-    let _ = dialect.split(rest, head.is_whole, false, 1, &mut records);
-    let fields = records.iter().next().map_or(0, <[_]>::len);
+    let fields = headers.iter().map(|(head, header)| {
+        let mut records = Records::default();
+        let rest = head.text.get(header.end..).unwrap_or_default();
+        let dialect = format.dialect().with_returns(header.has_returns);
+        let _ = dialect.split(rest, head.is_whole, false, 1, &mut records);
+        records.iter().next().map_or(0, <[_]>::len)
+    });
+    let fields = fields.into_iter().find(|fields| *fields > 0).unwrap_or_default();
     (1..=fields).map(|number| format!("column_{number}")).collect()
 }
 

@@ -43,11 +43,14 @@ impl Header {
             }
             at = length;
         }
-        for _ in 0..format.skip_lines {
+        for line in 1..=format.skip_lines {
             let mark = if has_returns { b'\r' } else { b'\n' };
-            match text.get(at..).unwrap_or_default().iter().position(|byte| *byte == mark) {
+            let rest = text.get(at..).unwrap_or_default();
+            match rest.iter().position(|byte| *byte == mark) {
                 Some(end) => at += end + 1,
                 None if text.is_empty() && is_last => break,
+                // The file ends with what is skipped.
+                None if is_last && line == format.skip_lines && !rest.is_empty() => at = text.len(),
                 None if is_last => {
                     return Err(Error::data(format!(
                         "read the header of `{name}`: it has no more lines than are skipped"

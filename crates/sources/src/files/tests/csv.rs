@@ -39,6 +39,10 @@ async fn what_people_really_write_is_read() {
     let lines = Folder::of("l.csv", "made by X\n\na,b\n# no\n1,2\n");
     let lines = lines.option("skip_lines", "2").option("comment", "#");
     assert_eq!(lines.rows().await.unwrap(), ["1|2"]);
+    let skipped =
+        Folder::new("*.csv").with("a.csv", "by X\n2026").with("b.csv", "by X\n2026\n1,2\n");
+    let skipped = skipped.option("skip_lines", "2").option("header", "false");
+    assert_eq!(skipped.option("delimiter", ",").rows().await.unwrap(), ["1|2"]);
     let bare = Folder::of("bare.csv", "1,2026-11-01,x\n2,2026-11-02,y\n");
     let columns = ["column_1: INT64", "column_2: DATE", "column_3: STRING"];
     assert_eq!(bare.columns().await, columns);
