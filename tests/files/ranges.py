@@ -85,7 +85,8 @@ class Dialect:
             if len(names) > 1 and r.random() < 0.02:
                 lines.append("")
             lines.append(self.delimiter.join(self.field(r, text) for text in row))
-        text = self.end.join(lines) + (self.end if self.last_end or rows and rows[-1] == (None,) else "")
+        ends = self.last_end or rows and rows[-1] == (None,)
+        text = self.end.join(lines) + (self.end if lines and ends else "")
         if self.encoding != "utf-8":
             return text.encode("latin1")
         return ("\ufeff" if self.bom else "").encode() + text.encode()
