@@ -78,17 +78,23 @@ pub(crate) struct TableReport {
 pub(crate) struct FilesReport {
     /// Those of the run.
     pub(crate) new: u64,
-    /// Those that earlier runs have loaded.
-    pub(crate) known: u64,
-    /// Paths of those that have changed since.
+    /// Those that are left out, because earlier runs have loaded them.
+    pub(crate) left_out: u64,
+    /// Those that have changed since they were loaded.
+    pub(crate) changed: u64,
+    /// Paths of the first of these.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) changed: Vec<String>,
+    pub(crate) changed_paths: Vec<String>,
 }
 
 impl FilesReport {
     fn of(files: &NewFiles) -> Self {
-        let NewFiles { files, known, changed, .. } = files;
-        Self { new: files.len() as u64, known: *known, changed: changed.clone() }
+        Self {
+            new: files.files.len() as u64,
+            left_out: files.left_out,
+            changed: files.changed,
+            changed_paths: files.changed_paths.clone(),
+        }
     }
 }
 

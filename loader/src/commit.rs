@@ -183,9 +183,8 @@ impl Run<'_> {
         let committed = self.prepare_and_publish(table).await;
         if let Err(error) = &committed
             && !error.is_transient()
-            && let Err(error) = self.end_files(table, false).await
         {
-            tracing::warn!(run = %self.manifest.run, "a load of files is not ended: {}", error.chain());
+            self.end_failed_files(table).await;
         }
         committed
     }
@@ -201,7 +200,7 @@ impl Run<'_> {
     async fn publish(&self, table: &Table, prepared: Box<dyn Prepared>) -> Result<Poll<Commit>> {
         match prepared.publish().await? {
             Poll::Ready(loaded) => {
-                // Before the commit, behind which nobody looks at the table again.
+                // After the commit nobody looks at the table again.
                 self.end_files(table, loaded.overtaken_by.is_none()).await?;
                 self.record(table, loaded).await.map(Poll::Ready)
             }
@@ -212,6 +211,7 @@ impl Run<'_> {
     /// Does everything but the last step, for all receipts of a table and nothing else.
     async fn prepare(&self, table: &Table) -> Result<Poll<Step>> {
         if let Some(commit) = self.commit_of(table).await? {
+            self.end_files(table, commit.overtaken_by.is_none()).await?;
             return Ok(Poll::Ready(Step::Committed(commit)));
         }
         self.require_few_bad_rows(table)?;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sluice_contracts::documents::{Leaf, NewFiles, ObjectVersion, Relation};
+use sluice_contracts::documents::{Leaf, NewFiles, ObjectVersion};
 use sluice_contracts::job::{Incremental, Job, TableJob, WriteDisposition};
 use sluice_contracts::store::FileLoadState;
 use sluice_contracts::{Error, Kind, Result};
@@ -23,10 +23,12 @@ pub(crate) async fn keep_new(
     targets: TargetCheck<'_>,
 ) -> Result<Option<(NewFiles, String)>> {
     let Some(Incremental::Files) = table.incremental else { return Ok(None) };
-    let Relation::Files { urls, .. } = &table.relation else {
-        return Err(Error::bug("plan new files: the source has none"));
+    let Some(root) = description.store.clone() else {
+        return Err(Error::invalid(
+            "plan new files: a URL with parameters, as a signed one, does not name the same file in the next run",
+        )
+        .hint("leave `incremental` out, or copy the files to a bucket"));
     };
-    let root = root_of(urls);
     let bucket = match find_bucket(&job.bucket) {
         Ok(bucket) => Some(bucket),
         // The first run makes it.
@@ -37,6 +39,13 @@ pub(crate) async fn keep_new(
         Some(bucket) => bucket.file_loads(&table.target).await?,
         None => BTreeMap::new(),
     };
+    if loads.last_key_value().is_some_and(|(last, _)| *last as usize + 1 != loads.len()) {
+        return Err(Error::data(format!(
+            "plan new files: some of the documents that say which files `{}` has were deleted",
+            table.target
+        ))
+        .hint("delete the table and its folder in `file-loads` to load all its files again"));
+    }
     let is_ended = |state: &FileLoadState| *state != FileLoadState::Begun;
     let unknown_from = loads
         .iter()
@@ -44,22 +53,20 @@ pub(crate) async fn keep_new(
         .map(|(number, _)| *number)
         .or_else(|| loads.last_key_value().map(|(number, _)| number + 1))
         .unwrap_or_default();
-    let exists = targets.exists(&table.target).await?;
-    if !exists && loads.values().any(|state| *state == FileLoadState::Loaded) {
-        description.warnings.push(
-            "the table does not exist any more: the files that earlier runs have loaded into it are loaded again"
-                .to_owned(),
-        );
+    let has_loaded = loads.values().any(|state| *state == FileLoadState::Loaded);
+    if has_loaded && !targets.exists(&table.target).await? {
+        return Err(Error::data(format!(
+            "plan new files: earlier runs have loaded files into `{}`, and the table does not exist any more",
+            table.target
+        ))
+        .hint("to load all files again, delete the folder of the table in `file-loads` of the bucket"));
     }
-    let counts = |state: FileLoadState| match state {
-        // It may become visible.
-        FileLoadState::Begun => true,
-        FileLoadState::Loaded => exists,
-        FileLoadState::Failed => false,
-    };
+    // What has begun may become visible.
+    let counts = |state: &FileLoadState| *state != FileLoadState::Failed;
     let numbers: Vec<u32> =
-        loads.iter().filter(|(_, state)| counts(**state)).map(|(number, _)| *number).collect();
-    let mut known = Known::default();
+        loads.iter().filter(|(_, state)| counts(state)).map(|(number, _)| *number).collect();
+    let merges = table.write.disposition == WriteDisposition::Merge;
+    let mut known = Known { newest_alone: merges, ..Known::default() };
     if let Some(bucket) = bucket {
         for load in bucket.read_file_loads(&table.target, &numbers).await? {
             if load.root == root {
@@ -67,23 +74,26 @@ pub(crate) async fn keep_new(
             }
         }
     }
-    let loads_changed = table.write.disposition == WriteDisposition::Merge;
     let all = description.pieces.len() as u64;
     let changed: Vec<String> = objects(description)
         .filter(|file| known.has_changed(file))
         .map(|it| it.path.clone())
         .collect();
-    if let Some(warning) = warning_of(&changed, loads_changed) {
+    if let Some(warning) = warning_of(&changed, merges) {
         tracing::warn!(job = job.name, table = table.target, "{warning}");
         description.warnings.push(warning);
     }
-    description
-        .retain_objects(|file| !known.has(file) && (loads_changed || !known.has_changed(file)));
+    description.retain_objects(|file| !known.has(file) && (merges || !known.has_changed(file)));
     let files: Vec<ObjectVersion> = objects(description).cloned().collect();
-    let known = all - files.len() as u64;
-    let (left_out, of) = (thousands(known), thousands(all));
-    let note = format!("{left_out} of {of} files were loaded by earlier runs");
-    Ok(Some((NewFiles { root, unknown_from, files, known, changed }, note)))
+    let left_out = all - files.len() as u64;
+    let note = format!(
+        "{} of {} files are left out, because earlier runs have loaded them",
+        thousands(left_out),
+        thousands(all)
+    );
+    let changed_paths = changed.iter().take(NAMED).cloned().collect();
+    let changed = changed.len() as u64;
+    Ok(Some((NewFiles { root, unknown_from, files, left_out, changed, changed_paths }, note)))
 }
 
 fn objects(description: &Description) -> impl Iterator<Item = &ObjectVersion> {
@@ -94,7 +104,7 @@ fn objects(description: &Description) -> impl Iterator<Item = &ObjectVersion> {
 }
 
 /// The warning of files that were loaded in another version.
-fn warning_of(changed: &[String], loads_changed: bool) -> Option<String> {
+fn warning_of(changed: &[String], merges: bool) -> Option<String> {
     let (first, rest) = changed.split_at(changed.len().min(NAMED));
     let names: Vec<String> = first.iter().map(|name| format!("`{name}`")).collect();
     let more = if rest.is_empty() {
@@ -102,7 +112,7 @@ fn warning_of(changed: &[String], loads_changed: bool) -> Option<String> {
     } else {
         format!(" and {} more", thousands(rest.len() as u64))
     };
-    let what = if loads_changed {
+    let what = if merges {
         "they are loaded again, and their rows replace those with the same key"
     } else {
         "they are left out, because their rows would be in the table twice; write new rows into new files, or \
@@ -115,33 +125,30 @@ fn warning_of(changed: &[String], loads_changed: bool) -> Option<String> {
 
 /// The files that a target has.
 #[derive(Debug, Default)]
-struct Known(HashMap<String, BTreeSet<(String, u64)>>);
+struct Known {
+    versions: HashMap<String, BTreeSet<(String, u64)>>,
+    /// Whether the rows of a later version have replaced those of the ones before.
+    newest_alone: bool,
+}
 
 impl Known {
+    /// Adds a file. Those of earlier loads come first.
     fn add(&mut self, file: ObjectVersion) {
-        self.0.entry(file.path).or_default().insert((file.generation, file.size));
+        let versions = self.versions.entry(file.path).or_default();
+        if self.newest_alone {
+            versions.clear();
+        }
+        versions.insert((file.generation, file.size));
     }
 
     fn has(&self, file: &ObjectVersion) -> bool {
         let version = (file.generation.clone(), file.size);
-        self.0.get(&file.path).is_some_and(|versions| versions.contains(&version))
+        self.versions.get(&file.path).is_some_and(|versions| versions.contains(&version))
     }
 
     /// Whether it has another version of the file, and not this one.
     fn has_changed(&self, file: &ObjectVersion) -> bool {
-        self.0.contains_key(&file.path) && !self.has(file)
-    }
-}
-
-/// The store that URLs name: all of one source name the same.
-fn root_of(urls: &[String]) -> String {
-    let url = urls.first().map(String::as_str).unwrap_or_default();
-    let url = url.split('?').next().unwrap_or_default();
-    match url.split_once("://") {
-        Some((scheme, rest)) => {
-            format!("{scheme}://{}", rest.split('/').next().unwrap_or_default())
-        }
-        None => url.to_owned(),
+        self.versions.contains_key(&file.path) && !self.has(file)
     }
 }
 
@@ -150,15 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_known_by_their_store_path_and_version() {
-        for (url, root) in [
-            ("gs://lake/in/*.csv", "gs://lake"),
-            ("file:///data/*.csv", "file://"),
-            ("https://host:8080/a.csv?sig=${SIGNATURE}", "https://host:8080"),
-            ("${FILES}", "${FILES}"),
-        ] {
-            assert_eq!(root_of(&[url.to_owned()]), root);
-        }
+    fn files_are_known_by_their_path_and_version() {
         let file = |generation: &str| ObjectVersion {
             path: "a".to_owned(),
             generation: generation.to_owned(),
@@ -170,6 +169,11 @@ mod tests {
         assert!(known.has(&file("1")) && known.has(&file("2")) && !known.has(&file("3")));
         assert!(known.has_changed(&file("3")) && !known.has_changed(&file("1")));
         assert!(!known.has_changed(&ObjectVersion { path: "b".to_owned(), ..file("3") }));
+        // A file that gets an older content back replaces the rows of the newer one.
+        let mut merged = Known { newest_alone: true, ..Known::default() };
+        merged.add(file("1"));
+        merged.add(file("2"));
+        assert!(merged.has(&file("2")) && merged.has_changed(&file("1")));
     }
 
     #[test]

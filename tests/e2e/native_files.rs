@@ -141,7 +141,7 @@ async fn bigquery_loads_each_file_once() {
     };
     let report = world.moved(&once).await;
     assert_eq!(report["rows"], 400, "{report}");
-    let files = json!({"new": 1, "known": 2, "changed": ["in/3"]});
+    let files = json!({"new": 1, "left_out": 2, "changed": 1, "changed_paths": ["in/3"]});
     assert_eq!(report["tables"][0]["files"], files, "{report}");
     assert_eq!(ids("once").await, ["1200 1200 1199"]);
     let report = world.moved(&merged).await;

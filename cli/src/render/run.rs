@@ -149,17 +149,12 @@ fn set_aside(bad: &BadRowsReport) -> String {
 
 /// The files that are loaded, and those that are not.
 pub(super) fn new_files(files: &FilesReport) -> String {
-    let (new, known) = (count(files.new, "new file"), thousands(files.known));
-    let text = format!("{new}; earlier runs have loaded {known}");
-    match files.changed.as_slice() {
-        [] => text,
-        [first, rest @ ..] => {
-            let more = if rest.is_empty() {
-                String::new()
-            } else {
-                format!(" and {} more", thousands(rest.len() as u64))
-            };
-            format!("{text}; changed since they were loaded: `{first}`{more}")
+    let (new, left_out) = (count(files.new, "new file"), thousands(files.left_out));
+    let text = format!("{new}; left out: {left_out}, because earlier runs have loaded them");
+    match files.changed_paths.first() {
+        None => text,
+        Some(first) => {
+            format!("{text}; changed since they were loaded: {}, such as `{first}`", files.changed)
         }
     }
 }

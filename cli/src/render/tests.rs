@@ -10,7 +10,7 @@ use sluice_sources::{Becomes, Example, TypeRow};
 use super::{plan, planner_status, run, status, timeline, type_page};
 use crate::arguments::Arguments;
 use crate::status::{Announced, Launch, Requested, StatusReport};
-use crate::summary::{RunReport, State, TableReport};
+use crate::summary::{FilesReport, RunReport, State, TableReport};
 use sluice_contracts::store::{Stage, parse_manifest};
 
 /// A plan with everything in it that is rendered in a way of its own.
@@ -94,6 +94,12 @@ fn report(state: State) -> RunReport {
             invalid: [("amount".into(), 1200), ("created".into(), 1)].into(),
             bad_rows: None,
             dropped: Some(Dropped { rows: 4321, ties: 2 }),
+            files: Some(FilesReport {
+                new: 2,
+                left_out: 1_200,
+                changed: 3,
+                changed_paths: vec!["in/a.csv".to_owned()],
+            }),
         }],
         excluded: vec![],
     }

@@ -27,6 +27,9 @@ pub struct Description {
     pub identity: Vec<String>,
     /// What is read one after another: the table itself, or its leaves. Never empty.
     pub pieces: Vec<Piece>,
+    /// Where the objects of all pieces lie, by a name that stays the same and has no parameters; `None` if there is
+    /// no such name.
+    pub store: Option<String>,
     /// The query by which tasks read it, where that is computed when the run is planned.
     pub query: Option<String>,
     /// Whether the source serves the table as streams, each of which a task can read by itself.

@@ -21,7 +21,7 @@ pub use folder::Folder;
 pub use listing::PartListing;
 pub use target::{
     Admitted, DataflowAnswer, DataflowTerms, Load, Loaded, NativeAnswer, NotLoaded, Prepared,
-    Target, TargetKind, Visibility,
+    Shown, Target, TargetKind, Visibility,
 };
 
 /// Every kind of target.

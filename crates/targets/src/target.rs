@@ -61,6 +61,9 @@ pub trait Target: fmt::Debug + Send + Sync {
     /// Whether there is a table at this URL.
     async fn exists(&self, table: &str) -> Result<bool>;
 
+    /// Whether the rows of a load are visible, whatever became of the calls that made them so.
+    async fn shown(&self, load: &Load) -> Result<Shown>;
+
     /// Whether the target takes the rows of a planned table by itself, and what that takes.
     async fn native(&self, _table: &Table) -> Result<NativeAnswer> {
         Ok(NativeAnswer::Refuses("the target takes part files alone".to_owned()))
@@ -105,6 +108,17 @@ pub trait Target: fmt::Debug + Send + Sync {
         let what = "load several tables at once: the target has no such step";
         Err(NotLoaded { table: None, error: Error::bug(what) })
     }
+}
+
+/// Whether the rows of a load are visible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// They are not, and nothing is under way that makes them visible.
+    No,
+    /// The visible step is under way.
+    Coming,
+    /// They are.
+    Yes,
 }
 
 /// Whether a target takes rows by itself.

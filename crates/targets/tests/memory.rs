@@ -15,7 +15,7 @@ use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::store::Bucket;
 use sluice_contracts::{Error, Result};
 use sluice_targets::conformance::{self, TargetFixture};
-use sluice_targets::{Admitted, Load, Loaded, Prepared, Target, Visibility};
+use sluice_targets::{Admitted, Load, Loaded, Prepared, Shown, Target, Visibility};
 
 /// Rows, and the runs that were loaded, by the table's URL.
 type Tables = BTreeMap<String, (Vec<i64>, BTreeMap<RunId, Loaded>)>;
@@ -31,6 +31,10 @@ impl Memory {
 
 #[async_trait]
 impl Target for Memory {
+    async fn shown(&self, _: &Load) -> Result<Shown> {
+        Ok(Shown::No)
+    }
+
     async fn exists(&self, _: &str) -> Result<bool> {
         Ok(true)
     }

@@ -1,8 +1,8 @@
 //! Files that become visible once, whatever number of runs were planned for them.
 //!
 //! The loads of new files into a target are numbered, and the next begins when the one before has ended
-//! ([`FileLoad`]). So a load sees the files of all before it, and a run of which one is visible already ends as
-//! overtaken. A load that its own loader left unfinished is carried to its end by the next.
+//! ([`FileLoad`]). So a load sees the files of all before it. If one of a run's files is visible already, the run
+//! ends as overtaken. A load that its own loader left unfinished is carried to its end by the next.
 
 use std::collections::HashSet;
 use std::task::Poll;
@@ -10,11 +10,12 @@ use std::task::Poll;
 use chrono::Utc;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use sluice_contracts::documents::{FileLoad, NewFiles, RunId, Table};
+use sluice_contracts::documents::{FileLoad, NewFiles, ObjectVersion, RunId, Table};
+use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::store::{Created, FileLoadState, RunStore};
 use sluice_contracts::{Error, Kind, Result};
 
-use sluice_targets::Targets;
+use sluice_targets::{Shown, Targets};
 
 use super::{Run, Tries, commit};
 use crate::outcome::Outcome;
@@ -27,7 +28,7 @@ const ROUNDS: u32 = 5;
 pub(super) enum Turn {
     /// No other run makes one of them visible.
     Ours,
-    /// This run has made some of them visible.
+    /// The run that has made some of them visible.
     Overtaken(RunId),
 }
 
@@ -49,14 +50,16 @@ impl Run<'_> {
             if own.is_some_and(|(state, _)| *state != FileLoadState::Failed) {
                 return Ok(Poll::Ready(Turn::Ours));
             }
-            if let Some((FileLoadState::Begun, other)) = loads.last() {
-                if self.end_other(table, other).await?.is_pending() {
+            if let (Some((FileLoadState::Begun, other)), Some(number)) =
+                (loads.last(), numbers.last())
+            {
+                if self.end_other(table, *number, other).await?.is_pending() {
                     return Ok(Poll::Pending);
                 }
                 continue;
             }
             let visible = |(state, load): &&(FileLoadState, FileLoad)| {
-                *state == FileLoadState::Loaded && has_some_of(load, new)
+                *state == FileLoadState::Loaded && has_some_of(load, new, table.write.disposition)
             };
             if let Some((_, load)) = loads.iter().find(visible) {
                 return Ok(Poll::Ready(Turn::Overtaken(load.run)));
@@ -64,7 +67,8 @@ impl Run<'_> {
             if new.files.is_empty() {
                 return Ok(Poll::Ready(Turn::Ours));
             }
-            let number = states.last_key_value().map_or(0, |(last, _)| last + 1);
+            let next = states.last_key_value().map_or(0, |(last, _)| last + 1);
+            let number = next.max(new.unknown_from);
             let load = FileLoad {
                 version: FileLoad::VERSION,
                 target: table.target.clone(),
@@ -81,34 +85,62 @@ impl Run<'_> {
     }
 
     /// Carries the load of another run to its end.
-    async fn end_other(&self, table: &Table, other: &FileLoad) -> Result<Poll<()>> {
-        let run = self.manifest.run;
+    async fn end_other(&self, table: &Table, number: u32, other: &FileLoad) -> Result<Poll<()>> {
+        let (run, bucket) = (self.manifest.run, self.store.bucket());
         tracing::info!(run = %run, other = %other.run, table = table.target, "ends the load of another run");
-        let view = RunView::new(RunStore::new(self.store.bucket().clone(), other.run));
+        let view = RunView::new(RunStore::new(bucket.clone(), other.run));
         let tries = Tries { begun: other.begun, give_up: self.tries.give_up };
-        let ended = boxed(&view, self.targets, tries).await;
-        let waits = match ended {
-            Ok(Poll::Ready(_)) => return Ok(Poll::Ready(())),
+        let cause = match boxed(&view, self.targets, tries).await {
+            Ok(Poll::Ready(outcome)) => {
+                let states = bucket.file_loads(&table.target).await?;
+                if states.get(&number) != Some(&FileLoadState::Begun) {
+                    return Ok(Poll::Ready(()));
+                }
+                outcome.tables.into_iter().find_map(|table| table.result.err())
+            }
             Ok(Poll::Pending) => None,
-            Err(error) if error.is_transient() => Some(error),
-            Err(error) => return Err(self.not_ended(table, other, Some(error))),
+            Err(error) => Some(error),
         };
-        if Utc::now() < self.tries.give_up {
+        if cause.as_ref().is_none_or(Error::is_transient) && Utc::now() < self.tries.give_up {
             return Ok(Poll::Pending);
         }
-        Err(self.not_ended(table, other, waits))
-    }
-
-    fn not_ended(&self, table: &Table, other: &FileLoad, cause: Option<Error>) -> Error {
-        let (run, target, other) = (self.manifest.run, &table.target, other.run);
-        let error = Error::new(
-            Kind::Conflict,
-            format!("load run `{run}` into `{target}`: run `{other}` loads files into it and has not ended"),
-        )
-        .hint(format!("`sluice load {other}` ends it; then load this run again"));
-        match cause {
+        let (target, other) = (&table.target, other.run);
+        let what = format!(
+            "load run `{run}` into `{target}`: run `{other}` loads files into it and has not ended"
+        );
+        let folder = bucket.file_load_url(target, number);
+        let error = Error::new(Kind::Conflict, what).hint(format!(
+            "`sluice load {other}` ends it, and `sluice load {run}` loads this one then; if the documents of \
+             `{other}` are gone, look whether its rows are in the table, and make a file `loaded.json` or \
+             `failed.json` in `{folder}`"
+        ));
+        Err(match cause {
             Some(cause) => error.because(cause),
             None => error,
+        })
+    }
+
+    /// Ends the load of a table's new files that failed, as far as the target knows what it shows. A load whose
+    /// rows may be visible does not end here: their files would be loaded again.
+    pub(super) async fn end_failed_files(&self, table: &Table) {
+        if table.write.new_files.is_none() {
+            return;
+        }
+        let ended = async {
+            let shown = match self.load(table) {
+                Ok(load) => self.targets.find(&table.target)?.shown(&load).await?,
+                // The target was not asked to load anything.
+                Err(_) => Shown::No,
+            };
+            match shown {
+                Shown::No => self.end_files(table, false).await,
+                Shown::Yes => self.end_files(table, true).await,
+                Shown::Coming => Ok(()),
+            }
+        };
+        if let Err(error) = ended.await {
+            let run = self.manifest.run;
+            tracing::warn!(run = %run, "a load of files is not ended: {}", error.chain());
         }
     }
 
@@ -122,10 +154,7 @@ impl Run<'_> {
         let own = numbers.iter().zip(loads).rev().find(|(_, load)| load.run == run);
         match own {
             Some((number, _)) => bucket.end_file_load(&table.target, *number, run, is_loaded).await,
-            None if is_loaded && !new.files.is_empty() => Err(Error::bug(format!(
-                "load run `{run}` into `{}`: the load of its files was not begun",
-                table.target
-            ))),
+            // It was overtaken, or has no file.
             None => Ok(()),
         }
     }
@@ -140,11 +169,14 @@ fn boxed<'a>(
     commit(view, targets, tries).boxed()
 }
 
-/// Whether a load has one of these files, in this version.
-fn has_some_of(load: &FileLoad, new: &NewFiles) -> bool {
-    let version = |file: &sluice_contracts::documents::ObjectVersion| {
-        (file.path.clone(), file.generation.clone(), file.size)
+/// Whether a load has one of these files. Where rows are added, any version of it counts: the rows of both would
+/// be in the table.
+fn has_some_of(load: &FileLoad, new: &NewFiles, disposition: WriteDisposition) -> bool {
+    let any_version = disposition != WriteDisposition::Merge;
+    let name = |file: &ObjectVersion| {
+        let version = (!any_version).then(|| (file.generation.clone(), file.size));
+        (file.path.clone(), version)
     };
-    let has: HashSet<_> = load.files.iter().map(version).collect();
-    load.root == new.root && new.files.iter().any(|file| has.contains(&version(file)))
+    let has: HashSet<_> = load.files.iter().map(name).collect();
+    load.root == new.root && new.files.iter().any(|file| has.contains(&name(file)))
 }

@@ -14,7 +14,9 @@ use sluice_contracts::documents::{
 };
 use sluice_contracts::store::{Bucket, RunStore, parse_manifest};
 use sluice_contracts::{Error, Kind, Result};
-use sluice_targets::{Admitted, Load, Loaded, NotLoaded, Prepared, Target, Targets, Visibility};
+use sluice_targets::{
+    Admitted, Load, Loaded, NotLoaded, Prepared, Shown, Target, Targets, Visibility,
+};
 
 use super::faults::Faults;
 use crate::{Outcome, RunView, Tries, commit};
@@ -78,6 +80,10 @@ impl Recorder {
 
 #[async_trait]
 impl Target for Recorder {
+    async fn shown(&self, _: &Load) -> Result<Shown> {
+        Ok(Shown::No)
+    }
+
     async fn exists(&self, _: &str) -> Result<bool> {
         Ok(true)
     }

@@ -6,7 +6,7 @@ use std::task::Poll;
 use async_trait::async_trait;
 use sluice_contracts::documents::{Cut, Relation, TableWrite};
 use sluice_contracts::job::{RowSecurity, WriteDisposition};
-use sluice_targets::{Load, Prepared, Target};
+use sluice_targets::{Load, Prepared, Shown, Target};
 
 use super::*;
 
@@ -22,6 +22,10 @@ impl Picky {
 
 #[async_trait]
 impl Target for Picky {
+    async fn shown(&self, _: &Load) -> Result<Shown> {
+        Ok(Shown::No)
+    }
+
     async fn exists(&self, _: &str) -> Result<bool> {
         Ok(true)
     }

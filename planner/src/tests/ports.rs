@@ -10,7 +10,7 @@ use chrono::DateTime;
 use sluice_contracts::documents::{RunEvent, RunId, Table, TaskKind};
 use sluice_contracts::ports::{Announcer, Check, Checks, ExecutionState, Executions, TaskTerms};
 use sluice_contracts::{Error, Kind, Result};
-use sluice_targets::{Admitted, Load, Prepared, Target, Visibility};
+use sluice_targets::{Admitted, Load, Prepared, Shown, Target, Visibility};
 
 use super::faults::Faults;
 
@@ -210,6 +210,10 @@ impl Checked {
 
 #[async_trait]
 impl Target for Checked {
+    async fn shown(&self, _: &Load) -> Result<Shown> {
+        Ok(Shown::No)
+    }
+
     async fn exists(&self, _: &str) -> Result<bool> {
         Ok(true)
     }

@@ -19,11 +19,13 @@ pub struct NewFiles {
     /// The files, as they were when the run was planned.
     pub files: Vec<ObjectVersion>,
     /// Number of the files that are left out, because earlier runs have loaded them.
-    pub known: u64,
-    /// Paths of the files that earlier runs have loaded in another version: those with new rows in an old
-    /// place.
+    pub left_out: u64,
+    /// Number of the files that earlier runs have loaded in another version.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub changed: u64,
+    /// Paths of the first of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub changed: Vec<String>,
+    pub changed_paths: Vec<String>,
 }
 
 /// A load of new files into a target, created before its visible step.
@@ -39,7 +41,7 @@ pub struct FileLoad {
     pub target: String,
     /// The run.
     pub run: RunId,
-    /// When the run's load was begun: what ends a load that another loader left unfinished needs it.
+    /// When the run's load was begun. A loader that ends the load of another one needs it.
     pub begun: DateTime<Utc>,
     /// Where the files lie.
     pub root: String,
@@ -67,4 +69,9 @@ pub struct FileLoadEnd {
 impl FileLoadEnd {
     /// The version this build writes.
     pub const VERSION: u32 = 1;
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

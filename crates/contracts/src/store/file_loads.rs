@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::Utc;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use object_store::path::Path;
 
 use super::{Bucket, Created, READ_AT_ONCE};
 use crate::documents::{FileLoad, FileLoadEnd, RunId};
@@ -22,7 +23,7 @@ pub enum FileLoadState {
     Begun,
     /// Its files are visible.
     Loaded,
-    /// They are not, and will not be by this load.
+    /// They are not: the load has failed.
     Failed,
 }
 
@@ -58,10 +59,15 @@ impl Bucket {
             Error::data(format!(
                 "read `{path}`: it was deleted, and says which files `{target}` has"
             ))
-            .hint(
-                "delete the whole folder of the table in `file-loads` to load all its files again",
-            )
+            .hint("delete the table and its folder in `file-loads` to load all its files again")
         })
+    }
+
+    /// The URL of the documents of a load, for messages.
+    pub fn file_load_url(&self, target: &str, number: u32) -> String {
+        let below = Layout::file_load(&Path::default(), target, number, BEGUN);
+        let folder = below.as_ref().trim_end_matches("/begun.json");
+        format!("{}/{folder}", self.url.trim_end_matches('/'))
     }
 
     /// Begins a load of new files under a number, if no other has.

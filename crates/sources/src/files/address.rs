@@ -81,6 +81,14 @@ impl Address {
         &self.root
     }
 
+    /// The root, unless it is that of one URL with parameters.
+    pub(in crate::files) fn store(&self) -> Option<&str> {
+        match self.kind {
+            StoreKind::Web { is_plain: false, .. } => None,
+            _ => Some(&self.root),
+        }
+    }
+
     /// The longest folder without a pattern in it; of a single file, the folder it lies in.
     pub(in crate::files) fn prefix(&self) -> Path {
         match &self.typed.pattern {

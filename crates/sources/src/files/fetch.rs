@@ -187,7 +187,12 @@ impl Fetch {
                     tracing::debug!(error = error.chain(), "asks for a file again");
                     let (read, tries) = (self.range.start + self.received, whole.tries - 1);
                     tokio::time::sleep(PAUSE * (TRIES - tries)).await;
-                    self.whole = Some(self.object.whole(read, tries).await?);
+                    match self.object.whole(read, tries).await {
+                        Ok(again) => *whole = again,
+                        // The answer has no more bytes, so the next try follows.
+                        Err(error) if error.is_transient() => whole.tries = tries,
+                        Err(error) => return Err(error),
+                    }
                 }
                 Err(error) => return Err(error),
             }

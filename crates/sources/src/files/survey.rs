@@ -46,6 +46,10 @@ impl FilesSurvey {
         Self { store, urls, addresses, format: None, warnings: Vec::new(), files: 0, bytes: 0 }
     }
 
+    fn store_name(&self) -> Option<String> {
+        self.addresses.first()?.store().map(str::to_owned)
+    }
+
     fn asked<'a>(
         &'a self,
         job: &'a TableJob,
@@ -74,6 +78,7 @@ impl FilesSurvey {
             columns,
             shape: look.shape(),
             pieces: files.iter().map(|file| look.piece(file)).collect(),
+            store: self.store_name(),
             relation: Some(relation),
             native,
             warnings: look.warning().into_iter().collect(),
@@ -134,6 +139,7 @@ impl Survey for FilesSurvey {
             columns,
             shape: found.shape(),
             pieces,
+            store: self.store_name(),
             relation: Some(relation),
             native,
             warnings,

@@ -183,6 +183,14 @@ fn look_at_json(format: &Format, heads: &[Head], job: &TableJob) -> Result<Found
         }
     }
     if found.names.is_empty() {
+        if let Some(head) = heads.iter().find(|head| !head.is_whole && !head.text.contains(&b'\n'))
+        {
+            return Err(Error::data(format!(
+                "describe the files: the first line of `{}` is longer than the megabyte that is looked at",
+                head.name
+            ))
+            .hint("put a file with shorter lines among them: its keys and types are those of all"));
+        }
         return Err(Error::data("describe the files: no object has a key")
             .hint("JSON lines have one object a line"));
     }

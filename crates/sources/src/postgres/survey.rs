@@ -233,6 +233,7 @@ async fn describe(connection: &mut Connection, table: &TableJob) -> Result<Descr
         pieces: pieces.all,
         relation: None,
         native: NativeSource::Absent,
+        store: None,
         query: None,
         has_streams: false,
         dollars: 0.0,

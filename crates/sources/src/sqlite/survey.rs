@@ -93,6 +93,7 @@ impl Survey for SqliteSurvey {
                         ..Piece::default()
                     }],
                     native: NativeSource::Absent,
+                    store: None,
                     query: None,
                     has_streams: false,
                     dollars: 0.0,

@@ -26,7 +26,7 @@ use sluice_contracts::{Error, Result};
 use super::claim::{self, Claim, Claimed, FENCE};
 use super::owner::Owner;
 use super::{failure, row_counts};
-use crate::target::{Load, Loaded, NotLoaded};
+use crate::target::{Load, Loaded, NotLoaded, Shown};
 use sluice_runtime::google::bigquery::{BigQueryClient, JobLabels, JobName, JobReport, TableId};
 
 /// The pause after the first attempt; it doubles with each.
@@ -173,6 +173,15 @@ impl<'a> Attempts<'a> {
         }
         let due = report.finished.map(|finished| finished + pause_after(number));
         Ok(if due.is_some_and(|due| now < due) { AttemptState::Running } else { next })
+    }
+
+    /// Whether a job has made the step's rows visible, or may do so.
+    pub(super) async fn shown(&self) -> Result<Shown> {
+        Ok(match self.newest().await? {
+            Some((_, report)) if !report.ended => Shown::Coming,
+            Some((_, report)) if !self.is_used_up(&report) => Shown::Yes,
+            _ => Shown::No,
+        })
     }
 
     /// Whether the rows of a staging table that an earlier try has filled are gone.

@@ -52,8 +52,8 @@ use sluice_contracts::{Error, Kind, Result};
 use sluice_runtime::google::{Endpoint, Endpoints};
 
 use super::target::{
-    Admitted, DataflowAnswer, Load, Loaded, NativeAnswer, NotLoaded, Prepared, Target, TargetKind,
-    Visibility,
+    Admitted, DataflowAnswer, Load, Loaded, NativeAnswer, NotLoaded, Prepared, Shown, Target,
+    TargetKind, Visibility,
 };
 use attempts::{AttemptState, Attempts};
 use existing::{ExistingTable, Wanted};
@@ -219,6 +219,12 @@ impl Target for BigQueryTarget {
         existing
             .map(|existing| existing.is_some())
             .map_err(|error| error.during(format!("load into `{table}`")))
+    }
+
+    async fn shown(&self, load: &Load) -> Result<Shown> {
+        let id = address::parse(&load.target)?;
+        let location = self.client.location(&id).await?;
+        Attempts::visible(&self.client, &id, &location, Owner::of(load)).shown().await
     }
 
     async fn check_bucket(&self, table: &str, bucket: &str) -> Result<Vec<String>> {

@@ -31,7 +31,7 @@ use sluice_contracts::documents::{Dedup, RunId, SchemaChanges, Table, TableWrite
 use sluice_contracts::job::WriteDisposition;
 use sluice_contracts::{Error, Result};
 
-use super::target::{Admitted, Load, Prepared, Target, TargetKind, Visibility};
+use super::target::{Admitted, Load, Prepared, Shown, Target, TargetKind, Visibility};
 use address::TablePath;
 use existing::ExistingTable;
 use load::TableLoad;
@@ -90,6 +90,15 @@ impl Target for FolderTarget {
         existing
             .map(|existing| existing.exists)
             .map_err(|error| error.during(format!("load into `{table}`")))
+    }
+
+    async fn shown(&self, load: &Load) -> Result<Shown> {
+        let (target, run, table) = (load.target.clone(), load.run, load.table);
+        let find = move || {
+            let existing = ExistingTable::open(TablePath::of(&target)?)?;
+            Ok(if existing.loaded(run, table)?.is_some() { Shown::Yes } else { Shown::No })
+        };
+        client::blocking(find).await
     }
 
     async fn prepare(&self, load: &Load) -> Result<Poll<Box<dyn Prepared>>> {

@@ -1,5 +1,7 @@
 //! What nested values of JSON become, as a sample tells it.
 
+use std::collections::HashMap;
+
 use serde_json::value::RawValue;
 use sluice_contracts::documents::{Column, Decimal, TargetType};
 use sluice_contracts::{Error, Result};
@@ -13,41 +15,64 @@ use crate::naming::{refuse_collisions, target_name};
 const MISFITS: &str =
     "values of another shape, keys that no row of the sample has, and NULL in a list";
 
+/// Levels of STRUCT and arrays: what is deeper stays a document. BigQuery has 15 levels of STRUCT.
+/// <https://cloud.google.com/bigquery/docs/nested-repeated#limitations>
+const MOST_DEPTH: usize = 15;
+/// Keys of an object that become fields. An object of more is one whose keys are data.
+const MOST_KEYS: usize = 1_000;
+
 /// What was seen of the values of a key.
 #[derive(Debug, Clone, Default)]
 pub(in crate::files) struct Shape {
     scalars: Seen,
-    /// The keys of objects, in their order.
+    /// The keys of objects, in their order, and their places in it.
     fields: Vec<(String, Shape)>,
+    places: HashMap<String, usize>,
     /// What lists have.
     elements: Option<Box<Shape>>,
     has_scalars: bool,
     has_objects: bool,
+    /// Whether it is too deep or has too many keys, and stays a document.
+    is_too_large: bool,
 }
 
 impl Shape {
     /// Adds a value, as it stands in the file.
     pub(in crate::files) fn add(&mut self, raw: &str) {
+        self.add_below(raw, 0);
+    }
+
+    fn add_below(&mut self, raw: &str, depth: usize) {
         match raw.as_bytes().first() {
             Some(b'n') | None => {}
+            Some(b'{' | b'[') if depth == MOST_DEPTH || self.is_too_large => {
+                self.is_too_large = true;
+            }
             Some(b'{') => {
                 self.has_objects = true;
                 let Ok(Fields(fields)) = serde_json::from_str(raw) else { return };
                 for (key, value) in fields {
-                    let place = self.fields.iter().position(|(known, _)| *known == key);
-                    let place = place.unwrap_or_else(|| {
-                        self.fields.push((key, Self::default()));
-                        self.fields.len() - 1
-                    });
+                    let place = match self.places.get(&key) {
+                        Some(place) => *place,
+                        None if self.fields.len() == MOST_KEYS => {
+                            self.is_too_large = true;
+                            return;
+                        }
+                        None => {
+                            self.fields.push((key.clone(), Self::default()));
+                            self.places.insert(key, self.fields.len() - 1);
+                            self.fields.len() - 1
+                        }
+                    };
                     if let Some((_, shape)) = self.fields.get_mut(place) {
-                        shape.add(value.get());
+                        shape.add_below(value.get(), depth + 1);
                     }
                 }
             }
             Some(b'[') => {
                 let elements = self.elements.get_or_insert_default();
                 let values: Vec<&RawValue> = serde_json::from_str(raw).unwrap_or_default();
-                values.into_iter().for_each(|value| elements.add(value.get()));
+                values.into_iter().for_each(|value| elements.add_below(value.get(), depth + 1));
             }
             Some(_) => {
                 self.has_scalars = true;
@@ -65,7 +90,11 @@ impl Shape {
         if column.repeated || column.target_type == TargetType::Struct {
             return Ok(column);
         }
-        let what = if self.has_objects && self.fields.is_empty() {
+        let what = if self.is_too_large {
+            "its objects have more than 1,000 keys"
+        } else if !self.has_scalars && !self.has_objects && self.elements.is_none() {
+            "no row of the sample has a value"
+        } else if self.has_objects && self.fields.is_empty() {
             "no object of the sample has a key"
         } else {
             "its values are not all objects, and not all lists"
@@ -78,7 +107,7 @@ impl Shape {
 
     fn field(&self, name: &str) -> Result<Column> {
         let kinds = [self.has_scalars, self.has_objects, self.elements.is_some()];
-        let is_mixed = kinds.into_iter().filter(|seen| *seen).count() > 1;
+        let is_mixed = self.is_too_large || kinds.into_iter().filter(|seen| *seen).count() > 1;
         if let Some(elements) = self.elements.as_ref().filter(|_| !is_mixed) {
             return list_of(name, elements);
         }
@@ -94,7 +123,7 @@ impl Shape {
             });
         }
         let mut seen = self.scalars.clone();
-        if self.has_objects || self.elements.is_some() {
+        if self.is_too_large || self.has_objects || self.elements.is_some() {
             // Of several kinds of values, the document itself is kept.
             seen.add_json("{}");
         }
@@ -170,5 +199,18 @@ mod tests {
             let error = told(values).unwrap_err();
             assert!(error.chain().contains("column `v` cannot become `STRUCT`"), "{values:?}");
         }
+    }
+
+    #[test]
+    fn what_is_too_deep_or_has_data_for_keys_stays_a_document() {
+        let deep = format!("{}1{}", "[".repeat(20_000), "]".repeat(20_000));
+        let column = told(&[&deep]).unwrap();
+        assert_eq!(column.matches("STRUCT").count(), 14);
+        assert!(column.contains("element JSON"), "{column}");
+        let keys: Vec<String> = (0..1_001).map(|key| format!("\"user {key}\": 1")).collect();
+        let object = format!("{{{}}}", keys.join(", "));
+        assert!(told(&[&object]).unwrap_err().chain().contains("more than 1,000 keys"));
+        let inner = format!("{{\"users\": {object}}}");
+        assert_eq!(told(&[&inner]).unwrap(), "v STRUCT<users JSON>");
     }
 }
