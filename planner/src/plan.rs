@@ -254,7 +254,7 @@ async fn plan_table(
     });
     if description.pieces.is_empty() {
         (planned.strategy, planned.native) = (NO_UNITS.to_owned(), None);
-        planned.reason = "no file is new".to_owned();
+        planned.reason.push_str("no file is new");
         return Ok((planned, Vec::new()));
     }
     let choice = engine::choose(job, &planned, &description, targets).await?;

@@ -230,8 +230,31 @@ impl SourceFile {
     }
 }
 
+/// Checks that files can be loaded once, if the job asks for it.
+fn check_incremental(file: &JobFile, problems: &mut Vec<JobProblem>) {
+    let Some(Incremental::Files) = file.incremental else { return };
+    if !file.source.is_files() {
+        problems.push(
+            JobProblem::new("incremental", "`files` needs a source of files")
+                .hint("name the files in `source.url`, such as `gs://bucket/orders/*.csv`"),
+        );
+        return;
+    }
+    let disposition = file.target.write_disposition;
+    if !matches!(disposition, WriteDisposition::Append | WriteDisposition::Merge) {
+        let what = format!(
+            "`files` loads new files alone, and `{}` does not keep the rows of the others",
+            disposition.name()
+        );
+        problems.push(JobProblem::new("incremental", what).hint(
+            "set `target.write_disposition` to `append`, or to `merge` with the key of a row",
+        ));
+    }
+}
+
 /// Checks what files cannot have, and the characters of their format.
 pub(super) fn check_files(file: &JobFile, problems: &mut Vec<JobProblem>) {
+    check_incremental(file, problems);
     let source = &file.source;
     if !source.is_files() {
         if file.bad_rows.is_some() {
@@ -240,24 +263,7 @@ pub(super) fn check_files(file: &JobFile, problems: &mut Vec<JobProblem>) {
                     .hint("leave it out; `columns.NAME.on_invalid: null` is for every source"),
             );
         }
-        if file.incremental == Some(Incremental::Files) {
-            problems.push(
-                JobProblem::new("incremental", "`files` needs a source of files")
-                    .hint("name the files in `source.url`, such as `gs://bucket/orders/*.csv`"),
-            );
-        }
         return;
-    }
-    let disposition = file.target.write_disposition;
-    let keeps = matches!(disposition, WriteDisposition::Append | WriteDisposition::Merge);
-    if file.incremental.is_some() && !keeps {
-        let what = format!(
-            "`files` loads new files alone, and `{}` does not keep the rows of the others",
-            disposition.name()
-        );
-        problems.push(JobProblem::new("incremental", what).hint(
-            "set `target.write_disposition` to `append`, or to `merge` with the key of a row",
-        ));
     }
     let with = [
         ("source.table", source.table.is_some(), "files are one table: leave it out"),

@@ -156,8 +156,8 @@ impl JsonDecoder {
             *invalid += 1;
             Ok(())
         };
-        let rows = cells.chunks_exact(self.columns.len().max(1));
-        let raws = rows.map(|row| row.get(at).copied().flatten().map(RawValue::get)).enumerate();
+        let lines = cells.chunks_exact(self.columns.len().max(1));
+        let raws = lines.map(|line| line.get(at).copied().flatten().map(RawValue::get)).enumerate();
         let (conversion, kind) = match reading {
             Reading::Single(conversion, kind) => (*conversion, *kind),
             Reading::Nested(nested) => {

@@ -72,7 +72,9 @@ impl Shape {
             Some(b'[') => {
                 let elements = self.elements.get_or_insert_default();
                 let values: Vec<&RawValue> = serde_json::from_str(raw).unwrap_or_default();
-                values.into_iter().for_each(|value| elements.add_below(value.get(), depth + 1));
+                for value in values {
+                    elements.add_below(value.get(), depth + 1);
+                }
             }
             Some(_) => {
                 self.has_scalars = true;
@@ -176,7 +178,9 @@ mod tests {
 
     fn told(values: &[&str]) -> Result<String> {
         let mut shape = Shape::default();
-        values.iter().for_each(|value| shape.add(value));
+        for value in values {
+            shape.add(value);
+        }
         shape.column("v").map(|column| types(&column))
     }
 

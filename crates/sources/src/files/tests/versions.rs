@@ -23,8 +23,7 @@ async fn a_file_that_is_replaced_or_deleted_is_refused() {
 
 #[tokio::test]
 async fn a_file_that_became_shorter_is_refused_wherever_it_is_read() {
-    let lines: String = (0..3_000).map(|id| format!("{id},x\n")).collect();
-    let folder = Folder::of("a.csv", format!("a,b\n{lines}"));
+    let folder = Folder::of("a.csv", format!("a,b\n{}", "12345,x\n".repeat(3_000)));
     let (table, units) = ranges::ranges(&folder, 4).await;
     let folder = folder.with("a.csv", "a,b\n1,x\n");
     for unit in units {
