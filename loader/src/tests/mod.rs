@@ -9,6 +9,7 @@ mod launches;
 mod loading_again;
 mod log;
 mod many_tables;
+mod new_files;
 mod nulls;
 mod signals;
 mod verdicts;

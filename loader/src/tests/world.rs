@@ -37,6 +37,8 @@ pub(super) struct Recorder {
     pub(super) refuse: Option<&'static str>,
     /// The targets whose last step may be refused; that of the last of them is.
     pub(super) refuse_last: Vec<&'static str>,
+    /// Whether the last step fails once the rows are visible.
+    pub(super) fails_visible: bool,
     /// The target that shows a later run, and that run.
     pub(super) overtaken: Option<(&'static str, RunId)>,
     /// The tables whose last step was given up.
@@ -80,8 +82,8 @@ impl Recorder {
 
 #[async_trait]
 impl Target for Recorder {
-    async fn shown(&self, _: &Load) -> Result<Shown> {
-        Ok(Shown::No)
+    async fn shown(&self, load: &Load) -> Result<Shown> {
+        Ok(if self.is_visible(load) { Shown::Yes } else { Shown::No })
     }
 
     async fn exists(&self, _: &str) -> Result<bool> {
@@ -182,6 +184,11 @@ impl Prepared for Recorded {
         let publish = async || {
             if !recorder.is_visible(&load) {
                 recorder.loads.lock().unwrap().push(load.clone());
+            }
+            if recorder.fails_visible {
+                return Err(Error::data(
+                    "the rows are visible, and their labels cannot be written",
+                ));
             }
             Ok(Poll::Ready(loaded))
         };
