@@ -66,6 +66,10 @@ impl What {
                 }
                 return of(&header);
             }
+            // Only the last range of a file ends with its header.
+            if file.ended {
+                return Err(file.ends_within_a_record());
+            }
             file.refill().await?;
         }
     }
@@ -136,11 +140,15 @@ impl OpenFile {
         if !self.is_bounded() || self.at == self.buffer.len() {
             return Ok(());
         }
+        Err(self.ends_within_a_record())
+    }
+
+    fn ends_within_a_record(&self) -> Error {
         let (name, end) = (&self.name, self.piece.range.end);
-        Err(Error::data(format!(
+        Error::data(format!(
             "read `{name}`: the range of bytes that ends at {end} ends within a record"
         ))
-        .hint(AS_ONE))
+        .hint(AS_ONE)
     }
 }
 

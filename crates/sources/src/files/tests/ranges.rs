@@ -74,6 +74,22 @@ async fn a_range_that_ends_within_a_record_is_refused() {
     assert!(wrong > 60, "{wrong} of 80 ends are within a record");
 }
 
+/// The plan never cuts there.
+#[tokio::test]
+async fn a_range_that_ends_within_the_header_is_refused() {
+    for text in ["id,\"note\nof it\",n\n1,a,2\n", "id,note,n\n1,a,2\n"] {
+        let folder = Folder::of("a.csv", text);
+        let job = folder.job();
+        let described = folder.describe(&job).await.unwrap();
+        let (table, leaf) = (planned(&job, &described), described.pieces[0].leaf.clone());
+        for hi in 1..9 {
+            let unit = unit(leaf.clone(), Cut::Bytes { lo: 0, hi: Some(hi) });
+            let error = said(&folder.read(&table, &unit).await.unwrap_err());
+            assert!(error.contains("ends within a record"), "{hi}: {error}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_file_that_has_one_long_record_is_not_cut() {
     let folder = Folder::of("a.csv", format!("a,b\n1,\"{}\"\n", "x,y\n".repeat(2_000)));
