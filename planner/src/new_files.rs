@@ -46,13 +46,9 @@ pub(crate) async fn keep_new(
         ))
         .hint("delete the table and its folder in `file-loads` to load all its files again"));
     }
-    let is_ended = |state: &FileLoadState| *state != FileLoadState::Begun;
-    let unknown_from = loads
-        .iter()
-        .find(|(_, state)| !is_ended(state))
-        .map(|(number, _)| *number)
-        .or_else(|| loads.last_key_value().map(|(number, _)| number + 1))
-        .unwrap_or_default();
+    let begun = loads.iter().find(|(_, state)| **state == FileLoadState::Begun);
+    let next = || u32::try_from(loads.len()).unwrap_or(u32::MAX);
+    let unknown_from = begun.map_or_else(next, |(number, _)| *number);
     let has_loaded = loads.values().any(|state| *state == FileLoadState::Loaded);
     if has_loaded && !targets.exists(&table.target).await? {
         return Err(Error::data(format!(

@@ -60,12 +60,17 @@ PACKED = {
 }
 
 
+def lacks_program(pack):
+    """Whether the program that packs is missing on this machine."""
+    program = getattr(pack, "program", None)
+    return program is not None and program_of(program) is None
+
+
 def whole(loader, fail, counts):
     for content in (SMALL, large()):
         rows = [tuple(line.split(",")) for line in content.decode().splitlines()[1:]]
         for name, (ending, pack) in PACKED.items():
-            program = getattr(pack, "program", None)
-            if program and program_of(program) is None:
+            if lacks_program(pack):
                 continue
             packed = pack(content)
             # The name tells nothing: the bytes do.

@@ -32,43 +32,43 @@ pub(super) enum Turn {
     Overtaken(RunId),
 }
 
+/// A load of new files, and how far it is.
+struct BegunLoad {
+    number: u32,
+    state: FileLoadState,
+    load: FileLoad,
+}
+
 impl Run<'_> {
     /// Begins the load of a table's new files, once no other is under way. A run without a new file only ends the
     /// load that another has left.
     pub(super) async fn begin_files(&self, table: &Table, new: &NewFiles) -> Result<Poll<Turn>> {
         let bucket = self.store.bucket();
         for _ in 0..ROUNDS {
-            let states = bucket.file_loads(&table.target).await?;
-            let numbers: Vec<u32> = states.range(new.unknown_from..).map(|(at, _)| *at).collect();
-            let loads = bucket.read_file_loads(&table.target, &numbers).await?;
-            let loads: Vec<(FileLoadState, FileLoad)> = numbers
-                .iter()
-                .filter_map(|number| states.get(number).copied())
-                .zip(loads)
-                .collect();
-            let own = loads.iter().rev().find(|(_, load)| load.run == self.manifest.run);
-            if own.is_some_and(|(state, _)| *state != FileLoadState::Failed) {
+            let loads = self.loads_since_the_plan(table, new).await?;
+            let own = loads.iter().rev().find(|begun| begun.load.run == self.manifest.run);
+            if own.is_some_and(|own| own.state != FileLoadState::Failed) {
                 return Ok(Poll::Ready(Turn::Ours));
             }
-            if let (Some((FileLoadState::Begun, other)), Some(number)) =
-                (loads.last(), numbers.last())
+            if let Some(BegunLoad { number, state: FileLoadState::Begun, load: other }) =
+                loads.last()
             {
                 if self.end_other(table, *number, other).await?.is_pending() {
                     return Ok(Poll::Pending);
                 }
                 continue;
             }
-            let visible = |(state, load): &&(FileLoadState, FileLoad)| {
-                *state == FileLoadState::Loaded && has_some_of(load, new, table.write.disposition)
+            let visible = |begun: &&BegunLoad| {
+                begun.state == FileLoadState::Loaded
+                    && has_some_of(&begun.load, new, table.write.disposition)
             };
-            if let Some((_, load)) = loads.iter().find(visible) {
-                return Ok(Poll::Ready(Turn::Overtaken(load.run)));
+            if let Some(begun) = loads.iter().find(visible) {
+                return Ok(Poll::Ready(Turn::Overtaken(begun.load.run)));
             }
             if new.files.is_empty() {
                 return Ok(Poll::Ready(Turn::Ours));
             }
-            let next = states.last_key_value().map_or(0, |(last, _)| last + 1);
-            let number = next.max(new.unknown_from);
+            let number = loads.last().map_or(new.unknown_from, |last| last.number + 1);
             let load = FileLoad {
                 version: FileLoad::VERSION,
                 target: table.target.clone(),
@@ -82,6 +82,17 @@ impl Run<'_> {
             }
         }
         Ok(Poll::Pending)
+    }
+
+    /// The loads into a table that the plan of the run does not know, in their order.
+    async fn loads_since_the_plan(&self, table: &Table, new: &NewFiles) -> Result<Vec<BegunLoad>> {
+        let bucket = self.store.bucket();
+        let states = bucket.file_loads(&table.target).await?;
+        let states = states.range(new.unknown_from..);
+        let numbers: Vec<u32> = states.clone().map(|(number, _)| *number).collect();
+        let loads = bucket.read_file_loads(&table.target, &numbers).await?;
+        let begun = |((&number, &state), load)| BegunLoad { number, state, load };
+        Ok(states.zip(loads).map(begun).collect())
     }
 
     /// Carries the load of another run to its end.
@@ -148,12 +159,9 @@ impl Run<'_> {
     pub(super) async fn end_files(&self, table: &Table, is_loaded: bool) -> Result<()> {
         let Some(new) = &table.write.new_files else { return Ok(()) };
         let (bucket, run) = (self.store.bucket(), self.manifest.run);
-        let states = bucket.file_loads(&table.target).await?;
-        let numbers: Vec<u32> = states.range(new.unknown_from..).map(|(at, _)| *at).collect();
-        let loads = bucket.read_file_loads(&table.target, &numbers).await?;
-        let own = numbers.iter().zip(loads).rev().find(|(_, load)| load.run == run);
-        match own {
-            Some((number, _)) => bucket.end_file_load(&table.target, *number, run, is_loaded).await,
+        let loads = self.loads_since_the_plan(table, new).await?;
+        match loads.iter().rev().find(|begun| begun.load.run == run) {
+            Some(own) => bucket.end_file_load(&table.target, own.number, run, is_loaded).await,
             // It was overtaken, or has no file.
             None => Ok(()),
         }
